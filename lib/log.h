@@ -1,0 +1,16 @@
+/* A program's own diagnostics: one line each on stderr, "berth-x[pid]: text". Thread-safe. */
+#ifndef LIB_LOG_H
+#define LIB_LOG_H
+
+#include "lib/base.h"
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+/* Call once from main; level INFO, or DEBUG when BERTH_DEBUG is set. name is kept, not copied. */
+void log_open(const char *name);
+void log_error(const char *fmt, ...) PRINTF(1, 2);
+void log_warn(const char *fmt, ...) PRINTF(1, 2);
+void log_info(const char *fmt, ...) PRINTF(1, 2);
+void log_debug(const char *fmt, ...) PRINTF(1, 2);
+
+#endif

@@ -1,0 +1,284 @@
+/*
+ * Where programs meet: every message between berthd, berth-control, berth-router and berth-logger.
+ *
+ * Transport: SOCK_SEQPACKET pairs (lib/msg.h) made by the berthd monitor before anything else, so a pair outlives
+ * either end: messages queue while the peer restarts. A program that starts (or restarts) first sends HELLO on each
+ * pair; whoever receives HELLO knows that requests still open there were lost and sends again what it wants.
+ * Messages carry ids and enums, never host paths. Bodies are these structs, exactly; unused bytes are zero.
+ *
+ * Well-known descriptors, inherited at exec:
+ *   control  3 = berthd pair, 4 = log record pipe (write), 5 = listening API unix socket, 6 .. = one pair a router worker
+ *   router   3 = berthd pair, 4 = log record pipe (write), 5 = control pair, 6 .. = listening TCP sockets
+ *   logger   3 = berthd pair, 4 = log record pipe (read), 5 = folder of the logs (O_DIRECTORY)
+ * Environment of each: BERTH_STATE, BERTH_RUN, BERTH_NFDS (number of inherited descriptors, counted from 3).
+ */
+#ifndef LIB_PROTO_H
+#define LIB_PROTO_H
+
+#include "lib/base.h"
+
+#define PROTO_LAYERS_MAX 64  /* an image has fewer than ten; overlayfs takes 500 */
+#define PROTO_MOUNTS_MAX 16
+#define PROTO_PATH_MAX 256   /* a mount point inside the sandbox */
+#define PROTO_NAME_MAX 64
+#define PROTO_WORKERS_MAX 8  /* router workers */
+#define PROTO_SOCKETS_MAX 32 /* sockets in one batch */
+
+/* Any direction. */
+enum { MSG_HELLO = 1 };
+struct msg_hello {
+	uint64_t epoch; /* start time of the sender, ns; differs after each restart */
+	uint32_t pid;
+	uint32_t pad;
+};
+
+/* ---- berth-control -> berthd. Each has a reply of the same type and seq. ---- */
+enum {
+	MSG_START = 10,      /* struct msg_start; fds: spec memfd [, stdin, stdout, stderr]; reply: struct msg_started [pty master] */
+	MSG_STOP,            /* struct msg_stop: SIGTERM, then SIGKILL; reply at once, MSG_EXITED follows */
+	MSG_SIGNAL,          /* struct msg_signal: to the command, not to berth-init */
+	MSG_LIMITS,          /* struct msg_limits: live change; reply status */
+	MSG_ENTER,           /* struct msg_enter; fds as MSG_START; reply: struct msg_started [pty master] */
+	MSG_SOCKETS,         /* struct msg_sockets; reply: same struct, n TCP sockets made inside the instance's network namespace */
+	MSG_PORTS,           /* struct msg_instance; reply: fds /proc/PID/net/tcp and tcp6 of the instance, opened for reading */
+	MSG_LIST,            /* no body; reply: struct msg_list, all sandboxes that berthd knows */
+	MSG_LAYER_COMMIT,    /* struct msg_layer: the upper layer of a finished build becomes final; reply: struct msg_layer */
+	MSG_LAYER_REMOVE,    /* struct msg_layer: final or half-made; -EBUSY while a sandbox uses it; absent is 0 */
+	MSG_LAYER_LIST,      /* struct msg_layer_page; reply the same: final layers on disk, from after ids greater than `after` */
+	MSG_VOLUME_CREATE,   /* struct msg_volume; existing is 0 */
+	MSG_VOLUME_REMOVE,   /* struct msg_volume; -EBUSY while mounted; absent is 0 */
+	MSG_APP_REMOVE,      /* struct msg_app: repository, logs, build cache, user namespace; -EBUSY while a sandbox runs */
+	MSG_KEYS_WRITE,      /* fds: memfd of struct msg_key records; berthd composes authorized_keys from them */
+	MSG_STACK_BUILD,     /* struct msg_stack; fds: stdout (tar), stderr; runs mmdebstrap as user _berth-build; reply at
+	                        once with its id, MSG_EXITED follows */
+	MSG_DISK,            /* reply: struct msg_disk: free space of the state folder */
+};
+
+/* ---- berthd -> berth-control, events (seq 0) ---- */
+enum {
+	MSG_EXITED = 60, /* struct msg_exited: a sandbox ended; repeated after a HELLO until acknowledged */
+	MSG_EXITED_ACK,  /* control -> berthd: struct msg_instance: recorded; berthd forgets it */
+};
+
+enum start_profile {
+	PROFILE_APP = 1,    /* uid 1000, no capability, seccomp: instances, one-offs, and build steps that need no root */
+	PROFILE_BUILD_ROOT, /* container root with CHOWN DAC_OVERRIDE FOWNER FSETID SETUID SETGID KILL SYS_CHROOT: apt, unpack */
+};
+
+enum start_flags {
+	START_STDIO = 1 << 0,  /* fds 1-3 are stdin, stdout, stderr; without it /dev/null and the log FIFO */
+	START_TTY = 1 << 1,    /* a new pty inside; its master is in the reply; excludes START_STDIO */
+	START_BUILDER = 1 << 2, /* the program is berth-build (given by berthd), argv[0] of the spec is only its name; the
+	                          built-in buildpacks are mounted read-only at /berth/packs */
+	START_NO_NET = 1 << 3, /* loopback only */
+	START_HOST_APT = 1 << 4, /* as it can reach package indexes: the host's apt and npm settings and CA store are mounted */
+};
+
+enum mount_kind { MOUNT_VOLUME = 1, MOUNT_CACHE /* id is the app's: its build cache folder */ };
+enum mount_flags { MOUNT_READ_ONLY_FLAG = 1 << 0 };
+
+struct msg_mount {
+	uint64_t id;
+	uint32_t kind;  /* enum mount_kind */
+	uint32_t flags; /* enum mount_flags */
+	char path[PROTO_PATH_MAX]; /* absolute, name_mount_path_valid; made in the upper layer when missing */
+};
+
+struct msg_limits_body {
+	uint64_t memory_bytes;  /* 16 MiB ..; 0 is refused */
+	uint64_t scratch_bytes; /* 0: no limit */
+	uint32_t cpu_millis;    /* 1000 is one processor; 10 .. */
+	uint32_t pids;          /* 8 .. 32768 */
+	uint32_t nofile;        /* clamped to what the host allows */
+	uint32_t pad;
+};
+
+struct msg_start {
+	uint64_t id;    /* chosen by control, never used twice in a state folder */
+	uint32_t app;   /* app id, 1 .. ; decides the uid range; builds of an app use it too */
+	uint32_t profile; /* enum start_profile */
+	uint32_t flags; /* enum start_flags */
+	uint32_t n_layers; /* 1 .. PROTO_LAYERS_MAX; 0 only for the stack itself with upper set */
+	struct msg_limits_body limits;
+	uint64_t layers[PROTO_LAYERS_MAX]; /* final layers, bottom first */
+	uint64_t upper; /* 0: private scratch; else the id of a new layer that this sandbox makes */
+	uint32_t n_mounts;
+	uint32_t stop_timeout_ms; /* default for MSG_STOP */
+	struct msg_mount mounts[PROTO_MOUNTS_MAX];
+	char name[PROTO_NAME_MAX]; /* "web.1": source of its log lines, and the host name inside */
+};
+struct msg_started {
+	uint64_t id;
+	uint32_t pid; /* of berth-init in the host's numbers; for people only */
+	uint32_t pad;
+	char error[256]; /* when status < 0: which step failed and why */
+};
+struct msg_stop {
+	uint64_t id;
+	uint32_t timeout_ms; /* between SIGTERM and SIGKILL; 0: SIGKILL at once */
+	uint32_t pad;
+};
+struct msg_signal {
+	uint64_t id;
+	uint32_t signo;
+	uint32_t pad;
+};
+struct msg_limits {
+	uint64_t id;
+	struct msg_limits_body limits;
+};
+struct msg_enter {
+	uint64_t id;     /* of the new process, chosen by control */
+	uint64_t target; /* running sandbox whose namespaces and cgroup it joins */
+	uint32_t flags;  /* START_STDIO or START_TTY */
+	uint32_t pad;
+};
+struct msg_instance {
+	uint64_t id;
+};
+struct msg_sockets {
+	uint64_t id;
+	uint32_t n; /* 1 .. PROTO_SOCKETS_MAX; nonblocking, TCP_NODELAY, unconnected */
+	uint32_t family; /* AF_INET or AF_INET6 */
+};
+struct msg_list {
+	uint32_t n, more; /* more: ask again with the last id in `after` (request body struct msg_instance) */
+	struct {
+		uint64_t id;
+		uint32_t app, state; /* 1 running, 2 ended but not acknowledged */
+	} rows[512];
+};
+struct msg_layer {
+	uint64_t id;
+	uint64_t size_bytes; /* reply to commit */
+};
+struct msg_layer_page {
+	uint64_t after;
+	uint32_t n, pad;
+	uint64_t ids[1024];
+};
+struct msg_volume {
+	uint64_t id;
+};
+struct msg_app {
+	uint32_t id, pad;
+	char name[PROTO_NAME_MAX]; /* name_valid: of its repository */
+};
+struct msg_key {
+	uint32_t id; /* the key's id in control's database */
+	uint32_t pad;
+	char type[40];   /* one of ssh's public key type names; berthd has the closed list */
+	char blob[1024]; /* base64, NUL-terminated */
+};
+struct msg_stack {
+	uint64_t id; /* as in msg_start */
+	uint32_t suite; /* enum: 1 debian-12 */
+	uint32_t pad;
+};
+struct msg_disk {
+	uint64_t free_bytes, total_bytes;
+};
+
+enum exit_reason {
+	EXIT_REASON_EXITED = 1, /* value: exit status */
+	EXIT_REASON_SIGNALED,   /* value: signal */
+	EXIT_REASON_OOM,        /* value: signal; the kernel killed it at its memory limit */
+	EXIT_REASON_LOST,       /* berth-init vanished without a record: value 0 */
+	EXIT_REASON_EXEC,       /* the command could not be started: value errno */
+};
+struct msg_exited {
+	uint64_t id;
+	uint32_t reason; /* enum exit_reason */
+	int32_t value;
+	uint64_t memory_limit_bytes;
+	uint64_t memory_peak_bytes; /* 0 where the kernel does not tell */
+	uint64_t time_us; /* when, since 1970 */
+	uint64_t cpu_us;  /* processor time used, 0 where unknown */
+};
+
+/* ---- berth-router -> berthd: a table of its own, nothing else ---- */
+enum {
+	MSG_ROUTER_SOCKETS = 80, /* struct msg_sockets; reply the same with the sockets; -ESRCH when the instance is gone */
+};
+
+/* ---- berth-control <-> berth-router worker ---- */
+enum {
+	MSG_TABLE = 90,  /* control -> router: struct msg_table; fds: sealed memfd with the table below */
+	MSG_TABLE_ACK,   /* router -> control: struct msg_table; status 0 in use, else refused and the old one stays */
+	MSG_DRAINED,     /* router -> control: struct msg_instance: removed by a table, and no request in flight there */
+};
+struct msg_table {
+	uint64_t version; /* rises; the router refuses a lower one from the same control epoch */
+};
+
+/*
+ * The routing table: one sealed memfd, validated as a whole before use. Offsets are from the start of the strings.
+ * hosts are sorted by name (bytes), names lower case; "*.x" entries are stored as ".x" with HOST_WILDCARD.
+ */
+#define TABLE_MAGIC 0x62727462u /* "brtb" */
+#define TABLE_SIZE_MAX (64u << 20)
+enum table_host_flags { HOST_WILDCARD = 1 << 0 };
+enum table_app_flags {
+	APP_HOLD = 1 << 0, /* hold requests (at most hold_ms) until a later table gives an instance */
+	APP_MAINTENANCE = 1 << 1,
+};
+struct table_head {
+	uint32_t magic, size; /* size of everything */
+	uint32_t n_hosts, n_apps, n_instances, strings_size;
+	/* then table_host[n_hosts], table_app[n_apps], table_instance[n_instances], strings */
+};
+struct table_host {
+	uint32_t name_off, name_len;
+	uint32_t app; /* index */
+	uint32_t flags;
+};
+struct table_app {
+	uint32_t id; /* for log records */
+	uint32_t flags;
+	uint32_t first_instance, n_instances; /* 0 instances: H10 (crashed or not running) unless held */
+	uint32_t hold_ms;        /* longest hold; then 503 H20 */
+	uint32_t timeout_ms;     /* to the first byte of the response; then H12; 0: the default, 30 s */
+	uint32_t idle_timeout_ms; /* no byte either way in a body or an upgraded stream: H28/H15; 0: the default, 55 s */
+	uint32_t pad;
+};
+struct table_instance {
+	uint64_t id; /* as in msg_start */
+	uint32_t port;
+	uint32_t name_off, name_len; /* "web.1" */
+	uint32_t release;
+};
+
+/* ---- berthd <-> berth-logger ---- */
+enum {
+	MSG_LOG_ATTACH = 110, /* berthd -> logger: struct msg_log_attach; fds: read end of the FIFO (nonblocking) */
+	MSG_LOG_DONE,         /* logger -> berthd: struct msg_instance: everything up to the end is on disk */
+	MSG_LOG_CLOSE,        /* berthd -> logger: struct msg_app: the app's log folder is about to go; close its files. Replied */
+};
+struct msg_log_attach {
+	uint64_t id;
+	uint32_t app, pad;
+	char name[PROTO_NAME_MAX]; /* source: "web.1" */
+};
+
+/*
+ * Records in the log pipe (from control and the router): written whole with one write of at most PIPE_BUF (4096) bytes,
+ * so they never mix. A longer text is cut by the writer.
+ */
+#define LOG_RECORD_MAGIC 0x6c72u
+#define LOG_RECORD_MAX 4096u
+struct log_record {
+	uint16_t magic;
+	uint16_t size;     /* of everything, head included */
+	uint32_t app;
+	uint64_t time_us;  /* 0: the logger stamps it */
+	char source[32];   /* "berth[router]" */
+	/* then the text, no newline, not NUL-terminated */
+};
+
+/*
+ * What berth-logger writes: BERTH_STATE/logs/APPID/SEGMENT.log, SEGMENT a 16-digit decimal number (time of its first
+ * line, µs), lines "2026-01-02T03:04:05.678901Z app[web.1]: text\n". Folder and files are readable by group _berth.
+ * The app's FIFO lines get source app[NAME].
+ */
+
+#endif
