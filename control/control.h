@@ -1,0 +1,104 @@
+/* What berth-control's parts share, and the operations that API handlers call. */
+#ifndef CONTROL_CONTROL_H
+#define CONTROL_CONTROL_H
+
+#include "db/db.h"
+#include "lib/buf.h"
+#include "lib/proto.h"
+
+struct engine; /* the connection to berthd (engine.h) */
+struct routes; /* the routing table and the router workers (routes.h) */
+struct fleet;  /* the running instances and who restarts them (fleet.h) */
+
+struct control {
+	struct db *db;
+	struct engine *engine;
+	struct routes *routes;
+	struct fleet *fleet;
+	const char *state, *run; /* folders */
+	uint64_t started_us;
+};
+
+/*
+ * Where an operation's output goes: a push, a command's stream, nowhere. Each deploy runs in the thread of the request
+ * that asked for it (a deploy is one long story, unreadable as callbacks), so a sink is used by one thread.
+ */
+struct sink {
+	/* kind: 'o' line, 'p' progress line, 'r' "REF OID", 'd' JSON. text has no newline. */
+	void (*write)(struct sink *s, char kind, const char *text);
+	/* true when whoever asked is gone: operations cancel before their commit point. May be NULL. */
+	bool (*cancelled)(struct sink *s);
+	/* A descriptor that becomes readable or hung-up when the asker goes; -1: none. */
+	int watch_fd;
+};
+void sink_line(struct sink *s, const char *fmt, ...) PRINTF(2, 3);  /* "       detail" is given whole by the caller */
+void sink_step(struct sink *s, const char *fmt, ...) PRINTF(2, 3);  /* "-----> ..." */
+void sink_detail(struct sink *s, const char *fmt, ...) PRINTF(2, 3); /* "       ..." */
+void sink_fail(struct sink *s, const char *fmt, ...) PRINTF(2, 3);  /* " !     ..." ; several lines allowed */
+bool sink_cancelled(struct sink *s);
+
+/*
+ * Operations. They block until done, write progress to the sink, and return 0 or -errno with e (already not printed:
+ * the caller prints e->text as the failure). actor: who asked, for releases and events. All take the app's own lock:
+ * a second one waits its turn and says so on the sink.
+ */
+struct push {
+	const char *ref, *old_oid, *new_oid; /* 40 hex digits */
+	const json_t *options; /* push options, object of strings */
+	const char *actor;
+};
+int deploy_push(struct control *c, const char *app, const struct push *p, struct sink *s, struct err *e);
+/* A new release with the live image and the config as it now stands in the database. */
+int deploy_config(struct control *c, uint32_t app, const char *description, const char *actor, struct sink *s,
+	struct err *e);
+/* version 0: the previous live one. */
+int deploy_rollback(struct control *c, uint32_t app, uint32_t version, const char *actor, struct sink *s, struct err *e);
+/* Builds the live release's commit again without cached dependency layers, and deploys it. */
+int deploy_rebuild(struct control *c, uint32_t app, const char *actor, struct sink *s, struct err *e);
+
+/* Brings the running instances to the formation in the database. */
+int ps_apply(struct control *c, uint32_t app, struct sink *s, struct err *e);
+/* New instances of the same release, then the old ones drain. type NULL: all. */
+int ps_restart(struct control *c, uint32_t app, const char *type, struct sink *s, struct err *e);
+int ps_stop(struct control *c, uint32_t app, struct sink *s, struct err *e);
+int ps_start(struct control *c, uint32_t app, struct sink *s, struct err *e);
+/* Changed limits reach running instances live. */
+int ps_limits(struct control *c, uint32_t app, struct sink *s, struct err *e);
+/* The limits a process type gets: app's own, else defaults (512M, 1.0, 512, 1G; builds 2G, 2 cpus). */
+void ps_limits_of(struct control *c, uint32_t app, const char *type, struct msg_limits_body *ret);
+
+int app_destroy(struct control *c, uint32_t app, bool with_volumes, const char *actor, struct sink *s, struct err *e);
+int stack_create(struct control *c, const char *name, struct sink *s, struct err *e);
+/* Domains or settings changed: send the router a new table, wait for every worker's word (at most 5 s). */
+int routes_refresh(struct control *c, struct err *e);
+/* The volume folder at berthd. */
+int volume_make(struct control *c, uint64_t id, struct err *e);
+int volume_remove(struct control *c, uint64_t id, struct err *e);
+/* authorized_keys from the database. */
+int keys_write(struct control *c, struct err *e);
+int disk_free(struct control *c, uint64_t *ret_free, uint64_t *ret_total);
+/* http://HOST[:PORT] of the app's first hostname. */
+void app_url(struct control *c, const struct db_app *a, char *out, size_t size);
+
+/* One-off programs and entering instances. */
+struct oneoff {
+	const char *const *argv; /* NULL-terminated */
+	const json_t *env;       /* extra, may be NULL */
+	const char *term;        /* value of TERM for a tty */
+	bool tty, detach;
+	unsigned int rows, cols;
+	const char *type;     /* process type whose command and limits are taken; NULL: argv only */
+	const char *instance; /* enter: "web.1"; NULL: a new one-off run.N */
+};
+struct oneoff_handle {
+	uint64_t id;
+	char name[48]; /* run.1 */
+	int fds[3];    /* tty: fds[0] is the pty master, others -1; else stdin (write), stdout, stderr (read); the caller's */
+};
+int oneoff_start(struct control *c, uint32_t app, const struct oneoff *o, struct oneoff_handle *ret, struct err *e);
+int oneoff_signal(struct control *c, uint64_t id, int signo);
+int oneoff_stop(struct control *c, uint64_t id);
+/* Waits for the end or for watch_fd to become readable or hang up (then -EAGAIN). Status: exit code or 128 + signal. */
+int oneoff_wait(struct control *c, uint64_t id, int watch_fd, int *ret_status, char reason[160]);
+
+#endif

@@ -1,0 +1,178 @@
+/*
+ * The database: one SQLite file, WAL, foreign keys, one connection guarded by one lock. Every function is safe from any
+ * thread, blocks for at most a few milliseconds, and returns 0 (or a count) or -errno: -ENOENT no such row, -EEXIST a
+ * unique name is taken, -EIO the database refused (the detail is logged). Strings returned are the caller's to free;
+ * JSON values are jansson references owned by the caller.
+ */
+#ifndef DB_DB_H
+#define DB_DB_H
+
+#include "lib/base.h"
+#include "lib/err.h"
+#include "lib/name.h"
+#include <jansson.h>
+
+struct db;
+
+/* Opens (makes) folder/berth.db, checks it (quick_check), migrates. */
+int db_open(const char *folder, struct db **ret, struct err *e);
+void db_close(struct db *db);
+/* A transaction over several calls by this thread; nests not. db_end(ok=false) rolls back. */
+int db_begin(struct db *db);
+int db_end(struct db *db, bool ok);
+
+/* ---- apps (db/apps.c) ---- */
+struct db_app {
+	uint32_t id;
+	char name[NAME_MAX_LEN + 1];
+	char deploy_branch[256];
+	bool locked, stopped, removing;
+	uint32_t live_version, last_version;
+	uint64_t created_us;
+};
+int db_app_create(struct db *db, const char *name, uint32_t *ret_id);
+int db_app_by_name(struct db *db, const char *name, struct db_app *ret);
+int db_app_by_id(struct db *db, uint32_t id, struct db_app *ret);
+/* All, sorted by name. *ret is one allocation, free it. Returns the count. */
+int db_app_list(struct db *db, struct db_app **ret);
+int db_app_set_branch(struct db *db, uint32_t id, const char *branch);
+int db_app_set_locked(struct db *db, uint32_t id, bool on);
+int db_app_set_stopped(struct db *db, uint32_t id, bool on);
+int db_app_set_removing(struct db *db, uint32_t id);
+int db_app_delete(struct db *db, uint32_t id); /* and all that hangs on it; volumes stay */
+
+/* ---- config (db/config.c) ---- */
+/* JSON object KEY -> string; a value that is not UTF-8 is {"base64": "..."}. */
+int db_config_get(struct db *db, uint32_t app, json_t **ret);
+/* Replaces the whole config. */
+int db_config_put(struct db *db, uint32_t app, const json_t *config);
+
+/* ---- images, layers, releases (db/releases.c, db/layers.c) ---- */
+struct db_layer {
+	uint64_t id;
+	char kind[16];
+	char key[65];
+	uint32_t app;
+	bool ready;
+	uint64_t size_bytes, created_us, used_us;
+};
+/* A ready layer by key; meta (may be NULL) is JSON. Marks it used. -ENOENT. */
+int db_layer_find(struct db *db, const char *kind, const char *key, uint64_t *ret_id, json_t **ret_meta);
+int db_layer_begin(struct db *db, const char *kind, const char *key, uint32_t app, uint64_t *ret_id);
+/* -EEXIST when another build finished the same key first: use that one, drop this one. */
+int db_layer_ready(struct db *db, uint64_t id, const json_t *meta, uint64_t size_bytes);
+int db_layer_delete(struct db *db, uint64_t id);
+int db_layer_get(struct db *db, uint64_t id, struct db_layer *ret, json_t **ret_meta);
+int db_layer_list(struct db *db, struct db_layer **ret);
+/* Layers that no image of a kept release uses and that are older than age_us; *ret allocated. Count. */
+int db_layer_unused(struct db *db, uint64_t older_than_us, uint64_t **ret);
+
+struct db_image {
+	uint64_t id;
+	uint32_t app;
+	json_t *layers, *processes, *env, *checks;
+	char pack[32];
+	bool profile_d;
+	char commit[65];
+};
+void db_image_clear(struct db_image *i); /* drops the JSON references */
+int db_image_create(struct db *db, struct db_image *i); /* fills i->id */
+int db_image_get(struct db *db, uint64_t id, struct db_image *ret);
+
+struct db_release {
+	uint32_t app, version;
+	uint64_t image;
+	json_t *config;
+	char status[16];
+	char description[256], actor[80], error[512];
+	uint64_t created_us;
+};
+void db_release_clear(struct db_release *r);
+/* Gives the next number, status pending; fills r->version. */
+int db_release_create(struct db *db, struct db_release *r);
+/* version 0: the live one. -ENOENT when none. */
+int db_release_get(struct db *db, uint32_t app, uint32_t version, struct db_release *ret);
+/* Newest first, at most limit (0: all). Count; each must be cleared, *ret freed. */
+int db_release_list(struct db *db, uint32_t app, uint32_t limit, struct db_release **ret);
+/* The commit point: version live, the one before superseded, app.live_version, one transaction. */
+int db_release_switch(struct db *db, uint32_t app, uint32_t version);
+int db_release_fail(struct db *db, uint32_t app, uint32_t version, const char *error);
+/* The newest release below the live one that was live once; -ENOENT. */
+int db_release_previous(struct db *db, uint32_t app, uint32_t *ret_version);
+/* Every pending release becomes failed ("berth was interrupted"); start-up. Count. */
+int db_release_fail_pending(struct db *db, const char *error);
+
+/* ---- formation, resources, settings, domains, volumes (db/apps.c, db/settings.c, db/volumes.c) ---- */
+int db_formation_get(struct db *db, uint32_t app, json_t **ret); /* {type: quantity}, only what was set */
+int db_formation_set(struct db *db, uint32_t app, const char *type, uint32_t quantity);
+struct db_resource {
+	uint64_t memory_bytes, scratch_bytes; /* 0: not set */
+	uint32_t cpu_millis, pids;
+};
+int db_resource_get(struct db *db, uint32_t app, const char *type, struct db_resource *ret); /* not set: zeros, 0 */
+int db_resource_set(struct db *db, uint32_t app, const char *type, const struct db_resource *r);
+int db_resource_clear(struct db *db, uint32_t app, const char *type);
+/* Value or NULL in *ret (free). app 0: global. */
+int db_setting_get(struct db *db, uint32_t app, const char *topic, const char *key, char **ret);
+int db_setting_set(struct db *db, uint32_t app, const char *topic, const char *key, const char *value); /* NULL: unset */
+int db_setting_list(struct db *db, uint32_t app, const char *topic, json_t **ret);
+/* app 0: global. JSON array of names. */
+int db_domain_list(struct db *db, uint32_t app, json_t **ret);
+int db_domain_add(struct db *db, uint32_t app, const char *name); /* -EEXIST: another app has it */
+int db_domain_remove(struct db *db, uint32_t app, const char *name);
+int db_domain_owner(struct db *db, const char *name, uint32_t *ret_app);
+
+struct db_mount {
+	uint64_t volume;
+	char volume_name[NAME_MAX_LEN + 1];
+	uint32_t app;
+	char path[256];
+	bool read_only;
+};
+struct db_volume {
+	uint64_t id;
+	char name[NAME_MAX_LEN + 1];
+	uint64_t created_us;
+};
+int db_volume_create(struct db *db, const char *name, uint64_t *ret_id);
+int db_volume_by_name(struct db *db, const char *name, struct db_volume *ret);
+int db_volume_list(struct db *db, struct db_volume **ret);
+int db_volume_delete(struct db *db, uint64_t id); /* -EBUSY while mounted */
+int db_mount_list(struct db *db, uint32_t app, struct db_mount **ret); /* app 0: all */
+int db_mount_add(struct db *db, const struct db_mount *m); /* -EEXIST: path taken */
+int db_mount_remove(struct db *db, uint32_t app, uint64_t volume);
+
+/* ---- instances (db/instances.c) ---- */
+struct db_instance {
+	uint64_t id;
+	uint32_t app, number, version, restarts;
+	char kind[8], type[32], state[12], reason[160];
+	uint64_t started_us, exited_us;
+};
+int db_instance_create(struct db *db, struct db_instance *i); /* state starting; fills id */
+int db_instance_state(struct db *db, uint64_t id, const char *state);
+int db_instance_exit(struct db *db, uint64_t id, const char *reason, uint64_t time_us);
+int db_instance_get(struct db *db, uint64_t id, struct db_instance *ret);
+int db_instance_list(struct db *db, uint32_t app, bool with_exited, struct db_instance **ret); /* app 0: all */
+/* Drops ended rows but the newest 50 of each app. */
+int db_instance_prune(struct db *db);
+
+/* ---- builds, keys, events (db/builds.c, db/people.c) ---- */
+int db_build_create(struct db *db, uint32_t app, const char *commit, const char *actor, uint64_t *ret_id);
+int db_build_finish(struct db *db, uint64_t id, const char *status, uint32_t version, const char *output);
+int db_build_list(struct db *db, uint32_t app, json_t **ret); /* newest first, 50, without output */
+int db_build_get(struct db *db, uint32_t app, uint64_t id, json_t **ret);
+int db_build_fail_running(struct db *db); /* start-up: running ones become failed */
+
+struct db_key {
+	uint32_t id;
+	char name[NAME_MAX_LEN + 1], type[40], blob[1024], fingerprint[64];
+};
+int db_key_add(struct db *db, struct db_key *k); /* -EEXIST: the same key is there */
+int db_key_remove(struct db *db, const char *name); /* all of that name; count */
+int db_key_list(struct db *db, struct db_key **ret);
+int db_key_get(struct db *db, uint32_t id, struct db_key *ret);
+int db_event_add(struct db *db, const char *actor, const char *what, const char *app, const char *outcome);
+int db_event_list(struct db *db, const char *app, uint32_t limit, json_t **ret); /* app NULL: all */
+
+#endif
