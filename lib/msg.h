@@ -16,8 +16,7 @@ struct msg_head {
 
 struct msg {
 	struct msg_head head;
-	uint64_t body_align[0];
-	char body[MSG_BODY_MAX];
+	_Alignas(8) char body[MSG_BODY_MAX];
 	int fds[MSG_FDS_MAX]; /* CLOEXEC; owned by whoever holds the struct */
 	unsigned int nfds;
 };

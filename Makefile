@@ -1,0 +1,122 @@
+# berth. `make` builds; `make check` runs every test (as root); `make demo` shows it; `make help` lists the rest.
+PREFIX ?= /usr/local
+DESTDIR ?=
+B ?= build
+CC ?= gcc
+CFLAGS ?= -O2 -g
+WARN = -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes \
+	-Wundef -Wwrite-strings -Wcast-qual -Wvla -Wimplicit-fallthrough=5 -Wswitch-enum \
+	$(if $(findstring clang,$(CC)),,-Wduplicated-cond -Wlogical-op -Wnull-dereference)
+HARDEN = -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fcf-protection \
+	-ftrivial-auto-var-init=zero
+CPPFLAGS += -D_GNU_SOURCE -I. -MMD -MP
+ALL_CFLAGS = -std=gnu17 $(CFLAGS) $(WARN) $(WERROR) $(HARDEN) -fPIE -pthread
+ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,--as-needed $(LDFLAGS)
+STATIC_LDFLAGS = -static-pie -Wl,-z,relro,-z,now $(LDFLAGS)
+Q = $(if $(V),,@)
+
+# A program: its sources, and the pkg-config names it links.
+PROGRAMS = berthd berth-init berth-logger berth-control berth-build berth-static berth-router berth-shell berth-hook berth
+code = $(filter-out %_test.c,$(wildcard $(1)))
+berthd_SRC        = $(filter-out runtime/init.c runtime/logger%,$(call code,runtime/*.c))
+berthd_PKG        = libseccomp
+berth-init_SRC    = runtime/init.c
+berth-logger_SRC  = $(call code,runtime/logger*.c)
+berth-control_SRC = $(call code,control/*.c db/*.c) receiver/source.c
+berth-control_PKG = libmicrohttpd jansson sqlite3 libgit2
+berth-control_LIB = -lmd
+berth-build_SRC   = $(filter-out buildpacks/static.c,$(call code,buildpacks/*.c))
+berth-build_PKG   = libarchive jansson
+berth-static_SRC  = buildpacks/static.c
+berth-router_SRC  = $(call code,router/*.c)
+berth-shell_SRC   = receiver/shell.c $(call code,receiver/common.c receiver/words.c)
+berth-hook_SRC    = receiver/hook.c $(call code,receiver/common.c)
+berth_SRC         = $(call code,cli/*.c)
+berth_PKG         = jansson
+STATIC = berth-init berth-build berth-static
+
+MAINS = runtime/berthd.c runtime/init.c runtime/logger.c control/control.c buildpacks/build.c buildpacks/static.c \
+	router/router.c receiver/shell.c receiver/hook.c cli/berth.c
+LIB_OBJ = $(patsubst %.c,$(B)/%.o,$(call code,lib/*.c))
+ROOT_TESTS = $(patsubst %.c,$(B)/test/%,$(wildcard */*_root_test.c))
+UNIT_TESTS = $(filter-out $(ROOT_TESTS),$(patsubst %.c,$(B)/test/%,$(wildcard */*_test.c)))
+
+all: $(PROGRAMS:%=$(B)/bin/%) $(B)/bin/packs $(B)/bin/hooks/update
+.PHONY: all
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	@$(if $(V),,echo "  CC   $<")
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+
+define program
+$(B)/bin/$(1): $$(patsubst %.c,$(B)/%.o,$$($(1)_SRC)) $$(LIB_OBJ)
+	@mkdir -p $$(@D)
+	@$$(if $$(V),,echo "  LINK $$@")
+	$$(Q)$$(CC) $$(ALL_CFLAGS) $$(if $$(filter $(1),$$(STATIC)),$$(STATIC_LDFLAGS),$$(ALL_LDFLAGS)) -o $$@ $$^ \
+		$$(if $$($(1)_PKG),$$(shell pkg-config $$(if $$(filter $(1),$$(STATIC)),--static) --libs $$($(1)_PKG))) $$($(1)_LIB)
+-include $$(patsubst %.c,$(B)/%.d,$$($(1)_SRC))
+endef
+$(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
+-include $(LIB_OBJ:.o=.d)
+
+$(B)/db/db.o: $(wildcard db/*.sql)
+
+# The buildpacks stand beside the programs; the static file server is part of its pack.
+$(B)/bin/packs: $(wildcard buildpacks/packs/*/* buildpacks/packs/*/*/*) $(B)/bin/berth-static
+	@rm -rf $@ && cp -a buildpacks/packs $@ && mkdir -p $@/static/lib && cp $(B)/bin/berth-static $@/static/lib/
+$(B)/bin/hooks/update: $(B)/bin/berth-hook
+	@mkdir -p $(@D) && ln -sf ../berth-hook $@
+
+# Unit tests: each linked with its folder's code (no main) and what lies below it.
+TEST_PKG = cmocka libseccomp libmicrohttpd jansson sqlite3 libgit2 libarchive
+folder_code = $(patsubst %.c,$(B)/%.o,$(filter-out $(MAINS),$(call code,$(1)/*.c)))
+.SECONDEXPANSION:
+$(B)/test/%: $(B)/%.o $$(call folder_code,$$(firstword $$(subst /, ,$$*))) \
+		$$(if $$(filter control/%,$$*),$(B)/receiver/source.o $$(call folder_code,db)) $(LIB_OBJ)
+	@mkdir -p $(@D)
+	@$(if $(V),,echo "  LINK $@")
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(sort $^) $(shell pkg-config --libs $(TEST_PKG)) -lmd
+-include $(patsubst $(B)/test/%,$(B)/%.d,$(UNIT_TESTS) $(ROOT_TESTS))
+
+tests-bin: $(UNIT_TESTS) $(ROOT_TESTS)
+check-unit: $(UNIT_TESTS)
+	@set -e; for t in $^; do $$t; done
+check-root: all $(ROOT_TESTS)
+	@set -e; for t in $(ROOT_TESTS); do $$t; done
+check: deps
+	$(MAKE) -j2 all tests-bin
+	tests/run
+e2e: all
+	tests/run e2e
+demo: deps
+	tests/demo
+soak: all
+	tests/soak/run
+bench-push: all
+	tests/bench/push
+deps:
+	@packaging/deps
+layers:
+	@packaging/layers
+lint:
+	clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
+	cppcheck --quiet --enable=warning,portability --suppress=memleak --error-exitcode=1 -D_GNU_SOURCE -I. $$(git ls-files '*.c')
+asan:
+	$(MAKE) B=build-asan CFLAGS='-O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer' HARDEN= STATIC= check-unit
+.PHONY: tests-bin check-unit check-root check e2e demo soak bench-push deps layers lint asan install uninstall clean help
+
+L = $(DESTDIR)$(PREFIX)/lib/berth
+install: all
+	install -d $(L)/hooks $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
+	install -m 755 $(filter-out $(B)/bin/berth,$(PROGRAMS:%=$(B)/bin/%)) $(L)/
+	install -m 755 $(B)/bin/berth $(DESTDIR)$(PREFIX)/bin/
+	ln -sf ../berth-hook $(L)/hooks/update
+	rm -rf $(L)/packs && cp -a --no-preserve=ownership $(B)/bin/packs $(L)/packs
+	ln -sf ../lib/berth/berthd $(DESTDIR)$(PREFIX)/sbin/berthd
+uninstall:
+	rm -rf $(L) $(DESTDIR)$(PREFIX)/bin/berth $(DESTDIR)$(PREFIX)/sbin/berthd
+clean:
+	rm -rf build build-asan
+help:
+	@echo 'all install uninstall clean | deps check check-unit check-root e2e demo | bench-push soak | lint layers asan'

@@ -1,0 +1,271 @@
+/* Files and descriptors: whole reads and writes, atomic replacement, sealed memory files. */
+#include "lib/io.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+
+#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+#define TREE_DEPTH_MAX 1000 /* a deeper tree cannot be made through paths (PATH_MAX) and is refused */
+
+int io_write_all(int fd, const void *data, size_t len)
+{
+	const char *p = data;
+
+	while (len > 0) {
+		ssize_t n = write(fd, p, len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int io_read_full(int fd, void *data, size_t len)
+{
+	char *p = data;
+
+	while (len > 0) {
+		ssize_t n = read(fd, p, len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -EPIPE;
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int io_read_all(int fd, struct buf *b)
+{
+	size_t max = b->max ? b->max : BUF_MAX_DEFAULT;
+
+	for (;;) {
+		size_t want = max - b->len < 65536 ? max - b->len : 65536;
+		if (want == 0) {
+			char one;
+			ssize_t more = read(fd, &one, 1);
+			return more > 0 ? -EMSGSIZE : more < 0 ? -errno : 0;
+		}
+		char *at = buf_room(b, want);
+		if (!at)
+			return -ENOMEM;
+		ssize_t n = read(fd, at, want);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		b->len += (size_t)n;
+		b->data[b->len] = '\0';
+		if (n == 0)
+			return 0;
+	}
+}
+
+int io_read_file(int dirfd, const char *path, struct buf *b)
+{
+	int fd autoclose = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : io_read_all(fd, b);
+}
+
+int io_replace_file(int dirfd, const char *name, const void *data, size_t len, mode_t mode)
+{
+	char temp[NAME_MAX + 1];
+
+	if (snprintf(temp, sizeof(temp), ".%s.tmp", name) >= (int)sizeof(temp))
+		return -ENAMETOOLONG;
+	int fd autoclose =
+		openat(dirfd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
+	if (fd < 0)
+		return -errno;
+	int r = io_write_all(fd, data, len);
+	if (r == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0))
+		r = -errno;
+	if (r == 0 && renameat(dirfd, temp, dirfd, name) < 0)
+		r = -errno;
+	if (r < 0) {
+		unlinkat(dirfd, temp, 0);
+		return r;
+	}
+	int dir autoclose = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return dir >= 0 && fsync(dir) < 0 ? -errno : 0;
+}
+
+int io_memfd_sealed(const char *name, const void *data, size_t len)
+{
+	int fd autoclose = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return -errno;
+	int r = io_write_all(fd, data, len);
+	if (r < 0)
+		return r;
+	if (lseek(fd, 0, SEEK_SET) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0)
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+int io_memfd_check(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals >= 0 && (seals & SEALS) == SEALS ? 0 : -EPERM;
+}
+
+static int set_flag(int fd, int get, int set, int flag, bool on)
+{
+	int flags = fcntl(fd, get);
+
+	if (flags < 0 || fcntl(fd, set, on ? flags | flag : flags & ~flag) < 0)
+		return -errno;
+	return 0;
+}
+
+int io_set_cloexec(int fd, bool on)
+{
+	return set_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC, on);
+}
+
+int io_set_nonblock(int fd, bool on)
+{
+	return set_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK, on);
+}
+
+static int remove_below(DIR *dir, dev_t dev, int depth);
+
+static int remove_entry(int dirfd, const char *name, dev_t dev, int depth)
+{
+	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return -errno;
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	struct stat st;
+	DIR *dir = fdopendir(fd);
+	if (!dir || fstat(fd, &st) < 0) {
+		int code = errno;
+		dir ? (void)closedir(dir) : (void)close(fd);
+		return -code;
+	}
+	int r = st.st_dev != dev ? -EXDEV : remove_below(dir, dev, depth + 1);
+	closedir(dir);
+	if (r < 0)
+		return r;
+	return unlinkat(dirfd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
+
+static int remove_below(DIR *dir, dev_t dev, int depth)
+{
+	struct dirent *d;
+
+	if (depth > TREE_DEPTH_MAX)
+		return -ELOOP;
+	while ((errno = 0, d = readdir(dir))) {
+		if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
+			continue;
+		int r = remove_entry(dirfd(dir), d->d_name, dev, depth);
+		if (r < 0)
+			return r;
+	}
+	return -errno;
+}
+
+int io_remove_tree(int dirfd, const char *name)
+{
+	struct stat st;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return remove_entry(dirfd, name, st.st_dev, 0);
+}
+
+int io_mkdirs(const char *path, mode_t mode)
+{
+	char part[PATH_MAX];
+
+	if (path[0] != '/' || snprintf(part, sizeof(part), "%s", path) >= (int)sizeof(part))
+		return -EINVAL;
+	for (char *slash = strchr(part + 1, '/');; slash = strchr(slash + 1, '/')) {
+		if (slash)
+			*slash = '\0';
+		if (mkdir(part, mode) < 0 && errno != EEXIST)
+			return -errno;
+		if (!slash)
+			return 0;
+		*slash = '/';
+	}
+}
+
+static int unix_address(const char *path, struct sockaddr_un *sa)
+{
+	*sa = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (strlen(path) >= sizeof(sa->sun_path))
+		return -ENAMETOOLONG;
+	memcpy(sa->sun_path, path, strlen(path) + 1);
+	return 0;
+}
+
+int io_unix_connect(const char *path, int type)
+{
+	struct sockaddr_un sa;
+	int r = unix_address(path, &sa);
+
+	if (r < 0)
+		return r;
+	int fd autoclose = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+int io_unix_listen(const char *path, int type, mode_t mode)
+{
+	struct sockaddr_un sa;
+	int r = unix_address(path, &sa);
+
+	if (r < 0)
+		return r;
+	int fd autoclose = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	unlink(path);
+	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || chmod(path, mode) < 0 ||
+		listen(fd, SOMAXCONN) < 0)
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+static uint64_t clock_ns(clockid_t id)
+{
+	struct timespec t;
+
+	clock_gettime(id, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t io_now_us(void)
+{
+	return clock_ns(CLOCK_REALTIME) / 1000;
+}
+
+uint64_t io_mono_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}

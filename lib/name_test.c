@@ -1,0 +1,95 @@
+/* Names and numbers: what is valid. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/name.h"
+#include <cmocka.h>
+#include <errno.h>
+
+static void app_names_are_dns_labels(void **state)
+{
+	static const struct {
+		const char *name;
+		bool ok;
+	} rows[] = {{"a", true}, {"my-app2", true}, {"0x", true}, {"", false}, {"-x", false},
+		{"A", false}, {"../x", false}, {"a.b", false}, {"a_b", false},
+		{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", true},
+		{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false}};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_int_equal(name_valid(rows[i].name), rows[i].ok);
+}
+
+static void hostnames_are_lower_case_labels(void **state)
+{
+	static const struct {
+		const char *name;
+		bool ok;
+	} rows[] = {{"a.example.com", true}, {"*.example.com", true}, {"localhost", true},
+		{"A.example", false}, {"a..b", false}, {".a", false}, {"a.", false},
+		{"-a.b", false}, {"a-.b", false}, {"*.*.a", false}, {"a b", false}, {"*", false}};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_int_equal(name_host_valid(rows[i].name), rows[i].ok);
+}
+
+static void mount_paths_are_absolute_and_plain(void **state)
+{
+	(void)state;
+	assert_true(name_mount_path_valid("/data"));
+	assert_true(name_mount_path_valid("/app/..data"));
+	assert_false(name_mount_path_valid("/"));
+	assert_false(name_mount_path_valid("data"));
+	assert_false(name_mount_path_valid("/a/../b"));
+	assert_false(name_mount_path_valid("/a//b"));
+	assert_false(name_mount_path_valid("/a/"));
+	assert_false(name_mount_path_valid("/./a"));
+}
+
+static void numbers_keep_their_range(void **state)
+{
+	uint64_t v;
+
+	(void)state;
+	assert_int_equal(num_parse_u64("18446744073709551615", 0, UINT64_MAX, &v), 0);
+	assert_true(v == UINT64_MAX);
+	assert_int_equal(num_parse_u64("18446744073709551616", 0, UINT64_MAX, &v), -ERANGE);
+	assert_int_equal(num_parse_u64("5", 6, 9, &v), -ERANGE);
+	assert_int_equal(num_parse_u64("", 0, 9, &v), -EINVAL);
+	assert_int_equal(num_parse_u64("-1", 0, 9, &v), -EINVAL);
+}
+
+static void sizes_have_units(void **state)
+{
+	uint64_t v;
+	char text[24];
+
+	(void)state;
+	assert_int_equal(num_parse_size("512M", &v), 0);
+	assert_true(v == 512u << 20);
+	assert_int_equal(num_parse_size("2GiB", &v), 0);
+	assert_true(v == (uint64_t)2 << 30);
+	assert_int_equal(num_parse_size("12", &v), 0);
+	assert_true(v == 12);
+	assert_int_equal(num_parse_size("1.5G", &v), -EINVAL);
+	assert_int_equal(num_parse_size("M", &v), -EINVAL);
+	assert_int_equal(num_parse_size("99999999999T", &v), -ERANGE);
+	num_format_size(512u << 20, text);
+	assert_string_equal(text, "512M");
+	num_format_size(1536u << 20, text);
+	assert_string_equal(text, "1.5G");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(app_names_are_dns_labels),
+		cmocka_unit_test(hostnames_are_lower_case_labels),
+		cmocka_unit_test(mount_paths_are_absolute_and_plain),
+		cmocka_unit_test(numbers_keep_their_range),
+		cmocka_unit_test(sizes_have_units),
+	};
+	return cmocka_run_group_tests_name("lib/name", tests, NULL, NULL);
+}
