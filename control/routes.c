@@ -1,0 +1,418 @@
+/* The routing table and the router workers. */
+#include "control/routes.h"
+#include "control/fleet.h"
+#include "lib/io.h"
+#include "lib/log.h"
+#include "lib/msg.h"
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define HOLD_MS 30000 /* a held request waits as long as Heroku's router waits for a response */
+
+struct worker {
+	int fd;
+	uint64_t acked; /* newest table version in use there */
+	int status;     /* of its last answer */
+	bool up;        /* said HELLO or answered since we started */
+};
+
+struct drained {
+	uint64_t id;
+	uint32_t workers; /* bit i: worker i has nothing in flight there */
+	struct drained *next;
+};
+
+struct routes {
+	struct control *c;
+	struct worker workers[PROTO_WORKERS_MAX];
+	unsigned int n;
+	uint64_t version;
+	int table; /* memfd of the newest table, -1 */
+	struct drained *drained;
+	pthread_mutex_t lock;    /* everything above */
+	pthread_mutex_t publish; /* one table at a time */
+	pthread_cond_t changed;
+	struct msg in;
+};
+
+/* ---- building ---- */
+
+struct build {
+	struct buf hosts, apps, instances, strings;
+	uint32_t n_hosts, n_apps, n_instances;
+};
+
+static uint32_t add_string(struct build *b, const char *s)
+{
+	uint32_t off = (uint32_t)b->strings.len;
+
+	buf_adds(&b->strings, s);
+	return off;
+}
+
+static void add_host(struct build *b, const char *name, uint32_t app)
+{
+	bool wild = strncmp(name, "*.", 2) == 0;
+	const char *stored = wild ? name + 1 : name;
+	struct table_host h = {.name_off = add_string(b, stored),
+		.name_len = (uint32_t)strlen(stored),
+		.app = app,
+		.flags = wild ? HOST_WILDCARD : 0};
+
+	buf_add(&b->hosts, &h, sizeof(h));
+	b->n_hosts++;
+}
+
+static void add_default_hosts(struct build *b, const struct db_app *a, const json_t *global, uint32_t index)
+{
+	char name[HOST_MAX_LEN + 64];
+	const json_t *domain;
+	size_t i;
+
+	if (json_array_size(global) == 0) {
+		snprintf(name, sizeof(name), "%s.localhost", a->name);
+		add_host(b, name, index);
+	}
+	json_array_foreach(global, i, domain) {
+		snprintf(name, sizeof(name), "%s.%s", a->name, json_string_value(domain));
+		add_host(b, name, index);
+	}
+}
+
+static void add_instances(struct control *c, struct build *b, uint32_t app, struct table_app *t)
+{
+	struct member *m autofree = NULL;
+	int n = fleet_list(c, app, "web", &m);
+	char name[48];
+
+	t->first_instance = b->n_instances;
+	for (int i = 0; i < n; i++) {
+		if (m[i].state != MEMBER_READY)
+			continue;
+		snprintf(name, sizeof(name), "%s.%u", m[i].type, m[i].number);
+		struct table_instance row = {.id = m[i].id,
+			.port = m[i].port,
+			.name_off = add_string(b, name),
+			.name_len = (uint32_t)strlen(name),
+			.release = m[i].version};
+		buf_add(&b->instances, &row, sizeof(row));
+		b->n_instances++;
+		t->n_instances++;
+	}
+}
+
+static void add_app(struct control *c, struct build *b, const struct db_app *a, const json_t *global)
+{
+	json_t *own = NULL;
+	const json_t *domain;
+	size_t i;
+	struct table_app t = {.id = a->id, .hold_ms = HOLD_MS};
+
+	if (fleet_held(c, a->id))
+		t.flags |= APP_HOLD;
+	t.timeout_ms = (uint32_t)setting_u64(c, a->id, "http", "timeout", 0) * 1000;
+	t.idle_timeout_ms = (uint32_t)setting_u64(c, a->id, "http", "idle-timeout", 0) * 1000;
+	add_default_hosts(b, a, global, b->n_apps);
+	if (db_domain_list(c->db, a->id, &own) >= 0) {
+		json_array_foreach(own, i, domain)
+			add_host(b, json_string_value(domain), b->n_apps);
+	}
+	json_decref(own);
+	add_instances(c, b, a->id, &t);
+	buf_add(&b->apps, &t, sizeof(t));
+	b->n_apps++;
+}
+
+static const char *sort_strings; /* qsort has no argument; guarded by the publish lock */
+
+static int by_name(const void *x, const void *y)
+{
+	const struct table_host *a = x, *b = y;
+	uint32_t n = a->name_len < b->name_len ? a->name_len : b->name_len;
+	int r = memcmp(sort_strings + a->name_off, sort_strings + b->name_off, n);
+
+	return r ? r : (a->name_len > b->name_len) - (a->name_len < b->name_len);
+}
+
+/* An app may name a host that is another's default: the first in the order wins, duplicates go. */
+static void sort_hosts(struct build *b)
+{
+	struct table_host *h = (struct table_host *)(void *)b->hosts.data;
+	uint32_t kept = 0;
+
+	if (b->n_hosts == 0)
+		return;
+	sort_strings = b->strings.data;
+	qsort(h, b->n_hosts, sizeof(*h), by_name);
+	for (uint32_t i = 1; i < b->n_hosts; i++) {
+		if (by_name(&h[kept], &h[i]) != 0)
+			h[++kept] = h[i];
+	}
+	b->n_hosts = kept + 1;
+}
+
+static int pack_table(struct build *b)
+{
+	struct table_head head = {.magic = TABLE_MAGIC,
+		.n_hosts = b->n_hosts,
+		.n_apps = b->n_apps,
+		.n_instances = b->n_instances,
+		.strings_size = (uint32_t)b->strings.len};
+	autobuf out = {.max = TABLE_SIZE_MAX};
+
+	buf_add(&out, &head, sizeof(head));
+	buf_add(&out, b->hosts.data, b->n_hosts * sizeof(struct table_host));
+	buf_add(&out, b->apps.data, b->apps.len);
+	buf_add(&out, b->instances.data, b->instances.len);
+	buf_add(&out, b->strings.data, b->strings.len);
+	if (out.failed || b->hosts.failed || b->apps.failed || b->instances.failed || b->strings.failed)
+		return -ENOMEM;
+	head.size = (uint32_t)out.len;
+	memcpy(out.data, &head, sizeof(head));
+	return io_memfd_sealed("table", out.data, out.len);
+}
+
+static int build_table(struct control *c)
+{
+	struct build b = {.hosts.max = TABLE_SIZE_MAX, .strings.max = TABLE_SIZE_MAX};
+	struct db_app *apps autofree = NULL;
+	json_t *global = NULL;
+	int n = db_app_list(c->db, &apps);
+	int r = n < 0 ? n : db_domain_list(c->db, 0, &global);
+
+	for (int i = 0; r >= 0 && i < n; i++) {
+		if (!apps[i].removing)
+			add_app(c, &b, &apps[i], global);
+	}
+	json_decref(global);
+	if (r >= 0) {
+		sort_hosts(&b);
+		r = pack_table(&b);
+	}
+	buf_free(&b.hosts);
+	buf_free(&b.apps);
+	buf_free(&b.instances);
+	buf_free(&b.strings);
+	return r;
+}
+
+/* ---- sending ---- */
+
+static void send_table(struct routes *r, unsigned int worker)
+{
+	struct msg_table m = {r->version};
+	int sent = msg_send(r->workers[worker].fd, MSG_TABLE, 0, 0, &m, sizeof(m), &r->table, 1);
+
+	if (sent < 0)
+		log_warn("table to router %u: %s", worker, strerror(-sent));
+}
+
+static bool all_acked(const struct routes *r)
+{
+	for (unsigned int i = 0; i < r->n; i++) {
+		if (r->workers[i].up && r->workers[i].acked < r->version)
+			return false;
+	}
+	return true;
+}
+
+static struct timespec in_ms(int ms)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += (long)(ms % 1000) * 1000000L;
+	if (t.tv_nsec >= 1000000000L) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000L;
+	}
+	return t;
+}
+
+static int publish(struct routes *r, struct err *e)
+{
+	struct timespec until = in_ms(ROUTES_ACK_MS);
+	int table = build_table(r->c);
+	int status = 0;
+
+	if (table < 0)
+		return err_sys(e, -table, "build the routing table");
+	pthread_mutex_lock(&r->lock);
+	if (r->table >= 0)
+		close(r->table);
+	r->table = table;
+	r->version++;
+	for (unsigned int i = 0; i < r->n; i++)
+		send_table(r, i);
+	while (!all_acked(r) && status == 0)
+		status = -pthread_cond_timedwait(&r->changed, &r->lock, &until);
+	for (unsigned int i = 0; status == 0 && i < r->n; i++)
+		status = r->workers[i].up ? r->workers[i].status : 0;
+	pthread_mutex_unlock(&r->lock);
+	if (status < 0)
+		return err_sys(e, -status, "the router did not take the new table");
+	return 0;
+}
+
+int routes_refresh(struct control *c, struct err *e)
+{
+	pthread_mutex_lock(&c->routes->publish);
+	int r = publish(c->routes, e);
+	pthread_mutex_unlock(&c->routes->publish);
+	return r;
+}
+
+/* ---- receiving ---- */
+
+static struct drained *drained_row(struct routes *r, uint64_t id, bool make)
+{
+	struct drained *d = r->drained;
+
+	while (d && d->id != id)
+		d = d->next;
+	if (!d && make && (d = calloc(1, sizeof(*d)))) {
+		d->id = id;
+		d->next = r->drained;
+		r->drained = d;
+	}
+	return d;
+}
+
+/* A worker that starts anew has nothing in flight at any removed instance. */
+static void worker_hello(struct routes *r, unsigned int i)
+{
+	r->workers[i].up = true;
+	for (struct drained *d = r->drained; d; d = d->next)
+		d->workers |= 1u << i;
+	if (r->table >= 0)
+		send_table(r, i);
+}
+
+static void receive(struct routes *r, unsigned int i)
+{
+	struct msg *m = &r->in;
+	int got = msg_recv(r->workers[i].fd, m);
+	const void *body = m->body;
+
+	if (got <= 0)
+		return;
+	pthread_mutex_lock(&r->lock);
+	if (m->head.type == MSG_HELLO) {
+		worker_hello(r, i);
+	} else if (m->head.type == MSG_TABLE_ACK && m->head.size == sizeof(struct msg_table)) {
+		r->workers[i].acked = ((const struct msg_table *)body)->version;
+		r->workers[i].status = m->head.status;
+		r->workers[i].up = true;
+	} else if (m->head.type == MSG_DRAINED && m->head.size == sizeof(struct msg_instance)) {
+		struct drained *d = drained_row(r, ((const struct msg_instance *)body)->id, true);
+		if (d)
+			d->workers |= 1u << i;
+	}
+	pthread_cond_broadcast(&r->changed);
+	pthread_mutex_unlock(&r->lock);
+	msg_close_fds(m);
+}
+
+static void *routes_main(void *arg)
+{
+	struct routes *r = arg;
+	struct pollfd p[PROTO_WORKERS_MAX];
+
+	for (;;) {
+		for (unsigned int i = 0; i < r->n; i++)
+			p[i] = (struct pollfd){.fd = r->workers[i].fd, .events = POLLIN};
+		if (poll(p, r->n, -1) < 0)
+			continue;
+		for (unsigned int i = 0; i < r->n; i++) {
+			if (p[i].revents & POLLIN)
+				receive(r, i);
+			else if (p[i].revents)
+				usleep(100000); /* the pair is gone: berthd is going down */
+		}
+	}
+	return NULL;
+}
+
+int routes_open(struct control *c, const int *fds, unsigned int n, struct routes **ret)
+{
+	struct routes *r = calloc(1, sizeof(*r));
+	pthread_condattr_t attr;
+
+	if (!r)
+		return -ENOMEM;
+	r->c = c;
+	r->table = -1;
+	r->version = io_now_us(); /* rises over our restarts too */
+	r->n = n;
+	for (unsigned int i = 0; i < n; i++)
+		r->workers[i].fd = fds[i];
+	pthread_mutex_init(&r->lock, NULL);
+	pthread_mutex_init(&r->publish, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&r->changed, &attr);
+	*ret = r;
+	return 0;
+}
+
+int routes_run(struct routes *r)
+{
+	struct msg_hello hello = {.epoch = io_mono_ns(), .pid = (uint32_t)getpid()};
+	pthread_t thread;
+
+	for (unsigned int i = 0; i < r->n; i++)
+		msg_send(r->workers[i].fd, MSG_HELLO, 0, 0, &hello, sizeof(hello), NULL, 0);
+	int code = pthread_create(&thread, NULL, routes_main, r);
+	if (code)
+		return -code;
+	pthread_detach(thread);
+	return 0;
+}
+
+static bool drained(struct routes *r, uint64_t id)
+{
+	struct drained *d = drained_row(r, id, false);
+
+	for (unsigned int i = 0; i < r->n; i++) {
+		if (r->workers[i].up && !(d && (d->workers & (1u << i))))
+			return false;
+	}
+	return true;
+}
+
+int routes_wait_drained(struct routes *r, const uint64_t *ids, unsigned int n, int timeout_ms)
+{
+	struct timespec until = in_ms(timeout_ms);
+	int status = 0;
+
+	pthread_mutex_lock(&r->lock);
+	for (unsigned int i = 0; i < n && status == 0;) {
+		if (drained(r, ids[i]))
+			i++;
+		else
+			status = -pthread_cond_timedwait(&r->changed, &r->lock, &until);
+	}
+	pthread_mutex_unlock(&r->lock);
+	return status;
+}
+
+void routes_forget(struct routes *r, const uint64_t *ids, unsigned int n)
+{
+	pthread_mutex_lock(&r->lock);
+	for (unsigned int i = 0; i < n; i++) {
+		for (struct drained **at = &r->drained; *at; at = &(*at)->next) {
+			struct drained *d = *at;
+			if (d->id == ids[i]) {
+				*at = d->next;
+				free(d);
+				break;
+			}
+		}
+	}
+	pthread_mutex_unlock(&r->lock);
+}
