@@ -64,7 +64,10 @@ int db_layer_ready(struct db *db, uint64_t id, const json_t *meta, uint64_t size
 int db_layer_delete(struct db *db, uint64_t id);
 int db_layer_get(struct db *db, uint64_t id, struct db_layer *ret, json_t **ret_meta);
 int db_layer_list(struct db *db, struct db_layer **ret);
-/* Layers that no image of a kept release uses and that are older than age_us; *ret allocated. Count. */
+/*
+ * Layers (no stacks) that no release uses, failed ones aside, and that were last used before the time older_than_us;
+ * *ret allocated. Count.
+ */
 int db_layer_unused(struct db *db, uint64_t older_than_us, uint64_t **ret);
 
 struct db_image {

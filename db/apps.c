@@ -1,0 +1,176 @@
+/* Apps, their formation and their resource limits. */
+#include "db/query.h"
+#include "lib/io.h"
+#include <errno.h>
+
+#define APP_COLUMNS                                                                      \
+	"id, name, deploy_branch, locked, stopped, removing, live_version, last_version, " \
+	"created_us"
+
+static void fill_app(struct query *q, void *element)
+{
+	struct db_app *a = element;
+
+	a->id = query_u32(q, 0);
+	query_text(q, 1, a->name, sizeof(a->name));
+	query_text(q, 2, a->deploy_branch, sizeof(a->deploy_branch));
+	a->locked = query_u32(q, 3) != 0;
+	a->stopped = query_u32(q, 4) != 0;
+	a->removing = query_u32(q, 5) != 0;
+	a->live_version = query_u32(q, 6);
+	a->last_version = query_u32(q, 7);
+	a->created_us = query_u64(q, 8);
+}
+
+int db_app_create(struct db *db, const char *name, uint32_t *ret_id)
+{
+	uint64_t id = 0;
+	int r = query_insert(db, &id, "INSERT INTO app(name, created_us) VALUES(?, ?)", "sU", name,
+		io_now_us());
+
+	if (r == 0)
+		*ret_id = (uint32_t)id;
+	return r;
+}
+
+static int one_app(struct query *q, struct db_app *ret)
+{
+	int r = query_next(q);
+
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	fill_app(q, ret);
+	return 0;
+}
+
+int db_app_by_name(struct db *db, const char *name, struct db_app *ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db, "SELECT " APP_COLUMNS " FROM app WHERE name=?", "s", name);
+
+	return r < 0 ? r : one_app(&q, ret);
+}
+
+int db_app_by_id(struct db *db, uint32_t id, struct db_app *ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db, "SELECT " APP_COLUMNS " FROM app WHERE id=?", "u", id);
+
+	return r < 0 ? r : one_app(&q, ret);
+}
+
+int db_app_list(struct db *db, struct db_app **ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db, "SELECT " APP_COLUMNS " FROM app ORDER BY name", "");
+
+	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_app, (void **)ret);
+}
+
+int db_app_set_branch(struct db *db, uint32_t id, const char *branch)
+{
+	return query_changed(query_exec(db, "UPDATE app SET deploy_branch=? WHERE id=?", "su", branch, id));
+}
+
+int db_app_set_locked(struct db *db, uint32_t id, bool on)
+{
+	return query_changed(query_exec(db, "UPDATE app SET locked=? WHERE id=?", "uu", on, id));
+}
+
+int db_app_set_stopped(struct db *db, uint32_t id, bool on)
+{
+	return query_changed(query_exec(db, "UPDATE app SET stopped=? WHERE id=?", "uu", on, id));
+}
+
+int db_app_set_removing(struct db *db, uint32_t id)
+{
+	return query_changed(query_exec(db, "UPDATE app SET removing=1 WHERE id=?", "u", id));
+}
+
+/* Tables without a foreign key to app (their app may be 0) are emptied here; the rest cascades. */
+int db_app_delete(struct db *db, uint32_t id)
+{
+	static const char *const sql[] = {
+		"DELETE FROM domain WHERE app=?",
+		"DELETE FROM setting WHERE app=?",
+		"DELETE FROM instance WHERE app=?",
+		/* Releases name images without cascade, so they go first. */
+		"DELETE FROM release WHERE app=?",
+	};
+	int r = db_begin(db);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r >= 0 && i < ARRAY_LEN(sql); i++)
+		r = query_exec(db, sql[i], "u", id);
+	if (r >= 0)
+		r = query_changed(query_exec(db, "DELETE FROM app WHERE id=?", "u", id));
+	int ended = db_end(db, r == 0);
+	return r < 0 ? r : ended;
+}
+
+int db_formation_get(struct db *db, uint32_t app, json_t **ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db, "SELECT type, quantity FROM formation WHERE app=?", "u", app);
+
+	if (r < 0)
+		return r;
+	json_t *o = json_object();
+	while ((r = query_next(&q)) > 0)
+		json_object_set_new(o, query_str(&q, 0), json_integer(query_u32(&q, 1)));
+	if (r < 0) {
+		json_decref(o);
+		return r;
+	}
+	*ret = o;
+	return 0;
+}
+
+int db_formation_set(struct db *db, uint32_t app, const char *type, uint32_t quantity)
+{
+	int r = query_exec(db, "INSERT OR REPLACE INTO formation(app, type, quantity) VALUES(?, ?, ?)",
+		"usu", app, type, quantity);
+
+	return r == -EBUSY ? -ENOENT : r < 0 ? r : 0;
+}
+
+int db_resource_get(struct db *db, uint32_t app, const char *type, struct db_resource *ret)
+{
+	autoquery q = QUERY_INIT;
+	struct db_resource found = {0};
+	int r = query_open(&q, db,
+		"SELECT memory_bytes, scratch_bytes, cpu_millis, pids FROM resource WHERE app=? AND type=?",
+		"us", app, type);
+
+	if (r < 0)
+		return r;
+	r = query_next(&q);
+	if (r < 0)
+		return r;
+	if (r > 0) {
+		found.memory_bytes = query_u64(&q, 0);
+		found.scratch_bytes = query_u64(&q, 1);
+		found.cpu_millis = query_u32(&q, 2);
+		found.pids = query_u32(&q, 3);
+	}
+	*ret = found;
+	return 0;
+}
+
+int db_resource_set(struct db *db, uint32_t app, const char *type, const struct db_resource *r)
+{
+	int n = query_exec(db,
+		"INSERT OR REPLACE INTO resource(app, type, memory_bytes, scratch_bytes, cpu_millis, pids)"
+		" VALUES(?, ?, ?, ?, ?, ?)",
+		"usUUuu", app, type, r->memory_bytes, r->scratch_bytes, r->cpu_millis, r->pids);
+
+	return n == -EBUSY ? -ENOENT : n < 0 ? n : 0;
+}
+
+int db_resource_clear(struct db *db, uint32_t app, const char *type)
+{
+	int r = query_exec(db, "DELETE FROM resource WHERE app=? AND type=?", "us", app, type);
+
+	return r < 0 ? r : 0;
+}

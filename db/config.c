@@ -1,0 +1,88 @@
+/* An app's config: any bytes but NUL, as JSON outside and blobs inside. */
+#include "db/query.h"
+#include "lib/base64.h"
+#include <errno.h>
+#include <string.h>
+
+/* A string where the bytes are UTF-8, else {"base64": "..."}: JSON has no other way to say bytes. */
+static json_t *value_of(const void *data, size_t len)
+{
+	json_t *v = json_stringn(data ? data : "", len);
+	autobuf text = BUF_INIT;
+
+	if (v)
+		return v;
+	if (base64_encode(data, len, &text) < 0)
+		return NULL;
+	return json_pack("{s:s}", "base64", text.data ? text.data : "");
+}
+
+static int bytes_of(const json_t *v, struct buf *out)
+{
+	const json_t *b = json_object_get(v, "base64");
+
+	if (json_is_string(v))
+		return buf_add(out, json_string_value(v), json_string_length(v));
+	if (!json_is_string(b))
+		return -EINVAL;
+	return base64_decode(json_string_value(b), json_string_length(b), out);
+}
+
+int db_config_get(struct db *db, uint32_t app, json_t **ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db, "SELECT key, value FROM config WHERE app=? ORDER BY key", "u", app);
+
+	if (r < 0)
+		return r;
+	json_t *o = json_object();
+	while ((r = query_next(&q)) > 0) {
+		const void *data = sqlite3_column_blob(q.stmt, 1);
+		size_t len = (size_t)sqlite3_column_bytes(q.stmt, 1);
+
+		if (json_object_set_new(o, query_str(&q, 0), value_of(data, len)) < 0) {
+			r = -ENOMEM;
+			break;
+		}
+	}
+	if (r < 0) {
+		json_decref(o);
+		return r;
+	}
+	*ret = o;
+	return 0;
+}
+
+static int put_all(struct db *db, uint32_t app, const json_t *config)
+{
+	const char *key;
+	json_t *v;
+	int r = query_exec(db, "DELETE FROM config WHERE app=?", "u", app);
+
+	if (r < 0)
+		return r;
+	/* jansson's iteration takes a non-const object; it is not changed. */
+	json_object_foreach((json_t *)(uintptr_t)config, key, v) {
+		autobuf bytes = BUF_INIT;
+
+		r = bytes_of(v, &bytes);
+		if (r < 0)
+			return r;
+		r = query_exec(db, "INSERT INTO config(app, key, value) VALUES(?, ?, ?)", "usb", app, key,
+			(const void *)(bytes.len ? bytes.data : ""), bytes.len);
+		if (r < 0)
+			return r == -EBUSY ? -ENOENT : r;
+	}
+	return 0;
+}
+
+int db_config_put(struct db *db, uint32_t app, const json_t *config)
+{
+	int r = db_begin(db);
+
+	if (r < 0)
+		return r;
+	r = put_all(db, app, config);
+	int ended = db_end(db, r == 0);
+	return r < 0 ? r : ended;
+}

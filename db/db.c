@@ -1,0 +1,191 @@
+/* Opens the database, checks it, brings its schema up to date; transactions. */
+#include "db/query.h"
+#include "lib/log.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* The schema travels inside the program, so that program and schema cannot come from two versions. */
+__asm__(".pushsection .rodata\n"
+	".global db_schema_1\n"
+	"db_schema_1: .incbin \"db/schema.sql\"\n"
+	".byte 0\n"
+	".popsection\n");
+extern const char db_schema_1[];
+
+/* Migration N brings a database of user_version N-1 to N. Only ever append. */
+static const char *const migrations[] = {
+	db_schema_1,
+};
+
+/*
+ * WAL with synchronous=NORMAL: a killed process loses nothing; a power cut may lose the last transactions but never
+ * the database. An fsync a commit would cost several milliseconds in each of the dozen steps of a deploy.
+ */
+static const char setup_sql[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"
+				"PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY;"
+				"PRAGMA journal_size_limit=16777216;";
+
+static int exec(struct db *db, const char *sql, struct err *e)
+{
+	char *message = NULL;
+
+	if (sqlite3_exec(db->handle, sql, NULL, NULL, &message) == SQLITE_OK)
+		return 0;
+	int code = sqlite3_errcode(db->handle) == SQLITE_FULL ? ENOSPC : EIO;
+	int r = err_set(e, code, "database: %s", message ? message : sqlite3_errmsg(db->handle));
+	sqlite3_free(message);
+	return r;
+}
+
+static int check(struct db *db, struct err *e)
+{
+	autoquery q = QUERY_INIT;
+
+	if (query_open(&q, db, "PRAGMA quick_check(1)", "") < 0 || query_next(&q) != 1)
+		return err_set(e, EIO, "database: cannot be read: %s", sqlite3_errmsg(db->handle));
+	if (strcmp(query_str(&q, 0), "ok") != 0)
+		return err_set(e, EIO, "database is damaged: %s", query_str(&q, 0));
+	return 0;
+}
+
+static int read_version(struct db *db, uint32_t *ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db, "PRAGMA user_version", "");
+
+	if (r < 0)
+		return r;
+	r = query_next(&q);
+	if (r <= 0)
+		return r < 0 ? r : -EIO;
+	*ret = query_u32(&q, 0);
+	return 0;
+}
+
+static int migrate_one(struct db *db, uint32_t number, struct err *e)
+{
+	char version[64];
+	int r = exec(db, "BEGIN IMMEDIATE", e);
+
+	if (r < 0)
+		return r;
+	snprintf(version, sizeof(version), "PRAGMA user_version=%u", number);
+	r = exec(db, migrations[number - 1], e);
+	if (r == 0)
+		r = exec(db, version, e);
+	if (r == 0)
+		r = exec(db, "COMMIT", e);
+	if (r < 0) {
+		exec(db, "ROLLBACK", NULL);
+		return err_add(e, "migration %u", number);
+	}
+	log_info("database: migrated to version %u", number);
+	return 0;
+}
+
+static int migrate(struct db *db, struct err *e)
+{
+	uint32_t version = 0;
+	int r = read_version(db, &version);
+
+	if (r < 0)
+		return err_sys(e, -r, "database: its version cannot be read");
+	if (version > ARRAY_LEN(migrations))
+		return err_set(e, EPROTO,
+			"database: made by a newer berth (version %u, this one knows %zu)", version,
+			ARRAY_LEN(migrations));
+	for (uint32_t n = version + 1; n <= ARRAY_LEN(migrations); n++) {
+		r = migrate_one(db, n, e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static struct db *new_db(void)
+{
+	struct db *db = calloc(1, sizeof(*db));
+	pthread_mutexattr_t attr;
+
+	if (!db)
+		return NULL;
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&db->lock, &attr);
+	pthread_mutexattr_destroy(&attr);
+	return db;
+}
+
+int db_open(const char *folder, struct db **ret, struct err *e)
+{
+	char path[4096];
+	int n = snprintf(path, sizeof(path), "%s/berth.db", folder);
+
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return err_set(e, ENAMETOOLONG, "database: the folder's name is too long");
+	struct db *db = new_db();
+	if (!db)
+		return err_sys(e, ENOMEM, "database");
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+	if (sqlite3_open_v2(path, &db->handle, flags, NULL) != SQLITE_OK) {
+		int r = err_set(e, EIO, "database: %s: %s", path,
+			db->handle ? sqlite3_errmsg(db->handle) : "out of memory");
+
+		db_close(db);
+		return r;
+	}
+	chmod(path, 0600);
+	sqlite3_extended_result_codes(db->handle, 1);
+	sqlite3_busy_timeout(db->handle, 2000); /* a person's sqlite3 shell or a backup beside us */
+	int r = exec(db, setup_sql, e);
+	if (r == 0)
+		r = check(db, e);
+	if (r == 0)
+		r = migrate(db, e);
+	if (r < 0) {
+		db_close(db);
+		return r;
+	}
+	*ret = db;
+	return 0;
+}
+
+void db_close(struct db *db)
+{
+	if (!db)
+		return;
+	sqlite3_close_v2(db->handle);
+	pthread_mutex_destroy(&db->lock);
+	free(db);
+}
+
+int db_begin(struct db *db)
+{
+	pthread_mutex_lock(&db->lock);
+	int r = query_exec(db, db->depth ? "SAVEPOINT inner" : "BEGIN IMMEDIATE", "");
+	if (r < 0) {
+		pthread_mutex_unlock(&db->lock);
+		return r;
+	}
+	db->depth++;
+	return 0;
+}
+
+int db_end(struct db *db, bool ok)
+{
+	bool inner = db->depth > 1;
+	int r = 0;
+
+	if (ok)
+		r = query_exec(db, inner ? "RELEASE inner" : "COMMIT", "");
+	if (!ok || r < 0) {
+		query_exec(db, inner ? "ROLLBACK TO inner" : "ROLLBACK", "");
+		if (inner)
+			query_exec(db, "RELEASE inner", "");
+	}
+	db->depth--;
+	pthread_mutex_unlock(&db->lock);
+	return r < 0 ? r : 0;
+}

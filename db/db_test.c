@@ -1,0 +1,396 @@
+/* The database: each noun's rules, and that a reopened file holds what was written. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "db/query.h"
+#include "lib/io.h"
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+struct fixture {
+	char folder[64];
+	struct db *db;
+};
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct err e = {0};
+
+	snprintf(f->folder, sizeof(f->folder), "/tmp/berth-db.XXXXXX");
+	assert_non_null(mkdtemp(f->folder));
+	assert_int_equal(db_open(f->folder, &f->db, &e), 0);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	db_close(f->db);
+	io_remove_tree(AT_FDCWD, f->folder);
+	free(f);
+	return 0;
+}
+
+static uint32_t make_app(struct db *db, const char *name)
+{
+	uint32_t id = 0;
+
+	assert_int_equal(db_app_create(db, name, &id), 0);
+	return id;
+}
+
+static uint32_t make_release(struct db *db, uint32_t app, uint64_t layer)
+{
+	struct db_image i = {.app = app, .layers = json_pack("[I]", (json_int_t)layer)};
+	struct db_release r = {.app = app, .config = json_pack("{s:s}", "A", "1"), .actor = "root"};
+
+	snprintf(i.commit, sizeof(i.commit), "%040d", 7);
+	assert_int_equal(db_image_create(db, &i), 0);
+	r.image = i.id;
+	assert_int_equal(db_release_create(db, &r), 0);
+	db_image_clear(&i);
+	db_release_clear(&r);
+	return r.version;
+}
+
+static void a_reopened_database_holds_what_was_written(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = {0};
+	struct db_app a;
+
+	uint32_t id = make_app(f->db, "kept");
+	db_close(f->db);
+	f->db = NULL;
+	assert_int_equal(db_open(f->folder, &f->db, &e), 0);
+	assert_int_equal(db_app_by_name(f->db, "kept", &a), 0);
+	assert_int_equal(a.id, id);
+}
+
+static void a_newer_schema_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = {0};
+	struct db *other = NULL;
+
+	assert_int_equal(query_exec(f->db, "PRAGMA user_version=99", ""), 0);
+	assert_int_equal(db_open(f->folder, &other, &e), -EPROTO);
+	assert_non_null(strstr(e.text, "newer berth"));
+	assert_null(other);
+}
+
+static void a_file_that_is_no_database_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	char path[128];
+	struct err e = {0};
+	struct db *other = NULL;
+
+	snprintf(path, sizeof(path), "%s/other", f->folder);
+	assert_int_equal(io_mkdirs(path, 0700), 0);
+	snprintf(path, sizeof(path), "%s/other/berth.db", f->folder);
+	FILE *file = fopen(path, "we");
+	assert_non_null(file);
+	for (int i = 0; i < 1000; i++)
+		fputs("not a database", file);
+	fclose(file);
+	snprintf(path, sizeof(path), "%s/other", f->folder);
+	assert_true(db_open(path, &other, &e) < 0);
+	assert_true(e.text[0] != '\0');
+}
+
+static void app_names_are_unique_and_ids_never_reused(void **state)
+{
+	struct fixture *f = *state;
+	struct db_app *list = NULL, a;
+	uint32_t id;
+
+	uint32_t first = make_app(f->db, "b");
+	make_app(f->db, "a");
+	assert_int_equal(db_app_create(f->db, "b", &id), -EEXIST);
+	assert_int_equal(db_app_list(f->db, &list), 2);
+	assert_string_equal(list[0].name, "a");
+	free(list);
+	assert_int_equal(db_app_delete(f->db, first), 0);
+	assert_int_equal(db_app_delete(f->db, first), -ENOENT);
+	assert_int_equal(db_app_by_id(f->db, first, &a), -ENOENT);
+	assert_true(make_app(f->db, "b") > first);
+	assert_int_equal(db_app_set_branch(f->db, 99, "main"), -ENOENT);
+}
+
+static void config_keeps_any_bytes(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t app = make_app(f->db, "a");
+	json_t *in = json_pack("{s:s, s:s, s:{s:s}}", "PLAIN", "x\ny", "EMPTY", "", "RAW", "base64",
+		"/wD+");
+	json_t *out = NULL;
+
+	assert_int_equal(db_config_put(f->db, app, in), 0);
+	assert_int_equal(db_config_get(f->db, app, &out), 0);
+	assert_true(json_equal(in, out));
+	json_decref(out);
+	json_t *bad = json_pack("{s:s, s:i}", "B", "1", "A", 5);
+	assert_int_equal(db_config_put(f->db, app, bad), -EINVAL);
+	assert_int_equal(db_config_get(f->db, app, &out), 0);
+	assert_true(json_equal(in, out)); /* the refused one left nothing behind */
+	json_decref(out);
+	json_decref(in);
+	json_decref(bad);
+}
+
+static void releases_are_numbered_and_one_is_live(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t app = make_app(f->db, "a"), previous = 0;
+	struct db_release r, *list = NULL;
+	struct db_app a;
+
+	assert_int_equal(db_release_get(f->db, app, 0, &r), -ENOENT);
+	for (uint32_t v = 1; v <= 3; v++) {
+		assert_int_equal(make_release(f->db, app, v), v);
+		if (v == 2)
+			assert_int_equal(db_release_fail(f->db, app, v, "it exits"), 0);
+		else
+			assert_int_equal(db_release_switch(f->db, app, v), 0);
+	}
+	assert_int_equal(db_app_by_id(f->db, app, &a), 0);
+	assert_int_equal(a.live_version, 3);
+	assert_int_equal(db_release_previous(f->db, app, &previous), 0);
+	assert_int_equal(previous, 1);
+	assert_int_equal(db_release_get(f->db, app, 0, &r), 0);
+	assert_int_equal(r.version, 3);
+	assert_string_equal(r.status, "live");
+	assert_string_equal(json_string_value(json_object_get(r.config, "A")), "1");
+	db_release_clear(&r);
+	assert_int_equal(db_release_list(f->db, app, 2, &list), 2);
+	assert_int_equal(list[0].version, 3);
+	assert_string_equal(list[1].status, "failed");
+	assert_string_equal(list[1].error, "it exits");
+	db_release_clear(&list[0]);
+	db_release_clear(&list[1]);
+	free(list);
+	assert_int_equal(db_release_switch(f->db, app, 9), -ENOENT);
+	assert_int_equal(db_release_get(f->db, app, 0, &r), 0); /* the refused switch changed nothing */
+	assert_int_equal(r.version, 3);
+	db_release_clear(&r);
+	assert_int_equal(db_app_delete(f->db, app), 0);
+}
+
+static void interrupted_releases_fail_at_start_up(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t app = make_app(f->db, "a");
+	struct db_release r;
+
+	make_release(f->db, app, 1);
+	assert_int_equal(db_release_fail_pending(f->db, "berth was interrupted"), 1);
+	assert_int_equal(db_release_get(f->db, app, 1, &r), 0);
+	assert_string_equal(r.status, "failed");
+	db_release_clear(&r);
+	assert_int_equal(make_release(f->db, app, 1), 2); /* its number is not reused */
+}
+
+static void one_layer_a_key_wins(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t a = 0, b = 0, found = 0;
+	json_t *meta = NULL, *plan = json_pack("{s:s}", "pack", "node");
+
+	assert_int_equal(db_layer_begin(f->db, "deps", "k", 0, &a), 0);
+	assert_int_equal(db_layer_begin(f->db, "deps", "k", 0, &b), 0);
+	assert_int_equal(db_layer_find(f->db, "deps", "k", &found, NULL), -ENOENT);
+	assert_int_equal(db_layer_ready(f->db, a, plan, 42), 0);
+	assert_int_equal(db_layer_ready(f->db, b, NULL, 42), -EEXIST);
+	assert_int_equal(db_layer_find(f->db, "deps", "k", &found, &meta), 0);
+	assert_int_equal(found, a);
+	assert_true(json_equal(meta, plan));
+	json_decref(meta);
+	json_decref(plan);
+}
+
+static void only_layers_that_no_kept_release_has_are_unused(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t app = make_app(f->db, "a");
+	uint64_t used = 0, idle = 0, stack = 0, *ids = NULL;
+
+	assert_int_equal(db_layer_begin(f->db, "source", "1", app, &used), 0);
+	assert_int_equal(db_layer_begin(f->db, "source", "2", app, &idle), 0);
+	assert_int_equal(db_layer_begin(f->db, "stack", "3", 0, &stack), 0);
+	assert_int_equal(db_layer_ready(f->db, used, NULL, 1), 0);
+	assert_int_equal(db_layer_ready(f->db, idle, NULL, 1), 0);
+	assert_int_equal(db_layer_ready(f->db, stack, NULL, 1), 0);
+	make_release(f->db, app, used);
+	assert_int_equal(db_layer_unused(f->db, 1, &ids), 0); /* all are younger than that */
+	free(ids);
+	ids = NULL;
+	assert_int_equal(db_layer_unused(f->db, UINT64_C(1) << 62, &ids), 1);
+	assert_int_equal(ids[0], idle);
+	free(ids);
+}
+
+static void transactions_roll_back_as_a_whole(void **state)
+{
+	struct fixture *f = *state;
+	struct db_app a;
+	uint32_t id;
+
+	assert_int_equal(db_begin(f->db), 0);
+	assert_int_equal(db_app_create(f->db, "gone", &id), 0);
+	json_t *config = json_pack("{s:s}", "K", "v");
+	assert_int_equal(db_config_put(f->db, id, config), 0);
+	json_decref(config);
+	assert_int_equal(db_end(f->db, false), 0);
+	assert_int_equal(db_app_by_name(f->db, "gone", &a), -ENOENT);
+}
+
+static void a_domain_belongs_to_one_app(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t a = make_app(f->db, "a"), b = make_app(f->db, "b"), owner = 0;
+	json_t *list = NULL;
+
+	assert_int_equal(db_domain_add(f->db, a, "x.example"), 0);
+	assert_int_equal(db_domain_add(f->db, a, "x.example"), 0);
+	assert_int_equal(db_domain_add(f->db, b, "x.example"), -EEXIST);
+	assert_int_equal(db_domain_add(f->db, 0, "x.example"), 0);
+	assert_int_equal(db_domain_owner(f->db, "x.example", &owner), 0);
+	assert_int_equal(owner, a);
+	assert_int_equal(db_domain_list(f->db, a, &list), 0);
+	assert_int_equal(json_array_size(list), 1);
+	json_decref(list);
+	assert_int_equal(db_domain_remove(f->db, b, "x.example"), -ENOENT);
+	assert_int_equal(db_app_delete(f->db, a), 0);
+	assert_int_equal(db_domain_owner(f->db, "x.example", &owner), -ENOENT);
+}
+
+static void a_mounted_volume_stays(void **state)
+{
+	struct fixture *f = *state;
+	struct db_mount m = {.path = "/data"}, *list = NULL;
+	uint32_t app = make_app(f->db, "a");
+	uint64_t id = 0;
+
+	assert_int_equal(db_volume_create(f->db, "v", &m.volume), 0);
+	assert_int_equal(db_volume_create(f->db, "v", &id), -EEXIST);
+	m.app = app;
+	assert_int_equal(db_mount_add(f->db, &m), 0);
+	assert_int_equal(db_mount_add(f->db, &m), -EEXIST);
+	assert_int_equal(db_mount_list(f->db, 0, &list), 1);
+	assert_string_equal(list[0].volume_name, "v");
+	free(list);
+	assert_int_equal(db_volume_delete(f->db, m.volume), -EBUSY);
+	assert_int_equal(db_app_delete(f->db, app), 0);
+	assert_int_equal(db_volume_delete(f->db, m.volume), 0);
+}
+
+static void settings_and_limits_read_back(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t app = make_app(f->db, "a");
+	struct db_resource in = {.memory_bytes = UINT64_C(1) << 33, .cpu_millis = 500}, out;
+	json_t *formation = NULL;
+	char *value = NULL;
+
+	assert_int_equal(db_setting_set(f->db, app, "ports", "web", "3000"), 0);
+	assert_int_equal(db_setting_get(f->db, app, "ports", "web", &value), 0);
+	assert_string_equal(value, "3000");
+	free(value);
+	assert_int_equal(db_setting_set(f->db, app, "ports", "web", NULL), 0);
+	assert_int_equal(db_setting_get(f->db, app, "ports", "web", &value), 0);
+	assert_null(value);
+	assert_int_equal(db_resource_set(f->db, app, "web", &in), 0);
+	assert_int_equal(db_resource_get(f->db, app, "web", &out), 0);
+	assert_memory_equal(&in, &out, sizeof(in));
+	assert_int_equal(db_resource_get(f->db, app, "worker", &out), 0);
+	assert_int_equal(out.memory_bytes, 0);
+	assert_int_equal(db_formation_set(f->db, app, "web", 3), 0);
+	assert_int_equal(db_formation_get(f->db, app, &formation), 0);
+	assert_int_equal(json_integer_value(json_object_get(formation, "web")), 3);
+	json_decref(formation);
+}
+
+static void an_exit_is_final_and_old_ones_are_dropped(void **state)
+{
+	struct fixture *f = *state;
+	struct db_instance i = {.kind = "app", .type = "web", .number = 1}, *list = NULL;
+
+	i.app = make_app(f->db, "a");
+	for (int n = 0; n < 60; n++) {
+		assert_int_equal(db_instance_create(f->db, &i), 0);
+		assert_int_equal(db_instance_exit(f->db, i.id, "exited with status 1", 5), 0);
+	}
+	assert_int_equal(db_instance_state(f->db, i.id, "running"), -ENOENT);
+	assert_int_equal(db_instance_create(f->db, &i), 0);
+	assert_int_equal(db_instance_prune(f->db), 0);
+	assert_int_equal(db_instance_list(f->db, i.app, true, &list), 51);
+	free(list);
+	assert_int_equal(db_instance_list(f->db, 0, false, &list), 1);
+	assert_string_equal(list[0].state, "starting");
+	free(list);
+}
+
+static void builds_keys_and_events_are_listed(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t app = make_app(f->db, "a");
+	struct db_key k = {.name = "me", .type = "ssh-ed25519", .blob = "AAAA"}, got;
+	uint64_t build = 0;
+	json_t *j = NULL;
+
+	assert_int_equal(db_build_create(f->db, app, "abc", "root", &build), 0);
+	assert_int_equal(db_build_finish(f->db, build, "succeeded", 3, "-----> ok\n"), 0);
+	assert_int_equal(db_build_get(f->db, app, build, &j), 0);
+	assert_string_equal(json_string_value(json_object_get(j, "output")), "-----> ok\n");
+	json_decref(j);
+	assert_int_equal(db_build_get(f->db, app + 1, build, &j), -ENOENT);
+	assert_int_equal(db_build_list(f->db, app, &j), 0);
+	assert_int_equal(json_array_size(j), 1);
+	json_decref(j);
+	assert_int_equal(db_key_add(f->db, &k), 0);
+	assert_int_equal(db_key_get(f->db, k.id, &got), 0);
+	assert_string_equal(got.blob, "AAAA");
+	assert_int_equal(db_key_add(f->db, &k), -EEXIST);
+	assert_int_equal(db_key_remove(f->db, "me"), 1);
+	assert_int_equal(db_event_add(f->db, "root", "apps:create", "a", "ok"), 0);
+	assert_int_equal(db_event_add(f->db, "root", "ssh-keys:add", NULL, "ok"), 0);
+	assert_int_equal(db_event_list(f->db, "a", 0, &j), 0);
+	assert_int_equal(json_array_size(j), 1);
+	json_decref(j);
+	assert_int_equal(db_event_list(f->db, NULL, 0, &j), 0);
+	assert_int_equal(json_array_size(j), 2);
+	json_decref(j);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(a_reopened_database_holds_what_was_written),
+		T(a_newer_schema_is_refused),
+		T(a_file_that_is_no_database_is_refused),
+		T(app_names_are_unique_and_ids_never_reused),
+		T(config_keeps_any_bytes),
+		T(releases_are_numbered_and_one_is_live),
+		T(interrupted_releases_fail_at_start_up),
+		T(one_layer_a_key_wins),
+		T(only_layers_that_no_kept_release_has_are_unused),
+		T(transactions_roll_back_as_a_whole),
+		T(a_domain_belongs_to_one_app),
+		T(a_mounted_volume_stays),
+		T(settings_and_limits_read_back),
+		T(an_exit_is_final_and_old_ones_are_dropped),
+		T(builds_keys_and_events_are_listed),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

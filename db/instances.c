@@ -1,0 +1,87 @@
+/* Instances: what runs and what ran. */
+#include "db/query.h"
+#include "lib/io.h"
+#include <errno.h>
+#include <stdio.h>
+
+int db_instance_create(struct db *db, struct db_instance *i)
+{
+	if (!i->started_us)
+		i->started_us = io_now_us();
+	snprintf(i->state, sizeof(i->state), "starting");
+	return query_insert(db, &i->id,
+		"INSERT INTO instance(app, kind, type, number, version, state, restarts, started_us)"
+		" VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+		"ussuusuU", i->app, i->kind, i->type, i->number, i->version, i->state, i->restarts,
+		i->started_us);
+}
+
+int db_instance_state(struct db *db, uint64_t id, const char *state)
+{
+	/* An exit that was recorded is final: a late "running" must not bring the row back. */
+	return query_changed(query_exec(db,
+		"UPDATE instance SET state=? WHERE id=? AND state<>'exited'", "sU", state, id));
+}
+
+int db_instance_exit(struct db *db, uint64_t id, const char *reason, uint64_t time_us)
+{
+	return query_changed(query_exec(db,
+		"UPDATE instance SET state='exited', reason=?, exited_us=? WHERE id=?", "sUU", reason,
+		time_us ? time_us : io_now_us(), id));
+}
+
+#define INSTANCE_COLUMNS                                                                \
+	"id, app, number, version, restarts, kind, type, state, reason, started_us, exited_us"
+
+static void fill_instance(struct query *q, void *element)
+{
+	struct db_instance *i = element;
+
+	i->id = query_u64(q, 0);
+	i->app = query_u32(q, 1);
+	i->number = query_u32(q, 2);
+	i->version = query_u32(q, 3);
+	i->restarts = query_u32(q, 4);
+	query_text(q, 5, i->kind, sizeof(i->kind));
+	query_text(q, 6, i->type, sizeof(i->type));
+	query_text(q, 7, i->state, sizeof(i->state));
+	query_text(q, 8, i->reason, sizeof(i->reason));
+	i->started_us = query_u64(q, 9);
+	i->exited_us = query_u64(q, 10);
+}
+
+int db_instance_get(struct db *db, uint64_t id, struct db_instance *ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db, "SELECT " INSTANCE_COLUMNS " FROM instance WHERE id=?", "U", id);
+
+	if (r < 0)
+		return r;
+	r = query_next(&q);
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	fill_instance(&q, ret);
+	return 0;
+}
+
+int db_instance_list(struct db *db, uint32_t app, bool with_exited, struct db_instance **ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db,
+		"SELECT " INSTANCE_COLUMNS " FROM instance WHERE (?1=0 OR app=?1)"
+		" AND (?2 OR state<>'exited') ORDER BY app, kind, type, number, id",
+		"uu", app, with_exited);
+
+	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_instance, (void **)ret);
+}
+
+int db_instance_prune(struct db *db)
+{
+	int r = query_exec(db,
+		"DELETE FROM instance WHERE id IN (SELECT id FROM ("
+		" SELECT id, row_number() OVER (PARTITION BY app ORDER BY id DESC) AS n"
+		" FROM instance WHERE state='exited') WHERE n>50)",
+		"");
+
+	return r < 0 ? r : 0;
+}

@@ -1,0 +1,109 @@
+/* Layers: found by key, made once, removed when nothing uses them. */
+#include "db/query.h"
+#include "lib/io.h"
+#include <errno.h>
+
+int db_layer_find(struct db *db, const char *kind, const char *key, uint64_t *ret_id, json_t **ret_meta)
+{
+	uint64_t id;
+	{
+		autoquery q = QUERY_INIT;
+		int r = query_open(&q, db, "SELECT id, meta FROM layer WHERE kind=? AND key=? AND ready=1",
+			"ss", kind, key);
+
+		if (r < 0)
+			return r;
+		r = query_next(&q);
+		if (r <= 0)
+			return r < 0 ? r : -ENOENT;
+		id = query_u64(&q, 0);
+		if (ret_meta)
+			*ret_meta = query_json(&q, 1);
+	}
+	/* Being used keeps it from the next cleaning; a failure to note that is no reason to build again. */
+	query_exec(db, "UPDATE layer SET used_us=? WHERE id=?", "UU", io_now_us(), id);
+	*ret_id = id;
+	return 0;
+}
+
+int db_layer_begin(struct db *db, const char *kind, const char *key, uint32_t app, uint64_t *ret_id)
+{
+	uint64_t now = io_now_us();
+
+	return query_insert(db, ret_id,
+		"INSERT INTO layer(kind, key, app, created_us, used_us) VALUES(?, ?, ?, ?, ?)", "ssuUU",
+		kind, key, app, now, now);
+}
+
+int db_layer_ready(struct db *db, uint64_t id, const json_t *meta, uint64_t size_bytes)
+{
+	char *text autofree = meta ? json_dumps(meta, JSON_COMPACT) : NULL;
+
+	if (meta && !text)
+		return -ENOMEM;
+	return query_changed(query_exec(db,
+		"UPDATE layer SET ready=1, meta=?, size_bytes=?, used_us=? WHERE id=?", "sUUU",
+		text ? text : "{}", size_bytes, io_now_us(), id));
+}
+
+int db_layer_delete(struct db *db, uint64_t id)
+{
+	return query_changed(query_exec(db, "DELETE FROM layer WHERE id=?", "U", id));
+}
+
+#define LAYER_COLUMNS "id, kind, key, app, ready, size_bytes, created_us, used_us"
+
+static void fill_layer(struct query *q, void *element)
+{
+	struct db_layer *l = element;
+
+	l->id = query_u64(q, 0);
+	query_text(q, 1, l->kind, sizeof(l->kind));
+	query_text(q, 2, l->key, sizeof(l->key));
+	l->app = query_u32(q, 3);
+	l->ready = query_u32(q, 4) != 0;
+	l->size_bytes = query_u64(q, 5);
+	l->created_us = query_u64(q, 6);
+	l->used_us = query_u64(q, 7);
+}
+
+int db_layer_get(struct db *db, uint64_t id, struct db_layer *ret, json_t **ret_meta)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db, "SELECT " LAYER_COLUMNS ", meta FROM layer WHERE id=?", "U", id);
+
+	if (r < 0)
+		return r;
+	r = query_next(&q);
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	fill_layer(&q, ret);
+	if (ret_meta)
+		*ret_meta = query_json(&q, 8);
+	return 0;
+}
+
+int db_layer_list(struct db *db, struct db_layer **ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db, "SELECT " LAYER_COLUMNS " FROM layer ORDER BY id", "");
+
+	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_layer, (void **)ret);
+}
+
+static void fill_id(struct query *q, void *element)
+{
+	*(uint64_t *)element = query_u64(q, 0);
+}
+
+int db_layer_unused(struct db *db, uint64_t older_than_us, uint64_t **ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db,
+		"SELECT id FROM layer WHERE ready=1 AND kind<>'stack' AND used_us<? AND id NOT IN ("
+		" SELECT j.value FROM release r JOIN image i ON i.id=r.image, json_each(i.layers) j"
+		" WHERE r.status<>'failed') ORDER BY id",
+		"U", older_than_us);
+
+	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_id, (void **)ret);
+}

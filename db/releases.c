@@ -1,0 +1,219 @@
+/* Images and releases; db_release_switch is the commit point of every deploy. */
+#include "db/query.h"
+#include "lib/io.h"
+#include <errno.h>
+#include <stdio.h>
+
+void db_image_clear(struct db_image *i)
+{
+	json_decref(i->layers);
+	json_decref(i->processes);
+	json_decref(i->env);
+	json_decref(i->checks);
+	i->layers = i->processes = i->env = i->checks = NULL;
+}
+
+/* The JSON text of v, or of the empty value when there is none. NULL: out of memory. */
+static char *dump(const json_t *v, const char *empty)
+{
+	char *text = v ? json_dumps(v, JSON_COMPACT) : NULL;
+
+	if (!v && asprintf(&text, "%s", empty) < 0)
+		return NULL;
+	return text;
+}
+
+int db_image_create(struct db *db, struct db_image *i)
+{
+	char *layers autofree = dump(i->layers, "[]");
+	char *processes autofree = dump(i->processes, "{}");
+	char *env autofree = dump(i->env, "{}");
+	char *checks autofree = dump(i->checks, "{}");
+
+	if (!layers || !processes || !env || !checks)
+		return -ENOMEM;
+	int r = query_insert(db, &i->id,
+		"INSERT INTO image(app, layers, processes, env, pack, profile_d, checks, commit_id, created_us)"
+		" VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"ussssussU", i->app, layers, processes, env, i->pack, i->profile_d, checks, i->commit,
+		io_now_us());
+	return r == -EBUSY ? -ENOENT : r;
+}
+
+int db_image_get(struct db *db, uint64_t id, struct db_image *ret)
+{
+	autoquery q = QUERY_INIT;
+	struct db_image i = {.id = id};
+	int r = query_open(&q, db,
+		"SELECT app, layers, processes, env, pack, profile_d, checks, commit_id FROM image WHERE id=?",
+		"U", id);
+
+	if (r < 0)
+		return r;
+	r = query_next(&q);
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	i.app = query_u32(&q, 0);
+	i.layers = query_json(&q, 1);
+	i.processes = query_json(&q, 2);
+	i.env = query_json(&q, 3);
+	query_text(&q, 4, i.pack, sizeof(i.pack));
+	i.profile_d = query_u32(&q, 5) != 0;
+	i.checks = query_json(&q, 6);
+	query_text(&q, 7, i.commit, sizeof(i.commit));
+	if (!i.layers || !i.processes || !i.env || !i.checks) {
+		db_image_clear(&i);
+		return -EIO;
+	}
+	*ret = i;
+	return 0;
+}
+
+void db_release_clear(struct db_release *r)
+{
+	json_decref(r->config);
+	r->config = NULL;
+}
+
+static int insert_release(struct db *db, struct db_release *r, const char *config)
+{
+	{
+		autoquery q = QUERY_INIT;
+		int n = query_open(&q, db,
+			"UPDATE app SET last_version=last_version+1 WHERE id=? RETURNING last_version", "u",
+			r->app);
+
+		if (n < 0)
+			return n;
+		n = query_next(&q);
+		if (n <= 0)
+			return n < 0 ? n : -ENOENT;
+		r->version = query_u32(&q, 0);
+		n = query_next(&q); /* an UPDATE with RETURNING is only done after its last row */
+		if (n < 0)
+			return n;
+	}
+	r->created_us = io_now_us();
+	snprintf(r->status, sizeof(r->status), "pending");
+	return query_exec(db,
+		"INSERT INTO release(app, version, image, config, status, description, actor, created_us)"
+		" VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+		"uuUssssU", r->app, r->version, r->image, config, r->status, r->description, r->actor,
+		r->created_us);
+}
+
+int db_release_create(struct db *db, struct db_release *r)
+{
+	char *config autofree = dump(r->config, "{}");
+	int n = config ? db_begin(db) : -ENOMEM;
+
+	if (n < 0)
+		return n;
+	n = insert_release(db, r, config);
+	int ended = db_end(db, n >= 0);
+	return n == -EBUSY ? -ENOENT : n < 0 ? n : ended;
+}
+
+#define RELEASE_COLUMNS                                                                 \
+	"r.app, r.version, r.image, r.config, r.status, r.description, r.actor, r.error, " \
+	"r.created_us"
+
+static void fill_release(struct query *q, void *element)
+{
+	struct db_release *r = element;
+
+	r->app = query_u32(q, 0);
+	r->version = query_u32(q, 1);
+	r->image = query_u64(q, 2);
+	r->config = query_json(q, 3);
+	query_text(q, 4, r->status, sizeof(r->status));
+	query_text(q, 5, r->description, sizeof(r->description));
+	query_text(q, 6, r->actor, sizeof(r->actor));
+	query_text(q, 7, r->error, sizeof(r->error));
+	r->created_us = query_u64(q, 8);
+}
+
+int db_release_get(struct db *db, uint32_t app, uint32_t version, struct db_release *ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db,
+		"SELECT " RELEASE_COLUMNS " FROM release r JOIN app a ON a.id=r.app WHERE r.app=?"
+		" AND r.version=CASE WHEN ?2=0 THEN a.live_version ELSE ?2 END",
+		"uu", app, version);
+
+	if (r < 0)
+		return r;
+	r = query_next(&q);
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	fill_release(&q, ret);
+	return 0;
+}
+
+int db_release_list(struct db *db, uint32_t app, uint32_t limit, struct db_release **ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db,
+		"SELECT " RELEASE_COLUMNS " FROM release r WHERE r.app=? ORDER BY r.version DESC"
+		" LIMIT CASE WHEN ?2=0 THEN -1 ELSE ?2 END",
+		"uu", app, limit);
+
+	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_release, (void **)ret);
+}
+
+static int switch_rows(struct db *db, uint32_t app, uint32_t version)
+{
+	int r = query_exec(db,
+		"UPDATE release SET status='superseded' WHERE app=? AND status='live' AND version<>?", "uu",
+		app, version);
+
+	if (r >= 0)
+		r = query_changed(query_exec(db,
+			"UPDATE release SET status='live', error='' WHERE app=? AND version=?", "uu", app,
+			version));
+	if (r >= 0)
+		r = query_changed(query_exec(db, "UPDATE app SET live_version=? WHERE id=?", "uu", version, app));
+	return r;
+}
+
+int db_release_switch(struct db *db, uint32_t app, uint32_t version)
+{
+	int r = db_begin(db);
+
+	if (r < 0)
+		return r;
+	r = switch_rows(db, app, version);
+	int ended = db_end(db, r >= 0);
+	return r < 0 ? r : ended;
+}
+
+int db_release_fail(struct db *db, uint32_t app, uint32_t version, const char *error)
+{
+	return query_changed(query_exec(db,
+		"UPDATE release SET status='failed', error=? WHERE app=? AND version=?", "suu", error, app,
+		version));
+}
+
+int db_release_previous(struct db *db, uint32_t app, uint32_t *ret_version)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db,
+		"SELECT max(r.version) FROM release r JOIN app a ON a.id=r.app"
+		" WHERE r.app=? AND r.status='superseded' AND r.version<a.live_version",
+		"u", app);
+
+	if (r < 0)
+		return r;
+	r = query_next(&q);
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	if (!query_u32(&q, 0))
+		return -ENOENT;
+	*ret_version = query_u32(&q, 0);
+	return 0;
+}
+
+int db_release_fail_pending(struct db *db, const char *error)
+{
+	return query_exec(db, "UPDATE release SET status='failed', error=? WHERE status='pending'", "s", error);
+}

@@ -1,0 +1,104 @@
+/* Settings (topic, key) of an app or of all, and domains. */
+#include "db/query.h"
+#include <errno.h>
+#include <string.h>
+
+int db_setting_get(struct db *db, uint32_t app, const char *topic, const char *key, char **ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db, "SELECT value FROM setting WHERE app=? AND topic=? AND key=?", "uss", app,
+		topic, key);
+
+	if (r < 0)
+		return r;
+	r = query_next(&q);
+	if (r < 0)
+		return r;
+	char *value = NULL;
+	if (r > 0) {
+		value = strdup(query_str(&q, 0));
+		if (!value)
+			return -ENOMEM;
+	}
+	*ret = value;
+	return 0;
+}
+
+int db_setting_set(struct db *db, uint32_t app, const char *topic, const char *key, const char *value)
+{
+	int r;
+
+	if (value)
+		r = query_exec(db, "INSERT OR REPLACE INTO setting(app, topic, key, value) VALUES(?, ?, ?, ?)",
+			"usss", app, topic, key, value);
+	else
+		r = query_exec(db, "DELETE FROM setting WHERE app=? AND topic=? AND key=?", "uss", app, topic,
+			key);
+	return r < 0 ? r : 0;
+}
+
+int db_setting_list(struct db *db, uint32_t app, const char *topic, json_t **ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db, "SELECT key, value FROM setting WHERE app=? AND topic=? ORDER BY key",
+		"us", app, topic);
+
+	if (r < 0)
+		return r;
+	json_t *o = json_object();
+	while ((r = query_next(&q)) > 0)
+		json_object_set_new(o, query_str(&q, 0), json_string(query_str(&q, 1)));
+	if (r < 0) {
+		json_decref(o);
+		return r;
+	}
+	*ret = o;
+	return 0;
+}
+
+int db_domain_list(struct db *db, uint32_t app, json_t **ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db, "SELECT name FROM domain WHERE app=? ORDER BY name", "u", app);
+
+	if (r < 0)
+		return r;
+	json_t *a = json_array();
+	while ((r = query_next(&q)) > 0)
+		json_array_append_new(a, json_string(query_str(&q, 0)));
+	if (r < 0) {
+		json_decref(a);
+		return r;
+	}
+	*ret = a;
+	return 0;
+}
+
+/* A name that the app has already is no conflict: adding is idempotent. */
+int db_domain_add(struct db *db, uint32_t app, const char *name)
+{
+	int r = query_exec(db,
+		"INSERT INTO domain(name, app) VALUES(?, ?) ON CONFLICT(name, app) DO NOTHING", "su", name,
+		app);
+
+	return r < 0 ? r : 0;
+}
+
+int db_domain_remove(struct db *db, uint32_t app, const char *name)
+{
+	return query_changed(query_exec(db, "DELETE FROM domain WHERE name=? AND app=?", "su", name, app));
+}
+
+int db_domain_owner(struct db *db, const char *name, uint32_t *ret_app)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db, "SELECT app FROM domain WHERE name=? AND app<>0", "s", name);
+
+	if (r < 0)
+		return r;
+	r = query_next(&q);
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	*ret_app = query_u32(&q, 0);
+	return 0;
+}

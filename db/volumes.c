@@ -1,0 +1,83 @@
+/* Volumes and where they are mounted. */
+#include "db/query.h"
+#include "lib/io.h"
+#include <errno.h>
+
+int db_volume_create(struct db *db, const char *name, uint64_t *ret_id)
+{
+	return query_insert(db, ret_id, "INSERT INTO volume(name, created_us) VALUES(?, ?)", "sU", name,
+		io_now_us());
+}
+
+static void fill_volume(struct query *q, void *element)
+{
+	struct db_volume *v = element;
+
+	v->id = query_u64(q, 0);
+	query_text(q, 1, v->name, sizeof(v->name));
+	v->created_us = query_u64(q, 2);
+}
+
+int db_volume_by_name(struct db *db, const char *name, struct db_volume *ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db, "SELECT id, name, created_us FROM volume WHERE name=?", "s", name);
+
+	if (r < 0)
+		return r;
+	r = query_next(&q);
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	fill_volume(&q, ret);
+	return 0;
+}
+
+int db_volume_list(struct db *db, struct db_volume **ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db, "SELECT id, name, created_us FROM volume ORDER BY name", "");
+
+	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_volume, (void **)ret);
+}
+
+/* The foreign key of volume_mount is what refuses with -EBUSY. */
+int db_volume_delete(struct db *db, uint64_t id)
+{
+	return query_changed(query_exec(db, "DELETE FROM volume WHERE id=?", "U", id));
+}
+
+static void fill_mount(struct query *q, void *element)
+{
+	struct db_mount *m = element;
+
+	m->volume = query_u64(q, 0);
+	query_text(q, 1, m->volume_name, sizeof(m->volume_name));
+	m->app = query_u32(q, 2);
+	query_text(q, 3, m->path, sizeof(m->path));
+	m->read_only = query_u32(q, 4) != 0;
+}
+
+int db_mount_list(struct db *db, uint32_t app, struct db_mount **ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db,
+		"SELECT m.volume, v.name, m.app, m.path, m.read_only FROM volume_mount m"
+		" JOIN volume v ON v.id=m.volume WHERE ?1=0 OR m.app=?1 ORDER BY m.app, m.path",
+		"u", app);
+
+	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_mount, (void **)ret);
+}
+
+int db_mount_add(struct db *db, const struct db_mount *m)
+{
+	int r = query_exec(db, "INSERT INTO volume_mount(volume, app, path, read_only) VALUES(?, ?, ?, ?)",
+		"Uusu", m->volume, m->app, m->path, m->read_only);
+
+	return r == -EBUSY ? -ENOENT : r < 0 ? r : 0;
+}
+
+int db_mount_remove(struct db *db, uint32_t app, uint64_t volume)
+{
+	return query_changed(query_exec(db, "DELETE FROM volume_mount WHERE app=? AND volume=?", "uU", app,
+		volume));
+}
