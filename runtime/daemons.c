@@ -1,0 +1,361 @@
+/* berth's own programs: started, confined, restarted. */
+#include "runtime/daemons.h"
+#include "lib/io.h"
+#include "lib/log.h"
+#include "lib/msg.h"
+#include "runtime/daemon_start.h"
+#include "runtime/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+
+#define DAEMONS_MAX (2 + PROTO_WORKERS_MAX)
+#define DAEMON_STEADY_NS 2000000000ull /* ran longer: the next restart is at once */
+
+struct one {
+	struct daemons *all;
+	char name[DAEMON_NAME_MAX];
+	struct daemon_program program;
+	pid_t pid; /* 0: not running */
+	int pidfd;
+	uint64_t start_time, since_ns;
+	unsigned int delay_ms; /* before the next restart */
+	struct loop_io *watch;
+	struct loop_timer *timer;
+};
+
+struct daemons {
+	struct loop *loop;
+	const struct settings *settings;
+	const struct handoff *handoff;
+	struct one list[DAEMONS_MAX];
+	unsigned int n;
+	bool stopping;
+	struct loop_timer *kill_timer;
+	void (*done)(void *arg);
+	void *done_arg;
+};
+
+static int find_user(const char *name, uid_t *uid, gid_t *gid, struct err *e)
+{
+	const struct passwd *pw;
+
+	errno = 0;
+	pw = getpwnam(name);
+	if (!pw)
+		return err_set(e, ENOENT, "there is no user %s; make berth's users with: berth-users", name);
+	if (pw->pw_uid == 0)
+		return err_set(e, EPERM, "user %s must not be root", name);
+	*uid = pw->pw_uid;
+	*gid = pw->pw_gid;
+	return 0;
+}
+
+int daemon_ids_load(struct daemon_ids *ids, const char *ssh_user, struct err *e)
+{
+	int r;
+
+	if ((r = find_user("_berth", &ids->control_uid, &ids->control_gid, e)) < 0 ||
+		(r = find_user("_berth-log", &ids->logger_uid, &ids->logger_gid, e)) < 0 ||
+		(r = find_user("_berth-router", &ids->router_uid, &ids->router_gid, e)) < 0 ||
+		(r = find_user("_berth-build", &ids->build_uid, &ids->build_gid, e)) < 0)
+		return r;
+	return find_user(ssh_user, &ids->ssh_uid, &ids->ssh_gid, e);
+}
+
+static void write_list(const struct daemons *d)
+{
+	autobuf b = BUF_INIT;
+	char path[SETTINGS_PATH_MAX + 32], temp[SETTINGS_PATH_MAX + 32];
+	int fd autoclose = -1;
+
+	for (unsigned int i = 0; i < d->n; i++) {
+		const struct one *o = &d->list[i];
+
+		if (o->pid)
+			buf_addf(&b, "%s %d %llu %llu\n", o->name, (int)o->pid,
+				(unsigned long long)o->start_time,
+				(unsigned long long)d->handoff->generation);
+	}
+	snprintf(path, sizeof(path), "%s/daemons", d->settings->run);
+	snprintf(temp, sizeof(temp), "%s/daemons.new", d->settings->run);
+	fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	/* No fsync: after a power loss no process of the list lives. */
+	if (fd < 0 || b.failed || io_write_all(fd, b.len ? b.data : "", b.len) < 0 ||
+		rename(temp, path) < 0)
+		log_error("cannot write %s", path);
+}
+
+static void start(struct one *o);
+static void on_exit_seen(void *arg, uint32_t events);
+
+static void restart_timer(void *arg)
+{
+	struct one *o = arg;
+
+	o->timer = NULL;
+	start(o);
+}
+
+static void plan_restart(struct one *o)
+{
+	unsigned int delay = o->delay_ms;
+
+	if (o->all->stopping)
+		return;
+	o->delay_ms = delay == 0 ? 50 : delay * 2 > DAEMON_RESTART_MAX_MS ? DAEMON_RESTART_MAX_MS : delay * 2;
+	o->timer = loop_after(o->all->loop, delay, restart_timer, o);
+	if (!o->timer)
+		log_error("cannot plan the restart of %s", o->name);
+}
+
+static void forget_process(struct one *o)
+{
+	loop_del(o->watch);
+	o->watch = NULL;
+	if (o->pidfd >= 0)
+		close(o->pidfd);
+	o->pidfd = -1;
+	o->pid = 0;
+}
+
+static void check_stopped(struct daemons *d)
+{
+	for (unsigned int i = 0; i < d->n; i++)
+		if (d->list[i].pid)
+			return;
+	if (!d->stopping || !d->done)
+		return;
+	loop_cancel(d->kill_timer);
+	d->kill_timer = NULL;
+	d->done(d->done_arg);
+	d->done = NULL;
+}
+
+static void on_exit_seen(void *arg, uint32_t events UNUSED)
+{
+	struct one *o = arg;
+	siginfo_t si = {0};
+
+	/* ECHILD when an earlier worker started it: the monitor reaps it. */
+	(void)waitid(P_PIDFD, (id_t)o->pidfd, &si, WEXITED | WNOHANG);
+	if (io_mono_ns() - o->since_ns > DAEMON_STEADY_NS)
+		o->delay_ms = 0;
+	if (!o->all->stopping)
+		log_warn("%s[%d] ended (%s %d); starting it again%s", o->name, (int)o->pid,
+			si.si_code == CLD_EXITED ? "status" : "signal", si.si_status,
+			o->delay_ms ? " after a pause" : "");
+	forget_process(o);
+	write_list(o->all);
+	plan_restart(o);
+	check_stopped(o->all);
+}
+
+static int watch(struct one *o, pid_t pid, int pidfd, uint64_t start_time)
+{
+	o->pid = pid;
+	o->pidfd = pidfd;
+	o->start_time = start_time;
+	o->since_ns = io_mono_ns();
+	o->watch = loop_add(o->all->loop, pidfd, EPOLLIN, on_exit_seen, o);
+	return o->watch ? 0 : -ENOMEM;
+}
+
+static void start(struct one *o)
+{
+	struct err e = {0};
+	uint64_t start_time = 0;
+	int pidfd;
+	pid_t pid = daemon_start(&o->program, &pidfd, &e);
+
+	if (pid < 0) {
+		log_error("cannot start %s: %s", o->name, e.text);
+		plan_restart(o);
+		return;
+	}
+	(void)process_start_time(pid, &start_time);
+	if (watch(o, pid, pidfd, start_time) < 0)
+		log_error("cannot watch %s", o->name);
+	write_list(o->all);
+}
+
+static struct one *find(struct daemons *d, const char *name)
+{
+	for (unsigned int i = 0; i < d->n; i++)
+		if (strcmp(d->list[i].name, name) == 0)
+			return &d->list[i];
+	return NULL;
+}
+
+/* One line of run/daemons; only this program writes that file. */
+struct found {
+	char name[DAEMON_NAME_MAX];
+	pid_t pid;
+	uint64_t start_time, generation;
+};
+
+static bool parse_line(const char *line, struct found *f)
+{
+	char *end;
+	const char *space = strchr(line, ' ');
+	size_t len = space ? (size_t)(space - line) : 0;
+
+	if (len == 0 || len >= sizeof(f->name))
+		return false;
+	memcpy(f->name, line, len);
+	f->name[len] = '\0';
+	f->pid = (pid_t)strtol(space, &end, 10);
+	f->start_time = strtoull(end, &end, 10);
+	f->generation = strtoull(end, &end, 10);
+	return f->pid > 0 && f->generation > 0 && *end == '\0';
+}
+
+/* Ends a program that holds descriptors of an earlier berthd. */
+static void end_stale(const struct found *f, int pidfd)
+{
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	log_info("ending %s[%d] of an earlier start", f->name, (int)f->pid);
+	pidfd_send_signal(pidfd, SIGTERM, NULL, 0);
+	if (poll(&p, 1, DAEMON_STOP_MS / 3) == 0) {
+		pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+		poll(&p, 1, DAEMON_STOP_MS);
+	}
+}
+
+static void take_found(struct daemons *d, const struct found *f)
+{
+	int pidfd autoclose = process_open(f->pid, f->start_time);
+	struct one *o = d ? find(d, f->name) : NULL;
+
+	if (pidfd < 0)
+		return;
+	if (!o || o->pid || f->generation != d->handoff->generation) {
+		end_stale(f, pidfd);
+		return;
+	}
+	log_info("%s[%d] still runs", f->name, (int)f->pid);
+	if (watch(o, f->pid, TAKE_FD(pidfd), f->start_time) < 0)
+		log_error("cannot watch %s", o->name);
+}
+
+static void read_list(struct daemons *d, const struct settings *s)
+{
+	char path[SETTINGS_PATH_MAX + 32];
+	autobuf b = {.max = 65536};
+	struct found f;
+
+	snprintf(path, sizeof(path), "%s/daemons", s->run);
+	if (io_read_file(AT_FDCWD, path, &b) < 0 || !b.data)
+		return;
+	for (char *line = b.data, *next; *line; line = next) {
+		next = strchr(line, '\n');
+		if (!next)
+			break;
+		*next++ = '\0';
+		if (parse_line(line, &f))
+			take_found(d, &f);
+	}
+}
+
+void daemons_end_leftovers(const struct settings *s)
+{
+	read_list(NULL, s);
+}
+
+static void add(struct daemons *d, const char *name, unsigned int worker)
+{
+	struct one *o = &d->list[d->n++];
+
+	o->all = d;
+	o->pidfd = -1;
+	if (worker == DAEMON_NO_WORKER)
+		snprintf(o->name, sizeof(o->name), "%s", name);
+	else
+		snprintf(o->name, sizeof(o->name), "%s.%u", name, worker);
+	o->program.worker = worker;
+	o->program.settings = d->settings;
+	o->program.handoff = d->handoff;
+}
+
+struct daemons *daemons_new(struct loop *l, const struct settings *s, const struct handoff *h,
+	const struct daemon_ids *ids)
+{
+	struct daemons *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->loop = l;
+	d->settings = s;
+	d->handoff = h;
+	/* The logger first: the others write to its pipe. */
+	add(d, "logger", DAEMON_NO_WORKER);
+	d->list[0].program.kind = DAEMON_LOGGER;
+	add(d, "control", DAEMON_NO_WORKER);
+	d->list[1].program.kind = DAEMON_CONTROL;
+	for (unsigned int w = 0; w < h->n_workers; w++) {
+		add(d, "router", w);
+		d->list[d->n - 1].program.kind = DAEMON_ROUTER;
+	}
+	for (unsigned int i = 0; i < d->n; i++)
+		d->list[i].program.ids = ids;
+	return d;
+}
+
+void daemons_start(struct daemons *d)
+{
+	read_list(d, d->settings);
+	for (unsigned int i = 0; i < d->n; i++)
+		if (!d->list[i].pid)
+			start(&d->list[i]);
+	write_list(d);
+}
+
+static void signal_all(struct daemons *d, int signo)
+{
+	for (unsigned int i = 0; i < d->n; i++)
+		if (d->list[i].pid)
+			pidfd_send_signal(d->list[i].pidfd, signo, NULL, 0);
+}
+
+static void kill_late(void *arg)
+{
+	struct daemons *d = arg;
+
+	d->kill_timer = NULL;
+	signal_all(d, SIGKILL);
+}
+
+void daemons_stop(struct daemons *d, void (*done)(void *arg), void *arg)
+{
+	d->stopping = true;
+	d->done = done;
+	d->done_arg = arg;
+	for (unsigned int i = 0; i < d->n; i++) {
+		loop_cancel(d->list[i].timer);
+		d->list[i].timer = NULL;
+	}
+	signal_all(d, SIGTERM);
+	d->kill_timer = loop_after(d->loop, DAEMON_STOP_MS, kill_late, d);
+	check_stopped(d);
+}
+
+void daemons_free(struct daemons *d)
+{
+	if (!d)
+		return;
+	for (unsigned int i = 0; i < d->n; i++) {
+		loop_cancel(d->list[i].timer);
+		forget_process(&d->list[i]);
+	}
+	loop_cancel(d->kill_timer);
+	free(d);
+}

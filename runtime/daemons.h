@@ -1,0 +1,43 @@
+/*
+ * berth's own programs: berth-control, berth-logger and the router workers. Each is started as its user, with
+ * exactly the descriptors and the environment that lib/proto.h names, and started again when it ends.
+ * run/daemons lists them, one a line: NAME PID START-TIME GENERATION.
+ */
+#ifndef RUNTIME_DAEMONS_H
+#define RUNTIME_DAEMONS_H
+
+#include "lib/err.h"
+#include "lib/loop.h"
+#include "runtime/handoff.h"
+#include "runtime/settings.h"
+
+#define DAEMON_NAME_MAX 16
+#define DAEMON_RESTART_MAX_MS 1000 /* longest pause before a restart: back within 2 s */
+#define DAEMON_STOP_MS 3000        /* between SIGTERM and SIGKILL */
+
+struct daemons;
+
+/* Which users the programs run as; names are in packaging/berth-users. */
+struct daemon_ids {
+	uid_t control_uid, logger_uid, router_uid, build_uid, ssh_uid;
+	gid_t control_gid, logger_gid, router_gid, build_gid, ssh_gid;
+};
+/* 0, or -ENOENT with the sentence that names the missing user. */
+int daemon_ids_load(struct daemon_ids *ids, const char *ssh_user, struct err *e);
+
+/* Everything passed is kept by reference. NULL when out of memory. */
+struct daemons *daemons_new(struct loop *l, const struct settings *s, const struct handoff *h,
+	const struct daemon_ids *ids);
+/*
+ * Takes over those that still run with this handoff's descriptors, ends those of an earlier one, and starts
+ * what is missing. A program that cannot start is tried again and again.
+ */
+void daemons_start(struct daemons *d);
+/* Ends all; calls done(arg) when the last is gone. No restart afterwards. */
+void daemons_stop(struct daemons *d, void (*done)(void *arg), void *arg);
+/* Frees the memory; the programs stay. NULL is allowed. */
+void daemons_free(struct daemons *d);
+/* For --remove: ends what an earlier berthd left running here. Blocks up to DAEMON_STOP_MS. */
+void daemons_end_leftovers(const struct settings *s);
+
+#endif

@@ -1,0 +1,195 @@
+/* The monitor: keeps a worker running, takes no input, reaps everything. */
+#include "runtime/monitor.h"
+#include "lib/io.h"
+#include "lib/log.h"
+#include "lib/name.h"
+#include "runtime/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+
+#define RESTART_QUICK_NS 1000000000ull /* a worker that lived shorter than this waits before the next */
+#define RESTART_DELAY_MS 200
+
+struct monitor {
+	const struct settings *settings;
+	const struct handoff *handoff;
+	int signals; /* signalfd */
+	int self;    /* pidfd of this process, for the worker to notice our end */
+	pid_t worker;
+	uint64_t worker_since_ns;
+	int stop_signal; /* asked by the operator; 0: none */
+	bool done;
+	int status;
+};
+
+static int pid_path(const struct settings *s, char *out, size_t size)
+{
+	int n = snprintf(out, size, "%s/berthd.pid", s->run);
+
+	return n > 0 && (size_t)n < size ? 0 : -ENAMETOOLONG;
+}
+
+int monitor_pid_read(const struct settings *s)
+{
+	char path[SETTINGS_PATH_MAX + 32];
+	autobuf b = {.max = 32};
+	uint64_t pid;
+	int r = pid_path(s, path, sizeof(path));
+
+	if (r < 0)
+		return r;
+	r = io_read_file(AT_FDCWD, path, &b);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if (b.len && b.data[b.len - 1] == '\n')
+		b.data[b.len - 1] = '\0';
+	return num_parse_u64(b.data ? b.data : "", 1, INT32_MAX, &pid) < 0 ? -EBADMSG : (int)pid;
+}
+
+static void write_pid(const struct settings *s)
+{
+	char text[32];
+	int dir autoclose = open(s->run, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+
+	if (dir < 0 || io_replace_file(dir, "berthd.pid", text, (size_t)n, 0644) < 0)
+		log_error("cannot write %s/berthd.pid", s->run);
+}
+
+static void start_worker(struct monitor *m)
+{
+	pid_t pid;
+
+	m->worker_since_ns = io_mono_ns();
+	pid = fork();
+	if (pid < 0) {
+		log_error("cannot start the worker: %s", strerror(errno));
+		return;
+	}
+	if (pid == 0) {
+		close(m->signals);
+		_exit(worker_run(m->settings, m->handoff, m->self));
+	}
+	m->worker = pid;
+	if (m->stop_signal)
+		kill(pid, m->stop_signal);
+}
+
+static void worker_ended(struct monitor *m, int status)
+{
+	m->worker = 0;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_DONE) {
+		m->done = true;
+		return;
+	}
+	if (WIFSIGNALED(status))
+		log_warn("the worker was killed by signal %d; starting another", WTERMSIG(status));
+	else
+		log_warn("the worker ended with status %d; starting another", WEXITSTATUS(status));
+}
+
+static void reap(struct monitor *m)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		if (pid == m->worker)
+			worker_ended(m, status);
+}
+
+static void handle_signals(struct monitor *m)
+{
+	struct signalfd_siginfo si;
+
+	while (read(m->signals, &si, sizeof(si)) == sizeof(si)) {
+		if (si.ssi_signo == SIGCHLD)
+			continue;
+		m->stop_signal = (int)si.ssi_signo;
+		if (m->worker)
+			kill(m->worker, m->stop_signal);
+	}
+	reap(m);
+}
+
+static int setup(struct monitor *m)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
+		signal(SIGHUP, SIG_IGN) == SIG_ERR || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+		return -errno;
+	m->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	m->self = pidfd_open(getpid(), 0);
+	return m->signals < 0 || m->self < 0 ? -errno : 0;
+}
+
+/* How long until a worker may be started again; 0: now. */
+static int restart_delay_ms(const struct monitor *m)
+{
+	uint64_t now = io_mono_ns();
+
+	if (m->worker_since_ns == 0 || now - m->worker_since_ns > RESTART_QUICK_NS)
+		return 0;
+	return RESTART_DELAY_MS;
+}
+
+static void remove_files(const struct settings *s)
+{
+	char path[SETTINGS_PATH_MAX + 32];
+
+	if (pid_path(s, path, sizeof(path)) == 0)
+		unlink(path);
+	snprintf(path, sizeof(path), "%s/api.sock", s->run);
+	unlink(path);
+}
+
+int monitor_run(const struct settings *s, const struct handoff *h)
+{
+	struct monitor m = {.settings = s, .handoff = h};
+	int r = setup(&m);
+
+	if (r < 0) {
+		log_error("cannot set up the monitor: %s", strerror(-r));
+		return 1;
+	}
+	write_pid(s);
+	while (!m.done) {
+		struct pollfd p = {.fd = m.signals, .events = POLLIN};
+
+		if (!m.worker) {
+			poll(&p, 1, restart_delay_ms(&m));
+			start_worker(&m);
+			continue;
+		}
+		poll(&p, 1, -1);
+		handle_signals(&m);
+	}
+	remove_files(s);
+	return m.status;
+}
+
+int monitor_take_over(const struct handoff *h)
+{
+	int r = handoff_to_env(h);
+	static char name[] = "berthd";
+	char *argv[] = {name, NULL};
+
+	if (r < 0)
+		return r;
+	execv("/proc/self/exe", argv);
+	return -errno;
+}

@@ -1,0 +1,47 @@
+/* Processes found again: a pid together with its start time. */
+#include "runtime/process.h"
+#include "lib/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+
+#define FIELD_START_TIME 22 /* proc(5), counted from 1; the name in field 2 may hold anything */
+
+int process_start_time(pid_t pid, uint64_t *ret)
+{
+	char path[32], *p, *end;
+	autobuf b = {.max = 4096};
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	r = io_read_file(AT_FDCWD, path, &b);
+	if (r < 0)
+		return r == -ENOENT ? -ESRCH : r;
+	p = b.data ? strrchr(b.data, ')') : NULL;
+	if (!p || p[1] != ' ' || p[2] == 'Z' || p[2] == 'X')
+		return -ESRCH;
+	/* p stands at the end of field 2; each space begins the next one. */
+	for (int field = 2; field < FIELD_START_TIME; field++)
+		if (!(p = strchr(p + 1, ' ')))
+			return -EBADMSG;
+	errno = 0;
+	*ret = strtoull(p + 1, &end, 10);
+	return errno || end == p + 1 ? -EBADMSG : 0;
+}
+
+int process_open(pid_t pid, uint64_t start_time)
+{
+	int fd autoclose = pidfd_open(pid, 0);
+	uint64_t found;
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = process_start_time(pid, &found);
+	if (r < 0)
+		return r;
+	return found == start_time ? TAKE_FD(fd) : -ESRCH;
+}
