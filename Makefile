@@ -80,6 +80,10 @@ $(B)/test/%: $(B)/%.o $$(call folder_code,$$(firstword $$(subst /, ,$$*))) \
 -include $(patsubst $(B)/test/%,$(B)/%.d,$(UNIT_TESTS) $(ROOT_TESTS))
 
 tests-bin: $(UNIT_TESTS) $(ROOT_TESTS)
+list-unit:
+	@printf '%s\n' $(UNIT_TESTS)
+list-root:
+	@printf '%s\n' $(ROOT_TESTS)
 check-unit: $(UNIT_TESTS)
 	@set -e; for t in $^; do $$t; done
 check-root: all $(ROOT_TESTS)
@@ -104,7 +108,7 @@ lint:
 	cppcheck --quiet --enable=warning,portability --suppress=memleak --error-exitcode=1 -D_GNU_SOURCE -I. $$(git ls-files '*.c')
 asan:
 	$(MAKE) B=build-asan CFLAGS='-O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer' HARDEN= STATIC= check-unit
-.PHONY: tests-bin check-unit check-root check e2e demo soak bench-push deps layers lint asan install uninstall clean help
+.PHONY: tests-bin list-unit list-root check-unit check-root check e2e demo soak bench-push deps layers lint asan install uninstall clean help
 
 L = $(DESTDIR)$(PREFIX)/lib/berth
 install: all

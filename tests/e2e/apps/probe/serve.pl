@@ -1,0 +1,82 @@
+# The app most tests push: serves page.txt, and does inside the sandbox what a test asks it to.
+#   GET /          page.txt            GET /env      its environment
+#   GET /slow?MS   answers after MS    POST /sh      runs the body with sh -c: "status N\n", then the output
+# With TICK_MS in the environment it prints "tick 1", "tick 2", … forever.
+use strict;
+use warnings;
+use Socket;
+
+$| = 1;
+$SIG{CHLD} = 'IGNORE';
+
+if ($ENV{TICK_MS} && !fork) {
+	for (my $n = 1;; $n++) {
+		print "tick $n\n";
+		select undef, undef, undef, $ENV{TICK_MS} / 1000;
+	}
+}
+
+socket my $listener, PF_INET, SOCK_STREAM, 0 or die "socket: $!";
+setsockopt $listener, SOL_SOCKET, SO_REUSEADDR, 1;
+my $address = $ENV{LISTEN_ANY} ? INADDR_ANY : INADDR_LOOPBACK;
+bind $listener, sockaddr_in($ENV{PORT} || 5000, $address) or die "bind: $!";
+listen $listener, 128 or die "listen: $!";
+print "listening on $ENV{PORT}\n";
+
+sub page {
+	open my $f, '<', 'page.txt' or return "no page: $!\n";
+	local $/;
+	return <$f>;
+}
+
+sub shell {
+	my ($command) = @_;
+	local $SIG{CHLD} = 'DEFAULT';
+	open my $f, '-|', 'sh', '-c', "exec 2>&1 </dev/null\n$command" or return "status 126\n$!\n";
+	local $/;
+	my $out = <$f> // '';
+	close $f;
+	my $status = $? & 127 ? 128 + ($? & 127) : $? >> 8;
+	return "status $status\n$out";
+}
+
+sub serve {
+	my ($c) = @_;
+	my $in = '';
+	while (1) {
+		until ($in =~ /\r\n\r\n/) {
+			sysread $c, $in, 65536, length $in or return;
+		}
+		my ($head, $rest) = split /\r\n\r\n/, $in, 2;
+		my ($size) = $head =~ /^content-length: *(\d+)/im;
+		$size //= 0;
+		while (length $rest < $size) {
+			sysread $c, $rest, 65536, length $rest or return;
+		}
+		my $body = substr $rest, 0, $size, '';
+		$in = $rest;
+		my ($method, $path) = split / /, $head;
+		my $out = page();
+		$out = join '', map { "$_=$ENV{$_}\n" } sort keys %ENV if $path eq '/env';
+		$out = shell($body) if $path eq '/sh' && $method eq 'POST';
+		$out = "$head\r\n" if $path eq '/head';
+		select undef, undef, undef, $1 / 1000 if $path =~ m{^/slow\?(\d+)};
+		my $reply = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " . length($out) . "\r\n\r\n";
+		$reply .= $out if $method ne 'HEAD';
+		while (length $reply) {
+			my $n = syswrite $c, $reply or return;
+			substr $reply, 0, $n, '';
+		}
+	}
+}
+
+while (1) {
+	accept my $c, $listener or next;
+	my $pid = fork;
+	if (defined $pid && $pid == 0) {
+		close $listener;
+		serve($c);
+		exit 0;
+	}
+	close $c;
+}

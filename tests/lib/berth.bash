@@ -1,0 +1,248 @@
+# A private berth for black-box tests: its own state, users, sshd and git client, and nothing left afterwards.
+#
+#   berth_up [debian-12|-]      starts everything; "-" leaves the stack out. Exports the variables below.
+#   berth_down                  stops and removes it all; fails and lists what is left.
+#
+# BERTH_TEST      /var/lib/berth-test.XXXXXX: all of it lies below (sshd wants parents that only root can write)
+# BERTH_STATE     its state folder           BERTH_RUN      its run folder, /run/berth-test.XXXXXX
+# BERTH_PREFIX    the installed programs     BERTH_PORT     port of the router on 127.0.0.1
+# BERTH_SSH_USER  the ssh login              BERTH_SSH_PORT port of the private sshd
+# SSH_CONFIG      for ssh -F: host "berth" is the private berth, "stranger" the same with a key berth doesn't know
+# WORK            the client's folder
+
+BERTH_SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+
+say() { printf '%s\n' "$*" >&"${SAY_FD:-2}"; }
+now_ms() { date +%s%3N; }
+
+# wait_for SECONDS COMMAND…: polls until it succeeds; 1 when the time is over.
+wait_for() {
+	local end=$(($(now_ms) + $1 * 1000))
+	shift
+	until "$@"; do
+		[ "$(now_ms)" -lt "$end" ] || return 1
+		sleep 0.05
+	done
+}
+
+free_port() {
+	/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+make_users() {
+	BERTH_SSH_USER=$BERTH_SSH_USER BERTH_STATE=$BERTH_STATE BERTH_PREFIX=$BERTH_PREFIX \
+		"$BERTH_SOURCE/packaging/berth-users"
+}
+
+berthd_start() {
+	# A session of its own: an interrupt of the tests must not reach it before berth_down does.
+	setsid "$BERTH_PREFIX/sbin/berthd" --state "$BERTH_STATE" --run "$BERTH_RUN" \
+		--http "127.0.0.1:$BERTH_PORT" --ssh-user "$BERTH_SSH_USER" \
+		>>"$BERTH_TEST/berthd.log" 2>&1 </dev/null 3>&- &
+	BERTHD_PID=$!
+	echo "$BERTHD_PID" >"$BERTH_TEST/berthd.pid"
+	disown "$BERTHD_PID"
+	if ! wait_for 20 berth_answers; then
+		say "berthd does not answer; its output:"
+		tail -n 40 "$BERTH_TEST/berthd.log" >&2
+		return 1
+	fi
+}
+
+berth_answers() { "$BERTH_PREFIX/bin/berth" status >/dev/null 2>&1; }
+
+sshd_start() {
+	local d=$BERTH_TEST/sshd
+	mkdir -p "$d"
+	[ -e "$d/host" ] || ssh-keygen -q -t ed25519 -N '' -f "$d/host"
+	BERTH_SSH_PORT=$(free_port)
+	cat >"$d/config" <<-END
+		Port $BERTH_SSH_PORT
+		ListenAddress 127.0.0.1
+		HostKey $d/host
+		PidFile $d/pid
+		AuthorizedKeysFile $BERTH_STATE/ssh/authorized_keys
+		AllowUsers $BERTH_SSH_USER
+		AuthenticationMethods publickey
+		PasswordAuthentication no
+		KbdInteractiveAuthentication no
+		UsePAM no
+		AcceptEnv GIT_PROTOCOL
+		PrintMotd no
+		MaxStartups 50
+		LogLevel ERROR
+	END
+	[ -z "${SSHD_EXTRA:-}" ] || printf '%s\n' "$SSHD_EXTRA" >>"$d/config"
+	mkdir -p /run/sshd
+	/usr/sbin/sshd -f "$d/config" -E "$d/log" 3>&-
+	wait_for 10 test -s "$d/pid"
+}
+
+ssh_client() {
+	local d=$BERTH_TEST/client
+	mkdir -p "$d"
+	[ -e "$d/key" ] || ssh-keygen -q -t ed25519 -N '' -C tester -f "$d/key"
+	[ -e "$d/unknown" ] || ssh-keygen -q -t ed25519 -N '' -C stranger -f "$d/unknown"
+	SSH_CONFIG=$d/config
+	cat >"$SSH_CONFIG" <<-END
+		Host stranger
+		    IdentityFile $d/unknown
+		Host shared
+		    ControlMaster auto
+		    ControlPath $d/%C
+		    ControlPersist 60
+		Host *
+		    HostName 127.0.0.1
+		    Port $BERTH_SSH_PORT
+		    User $BERTH_SSH_USER
+		    IdentityFile $d/key
+		    IdentitiesOnly yes
+		    IdentityAgent none
+		    StrictHostKeyChecking no
+		    UserKnownHostsFile $d/known_hosts
+		    LogLevel ERROR
+		    BatchMode yes
+	END
+	WORK=$d/work
+	mkdir -p "$WORK" "$d/home"
+	cat >"$d/home/.gitconfig" <<-END
+		[user]
+		    name = Tester
+		    email = tester@example.com
+		[init]
+		    defaultBranch = main
+		[advice]
+		    detachedHead = false
+		[gc]
+		    auto = 0
+	END
+	export GIT_SSH_COMMAND="ssh -F $SSH_CONFIG" GIT_CONFIG_GLOBAL=$d/home/.gitconfig GIT_CONFIG_NOSYSTEM=1
+	export GIT_TERMINAL_PROMPT=0 LC_ALL=C.UTF-8
+}
+
+berth_up() {
+	[ "$(id -u)" = 0 ] || { say "tests need root (user namespaces, networks and users are made)"; return 1; }
+	local stack=${1:-debian-12} id
+	BERTH_TEST=$(mktemp -d /var/lib/berth-test.XXXXXX)
+	id=${BERTH_TEST##*.}
+	chmod 755 "$BERTH_TEST"
+	BERTH_STATE=$BERTH_TEST/state
+	BERTH_RUN=/run/berth-test.$id
+	BERTH_PREFIX=${BERTH_PREFIX_GIVEN:-$BERTH_TEST/usr}
+	BERTH_SSH_USER=berth-t$(printf %s "$id" | tr '[:upper:]' '[:lower:]')
+	BERTH_PORT=$(free_port)
+	BERTH_HTTP=127.0.0.1:$BERTH_PORT
+	PATH=$BERTH_PREFIX/bin:$BERTH_PREFIX/sbin:$PATH
+	mkdir -p "$BERTH_STATE"
+	chmod 755 "$BERTH_STATE"
+	export BERTH_SOURCE BERTH_TEST BERTH_STATE BERTH_RUN BERTH_PREFIX BERTH_SSH_USER BERTH_PORT BERTH_HTTP PATH
+	if [ -z "${BERTH_PREFIX_GIVEN:-}" ]; then
+		make -s -C "$BERTH_SOURCE" install PREFIX="$BERTH_PREFIX" DESTDIR= >"$BERTH_TEST/install.log" 2>&1 ||
+			{ tail -n 20 "$BERTH_TEST/install.log" >&2; return 1; }
+	fi
+	users_snapshot >"$BERTH_TEST/users"
+	make_users >"$BERTH_TEST/users.log" 2>&1 || { cat "$BERTH_TEST/users.log" >&2; return 1; }
+	berthd_start || return 1
+	sshd_start || return 1
+	ssh_client
+	export BERTH_SSH_PORT SSH_CONFIG WORK
+	berth ssh-keys:add tester "$BERTH_TEST/client/key.pub" >/dev/null || return 1
+	if [ "$stack" != - ]; then
+		if [ -n "${BERTH_TEST_QUIET:-}" ]; then
+			berth stacks:create "$stack" >"$BERTH_TEST/stack.log" 2>&1 ||
+				{ tail -n 30 "$BERTH_TEST/stack.log" >&2; return 1; }
+		else
+			berth stacks:create "$stack" || return 1
+		fi
+	fi
+}
+
+users_snapshot() { getent passwd | cut -d: -f1 | grep -E '^_?berth' | sort || :; }
+
+# What this berth made and that still exists, one a line; nothing when clean.
+berth_leftovers() {
+	local id=${BERTH_TEST##*.} p exe cmd
+	for p in /proc/[0-9]*; do
+		[ "${p#/proc/}" != $$ ] || continue
+		exe=$(readlink "$p/exe" 2>/dev/null) || continue
+		cmd=$(tr '\0' ' ' <"$p/cmdline" 2>/dev/null) || continue
+		case "$exe $cmd" in
+		*"berth-test.$id/"*usr/* | *"--run $BERTH_RUN"* | *"$BERTH_TEST/sshd/config"*) echo "process ${p#/proc/}: $cmd" ;;
+		esac
+		if [ -r "$p/environ" ] && tr '\0' '\n' <"$p/environ" 2>/dev/null | grep -qx "BERTH_RUN=$BERTH_RUN"; then
+			# The tests' own shells carry the variable too; they descend from bats, not from berthd.
+			case $exe in *berth*) echo "process ${p#/proc/}: $cmd" ;; esac
+		fi
+	done | sort -u
+	grep -E "berth-test\.$id|$BERTH_RUN" /proc/self/mountinfo | sed 's/^/mount: /' || :
+	[ -n "${BERTH_ID:-}" ] || return 0
+	find /sys/fs/cgroup -type d -name "*berth*$BERTH_ID*" 2>/dev/null | sed 's/^/cgroup: /'
+	ip -o link 2>/dev/null | grep -F "$BERTH_ID" | sed 's/^/interface: /' || :
+	nft list tables 2>/dev/null | grep -F "$BERTH_ID" | sed 's/^/nft: /' || :
+	ip netns 2>/dev/null | grep -F "$BERTH_ID" | sed 's/^/netns: /' || :
+	find /dev/shm /tmp -maxdepth 1 -name "*berth*$BERTH_ID*" 2>/dev/null | sed 's/^/file: /'
+}
+
+# The id that names cgroups, interfaces and tables: made by berthd from the state path.
+berth_id() {
+	cat "$BERTH_RUN/id" 2>/dev/null || :
+}
+
+berthd_stop() {
+	"$BERTH_PREFIX/sbin/berthd" --stop-all --state "$BERTH_STATE" --run "$BERTH_RUN" \
+		>>"$BERTH_TEST/berthd.log" 2>&1 </dev/null
+}
+
+berth_down() {
+	local left status=0 pid
+	[ -n "${BERTH_TEST:-}" ] && [ -d "$BERTH_TEST" ] || return 0
+	BERTH_ID=$(berth_id)
+	ssh -F "$SSH_CONFIG" -O exit shared >/dev/null 2>&1 || :
+	if [ -s "$BERTH_TEST/sshd/pid" ]; then
+		pid=$(cat "$BERTH_TEST/sshd/pid")
+		kill "$pid" 2>/dev/null || :
+		wait_for 5 not_running "$pid" || status=1
+	fi
+	berthd_stop || { say "berthd --stop-all failed"; tail -n 20 "$BERTH_TEST/berthd.log" >&2; status=1; }
+	"$BERTH_PREFIX/sbin/berthd" --remove --state "$BERTH_STATE" --run "$BERTH_RUN" \
+		>>"$BERTH_TEST/berthd.log" 2>&1 </dev/null || { say "berthd --remove failed"; status=1; }
+	wait_for 10 no_leftovers || :
+	left=$(berth_leftovers)
+	if [ -n "$left" ]; then
+		say "left behind:"
+		say "$left"
+		status=1
+	fi
+	users_remove || status=1
+	if [ -n "${BERTH_KEEP_LOG:-}" ]; then
+		cp "$BERTH_TEST/berthd.log" "$BERTH_KEEP_LOG" 2>/dev/null || :
+	fi
+	# Never across a mount: a leaked bind mount must not be emptied.
+	if ! grep -q "berth-test\.${BERTH_TEST##*.}" /proc/self/mountinfo; then
+		rm -rf --one-file-system "$BERTH_TEST" "$BERTH_RUN"
+	fi
+	if [ -e "$BERTH_TEST" ] || [ -e "$BERTH_RUN" ]; then
+		say "left behind: $BERTH_TEST $BERTH_RUN"
+		status=1
+	fi
+	return $status
+}
+
+not_running() { ! kill -0 "$1" 2>/dev/null; }
+no_leftovers() { [ -z "$(berth_leftovers)" ]; }
+
+# The private ssh user goes always; the system users only when this berth made them and no other one runs.
+users_remove() {
+	local u
+	userdel "$BERTH_SSH_USER" >/dev/null 2>&1 || { say "cannot remove user $BERTH_SSH_USER"; return 1; }
+	groupdel "$BERTH_SSH_USER" >/dev/null 2>&1 || :
+	[ ! -e /var/lib/berth ] || return 0
+	set -- /var/lib/berth-test.*
+	[ $# -eq 1 ] && [ "$1" = "$BERTH_TEST" ] || return 0
+	for u in $(users_snapshot); do
+		grep -qx "$u" "$BERTH_TEST/users" || userdel "$u" >/dev/null 2>&1 || { say "cannot remove user $u"; return 1; }
+	done
+	for u in $(getent group | cut -d: -f1 | grep -E '^_?berth' || :); do
+		grep -qx "$u" "$BERTH_TEST/users" || groupdel "$u" >/dev/null 2>&1 || :
+	done
+}

@@ -1,0 +1,136 @@
+# What every .bats file loads: pushing, fetching and asserting against the one berth of the run.
+# shellcheck disable=SC2154 # status and output come from bats' run
+
+# shellcheck source=tests/lib/berth.bash
+. "$BERTH_SOURCE/tests/lib/berth.bash"
+
+fail() {
+	printf '%s\n' "$@" >&2
+	return 1
+}
+
+equal() { [ "$1" = "$2" ] || fail "expected: $1" "got:      $2"; }
+
+# has TEXT…: $output holds each of the texts.
+has() {
+	local t
+	for t; do
+		case $output in
+		*"$t"*) ;;
+		*) fail "not in the output: $t" "output (status $status):" "$output" ;;
+		esac || return 1
+	done
+}
+
+lacks() {
+	case $output in
+	*"$1"*) fail "must not be in the output: $1" "output (status $status):" "$output" ;;
+	esac
+}
+
+ok() { [ "$status" -eq 0 ] || fail "failed with status $status:" "$output"; }
+exits() { [ "$status" -eq "$1" ] || fail "expected status $1, got $status:" "$output"; }
+fails() { [ "$status" -ne 0 ] || fail "should have failed:" "$output"; }
+
+# try COMMAND…: like run, with a limit of time, stdin closed, both outputs kept in order.
+try() { run timeout "${TRY_SECONDS:-120}" "$@" </dev/null; }
+
+# app NAME [SOURCE]: a repository for app NAME in $WORK/NAME, a first commit of SOURCE (default: the probe), and
+# the shell goes there. SOURCE is a folder below examples/ or tests/e2e/apps/, or "-" for none.
+app() {
+	local name=$1 from=${2:-probe} dir=$WORK/$1
+	mkdir -p "$dir"
+	cd "$dir" || return 1
+	git init -q
+	git remote add berth "berth:$name"
+	[ "$from" != - ] || return 0
+	if [ -d "$BERTH_SOURCE/examples/$from" ]; then
+		cp -a "$BERTH_SOURCE/examples/$from/." .
+	else
+		cp -a "$BERTH_SOURCE/tests/e2e/apps/$from/." .
+	fi
+	commit first
+}
+
+commit() {
+	git add -A
+	git commit -q --allow-empty -m "${1:-change}"
+}
+
+page_is() {
+	printf '%s\n' "$1" >page.txt
+	commit "page $1"
+}
+
+# push [ARGS]: pushes the deploy branch, like run.
+push() {
+	if [ $# -eq 0 ]; then set -- berth HEAD:main; fi
+	try git push "$@"
+	# What the pusher reads, without git's "remote: " and its padding.
+	output=$(printf '%s\n' "$output" | tr '\r' '\n' | sed 's/^remote: //; s/\x1b\[K//g; s/ *$//')
+}
+
+pushed() {
+	push "$@"
+	ok
+}
+
+url() { echo "http://127.0.0.1:$BERTH_PORT${1:-/}"; }
+fetch() { curl -sS --max-time 20 -H "Host: $1" "$(url "${2:-/}")"; }
+code_of() { curl -sS --max-time 20 -o /dev/null -w '%{http_code}' -H "Host: $1" "$(url "${2:-/}")"; }
+page() { fetch "$1.localhost" "${2:-/}"; }
+# serves APP TEXT: the whole body of its page is TEXT.
+serves() { equal "$2" "$(page "$1")"; }
+# inside APP COMMAND: run by the probe app; sets output and status to the command's own.
+inside() {
+	local reply
+	reply=$(curl -sS --max-time 60 -H "Host: $1.localhost" --data-binary "$2" "$(url /sh)") || return 1
+	output=${reply#*$'\n'}
+	status=${reply%%$'\n'*}
+	case $status in
+	status\ [0-9]*) status=${status#status } ;;
+	*) fail "no answer from inside $1:" "$reply" ;;
+	esac
+	[ "$output" != "$reply" ] || output=
+}
+
+json() { berth "$@" --format json; }
+release_of() { json releases "$1" | jq '[.[] | select(.current)][0].version'; }
+refuses() { fails && has "rejected"; }
+
+# over ssh, as a user would
+remote() { ssh -F "$SSH_CONFIG" berth "$@"; }
+
+# Host process ids of an app's command: the probe's command line holds nothing of its own, so by user namespace
+# would be needed; instead the app's environment names it.
+app_pids() {
+	local p
+	for p in /proc/[0-9]*; do
+		if tr '\0' '\n' <"$p/environ" 2>/dev/null | grep -qx "BERTH_APP=$1"; then
+			case $(tr '\0' ' ' <"$p/cmdline" 2>/dev/null) in
+			*"${2:-serve.pl}"*) echo "${p#/proc/}" ;;
+			esac
+		fi
+	done
+}
+
+# load_start APP FILE ARG…: steady requests in the background until load_stop; FILEs hold the bodies that count as good.
+load_start() {
+	local host=$1.localhost
+	shift
+	LOAD_OUT=$(mktemp "$BATS_TEST_TMPDIR/load.XXXXXX")
+	/usr/bin/python3 "$BERTH_SOURCE/tests/lib/load.py" --port "$BERTH_PORT" --host "$host" --seconds 300 "$@" \
+		>"$LOAD_OUT" 2>&1 3>&- &
+	LOAD_PID=$!
+	wait_for 10 grep -q '^started' "$LOAD_OUT"
+}
+
+# load_stop: ends it; fails unless every request was answered well. Prints the count (shown with the test).
+load_stop() {
+	local line status=0
+	kill -TERM "$LOAD_PID"
+	wait "$LOAD_PID" || status=$?
+	line=$(tail -n 1 "$LOAD_OUT")
+	printf '# %s: %s\n' "${1:-load}" "$line" >&3
+	[ "$status" -eq 0 ] || fail "$(cat "$LOAD_OUT")"
+}
