@@ -1,0 +1,145 @@
+/* What an app says about itself: Procfile and app.json. */
+#include "control/manifest.h"
+#include "lib/name.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- Procfile ---- */
+
+static char *trim(char *s)
+{
+	s += strspn(s, " \t");
+	size_t n = strlen(s);
+	while (n > 0 && strchr(" \t\r", s[n - 1]))
+		s[--n] = '\0';
+	return s;
+}
+
+/* A '#' after white space starts a comment, unless it stands in quotes. */
+static void cut_comment(char *s)
+{
+	char quote = '\0';
+
+	for (char *p = s; *p; p++) {
+		if (quote) {
+			if (*p == quote)
+				quote = '\0';
+		} else if (*p == '\'' || *p == '"') {
+			quote = *p;
+		} else if (*p == '#' && (p == s || p[-1] == ' ' || p[-1] == '\t')) {
+			*p = '\0';
+			return;
+		}
+	}
+}
+
+static int parse_line(char *line, unsigned int number, json_t *into, struct err *e)
+{
+	cut_comment(line);
+	line = trim(line);
+	if (!*line)
+		return 0;
+	char *colon = strchr(line, ':');
+	if (!colon)
+		return err_set(e, EINVAL, "Procfile line %u: no colon in \"%.60s\"; a line is `type: command`",
+			number, line);
+	*colon = '\0';
+	char *type = trim(line), *command = trim(colon + 1);
+	if (!name_type_valid(type))
+		return err_set(e, EINVAL,
+			"Procfile line %u: \"%.60s\" is no process type (letters, digits, - and _, at most 30)",
+			number, type);
+	if (!*command)
+		return err_set(e, EINVAL, "Procfile line %u: %s has no command", number, type);
+	if (json_object_get(into, type))
+		return err_set(e, EINVAL, "Procfile line %u: %s stands there twice", number, type);
+	json_t *value = json_string(command);
+	if (!value)
+		return err_set(e, EINVAL, "Procfile line %u: the command is not UTF-8 text", number);
+	json_object_set_new(into, type, value);
+	return 0;
+}
+
+int procfile_parse(const char *text, json_t **ret, struct err *e)
+{
+	char *copy autofree = strdup(text ? text : "");
+	json_t *o = json_object();
+	unsigned int number = 0;
+	int r = copy && o ? 0 : err_set(e, ENOMEM, "out of memory");
+
+	char *rest = copy;
+	if (r == 0 && strncmp(rest, "\xef\xbb\xbf", 3) == 0)
+		rest += 3; /* a byte order mark */
+	for (char *line; r == 0 && (line = strsep(&rest, "\n"));)
+		r = parse_line(line, ++number, o, e);
+	if (r < 0) {
+		json_decref(o);
+		return r;
+	}
+	*ret = o;
+	return 0;
+}
+
+/* ---- app.json ---- */
+
+/* Comments become spaces, so that the parser's line and column stay right. */
+static void blank_comments(char *p)
+{
+	while (*p) {
+		if (*p == '"') {
+			for (p++; *p && *p != '"'; p++) {
+				if (*p == '\\' && p[1])
+					p++;
+			}
+			p += *p != '\0';
+		} else if (p[0] == '/' && p[1] == '/') {
+			while (*p && *p != '\n')
+				*p++ = ' ';
+		} else if (p[0] == '/' && p[1] == '*') {
+			char *end = strstr(p + 2, "*/");
+			end = end ? end + 2 : p + strlen(p);
+			for (; p < end; p++)
+				*p = *p == '\n' ? '\n' : ' ';
+		} else {
+			p++;
+		}
+	}
+}
+
+static int check_formation(const json_t *formation, struct err *e)
+{
+	const char *type;
+	json_t *row;
+
+	if (formation && !json_is_object(formation))
+		return err_set(e, EINVAL, "app.json: formation is not an object");
+	json_object_foreach((json_t *)(uintptr_t)formation, type, row) {
+		const json_t *n = json_object_get(row, "quantity");
+		if (n && (!json_is_integer(n) || json_integer_value(n) < 0 || json_integer_value(n) > 100))
+			return err_set(e, EINVAL, "app.json: formation.%s.quantity is no number from 0 to 100",
+				type);
+	}
+	return 0;
+}
+
+int appjson_parse(const char *text, json_t **ret, struct err *e)
+{
+	char *copy autofree = strdup(text);
+	json_error_t je;
+
+	if (!copy)
+		return err_set(e, ENOMEM, "out of memory");
+	blank_comments(copy);
+	json_t *o = json_loads(copy, JSON_REJECT_DUPLICATES, &je);
+	if (!o)
+		return err_set(e, EINVAL, "app.json line %d, column %d: %s", je.line, je.column, je.text);
+	int r = json_is_object(o) ? check_formation(json_object_get(o, "formation"), e)
+				  : err_set(e, EINVAL, "app.json is not an object");
+	if (r < 0) {
+		json_decref(o);
+		return r;
+	}
+	*ret = o;
+	return 0;
+}

@@ -1,0 +1,308 @@
+/* One build step: a sandbox that makes a layer. */
+#include "control/step.h"
+#include "control/engine.h"
+#include "lib/io.h"
+#include "lib/log.h"
+#include "lib/spec.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LINE_MAX_LEN 2000
+#define FEED_STACK (512 << 10)
+
+struct run {
+	struct control *c;
+	const struct step *st;
+	struct sink *s;
+	uint64_t id;
+	int in_w, out_r, err_r; /* our ends; -1 when closed */
+	int in_r, out_w, err_w; /* the sandbox's ends */
+	struct buf answer, words;
+	pthread_t feeder;
+	bool feeding;
+	struct err feed_error;
+	int feed_status;
+};
+
+static void shut(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static int make_pipe(int *r, int *w)
+{
+	int p[2];
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return -errno;
+	*r = p[0];
+	*w = p[1];
+	return 0;
+}
+
+static int make_pipes(struct run *r)
+{
+	int status = 0;
+
+	if (r->st->feed)
+		status = make_pipe(&r->in_r, &r->in_w);
+	else if (r->st->stdin_fd >= 0)
+		r->in_r = fcntl(r->st->stdin_fd, F_DUPFD_CLOEXEC, 3);
+	else
+		r->in_r = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (status == 0 && r->in_r < 0)
+		status = -errno;
+	if (status == 0)
+		status = make_pipe(&r->out_r, &r->out_w);
+	if (status == 0)
+		status = make_pipe(&r->err_r, &r->err_w);
+	if (r->in_w >= 0)
+		fcntl(r->in_w, F_SETPIPE_SZ, 1 << 20); /* a small tree goes over in one turn */
+	return status;
+}
+
+static void fill(struct run *r, struct msg_start *m)
+{
+	const struct step *st = r->st;
+	const json_t *layer;
+	size_t i;
+
+	m->id = r->id;
+	m->app = st->app;
+	m->profile = st->profile;
+	m->flags = st->flags | START_STDIO | START_BUILDER;
+	m->upper = st->upper;
+	m->stop_timeout_ms = 2000;
+	ps_limits_of(r->c, st->app, "build", &m->limits);
+	snprintf(m->name, sizeof(m->name), "build.%llu", (unsigned long long)r->id);
+	json_array_foreach(st->layers, i, layer) {
+		if (m->n_layers < PROTO_LAYERS_MAX)
+			m->layers[m->n_layers++] = (uint64_t)json_integer_value(layer);
+	}
+	if (st->cache) {
+		m->n_mounts = 1;
+		m->mounts[0] = (struct msg_mount){.id = st->app, .kind = MOUNT_CACHE, .path = "/cache"};
+	}
+}
+
+static int start(struct run *r, struct err *e)
+{
+	const char *argv[4] = {"berth-build", r->st->command, r->st->argument, NULL};
+	const char *none[1] = {NULL};
+	struct msg_start *m autofree = calloc(1, sizeof(*m));
+
+	if (!m)
+		return err_set(e, ENOMEM, "out of memory");
+	fill(r, m);
+	int spec autoclose = spec_pack(argv, r->st->env ? r->st->env : none, "/");
+	if (spec < 0)
+		return err_sys(e, -spec, "pack the build step's environment");
+	int fds[4] = {spec, r->in_r, r->out_w, r->err_w};
+	return engine_start(r->c->engine, m, fds, 4, NULL, e);
+}
+
+static void *feed_main(void *arg)
+{
+	struct run *r = arg;
+
+	r->feed_status = r->st->feed(r->st->feed_arg, r->in_w, &r->feed_error);
+	shut(&r->in_w);
+	return NULL;
+}
+
+static int start_feeder(struct run *r)
+{
+	pthread_attr_t attr;
+
+	if (!r->st->feed)
+		return 0;
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, FEED_STACK);
+	int code = pthread_create(&r->feeder, &attr, feed_main, r);
+	pthread_attr_destroy(&attr);
+	r->feeding = code == 0;
+	return -code;
+}
+
+/* Hands over whole lines; '\r' ends a progress line. */
+static void relay(struct run *r, bool at_end)
+{
+	for (;;) {
+		size_t n = r->words.len ? strcspn(r->words.data, "\r\n") : 0;
+		bool whole = n < r->words.len;
+		if (r->words.len == 0 || (!whole && !at_end && n < LINE_MAX_LEN))
+			return;
+		char kind = whole && r->words.data[n] == '\r' ? 'p' : 'o';
+		if (whole)
+			r->words.data[n] = '\0';
+		else if (n > LINE_MAX_LEN)
+			n = LINE_MAX_LEN;
+		char line[LINE_MAX_LEN + 1];
+		snprintf(line, sizeof(line), "%.*s", (int)n, r->words.data);
+		if (kind == 'o' || line[0])
+			r->s->write(r->s, kind, line);
+		buf_consume(&r->words, whole ? n + 1 : n);
+	}
+}
+
+static void take(int *fd, struct buf *into)
+{
+	char *at = buf_room(into, 16384);
+	ssize_t n = at ? read(*fd, at, 16384) : 0;
+
+	if (n < 0 && errno == EINTR)
+		return;
+	if (n <= 0) {
+		shut(fd);
+		return;
+	}
+	for (ssize_t i = 0; i < n; i++) {
+		if (!at[i])
+			at[i] = ' ';
+	}
+	into->len += (size_t)n;
+	into->data[into->len] = '\0';
+}
+
+/* Until both outputs ended, which is when the last process of the sandbox is gone. */
+static int collect(struct run *r, struct err *e)
+{
+	bool cancelled = false;
+
+	while (r->out_r >= 0 || r->err_r >= 0) {
+		struct pollfd p[3] = {{.fd = r->out_r, .events = POLLIN},
+			{.fd = r->err_r, .events = POLLIN},
+			{.fd = cancelled ? -1 : r->s->watch_fd, .events = POLLIN | POLLRDHUP}};
+		if (poll(p, 3, 1000) < 0 && errno != EINTR)
+			return err_sys(e, errno, "poll");
+		if (p[0].revents)
+			take(&r->out_r, &r->answer);
+		if (p[1].revents)
+			take(&r->err_r, &r->words);
+		relay(r, r->err_r < 0);
+		if (!cancelled && sink_cancelled(r->s)) {
+			cancelled = true;
+			engine_stop(r->c->engine, r->id, 0);
+		}
+	}
+	return cancelled ? err_set(e, ECANCELED, "cancelled") : 0;
+}
+
+static int finish(struct run *r, int status, struct err *e)
+{
+	struct msg_exited x;
+	char reason[160];
+
+	if (status < 0)
+		engine_stop(r->c->engine, r->id, 0);
+	if (engine_wait_exit(r->c->engine, r->id, 20000, &x) < 0)
+		return status < 0 ? status : err_set(e, EIO, "the build step's end was lost");
+	if (status < 0)
+		return status;
+	exit_text(&x, reason);
+	if (x.reason == EXIT_REASON_OOM)
+		return err_set(e, ENOMEM, "the build ran %s: `berth resource:limit APP --process build --memory 4G` "
+			"gives it more", reason);
+	if (x.reason != EXIT_REASON_EXITED || x.value != 0)
+		return err_set(e, ECHILD, "%s failed: %s", r->st->command, reason);
+	return 0;
+}
+
+static int commit_layer(struct run *r, struct err *e)
+{
+	struct msg_layer l = {.id = r->st->upper};
+	int status = engine_call(r->c->engine, MSG_LAYER_COMMIT, &l, sizeof(l), NULL, 0, NULL);
+
+	return status < 0 ? err_sys(e, -status, "keep the layer") : 0;
+}
+
+static int parse_answer(struct run *r, json_t **ret, struct err *e)
+{
+	json_error_t je;
+
+	*ret = NULL;
+	if (r->answer.len == 0)
+		return 0;
+	*ret = json_loads(r->answer.data, 0, &je);
+	if (!json_is_object(*ret)) {
+		json_decref(*ret);
+		*ret = NULL;
+		return err_set(e, EBADMSG, "%s answered what is no JSON object: %s", r->st->command, je.text);
+	}
+	return 0;
+}
+
+static int run(struct run *r, json_t **ret, struct err *e)
+{
+	int status = make_pipes(r);
+
+	if (status < 0)
+		return err_sys(e, -status, "make pipes");
+	status = engine_expect(r->c->engine, r->id);
+	if (status < 0)
+		return err_sys(e, -status, "start a build step");
+	status = start(r, e);
+	shut(&r->in_r);
+	shut(&r->out_w);
+	shut(&r->err_w);
+	if (status == 0) {
+		status = start_feeder(r);
+		if (status < 0)
+			err_sys(e, -status, "start a thread");
+		else
+			status = collect(r, e);
+		status = finish(r, status, e);
+	}
+	if (r->feeding)
+		pthread_join(r->feeder, NULL);
+	/* The step that stopped reading tells why better than the broken pipe does. */
+	if (status == 0 && r->feeding && r->feed_status < 0)
+		status = err_set(e, -r->feed_status, "%s", r->feed_error.text);
+	else if (status < 0 && r->feeding && r->feed_status < 0 && r->feed_status != -EPIPE)
+		status = err_set(e, -r->feed_status, "%s", r->feed_error.text);
+	engine_forget(r->c->engine, r->id);
+	if (status == 0)
+		status = parse_answer(r, ret, e);
+	return status == 0 ? commit_layer(r, e) : status;
+}
+
+static int begin_row(struct run *r)
+{
+	struct db_instance row = {.app = r->st->app == STEP_NO_APP ? 0 : r->st->app, .number = 1,
+		.kind = "build", .state = "starting", .started_us = io_now_us()};
+
+	snprintf(row.type, sizeof(row.type), "%s", r->st->command);
+	int status = db_instance_create(r->c->db, &row);
+	r->id = row.id;
+	return status;
+}
+
+int step_run(struct control *c, const struct step *st, struct sink *s, json_t **ret_answer, struct err *e)
+{
+	struct run r = {.c = c, .st = st, .s = s, .in_w = -1, .out_r = -1, .err_r = -1, .in_r = -1,
+		.out_w = -1, .err_w = -1, .answer.max = STEP_ANSWER_MAX};
+	int status = begin_row(&r);
+
+	*ret_answer = NULL;
+	if (status < 0)
+		return err_sys(e, -status, "record the build step");
+	status = run(&r, ret_answer, e);
+	if (status < 0) {
+		struct msg_layer l = {.id = st->upper};
+		engine_call(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0, NULL);
+		json_decref(*ret_answer);
+		*ret_answer = NULL;
+	}
+	int *ends[] = {&r.in_w, &r.out_r, &r.err_r, &r.in_r, &r.out_w, &r.err_w};
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+		shut(ends[i]);
+	buf_free(&r.answer);
+	buf_free(&r.words);
+	return status;
+}

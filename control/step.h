@@ -1,0 +1,31 @@
+/* One build step: a sandbox that makes a layer, fed by a tar stream, its words relayed, its answer collected. */
+#ifndef CONTROL_STEP_H
+#define CONTROL_STEP_H
+
+#include "control/control.h"
+
+#define STEP_ANSWER_MAX (1u << 20) /* a plan has a few hundred bytes */
+/* Builds that belong to no app (the stack) run in a uid range of their own. */
+#define STEP_NO_APP 0x7fffffffu
+
+struct step {
+	uint32_t app;
+	const char *command;  /* of berth-build: source toolchain deps compile unpack */
+	const char *argument; /* the pack, or NULL */
+	const char *const *env; /* NULL-terminated, may be NULL */
+	const json_t *layers; /* ids below, bottom first; may be NULL */
+	uint64_t upper;       /* the layer it makes */
+	uint32_t profile, flags; /* of MSG_START */
+	bool cache;           /* the app's build cache at /cache */
+	/* Writes the step's standard input to fd, in a thread of its own; may be NULL. Returns 0 or -errno with e. */
+	int (*feed)(void *arg, int fd, struct err *e);
+	void *feed_arg;
+	int stdin_fd; /* instead of feed: read by the step directly; -1 */
+};
+/*
+ * Blocks until it ended. 0 and *ret_answer (JSON object, or NULL when it printed none); the layer is committed at
+ * berthd. On failure the half-made layer is removed. -ECANCELED when the sink's asker went away.
+ */
+int step_run(struct control *c, const struct step *st, struct sink *s, json_t **ret_answer, struct err *e);
+
+#endif
