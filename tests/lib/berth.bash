@@ -9,6 +9,9 @@
 # BERTH_SSH_USER  the ssh login              BERTH_SSH_PORT port of the private sshd
 # SSH_CONFIG      for ssh -F: host "berth" is the private berth, "stranger" the same with a key berth doesn't know
 # WORK            the client's folder
+#
+# Taken from the environment: BERTH_PREFIX_GIVEN programs that are installed already; BERTH_DISK_MB a disk of that size,
+# a loop-mounted file, for the state.
 
 BERTH_SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
@@ -30,8 +33,8 @@ free_port() {
 }
 
 make_users() {
-	BERTH_SSH_USER=$BERTH_SSH_USER BERTH_STATE=$BERTH_STATE BERTH_PREFIX=$BERTH_PREFIX \
-		"$BERTH_SOURCE/packaging/berth-users"
+	"$BERTH_SOURCE/packaging/berth-users" --ssh-user "$BERTH_SSH_USER" --home "$BERTH_STATE/ssh" \
+		--shell "$BERTH_PREFIX/lib/berth/berth-shell"
 }
 
 berthd_start() {
@@ -134,6 +137,10 @@ berth_up() {
 	BERTH_HTTP=127.0.0.1:$BERTH_PORT
 	PATH=$BERTH_PREFIX/bin:$BERTH_PREFIX/sbin:$PATH
 	mkdir -p "$BERTH_STATE"
+	if [ -n "${BERTH_DISK_MB:-}" ]; then
+		truncate -s "${BERTH_DISK_MB}M" "$BERTH_TEST/disk"
+		mkfs.ext4 -q -m 0 "$BERTH_TEST/disk" && mount -o loop "$BERTH_TEST/disk" "$BERTH_STATE" || return 1
+	fi
 	chmod 755 "$BERTH_STATE"
 	export BERTH_SOURCE BERTH_TEST BERTH_STATE BERTH_RUN BERTH_PREFIX BERTH_SSH_USER BERTH_PORT BERTH_HTTP PATH
 	if [ -z "${BERTH_PREFIX_GIVEN:-}" ]; then
@@ -206,6 +213,9 @@ berth_down() {
 	berthd_stop || { say "berthd --stop-all failed"; tail -n 20 "$BERTH_TEST/berthd.log" >&2; status=1; }
 	"$BERTH_PREFIX/sbin/berthd" --remove --state "$BERTH_STATE" --run "$BERTH_RUN" \
 		>>"$BERTH_TEST/berthd.log" 2>&1 </dev/null || { say "berthd --remove failed"; status=1; }
+	if [ -n "${BERTH_DISK_MB:-}" ] && mountpoint -q "$BERTH_STATE"; then
+		wait_for 10 umount "$BERTH_STATE" 2>/dev/null || { say "cannot unmount $BERTH_STATE"; status=1; }
+	fi
 	wait_for 10 no_leftovers || :
 	left=$(berth_leftovers)
 	if [ -n "$left" ]; then

@@ -1,0 +1,254 @@
+#!/usr/bin/python3
+"""A stand-in for berth-control: answers what the tests of berth, berth-shell and berth-hook need.
+
+fake.py SOCKET LOG   Every request becomes one JSON line in LOG: {"key", "method", "path", "body"}.
+"""
+import array, fcntl, json, os, pty, signal, socket, struct, subprocess, sys, termios, threading, time
+
+SOCKET, LOG = sys.argv[1:3]
+LOCK = threading.Lock()
+CONFIG = {"A": "1", "B": "two words", "C": {"base64": "/w=="}, "N": "l1\nl2"}
+
+
+def log(entry):
+    with LOCK, open(LOG, "a") as f:
+        f.write(json.dumps(entry) + "\n")
+
+
+class Gone(Exception):
+    pass
+
+
+class Conn:
+    def __init__(self, sock):
+        self.s, self.buf, self.key = sock, b"", None
+
+    def more(self):
+        part = self.s.recv(65536)
+        if not part:
+            raise Gone
+        self.buf += part
+
+    def line(self):
+        while b"\n" not in self.buf:
+            self.more()
+        l, self.buf = self.buf.split(b"\n", 1)
+        return l.rstrip(b"\r").decode()
+
+    def take(self, n):
+        while len(self.buf) < n:
+            self.more()
+        d, self.buf = self.buf[:n], self.buf[n:]
+        return d
+
+    def head(self, status, kind, extra=""):
+        self.s.sendall(f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\n{extra}\r\n".encode())
+
+    def json(self, value, status=200):
+        d = json.dumps(value).encode()
+        self.head(status, "application/json", f"Content-Length: {len(d)}\r\n")
+        self.s.sendall(d)
+
+    def fail(self, status, code, message, hint="", exit=1):
+        self.json({"error": {"code": code, "message": message, "hint": hint, "exit": exit}}, status)
+
+    def stream(self, lines, kind="text/x-berth-stream", cut=False):
+        self.head(200, kind, "Transfer-Encoding: chunked\r\n")
+        for l in lines:
+            d = l.encode() + b"\n"
+            # two chunks a line: readers must not take a chunk for a line
+            self.s.sendall(b"1\r\n" + d[:1] + b"\r\n")
+            if d[1:]:
+                self.s.sendall(b"%x\r\n" % len(d[1:]) + d[1:] + b"\r\n")
+        if cut:
+            raise Gone
+        self.s.sendall(b"0\r\n\r\n")
+
+
+def slow(conn):
+    """Lines for a minute; what happens when the asker goes is logged."""
+    try:
+        yield "o -----> Waiting"
+        for _ in range(600):
+            time.sleep(0.05)
+            conn.s.settimeout(0.001)
+            try:
+                if conn.s.recv(1, socket.MSG_PEEK) == b"":
+                    raise Gone
+            except (TimeoutError, socket.timeout):
+                pass
+            conn.s.settimeout(None)
+        yield "x 0"
+    except (Gone, OSError):
+        log({"cancelled": True})
+        raise Gone
+
+
+def update(conn, app, b):
+    ref = b["ref"]
+    if app == "refused":
+        return conn.stream(["o -----> Building", "o  !     it does not build", "x 1"])
+    if app == "cut":
+        return conn.stream(["o -----> Building"], cut=True)
+    if app == "slow":
+        return conn.stream(slow(conn))
+    if app == "busy":
+        return conn.fail(409, "moved", "main moved to abc1234; fetch and push again")
+    if ref.startswith("refs/tags/"):
+        return conn.stream(["o        tags do not deploy", "x 0"])
+    lines = ["o -----> Building \u00e9", "p        1 s", "o        " + "x" * 3000]
+    if b["new"] != "0" * 40:
+        lines += [f"r refs/berth/releases/1 {b['new']}", f"r HEAD {ref}"]
+    return conn.stream(lines + ["o -----> Released v1", "d {\"version\":1}", "x 0"])
+
+
+def run(conn, b):
+    if b["command"][0] == "missing":
+        return conn.fail(500, "start-failed", "cannot start 'missing': no such file", exit=125)
+    if b.get("detach"):
+        return conn.json({"name": "run.7"})
+    conn.s.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: berth-run\r\nConnection: Upgrade\r\n\r\n")
+    env = dict(os.environ, TERM=b.get("term") or "dumb", **b.get("env", {}))
+    if b["tty"]:
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", b["rows"], b["cols"], 0, 0))
+        setup = lambda: (os.setsid(), fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        p = subprocess.Popen(b["command"], stdin=slave, stdout=slave, stderr=slave, preexec_fn=setup, env=env)
+        os.close(slave)
+        fds = [master]
+    else:
+        p = subprocess.Popen(b["command"], stdin=-1, stdout=-1, stderr=-1, start_new_session=True, env=env)
+        fds = [p.stdin.fileno(), p.stdout.fileno(), p.stderr.fileno()]
+    conn.s.sendmsg([b"F"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
+    if b["tty"]:
+        os.close(master)
+    else:
+        for f in (p.stdin, p.stdout, p.stderr):
+            f.close()
+    threading.Thread(target=signals, args=(conn, p), daemon=True).start()
+    code = p.wait()
+    if os.environ.get("FAKE_NO_EXIT"):
+        raise Gone
+    conn.s.sendall(b"X" + bytes([code if code >= 0 else 128 - code]))
+    raise Gone
+
+
+def signals(conn, p):
+    try:
+        while True:
+            d = conn.take(2)
+            log({"signal": d[1]})
+            if d[:1] == b"S":
+                p.send_signal(d[1])
+    except (Gone, OSError):
+        log({"closed": True})
+        if p.poll() is None:
+            p.kill()
+
+
+APPS = [{"name": "blog", "release": 3, "state": "running", "url": "http://blog.localhost", "instances": 2},
+        {"name": "a-long-name", "release": None, "state": "new", "url": "http://a-long-name.localhost", "instances": 0}]
+RELEASES = [{"version": 2, "status": "live", "created": "2026-01-02T03:04:05Z", "description": "Deploy abc1234",
+             "commit": "abc1234" + "0" * 33, "current": True, "by": "key:1"},
+            {"version": 1, "status": "failed", "created": "2026-01-01T03:04:05Z", "description": "Deploy 1111111",
+             "commit": "1" * 40, "current": False, "by": "root"}]
+PS = {"processes": [{"type": "web", "command": "npm start", "quantity": 2}, {"type": "worker", "command": "w", "quantity": 0}],
+      "instances": [{"name": "web.1", "type": "web", "state": "up", "release": 2, "since": "2026-01-02T03:04:05Z",
+                     "restarts": 0, "reason": "", "memory_bytes": 1048576}]}
+
+
+def app_route(conn, method, app, rest, query, b):
+    if app == "nope":
+        return conn.fail(404, "no-such-app", "there is no app 'nope'", "berth apps:list shows them", 20)
+    get = method == "GET"
+    if rest == "" and method == "DELETE":
+        return conn.stream(["o -----> Destroyed " + app, "x 0"])
+    if rest == "config" and get:
+        return conn.json(CONFIG)
+    if rest == "ps" and get:
+        return conn.json(PS)
+    if rest == "releases" and get:
+        return conn.json(RELEASES)
+    if rest == "domains" and get:
+        return conn.json({"domains": ["www.example.com"], "global": ["example.com"]})
+    if rest == "domains":
+        return conn.json({"domains": ["x"], "global": []})
+    if rest == "logs":
+        return conn.stream([f"line {i}" for i in range(3)], "text/plain")
+    if rest == "builds/1":
+        return conn.json({"id": 1, "commit": "c" * 40, "status": "ok", "created": "2026-01-01T03:04:05Z", "seconds": 1.5,
+                          "output": "-----> built\n"})
+    if rest.startswith("settings/") and get:
+        return conn.json({"deploy-branch": {"app": "main", "global": None, "computed": "main"},
+                          "overlap": {"app": None, "global": None, "computed": True}})
+    if rest == "resources" and get:
+        return conn.json({"default": {"memory": 536870912}, "web": {"memory": 268435456},
+                          "computed": {"web": {"memory": 268435456, "cpu": 1000, "pids": 512, "scratch": 1 << 30}}})
+    if rest in ("run", "enter"):
+        return run(conn, b)
+    if rest in ("lock", "unlock") or rest.startswith("settings/"):
+        return conn.json({})
+    if app == "broken":
+        return conn.stream(["o -----> Trying", "o  !     it failed", "x 1"])
+    if app == "cut":
+        return conn.stream(["o -----> Trying"], cut=True)
+    if rest == "" and get:
+        return conn.json({"name": app, "id": 1, "release": 2, "url": "http://x", "domains": ["a", "b"], "locked": False,
+                          "processes": {"web": 1}})
+    return conn.stream(["p working", "o -----> Released v3", "d {\"version\":3}", "x 0"])
+
+
+def route(conn, method, path, query, b):
+    p = path.split("/")[2:]
+    if p[0] == "git":
+        if p[1] == "denied":
+            return conn.fail(403, "denied", "key 'x' may not push to denied", "ask its owner")
+        return conn.json({"created": True}) if p[2] == "access" else update(conn, p[1], b)
+    if p[0] == "apps" and len(p) == 1:
+        return conn.json(APPS) if method == "GET" else conn.json({"name": b["name"], "url": "u", "git": "g"}, 201)
+    if p[0] == "apps":
+        return app_route(conn, method, p[1], "/".join(p[2:]), query, b)
+    if p[0] == "version":
+        return conn.json({"version": "0.1"})
+    if p[0] == "ssh-keys" and method == "GET":
+        return conn.json([{"name": "k", "fingerprint": "SHA256:x", "type": "ssh-ed25519", "id": 1}])
+    if p[0] == "stacks" and method == "POST":
+        return conn.stream(["p 10%", "o done", "x 0"])
+    return conn.json([] if method == "GET" else {})
+
+
+def serve(sock):
+    conn = Conn(sock)
+    try:
+        while True:
+            first = conn.line()
+            if first.startswith("KEY ") and conn.key is None:
+                conn.key = first[4:]
+                continue
+            method, target, _ = first.split(" ")
+            size = 0
+            while (h := conn.line()):
+                name, value = h.split(":", 1)
+                if name.lower() == "content-length":
+                    size = int(value)
+            body = json.loads(conn.take(size)) if size else None
+            log({"key": conn.key, "method": method, "path": target, "body": body})
+            path, _, query = target.partition("?")
+            route(conn, method, path, query, body)
+    except (Gone, OSError):
+        pass
+    finally:
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        sock.close()
+
+
+signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(SOCKET)
+listener.listen(16)
+while True:
+    s, _ = listener.accept()
+    threading.Thread(target=serve, args=(s,), daemon=True).start()

@@ -1,0 +1,243 @@
+# kill -9 of each of berth's programs while an app serves: the app goes on, the program is back, nothing is lost.
+
+setup() {
+	. "$BERTH_SOURCE/tests/lib/e2e.bash"
+	printf 'page 1\n' >"$BATS_TEST_TMPDIR/1"
+	printf 'page 2\n' >"$BATS_TEST_TMPDIR/2"
+}
+teardown() { [ -z "${LOAD_PID:-}" ] || kill "$LOAD_PID" 2>/dev/null || :; }
+
+live() {
+	app "$1"
+	pushed
+	serves "$1" 'page 1'
+}
+
+# Process ids of a program of this berth, by its file and its environment.
+program_pids() {
+	local p
+	for p in /proc/[0-9]*; do
+		case $(readlink "$p/exe" 2>/dev/null) in
+		"$BERTH_PREFIX/lib/berth/$1")
+			tr '\0' '\n' <"$p/environ" 2>/dev/null | grep -qx "BERTH_RUN=$BERTH_RUN" && echo "${p#/proc/}"
+			;;
+		esac
+	done
+	return 0
+}
+# berthd's monitor is the pid in the run folder; its worker is a child with the same file.
+monitor_pid() { cat "$BERTH_RUN/berthd.pid"; }
+worker_pid() { ps -o pid=,ppid=,comm= --ppid "$(monitor_pid)" | awk '$3 ~ /^berthd/ { print $1; exit }'; }
+
+# back_within MS COMMAND…: polls, and fails when it took longer.
+back_within() {
+	local began limit=$1
+	began=$(now_ms)
+	shift
+	wait_for 10 "$@" || fail "not back within 10 s: $*"
+	local took=$(($(now_ms) - began))
+	printf '# back after %d ms: %s\n' "$took" "$*" >&3
+	[ "$took" -le "$limit" ] || fail "took $took ms"
+}
+other_pid() {
+	local now
+	now=$(program_pids "$1" | sort -n | head -n 1)
+	[ -n "$now" ] && [ "$(program_pids "$1" | grep -cFx "$2")" = 0 ]
+}
+
+database_sound() {
+	equal ok "$(sqlite3 "$BERTH_STATE/control/berth.db" 'pragma integrity_check' | head -n 1)"
+	equal '' "$(sqlite3 "$BERTH_STATE/control/berth.db" 'pragma foreign_key_check')"
+}
+
+# ticks_whole APP: the numbers that the app printed are all in the log, in order, from 1 to the last.
+ticks_whole() {
+	berth logs "$1" -n 100000 -p web | sed -n 's/.*\]: tick \([0-9]*\)$/\1/p' |
+		awk 'NR == 1 { want = $1 } $1 > want { print "lost " want " to " $1 - 1; bad = 1 } $1 >= want { want = $1 + 1 }
+			END { if (NR < 10) { print "only " NR " lines"; bad = 1 } exit bad }'
+}
+tick_reached() {
+	[ "$(berth logs "$1" -n 200 -p web | sed -n 's/.*\]: tick \([0-9]*\)$/\1/p' | tail -n 1)" -ge "$2" ]
+}
+
+# survives NAME COMMAND…: the app lives through COMMAND, which kills something.
+survives() {
+	local name=$1 before after lost
+	shift
+	live "$name"
+	berth config:set "$name" TICK_MS=5
+	before=$(app_pids "$name" | sort | head -n 1)
+	load_start "$name" --expect "$BATS_TEST_TMPDIR/1" --fresh 0
+	wait_for 10 tick_reached "$name" 20
+	"$@"
+	back_within 2000 berth_answers
+	# Then it is whole again: a deploy works, and the instance that ran all the while was the same.
+	serves "$name" 'page 1'
+	after=$(app_pids "$name" | sort | head -n 1)
+	equal "$before" "$after"
+	wait_for 10 tick_reached "$name" 500
+	ticks_whole "$name"
+	database_sound
+	kill -TERM "$LOAD_PID"
+	wait "$LOAD_PID" || lost=1
+	printf '# %s: %s\n' "$name" "$(tail -n 1 "$LOAD_OUT")" >&3
+	LOAD_PID=
+	[ -z "${lost:-}" ] || [ -n "${MAY_LOSE:-}" ] || fail "$(cat "$LOAD_OUT")"
+	page_is 'page 2'
+	pushed
+	serves "$name" 'page 2'
+}
+
+kill_control() {
+	local pid
+	pid=$(program_pids berth-control)
+	kill -9 "$pid"
+	wait_for 5 not_running "$pid"
+	back_within 2000 other_pid berth-control "$pid"
+}
+kill_logger() {
+	local pid
+	pid=$(program_pids berth-logger)
+	kill -9 "$pid"
+	back_within 2000 other_pid berth-logger "$pid"
+}
+kill_routers() {
+	local pid
+	for pid in $(program_pids berth-router); do kill -9 "$pid"; done
+	back_within 2000 answers_again kill-router
+}
+answers_again() { [ "$(curl -sS --max-time 1 -H "Host: $1.localhost" "$(url)" 2>/dev/null)" = 'page 1' ]; }
+kill_worker() {
+	local pid
+	pid=$(worker_pid)
+	[ -n "$pid" ]
+	kill -9 "$pid"
+	back_within 2000 other_worker "$pid"
+}
+other_worker() {
+	local now
+	now=$(worker_pid)
+	[ -n "$now" ] && [ "$now" != "$1" ]
+}
+kill_monitor() {
+	local pid
+	pid=$(monitor_pid)
+	kill -9 "$pid"
+	back_within 2000 other_monitor "$pid"
+}
+other_monitor() {
+	local now
+	now=$(monitor_pid)
+	[ -n "$now" ] && [ "$now" != "$1" ] && kill -0 "$now" 2>/dev/null
+}
+
+@test "the check for lost lines sees a lost line" {
+	berth() { printf 'x app[web.1]: tick %d\n' 1 2 3 4 5 6 7 9 10 11 12; }
+	run ticks_whole none
+	fails
+	has 'lost 8 to 8'
+	berth() { printf 'x app[web.1]: tick %d\n' 1 2 3 4 5 4 5 6 7 8 9 10 11 12; }
+	run ticks_whole none
+	ok
+}
+
+@test "berth-control killed: no request is lost, it is back within 2 s" {
+	survives kill-control kill_control
+}
+
+@test "berth-logger killed: no line is lost, it is back within 2 s" {
+	survives kill-logger kill_logger
+}
+
+@test "the router's workers killed: they are back within 2 s, the app is the same" {
+	# Open connections die with their worker: those requests are the only ones that may fail.
+	MAY_LOSE=1 survives kill-router kill_routers
+}
+
+@test "berthd's worker killed: the app is adopted, it is back within 2 s" {
+	survives kill-worker kill_worker
+}
+
+@test "berthd's monitor killed: the worker takes over within 2 s" {
+	survives kill-monitor kill_monitor
+}
+
+@test "an instance started before a kill of berthd can still be stopped, entered and logged" {
+	live kill-adopt
+	kill_worker
+	back_within 2000 berth_answers
+	try berth enter kill-adopt web.1 -- cat page.txt
+	ok
+	equal 'page 1' "$output"
+	try berth ps:scale kill-adopt web=0
+	ok
+	wait_for 10 none_left kill-adopt
+}
+none_left() { [ -z "$(app_pids "$1")" ]; }
+
+# interrupted NAME COMMAND…: COMMAND strikes while a push waits in its release task. The end must be clear: either the
+# push succeeded and page 2 serves, or it failed and page 1 serves; the ref agrees, and the next push works.
+interrupted() {
+	local name=$1 old new pid status=0
+	shift
+	live "$name"
+	old=$(git rev-parse HEAD)
+	printf 'web: exec perl serve.pl\nrelease: echo waiting; sleep 2\n' >Procfile
+	page_is 'page 2'
+	new=$(git rev-parse HEAD)
+	git push berth HEAD:main >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+	pid=$!
+	wait_for 30 grep -q waiting "$BATS_TEST_TMPDIR/out"
+	"$@"
+	wait "$pid" || status=$?
+	wait_for 10 berth_answers
+	if [ "$status" -eq 0 ]; then
+		printf '# the push went through\n' >&3
+		serves "$name" 'page 2'
+		equal "$new" "$(git ls-remote berth refs/heads/main | cut -f1)"
+	else
+		printf '# the push was refused\n' >&3
+		wait_for 10 serves_quietly "$name" 'page 1'
+		equal "$old" "$(git ls-remote berth refs/heads/main | cut -f1)"
+	fi
+	wait_for 20 no_sleep "$name"
+	equal 0 "$(json releases "$name" | jq '[.[] | select(.status == "pending" or .status == "building" or .status == "starting")] | length')"
+	database_sound
+	printf 'web: exec perl serve.pl\n' >Procfile
+	page_is 'page 3'
+	pushed
+	serves "$name" 'page 3'
+}
+serves_quietly() { [ "$(page "$1")" = "$2" ]; }
+no_sleep() { [ -z "$(app_pids "$1" sleep)" ]; }
+
+@test "a push interrupted by the death of berth-control ends in a clear state" {
+	interrupted cut-control kill_control
+}
+
+@test "a push interrupted by the death of berthd's worker ends in a clear state" {
+	interrupted cut-worker kill_worker
+}
+
+@test "a push interrupted by the death of the logger ends in a clear state" {
+	interrupted cut-logger kill_logger
+}
+
+@test "a push interrupted by the death of the router ends in a clear state" {
+	interrupted cut-router kill_just_routers
+}
+kill_just_routers() {
+	local pid
+	for pid in $(program_pids berth-router); do kill -9 "$pid"; done
+}
+
+@test "berthd stopped and started again finds the apps running" {
+	live kill-restart
+	local before
+	before=$(app_pids kill-restart | head -n 1)
+	"$BERTH_PREFIX/sbin/berthd" --stop --state "$BERTH_STATE" --run "$BERTH_RUN" 3>&-
+	kill -0 "$before"
+	berthd_start
+	wait_for 5 serves_quietly kill-restart 'page 1'
+	equal "$before" "$(app_pids kill-restart | head -n 1)"
+}
