@@ -18,8 +18,9 @@ start_fake() {
 }
 finish() {
 	[ -n "$fake" ] && kill "$fake" 2>/dev/null
+	[ -n "${KEEP:-}" ] && cp "$tmp/log" "$KEEP"
 	rm -rf "$tmp"
-	if [ "$bad" != 0 ]; then echo "# $bad of $n failed"; exit 1; fi
+		if [ "$bad" != 0 ]; then echo "# $bad of $n failed"; exit 1; fi
 }
 trap finish EXIT
 mkdir -p "$tmp/run" "$tmp/state/repos"

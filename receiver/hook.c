@@ -1,0 +1,218 @@
+/*
+ * berth-hook: git's update hook; asks control to deploy what was pushed and relays what it says to the pusher. It is the
+ * pre-receive hook too, because git tells only that one the push options: they wait in a memory file of berth-shell's.
+ */
+#include "lib/io.h"
+#include "lib/jtext.h"
+#include "lib/name.h"
+#include "receiver/common.h"
+#include "receiver/repo.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#define OPTIONS_MAX 64 /* push options of one push */
+#define OPTIONS_BYTES_MAX ((size_t)256 << 10) /* config values among them are at most 64 KiB each */
+#define PROGRESS_EVERY_NS (5000000000ull) /* progress of a long step, where it cannot be rewritten in place */
+
+struct relay {
+	uint64_t progress_ns; /* when progress was shown last */
+	int status; /* of the x line, -1 before it */
+};
+
+/* GIT_PUSH_OPTION_n is KEY or KEY=VALUE; a key given twice keeps its last value. */
+static int add_options(struct buf *b)
+{
+	int n = common_env_int("GIT_PUSH_OPTION_COUNT"), r = 0;
+
+	if (n > OPTIONS_MAX) {
+		common_say("more than %d push options", OPTIONS_MAX);
+		return -E2BIG;
+	}
+	for (int i = 0; i < n && r == 0; i++) {
+		char name[40];
+		char *option, *value;
+
+		snprintf(name, sizeof(name), "GIT_PUSH_OPTION_%d", i);
+		option = getenv(name);
+		if (!option)
+			continue;
+		value = strchr(option, '=');
+		if (value)
+			*value++ = 0;
+		buf_adds(b, i ? "," : "");
+		r = jtext_quote(b, option);
+		buf_adds(b, ":");
+		if (r == 0)
+			r = jtext_quote(b, value ? value : "");
+		if (r < 0)
+			common_say("push option %d is not valid UTF-8", i + 1);
+	}
+	return r;
+}
+
+/*
+ * The memory file BERTH_PUSH_FD lives as long as the push: its first byte is set by the first update hook, the options
+ * as the inside of a JSON object follow. The hooks of a push run one after the other.
+ */
+static int keep_options(void)
+{
+	int fd = common_env_int("BERTH_PUSH_FD");
+	autobuf b = BUF_INIT;
+	int r = add_options(&b);
+
+	if (r < 0 || b.len == 0)
+		return r;
+	if (b.failed || b.len > OPTIONS_BYTES_MAX || pwrite(fd, b.data, b.len, 1) != (ssize_t)b.len) {
+		common_say("the push options are too long");
+		return -E2BIG;
+	}
+	return 0;
+}
+
+static int read_options(struct buf *b)
+{
+	char *room = buf_room(b, OPTIONS_BYTES_MAX);
+	ssize_t n = room ? pread(common_env_int("BERTH_PUSH_FD"), room, OPTIONS_BYTES_MAX, 1) : -1;
+
+	if (n < 0)
+		return -EIO;
+	b->len += (size_t)n;
+	return 0;
+}
+
+static bool first_of_push(void)
+{
+	int fd = common_env_int("BERTH_PUSH_FD");
+	char seen = 0;
+	bool first = pread(fd, &seen, 1, 0) != 1 || !seen;
+
+	seen = 1;
+	if (first && pwrite(fd, &seen, 1, 0) != 1)
+		common_say("cannot note that the push has begun: %s", strerror(errno));
+	return first;
+}
+
+static int make_request(struct buf *b, char **argv)
+{
+	int r;
+
+	buf_adds(b, "{\"ref\":");
+	if (jtext_quote(b, argv[1]) < 0) {
+		common_say("the name of the branch or tag is not valid UTF-8");
+		return -EILSEQ;
+	}
+	buf_adds(b, ",\"old\":");
+	jtext_quote(b, argv[2]);
+	buf_adds(b, ",\"new\":");
+	jtext_quote(b, argv[3]);
+	buf_addf(b, ",\"first_of_push\":%s,\"options\":{", first_of_push() ? "true" : "false");
+	r = read_options(b);
+	buf_adds(b, "}}");
+	if (r < 0 || b->failed) {
+		common_say("cannot read the push options");
+		return -EIO;
+	}
+	return 0;
+}
+
+static int print(const char *text)
+{
+	char nl = '\n';
+	int r = io_write_all(1, text, strlen(text));
+
+	return r < 0 ? r : io_write_all(1, &nl, 1);
+}
+
+static int write_ref(char *text)
+{
+	const char *dir = getenv("GIT_DIR");
+	char *value = strchr(text, ' ');
+	struct err e = {0};
+	int r = -EINVAL;
+
+	if (value) {
+		*value++ = 0;
+		r = repo_write_ref(dir ? dir : ".", text, value, &e);
+	}
+	if (r < 0)
+		common_say("%s", e.text[0] ? e.text : "berth-control sent a malformed ref");
+	return r;
+}
+
+/* One line of the stream. 0, or -errno when going on makes no sense. */
+static int handle(struct relay *y, char *line)
+{
+	char *text = line[0] && line[1] == ' ' ? line + 2 : line + strlen(line);
+	uint64_t status, now;
+
+	switch (line[0]) {
+	case 'o':
+		return print(text);
+	case 'p':
+		now = io_mono_ns();
+		if (now - y->progress_ns < PROGRESS_EVERY_NS)
+			return 0;
+		y->progress_ns = now;
+		return print(text);
+	case 'r':
+		return write_ref(text);
+	case 'x':
+		if (num_parse_u64(text, 0, 255, &status) == 0)
+			y->status = (int)status;
+		return 0;
+	default:
+		return 0; /* d: for programs */
+	}
+}
+
+static int relay(struct client *c)
+{
+	struct relay y = {.progress_ns = io_mono_ns(), .status = -1};
+	const char *app = getenv("BERTH_APP");
+	char *line;
+	int r = 0, bad = 0;
+
+	/* To its very end also after a failure: the next hook of this push uses the same connection.
+	 * Unless the pusher is gone: then the end of this process must reach control at once. */
+	while (bad != -EPIPE && (r = client_line(c, &line)) > 0)
+		if (bad == 0)
+			bad = handle(&y, line);
+	if (bad < 0)
+		return 1;
+	if (r < 0 || y.status < 0) {
+		common_say("berth-control was interrupted; see how the deploy ended: berth releases %s", app);
+		return 1;
+	}
+	return y.status ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	int fd = common_env_int("BERTH_API_FD");
+	const char *app = getenv("BERTH_APP");
+	static struct client c;
+	autobuf body = BUF_INIT;
+	char path[NAME_MAX_LEN + 32];
+
+	signal(SIGPIPE, SIG_IGN);
+	if (strcmp(basename(argv[0]), "pre-receive") == 0)
+		return keep_options() < 0;
+	if (argc != 4 || fd < 0 || !app || !name_valid(app)) {
+		common_say("push to berth over ssh: berth@HOST:APP");
+		return 1;
+	}
+	client_init(&c, fd);
+	if (make_request(&body, argv) < 0)
+		return 1;
+	snprintf(path, sizeof(path), "/v1/git/%s/update", app);
+	if (common_post(&c, path, &body) < 0)
+		return 1;
+	if (c.status != 200 || !c.stream) {
+		common_fail(&c);
+		return 1;
+	}
+	return relay(&c);
+}

@@ -1,0 +1,357 @@
+/* berth-shell: the ssh user's login shell; one git command or one berth command, nothing else. Libc only. */
+#include "lib/io.h"
+#include "lib/name.h"
+#include "receiver/common.h"
+#include "receiver/repo.h"
+#include "receiver/words.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define SAFE_PATH "/usr/local/bin:/usr/bin:/bin"
+#define ENV_MAX 24
+#define ENV_BYTES 8192
+#define KILL_AFTER_MS 2000 /* git removes its quarantine on SIGTERM; what then still runs is stuck */
+
+struct settings {
+	const char *run, *state;
+	uint64_t key;
+	char bin[PATH_MAX - 64]; /* the folder this program lies in */
+};
+
+/* The environment of what is started, built from nothing. */
+struct env {
+	const char *list[ENV_MAX + 1];
+	size_t n, used;
+	char text[ENV_BYTES];
+};
+
+static void env_add(struct env *v, const char *name, const char *value)
+{
+	size_t room = sizeof(v->text) - v->used;
+	int len = snprintf(v->text + v->used, room, "%s=%s", name, value);
+
+	if (v->n == ENV_MAX || len < 0 || (size_t)len >= room)
+		return;
+	v->list[v->n++] = v->text + v->used;
+	v->used += (size_t)len + 1;
+}
+
+static void env_add_int(struct env *v, const char *name, int value)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", value);
+	env_add(v, name, text);
+}
+
+/* Passes on what the client or sshd set, when it is short and harmless. */
+static void env_pass(struct env *v, const char *name)
+{
+	const char *value = getenv(name);
+
+	if (value && strlen(value) < 64 &&
+		strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789=:._@+-") ==
+			strlen(value))
+		env_add(v, name, value);
+}
+
+static int find_self(struct settings *s)
+{
+	ssize_t n = readlink("/proc/self/exe", s->bin, sizeof(s->bin) - 1);
+	char *slash;
+
+	if (n <= 0 || (size_t)n >= sizeof(s->bin) - 1)
+		return -EIO;
+	s->bin[n] = 0;
+	slash = strrchr(s->bin, '/');
+	if (!slash)
+		return -EIO;
+	*slash = 0;
+	return 0;
+}
+
+/* The forced command of authorized_keys: berth-shell --run DIR --state DIR --key ID. */
+static int parse_forced(const struct words *w, struct settings *s)
+{
+	const char *name = w->argc ? strrchr(w->argv[0], '/') : NULL;
+
+	if (w->argc != 7 || strcmp(name ? name + 1 : w->argv[0], "berth-shell") != 0)
+		return -EINVAL;
+	for (size_t i = 1; i < w->argc; i += 2) {
+		if (strcmp(w->argv[i], "--run") == 0)
+			s->run = w->argv[i + 1];
+		else if (strcmp(w->argv[i], "--state") == 0)
+			s->state = w->argv[i + 1];
+		else if (strcmp(w->argv[i], "--key") != 0 ||
+			num_parse_u64(w->argv[i + 1], 1, UINT32_MAX, &s->key) < 0)
+			return -EINVAL;
+	}
+	return s->run && s->state && s->key ? 0 : -EINVAL;
+}
+
+/* A connection on which control knows which key we speak for. fd, or -errno after saying why. */
+static int connect_api(const struct settings *s)
+{
+	char path[PATH_MAX], line[32];
+	int fd, r, n = snprintf(line, sizeof(line), "KEY %llu\n", (unsigned long long)s->key);
+
+	snprintf(path, sizeof(path), "%s/api.sock", s->run);
+	fd = io_unix_connect(path, SOCK_STREAM);
+	if (fd < 0) {
+		common_say("berth does not run on this host (%s)", strerror(-fd));
+		return fd;
+	}
+	r = send(fd, line, (size_t)n, MSG_NOSIGNAL) == n ? 0 : -EPIPE;
+	if (r < 0) {
+		common_say("the connection to berth-control broke");
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+/* Asks control whether this key may push to or read the app. 0, or the exit status after saying why not. */
+static int ask_access(int fd, const char *app, enum git_service service)
+{
+	static struct client c;
+	autobuf body = BUF_INIT, answer = BUF_INIT;
+	char path[NAME_MAX_LEN + 32];
+
+	client_init(&c, fd);
+	buf_addf(&body, "{\"service\":\"%s\"}", service == GIT_RECEIVE ? "receive-pack" : "upload-pack");
+	snprintf(path, sizeof(path), "/v1/git/%s/access", app);
+	if (common_post(&c, path, &body) < 0)
+		return 1;
+	if (c.status >= 300)
+		return common_fail(&c);
+	if (client_body(&c, &answer) < 0) {
+		common_say("berth-control was interrupted; try again");
+		return 1;
+	}
+	return 0;
+}
+
+static void git_env(struct env *v, const char *hooks)
+{
+	env_add(v, "PATH", SAFE_PATH);
+	env_add(v, "HOME", "/nonexistent");
+	env_add(v, "LANG", "C.UTF-8");
+	env_add(v, "GIT_CONFIG_NOSYSTEM", "1");
+	env_add(v, "GIT_CONFIG_GLOBAL", "/dev/null");
+	/* Again here: the repository may have been made by a berth installed elsewhere. */
+	env_add(v, "GIT_CONFIG_COUNT", "1");
+	env_add(v, "GIT_CONFIG_KEY_0", "core.hooksPath");
+	env_add(v, "GIT_CONFIG_VALUE_0", hooks);
+	env_pass(v, "GIT_PROTOCOL");
+}
+
+/* Does not return. */
+static void exec_path(const char *const *argv, const struct env *v)
+{
+	/* exec takes no const, and changes nothing. */
+	union {
+		const char *const *from;
+		char *const *to;
+	} a = {.from = argv}, e = {.from = v->list};
+
+	/* execvpe looks in our own PATH, which is the client's in nothing but name. */
+	setenv("PATH", SAFE_PATH, 1);
+	execvpe(argv[0], a.to, e.to);
+	common_say("cannot start %s: %s", argv[0], strerror(errno));
+	_exit(1);
+}
+
+/* In the child: its own process group, which dies with us however we end. */
+static void run_child(const char *const *argv, const struct env *v, pid_t parent, int api, int push)
+{
+	sigset_t none;
+
+	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		_exit(1);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	io_set_cloexec(api, false);
+	io_set_cloexec(push, false);
+	exec_path(argv, v);
+}
+
+/* True when the child has ended; *status is then what a shell would say. */
+static bool reap(pid_t pid, int *status)
+{
+	int w;
+
+	if (waitpid(pid, &w, WNOHANG) != pid)
+		return false;
+	*status = WIFEXITED(w) ? WEXITSTATUS(w) : 128 + WTERMSIG(w);
+	return true;
+}
+
+/*
+ * Waits for the child. sshd closes its end of our stdout when the client goes (Ctrl-C, lost connection); git itself
+ * would notice only at its next output, so we end the whole group.
+ */
+static int watch(pid_t pid, int signals)
+{
+	struct pollfd p[2] = {{.fd = signals, .events = POLLIN}, {.fd = 1, .events = 0}};
+	int status = 1, timeout = -1;
+	bool killed = false;
+
+	while (!reap(pid, &status)) {
+		struct signalfd_siginfo si;
+		bool gone = false;
+		int n = poll(p, 2, timeout);
+
+		if (n > 0 && p[0].revents && read(signals, &si, sizeof(si)) == (ssize_t)sizeof(si))
+			gone = si.ssi_signo != SIGCHLD;
+		if (n > 0 && (p[1].revents & (POLLHUP | POLLERR | POLLNVAL))) {
+			p[1].fd = -1;
+			gone = true;
+		}
+		if (n == 0 || (gone && !killed)) {
+			kill(-pid, n == 0 ? SIGKILL : SIGTERM);
+			killed = true;
+			timeout = n == 0 ? -1 : KILL_AFTER_MS;
+		}
+	}
+	if (killed)
+		kill(-pid, SIGKILL);
+	return status;
+}
+
+static int receive(const char *const *argv, struct env *v, int api, const char *app)
+{
+	sigset_t set;
+	pid_t pid, parent = getpid();
+	int signals, push = memfd_create("berth-push", MFD_CLOEXEC);
+
+	env_add_int(v, "BERTH_API_FD", api);
+	env_add_int(v, "BERTH_PUSH_FD", push);
+	env_add(v, "BERTH_APP", app);
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signals = signalfd(-1, &set, SFD_CLOEXEC);
+	if (push < 0 || signals < 0 || (pid = fork()) < 0) {
+		common_say("cannot start git: %s", strerror(errno));
+		return 1;
+	}
+	if (pid == 0)
+		run_child(argv, v, parent, api, push);
+	setpgid(pid, pid);
+	close(api); /* so that control sees the end when the child's side ends */
+	return watch(pid, signals);
+}
+
+static int git(const struct settings *s, enum git_service service, const char *app)
+{
+	char repos[PATH_MAX], path[PATH_MAX], hooks[PATH_MAX];
+	const char *argv[] = {"git", service == GIT_RECEIVE ? "receive-pack" : "upload-pack", path, NULL};
+	static struct env v;
+	struct err e;
+	int status, api = connect_api(s);
+
+	if (api < 0)
+		return 1;
+	status = ask_access(api, app, service);
+	if (status != 0)
+		return status;
+	umask(027); /* the group is control's, which reads */
+	snprintf(hooks, sizeof(hooks), "%s/hooks", s->bin);
+	snprintf(repos, sizeof(repos), "%.4000s/repos", s->state);
+	snprintf(path, sizeof(path), "%.4000s/%s.git", repos, app);
+	if (repo_ensure(repos, app, hooks, &e) < 0) {
+		common_say("%s", e.text);
+		return 1;
+	}
+	git_env(&v, hooks);
+	if (service == GIT_RECEIVE)
+		return receive(argv, &v, api, app);
+	close(api);
+	exec_path(argv, &v);
+	return 1;
+}
+
+/* Everything that is not git is for the command line, which speaks on our connection. */
+static int command(const struct settings *s, const struct words *w)
+{
+	static struct env v;
+	char path[PATH_MAX];
+	const char **argv autofree = calloc(w->argc + 1, sizeof(*argv));
+	int api = connect_api(s);
+
+	if (api < 0 || !argv)
+		return 1;
+	for (size_t i = 0; i < w->argc; i++)
+		argv[i + 1 - (strcmp(w->argv[0], "berth") == 0)] = w->argv[i];
+	snprintf(path, sizeof(path), "%s/berth", s->bin);
+	if (access(path, X_OK) < 0)
+		snprintf(path, sizeof(path), "%s/../../bin/berth", s->bin);
+	argv[0] = path;
+	env_add(&v, "PATH", SAFE_PATH);
+	env_add(&v, "HOME", "/nonexistent");
+	env_add(&v, "LANG", "C.UTF-8");
+	env_pass(&v, "TERM");
+	env_pass(&v, "NO_COLOR");
+	env_add(&v, "BERTH_RUN", s->run);
+	env_add_int(&v, "BERTH_API_FD", api);
+	io_set_cloexec(api, false);
+	exec_path(argv, &v);
+	return 1;
+}
+
+static int help(void)
+{
+	static const char text[] = "berth: your key is known; there is no interactive shell here.\n"
+				   "  git push berth@HOST:APP main     deploys\n"
+				   "  ssh berth@HOST apps:list         runs a command\n"
+				   "  ssh berth@HOST help              lists the commands\n";
+
+	return io_write_all(1, text, strlen(text)) < 0 ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *line = getenv("SSH_ORIGINAL_COMMAND");
+	struct words forced = {0}, w = {0};
+	struct settings s = {0};
+	char app[NAME_MAX_LEN + 1];
+	enum git_service service = GIT_NONE;
+	struct err e = {0};
+	int r;
+
+	if (argc != 3 || strcmp(argv[1], "-c") != 0 || words_split(argv[2], &forced, &e) < 0 ||
+		parse_forced(&forced, &s) < 0 || find_self(&s) < 0) {
+		common_say("berth-shell is started by sshd, with the command of authorized_keys");
+		return 2;
+	}
+	if (!line)
+		return help();
+	if (words_split(line, &w, &e) < 0) {
+		common_say("%s", e.text);
+		return 2;
+	}
+	if (w.argc == 0)
+		return help();
+	r = words_git(&w, &service, app, &e);
+	if (r < 0) {
+		common_say("%s", e.text);
+		return 2;
+	}
+	return r > 0 ? git(&s, service, app) : command(&s, &w);
+}
