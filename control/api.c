@@ -1,0 +1,506 @@
+/*
+ * libmicrohttpd's side of the API: connections, bodies, dispatch through the table, answers, the audit trail. A thread a
+ * connection: handlers may block, and a deploy is one long story (control.h).
+ */
+#include "control/api.h"
+#include "control/request.h"
+#include "control/stream.h"
+#include "lib/log.h"
+#include <errno.h>
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#define STACK_SIZE ((size_t)512 << 10) /* the largest frames are a message of 16 KiB and SQLite's */
+#define PATH_MAX_LEN 1024
+#define REFUSED_TIMEOUT_S 10u /* a stranger's silent connection */
+
+struct connection {
+	int fd;
+	struct identity id;
+	bool begun; /* libmicrohttpd has taken it over */
+};
+
+struct api {
+	struct control *c;
+	struct MHD_Daemon *daemon;
+	struct auth *auth;
+	pthread_mutex_t lock;
+	struct connection *connections[API_CONNECTIONS_MAX];
+};
+
+/* ---- connections ---- */
+
+static struct connection *find_connection(struct api *a, int fd)
+{
+	for (size_t i = 0; i < API_CONNECTIONS_MAX; i++) {
+		if (a->connections[i] && a->connections[i]->fd == fd && !a->connections[i]->begun)
+			return a->connections[i];
+	}
+	return NULL;
+}
+
+static bool add_connection(struct api *a, struct connection *conn)
+{
+	bool added = false;
+
+	pthread_mutex_lock(&a->lock);
+	for (size_t i = 0; !added && i < API_CONNECTIONS_MAX; i++) {
+		if (!a->connections[i]) {
+			a->connections[i] = conn;
+			added = true;
+		}
+	}
+	pthread_mutex_unlock(&a->lock);
+	return added;
+}
+
+static void remove_connection(struct api *a, struct connection *conn)
+{
+	pthread_mutex_lock(&a->lock);
+	for (size_t i = 0; i < API_CONNECTIONS_MAX; i++) {
+		if (a->connections[i] == conn)
+			a->connections[i] = NULL;
+	}
+	pthread_mutex_unlock(&a->lock);
+	free(conn);
+	auth_released(a->auth);
+}
+
+/* From the accepting thread: the connection is known before libmicrohttpd can ask for it. */
+static void take_connection(void *arg, int fd, const struct identity *id)
+{
+	struct api *a = arg;
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct connection *conn = calloc(1, sizeof(*conn));
+
+	if (conn) {
+		conn->fd = fd;
+		conn->id = *id;
+	}
+	if (!conn || !add_connection(a, conn)) {
+		free(conn);
+		close(fd);
+		auth_released(a->auth);
+		return;
+	}
+	/* On failure it has closed fd; a connection that was begun then also ends by its notification. */
+	if (MHD_add_connection(a->daemon, fd, (struct sockaddr *)&addr, sizeof(addr)) != MHD_YES) {
+		log_warn("a connection to the API could not be served: %s", strerror(errno));
+		if (!conn->begun)
+			remove_connection(a, conn);
+	}
+}
+
+static int connection_fd(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	return info ? info->connect_fd : -1;
+}
+
+static void notify_connection(void *cls, struct MHD_Connection *connection, void **socket_context,
+	enum MHD_ConnectionNotificationCode code)
+{
+	struct api *a = cls;
+
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		pthread_mutex_lock(&a->lock);
+		struct connection *conn = find_connection(a, connection_fd(connection));
+		if (conn)
+			conn->begun = true;
+		pthread_mutex_unlock(&a->lock);
+		*socket_context = conn;
+		if (!conn || conn->id.refused[0])
+			MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, REFUSED_TIMEOUT_S);
+	} else if (*socket_context) {
+		remove_connection(a, *socket_context);
+		*socket_context = NULL;
+	}
+}
+
+/* ---- requests ---- */
+
+static void unref(struct request *r)
+{
+	if (!r || atomic_fetch_sub(&r->refs, 1) > 1)
+		return;
+	if (r->data && r->data_free)
+		r->data_free(r->data);
+	json_decref(r->body);
+	json_decref(r->reply);
+	buf_free(&r->upload);
+	free(r->path);
+	free(r);
+}
+
+static void audit(struct request *r, const char *outcome)
+{
+	const char *app = r->app.name[0] ? r->app.name : "";
+
+	if (!r->route || !r->route->audit)
+		return;
+	if (db_event_add(r->c->db, r->who.actor, r->route->audit, app, outcome) < 0)
+		log_error("the event %s could not be recorded", r->route->audit);
+}
+
+static void audit_failure(struct request *r, const char *text)
+{
+	char outcome[300];
+
+	snprintf(outcome, sizeof(outcome), "failed: %s", text);
+	audit(r, outcome);
+}
+
+static enum MHD_Result send_text(struct MHD_Connection *connection, unsigned int status, char *text)
+{
+	static char no_memory[] = "{\"error\":{\"code\":\"internal\",\"message\":\"out of memory\",\"exit\":1}}";
+	struct MHD_Response *response =
+		text ? MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE)
+		     : MHD_create_response_from_buffer(strlen(no_memory), no_memory, MHD_RESPMEM_PERSISTENT);
+
+	if (!response) {
+		free(text);
+		return MHD_NO;
+	}
+	MHD_add_response_header(response, "Content-Type", "application/json");
+	enum MHD_Result queued = MHD_queue_response(connection, text ? status : 500, response);
+	MHD_destroy_response(response);
+	return queued;
+}
+
+static enum MHD_Result send_failure(struct MHD_Connection *connection, struct request *r)
+{
+	unsigned int status = 500;
+	char *text = request_failure_text(r, &status);
+
+	return send_text(connection, status, text);
+}
+
+static enum MHD_Result send_response(struct MHD_Connection *connection, struct request *r)
+{
+	enum MHD_Result queued = MHD_queue_response(connection, r->status ? r->status : 200, r->response);
+
+	MHD_destroy_response(r->response);
+	r->response = NULL;
+	return queued;
+}
+
+static enum MHD_Result send_reply(struct MHD_Connection *connection, struct request *r)
+{
+	char *text = r->reply ? json_dumps(r->reply, JSON_COMPACT) : strdup("{}");
+
+	return send_text(connection, r->status ? r->status : 200, text);
+}
+
+/* The text goes to the person who asked as a failure; the exit status of a stream is 0 or 1. */
+static int run_stream(void *arg, struct sink *s)
+{
+	struct request *r = arg;
+	struct err e = {0};
+	int n = r->route->run(r, s, &e);
+
+	if (n >= 0) {
+		audit(r, "ok");
+		return 0;
+	}
+	if (!e.text[0])
+		err_sys(&e, -n, "failed");
+	sink_fail(s, "%s", e.text);
+	audit_failure(r, e.text);
+	return 1;
+}
+
+static void end_stream(void *arg)
+{
+	unref(arg);
+}
+
+static enum MHD_Result start_stream(struct MHD_Connection *connection, struct request *r)
+{
+	atomic_fetch_add(&r->refs, 1);
+	int n = stream_start(r->fd, run_stream, end_stream, r, &r->response);
+	if (n < 0) {
+		unref(r);
+		request_fail(r, FAIL_BERTH, "the operation could not be started: %s", strerror(-n));
+		return send_failure(connection, r);
+	}
+	return send_response(connection, r);
+}
+
+/* Splits the path at its slashes and compares it with the row's. */
+static bool match(const struct route *row, char *path, const char *args[REQUEST_ARGS_MAX])
+{
+	const char *want = row->path;
+	size_t n = 0;
+
+	while (*want == '/' && *path == '/') {
+		size_t want_len = strcspn(++want, "/");
+		size_t len = strcspn(++path, "/");
+		bool parameter = want_len == 1 && *want >= 'A' && *want <= 'Z';
+
+		if (parameter ? len == 0 || n == REQUEST_ARGS_MAX
+			      : len != want_len || memcmp(want, path, len) != 0)
+			return false;
+		if (parameter)
+			args[n++] = path;
+		want += want_len;
+		path += len;
+	}
+	return *want == '\0' && *path == '\0';
+}
+
+/* Ends each parameter at its slash, once the row is chosen. */
+static void cut_args(struct request *r)
+{
+	for (size_t i = 0; i < REQUEST_ARGS_MAX; i++) {
+		if (r->args[i])
+			r->path[(size_t)(r->args[i] - r->path) + strcspn(r->args[i], "/")] = '\0';
+	}
+}
+
+static int find_route(struct request *r, const char *method)
+{
+	bool path_known = false;
+
+	for (size_t i = 0; i < api_table_len; i++) {
+		const char *args[REQUEST_ARGS_MAX] = {NULL};
+
+		if (!match(&api_table[i], r->path, args))
+			continue;
+		path_known = true;
+		if (strcmp(api_table[i].method, method) != 0)
+			continue;
+		r->route = &api_table[i];
+		memcpy(r->args, args, sizeof(args));
+		cut_args(r);
+		return 0;
+	}
+	if (path_known)
+		return request_fail(r, FAIL_METHOD, "%.20s is not possible on %.200s", method, r->path);
+	return request_fail(r, FAIL_MISSING, "there is nothing at %.200s", r->path);
+}
+
+static bool has_word(const char *words, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (; words && *words; words += strcspn(words, " "), words += *words == ' ') {
+		if (strncmp(words, word, len) == 0 && (words[len] == ' ' || words[len] == '\0'))
+			return true;
+	}
+	return false;
+}
+
+static enum MHD_Result check_word(void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+	struct request *r = cls;
+
+	(void)kind;
+	(void)value;
+	if (has_word(r->route->query, key))
+		return MHD_YES;
+	request_fail(r, FAIL_USAGE, "unknown query word \"%.80s\"", key);
+	return MHD_NO;
+}
+
+static int parse_body(struct request *r)
+{
+	json_error_t where;
+
+	if (!r->upload.len) {
+		r->body = json_object();
+		return r->body ? 0 : request_fail(r, FAIL_BERTH, "out of memory");
+	}
+	/* Values may hold an escaped NUL: refused where it matters, with the name of the field. */
+	r->body = json_loadb(r->upload.data, r->upload.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &where);
+	if (!r->body)
+		return request_fail(r, FAIL_USAGE, "the body is not JSON: %s (line %d)", where.text,
+			where.line);
+	if (!json_is_object(r->body))
+		return request_fail(r, FAIL_USAGE, "the body must be a JSON object");
+	return 0;
+}
+
+static int prepare(struct request *r)
+{
+	MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, check_word, r);
+	if (r->failure.set || parse_body(r) < 0 || request_check_body(r) < 0)
+		return -1;
+	if (!(r->route->flags & ROUTE_APP))
+		return 0;
+	if (request_app(r, r->args[0], &r->app) < 0)
+		return -1;
+	return r->route->flags & ROUTE_UNLOCKED ? request_unlocked(r, &r->app) : 0;
+}
+
+static enum MHD_Result dispatch(struct MHD_Connection *connection, struct request *r)
+{
+	r->connection = connection;
+	if (prepare(r) < 0 || (r->route->handle && r->route->handle(r) < 0)) {
+		if (r->response)
+			MHD_destroy_response(r->response);
+		r->response = NULL;
+		audit_failure(r, r->failure.text);
+		return send_failure(connection, r);
+	}
+	if (r->route->run)
+		return start_stream(connection, r);
+	audit(r, "ok");
+	return r->response ? send_response(connection, r) : send_reply(connection, r);
+}
+
+/* ---- libmicrohttpd's callbacks ---- */
+
+static struct request *begin(struct api *a, struct MHD_Connection *connection, const char *url)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	const struct connection *conn = info ? info->socket_context : NULL;
+	struct request *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	atomic_init(&r->refs, 1);
+	r->c = a->c;
+	r->fd = connection_fd(connection);
+	r->upload.max = API_BODY_MAX;
+	r->path = strdup(url);
+	if (!conn)
+		request_fail(r, FAIL_FORBIDDEN, "the connection has no identity");
+	else
+		r->who = conn->id;
+	if (r->who.refused[0])
+		request_fail(r, FAIL_FORBIDDEN, "%s", r->who.refused);
+	return r;
+}
+
+/* What can be refused before the body came. */
+static void check_head(struct request *r, const char *method)
+{
+	const char *length = MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Content-Length");
+	uint64_t n = 0;
+
+	if (r->failure.set)
+		return;
+	if (!r->path || strlen(r->path) > PATH_MAX_LEN)
+		request_fail(r, FAIL_USAGE, "the path is too long");
+	else if (length && (num_parse_u64(length, 0, UINT64_MAX, &n) < 0 || n > API_BODY_MAX))
+		request_fail(r, FAIL_TOO_LARGE, "the request is larger than %zu bytes", API_BODY_MAX);
+	else
+		find_route(r, method);
+}
+
+static void take_body(struct request *r, const char *data, size_t len)
+{
+	if (!r->too_large && buf_add(&r->upload, data, len) == 0)
+		return;
+	r->too_large = true;
+	buf_reset(&r->upload);
+}
+
+static enum MHD_Result access_handler(void *cls, struct MHD_Connection *connection, const char *url,
+	const char *method, const char *version, const char *upload, size_t *upload_size, void **con_cls)
+{
+	struct request *r = *con_cls;
+
+	(void)version;
+	if (!r) {
+		r = begin(cls, connection, url);
+		if (!r)
+			return MHD_NO;
+		*con_cls = r;
+		r->connection = connection;
+		check_head(r, method);
+		/* Queued now, the answer comes before a body that nobody wants is read. */
+		return r->failure.set ? send_failure(connection, r) : MHD_YES;
+	}
+	if (*upload_size) {
+		take_body(r, upload, *upload_size);
+		*upload_size = 0;
+		return MHD_YES;
+	}
+	if (r->too_large) {
+		request_fail(r, FAIL_TOO_LARGE, "the request is larger than %zu bytes", API_BODY_MAX);
+		return send_failure(connection, r);
+	}
+	return dispatch(connection, r);
+}
+
+static void request_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
+	enum MHD_RequestTerminationCode code)
+{
+	(void)cls;
+	(void)connection;
+	(void)code;
+	unref(*con_cls);
+	*con_cls = NULL;
+}
+
+static void log_mhd(void *cls, const char *fmt, va_list ap)
+{
+	char text[512];
+
+	(void)cls;
+	vsnprintf(text, sizeof(text), fmt, ap);
+	text[strcspn(text, "\n")] = '\0';
+	log_debug("http: %s", text);
+}
+
+static struct MHD_Daemon *start_daemon(struct api *a)
+{
+	unsigned int flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
+		MHD_USE_ITC | MHD_ALLOW_UPGRADE | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG;
+
+	/* No idle timeout: a push keeps its connection while git sends objects, and a dead peer's socket hangs up. */
+	return MHD_start_daemon(flags, 0, NULL, NULL, access_handler, a, MHD_OPTION_EXTERNAL_LOGGER, log_mhd,
+		NULL, MHD_OPTION_NOTIFY_CONNECTION, notify_connection, a, MHD_OPTION_NOTIFY_COMPLETED,
+		request_completed, a, MHD_OPTION_CONNECTION_LIMIT, (unsigned int)API_CONNECTIONS_MAX + 8,
+		MHD_OPTION_THREAD_STACK_SIZE, STACK_SIZE, MHD_OPTION_END);
+}
+
+int api_start(struct control *c, int listen_fd, struct api **ret, struct err *e)
+{
+	struct api *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return err_sys(e, ENOMEM, "the API");
+	a->c = c;
+	pthread_mutex_init(&a->lock, NULL);
+	a->daemon = start_daemon(a);
+	if (!a->daemon) {
+		free(a);
+		return err_set(e, EIO, "the API: libmicrohttpd could not be started");
+	}
+	int r = auth_start(c, listen_fd, API_CONNECTIONS_MAX, take_connection, a, &a->auth);
+	if (r < 0) {
+		MHD_stop_daemon(a->daemon);
+		free(a);
+		return err_sys(e, -r, "the API: cannot accept");
+	}
+	*ret = a;
+	return 0;
+}
+
+void api_stop(struct api *a)
+{
+	if (!a)
+		return;
+	/* Nobody is accepted any more; but the connections' ends still tell auth. */
+	auth_stop(a->auth);
+	pthread_mutex_lock(&a->lock);
+	for (size_t i = 0; i < API_CONNECTIONS_MAX; i++) {
+		if (a->connections[i])
+			shutdown(a->connections[i]->fd, SHUT_RDWR);
+	}
+	pthread_mutex_unlock(&a->lock);
+	MHD_stop_daemon(a->daemon);
+	auth_free(a->auth);
+	pthread_mutex_destroy(&a->lock);
+	free(a);
+}

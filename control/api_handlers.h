@@ -1,0 +1,89 @@
+/* The handlers that the table names, by noun; what each does stands in docs/API.md. */
+#ifndef CONTROL_API_HANDLERS_H
+#define CONTROL_API_HANDLERS_H
+
+#include "control/request.h"
+
+#define HANDLE(name) int name(struct request *r)
+#define RUN(name) int name(struct request *r, struct sink *s, struct err *e)
+
+/* api_host.c */
+HANDLE(host_version);
+HANDLE(host_status);
+HANDLE(host_events);
+HANDLE(stacks_list);
+HANDLE(stacks_check);
+RUN(stacks_create);
+/* api_apps.c */
+HANDLE(apps_list);
+HANDLE(apps_create);
+HANDLE(apps_report);
+HANDLE(apps_check_destroy);
+RUN(apps_destroy);
+HANDLE(apps_lock);
+HANDLE(apps_unlock);
+/* api_config.c */
+HANDLE(config_show);
+HANDLE(config_check);
+RUN(config_change);
+/* api_domains.c */
+HANDLE(domains_show);
+HANDLE(domains_change);
+HANDLE(domains_show_global);
+HANDLE(domains_change_global);
+/* api_ps.c */
+HANDLE(ps_show);
+HANDLE(scale_check);
+RUN(scale_run);
+HANDLE(restart_check);
+RUN(restart_run);
+HANDLE(released_check);
+RUN(stop_run);
+RUN(start_run);
+RUN(rebuild_run);
+/* api_releases.c */
+HANDLE(releases_list);
+HANDLE(releases_info);
+HANDLE(rollback_check);
+RUN(rollback_run);
+HANDLE(builds_list);
+HANDLE(builds_info);
+/* api_logs.c */
+HANDLE(logs_show);
+/* api_volumes.c */
+HANDLE(volumes_list);
+HANDLE(volumes_create);
+HANDLE(volumes_destroy);
+HANDLE(mount_check);
+RUN(mount_run);
+HANDLE(unmount_check);
+RUN(unmount_run);
+/* api_resources.c */
+HANDLE(resources_show);
+HANDLE(resources_check);
+RUN(resources_set);
+HANDLE(resources_check_clear);
+RUN(resources_clear);
+/* api_settings.c */
+HANDLE(settings_show);
+HANDLE(settings_set);
+HANDLE(settings_show_global);
+HANDLE(settings_set_global);
+/* api_keys.c */
+HANDLE(keys_list);
+HANDLE(keys_add);
+HANDLE(keys_remove);
+/* api_run.c */
+HANDLE(run_start);
+HANDLE(enter_start);
+/* api_git.c */
+HANDLE(git_access);
+HANDLE(git_check_update);
+RUN(git_update);
+/* A setting that is on or off: the app's own (0: none), else the global one, else fallback. */
+bool settings_is_on(struct control *c, uint32_t app, const char *topic, const char *key, bool fallback);
+
+#undef HANDLE
+#undef RUN
+
+#endif

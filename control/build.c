@@ -1,0 +1,424 @@
+/* From a commit to an image: plan, keys, and only those steps whose key is new. */
+#include "control/build.h"
+#include "control/engine.h"
+#include "control/key.h"
+#include "control/manifest.h"
+#include "control/step.h"
+#include "lib/io.h"
+#include "lib/log.h"
+#include "receiver/source.h"
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#define STACK_NAME "debian-12"
+#define DEPS_FILES_MAX 64
+
+struct build {
+	struct control *c;
+	const struct build_request *req;
+	struct sink *s;
+	git_repository *repo;
+	git_oid tree;
+	json_t *procfile, *app_json;
+	json_t *plan;   /* what the source step said */
+	json_t *result; /* what the compile step said, or NULL */
+	json_t *layers; /* so far, bottom first */
+	const char *pack;
+	char source_key[65], toolchain_key[65], deps_key[65], build_key[65];
+};
+
+int stack_layer(struct control *c, uint64_t *ret_id, struct err *e)
+{
+	int r = db_layer_find(c->db, "stack", STACK_NAME, ret_id, NULL);
+
+	if (r == -ENOENT)
+		return err_set(e, ENOENT, "there is no base image yet; on the host: berth stacks:create %s", STACK_NAME);
+	return r < 0 ? err_sys(e, -r, "look for the base image") : 0;
+}
+
+static void push_layer(struct build *b, uint64_t id)
+{
+	json_array_append_new(b->layers, json_integer((json_int_t)id));
+}
+
+/* ---- reading the commit ---- */
+
+static int read_manifest(struct build *b, const char *name, char **ret, struct err *e)
+{
+	struct buf text = BUF_INIT;
+	int r = source_file(b->repo, &b->tree, name, MANIFEST_MAX, &text, e);
+
+	*ret = NULL;
+	if (r == 0) {
+		buf_add(&text, "", 0);
+		if (text.data && strlen(text.data) != text.len)
+			r = err_set(e, EINVAL, "%s holds a NUL byte", name);
+		else
+			*ret = buf_take(&text);
+	}
+	buf_free(&text);
+	if (r == -EFBIG)
+		return err_set(e, EFBIG, "%s is larger than %u kB", name, MANIFEST_MAX >> 10);
+	return r == -ENOENT ? 0 : r;
+}
+
+static int read_manifests(struct build *b, struct err *e)
+{
+	char *procfile autofree = NULL, *app_json autofree = NULL;
+	int r = read_manifest(b, "Procfile", &procfile, e);
+
+	if (r == 0)
+		r = read_manifest(b, "app.json", &app_json, e);
+	if (r == 0)
+		r = procfile_parse(procfile, &b->procfile, e);
+	if (r == 0 && app_json)
+		r = appjson_parse(app_json, &b->app_json, e);
+	return r;
+}
+
+static int open_commit(struct build *b, struct err *e)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/repos/%s.git", b->c->state, b->req->app->name);
+	int r = source_open(path, &b->repo, e);
+	return r < 0 ? r : source_commit(b->repo, b->req->commit, &b->tree, NULL, e);
+}
+
+/* ---- steps ---- */
+
+struct feed {
+	struct build *b;
+	struct source_filter filter;
+	struct source_report report;
+};
+
+static int feed_source(void *arg, int fd, struct err *e)
+{
+	struct feed *f = arg;
+
+	return source_stream(f->b->repo, &f->b->tree, fd, &f->filter, &f->report, e);
+}
+
+/*
+ * Finds the layer of kind and key, or makes it by st. ret_meta: what the step said, then and now. app: 0 when any app may
+ * use the layer.
+ */
+static int layer_of(struct build *b, const char *kind, const char *key, uint32_t app, struct step *st,
+	json_t **ret_meta, struct err *e)
+{
+	uint64_t id;
+	int r = db_layer_find(b->c->db, kind, key, &id, ret_meta);
+
+	if (r == 0) {
+		push_layer(b, id);
+		return 0;
+	}
+	if (r != -ENOENT)
+		return err_sys(e, -r, "look for a layer");
+	r = db_layer_begin(b->c->db, kind, key, app, &id);
+	if (r < 0)
+		return err_sys(e, -r, "record a layer");
+	st->app = b->req->app->id;
+	st->upper = id;
+	st->layers = b->layers;
+	r = step_run(b->c, st, b->s, ret_meta, e);
+	if (r < 0) {
+		db_layer_delete(b->c->db, id);
+		return r;
+	}
+	/* Two builds may have made the same layer: either will do, ours is used by us. */
+	r = db_layer_ready(b->c->db, id, *ret_meta, 0);
+	if (r < 0 && r != -EEXIST)
+		return err_sys(e, -r, "record the finished layer");
+	if (r == -EEXIST) {
+		struct msg_layer l = {.id = id};
+		engine_call(b->c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0, NULL);
+		db_layer_delete(b->c->db, id);
+		r = db_layer_find(b->c->db, kind, key, &id, NULL);
+		if (r < 0)
+			return err_sys(e, -r, "look for a layer");
+	}
+	push_layer(b, id);
+	return 0;
+}
+
+static void salt(struct build *b, struct key *k)
+{
+	if (b->req->no_cache)
+		key_addu(k, io_mono_ns());
+}
+
+static void note_submodules(json_t *plan, const struct source_report *report)
+{
+	json_t *warnings = json_object_get(plan, "warnings");
+	char text[512];
+
+	if (!json_is_array(warnings)) {
+		warnings = json_array();
+		json_object_set_new(plan, "warnings", warnings);
+	}
+	for (unsigned int i = 0; i < report->n_submodules && i < SOURCE_NOTES_MAX; i++) {
+		snprintf(text, sizeof(text), "submodule %s is not fetched: add its files to the repository",
+			report->submodules[i]);
+		json_array_append_new(warnings, json_string(text));
+	}
+}
+
+static int source_step(struct build *b, struct err *e)
+{
+	struct feed f = {.b = b};
+	struct step st = {.command = "source", .profile = PROFILE_APP, .flags = START_NO_NET, .feed = feed_source,
+		.feed_arg = &f, .stdin_fd = -1};
+	char *forced autofree = NULL;
+	char force_env[64];
+	const char *env[2] = {NULL, NULL};
+	struct key k;
+
+	db_setting_get(b->c->db, b->req->app->id, "buildpacks", "buildpack", &forced);
+	if (forced) {
+		snprintf(force_env, sizeof(force_env), "BERTH_BUILDPACK=%.40s", forced);
+		env[0] = force_env;
+		st.env = env;
+	}
+	key_begin(&k, "source-1");
+	key_add(&k, json_array_size(b->layers) ? &(json_int_t){json_integer_value(json_array_get(b->layers, 0))} : NULL,
+		json_array_size(b->layers) ? sizeof(json_int_t) : 0);
+	key_add_pack(&k, ".");
+	key_adds(&k, forced);
+	key_add(&k, &b->tree, sizeof(b->tree));
+	salt(b, &k);
+	key_end(&k, b->source_key);
+	int r = layer_of(b, "source", b->source_key, 0, &st, &b->plan, e);
+	if (r == 0 && f.report.n_submodules)
+		note_submodules(b->plan, &f.report);
+	source_report_free(&f.report);
+	return r;
+}
+
+static int check_plan(struct build *b, struct err *e)
+{
+	const json_t *wanted = json_object_get(b->plan, "looked_for");
+	const char *error = json_string_value(json_object_get(b->plan, "error"));
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(b->plan, "warnings"), i, item)
+		sink_fail(b->s, "%s", json_string_value(item));
+	b->pack = json_string_value(json_object_get(b->plan, "pack"));
+	if (error)
+		return err_set(e, EINVAL, "%s", error);
+	if (b->pack && name_valid(b->pack)) {
+		const char *name = json_string_value(json_object_get(b->plan, "name"));
+		sink_step(b->s, "%s app detected", name ? name : b->pack);
+		return 0;
+	}
+	autobuf list = BUF_INIT;
+	json_array_foreach(wanted, i, item)
+		buf_addf(&list, "%s%s", i ? ", " : "", json_string_value(item));
+	return err_set(e, EINVAL, "no buildpack fits this repository; looked for: %s", list.data ? list.data : "");
+}
+
+static int toolchain_step(struct build *b, struct err *e)
+{
+	struct step st = {.command = "toolchain", .argument = b->pack, .profile = PROFILE_BUILD_ROOT,
+		.flags = START_HOST_APT, .stdin_fd = -1};
+	const json_t *t = json_object_get(b->plan, "toolchain");
+	char input[600];
+	const char *env[2] = {input, NULL};
+	json_t *said = NULL;
+	struct key k;
+
+	if (!json_is_object(t))
+		return 0;
+	const char *key_input = json_string_value(json_object_get(t, "key_input"));
+	snprintf(input, sizeof(input), "BERTH_TOOLCHAIN=%.500s", key_input ? key_input : "");
+	st.env = env;
+	key_begin(&k, "toolchain-1");
+	key_addu(&k, (uint64_t)json_integer_value(json_array_get(b->layers, 0)));
+	key_add_pack(&k, b->pack);
+	key_adds(&k, key_input);
+	salt(b, &k);
+	key_end(&k, b->toolchain_key);
+	int r = layer_of(b, "toolchain", b->toolchain_key, 0, &st, &said, e);
+	json_decref(said);
+	return r;
+}
+
+static int add_blob(struct build *b, struct key *k, const char *path)
+{
+	git_tree *tree = NULL;
+	git_tree_entry *entry = NULL;
+	int r = git_tree_lookup(&tree, b->repo, &b->tree);
+
+	key_adds(k, path);
+	if (r == 0 && git_tree_entry_bypath(&entry, tree, path) == 0) {
+		key_add(k, git_tree_entry_id(entry), sizeof(git_oid));
+		key_addu(k, git_tree_entry_filemode(entry));
+	}
+	git_tree_entry_free(entry);
+	git_tree_free(tree);
+	return r;
+}
+
+static int deps_step(struct build *b, struct err *e)
+{
+	const char *files[DEPS_FILES_MAX];
+	struct feed f = {.b = b, .filter.files = files};
+	struct step st = {.command = "deps", .argument = b->pack, .profile = PROFILE_APP, .flags = START_HOST_APT,
+		.feed = feed_source, .feed_arg = &f, .stdin_fd = -1};
+	const json_t *d = json_object_get(b->plan, "deps"), *file;
+	json_t *said = NULL;
+	struct key k;
+	size_t i;
+
+	if (!json_is_object(d))
+		return 0;
+	key_begin(&k, "deps-1");
+	key_adds(&k, b->toolchain_key);
+	key_addu(&k, (uint64_t)json_integer_value(json_array_get(b->layers, 0)));
+	key_add_pack(&k, b->pack);
+	key_adds(&k, json_string_value(json_object_get(d, "key_input")));
+	json_array_foreach(json_object_get(d, "files"), i, file) {
+		if (i >= DEPS_FILES_MAX || !json_is_string(file))
+			return err_set(e, E2BIG, "the buildpack names more than %d files", DEPS_FILES_MAX);
+		files[f.filter.n_files++] = json_string_value(file);
+		add_blob(b, &k, json_string_value(file));
+	}
+	salt(b, &k);
+	key_end(&k, b->deps_key);
+	int r = layer_of(b, "deps", b->deps_key, 0, &st, &said, e);
+	source_report_free(&f.report);
+	json_decref(said);
+	return r;
+}
+
+/* The compile step sees the app's config (as files) and its cache, so its layer is the app's own. */
+static int compile_step(struct build *b, struct err *e)
+{
+	struct step st = {.command = "compile", .argument = b->pack, .profile = PROFILE_APP, .flags = START_HOST_APT,
+		.cache = true, .stdin_fd = -1};
+	char *config autofree = json_dumps(b->req->config, JSON_COMPACT | JSON_SORT_KEYS);
+	char commit[128];
+	struct key k;
+
+	if (!json_is_true(json_object_get(b->plan, "compile")))
+		return 0;
+	key_begin(&k, "build-1");
+	key_adds(&k, b->source_key);
+	key_adds(&k, b->deps_key);
+	key_adds(&k, b->toolchain_key);
+	key_adds(&k, config);
+	key_addu(&k, b->req->app->id);
+	salt(b, &k);
+	key_end(&k, b->build_key);
+
+	const char **env = calloc(json_object_size(b->req->config) + 3, sizeof(*env));
+	struct buf keys = BUF_INIT;
+	const char *name;
+	json_t *value;
+	size_t n = 0;
+	json_object_foreach((json_t *)(uintptr_t)b->req->config, name, value) {
+		if (!env || !json_is_string(value))
+			continue;
+		struct buf pair = BUF_INIT;
+		buf_addf(&pair, "%s=%s", name, json_string_value(value));
+		buf_addf(&keys, "%s%s", keys.len ? "\n" : "BERTH_CONFIG_KEYS=", name);
+		env[n++] = buf_take(&pair);
+	}
+	size_t owned = n;
+	snprintf(commit, sizeof(commit), "SOURCE_VERSION=%s", b->req->commit);
+	if (env) {
+		env[n++] = commit;
+		if (keys.len)
+			env[n++] = keys.data;
+		st.env = env;
+	}
+	int r = layer_of(b, "build", b->build_key, b->req->app->id, &st, &b->result, e);
+	for (size_t i = 0; i < owned; i++)
+		free((char *)(uintptr_t)env[i]);
+	free(env);
+	buf_free(&keys);
+	return r;
+}
+
+/* ---- the image ---- */
+
+static void merge(json_t *into, const json_t *from, const char *field)
+{
+	json_t *o = json_object_get(from, field);
+
+	if (json_is_object(o))
+		json_object_update(into, o);
+}
+
+static int make_image(struct build *b, struct db_image *ret, struct err *e)
+{
+	ret->app = b->req->app->id;
+	ret->layers = json_incref(b->layers);
+	ret->processes = json_object();
+	ret->env = json_object();
+	ret->checks = b->app_json ? json_incref(b->app_json) : json_object();
+	merge(ret->processes, b->plan, "processes");
+	merge(ret->processes, b->result, "processes");
+	json_object_update(ret->processes, b->procfile);
+	merge(ret->env, b->plan, "env");
+	merge(ret->env, b->result, "env");
+	ret->profile_d = json_is_true(json_object_get(b->plan, "profile_d")) ||
+			 json_is_true(json_object_get(b->result, "profile_d"));
+	snprintf(ret->pack, sizeof(ret->pack), "%s", b->pack);
+	snprintf(ret->commit, sizeof(ret->commit), "%s", b->req->commit);
+	if (json_object_size(ret->processes) == 0)
+		return err_set(e, EINVAL,
+			"no start command: add a Procfile with a line such as `web: ./server`");
+	int r = db_image_create(b->c->db, ret);
+	return r < 0 ? err_sys(e, -r, "record the image") : 0;
+}
+
+static int build_steps(struct build *b, struct db_image *ret, struct err *e)
+{
+	uint64_t stack;
+	int r = stack_layer(b->c, &stack, e);
+
+	if (r == 0)
+		r = open_commit(b, e);
+	if (r == 0)
+		r = read_manifests(b, e);
+	if (r < 0)
+		return r;
+	push_layer(b, stack);
+	r = source_step(b, e);
+	if (r == 0)
+		r = check_plan(b, e);
+	if (r < 0)
+		return r;
+	/* The source lies above what it is built with: it was planned over the bare stack. */
+	json_t *source = json_incref(json_array_get(b->layers, 1));
+	json_array_remove(b->layers, 1);
+	r = toolchain_step(b, e);
+	if (r == 0)
+		r = deps_step(b, e);
+	json_array_append_new(b->layers, source);
+	if (r == 0)
+		r = compile_step(b, e);
+	return r < 0 ? r : make_image(b, ret, e);
+}
+
+int build_image(struct control *c, const struct build_request *req, struct sink *s, struct db_image *ret, struct err *e)
+{
+	struct build b = {.c = c, .req = req, .s = s, .layers = json_array()};
+
+	*ret = (struct db_image){0};
+	int r = build_steps(&b, ret, e);
+	if (r < 0)
+		db_image_clear(ret);
+	git_repository_free(b.repo);
+	json_decref(b.procfile);
+	json_decref(b.app_json);
+	json_decref(b.plan);
+	json_decref(b.result);
+	json_decref(b.layers);
+	return r;
+}

@@ -1,0 +1,21 @@
+/* From a commit to an image: plan, keys, and only those steps whose key is new. */
+#ifndef CONTROL_BUILD_H
+#define CONTROL_BUILD_H
+
+#include "control/control.h"
+
+struct build_request {
+	const struct db_app *app;
+	const char *commit; /* 40 hex digits */
+	const json_t *config; /* of the app; the compile step sees it */
+	bool no_cache;
+};
+/*
+ * Blocks until the image is in the database (ret, cleared by the caller) or a step failed (-errno, e). Prints steps to
+ * the sink. -ECANCELED when the asker went away.
+ */
+int build_image(struct control *c, const struct build_request *b, struct sink *s, struct db_image *ret, struct err *e);
+/* The stack's layer: -ENOENT with how to make it. */
+int stack_layer(struct control *c, uint64_t *ret_id, struct err *e);
+
+#endif

@@ -1,0 +1,135 @@
+/*
+ * berth-control: the database, the deploys, the API. Runs as user _berth without capabilities.
+ *
+ * Threads: a deploy or a command runs in its request's thread (a deploy is one long story, unreadable as callbacks);
+ * one reader each for berthd and the routers; short-lived ones for restarts and draining. Shared state is the database
+ * (one lock), the fleet, the routes and the engine, each with a lock of its own and never two held at once.
+ */
+#include "control/control.h"
+#include "control/api.h"
+#include "control/applog.h"
+#include "control/engine.h"
+#include "control/fleet.h"
+#include "control/recover.h"
+#include "control/routes.h"
+#include "lib/io.h"
+#include "lib/log.h"
+#include <errno.h>
+#include <git2.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#define FD_BERTHD 3
+#define FD_LOG 4
+#define FD_API 5
+#define FD_ROUTERS 6
+
+static void on_exited(void *arg, const struct msg_exited *e)
+{
+	fleet_exited(arg, e);
+}
+
+static void on_restarted(void *arg)
+{
+	recover_engine(arg);
+}
+
+static const char *need_env(const char *name)
+{
+	const char *v = getenv(name);
+
+	if (!v || v[0] != '/') {
+		log_error("%s is not set: berth-control is started by berthd", name);
+		exit(2);
+	}
+	return v;
+}
+
+static unsigned int count_routers(void)
+{
+	const char *text = getenv("BERTH_NFDS");
+	uint64_t n;
+
+	if (!text || num_parse_u64(text, FD_ROUTERS - FD_BERTHD, FD_ROUTERS - FD_BERTHD + PROTO_WORKERS_MAX, &n) < 0) {
+		log_error("BERTH_NFDS is not set: berth-control is started by berthd");
+		exit(2);
+	}
+	return (unsigned int)n - (FD_ROUTERS - FD_BERTHD);
+}
+
+static int open_parts(struct control *c, unsigned int routers, struct err *e)
+{
+	const struct engine_events events = {on_exited, on_restarted, c};
+	int fds[PROTO_WORKERS_MAX];
+	char folder[PATH_MAX];
+
+	for (unsigned int i = 0; i < routers; i++)
+		fds[i] = FD_ROUTERS + (int)i;
+	snprintf(folder, sizeof(folder), "%s/control", c->state);
+	int r = db_open(folder, &c->db, e);
+	if (r < 0)
+		return r;
+	applog_open(FD_LOG);
+	io_set_nonblock(FD_LOG, true);
+	io_set_nonblock(FD_BERTHD, true);
+	r = engine_open(FD_BERTHD, &events, &c->engine);
+	if (r == 0)
+		r = fleet_open(c, &c->fleet);
+	if (r == 0)
+		r = routes_open(c, fds, routers, &c->routes);
+	if (r == 0)
+		r = engine_run(c->engine);
+	return r < 0 ? err_sys(e, -r, "start") : 0;
+}
+
+static int serve(struct control *c, const sigset_t *wait, struct err *e)
+{
+	struct api *api;
+	int signo;
+
+	int r = recover_start(c, e);
+	if (r == 0 && (r = routes_run(c->routes)) < 0)
+		err_sys(e, -r, "start");
+	if (r < 0)
+		return r;
+	routes_refresh(c, NULL);
+	if (keys_write(c, e) < 0)
+		log_warn("%s", e->text);
+	r = api_start(c, FD_API, &api, e);
+	if (r < 0)
+		return r;
+	recover_apps(c);
+	log_info("ready");
+	sigwait(wait, &signo);
+	log_info("stopping: signal %d", signo);
+	return 0;
+}
+
+int main(void)
+{
+	struct control c = {.started_us = io_now_us()};
+	struct err e = {0};
+	sigset_t wait;
+
+	log_open("berth-control");
+	umask(077);
+	prctl(PR_SET_DUMPABLE, 0);
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&wait);
+	sigaddset(&wait, SIGTERM);
+	sigaddset(&wait, SIGINT);
+	sigprocmask(SIG_BLOCK, &wait, NULL); /* before any thread: all inherit it */
+	c.state = need_env("BERTH_STATE");
+	c.run = need_env("BERTH_RUN");
+	git_libgit2_init();
+	if (open_parts(&c, count_routers(), &e) < 0 || serve(&c, &wait, &e) < 0) {
+		log_error("%s", e.text);
+		return 1;
+	}
+	/* A deploy under way ends with us: its record is completed or undone at the next start. */
+	_exit(0);
+}

@@ -1,0 +1,477 @@
+/* Releases: from a push, a config change or a rollback to what serves. */
+#include "control/applock.h"
+#include "control/applog.h"
+#include "control/build.h"
+#include "control/rollout.h"
+#include "lib/io.h"
+#include "lib/log.h"
+#include "receiver/source.h"
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ZERO_OID "0000000000000000000000000000000000000000"
+#define OUTPUT_MAX (1u << 20) /* of a build, kept in the database */
+
+/* ---- a sink that also keeps the build's output and the app's log ---- */
+
+struct tee {
+	struct sink sink;
+	struct sink *to;
+	uint32_t app;
+	struct buf kept;
+};
+
+static void tee_write(struct sink *s, char kind, const char *text)
+{
+	struct tee *t = (struct tee *)s;
+
+	t->to->write(t->to, kind, text);
+	if (kind != 'o')
+		return;
+	if (t->kept.len < OUTPUT_MAX)
+		buf_addf(&t->kept, "%s\n", text);
+	applog(t->app, "berth[build]", "%s", text);
+}
+
+static bool tee_cancelled(struct sink *s)
+{
+	return sink_cancelled(((struct tee *)s)->to);
+}
+
+static void tee_open(struct tee *t, struct sink *to, uint32_t app)
+{
+	*t = (struct tee){.sink = {tee_write, tee_cancelled, to->watch_fd}, .to = to, .app = app,
+		.kept.max = OUTPUT_MAX + 65536};
+}
+
+/* ---- one release ---- */
+
+struct deploy {
+	struct control *c;
+	struct db_app app;
+	struct db_image image;
+	struct db_release release;
+	struct sink *s;
+	bool skip_checks, release_task;
+	uint64_t began_ns, built_ns;
+};
+
+static double seconds(uint64_t from_ns, uint64_t to_ns)
+{
+	return (double)(to_ns - from_ns) / 1e9;
+}
+
+static int begin(struct deploy *d, uint32_t app, struct err *e)
+{
+	int r = db_app_by_id(d->c->db, app, &d->app);
+
+	d->began_ns = d->built_ns = io_mono_ns();
+	if (r < 0)
+		return err_sys(e, -r, "read the app");
+	if (d->app.removing)
+		return err_set(e, ENOENT, "%s is being destroyed", d->app.name);
+	return 0;
+}
+
+static void end(struct deploy *d)
+{
+	db_image_clear(&d->image);
+	db_release_clear(&d->release);
+}
+
+static void print_released(struct deploy *d)
+{
+	uint64_t now = io_mono_ns();
+	char url[HOST_MAX_LEN + 64];
+
+	app_url(d->c, &d->app, url, sizeof(url));
+	if (d->built_ns > d->began_ns)
+		sink_step(d->s, "Released v%u (build %.1fs, start %.1fs, total %.1fs)", d->release.version,
+			seconds(d->began_ns, d->built_ns), seconds(d->built_ns, now), seconds(d->began_ns, now));
+	else
+		sink_step(d->s, "Released v%u (start %.1fs)", d->release.version, seconds(d->built_ns, now));
+	sink_detail(d->s, "%s", url);
+}
+
+static void still_serving(struct deploy *d)
+{
+	if (d->app.live_version && !d->app.stopped)
+		sink_fail(d->s, "v%u is still serving", d->app.live_version);
+	else if (!d->app.live_version)
+		sink_fail(d->s, "nothing is serving yet");
+}
+
+/* Image and config are filled in: gives the number, rolls out, records how it went. */
+static int release_and_roll(struct deploy *d, const char *description, const char *actor, struct err *e)
+{
+	struct db_release *rel = &d->release;
+
+	rel->app = d->app.id;
+	rel->image = d->image.id;
+	snprintf(rel->description, sizeof(rel->description), "%s", description);
+	snprintf(rel->actor, sizeof(rel->actor), "%s", actor);
+	int r = db_release_create(d->c->db, rel);
+	if (r < 0)
+		return err_sys(e, -r, "record the release");
+	struct rollout roll = {.app = &d->app, .release = rel, .image = &d->image, .commit = true,
+		.release_task = d->release_task, .skip_checks = d->skip_checks, .s = d->s};
+	applog(d->app.id, "berth[deploy]", "v%u: %s by %s", rel->version, rel->description, actor);
+	r = rollout_run(d->c, &roll, e);
+	if (r < 0) {
+		db_release_fail(d->c->db, d->app.id, rel->version, e->text);
+		applog(d->app.id, "berth[deploy]", "v%u failed: %s", rel->version, e->text);
+		return r;
+	}
+	applog(d->app.id, "berth[deploy]", "v%u serves", rel->version);
+	return 0;
+}
+
+/* ---- push ---- */
+
+struct pushing {
+	struct deploy d;
+	const struct push *p;
+	const char *branch; /* of refs/heads/ */
+	uint64_t build_id;
+};
+
+static bool is_zero(const char *oid)
+{
+	return strcmp(oid, ZERO_OID) == 0;
+}
+
+/* 1: deploy. 0: stored only, said so. -errno: refused. */
+static int ref_rule(struct pushing *p, struct err *e)
+{
+	const char *ref = p->p->ref;
+	struct db_app *a = &p->d.app;
+
+	if (strncmp(ref, "refs/tags/", 10) == 0) {
+		sink_detail(p->d.s, "%s is stored; tags do not deploy", ref + 10);
+		return 0;
+	}
+	if (strncmp(ref, "refs/heads/", 11) != 0)
+		return err_set(e, EPERM, "%s: only branches and tags can be pushed", ref);
+	p->branch = ref + 11;
+	bool main = strcmp(p->branch, "main") == 0 || strcmp(p->branch, "master") == 0;
+	if (!a->deploy_branch[0] && main && !is_zero(p->p->new_oid)) {
+		snprintf(a->deploy_branch, sizeof(a->deploy_branch), "%s", p->branch);
+		db_app_set_branch(p->d.c->db, a->id, p->branch);
+	}
+	bool deploys = strcmp(p->branch, a->deploy_branch) == 0;
+	if (deploys && is_zero(p->p->new_oid))
+		return err_set(e, EPERM, "%s is the branch that deploys: it cannot be deleted", p->branch);
+	if (is_zero(p->p->new_oid))
+		return 0;
+	if (!deploys) {
+		sink_fail(p->d.s, "%s is stored, not deployed: %s deploys (`berth git:set %s deploy-branch %s`, or push "
+			"`%s:%s`)", p->branch, a->deploy_branch[0] ? a->deploy_branch : "main or master", a->name,
+			p->branch, p->branch, a->deploy_branch[0] ? a->deploy_branch : "main");
+		return 0;
+	}
+	return 1;
+}
+
+/* After waiting: git would refuse the ref anyway, so nothing is built for it. */
+static int still_current(struct pushing *p, struct err *e)
+{
+	git_repository *repo = NULL;
+	git_reference *ref = NULL;
+	char path[PATH_MAX], now[GIT_OID_HEXSZ + 1] = ZERO_OID;
+
+	snprintf(path, sizeof(path), "%s/repos/%s.git", p->d.c->state, p->d.app.name);
+	int r = source_open(path, &repo, e);
+	if (r < 0)
+		return r;
+	if (git_reference_lookup(&ref, repo, p->p->ref) == 0 && git_reference_target(ref))
+		git_oid_tostr(now, sizeof(now), git_reference_target(ref));
+	git_reference_free(ref);
+	git_repository_free(repo);
+	if (strcmp(now, p->p->old_oid) != 0)
+		return err_set(e, ESTALE, "%s moved to %.7s meanwhile; fetch and push again", p->branch, now);
+	return 0;
+}
+
+static const char *option(const struct push *p, const char *key)
+{
+	return json_string_value(json_object_get(p->options, key));
+}
+
+/* config.KEY=VALUE options become config with this release. */
+static int option_config(struct pushing *p, json_t *config, struct err *e)
+{
+	const char *key;
+	json_t *value;
+	bool any = false;
+
+	json_object_foreach((json_t *)(uintptr_t)p->p->options, key, value) {
+		if (strncmp(key, "config.", 7) != 0)
+			continue;
+		if (!name_key_valid(key + 7) || strcmp(key + 7, "PORT") == 0)
+			return err_set(e, EINVAL, "push option %s: no valid config key", key);
+		json_object_set(config, key + 7, value);
+		any = true;
+	}
+	return any ? db_config_put(p->d.c->db, p->d.app.id, config) : 0;
+}
+
+static void apply_formation(struct pushing *p)
+{
+	const char *type;
+	json_t *row;
+
+	/* app.json's formation counts on the first release only: later, ps:scale is the owner's word. */
+	if (p->d.app.live_version)
+		return;
+	json_object_foreach(json_object_get(p->d.image.checks, "formation"), type, row) {
+		const json_t *n = json_object_get(row, "quantity");
+		if (json_is_integer(n) && name_type_valid(type))
+			db_formation_set(p->d.c->db, p->d.app.id, type, (uint32_t)json_integer_value(n));
+	}
+}
+
+static int push_build(struct pushing *p, struct err *e)
+{
+	struct deploy *d = &p->d;
+	int r = db_config_get(d->c->db, d->app.id, &d->release.config);
+
+	if (r >= 0)
+		r = option_config(p, d->release.config, e);
+	if (r < 0)
+		return err_sys(e, -r, "the app's config");
+	struct build_request req = {.app = &d->app, .commit = p->p->new_oid, .config = d->release.config,
+		.no_cache = option(p->p, "no-cache") != NULL};
+	r = build_image(d->c, &req, d->s, &d->image, e);
+	d->built_ns = io_mono_ns();
+	return r;
+}
+
+static int push_deploy(struct pushing *p, struct err *e)
+{
+	char description[256];
+	const char *message = option(p->p, "message");
+
+	int r = push_build(p, e);
+	if (r < 0)
+		return r;
+	apply_formation(p);
+	if (p->d.app.stopped && db_app_set_stopped(p->d.c->db, p->d.app.id, false) == 0)
+		p->d.app.stopped = false;
+	p->d.skip_checks = option(p->p, "skip-checks") != NULL;
+	p->d.release_task = true;
+	if (message)
+		snprintf(description, sizeof(description), "%.200s", message);
+	else
+		snprintf(description, sizeof(description), "Deploy %.7s", p->p->new_oid);
+	r = release_and_roll(&p->d, description, p->p->actor, e);
+	if (r == 0) {
+		char ref[128];
+		snprintf(ref, sizeof(ref), "refs/berth/releases/%u %s", p->d.release.version, p->p->new_oid);
+		p->d.s->write(p->d.s, 'r', ref);
+		print_released(&p->d);
+	}
+	return r;
+}
+
+static int push_locked(struct pushing *p, struct err *e)
+{
+	struct sink *to = p->d.s;
+	struct tee tee;
+	int r = begin(&p->d, p->d.app.id, e); /* again: it may have changed while we waited */
+
+	if (r == 0)
+		r = still_current(p, e);
+	if (r < 0)
+		return r;
+	r = db_build_create(p->d.c->db, p->d.app.id, p->p->new_oid, p->p->actor, &p->build_id);
+	if (r < 0)
+		return err_sys(e, -r, "record the build");
+	tee_open(&tee, to, p->d.app.id);
+	p->d.s = &tee.sink;
+	r = push_deploy(p, e);
+	if (r < 0) {
+		sink_fail(&tee.sink, "%s", e->text);
+		still_serving(&p->d);
+	}
+	p->d.s = to;
+	const char *status = r == 0 ? "succeeded" : r == -ECANCELED ? "cancelled" : "failed";
+	db_build_finish(p->d.c->db, p->build_id, status, p->d.release.version, tee.kept.data ? tee.kept.data : "");
+	buf_free(&tee.kept);
+	/* The story was told to the end on the sink: the caller prints no more. */
+	if (r < 0 && e)
+		e->text[0] = '\0';
+	return r;
+}
+
+int deploy_push(struct control *c, const char *app, const struct push *push, struct sink *s, struct err *e)
+{
+	struct pushing p = {.d = {.c = c, .s = s}, .p = push};
+	int r = db_app_by_name(c->db, app, &p.d.app);
+
+	if (r < 0)
+		return err_set(e, -r, "no app %s", app);
+	if (p.d.app.locked)
+		return err_set(e, EPERM, "%s is locked; `berth apps:unlock %s`", app, app);
+	r = ref_rule(&p, e);
+	if (r <= 0)
+		return r;
+	if (option(push, "no-deploy")) {
+		sink_detail(s, "stored, not deployed (no-deploy)");
+		return 0;
+	}
+	r = applock_take(p.d.app.id, s, e);
+	if (r < 0)
+		return r;
+	r = push_locked(&p, e);
+	applock_drop(p.d.app.id);
+	end(&p.d);
+	return r;
+}
+
+/* ---- config, rollback, rebuild ---- */
+
+static int load_image(struct deploy *d, uint32_t version, struct db_release *from, struct err *e)
+{
+	int r = db_release_get(d->c->db, d->app.id, version, from);
+
+	if (r == -ENOENT && version)
+		return err_set(e, ENOENT, "%s has no release v%u; `berth releases %s` lists them", d->app.name, version,
+			d->app.name);
+	if (r == 0)
+		r = db_image_get(d->c->db, from->image, &d->image);
+	return r < 0 ? err_sys(e, -r, "read the release") : 0;
+}
+
+static int finish_change(struct deploy *d, int r, struct err *e)
+{
+	if (r == 0) {
+		print_released(d);
+		return 0;
+	}
+	sink_fail(d->s, "%s", e->text);
+	still_serving(d);
+	e->text[0] = '\0';
+	return r;
+}
+
+static int config_locked(struct deploy *d, const char *description, const char *actor, struct err *e)
+{
+	struct db_release live = {0};
+	int r = begin(d, d->app.id, e);
+
+	if (r == 0 && !d->app.live_version)
+		return 0; /* used by the first release */
+	if (r == 0)
+		r = load_image(d, 0, &live, e);
+	if (r == 0 && (r = db_config_get(d->c->db, d->app.id, &d->release.config)) < 0)
+		err_sys(e, -r, "read the config");
+	if (r == 0) {
+		r = release_and_roll(d, description, actor, e);
+		/* A change that does not start is refused like a push: what config shows is what serves. */
+		if (r < 0 && db_config_put(d->c->db, d->app.id, live.config) >= 0)
+			sink_fail(d->s, "the config is as it was in v%u", live.version);
+		r = finish_change(d, r, e);
+	}
+	db_release_clear(&live);
+	return r;
+}
+
+int deploy_config(struct control *c, uint32_t app, const char *description, const char *actor, struct sink *s,
+	struct err *e)
+{
+	struct deploy d = {.c = c, .s = s, .app.id = app};
+	int r = applock_take(app, s, e);
+
+	if (r < 0)
+		return r;
+	r = config_locked(&d, description, actor, e);
+	applock_drop(app);
+	end(&d);
+	return r;
+}
+
+static int rollback_locked(struct deploy *d, uint32_t version, const char *actor, struct err *e)
+{
+	struct db_release from = {0};
+	char description[64];
+	int r = begin(d, d->app.id, e);
+
+	if (r == 0 && version == 0) {
+		r = db_release_previous(d->c->db, d->app.id, &version);
+		if (r < 0)
+			return err_set(e, ENOENT, "%s has no earlier release to go back to", d->app.name);
+	}
+	if (r == 0 && version == d->app.live_version)
+		return err_set(e, EINVAL, "v%u is the release that serves", version);
+	if (r == 0)
+		r = load_image(d, version, &from, e);
+	if (r == 0 && strcmp(from.status, "failed") == 0)
+		r = err_set(e, EINVAL, "v%u failed and never served; `berth releases %s` lists the others", version,
+			d->app.name);
+	if (r == 0) {
+		d->release.config = json_deep_copy(from.config);
+		snprintf(description, sizeof(description), "Rollback to v%u", version);
+		r = finish_change(d, release_and_roll(d, description, actor, e), e);
+		/* The config goes back too: what serves is what config shows. */
+		if (r == 0)
+			db_config_put(d->c->db, d->app.id, d->release.config);
+	}
+	db_release_clear(&from);
+	return r;
+}
+
+int deploy_rollback(struct control *c, uint32_t app, uint32_t version, const char *actor, struct sink *s, struct err *e)
+{
+	struct deploy d = {.c = c, .s = s, .app.id = app};
+	int r = applock_take(app, s, e);
+
+	if (r < 0)
+		return r;
+	r = rollback_locked(&d, version, actor, e);
+	applock_drop(app);
+	end(&d);
+	return r;
+}
+
+static int rebuild_locked(struct deploy *d, const char *actor, struct err *e)
+{
+	struct db_release live = {0};
+	struct db_image old = {0};
+	int r = begin(d, d->app.id, e);
+
+	if (r == 0 && !d->app.live_version)
+		return err_set(e, ENOENT, "%s has no release to rebuild; push first", d->app.name);
+	if (r == 0 && (r = db_release_get(d->c->db, d->app.id, 0, &live)) == 0)
+		r = db_image_get(d->c->db, live.image, &old);
+	if (r == 0)
+		r = db_config_get(d->c->db, d->app.id, &d->release.config);
+	if (r < 0) {
+		db_release_clear(&live);
+		return err_sys(e, -r, "read the release");
+	}
+	struct build_request req = {.app = &d->app, .commit = old.commit, .config = d->release.config, .no_cache = true};
+	r = build_image(d->c, &req, d->s, &d->image, e);
+	d->built_ns = io_mono_ns();
+	d->release_task = true;
+	if (r == 0)
+		r = release_and_roll(d, "Rebuild", actor, e);
+	r = finish_change(d, r, e);
+	db_image_clear(&old);
+	db_release_clear(&live);
+	return r;
+}
+
+int deploy_rebuild(struct control *c, uint32_t app, const char *actor, struct sink *s, struct err *e)
+{
+	struct deploy d = {.c = c, .s = s, .app.id = app};
+	int r = applock_take(app, s, e);
+
+	if (r < 0)
+		return r;
+	r = rebuild_locked(&d, actor, e);
+	applock_drop(app);
+	end(&d);
+	return r;
+}

@@ -1,0 +1,82 @@
+/* Layer keys. */
+#include "control/key.h"
+#include "lib/buf.h"
+#include "lib/io.h"
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define PACK_DEPTH_MAX 8
+
+void key_begin(struct key *k, const char *kind)
+{
+	SHA256Init(&k->ctx);
+	key_adds(k, kind);
+}
+
+void key_add(struct key *k, const void *data, size_t len)
+{
+	uint64_t n = len;
+
+	SHA256Update(&k->ctx, (const uint8_t *)&n, sizeof(n));
+	SHA256Update(&k->ctx, data, len);
+}
+
+void key_adds(struct key *k, const char *s)
+{
+	key_add(k, s ? s : "", s ? strlen(s) : 0);
+}
+
+void key_addu(struct key *k, uint64_t n)
+{
+	key_add(k, &n, sizeof(n));
+}
+
+void key_end(struct key *k, char out[65])
+{
+	SHA256End(&k->ctx, out);
+}
+
+static void add_tree(struct key *k, int at, const char *name, int depth)
+{
+	struct dirent **list = NULL;
+	struct stat st;
+	autobuf b = BUF_INIT;
+
+	key_adds(k, name);
+	int fd autoclose = openat(at, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return;
+	key_addu(k, st.st_mode & 0111 ? 1 : 0);
+	if (!S_ISDIR(st.st_mode)) {
+		if (io_read_all(fd, &b) == 0)
+			key_add(k, b.data, b.len);
+		return;
+	}
+	int n = depth > PACK_DEPTH_MAX ? 0 : scandirat(fd, ".", &list, NULL, alphasort);
+	for (int i = 0; i < n; i++) {
+		if (list[i]->d_name[0] != '.')
+			add_tree(k, fd, list[i]->d_name, depth + 1);
+		free(list[i]);
+	}
+	free(list);
+}
+
+void key_add_pack(struct key *k, const char *pack)
+{
+	char exe[PATH_MAX], path[PATH_MAX + 8];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+
+	exe[n > 0 ? n : 0] = '\0';
+	char *slash = strrchr(exe, '/');
+	if (!slash)
+		return;
+	*slash = '\0';
+	snprintf(path, sizeof(path), "%s/packs", exe);
+	int fd autoclose = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0)
+		add_tree(k, fd, pack, 0);
+}

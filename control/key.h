@@ -1,0 +1,20 @@
+/* Layer keys: SHA-256 over length-prefixed fields, so that no two lists of fields hash alike. */
+#ifndef CONTROL_KEY_H
+#define CONTROL_KEY_H
+
+#include "lib/base.h"
+#include <sys/types.h>
+#include <sha2.h>
+
+struct key {
+	SHA2_CTX ctx;
+};
+void key_begin(struct key *k, const char *kind);
+void key_add(struct key *k, const void *data, size_t len);
+void key_adds(struct key *k, const char *s);
+void key_addu(struct key *k, uint64_t n);
+void key_end(struct key *k, char out[65]);
+/* Adds names, modes and contents of all files below the built-in buildpack. Unreadable ones count as empty. */
+void key_add_pack(struct key *k, const char *pack);
+
+#endif

@@ -1,0 +1,190 @@
+/* Small operations: volumes, keys, disk, addresses, destroying an app. */
+#include "control/applock.h"
+#include "control/engine.h"
+#include "control/fleet.h"
+#include "control/routes.h"
+#include "lib/io.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+int volume_make(struct control *c, uint64_t id, struct err *e)
+{
+	struct msg_volume v = {id};
+	int r = engine_call(c->engine, MSG_VOLUME_CREATE, &v, sizeof(v), NULL, 0, NULL);
+
+	return r < 0 ? err_sys(e, -r, "make the volume's folder") : 0;
+}
+
+int volume_remove(struct control *c, uint64_t id, struct err *e)
+{
+	struct msg_volume v = {id};
+	int r = engine_call(c->engine, MSG_VOLUME_REMOVE, &v, sizeof(v), NULL, 0, NULL);
+
+	return r < 0 ? err_sys(e, -r, "remove the volume") : 0;
+}
+
+int keys_write(struct control *c, struct err *e)
+{
+	struct db_key *keys autofree = NULL;
+	int n = db_key_list(c->db, &keys);
+	autobuf records = BUF_INIT;
+
+	for (int i = 0; i < n; i++) {
+		struct msg_key k = {.id = keys[i].id};
+		memcpy(k.type, keys[i].type, sizeof(k.type));
+		memcpy(k.blob, keys[i].blob, sizeof(k.blob));
+		buf_add(&records, &k, sizeof(k));
+	}
+	int fd autoclose = n < 0 || records.failed ? -ENOMEM : io_memfd_sealed("keys", records.data, records.len);
+	if (fd < 0)
+		return err_sys(e, -fd, "collect the keys");
+	int r = engine_call(c->engine, MSG_KEYS_WRITE, NULL, 0, &fd, 1, NULL);
+	return r < 0 ? err_sys(e, -r, "write authorized_keys") : 0;
+}
+
+int disk_free(struct control *c, uint64_t *ret_free, uint64_t *ret_total)
+{
+	struct msg *reply autofree = calloc(1, sizeof(*reply));
+	struct msg_disk *d;
+
+	if (!reply)
+		return -ENOMEM;
+	int r = engine_call(c->engine, MSG_DISK, NULL, 0, NULL, 0, reply);
+	d = (struct msg_disk *)(void *)reply->body;
+	if (r == 0) {
+		*ret_free = d->free_bytes;
+		*ret_total = d->total_bytes;
+	}
+	msg_close_fds(reply);
+	return r;
+}
+
+/* BERTH_HTTP is "HOST:PORT[,...]"; port 80 is left out of addresses. */
+static void port_suffix(char out[16])
+{
+	const char *http = getenv("BERTH_HTTP");
+	size_t n = http ? strcspn(http, ",") : 0;
+	const char *colon = http ? memrchr(http, ':', n) : NULL;
+	int digits = colon ? (int)(http + n - colon - 1) : 0;
+
+	out[0] = '\0';
+	if (digits >= 1 && digits <= 5 && !(digits == 2 && strncmp(colon, ":80", 3) == 0))
+		snprintf(out, 16, ":%.*s", digits, colon + 1);
+}
+
+void app_url(struct control *c, const struct db_app *a, char *out, size_t size)
+{
+	json_t *own = NULL, *global = NULL;
+	char port[16];
+
+	port_suffix(port);
+	db_domain_list(c->db, a->id, &own);
+	db_domain_list(c->db, 0, &global);
+	const char *first = json_string_value(json_array_get(own, 0));
+	const char *domain = json_string_value(json_array_get(global, 0));
+	if (first && strncmp(first, "*.", 2) != 0)
+		snprintf(out, size, "http://%s%s", first, port);
+	else
+		snprintf(out, size, "http://%s.%s%s", a->name, domain ? domain : "localhost", port);
+	json_decref(own);
+	json_decref(global);
+}
+
+static void stop_everything(struct control *c, uint32_t app)
+{
+	struct member *m autofree = NULL;
+	struct db_instance *rows autofree = NULL;
+	int n = fleet_list(c, app, NULL, &m);
+
+	for (int i = 0; i < n; i++)
+		fleet_retire(c, &m[i].id, 1);
+	routes_refresh(c, NULL);
+	fleet_stop(c, m, (unsigned int)n);
+	n = db_instance_list(c->db, app, false, &rows);
+	for (int i = 0; i < n; i++) {
+		struct msg_exited x;
+		engine_expect(c->engine, rows[i].id);
+		if (engine_stop(c->engine, rows[i].id, 0) == 0)
+			engine_wait_exit(c->engine, rows[i].id, 5000, &x);
+		engine_forget(c->engine, rows[i].id);
+	}
+}
+
+/* The app's own layers go with it; shared ones stay until nobody uses them. */
+static void remove_layers(struct control *c, uint32_t app)
+{
+	struct db_layer *layers autofree = NULL;
+	int n = db_layer_list(c->db, &layers);
+
+	for (int i = 0; i < n; i++) {
+		struct msg_layer l = {.id = layers[i].id};
+		if (layers[i].app == app && engine_call(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0, NULL) == 0)
+			db_layer_delete(c->db, layers[i].id);
+	}
+}
+
+static int remove_volumes(struct control *c, const struct db_mount *mounts, int n, struct sink *s, struct err *e)
+{
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < n; i++) {
+		r = db_volume_delete(c->db, mounts[i].volume);
+		if (r == -EBUSY) {
+			sink_detail(s, "volume %s stays: another app uses it", mounts[i].volume_name);
+			r = 0;
+			continue;
+		}
+		if (r >= 0)
+			r = volume_remove(c, mounts[i].volume, e);
+		if (r >= 0)
+			sink_detail(s, "volume %s is gone", mounts[i].volume_name);
+	}
+	return r;
+}
+
+static int destroy_locked(struct control *c, const struct db_app *a, bool with_volumes, struct sink *s, struct err *e)
+{
+	struct db_mount *mounts autofree = NULL;
+	struct msg_app gone = {.id = a->id};
+	int n = db_mount_list(c->db, a->id, &mounts);
+
+	snprintf(gone.name, sizeof(gone.name), "%s", a->name);
+	int r = db_app_set_removing(c->db, a->id);
+	if (r < 0)
+		return err_sys(e, -r, "record it");
+	stop_everything(c, a->id);
+	remove_layers(c, a->id);
+	r = engine_call(c->engine, MSG_APP_REMOVE, &gone, sizeof(gone), NULL, 0, NULL);
+	if (r < 0)
+		return err_sys(e, -r, "remove the app's folders");
+	r = db_app_delete(c->db, a->id);
+	if (r < 0)
+		return err_sys(e, -r, "remove the app");
+	routes_refresh(c, NULL);
+	if (with_volumes)
+		r = remove_volumes(c, mounts, n, s, e);
+	for (int i = 0; !with_volumes && i < n; i++)
+		sink_detail(s, "volume %s is kept; `berth volumes:destroy %s`", mounts[i].volume_name,
+			mounts[i].volume_name);
+	return r;
+}
+
+int app_destroy(struct control *c, uint32_t app, bool with_volumes, const char *actor, struct sink *s, struct err *e)
+{
+	struct db_app a;
+	int r = applock_take(app, s, e);
+
+	(void)actor;
+	if (r < 0)
+		return r;
+	r = db_app_by_id(c->db, app, &a);
+	if (r < 0) {
+		err_set(e, ENOENT, "the app is gone already");
+	} else {
+		sink_step(s, "Destroying %s", a.name);
+		r = destroy_locked(c, &a, with_volumes, s, e);
+	}
+	applock_drop(app);
+	return r;
+}

@@ -1,0 +1,227 @@
+/* What must be true after a start. */
+#include "control/recover.h"
+#include "control/engine.h"
+#include "control/fleet.h"
+#include "control/rollout.h"
+#include "lib/io.h"
+#include "lib/log.h"
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#define INTERRUPTED "berth was interrupted before the switch; push again"
+
+struct running {
+	uint64_t *ids;
+	size_t n;
+};
+
+static int list_running(struct control *c, struct running *ret)
+{
+	struct msg *reply autofree = calloc(1, sizeof(*reply));
+	struct msg_instance after = {0};
+	uint32_t more = 1;
+
+	*ret = (struct running){0};
+	while (reply && more) {
+		int r = engine_call(c->engine, MSG_LIST, &after, sizeof(after), NULL, 0, reply);
+		const struct msg_list *l = (const struct msg_list *)(const void *)reply->body;
+		if (r < 0)
+			return r;
+		uint64_t *ids = realloc(ret->ids, (ret->n + l->n + 1) * sizeof(*ids));
+		if (!ids)
+			return -ENOMEM;
+		ret->ids = ids;
+		for (uint32_t i = 0; i < l->n && i < ARRAY_LEN(l->rows); i++) {
+			after.id = l->rows[i].id;
+			if (l->rows[i].state == 1)
+				ids[ret->n++] = l->rows[i].id;
+		}
+		more = l->more && l->n;
+	}
+	return reply ? 0 : -ENOMEM;
+}
+
+static bool is_running(const struct running *r, uint64_t id)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		if (r->ids[i] == id)
+			return true;
+	}
+	return false;
+}
+
+/* An instance that served the live release goes on serving; a half-started or unwanted one is stopped. */
+static bool adopt(struct control *c, const struct db_instance *i)
+{
+	struct db_app app;
+	struct member m = {.id = i->id, .app = i->app, .version = i->version, .number = i->number,
+		.restarts = i->restarts, .state = MEMBER_READY, .started_us = i->started_us};
+
+	if (strcmp(i->kind, "app") != 0 || strcmp(i->state, "running") != 0 ||
+		db_app_by_id(c->db, i->app, &app) < 0 || app.removing || app.stopped ||
+		app.live_version != i->version || i->number > fleet_quantity(c, i->app, i->type))
+		return false;
+	snprintf(m.type, sizeof(m.type), "%s", i->type);
+	if (strcmp(i->type, "web") == 0)
+		m.port = fleet_port(c, i->app);
+	fleet_adopt(c, &m);
+	return true;
+}
+
+static void reconcile_instances(struct control *c, const struct running *run)
+{
+	struct db_instance *rows autofree = NULL;
+	int n = db_instance_list(c->db, 0, false, &rows);
+
+	for (int i = 0; i < n; i++) {
+		if (!is_running(run, rows[i].id)) {
+			/* Its exit may still come with the true reason; that overwrites this. */
+			db_instance_exit(c->db, rows[i].id, "ended while berth was down", io_now_us());
+			continue;
+		}
+		if (!adopt(c, &rows[i]))
+			engine_stop(c->engine, rows[i].id, 5000);
+	}
+}
+
+static void stop_unknown(struct control *c, const struct running *run)
+{
+	struct db_instance row;
+
+	for (size_t i = 0; i < run->n; i++) {
+		if (db_instance_get(c->db, run->ids[i], &row) < 0 || strcmp(row.state, "exited") == 0)
+			engine_stop(c->engine, run->ids[i], 0);
+	}
+}
+
+static void drop_half_layers(struct control *c)
+{
+	struct db_layer *layers autofree = NULL;
+	int n = db_layer_list(c->db, &layers);
+
+	for (int i = 0; i < n; i++) {
+		struct msg_layer l = {.id = layers[i].id};
+		if (layers[i].ready)
+			continue;
+		int r = engine_call(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0, NULL);
+		if (r == 0)
+			db_layer_delete(c->db, layers[i].id);
+		else
+			log_warn("half-made layer %llu: %s", (unsigned long long)l.id, strerror(-r));
+	}
+}
+
+int recover_start(struct control *c, struct err *e)
+{
+	struct running run;
+	int r = list_running(c, &run);
+
+	if (r == -ECONNRESET) /* berthd started in the middle of the question */
+		r = list_running(c, &run);
+	if (r < 0) {
+		free(run.ids);
+		return err_sys(e, -r, "ask berthd what runs");
+	}
+	db_release_fail_pending(c->db, INTERRUPTED);
+	db_build_fail_running(c->db);
+	reconcile_instances(c, &run);
+	stop_unknown(c, &run);
+	drop_half_layers(c);
+	db_instance_prune(c->db);
+	free(run.ids);
+	return 0;
+}
+
+/* ---- apps to their formation ---- */
+
+static void quiet_write(struct sink *s, char kind, const char *text)
+{
+	(void)s;
+	if (kind == 'o')
+		log_info("%s", text);
+}
+
+static void start_missing(struct control *c, const struct db_app *a, const json_t *processes)
+{
+	const char *type;
+	json_t *command;
+	uint64_t delay_ms = 0;
+
+	json_object_foreach((json_t *)(uintptr_t)processes, type, command) {
+		struct member *m autofree = NULL;
+		int n = fleet_list(c, a->id, type, &m);
+		uint32_t want = strcmp(type, "release") == 0 ? 0 : fleet_quantity(c, a->id, type);
+		for (uint32_t number = 1; number <= want; number++) {
+			struct member lost = {.app = a->id, .version = a->live_version, .number = number};
+			bool there = false;
+			for (int i = 0; i < n; i++)
+				there |= m[i].number == number;
+			if (there)
+				continue;
+			snprintf(lost.type, sizeof(lost.type), "%s", type);
+			if (strcmp(type, "web") == 0)
+				lost.port = fleet_port(c, a->id);
+			fleet_restart_later(c, &lost, delay_ms);
+			delay_ms += 50; /* not all at once after a reboot */
+		}
+	}
+}
+
+static void *apps_main(void *arg)
+{
+	struct control *c = arg;
+	struct db_app *apps autofree = NULL;
+	struct sink quiet = {.write = quiet_write, .watch_fd = -1};
+	struct err e;
+	int n = db_app_list(c->db, &apps);
+
+	for (int i = 0; i < n; i++) {
+		struct db_release live = {0};
+		struct db_image image = {0};
+		if (apps[i].removing) {
+			if (app_destroy(c, apps[i].id, false, "berth", &quiet, &e) < 0)
+				log_warn("%s: %s", apps[i].name, e.text);
+			continue;
+		}
+		if (apps[i].stopped || !apps[i].live_version || db_release_get(c->db, apps[i].id, 0, &live) < 0)
+			continue;
+		if (db_image_get(c->db, live.image, &image) == 0)
+			start_missing(c, &apps[i], image.processes);
+		db_image_clear(&image);
+		db_release_clear(&live);
+	}
+	return NULL;
+}
+
+void recover_apps(struct control *c)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, apps_main, c) == 0)
+		pthread_detach(thread);
+	else
+		log_error("no thread to start the apps");
+}
+
+/* ---- berthd restarted ---- */
+
+static void *engine_main(void *arg)
+{
+	struct control *c = arg;
+	struct running run;
+
+	if (list_running(c, &run) == 0)
+		stop_unknown(c, &run);
+	free(run.ids);
+	return NULL;
+}
+
+void recover_engine(struct control *c)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, engine_main, c) == 0)
+		pthread_detach(thread);
+}

@@ -1,0 +1,430 @@
+/* From one set of instances to the next: start, probe, switch, drain. */
+#include "control/rollout.h"
+#include "control/applog.h"
+#include "control/engine.h"
+#include "control/fleet.h"
+#include "control/probe.h"
+#include "control/routes.h"
+#include "control/tail.h"
+#include "lib/io.h"
+#include "lib/log.h"
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DRAIN_MS 30000
+#define TAIL_LINES 20
+#define INSTANCES_MAX 512
+#define STACK_BYTES (256 << 10)
+
+struct set {
+	struct member *m;
+	unsigned int n;
+};
+
+static void set_add(struct set *s, const struct member *m)
+{
+	struct member *more = realloc(s->m, (s->n + 1) * sizeof(*more));
+
+	if (!more)
+		return;
+	s->m = more;
+	s->m[s->n++] = *m;
+}
+
+static uint64_t *ids_of(const struct set *s)
+{
+	uint64_t *ids = calloc(s->n + 1, sizeof(*ids));
+
+	for (unsigned int i = 0; ids && i < s->n; i++)
+		ids[i] = s->m[i].id;
+	return ids;
+}
+
+bool rollout_stop_first(struct control *c, uint32_t app)
+{
+	struct db_mount *mounts autofree = NULL;
+	char *overlap autofree = NULL;
+	int n = db_mount_list(c->db, app, &mounts);
+	bool writable = false;
+
+	for (int i = 0; i < n; i++)
+		writable |= !mounts[i].read_only;
+	if (db_setting_get(c->db, app, "ps", "overlap", &overlap) == 0 && overlap)
+		return strcmp(overlap, "off") == 0;
+	return writable;
+}
+
+/* ---- old instances ---- */
+
+/* Members that go: of this app and type, not already on their way out. */
+static void list_old(struct control *c, const struct rollout *r, bool web, struct set *ret)
+{
+	struct member *m autofree = NULL;
+	int n = fleet_list(c, r->app->id, r->type, &m);
+
+	for (int i = 0; i < n; i++) {
+		if (m[i].state == MEMBER_READY && (strcmp(m[i].type, "web") == 0) == web)
+			set_add(ret, &m[i]);
+	}
+}
+
+struct retirement {
+	struct control *c;
+	struct set old;
+};
+
+static void drain_and_stop(struct control *c, const struct set *old)
+{
+	uint64_t *ids autofree = ids_of(old);
+
+	if (!ids || old->n == 0)
+		return;
+	if (routes_wait_drained(c->routes, ids, old->n, DRAIN_MS) < 0)
+		applog(old->m[0].app, "berth[deploy]", "requests still run after %d s in the old instances: stopping them",
+			DRAIN_MS / 1000);
+	fleet_stop(c, old->m, old->n);
+	routes_forget(c->routes, ids, old->n);
+}
+
+static void *retire_main(void *arg)
+{
+	struct retirement *r = arg;
+
+	drain_and_stop(r->c, &r->old);
+	free(r->old.m);
+	free(r);
+	return NULL;
+}
+
+/* The pusher need not wait for old requests to end. Takes the set. */
+static void retire_in_background(struct control *c, struct set *old)
+{
+	struct retirement *r = calloc(1, sizeof(*r));
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	if (old->n == 0 || !r) {
+		free(r);
+		return;
+	}
+	*r = (struct retirement){c, *old};
+	*old = (struct set){0};
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	if (pthread_create(&thread, &attr, retire_main, r))
+		retire_main(r);
+	pthread_attr_destroy(&attr);
+}
+
+static void retire(struct control *c, const struct set *s)
+{
+	uint64_t *ids autofree = ids_of(s);
+
+	if (ids)
+		fleet_retire(c, ids, s->n);
+}
+
+/* ---- new instances ---- */
+
+static int start_one(struct control *c, const struct rollout *r, const char *type, uint32_t number, struct set *into,
+	struct err *e)
+{
+	struct member m;
+	struct fleet_start s = {.app = r->app, .release = r->release, .image = r->image, .type = type,
+		.command = json_string_value(json_object_get(r->image->processes, type)), .kind = "app",
+		.number = number};
+
+	if (into->n >= INSTANCES_MAX)
+		return err_set(e, E2BIG, "more than %d instances", INSTANCES_MAX);
+	int status = fleet_start(c, &s, &m, NULL, e);
+	if (status == 0)
+		set_add(into, &m);
+	return status;
+}
+
+static void print_tail(struct control *c, const struct rollout *r, const struct member *m)
+{
+	char source[64];
+	autobuf text = BUF_INIT;
+
+	snprintf(source, sizeof(source), "app[%s.%u]", m->type, m->number);
+	tail_read(c, r->app->id, source, m->started_us, TAIL_LINES, &text);
+	if (text.len == 0) {
+		sink_detail(r->s, "(%s.%u wrote no log lines)", m->type, m->number);
+		return;
+	}
+	sink_detail(r->s, "Last log lines of %s.%u:", m->type, m->number);
+	char *rest = text.data;
+	for (char *line; (line = strsep(&rest, "\n"));) {
+		if (*line)
+			sink_detail(r->s, "%s", line);
+	}
+}
+
+/* Stops what was started; its exits are expected and start nothing. */
+static void abandon(struct control *c, struct set *fresh)
+{
+	if (fresh->n == 0)
+		return;
+	for (unsigned int i = 0; i < fresh->n; i++)
+		engine_stop(c->engine, fresh->m[i].id, 2000);
+	for (unsigned int i = 0; i < fresh->n; i++) {
+		struct msg_exited x;
+		engine_wait_exit(c->engine, fresh->m[i].id, 7000, &x);
+		engine_forget(c->engine, fresh->m[i].id);
+	}
+	fresh->n = 0;
+}
+
+static uint32_t quantity(struct control *c, const struct rollout *r, const char *type)
+{
+	return r->app->stopped ? 0 : fleet_quantity(c, r->app->id, type);
+}
+
+static int start_web(struct control *c, const struct rollout *r, struct set *fresh, struct err *e)
+{
+	uint32_t n = quantity(c, r, "web");
+	int status = 0;
+
+	if ((r->type && strcmp(r->type, "web") != 0) || !json_object_get(r->image->processes, "web"))
+		return 0;
+	for (uint32_t i = 1; status == 0 && i <= n; i++)
+		status = start_one(c, r, "web", i, fresh, e);
+	for (unsigned int i = 0; status == 0 && !r->skip_checks && i < fresh->n; i++) {
+		status = probe_wait(c, &fresh->m[i], r->s, e);
+		if (status < 0 && status != -ECANCELED)
+			print_tail(c, r, &fresh->m[i]);
+	}
+	return status;
+}
+
+static void make_ready(struct control *c, struct set *fresh)
+{
+	for (unsigned int i = 0; i < fresh->n; i++) {
+		if (!fleet_ready(c, fresh->m[i].id))
+			fleet_restart_later(c, &fresh->m[i], 100); /* it ended between its probe and now */
+		engine_forget(c->engine, fresh->m[i].id);
+	}
+}
+
+/* ---- the release task ---- */
+
+static int release_task(struct control *c, const struct rollout *r, struct err *e)
+{
+	const char *command = json_string_value(json_object_get(r->image->processes, "release"));
+	struct fleet_start s = {.app = r->app, .release = r->release, .image = r->image, .type = "release",
+		.command = command, .kind = "run", .number = 1};
+	struct msg_exited x = {0};
+	struct member m;
+	char reason[160];
+
+	if (!command || !r->release_task)
+		return 0;
+	sink_step(r->s, "Running the release task: %s", command);
+	int status = fleet_start(c, &s, &m, NULL, e);
+	if (status < 0)
+		return err_add(e, "release task");
+	while ((status = engine_wait_exit(c->engine, m.id, 200, &x)) == -EAGAIN) {
+		if (sink_cancelled(r->s))
+			engine_stop(c->engine, m.id, 2000);
+	}
+	engine_forget(c->engine, m.id);
+	exit_text(&x, reason);
+	print_tail(c, r, &m);
+	if (sink_cancelled(r->s))
+		return err_set(e, ECANCELED, "cancelled");
+	if (status < 0 || x.reason != EXIT_REASON_EXITED || x.value != 0)
+		return err_set(e, ECHILD, "the release task failed: %s", reason);
+	return 0;
+}
+
+/* ---- workers: stop, then start ---- */
+
+static void roll_workers(struct control *c, const struct rollout *r)
+{
+	struct set old = {0}, fresh = {0};
+	struct err e;
+	const char *type;
+	json_t *command;
+
+	list_old(c, r, false, &old);
+	retire(c, &old);
+	fleet_stop(c, old.m, old.n);
+	json_object_foreach(r->image->processes, type, command) {
+		if (strcmp(type, "web") == 0 || strcmp(type, "release") == 0 ||
+			(r->type && strcmp(r->type, type) != 0))
+			continue;
+		uint32_t n = quantity(c, r, type);
+		for (uint32_t i = 1; i <= n; i++) {
+			if (start_one(c, r, type, i, &fresh, &e) < 0)
+				sink_fail(r->s, "%s.%u: %s", type, i, e.text);
+		}
+		if (n)
+			sink_detail(r->s, "%s: %u started", type, n);
+	}
+	make_ready(c, &fresh);
+	free(old.m);
+	free(fresh.m);
+}
+
+/* ---- the story ---- */
+
+/* Requests wait at the router from here on until the next table. */
+static void stop_old(struct control *c, const struct rollout *r, struct set *web)
+{
+	struct set workers = {0};
+
+	sink_step(r->s, "Stopping the old instance first: the app has a writable volume (requests wait)");
+	list_old(c, r, false, &workers);
+	fleet_hold(c, r->app->id, true);
+	retire(c, web);
+	retire(c, &workers);
+	routes_refresh(c, NULL);
+	drain_and_stop(c, web);
+	fleet_stop(c, workers.m, workers.n);
+	free(workers.m);
+}
+
+/* What ran before runs again: the live release, started anew. */
+static void bring_back(struct control *c, const struct rollout *r)
+{
+	struct db_release release = {0};
+	struct db_image image = {0};
+	struct set fresh = {0};
+	struct err e;
+
+	if (db_release_get(c->db, r->app->id, 0, &release) < 0)
+		return;
+	if (db_image_get(c->db, release.image, &image) == 0) {
+		struct rollout back = *r;
+		back.release = &release;
+		back.image = &image;
+		if (start_web(c, &back, &fresh, &e) < 0)
+			sink_fail(r->s, "v%u did not come back: %s", release.version, e.text);
+		make_ready(c, &fresh);
+		roll_workers(c, &back);
+	}
+	free(fresh.m);
+	db_image_clear(&image);
+	db_release_clear(&release);
+}
+
+static int commit(struct control *c, const struct rollout *r, struct err *e)
+{
+	if (sink_cancelled(r->s))
+		return err_set(e, ECANCELED, "cancelled");
+	if (!r->commit)
+		return 0;
+	int status = db_release_switch(c->db, r->app->id, r->release->version);
+	return status < 0 ? err_sys(e, -status, "record the switch") : 0;
+}
+
+int rollout_run(struct control *c, const struct rollout *r, struct err *e)
+{
+	struct set old = {0}, fresh = {0};
+	struct err routing;
+	bool hold = false;
+
+	list_old(c, r, true, &old);
+	if (old.n && rollout_stop_first(c, r->app->id)) {
+		hold = true;
+		stop_old(c, r, &old);
+		old.n = 0;
+	}
+	int status = release_task(c, r, e);
+	if (status == 0)
+		status = start_web(c, r, &fresh, e);
+	if (status == 0)
+		status = commit(c, r, e);
+	if (status < 0) {
+		abandon(c, &fresh);
+		if (hold)
+			bring_back(c, r);
+		fleet_hold(c, r->app->id, false);
+		if (hold)
+			routes_refresh(c, NULL);
+		free(old.m);
+		free(fresh.m);
+		return status;
+	}
+	make_ready(c, &fresh);
+	free(old.m);
+	old = (struct set){0};
+	/* Listed again: one that crashed and was restarted meanwhile is old too. */
+	struct member *now autofree = NULL;
+	int n = r->type && strcmp(r->type, "web") != 0 ? 0 : fleet_list(c, r->app->id, "web", &now);
+	for (int i = 0; i < n; i++) {
+		bool is_fresh = false;
+		for (unsigned int j = 0; j < fresh.n; j++)
+			is_fresh |= fresh.m[j].id == now[i].id;
+		if (!is_fresh && now[i].state != MEMBER_RETIRING)
+			set_add(&old, &now[i]);
+	}
+	retire(c, &old);
+	fleet_hold(c, r->app->id, false);
+	if (routes_refresh(c, &routing) < 0)
+		sink_fail(r->s, "%s", routing.text);
+	retire_in_background(c, &old);
+	roll_workers(c, r);
+	free(old.m);
+	free(fresh.m);
+	return 0;
+}
+
+/* ---- scaling ---- */
+
+static int scale_type(struct control *c, const struct rollout *r, const char *type, struct set *fresh, struct set *gone,
+	struct err *e)
+{
+	struct member *m autofree = NULL;
+	int n = fleet_list(c, r->app->id, type, &m);
+	uint32_t want = quantity(c, r, type);
+	int status = 0;
+
+	for (uint32_t number = 1; status == 0 && number <= want; number++) {
+		bool there = false;
+		for (int i = 0; i < n; i++)
+			there |= m[i].number == number && m[i].state != MEMBER_RETIRING;
+		if (!there)
+			status = start_one(c, r, type, number, fresh, e);
+	}
+	for (int i = 0; i < n; i++) {
+		if (m[i].number > want && m[i].state != MEMBER_RETIRING)
+			set_add(gone, &m[i]);
+	}
+	return status;
+}
+
+int rollout_scale(struct control *c, const struct rollout *r, struct err *e)
+{
+	struct set fresh = {0}, gone = {0};
+	const char *type;
+	json_t *command;
+	int status = 0;
+
+	json_object_foreach(r->image->processes, type, command) {
+		if (status == 0 && strcmp(type, "release") != 0 && (!r->type || strcmp(r->type, type) == 0))
+			status = scale_type(c, r, type, &fresh, &gone, e);
+	}
+	for (unsigned int i = 0; status == 0 && !r->skip_checks && i < fresh.n; i++) {
+		if (!fresh.m[i].port)
+			continue;
+		status = probe_wait(c, &fresh.m[i], r->s, e);
+		if (status < 0 && status != -ECANCELED)
+			print_tail(c, r, &fresh.m[i]);
+	}
+	if (status < 0) {
+		abandon(c, &fresh);
+	} else {
+		make_ready(c, &fresh);
+		retire(c, &gone);
+		status = routes_refresh(c, e);
+		retire_in_background(c, &gone);
+	}
+	free(fresh.m);
+	free(gone.m);
+	return status;
+}

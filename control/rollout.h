@@ -1,0 +1,31 @@
+/*
+ * From one set of instances to the next: start, probe, switch, drain. Deploys, config changes, rollbacks, restarts and
+ * scaling are all rollouts; the switch in the database is the commit point.
+ */
+#ifndef CONTROL_ROLLOUT_H
+#define CONTROL_ROLLOUT_H
+
+#include "control/control.h"
+
+struct rollout {
+	const struct db_app *app;
+	const struct db_release *release;
+	const struct db_image *image;
+	const char *type;  /* only this process type; NULL: all */
+	bool commit;       /* a new release: becomes the live one at the switch */
+	bool release_task; /* run the release process before the switch */
+	bool skip_checks;
+	struct sink *s;
+};
+/*
+ * Blocks until the new instances serve and old ones are told to go (they drain in the background). The app's lock is
+ * held by the caller. On failure everything is as before, the reason is in e, and the last log lines of what failed
+ * were printed.
+ */
+int rollout_run(struct control *c, const struct rollout *r, struct err *e);
+/* Brings the number of instances of the live release to the formation, touching no others. */
+int rollout_scale(struct control *c, const struct rollout *r, struct err *e);
+/* A writable volume, and not set to overlap: two instances must not run at once. */
+bool rollout_stop_first(struct control *c, uint32_t app);
+
+#endif

@@ -1,0 +1,226 @@
+/* A queue of lines between an operation's thread and the connection's thread. */
+#include "control/stream.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <microhttpd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define HANG_UP_CHECK_MS 200 /* how soon a silent stream's thread notices that nobody reads it */
+
+struct stream {
+	struct sink sink; /* first: the sink's functions get its address */
+	pthread_mutex_t lock;
+	pthread_cond_t more;
+	struct buf out;
+	bool done;   /* the operation is over */
+	bool unread; /* the connection is gone: lines are dropped */
+	size_t dropped;
+	int watch_fd;
+	atomic_int refs; /* the operation's thread, the response */
+	stream_run run;
+	stream_end end;
+	void *arg;
+};
+
+bool stream_hung_up(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL));
+}
+
+static void unref(struct stream *s)
+{
+	if (atomic_fetch_sub(&s->refs, 1) > 1)
+		return;
+	pthread_cond_destroy(&s->more);
+	pthread_mutex_destroy(&s->lock);
+	buf_free(&s->out);
+	free(s);
+}
+
+/* With the lock held. */
+static void add_line(struct stream *s, char kind, const char *text)
+{
+	char head[2] = {kind, ' '};
+	size_t at;
+
+	buf_add(&s->out, head, 2);
+	at = s->out.len;
+	buf_adds(&s->out, text);
+	for (size_t i = at; i < s->out.len; i++) {
+		if (s->out.data[i] == '\n') /* a line is one line, whatever it says */
+			s->out.data[i] = ' ';
+	}
+	buf_add(&s->out, "\n", 1);
+}
+
+static void write_line(struct sink *sink, char kind, const char *text)
+{
+	struct stream *s = (struct stream *)sink;
+
+	pthread_mutex_lock(&s->lock);
+	/* The kinds that the other end acts on are few and never dropped. */
+	if (s->out.len > STREAM_WAITING_MAX && (kind == 'o' || kind == 'p')) {
+		s->dropped++;
+	} else if (!s->unread) {
+		if (s->dropped && s->out.len <= STREAM_WAITING_MAX) {
+			char note[80];
+
+			snprintf(note, sizeof(note), " !     %zu lines of output were not sent", s->dropped);
+			s->dropped = 0;
+			add_line(s, 'o', note);
+		}
+		add_line(s, kind, text);
+		pthread_cond_signal(&s->more);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+static bool cancelled(struct sink *sink)
+{
+	return stream_hung_up(sink->watch_fd);
+}
+
+static void *run(void *arg)
+{
+	struct stream *s = arg;
+	char status[16];
+	int r = s->run(s->arg, &s->sink);
+
+	s->end(s->arg);
+	snprintf(status, sizeof(status), "%d", r);
+	pthread_mutex_lock(&s->lock);
+	/* Before the last line: a duplicate left open would keep the connection from ending. */
+	close(s->watch_fd);
+	s->watch_fd = -1;
+	if (!s->unread)
+		add_line(s, 'x', status);
+	s->done = true;
+	pthread_cond_signal(&s->more);
+	pthread_mutex_unlock(&s->lock);
+	unref(s);
+	return NULL;
+}
+
+/* Waits for a line, the end, or a hang-up; with the lock held. False: nobody is there any more. */
+static bool wait_for_more(struct stream *s)
+{
+	while (!s->out.len && !s->done) {
+		struct timespec until;
+
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += HANG_UP_CHECK_MS * 1000000L;
+		if (until.tv_nsec >= 1000000000L) {
+			until.tv_nsec -= 1000000000L;
+			until.tv_sec++;
+		}
+		if (pthread_cond_timedwait(&s->more, &s->lock, &until) == ETIMEDOUT && s->watch_fd >= 0 &&
+			stream_hung_up(s->watch_fd))
+			return false;
+	}
+	return true;
+}
+
+/* The response's reader: runs in the connection's thread and may block. */
+static ssize_t read_some(void *cls, uint64_t pos, char *out, size_t max)
+{
+	struct stream *s = cls;
+	ssize_t n;
+
+	(void)pos;
+	pthread_mutex_lock(&s->lock);
+	if (!wait_for_more(s) || s->out.failed) {
+		n = MHD_CONTENT_READER_END_WITH_ERROR;
+	} else if (!s->out.len) {
+		n = MHD_CONTENT_READER_END_OF_STREAM;
+	} else {
+		n = (ssize_t)(s->out.len < max ? s->out.len : max);
+		memcpy(out, s->out.data, (size_t)n);
+		buf_consume(&s->out, (size_t)n);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return n;
+}
+
+static void response_gone(void *cls)
+{
+	struct stream *s = cls;
+
+	pthread_mutex_lock(&s->lock);
+	s->unread = true;
+	buf_reset(&s->out);
+	pthread_mutex_unlock(&s->lock);
+	unref(s);
+}
+
+static struct stream *make(int connection_fd)
+{
+	struct stream *s = calloc(1, sizeof(*s));
+	pthread_condattr_t attr;
+
+	if (!s)
+		return NULL;
+	s->watch_fd = fcntl(connection_fd, F_DUPFD_CLOEXEC, 3);
+	if (s->watch_fd < 0) {
+		free(s);
+		return NULL;
+	}
+	s->sink = (struct sink){.write = write_line, .cancelled = cancelled, .watch_fd = s->watch_fd};
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->more, &attr);
+	pthread_condattr_destroy(&attr);
+	s->out.max = STREAM_WAITING_MAX * 2;
+	atomic_init(&s->refs, 1);
+	return s;
+}
+
+static int spawn(struct stream *s)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, (size_t)1 << 20);
+	int r = -pthread_create(&thread, &attr, run, s);
+	pthread_attr_destroy(&attr);
+	return r;
+}
+
+int stream_start(int connection_fd, stream_run fn, stream_end end, void *arg, struct MHD_Response **ret)
+{
+	struct stream *s = make(connection_fd);
+
+	if (!s)
+		return -ENOMEM;
+	s->run = fn;
+	s->end = end;
+	s->arg = arg;
+	struct MHD_Response *response =
+		MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16384, read_some, s, response_gone);
+	if (!response) {
+		close(s->watch_fd);
+		unref(s);
+		return -ENOMEM;
+	}
+	MHD_add_response_header(response, "Content-Type", STREAM_TYPE);
+	atomic_fetch_add(&s->refs, 1);
+	int r = spawn(s);
+	if (r < 0) {
+		close(s->watch_fd);
+		s->watch_fd = -1;
+		MHD_destroy_response(response);
+		unref(s);
+		return r;
+	}
+	*ret = response;
+	return 0;
+}

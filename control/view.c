@@ -1,0 +1,125 @@
+/* An app as several handlers show it. */
+#include "control/view.h"
+#include "control/fleet.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool is_member(const struct db_app *a, const struct db_instance *i)
+{
+	return i->app == a->id && strcmp(i->kind, "app") == 0;
+}
+
+unsigned int view_running(const struct db_app *a, const struct db_instance *rows, int n)
+{
+	unsigned int running = 0;
+
+	for (int i = 0; i < n; i++)
+		running += is_member(a, &rows[i]) && strcmp(rows[i].state, "running") == 0;
+	return running;
+}
+
+/* Whether the formation wants any instance at all. */
+static bool wants_instances(struct control *c, const struct db_app *a)
+{
+	json_t *processes = view_processes(c, a->id);
+	const char *type;
+	json_t *command;
+	bool wanted = false;
+
+	json_object_foreach(processes, type, command) {
+		if (strcmp(type, "release") != 0 && fleet_quantity(c, a->id, type) > 0)
+			wanted = true;
+	}
+	json_decref(processes);
+	return wanted;
+}
+
+const char *view_state(struct control *c, const struct db_app *a, const struct db_instance *rows, int n)
+{
+	if (a->removing)
+		return "removing";
+	if (view_running(a, rows, n))
+		return "running";
+	if (a->stopped)
+		return "stopped";
+	for (int i = 0; i < n; i++) {
+		if (is_member(a, &rows[i]) && strcmp(rows[i].state, "starting") == 0)
+			return "starting";
+	}
+	if (!a->live_version)
+		return "created";
+	return wants_instances(c, a) ? "crashed" : "idle";
+}
+
+json_t *view_hostnames(struct control *c, const struct db_app *a)
+{
+	json_t *names = NULL, *global = NULL, *domain;
+	size_t i;
+
+	if (db_domain_list(c->db, a->id, &names) < 0 || db_domain_list(c->db, 0, &global) < 0) {
+		json_decref(names);
+		return NULL;
+	}
+	json_array_foreach(global, i, domain)
+		json_array_append_new(names, json_sprintf("%s.%s", a->name, json_string_value(domain)));
+	if (!json_array_size(global))
+		json_array_append_new(names, json_sprintf("%s.localhost", a->name));
+	json_decref(global);
+	return names;
+}
+
+json_t *view_processes(struct control *c, uint32_t app)
+{
+	struct db_release release;
+	struct db_image image;
+	int r = db_release_get(c->db, app, 0, &release);
+
+	if (r == -ENOENT)
+		return json_object();
+	if (r < 0)
+		return NULL;
+	r = db_image_get(c->db, release.image, &image);
+	db_release_clear(&release);
+	if (r < 0)
+		return NULL;
+	json_t *processes = json_incref(image.processes);
+	db_image_clear(&image);
+	return processes;
+}
+
+void view_type_names(const json_t *processes, char *out, size_t size)
+{
+	const char *type;
+	json_t *command;
+	size_t len = 0;
+
+	out[0] = '\0';
+	json_object_foreach((json_t *)(uintptr_t)processes, type, command) {
+		int n = snprintf(out + len, size - len, "%s%s", len ? ", " : "", type);
+
+		if (n < 0 || (size_t)n >= size - len)
+			return;
+		len += (size_t)n;
+	}
+}
+
+json_t *view_url(struct control *c, const struct db_app *a)
+{
+	char url[HOST_MAX_LEN + 32] = "";
+
+	app_url(c, a, url, sizeof(url));
+	return json_string(url);
+}
+
+bool view_contains(const json_t *array, const char *v)
+{
+	size_t i;
+	json_t *item;
+
+	json_array_foreach((json_t *)(uintptr_t)array, i, item) {
+		if (json_is_string(item) && strcmp(json_string_value(item), v) == 0)
+			return true;
+	}
+	return false;
+}
