@@ -26,11 +26,13 @@ berth-control_SRC = $(call code,control/*.c db/*.c) receiver/source.c
 berth-control_PKG = libmicrohttpd jansson sqlite3 libgit2
 berth-control_LIB = -lmd
 berth-build_SRC   = $(filter-out buildpacks/static.c,$(call code,buildpacks/*.c))
-berth-build_PKG   = libarchive jansson
+berth-build_PKG   = jansson
+# Only tar is read: --static from pkg-config would name the compressors and libxml2 too.
+berth-build_LIB   = -larchive -lacl
 berth-static_SRC  = buildpacks/static.c
 berth-router_SRC  = $(call code,router/*.c)
-berth-shell_SRC   = receiver/shell.c $(call code,receiver/common.c receiver/words.c)
-berth-hook_SRC    = receiver/hook.c $(call code,receiver/common.c)
+berth-shell_SRC   = receiver/shell.c $(call code,receiver/common.c receiver/words.c receiver/repo.c)
+berth-hook_SRC    = receiver/hook.c $(call code,receiver/common.c receiver/repo.c)
 berth_SRC         = $(call code,cli/*.c)
 berth_PKG         = jansson
 STATIC = berth-init berth-build berth-static
@@ -41,7 +43,7 @@ LIB_OBJ = $(patsubst %.c,$(B)/%.o,$(call code,lib/*.c))
 ROOT_TESTS = $(patsubst %.c,$(B)/test/%,$(wildcard */*_root_test.c))
 UNIT_TESTS = $(filter-out $(ROOT_TESTS),$(patsubst %.c,$(B)/test/%,$(wildcard */*_test.c)))
 
-all: $(PROGRAMS:%=$(B)/bin/%) $(B)/bin/packs $(B)/bin/hooks/update
+all: $(PROGRAMS:%=$(B)/bin/%) $(B)/bin/packs $(B)/bin/hooks/pre-receive
 .PHONY: all
 
 $(B)/%.o: %.c
@@ -65,8 +67,8 @@ $(B)/db/db.o: $(wildcard db/*.sql)
 # The buildpacks stand beside the programs; the static file server is part of its pack.
 $(B)/bin/packs: $(wildcard buildpacks/packs/*/* buildpacks/packs/*/*/*) $(B)/bin/berth-static
 	@rm -rf $@ && cp -a buildpacks/packs $@ && mkdir -p $@/static/lib && cp $(B)/bin/berth-static $@/static/lib/
-$(B)/bin/hooks/update: $(B)/bin/berth-hook
-	@mkdir -p $(@D) && ln -sf ../berth-hook $@
+$(B)/bin/hooks/pre-receive: $(B)/bin/berth-hook
+	@mkdir -p $(@D) && ln -sf ../berth-hook $@ && ln -sf ../berth-hook $(@D)/update
 
 # Unit tests: each linked with its folder's code (no main) and what lies below it.
 TEST_PKG = cmocka libseccomp libmicrohttpd jansson sqlite3 libgit2 libarchive
@@ -116,6 +118,7 @@ install: all
 	install -m 755 $(filter-out $(B)/bin/berth,$(PROGRAMS:%=$(B)/bin/%)) $(L)/
 	install -m 755 $(B)/bin/berth $(DESTDIR)$(PREFIX)/bin/
 	ln -sf ../berth-hook $(L)/hooks/update
+	ln -sf ../berth-hook $(L)/hooks/pre-receive
 	rm -rf $(L)/packs && cp -a --no-preserve=ownership $(B)/bin/packs $(L)/packs
 	ln -sf ../lib/berth/berthd $(DESTDIR)$(PREFIX)/sbin/berthd
 uninstall:
