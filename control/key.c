@@ -2,14 +2,17 @@
 #include "control/key.h"
 #include "lib/buf.h"
 #include "lib/io.h"
+#include "lib/name.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define PACK_DEPTH_MAX 8
+#define PACKS_MAX 32
 
 void key_begin(struct key *k, const char *kind)
 {
@@ -65,18 +68,46 @@ static void add_tree(struct key *k, int at, const char *name, int depth)
 	free(list);
 }
 
-void key_add_pack(struct key *k, const char *pack)
+static void digest_pack(const char *pack, char out[65])
 {
 	char exe[PATH_MAX], path[PATH_MAX + 8];
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	struct key k;
 
 	exe[n > 0 ? n : 0] = '\0';
 	char *slash = strrchr(exe, '/');
-	if (!slash)
-		return;
-	*slash = '\0';
+	if (slash)
+		*slash = '\0';
 	snprintf(path, sizeof(path), "%s/packs", exe);
+	key_begin(&k, "pack");
 	int fd autoclose = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0)
-		add_tree(k, fd, pack, 0);
+		add_tree(&k, fd, pack, 0);
+	key_end(&k, out);
+}
+
+/* Buildpacks change only with the program itself: each is read once. */
+void key_add_pack(struct key *k, const char *pack)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static struct {
+		char name[NAME_MAX_LEN + 1], digest[65];
+	} known[PACKS_MAX];
+	static size_t n;
+	char digest[65];
+	size_t i = 0;
+
+	pthread_mutex_lock(&lock);
+	while (i < n && strcmp(known[i].name, pack) != 0)
+		i++;
+	if (i < n)
+		memcpy(digest, known[i].digest, sizeof(digest));
+	else
+		digest_pack(pack, digest);
+	if (i == n && n < PACKS_MAX) {
+		snprintf(known[n].name, sizeof(known[n].name), "%s", pack);
+		memcpy(known[n++].digest, digest, sizeof(digest));
+	}
+	pthread_mutex_unlock(&lock);
+	key_adds(k, digest);
 }

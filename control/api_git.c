@@ -1,0 +1,93 @@
+/* What the ssh side asks: may this key push or fetch, and deploy what was pushed. */
+#include "control/api_handlers.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define REF_MAX 255
+
+/* The first push makes the app, unless that was switched off. */
+static int create(struct request *r, const char *name)
+{
+	uint32_t id;
+
+	if (!settings_is_on(r->c, 0, "apps", "autocreate", true)) {
+		request_fail(r, FAIL_NO_APP, "there is no app named %s, and pushing does not create apps here", name);
+		return request_hint(r, "create it first: berth apps:create %s", name);
+	}
+	int n = db_app_create(r->c->db, name, &id);
+	/* Two first pushes at once: the other one made it. */
+	if (n < 0 && n != -EEXIST)
+		return request_fail_db(r, n, name);
+	if (n == 0 && db_event_add(r->c->db, r->who.actor, "apps:create", name, "ok") < 0)
+		return request_fail_db(r, -EIO, name);
+	n = db_app_by_name(r->c->db, name, &r->app);
+	return n < 0 ? request_fail_db(r, n, name) : 0;
+}
+
+int git_access(struct request *r)
+{
+	const char *service = request_string(r, "service"), *name = r->args[0];
+	bool push = strcmp(service, "receive-pack") == 0, created = false;
+
+	if (!push && strcmp(service, "upload-pack") != 0)
+		return request_fail(r, FAIL_USAGE, "service must be receive-pack or upload-pack");
+	if (request_name(r, "app", name) < 0)
+		return -1;
+	int n = db_app_by_name(r->c->db, name, &r->app);
+	if (n == -ENOENT && push) {
+		if (create(r, name) < 0)
+			return -1;
+		created = true;
+	} else if (n < 0) {
+		return request_app(r, name, &r->app); /* says it with a hint */
+	}
+	if (push && request_unlocked(r, &r->app) < 0)
+		return -1;
+	return request_reply(r, 200, json_pack("{s:b, s:I}", "created", created, "id", (json_int_t)r->app.id));
+}
+
+static bool is_oid(const char *s)
+{
+	return strlen(s) == 40 && strspn(s, "0123456789abcdef") == 40;
+}
+
+static int check_options(struct request *r)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(request_json(r, "options"), key, v) {
+		if (!json_is_string(v) || strlen(json_string_value(v)) != json_string_length(v))
+			return request_fail(r, FAIL_USAGE, "the push option %.80s must be text", key);
+	}
+	return 0;
+}
+
+int git_check_update(struct request *r)
+{
+	const char *ref = request_string(r, "ref");
+
+	if (strncmp(ref, "refs/", 5) != 0 || strlen(ref) > REF_MAX)
+		return request_fail(r, FAIL_USAGE, "\"%.80s\" is not the name of a ref that can be pushed here", ref);
+	for (const char *c = ref; *c; c++) {
+		if ((unsigned char)*c <= ' ' || *c == 0x7f)
+			return request_fail(r, FAIL_USAGE, "the ref's name holds a blank or a control character");
+	}
+	if (!is_oid(request_string(r, "old")) || !is_oid(request_string(r, "new")))
+		return request_fail(r, FAIL_USAGE, "old and new must be 40 hexadecimal digits");
+	return check_options(r);
+}
+
+int git_update(struct request *r, struct sink *s, struct err *e)
+{
+	struct push p = {
+		.ref = request_string(r, "ref"),
+		.old_oid = request_string(r, "old"),
+		.new_oid = request_string(r, "new"),
+		.options = request_json(r, "options"),
+		.actor = r->who.actor,
+	};
+
+	return deploy_push(r->c, r->app.name, &p, s, e);
+}
