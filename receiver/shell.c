@@ -21,6 +21,7 @@
 #define SAFE_PATH "/usr/local/bin:/usr/bin:/bin"
 #define ENV_MAX 24
 #define ENV_BYTES 8192
+#define GRACE_MS 200
 #define KILL_AFTER_MS 2000 /* git removes its quarantine on SIGTERM; what then still runs is stuck */
 
 struct settings {
@@ -201,33 +202,31 @@ static bool reap(pid_t pid, int *status)
 
 /*
  * Waits for the child. sshd closes its end of our stdout when the client goes (Ctrl-C, lost connection); git itself
- * would notice only at its next output, so we end the whole group.
+ * would notice only at its next output, so we end the whole group. A client that has its answer goes too, a moment
+ * before git ends by itself: hence the grace.
  */
 static int watch(pid_t pid, int signals)
 {
+	static const int waits_ms[] = {-1, GRACE_MS, KILL_AFTER_MS, -1}, kills[] = {0, SIGTERM, SIGKILL};
 	struct pollfd p[2] = {{.fd = signals, .events = POLLIN}, {.fd = 1, .events = 0}};
-	int status = 1, timeout = -1;
-	bool killed = false;
+	int status = 1, step = 0;
 
 	while (!reap(pid, &status)) {
 		struct signalfd_siginfo si;
-		bool gone = false;
-		int n = poll(p, 2, timeout);
+		int n = poll(p, 2, waits_ms[step]);
 
-		if (n > 0 && p[0].revents && read(signals, &si, sizeof(si)) == (ssize_t)sizeof(si))
-			gone = si.ssi_signo != SIGCHLD;
+		if (n > 0 && p[0].revents && read(signals, &si, sizeof(si)) == (ssize_t)sizeof(si) &&
+			si.ssi_signo != SIGCHLD && step == 0)
+			step = 1;
 		if (n > 0 && (p[1].revents & (POLLHUP | POLLERR | POLLNVAL))) {
 			p[1].fd = -1;
-			gone = true;
+			step = step ? step : 1;
 		}
-		if (n == 0 || (gone && !killed)) {
-			kill(-pid, n == 0 ? SIGKILL : SIGTERM);
-			killed = true;
-			timeout = n == 0 ? -1 : KILL_AFTER_MS;
-		}
+		if (n == 0)
+			kill(-pid, kills[step++]);
 	}
-	if (killed)
-		kill(-pid, SIGKILL);
+	if (step > 1)
+		kill(-pid, SIGKILL); /* whatever of the group outlived git */
 	return status;
 }
 
