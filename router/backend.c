@@ -1,0 +1,207 @@
+/* Instances: which one a request goes to, and when a removed one is drained. */
+#include "router/worker.h"
+#include <errno.h>
+#include <string.h>
+
+static struct instance **bucket(struct worker *w, uint64_t id)
+{
+	return &w->buckets[(id * 0x9e3779b97f4a7c15ull) >> 54]; /* top 10 bits */
+}
+_Static_assert(INSTANCE_BUCKETS == 1u << 10, "bucket() takes ten bits");
+
+struct instance *backend_find(struct worker *w, uint64_t id)
+{
+	struct instance *i = *bucket(w, id);
+
+	while (i && i->id != id)
+		i = i->hash_next;
+	return i;
+}
+
+static struct instance *new_instance(struct worker *w, uint64_t id)
+{
+	struct instance *i = calloc(1, sizeof(*i)), **b = bucket(w, id);
+	int k;
+
+	if (!i)
+		return NULL;
+	i->id = id;
+	for (k = 0; k < 2; k++)
+		i->stock[k].tail = &i->stock[k].waiters;
+	i->hash_next = *b;
+	*b = i;
+	i->next = w->instances;
+	if (i->next)
+		i->next->prev = &i->next;
+	i->prev = &w->instances;
+	w->instances = i;
+	w->n_instances++;
+	return i;
+}
+
+static void free_instance(struct worker *w, struct instance *i)
+{
+	struct instance **at = bucket(w, i->id);
+
+	while (*at != i)
+		at = &(*at)->hash_next;
+	*at = i->hash_next;
+	*i->prev = i->next;
+	if (i->next)
+		i->next->prev = i->prev;
+	w->n_instances--;
+	free(i);
+}
+
+/* Nothing new goes there: what lies ready is closed. */
+static void empty_instance(struct instance *i)
+{
+	while (i->idle)
+		upstream_close(i->idle);
+	backend_drop_stock(i);
+}
+
+static void drained(struct worker *w, struct instance *i)
+{
+	link_drained(w, i->id);
+	empty_instance(i);
+	free_instance(w, i);
+}
+
+void backend_enter(struct instance *i, struct exchange *x)
+{
+	x->inst = i;
+	i->inflight++;
+	x->name_len = i->name_len;
+	memcpy(x->name, i->name, i->name_len);
+}
+
+void backend_leave(struct exchange *x)
+{
+	struct instance *i = x->inst;
+
+	x->inst = NULL;
+	if (!--i->inflight && !i->listed)
+		drained(x->client->w, i);
+}
+
+static bool tried(const struct exchange *x, uint64_t id)
+{
+	uint8_t k;
+
+	for (k = 0; k < x->n_tried; k++)
+		if (x->tried[k] == id)
+			return true;
+	return false;
+}
+
+/* Those that refused lately come last. */
+static uint64_t cost(const struct instance *i, uint64_t now_ms)
+{
+	uint64_t late = i->refused_ms && now_ms - i->refused_ms < REFUSED_MS;
+
+	return late << 32 | i->inflight;
+}
+
+struct instance *backend_pick(struct worker *w, const struct table_app *app,
+	const struct exchange *x)
+{
+	struct instance **list = w->table->backends + app->first_instance, *best = NULL;
+	uint32_t n = app->n_instances, k, at;
+
+	if (x->n_tried >= TRIED_MAX)
+		return NULL;
+	if (n == 1 && !list[0]->gone && !x->n_tried)
+		return list[0];
+	at = n > 1 ? w->turn++ % n : 0; /* equals take turns */
+	for (k = 0; k < n; k++, at = at + 1 < n ? at + 1 : 0) {
+		struct instance *i = list[at];
+
+		if (i->gone || tried(x, i->id))
+			continue;
+		if (!best || cost(i, w->now_ms) < cost(best, w->now_ms))
+			best = i;
+	}
+	return best;
+}
+
+/* Finds or makes every instance of t. On failure the new ones are swept like removed ones. */
+static int enlist(struct worker *w, struct table *t)
+{
+	uint32_t k;
+
+	for (k = 0; k < t->n_instances; k++) {
+		const struct table_instance *ti = &t->instances[k];
+		struct instance *i = backend_find(w, ti->id);
+
+		if (!i)
+			i = new_instance(w, ti->id);
+		if (!i)
+			return -ENOMEM;
+		t->backends[k] = i;
+	}
+	return 0;
+}
+
+static void list_all(struct worker *w, struct table *t)
+{
+	uint32_t k;
+
+	w->generation++;
+	for (k = 0; k < t->n_instances; k++) {
+		const struct table_instance *ti = &t->instances[k];
+		struct instance *i = t->backends[k];
+		bool is_new = !i->listed;
+
+		i->generation = w->generation;
+		i->listed = true;
+		i->gone = false;
+		i->refused_ms = 0;
+		i->port = ti->port;
+		i->name_len = (uint8_t)ti->name_len;
+		memcpy(i->name, t->strings + ti->name_off, ti->name_len);
+		if (is_new && t->n_instances <= PREFETCH_INSTANCES)
+			backend_prefetch(w, i);
+	}
+}
+
+int backend_apply(struct worker *w, struct table *t)
+{
+	struct table *old = w->table;
+
+	if (enlist(w, t) < 0) {
+		backend_sweep(w);
+		return -ENOMEM;
+	}
+	list_all(w, t);
+	w->table = t;
+	table_free(old);
+	return 0;
+}
+
+void backend_sweep(struct worker *w)
+{
+	struct instance *i, *next;
+
+	for (i = w->instances; i; i = next) {
+		next = i->next;
+		if (i->generation == w->generation)
+			continue;
+		i->listed = false;
+		i->inflight++; /* stays while its waiters leave */
+		backend_retry_waiters(i, H10);
+		empty_instance(i);
+		if (!--i->inflight)
+			drained(w, i);
+	}
+}
+
+void backend_free_all(struct worker *w)
+{
+	while (w->instances) {
+		empty_instance(w->instances);
+		free_instance(w, w->instances);
+	}
+	table_free(w->table);
+	w->table = NULL;
+}

@@ -1,0 +1,219 @@
+/*
+ * Connections and the request between them.
+ *
+ * A client connection has at most one exchange (a request and its response) at a time; pipelined
+ * requests wait as bytes. An exchange has at most one upstream connection. Nothing is buffered for
+ * an idle connection: everything is received into the worker's one hot buffer and sent on at once;
+ * only what cannot be finished or sent is copied into memory of its own.
+ *
+ * All sockets are edge-triggered: `readable` stays true until a receive came back short, so data
+ * that waits (backpressure, a request still running) is not forgotten.
+ */
+#ifndef ROUTER_CONN_H
+#define ROUTER_CONN_H
+
+#include "lib/proto.h"
+#include "router/http.h"
+#include "router/wheel.h"
+
+#define HOT_SIZE 65536u
+#define HEAD_INLINE 2560u       /* most rewritten heads, and small bodies behind them, fit */
+#define REQUEST_BODY_MAX (1ull << 30) /* 413 above */
+#define TRIED_MAX 4u            /* instances that refused one request */
+#define CONNECT_MS 5000u
+#define HEAD_MS 10000u
+#define CLIENT_IDLE_MS 75000u
+#define POOL_IDLE_MS 4000u      /* under Node's keepAliveTimeout of 5 s */
+#define LINGER_MS 2000u
+#define DEFAULT_TIMEOUT_MS 30000u
+#define DEFAULT_IDLE_MS 55000u
+#define PUMP_TURNS 16u          /* receives in a row for one stream before others get their turn */
+
+struct worker;
+struct downstream;
+struct upstream;
+struct instance;
+
+/* First member of whatever epoll watches. */
+struct ev {
+	void (*fn)(struct worker *w, struct ev *ev, uint32_t events);
+	int fd;
+};
+
+/* Bytes that a socket did not take yet. */
+struct pending {
+	char *data;
+	uint32_t off, len;
+};
+
+enum downstream_state {
+	CLIENT_IDLE,   /* no request, or part of a head */
+	CLIENT_BUSY,   /* x is set */
+	CLIENT_LINGER, /* last answer sent; reads until the client closes, so that no reset eats it */
+};
+
+struct downstream {
+	struct ev ev;
+	struct worker *w;
+	struct downstream *next, **prev; /* all of the worker's */
+	struct downstream *again_next;
+	struct wheel_timer timer; /* whatever its state waits for */
+	struct exchange *x;
+	struct pending in; /* received, not yet parsed */
+	struct pending out;
+	uint8_t state; /* enum downstream_state */
+	bool readable, again, eof;
+	bool rest; /* in holds bytes that came with the request before: parse them first */
+	uint16_t port; /* that it came to */
+	uint8_t ip_len;
+	char ip[46];
+};
+
+struct upstream {
+	struct ev ev;
+	struct worker *w;
+	struct instance *inst;
+	struct upstream *next, **prev; /* in the idle pool */
+	struct wheel_timer timer;
+	struct exchange *x; /* NULL: idle */
+	struct pending in; /* part of a response head */
+	uint8_t family; /* 0: 127.0.0.1, 1: ::1 */
+	bool readable, eof, connecting, reused;
+};
+
+enum exchange_state {
+	X_HELD,    /* until a table brings an instance */
+	X_SOCKET,  /* until berthd sends a socket */
+	X_SEND,    /* connecting, or sending, or waiting for the response head */
+	X_BODY,    /* response head passed on */
+	X_TUNNEL,  /* bytes both ways after 101 */
+	X_FLUSH,   /* response complete, client has not taken all */
+};
+
+enum hcode { H_NONE, H10, H11, H12, H13, H15, H17, H18, H19, H20, H21, H27, H28, H80, H99, H_COUNT };
+
+struct exchange {
+	struct downstream *client;
+	struct upstream *up;
+	struct instance *inst; /* counted in its inflight */
+	struct exchange *next, **prev; /* held, or waiting for a socket */
+	uint8_t state; /* enum exchange_state */
+	uint8_t family; /* which loopback address to try */
+	uint8_t code;  /* enum hcode: error so far */
+	uint8_t n_tried;
+	uint8_t resets; /* stale pooled connections met */
+	bool is_head, idempotent, keep_alive, minor0, upgrade, decode;
+	bool replay;    /* everything sent so far is still in head */
+	bool up_dead;   /* upstream takes no more; its answer may still come */
+	bool fresh;     /* no pooled connection */
+	bool reuse;     /* the instance keeps its connection open */
+	bool half_up, half_down; /* tunnel: the end of that direction was passed on */
+	uint16_t status;
+	uint32_t app, timeout_ms, idle_ms;
+	uint64_t start_ms, hold_until_ms, connect_ms, sent_bytes;
+	uint64_t tried[TRIED_MAX];
+	uint8_t name_len;
+	char name[PROTO_NAME_MAX]; /* of the instance, which may be gone when the line is written */
+	struct body req, resp;
+	struct pending more; /* request body after head, not yet sent */
+	char *head; /* rewritten request head, and the body bytes that came with it */
+	uint32_t head_len, head_off, head_only; /* head_only: without those body bytes */
+	uint32_t method_len, path, path_len, host, host_len, id, id_len; /* in head, for the log */
+	char space[HEAD_INLINE];
+};
+
+/* downstream.c */
+void downstream_accept(struct worker *w, struct ev *ev, uint32_t events);
+/* Sends now or keeps the rest. 0, or -errno when the client is gone (nothing is closed yet). */
+int downstream_send(struct downstream *c, const char *p, size_t n);
+/* After an exchange: next request, or the end of the connection. */
+void downstream_next(struct downstream *c, bool keep_alive);
+void downstream_close(struct downstream *c);
+/* Runs c once more in this turn of the loop, after the events. */
+void downstream_again(struct downstream *c);
+void downstream_run_again(struct worker *w);
+void downstream_deadline(struct downstream *c, uint64_t ms_from_now);
+/* Closes idle clients; others end after their request. */
+void downstream_stop_all(struct worker *w);
+
+/* exchange.c */
+struct exchange *exchange_new(struct downstream *c);
+/* Finds an instance and a connection, or holds, or answers with an error. */
+void exchange_dispatch(struct exchange *x);
+/* An instance could not be used: tries another, then holds, then fails with code. */
+void exchange_retry(struct exchange *x, enum hcode code);
+/* Ends with an error page when no byte of the response went out, else cuts the connection. */
+void exchange_fail(struct exchange *x, enum hcode code);
+/* As exchange_fail with a status of our own, and the connection closes. */
+void exchange_refuse(struct exchange *x, unsigned int status, enum hcode code);
+/* The client is gone or broke the framing: no answer. */
+void exchange_abort(struct exchange *x, enum hcode code);
+/* The response is complete and the upstream connection released. */
+void exchange_done(struct exchange *x);
+void exchange_timeout(struct exchange *x);
+/* Gives up its instance (in-flight count) and upstream; reuse: the connection may be pooled. */
+void exchange_release(struct exchange *x, bool reuse);
+/* Carries on where it stopped, after a pause for fairness or backpressure. */
+void exchange_continue(struct exchange *x);
+
+/* upstream.c */
+/* Connects x to its instance by a pooled or new connection, or queues it for a socket. */
+void upstream_get(struct exchange *x);
+/* Uses the unconnected socket fd (taken) for x. */
+void upstream_connect(struct exchange *x, int fd, uint8_t family);
+/* Sends what is left of the head; then pumps the body. */
+void upstream_flush(struct exchange *x);
+/* Reads the response: head or body. */
+void upstream_read(struct exchange *x);
+/* A send failed: no more is sent, but an answer that came before is still read. */
+void upstream_write_failed(struct exchange *x);
+void upstream_close(struct upstream *u);
+/* Back to the pool of its instance, or closed. */
+void upstream_put(struct upstream *u, bool reuse);
+/* The connection failed under x (err: errno, 0 for end of stream). */
+void upstream_lost(struct exchange *x, int err);
+
+/* response.c: a response head is at p (n bytes in all). */
+void response_start(struct exchange *x, char *p, size_t n);
+
+/* pump.c */
+void pump_up(struct exchange *x);
+void pump_down(struct exchange *x);
+/* Body bytes that came together with the response head. */
+void pump_first(struct exchange *x, char *head, size_t head_len, char *p, size_t n);
+void pump_tunnel(struct exchange *x);
+
+/* rewrite.c */
+/* Composes x->head from the parsed request at p and the first `body` bytes after it. 0 or -ENOMEM. */
+int rewrite_request(struct exchange *x, const struct http_head *h, const char *p, size_t body);
+/* Composes a response head at out (RESPONSE_ROOM bytes more than the head's length). Its length. */
+size_t rewrite_response(const struct exchange *x, const struct http_head *h, const char *p,
+	char *out);
+#define RESPONSE_ROOM 256u
+
+/* hold.c */
+/* Queues x until a later table; answers 503 when its time or the queue is over. */
+void hold_add(struct exchange *x, uint32_t hold_ms);
+void hold_del(struct exchange *x);
+/* Dispatches everything held again. */
+void hold_release_all(struct worker *w);
+
+/* respond.c */
+/* The status a code is answered with, and its words for the log. */
+unsigned int respond_status(enum hcode code);
+const char *respond_desc(enum hcode code);
+const char *respond_name(enum hcode code);
+/* Sends an error page; returns the bytes of its body. */
+size_t respond_page(struct downstream *c, unsigned int status, bool head, bool keep_alive);
+
+/* pending: fills only an empty one. 0 or -ENOMEM. */
+int pending_set(struct pending *p, const char *data, size_t n);
+void pending_free(struct pending *p);
+static inline bool pending_any(const struct pending *p)
+{
+	return p->len > p->off;
+}
+/* 0 when all is sent, -EAGAIN, or -errno. */
+int pending_flush(struct pending *p, int fd);
+
+#endif

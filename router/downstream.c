@@ -1,0 +1,413 @@
+/* Client connections: accepting, collecting a request head, what happens between requests. */
+#include "router/worker.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#define ACCEPT_TURNS 16
+#define LINGER_READS 64
+
+void downstream_deadline(struct downstream *c, uint64_t ms_from_now)
+{
+	wheel_set(&c->w->wheel, &c->timer, c->w->now_ms + ms_from_now);
+}
+
+static void dead_event(struct worker *w, struct ev *ev, uint32_t events)
+{
+	(void)w, (void)ev, (void)events;
+}
+
+void downstream_close(struct downstream *c)
+{
+	struct worker *w = c->w;
+
+	wheel_del(&w->wheel, &c->timer);
+	close(c->ev.fd);
+	c->ev.fd = -1;
+	c->ev.fn = dead_event;
+	*c->prev = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	pending_free(&c->in);
+	pending_free(&c->out);
+	if (!c->again) /* else downstream_run_again lets go of it */
+		slab_put(&w->client_slab, c);
+}
+
+void downstream_again(struct downstream *c)
+{
+	if (c->again)
+		return;
+	c->again = true;
+	c->again_next = c->w->again;
+	c->w->again = c;
+}
+
+static int append(struct pending *p, const char *data, size_t n)
+{
+	char *grown = realloc(p->data, p->len + n);
+
+	if (!grown)
+		return -ENOMEM;
+	memcpy(grown + p->len, data, n);
+	p->data = grown;
+	p->len += (uint32_t)n;
+	return 0;
+}
+
+int downstream_send(struct downstream *c, const char *p, size_t n)
+{
+	ssize_t sent = 0;
+
+	if (pending_any(&c->out))
+		return append(&c->out, p, n);
+	while (n) {
+		sent = send(c->ev.fd, p, n, MSG_NOSIGNAL);
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent < 0)
+			return errno == EAGAIN ? pending_set(&c->out, p, n) : -errno;
+		p += sent;
+		n -= (size_t)sent;
+	}
+	return 0;
+}
+
+/* Everything is said: close, after reading what the client still sends so that no reset is sent. */
+static void downstream_linger(struct downstream *c)
+{
+	c->state = CLIENT_LINGER;
+	pending_free(&c->in);
+	downstream_deadline(c, LINGER_MS);
+	if (pending_any(&c->out))
+		return;
+	shutdown(c->ev.fd, SHUT_WR);
+	downstream_again(c);
+}
+
+void downstream_next(struct downstream *c, bool keep_alive)
+{
+	if (!keep_alive || c->w->stopping) {
+		if (c->readable || c->in.len)
+			downstream_linger(c);
+		else
+			downstream_close(c);
+		return;
+	}
+	c->state = CLIENT_IDLE;
+	downstream_deadline(c, c->in.len ? HEAD_MS : CLIENT_IDLE_MS);
+	c->rest = c->in.len > 0;
+	if (c->rest || c->readable)
+		downstream_again(c);
+}
+
+static void refuse(struct downstream *c, unsigned int status)
+{
+	respond_page(c, status, false, false);
+	c->readable = true; /* whatever follows is not a request */
+	downstream_linger(c);
+}
+
+static bool method_is(const struct http_head *h, const char *p, const char *name)
+{
+	return h->method_len == strlen(name) && !memcmp(p + h->method, name, h->method_len);
+}
+
+/* RFC 9110 9.2.2: these may be sent twice. */
+static bool idempotent(const struct http_head *h, const char *p)
+{
+	return method_is(h, p, "GET") || method_is(h, p, "HEAD") || method_is(h, p, "PUT") ||
+		method_is(h, p, "DELETE") || method_is(h, p, "OPTIONS");
+}
+
+/* A whole head is at p, n bytes in all. */
+static void start(struct downstream *c, const char *p, size_t n)
+{
+	const struct http_head *h = &c->w->head;
+	struct exchange *x;
+	ssize_t took;
+
+	if (h->body == BODY_LENGTH && h->length > REQUEST_BODY_MAX) {
+		refuse(c, 413);
+		return;
+	}
+	x = exchange_new(c);
+	if (!x) {
+		refuse(c, 503);
+		return;
+	}
+	c->state = CLIENT_BUSY;
+	x->is_head = method_is(h, p, "HEAD");
+	x->idempotent = idempotent(h, p);
+	x->keep_alive = h->keep_alive;
+	x->minor0 = !h->minor;
+	x->upgrade = h->upgrade;
+	body_init(&x->req, h->body, h->length);
+	took = body_take(&x->req, p + h->len, n - h->len);
+	if (took < 0) {
+		exchange_refuse(x, 400, H_NONE);
+		return;
+	}
+	if (pending_set(&c->in, p + h->len + took, n - h->len - (size_t)took) < 0 ||
+		rewrite_request(x, h, p, (size_t)took) < 0) {
+		exchange_fail(x, H99);
+		return;
+	}
+	exchange_dispatch(x);
+}
+
+/* n bytes in the hot buffer, of which `old` were there before and made no head. */
+static void parse(struct downstream *c, const char *p, size_t n, size_t old)
+{
+	int r = 0;
+
+	/* a line end must come before anything new can be said: bytes that drip cost no parsing */
+	if (!old || n >= HTTP_HEAD_MAX || memchr(p + old, '\n', n - old))
+		r = http_parse_request(p, n, &c->w->head);
+	if (r < 0) {
+		refuse(c, (unsigned int)-r);
+	} else if (r > 0) {
+		start(c, p, n);
+	} else if (pending_set(&c->in, p, n) < 0) {
+		downstream_close(c);
+	} else {
+		if (!old)
+			downstream_deadline(c, HEAD_MS);
+		if (c->readable)
+			downstream_again(c);
+	}
+}
+
+static void read_head(struct downstream *c)
+{
+	char *hot = c->w->hot;
+	size_t old = c->in.len;
+	ssize_t n;
+
+	if (old)
+		memcpy(hot, c->in.data, old);
+	n = recv(c->ev.fd, hot + old, HOT_SIZE - old, 0);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		c->readable = errno == EINTR;
+		return;
+	}
+	if (n <= 0) {
+		downstream_close(c);
+		return;
+	}
+	if ((size_t)n < HOT_SIZE - old && !c->eof)
+		c->readable = false;
+	pending_free(&c->in);
+	parse(c, hot, old + (size_t)n, old);
+}
+
+/* Bytes that came with the request before. */
+static void parse_rest(struct downstream *c)
+{
+	char *hot = c->w->hot;
+	size_t n = c->in.len;
+
+	c->rest = false;
+	memcpy(hot, c->in.data, n);
+	pending_free(&c->in);
+	parse(c, hot, n, 0);
+}
+
+static void linger_read(struct downstream *c)
+{
+	ssize_t n = 1;
+	int i;
+
+	for (i = 0; i < LINGER_READS && n > 0; i++)
+		n = recv(c->ev.fd, c->w->hot, HOT_SIZE, 0);
+	if (n == 0 || (n < 0 && errno != EAGAIN))
+		downstream_close(c);
+	else if (n > 0)
+		downstream_again(c);
+}
+
+static void downstream_read(struct downstream *c)
+{
+	switch (c->state) {
+	case CLIENT_IDLE:
+		if (!c->rest) /* else its turn comes in this round */
+			read_head(c);
+		break;
+	case CLIENT_BUSY:
+		pump_up(c->x);
+		break;
+	default:
+		if (!pending_any(&c->out))
+			linger_read(c);
+	}
+}
+
+static void downstream_gone(struct downstream *c)
+{
+	if (c->x)
+		exchange_abort(c->x, H27);
+	else
+		downstream_close(c);
+}
+
+/* The socket takes bytes again. False when c was closed or has changed hands. */
+static bool downstream_writable(struct downstream *c)
+{
+	int r = pending_flush(&c->out, c->ev.fd);
+
+	if (r == -EAGAIN)
+		return true;
+	if (r < 0) {
+		downstream_gone(c);
+		return false;
+	}
+	if (c->x) {
+		exchange_continue(c->x);
+		return false;
+	}
+	if (c->state == CLIENT_LINGER)
+		shutdown(c->ev.fd, SHUT_WR);
+	return true;
+}
+
+static void downstream_event(struct worker *w, struct ev *ev, uint32_t events)
+{
+	struct downstream *c = (struct downstream *)ev;
+
+	(void)w;
+	if (events & EPOLLERR) {
+		downstream_gone(c);
+		return;
+	}
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
+		c->readable = true;
+	if (events & (EPOLLRDHUP | EPOLLHUP))
+		c->eof = true;
+	if (pending_any(&c->out) && (events & (EPOLLOUT | EPOLLHUP)) && !downstream_writable(c))
+		return;
+	if (c->readable)
+		downstream_read(c);
+}
+
+void downstream_run_again(struct worker *w)
+{
+	struct downstream *c = w->again, *next;
+
+	w->again = NULL;
+	for (; c; c = next) {
+		next = c->again_next;
+		c->again = false;
+		if (c->ev.fd < 0)
+			slab_put(&w->client_slab, c);
+		else if (c->state == CLIENT_BUSY)
+			exchange_continue(c->x);
+		else if (c->state == CLIENT_IDLE && c->rest)
+			parse_rest(c);
+		else
+			downstream_read(c);
+	}
+}
+
+static void downstream_timeout(void *arg)
+{
+	struct downstream *c = arg;
+
+	if (c->x)
+		exchange_timeout(c->x);
+	else if (c->state == CLIENT_IDLE && c->in.len)
+		refuse(c, 408);
+	else
+		downstream_close(c);
+}
+
+static void set_address(struct downstream *c, const struct sockaddr_storage *ss)
+{
+	const void *addr = &((const struct sockaddr_in *)ss)->sin_addr;
+	int family = ss->ss_family;
+
+	if (family == AF_INET6) {
+		const struct in6_addr *a = &((const struct sockaddr_in6 *)ss)->sin6_addr;
+
+		addr = a;
+		if (IN6_IS_ADDR_V4MAPPED(a)) {
+			family = AF_INET;
+			addr = a->s6_addr + 12;
+		}
+	}
+	if (!inet_ntop(family, addr, c->ip, sizeof(c->ip)))
+		memcpy(c->ip, "0.0.0.0", 8);
+	c->ip_len = (uint8_t)strlen(c->ip);
+}
+
+static void add_client(struct worker *w, int fd, uint16_t port, const struct sockaddr_storage *ss)
+{
+	struct downstream *c = slab_get(&w->client_slab);
+
+	if (!c) {
+		close(fd);
+		return;
+	}
+	memset(c, 0, sizeof(*c));
+	c->ev = (struct ev){downstream_event, fd};
+	c->w = w;
+	c->port = port;
+	c->timer.fn = downstream_timeout;
+	c->timer.arg = c;
+	set_address(c, ss);
+	c->next = w->clients;
+	if (c->next)
+		c->next->prev = &c->next;
+	c->prev = &w->clients;
+	w->clients = c;
+	downstream_deadline(c, HEAD_MS);
+	if (worker_watch(w, &c->ev) < 0)
+		downstream_close(c);
+}
+
+/* Out of descriptors: one is given up so that the newcomer can be turned away, not left waiting. */
+static void shed(struct worker *w, int listener)
+{
+	if (w->spare_fd < 0)
+		return;
+	close(w->spare_fd);
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	w->spare_fd = eventfd(0, EFD_CLOEXEC);
+}
+
+void downstream_accept(struct worker *w, struct ev *ev, uint32_t events)
+{
+	struct listener *l = (struct listener *)ev;
+	int i;
+
+	(void)events;
+	for (i = 0; i < ACCEPT_TURNS; i++) {
+		struct sockaddr_storage ss = {0};
+		socklen_t len = sizeof(ss);
+		int fd = accept4(ev->fd, (struct sockaddr *)&ss, &len,
+			SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0)
+			add_client(w, fd, l->port, &ss);
+		else if (errno == EMFILE || errno == ENFILE)
+			shed(w, ev->fd);
+		if (fd < 0 && errno != ECONNABORTED)
+			return;
+	}
+}
+
+void downstream_stop_all(struct worker *w)
+{
+	struct downstream *c, *next;
+
+	for (c = w->clients; c; c = next) {
+		next = c->next;
+		if (c->state == CLIENT_IDLE && !c->in.len)
+			downstream_close(c);
+	}
+}

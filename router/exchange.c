@@ -1,0 +1,227 @@
+/* A request's way: where it goes, what happens when that fails, how it ends. */
+#include "router/worker.h"
+#include <string.h>
+#include <sys/socket.h>
+
+struct exchange *exchange_new(struct downstream *c)
+{
+	struct exchange *x = slab_get(&c->w->exchange_slab);
+
+	if (!x)
+		return NULL;
+	memset(x, 0, offsetof(struct exchange, space));
+	x->client = c;
+	x->head = x->space;
+	x->replay = true;
+	x->start_ms = c->w->now_ms;
+	c->x = x;
+	c->w->n_exchanges++;
+	return x;
+}
+
+static void exchange_free(struct exchange *x)
+{
+	struct worker *w = x->client->w;
+
+	pending_free(&x->more);
+	if (x->head != x->space)
+		free(x->head);
+	x->client->x = NULL;
+	w->n_exchanges--;
+	slab_put(&w->exchange_slab, x);
+}
+
+void exchange_release(struct exchange *x, bool reuse)
+{
+	struct upstream *u = x->up;
+
+	if (x->state == X_HELD && x->prev)
+		hold_del(x);
+	if (x->state == X_SOCKET && x->prev)
+		backend_unwait(x);
+	x->up = NULL;
+	if (u) {
+		u->x = NULL;
+		upstream_put(u, reuse);
+	}
+	if (x->inst)
+		backend_leave(x);
+}
+
+/* Logs and frees; what becomes of the connection is the caller's. */
+static void finish(struct exchange *x)
+{
+	exchange_release(x, false);
+	access_line(x->client->w, x);
+	exchange_free(x);
+}
+
+void exchange_done(struct exchange *x)
+{
+	struct downstream *c = x->client;
+	bool keep = x->keep_alive && x->req.done;
+
+	x->state = X_FLUSH;
+	if (pending_any(&c->out)) {
+		downstream_deadline(c, x->idle_ms ? x->idle_ms : DEFAULT_IDLE_MS);
+		return;
+	}
+	if (!x->req.done)
+		c->readable = true; /* the rest of the body is still to come */
+	finish(x);
+	downstream_next(c, keep);
+}
+
+/* A page instead of a response. Status 0: as the code says. */
+static void answer(struct exchange *x, unsigned int status, enum hcode code)
+{
+	struct downstream *c = x->client;
+
+	x->code = (uint8_t)code;
+	x->status = (uint16_t)status;
+	exchange_release(x, false);
+	x->keep_alive = x->keep_alive && x->req.done && !c->w->stopping;
+	x->sent_bytes = respond_page(c, status, x->is_head, x->keep_alive);
+	exchange_done(x);
+}
+
+/* Part of the response is out: only cutting the connection tells the client that it is not whole. */
+static void cut(struct exchange *x, enum hcode code)
+{
+	struct downstream *c = x->client;
+	struct linger reset = {.l_onoff = 1};
+
+	x->code = (uint8_t)code;
+	if (x->resp.kind == BODY_EOF && x->state == X_BODY)
+		setsockopt(c->ev.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	finish(x);
+	downstream_close(c);
+}
+
+void exchange_fail(struct exchange *x, enum hcode code)
+{
+	if (x->state >= X_BODY)
+		cut(x, code);
+	else
+		answer(x, respond_status(code), code);
+}
+
+void exchange_refuse(struct exchange *x, unsigned int status, enum hcode code)
+{
+	if (x->state >= X_BODY) {
+		cut(x, code);
+		return;
+	}
+	x->keep_alive = false;
+	answer(x, status, code);
+}
+
+void exchange_abort(struct exchange *x, enum hcode code)
+{
+	struct downstream *c = x->client;
+
+	x->code = (uint8_t)code;
+	if (!x->status)
+		x->status = 499;
+	finish(x);
+	downstream_close(c);
+}
+
+void exchange_dispatch(struct exchange *x)
+{
+	struct worker *w = x->client->w;
+	const char *host = x->head + x->host;
+	int name = http_host_name(host, x->host_len);
+	const struct table_app *app;
+	struct instance *inst;
+
+	app = w->table && name > 0 ? table_find(w->table, host, (size_t)name) : NULL;
+	if (!app) {
+		answer(x, w->table ? 404 : 503, H_NONE);
+		return;
+	}
+	x->app = app->id;
+	x->timeout_ms = app->timeout_ms ? app->timeout_ms : DEFAULT_TIMEOUT_MS;
+	x->idle_ms = app->idle_timeout_ms ? app->idle_timeout_ms : DEFAULT_IDLE_MS;
+	if (app->flags & APP_MAINTENANCE) {
+		exchange_fail(x, H80);
+		return;
+	}
+	inst = backend_pick(w, app, x);
+	if (inst) {
+		backend_enter(inst, x);
+		upstream_get(x);
+	} else if (app->flags & APP_HOLD) {
+		hold_add(x, app->hold_ms);
+	} else {
+		exchange_fail(x, x->code ? (enum hcode)x->code : H10);
+	}
+}
+
+void exchange_retry(struct exchange *x, enum hcode code)
+{
+	if (x->inst && x->n_tried < TRIED_MAX)
+		x->tried[x->n_tried++] = x->inst->id;
+	x->code = (uint8_t)code;
+	exchange_release(x, false);
+	x->head_off = 0;
+	x->family = 0;
+	exchange_dispatch(x);
+}
+
+static void timeout_sending(struct exchange *x)
+{
+	struct upstream *u = x->up;
+	bool app_slow = x->req.done || x->head_off < x->head_len || pending_any(&x->more);
+
+	if (u && u->connecting)
+		exchange_retry(x, H19);
+	else if (app_slow)
+		exchange_fail(x, H12);
+	else
+		exchange_refuse(x, 408, H28);
+}
+
+void exchange_timeout(struct exchange *x)
+{
+	switch ((enum exchange_state)x->state) {
+	case X_HELD:
+		exchange_fail(x, H20);
+		break;
+	case X_SOCKET:
+		exchange_retry(x, H19);
+		break;
+	case X_SEND:
+		timeout_sending(x);
+		break;
+	case X_BODY:
+	case X_TUNNEL:
+	case X_FLUSH:
+		exchange_fail(x, pending_any(&x->client->out) ? H28 : H15);
+		break;
+	}
+}
+
+void exchange_continue(struct exchange *x)
+{
+	struct downstream *c = x->client;
+
+	if (x->state == X_FLUSH) {
+		if (!pending_any(&c->out))
+			exchange_done(x);
+		return;
+	}
+	if (!x->up)
+		return;
+	if (x->state == X_TUNNEL) {
+		pump_tunnel(x);
+		return;
+	}
+	if (c->readable && !x->req.done) {
+		pump_up(x);
+		if (c->x != x)
+			return;
+	}
+	if (x->up && x->up->readable)
+		upstream_read(x);
+}

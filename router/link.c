@@ -1,0 +1,193 @@
+/* The pairs to berthd and control: hello, tables in, sockets in, drained instances out. */
+#include "lib/io.h"
+#include "lib/log.h"
+#include "router/worker.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#define RETRY_MS 64u
+#define MESSAGES_MAX 64 /* in a row from one pair */
+
+int link_ask_sockets(struct worker *w, uint64_t id, uint32_t n, int family, uint32_t seq)
+{
+	struct msg_sockets body = {.id = id, .n = n, .family = (uint32_t)family};
+	int r = msg_send(w->berthd.fd, MSG_ROUTER_SOCKETS, seq, 0, &body, sizeof(body), NULL, 0);
+
+	if (r < 0)
+		wheel_set(&w->wheel, &w->link_timer, w->now_ms + RETRY_MS);
+	return r;
+}
+
+static void send_drained(struct worker *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->n_drained; i++) {
+		struct msg_instance body = {w->drained[i]};
+
+		if (msg_send(w->control.fd, MSG_DRAINED, 0, 0, &body, sizeof(body), NULL, 0) < 0)
+			break;
+	}
+	w->n_drained -= i;
+	memmove(w->drained, w->drained + i, w->n_drained * sizeof(*w->drained));
+	if (w->n_drained)
+		wheel_set(&w->wheel, &w->link_timer, w->now_ms + RETRY_MS);
+}
+
+void link_drained(struct worker *w, uint64_t id)
+{
+	if (w->n_drained == w->cap_drained) {
+		size_t cap = w->cap_drained ? w->cap_drained * 2 : 64;
+		uint64_t *grown = realloc(w->drained, cap * sizeof(*grown));
+
+		if (!grown) {
+			log_error("no memory to report instance %llu", (unsigned long long)id);
+			return;
+		}
+		w->drained = grown;
+		w->cap_drained = cap;
+	}
+	w->drained[w->n_drained++] = id;
+	send_drained(w);
+}
+
+static void retry_sends(void *arg)
+{
+	struct worker *w = arg;
+
+	if (w->n_drained)
+		send_drained(w);
+	if (w->asks_unsent)
+		backend_ask_again(w, false);
+}
+
+static void acknowledge(struct worker *w, uint32_t seq, uint64_t version, int status)
+{
+	struct msg_table body = {version};
+	int r = msg_send(w->control.fd, MSG_TABLE_ACK, seq, status, &body, sizeof(body), NULL, 0);
+
+	if (r < 0)
+		log_error("cannot acknowledge table %llu: %s", (unsigned long long)version,
+			strerror(-r));
+}
+
+static int load_table(struct worker *w, const struct msg *m, uint64_t version)
+{
+	struct table *t = NULL;
+	struct err e = {0};
+	int r;
+
+	if (m->nfds != 1)
+		return -EBADMSG;
+	if (version < w->table_version)
+		return -ESTALE;
+	r = table_load(m->fds[0], &t, &e);
+	if (r < 0) {
+		log_error("table %llu refused: %s", (unsigned long long)version, e.text);
+		return r;
+	}
+	r = backend_apply(w, t);
+	if (r < 0) {
+		table_free(t);
+		return r;
+	}
+	w->table_version = version;
+	return 0;
+}
+
+static void new_table(struct worker *w, struct msg *m)
+{
+	struct msg_table body;
+	uint32_t seq = m->head.seq;
+	int r;
+
+	if (m->head.size != sizeof(body)) {
+		acknowledge(w, seq, 0, -EBADMSG);
+		return;
+	}
+	memcpy(&body, m->body, sizeof(body));
+	r = load_table(w, m, body.version);
+	acknowledge(w, seq, body.version, r);
+	if (r == 0) {
+		backend_sweep(w);
+		hold_release_all(w);
+	}
+}
+
+static void control_message(struct worker *w, struct msg *m)
+{
+	switch (m->head.type) {
+	case MSG_HELLO:
+		w->table_version = 0; /* a new control counts anew, and sends its table */
+		break;
+	case MSG_TABLE:
+		new_table(w, m);
+		break;
+	default:
+		log_warn("control sent message %u, which is not for the router", m->head.type);
+	}
+}
+
+static void berthd_message(struct worker *w, struct msg *m)
+{
+	switch (m->head.type) {
+	case MSG_HELLO:
+		backend_ask_again(w, true);
+		break;
+	case MSG_ROUTER_SOCKETS:
+		backend_sockets(w, m);
+		break;
+	default:
+		log_warn("berthd sent message %u, which is not for the router", m->head.type);
+	}
+}
+
+/* The monitor holds both ends of each pair: an end of stream means that all of berth is going. */
+static void pair_event(struct worker *w, struct ev *ev, uint32_t events)
+{
+	int i, r = 1;
+
+	(void)events;
+	for (i = 0; i < MESSAGES_MAX; i++) {
+		r = msg_recv(ev->fd, &w->msg);
+		if (r == -EPROTO) {
+			log_warn("a malformed message was dropped");
+			continue;
+		}
+		if (r <= 0)
+			break;
+		if (ev == &w->control)
+			control_message(w, &w->msg);
+		else
+			berthd_message(w, &w->msg);
+		msg_close_fds(&w->msg);
+	}
+	if (r == 0 || (r < 0 && r != -EAGAIN && r != -EPROTO))
+		worker_stop(w);
+}
+
+static int watch_pair(struct worker *w, struct ev *ev)
+{
+	struct epoll_event e = {.events = EPOLLIN, .data.ptr = ev};
+	struct msg_hello hello = {.epoch = w->epoch, .pid = (uint32_t)getpid()};
+	int r = io_set_nonblock(ev->fd, true);
+
+	if (r < 0)
+		return r;
+	ev->fn = pair_event;
+	if (epoll_ctl(w->epfd, EPOLL_CTL_ADD, ev->fd, &e) < 0)
+		return -errno;
+	return msg_send(ev->fd, MSG_HELLO, 0, 0, &hello, sizeof(hello), NULL, 0);
+}
+
+int link_start(struct worker *w)
+{
+	int r;
+
+	w->link_timer.fn = retry_sends;
+	w->link_timer.arg = w;
+	r = watch_pair(w, &w->berthd);
+	return r < 0 ? r : watch_pair(w, &w->control);
+}

@@ -1,0 +1,284 @@
+/* Bodies and tunnels: receive into the hot buffer, check the framing, send on at once. */
+#include "router/worker.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#define JOIN_MAX 8192u /* copying this much behind a head is cheaper than a gathered send */
+
+/* One receive. Bytes, 0 end of stream, -EAGAIN, -errno. */
+static ssize_t receive(int fd, char *hot, bool eof, bool *readable)
+{
+	ssize_t n = recv(fd, hot, HOT_SIZE, 0);
+
+	if (n < 0) {
+		if (errno == EAGAIN || errno == EINTR)
+			*readable = errno == EINTR;
+		return errno == EINTR ? -EAGAIN : -errno;
+	}
+	if ((size_t)n < HOT_SIZE && !eof)
+		*readable = false;
+	return n;
+}
+
+/* Sends now, keeps what the socket does not take. 0 or -errno. */
+static int send_or_keep(int fd, struct pending *keep, const char *p, size_t n)
+{
+	while (n) {
+		ssize_t sent = send(fd, p, n, MSG_NOSIGNAL);
+
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent < 0)
+			return errno == EAGAIN ? pending_set(keep, p, n) : -errno;
+		p += sent;
+		n -= (size_t)sent;
+	}
+	return 0;
+}
+
+static bool upstream_full(const struct exchange *x)
+{
+	return x->head_off < x->head_len || pending_any(&x->more);
+}
+
+/* The request body's framing is broken, or the client left in the middle. */
+static void body_broken(struct exchange *x, bool gone)
+{
+	if (gone)
+		exchange_abort(x, H27);
+	else
+		exchange_refuse(x, x->req.seen > REQUEST_BODY_MAX ? 413 : 400, H_NONE);
+}
+
+/* One piece of the request body. False when nothing more can be done now, or x is gone. */
+static bool pump_up_once(struct exchange *x)
+{
+	struct downstream *c = x->client;
+	char *hot = c->w->hot;
+	ssize_t n = receive(c->ev.fd, hot, c->eof, &c->readable), took;
+
+	if (n == -EAGAIN)
+		return false;
+	took = n > 0 ? body_take(&x->req, hot, (size_t)n) : -1;
+	if (took < 0 || x->req.seen > REQUEST_BODY_MAX) {
+		body_broken(x, n <= 0);
+		return false;
+	}
+	x->replay = false;
+	if (pending_set(&c->in, hot + took, (size_t)(n - took)) < 0) {
+		exchange_abort(x, H99);
+		return false;
+	}
+	if (send_or_keep(x->up->ev.fd, &x->more, hot, (size_t)took) < 0) {
+		upstream_write_failed(x);
+		return false;
+	}
+	if (x->state == X_SEND)
+		downstream_deadline(c, x->req.done ? x->timeout_ms : x->idle_ms);
+	else
+		downstream_deadline(c, x->idle_ms);
+	return true;
+}
+
+void pump_up(struct exchange *x)
+{
+	struct downstream *c = x->client;
+	unsigned int i;
+
+	if (x->state == X_TUNNEL) {
+		pump_tunnel(x);
+		return;
+	}
+	if (!x->up || x->up->connecting || (x->state != X_SEND && x->state != X_BODY))
+		return;
+	for (i = 0; i < PUMP_TURNS; i++) {
+		if (!c->readable || x->req.done || x->up_dead || upstream_full(x))
+			return;
+		if (!pump_up_once(x))
+			return;
+	}
+	downstream_again(c);
+}
+
+static void response_complete(struct exchange *x, bool extra)
+{
+	struct upstream *u = x->up;
+
+	exchange_release(x, x->reuse && !extra && x->req.done && !upstream_full(x) &&
+		!x->up_dead && !u->eof && !u->readable);
+	exchange_done(x);
+}
+
+void pump_down(struct exchange *x)
+{
+	struct downstream *c = x->client;
+	struct upstream *u = x->up;
+	char *hot = c->w->hot;
+	unsigned int i;
+
+	for (i = 0; i < PUMP_TURNS; i++) {
+		ssize_t n, took;
+		size_t data;
+
+		if (pending_any(&c->out) || !u->readable)
+			return;
+		n = receive(u->ev.fd, hot, u->eof, &u->readable);
+		if (n == -EAGAIN)
+			return;
+		if (n <= 0) {
+			upstream_lost(x, (int)-n);
+			return;
+		}
+		if (x->decode) {
+			took = body_decode(&x->resp, hot, (size_t)n, &data);
+		} else {
+			took = body_take(&x->resp, hot, (size_t)n);
+			data = (size_t)took;
+		}
+		if (took < 0) {
+			exchange_fail(x, H18);
+			return;
+		}
+		x->sent_bytes += data;
+		if (downstream_send(c, hot, data) < 0) {
+			exchange_abort(x, H27);
+			return;
+		}
+		if (x->resp.done) {
+			response_complete(x, took < n);
+			return;
+		}
+		downstream_deadline(c, x->idle_ms);
+	}
+	downstream_again(c);
+}
+
+/* Head and first bytes in one send. 0 or -errno. */
+static int send_both(struct downstream *c, char *head, size_t head_len, const char *p, size_t n)
+{
+	struct iovec iov[2] = {{head, head_len}, {(void *)(uintptr_t)p, n}};
+	struct msghdr mh = {.msg_iov = iov, .msg_iovlen = 2};
+	ssize_t sent;
+	int r;
+
+	if (n <= JOIN_MAX || pending_any(&c->out)) {
+		size_t join = n <= JOIN_MAX ? n : 0;
+
+		memcpy(head + head_len, p, join);
+		r = downstream_send(c, head, head_len + join);
+		return r ? r : downstream_send(c, p + join, n - join);
+	}
+	sent = sendmsg(c->ev.fd, &mh, MSG_NOSIGNAL);
+	if (sent < 0 && errno != EAGAIN && errno != EINTR)
+		return -errno;
+	if (sent < 0)
+		sent = 0;
+	if ((size_t)sent < head_len) {
+		r = downstream_send(c, head + sent, head_len - (size_t)sent);
+		return r ? r : downstream_send(c, p, n);
+	}
+	sent -= (ssize_t)head_len;
+	return downstream_send(c, p + sent, n - (size_t)sent);
+}
+
+void pump_first(struct exchange *x, char *head, size_t head_len, char *p, size_t n)
+{
+	struct downstream *c = x->client;
+	ssize_t took;
+	size_t data;
+
+	if (x->decode) {
+		took = body_decode(&x->resp, p, n, &data);
+	} else {
+		took = body_take(&x->resp, p, n);
+		data = (size_t)took;
+	}
+	if (took < 0) {
+		exchange_fail(x, H17);
+		return;
+	}
+	x->state = X_BODY;
+	x->sent_bytes = data;
+	if (send_both(c, head, head_len, p, data) < 0) {
+		exchange_abort(x, H27);
+		return;
+	}
+	if (x->resp.done)
+		response_complete(x, (size_t)took < n);
+	else
+		downstream_deadline(c, x->idle_ms);
+}
+
+/* One direction of a tunnel, up or down. False when x is gone. */
+static bool tunnel_move(struct exchange *x, bool up, unsigned int *moves)
+{
+	struct downstream *c = x->client;
+	struct upstream *u = x->up;
+	struct pending *keep = up ? &x->more : &c->out;
+	struct body *b = up ? &x->req : &x->resp;
+	bool *readable = up ? &c->readable : &u->readable;
+	int to = up ? u->ev.fd : c->ev.fd;
+	ssize_t n;
+
+	if (b->done || !*readable || pending_any(keep) || (up && upstream_full(x)))
+		return true;
+	n = receive(up ? c->ev.fd : u->ev.fd, c->w->hot, up ? c->eof : u->eof, readable);
+	if (n == -EAGAIN)
+		return true;
+	if (n < 0) {
+		exchange_abort(x, up ? H27 : H18);
+		return false;
+	}
+	if (!n) {
+		b->done = true;
+		return true;
+	}
+	++*moves;
+	x->sent_bytes += up ? 0 : (uint64_t)n;
+	if (send_or_keep(to, keep, c->w->hot, (size_t)n) < 0) {
+		exchange_abort(x, up ? H18 : H27);
+		return false;
+	}
+	return true;
+}
+
+/* Passes ends on once everything before them is sent. False when both are, and x is gone. */
+static bool tunnel_ends(struct exchange *x)
+{
+	struct downstream *c = x->client;
+
+	if (x->req.done && !x->half_up && !upstream_full(x)) {
+		x->half_up = true;
+		shutdown(x->up->ev.fd, SHUT_WR);
+	}
+	if (x->resp.done && !x->half_down && !pending_any(&c->out)) {
+		x->half_down = true;
+		shutdown(c->ev.fd, SHUT_WR);
+	}
+	if (!x->half_up || !x->half_down)
+		return true;
+	x->keep_alive = false;
+	exchange_release(x, false);
+	exchange_done(x);
+	return false;
+}
+
+void pump_tunnel(struct exchange *x)
+{
+	unsigned int moves = 0, before, i;
+
+	for (i = 0; i < PUMP_TURNS; i++) {
+		before = moves;
+		if (!tunnel_move(x, true, &moves) || !tunnel_move(x, false, &moves) ||
+			!tunnel_ends(x))
+			return;
+		if (moves == before)
+			break;
+	}
+	if (moves)
+		downstream_deadline(x->client, x->idle_ms);
+	if (i == PUMP_TURNS)
+		downstream_again(x->client);
+}

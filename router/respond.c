@@ -1,0 +1,86 @@
+/* What the router says itself: H codes, their statuses and words, and the small pages. */
+#include "router/conn.h"
+#include <stdio.h>
+#include <string.h>
+
+static const struct code {
+	const char *name, *desc;
+	unsigned int status;
+} codes[] = {
+	[H_NONE] = {"", "", 500},
+	[H10] = {"H10", "App crashed", 503},
+	[H11] = {"H11", "Backlog too deep", 503},
+	[H12] = {"H12", "Request timeout", 504},
+	[H13] = {"H13", "Connection closed without response", 502},
+	[H15] = {"H15", "Idle connection", 503},
+	[H17] = {"H17", "Poorly formatted HTTP response", 502},
+	[H18] = {"H18", "Server Request Interrupted", 503},
+	[H19] = {"H19", "Backend connection timeout", 503},
+	[H20] = {"H20", "App boot timeout", 503},
+	[H21] = {"H21", "Backend connection refused", 503},
+	[H27] = {"H27", "Client Request Interrupted", 499},
+	[H28] = {"H28", "Client Connection Idle", 408},
+	[H80] = {"H80", "Maintenance mode", 503},
+	[H99] = {"H99", "Platform error", 503},
+};
+_Static_assert(sizeof(codes) / sizeof(codes[0]) == H_COUNT, "a row for each code");
+
+static const struct page {
+	unsigned int status;
+	const char *reason, *text;
+} pages[] = {
+	{400, "Bad Request", "The request is malformed."},
+	{404, "Not Found", "There is nothing at this address."},
+	{408, "Request Timeout", "The request took too long to arrive."},
+	{413, "Content Too Large", "The request body is too large."},
+	{414, "URI Too Long", "The address is too long."},
+	{417, "Expectation Failed", "The expectation is not supported."},
+	{431, "Request Header Fields Too Large", "The request head is too large."},
+	{501, "Not Implemented", "The method or transfer coding is not supported."},
+	{502, "Bad Gateway", "The application did not answer properly."},
+	{503, "Service Unavailable", "The application is not available right now."},
+	{504, "Gateway Timeout", "The application did not answer in time."},
+	{505, "HTTP Version Not Supported", "Only HTTP/1.0 and HTTP/1.1 are spoken here."},
+};
+
+unsigned int respond_status(enum hcode code)
+{
+	return codes[code].status;
+}
+
+const char *respond_desc(enum hcode code)
+{
+	return codes[code].desc;
+}
+
+const char *respond_name(enum hcode code)
+{
+	return codes[code].name;
+}
+
+static const struct page *find(unsigned int status)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(pages) - 1 && pages[i].status != status; i++)
+		;
+	return &pages[i];
+}
+
+size_t respond_page(struct downstream *c, unsigned int status, bool head, bool keep_alive)
+{
+	const struct page *p = find(status);
+	char body[256], out[768];
+	int n, len;
+
+	n = snprintf(body, sizeof(body),
+		"<!doctype html><title>%u %s</title><h1>%s</h1><p>%s</p>\n", p->status, p->reason,
+		p->reason, p->text);
+	len = snprintf(out, sizeof(out),
+		"HTTP/1.1 %u %s\r\nContent-Type: text/html; charset=utf-8\r\n"
+		"Content-Length: %d\r\nCache-Control: no-store\r\nConnection: %s\r\n\r\n%s",
+		p->status, p->reason, n, keep_alive ? "keep-alive" : "close", head ? "" : body);
+	/* a client that is gone is noticed by its event */
+	(void)!downstream_send(c, out, (size_t)len);
+	return head ? 0 : (size_t)n;
+}

@@ -1,0 +1,259 @@
+/* berth-router: one worker. Sets up from the inherited descriptors, then runs its loop. */
+#include "lib/io.h"
+#include "lib/log.h"
+#include "lib/name.h"
+#include "router/jail.h"
+#include "router/worker.h"
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+
+#define FD_BERTHD 3
+#define FD_LOG 4
+#define FD_CONTROL 5
+#define FD_LISTEN 6
+#define EVENTS_MAX 256
+
+int worker_watch(struct worker *w, struct ev *ev)
+{
+	struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = ev};
+
+	return epoll_ctl(w->epfd, EPOLL_CTL_ADD, ev->fd, &e) < 0 ? -errno : 0;
+}
+
+/* xoshiro128+'s 64-bit sibling (xoroshiro128+): request ids need to be unique, not secret. */
+uint64_t worker_random(struct worker *w)
+{
+	uint64_t a = w->random[0], b = w->random[1], r = a + b;
+
+	b ^= a;
+	w->random[0] = (a << 24 | a >> 40) ^ b ^ (b << 16);
+	w->random[1] = b << 37 | b >> 27;
+	return r;
+}
+
+void worker_stop(struct worker *w)
+{
+	unsigned int i;
+
+	if (w->stopping)
+		return;
+	w->stopping = true;
+	w->stop_ms = w->now_ms + STOP_MS;
+	for (i = 0; i < w->n_listeners; i++)
+		close(w->listeners[i].ev.fd); /* berthd holds them too: the queue waits for our heir */
+	w->n_listeners = 0;
+	downstream_stop_all(w);
+}
+
+static void signal_event(struct worker *w, struct ev *ev, uint32_t events)
+{
+	struct signalfd_siginfo si;
+
+	(void)events;
+	if (read(ev->fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
+		worker_stop(w);
+}
+
+static int watch_level(struct worker *w, struct ev *ev)
+{
+	struct epoll_event e = {.events = EPOLLIN, .data.ptr = ev};
+
+	return epoll_ctl(w->epfd, EPOLL_CTL_ADD, ev->fd, &e) < 0 ? -errno : 0;
+}
+
+static int start_signals(struct worker *w)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	w->signals = (struct ev){signal_event, signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC)};
+	return w->signals.fd < 0 ? -errno : watch_level(w, &w->signals);
+}
+
+static int start_listener(struct worker *w, int fd)
+{
+	struct listener *l = &w->listeners[w->n_listeners];
+	struct sockaddr_storage ss = {0};
+	socklen_t len = sizeof(ss);
+	int one = 1;
+
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
+		return -errno;
+	if (ss.ss_family == AF_INET6)
+		l->port = ntohs(((struct sockaddr_in6 *)&ss)->sin6_port);
+	else
+		l->port = ntohs(((struct sockaddr_in *)&ss)->sin_port);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* accepted ones inherit it */
+	l->ev = (struct ev){downstream_accept, fd};
+	io_set_nonblock(fd, true);
+	io_set_cloexec(fd, true);
+	w->n_listeners++;
+	return watch_level(w, &l->ev);
+}
+
+static int start_listeners(struct worker *w)
+{
+	const char *s = getenv("BERTH_NFDS");
+	uint64_t nfds = 0;
+	int fd, r = 0;
+
+	if (!s || num_parse_u64(s, FD_LISTEN - 3, FD_LISTEN - 3 + LISTENERS_MAX, &nfds) < 0) {
+		log_error("BERTH_NFDS is missing or wrong: berthd starts this program");
+		return -EINVAL;
+	}
+	for (fd = FD_LISTEN; !r && fd < 3 + (int)nfds; fd++)
+		r = start_listener(w, fd);
+	if (r < 0)
+		log_error("descriptor %d: %s", fd - 1, strerror(-r));
+	return r;
+}
+
+static void raise_limit(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
+static void read_clocks(struct worker *w)
+{
+	w->now_ms = io_mono_ns() / 1000000;
+	w->real_ms = io_now_us() / 1000;
+}
+
+static int start_memory(struct worker *w)
+{
+	w->hot = malloc(HOT_SIZE);
+	w->cold = malloc(HOT_SIZE);
+	w->held_tail = &w->held;
+	w->client_slab.size = sizeof(struct downstream);
+	w->exchange_slab.size = sizeof(struct exchange);
+	w->upstream_slab.size = sizeof(struct upstream);
+	w->epfd = epoll_create1(EPOLL_CLOEXEC);
+	w->spare_fd = eventfd(0, EFD_CLOEXEC);
+	if (getrandom(w->random, sizeof(w->random), 0) != (ssize_t)sizeof(w->random))
+		return -EIO;
+	w->random[0] |= 1;
+	read_clocks(w);
+	wheel_init(&w->wheel, w->now_ms);
+	w->epoch = io_now_us() * 1000;
+	return w->hot && w->cold && w->epfd >= 0 ? 0 : -ENOMEM;
+}
+
+static int enter_jail(void)
+{
+	const char *run = getenv("BERTH_RUN");
+	char folder[512];
+	struct err e = {0};
+
+	snprintf(folder, sizeof(folder), "%s/empty", run ? run : "/run/berth");
+	if (jail_enter(folder, "_berth-router", &e) == 0)
+		return 0;
+	log_error("%s", e.text);
+	return -e.code;
+}
+
+static int start(struct worker *w)
+{
+	int r = start_memory(w);
+
+	if (r < 0)
+		return r;
+	raise_limit();
+	access_open(&w->log, FD_LOG);
+	w->berthd.fd = FD_BERTHD;
+	w->control.fd = FD_CONTROL;
+	r = start_signals(w);
+	if (!r)
+		r = start_listeners(w);
+	if (!r)
+		r = enter_jail();
+	return r ? r : link_start(w);
+}
+
+/* How long epoll may sleep: until a deadline, or until log lines are due. */
+static int wait_ms(struct worker *w, int log_ms)
+{
+	int ms = w->again ? 0 : wheel_wait_ms(&w->wheel, w->now_ms);
+
+	if (w->stopping && (ms < 0 || ms > 100))
+		ms = 100;
+	return log_ms >= 0 && (ms < 0 || log_ms < ms) ? log_ms : ms;
+}
+
+static void run(struct worker *w)
+{
+	struct epoll_event events[EVENTS_MAX];
+	int n, i, log_ms = -1;
+
+	while (!w->stopping || (w->n_exchanges && w->now_ms < w->stop_ms)) {
+		n = epoll_wait(w->epfd, events, EVENTS_MAX, wait_ms(w, log_ms));
+		read_clocks(w);
+		for (i = 0; i < n; i++) {
+			struct ev *ev = events[i].data.ptr;
+
+			ev->fn(w, ev, events[i].events);
+		}
+		downstream_run_again(w);
+		wheel_run(&w->wheel, w->now_ms);
+		slab_reap(&w->client_slab);
+		slab_reap(&w->exchange_slab);
+		slab_reap(&w->upstream_slab);
+		log_ms = access_flush(&w->log, w->now_ms, false);
+	}
+}
+
+static void end(struct worker *w)
+{
+	struct downstream *c, *next;
+
+	for (c = w->clients; c; c = next) {
+		next = c->next;
+		if (c->x)
+			exchange_abort(c->x, H99);
+		else
+			downstream_close(c);
+	}
+	downstream_run_again(w);
+	backend_free_all(w);
+	access_close(&w->log);
+	slab_free(&w->client_slab);
+	slab_free(&w->exchange_slab);
+	slab_free(&w->upstream_slab);
+	free(w->drained);
+	free(w->hot);
+	free(w->cold);
+}
+
+int main(void)
+{
+	static struct worker w;
+	int r;
+
+	log_open("berth-router");
+	r = start(&w);
+	if (r < 0) {
+		log_error("cannot start: %s", strerror(-r));
+		return 1;
+	}
+	run(&w);
+	end(&w);
+	return 0;
+}

@@ -1,0 +1,171 @@
+/* Ready sockets: batches from berthd, made inside an instance's network, and the line of waiters. */
+#include "router/worker.h"
+#include <errno.h>
+#include <sys/socket.h>
+
+static const int families[2] = {AF_INET, AF_INET6};
+
+static void ask(struct worker *w, struct instance *i, uint8_t family)
+{
+	struct stock *s = &i->stock[family];
+
+	s->asking = true;
+	s->seq = ++w->seq;
+	s->unsent = link_ask_sockets(w, i->id, STOCK_BATCH, families[family], s->seq) < 0;
+	w->asks_unsent |= s->unsent;
+}
+
+void backend_prefetch(struct worker *w, struct instance *i)
+{
+	if (!i->stock[0].n && !i->stock[0].asking)
+		ask(w, i, 0);
+}
+
+static void wait_in_line(struct stock *s, struct exchange *x)
+{
+	x->state = X_SOCKET;
+	x->next = NULL;
+	x->prev = s->tail;
+	*s->tail = x;
+	s->tail = &x->next;
+}
+
+int backend_socket(struct exchange *x, uint8_t family)
+{
+	struct worker *w = x->client->w;
+	struct instance *i = x->inst;
+	struct stock *s = &i->stock[family];
+	int fd = s->n ? s->fds[--s->n] : -1;
+
+	x->family = family;
+	if (s->n < STOCK_LOW && !s->asking && !i->gone)
+		ask(w, i, family);
+	if (fd < 0)
+		wait_in_line(s, x);
+	return fd;
+}
+
+void backend_unwait(struct exchange *x)
+{
+	struct stock *s = &x->inst->stock[x->family];
+
+	*x->prev = x->next;
+	if (x->next)
+		x->next->prev = x->prev;
+	else
+		s->tail = x->prev;
+	x->prev = NULL;
+}
+
+void backend_drop_stock(struct instance *i)
+{
+	int k;
+
+	for (k = 0; k < 2; k++)
+		while (i->stock[k].n)
+			close(i->stock[k].fds[--i->stock[k].n]);
+}
+
+/* Those that wait at the moment are sent elsewhere; who comes back to this line waits anew. */
+static void retry_line(struct stock *s, enum hcode code)
+{
+	struct exchange *x;
+	uint32_t n = 0;
+
+	for (x = s->waiters; x; x = x->next)
+		n++;
+	while (n-- && s->waiters) {
+		x = s->waiters;
+		backend_unwait(x);
+		exchange_retry(x, x->code ? (enum hcode)x->code : code);
+	}
+}
+
+void backend_retry_waiters(struct instance *i, enum hcode code)
+{
+	retry_line(&i->stock[0], code);
+	retry_line(&i->stock[1], code);
+}
+
+static void serve_line(struct stock *s, uint8_t family)
+{
+	uint32_t n = s->n;
+
+	/* a socket that fails may bring its request back to the line: only so many rounds */
+	while (n-- && s->waiters && s->n) {
+		struct exchange *x = s->waiters;
+
+		backend_unwait(x);
+		upstream_connect(x, s->fds[--s->n], family);
+	}
+}
+
+static void take_sockets(struct worker *w, struct instance *i, uint8_t family, struct msg *m)
+{
+	struct stock *s = &i->stock[family];
+	unsigned int k;
+
+	for (k = 0; k < m->nfds && s->n < STOCK_MAX; k++) {
+		s->fds[s->n++] = m->fds[k];
+		m->fds[k] = -1;
+	}
+	i->inflight++; /* stays while its waiters move */
+	serve_line(s, family);
+	if (s->waiters && !s->asking && i->listed)
+		ask(w, i, family);
+	i->inflight--;
+}
+
+/* An answer without a body is matched by its number. */
+static struct instance *find_asking(struct worker *w, const struct msg *m, uint8_t *family)
+{
+	const struct msg_sockets *body = (const void *)m->body;
+	uint32_t seq = m->head.seq;
+	struct instance *i;
+
+	if (m->head.size == sizeof(*body)) {
+		i = backend_find(w, body->id);
+		*family = body->family == AF_INET6;
+		return i && i->stock[*family].asking ? i : NULL;
+	}
+	for (i = w->instances; i; i = i->next)
+		for (*family = 0; *family < 2; ++*family)
+			if (i->stock[*family].asking && i->stock[*family].seq == seq)
+				return i;
+	return NULL;
+}
+
+void backend_sockets(struct worker *w, struct msg *m)
+{
+	uint8_t family;
+	struct instance *i = find_asking(w, m, &family);
+
+	if (!i)
+		return; /* removed meanwhile; the caller closes the sockets */
+	i->stock[family].asking = false;
+	if (m->head.status >= 0 && m->nfds) {
+		if (i->listed)
+			take_sockets(w, i, family, m);
+		return;
+	}
+	if (m->head.status == -ESRCH)
+		i->gone = true;
+	i->inflight++;
+	if (i->gone)
+		backend_retry_waiters(i, H10);
+	else
+		retry_line(&i->stock[family], H99);
+	i->inflight--;
+}
+
+void backend_ask_again(struct worker *w, bool all)
+{
+	struct instance *i;
+	uint8_t k;
+
+	w->asks_unsent = false;
+	for (i = w->instances; i; i = i->next)
+		for (k = 0; k < 2; k++)
+			if (i->stock[k].asking && (all || i->stock[k].unsent))
+				ask(w, i, k);
+}

@@ -1,0 +1,344 @@
+/* Connections to instances: pooled or new, sending the request, noticing their end. */
+#include "router/worker.h"
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#define RESETS_MAX 3
+
+static void dead_event(struct worker *w, struct ev *ev, uint32_t events)
+{
+	(void)w, (void)ev, (void)events;
+}
+
+static void unpool(struct upstream *u)
+{
+	if (!u->prev)
+		return;
+	*u->prev = u->next;
+	if (u->next)
+		u->next->prev = u->prev;
+	u->prev = NULL;
+	u->inst->n_idle--;
+}
+
+void upstream_close(struct upstream *u)
+{
+	struct worker *w = u->w;
+
+	unpool(u);
+	wheel_del(&w->wheel, &u->timer);
+	close(u->ev.fd);
+	u->ev.fd = -1;
+	u->ev.fn = dead_event;
+	pending_free(&u->in);
+	slab_put(&w->upstream_slab, u);
+}
+
+void upstream_put(struct upstream *u, bool reuse)
+{
+	struct instance *i = u->inst;
+
+	if (!reuse || !i->listed || i->n_idle >= POOL_MAX) {
+		upstream_close(u);
+		return;
+	}
+	u->next = i->idle;
+	if (u->next)
+		u->next->prev = &u->next;
+	u->prev = &i->idle;
+	i->idle = u;
+	i->n_idle++;
+	wheel_set(&u->w->wheel, &u->timer, u->w->now_ms + POOL_IDLE_MS);
+}
+
+static void idle_timeout(void *arg)
+{
+	struct upstream *u = arg;
+
+	if (!u->x)
+		upstream_close(u);
+}
+
+/* Bytes or an end on a connection that nobody uses make it useless. */
+static bool still_quiet(const struct upstream *u)
+{
+	char c;
+
+	return recv(u->ev.fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+static void upstream_event(struct worker *w, struct ev *ev, uint32_t events)
+{
+	struct upstream *u = (struct upstream *)ev;
+	struct exchange *x = u->x;
+
+	(void)w;
+	if (!x) {
+		if ((events & ~(uint32_t)EPOLLOUT) && !still_quiet(u))
+			upstream_close(u);
+		return;
+	}
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		u->readable = true;
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		u->eof = true;
+	if (!x->up_dead && (x->head_off < x->head_len || pending_any(&x->more))) {
+		upstream_flush(x);
+		if (u->x != x)
+			return;
+	}
+	if (u->readable && !u->connecting)
+		upstream_read(x);
+}
+
+/* The most recently used idle connection; one whose request cannot be repeated is looked at first. */
+static struct upstream *take_idle(struct instance *i, bool idempotent)
+{
+	struct upstream *u;
+
+	while ((u = i->idle)) {
+		if (idempotent || still_quiet(u)) {
+			unpool(u);
+			wheel_set(&u->w->wheel, &u->timer, TIMER_NEVER);
+			return u;
+		}
+		upstream_close(u);
+	}
+	return NULL;
+}
+
+static void attach(struct exchange *x, struct upstream *u)
+{
+	u->x = x;
+	x->up = u;
+	x->state = X_SEND;
+	x->up_dead = false;
+}
+
+void upstream_get(struct exchange *x)
+{
+	struct instance *i = x->inst;
+	struct upstream *u = x->fresh ? NULL : take_idle(i, x->idempotent);
+	uint8_t family = i->family == 2 ? 1 : x->family;
+	int fd;
+
+	if (u) {
+		u->reused = true;
+		u->readable = false;
+		attach(x, u);
+		upstream_flush(x);
+		return;
+	}
+	downstream_deadline(x->client, CONNECT_MS);
+	fd = backend_socket(x, family);
+	if (fd >= 0)
+		upstream_connect(x, fd, family);
+}
+
+static int connect_loopback(int fd, uint8_t family, uint32_t port)
+{
+	struct sockaddr_in a4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in6 a6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port),
+		.sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	int r;
+
+	if (family)
+		r = connect(fd, (struct sockaddr *)&a6, sizeof(a6));
+	else
+		r = connect(fd, (struct sockaddr *)&a4, sizeof(a4));
+	return r < 0 && errno != EINPROGRESS ? -errno : 0;
+}
+
+static void connect_failed(struct exchange *x, uint8_t family)
+{
+	struct instance *i = x->inst;
+	struct upstream *u = x->up;
+
+	x->up = NULL;
+	if (u) {
+		u->x = NULL;
+		upstream_close(u);
+	}
+	if (!i->family && !family) {
+		/* it may listen on ::1 alone ("localhost" in Node) */
+		x->family = 1;
+		x->code = H21;
+		upstream_get(x);
+		return;
+	}
+	i->refused_ms = x->client->w->now_ms;
+	exchange_retry(x, H21);
+}
+
+void upstream_connect(struct exchange *x, int fd, uint8_t family)
+{
+	struct worker *w = x->client->w;
+	struct upstream *u = slab_get(&w->upstream_slab);
+	int r = connect_loopback(fd, family, x->inst->port);
+
+	if (!u || r < 0) {
+		close(fd);
+		if (u)
+			slab_put(&w->upstream_slab, u);
+		connect_failed(x, family);
+		return;
+	}
+	memset(u, 0, sizeof(*u));
+	u->ev = (struct ev){upstream_event, fd};
+	u->w = w;
+	u->inst = x->inst;
+	u->family = family;
+	u->connecting = true;
+	u->timer.fn = idle_timeout;
+	u->timer.arg = u;
+	u->timer.want_ms = TIMER_NEVER;
+	attach(x, u);
+	if (worker_watch(w, &u->ev) < 0) {
+		connect_failed(x, family);
+		return;
+	}
+	upstream_flush(x);
+}
+
+static void connected(struct exchange *x)
+{
+	struct upstream *u = x->up;
+
+	u->connecting = false;
+	u->inst->family = (uint8_t)(u->family + 1);
+	u->inst->refused_ms = 0;
+	x->connect_ms = x->client->w->now_ms - x->start_ms;
+}
+
+/* The instance reads no more. Its answer may have been sent already: look for it. */
+static void write_failed_with(struct exchange *x, int err)
+{
+	struct upstream *u = x->up;
+
+	if (u->connecting) {
+		upstream_lost(x, err);
+		return;
+	}
+	x->up_dead = true;
+	pending_free(&x->more);
+	u->readable = true;
+	u->eof = true;
+	upstream_read(x);
+}
+
+void upstream_flush(struct exchange *x)
+{
+	struct upstream *u = x->up;
+	ssize_t n;
+	int r;
+
+	while (x->head_off < x->head_len) {
+		n = send(u->ev.fd, x->head + x->head_off, x->head_len - x->head_off, MSG_NOSIGNAL);
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n < 0 && errno != EINTR) {
+			write_failed_with(x, errno);
+			return;
+		}
+		if (u->connecting)
+			connected(x);
+		if (n > 0)
+			x->head_off += (uint32_t)n;
+	}
+	r = pending_flush(&x->more, u->ev.fd);
+	if (r == -EAGAIN)
+		return;
+	if (r < 0) {
+		write_failed_with(x, -r);
+		return;
+	}
+	if (x->state == X_TUNNEL) {
+		pump_tunnel(x);
+		return;
+	}
+	if (x->state == X_SEND)
+		downstream_deadline(x->client, x->req.done ? x->timeout_ms : x->idle_ms);
+	if (!x->req.done)
+		pump_up(x);
+}
+
+/* A pooled connection that the instance closed while our request was on its way. */
+static bool was_stale(const struct exchange *x)
+{
+	const struct upstream *u = x->up;
+
+	return u->reused && !u->in.len && x->replay && x->resets < RESETS_MAX &&
+		(x->idempotent || !x->head_off);
+}
+
+void upstream_lost(struct exchange *x, int err)
+{
+	struct upstream *u = x->up;
+
+	if (u->connecting) {
+		connect_failed(x, u->family);
+	} else if (x->state == X_BODY) {
+		if (x->resp.kind == BODY_EOF && !err) {
+			x->resp.done = true;
+			exchange_release(x, false);
+			exchange_done(x);
+			return;
+		}
+		exchange_fail(x, H18);
+	} else if (was_stale(x)) {
+		x->resets++;
+		x->fresh = true;
+		x->head_off = 0;
+		exchange_release(x, false);
+		exchange_dispatch(x);
+	} else {
+		exchange_fail(x, H13);
+	}
+}
+
+static void read_head(struct exchange *x)
+{
+	struct upstream *u = x->up;
+	char *hot = u->w->hot;
+	size_t old = u->in.len;
+	ssize_t n;
+
+	if (old)
+		memcpy(hot, u->in.data, old);
+	n = recv(u->ev.fd, hot + old, HOT_SIZE - old, 0);
+	if (n < 0 && errno == EAGAIN) {
+		u->readable = false;
+		return;
+	}
+	if (n <= 0) {
+		upstream_lost(x, n < 0 ? errno : 0);
+		return;
+	}
+	if ((size_t)n < HOT_SIZE - old && !u->eof)
+		u->readable = false;
+	if (u->readable)
+		downstream_again(x->client);
+	pending_free(&u->in);
+	response_start(x, hot, old + (size_t)n);
+}
+
+void upstream_read(struct exchange *x)
+{
+	if (pending_any(&x->client->out))
+		return; /* goes on when the client has taken it */
+	if (x->state == X_SEND)
+		read_head(x);
+	else if (x->state == X_TUNNEL)
+		pump_tunnel(x);
+	else
+		pump_down(x);
+}
+
+void upstream_write_failed(struct exchange *x)
+{
+	write_failed_with(x, EPIPE);
+}

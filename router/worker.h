@@ -1,0 +1,71 @@
+/* What one router process has: its loop, buffers, table and lists. Made and owned by router.c. */
+#ifndef ROUTER_WORKER_H
+#define ROUTER_WORKER_H
+
+#include "lib/msg.h"
+#include "router/access.h"
+#include "router/backend.h"
+#include "router/conn.h"
+
+#define INSTANCE_BUCKETS 1024u
+#define LISTENERS_MAX 16u
+#define HELD_MAX 4096u /* requests held in one worker; 503 above */
+#define STOP_MS 10000u
+
+struct listener {
+	struct ev ev;
+	uint16_t port;
+};
+
+/* Objects of one size, kept for reuse. Those freed while events are handled wait until their end. */
+struct slab {
+	void *free, *dead;
+	size_t size;
+};
+
+struct worker {
+	int epfd;
+	uint64_t now_ms, real_ms;
+	struct wheel wheel;
+	char *hot;  /* HOT_SIZE: everything is received here */
+	char *cold; /* HOT_SIZE: response heads are composed here */
+	struct http_head head; /* of the message in hot */
+	struct table *table; /* NULL until control sent one */
+	uint64_t table_version;
+	struct instance *buckets[INSTANCE_BUCKETS], *instances;
+	uint32_t generation, seq, turn, n_held, n_exchanges, n_instances;
+	struct exchange *held, **held_tail;
+	struct downstream *clients, *again;
+	struct slab client_slab, exchange_slab, upstream_slab;
+	struct access_log log;
+	struct listener listeners[LISTENERS_MAX];
+	unsigned int n_listeners;
+	struct ev berthd, control, signals;
+	struct wheel_timer link_timer;
+	uint64_t *drained; /* ids that control has not been told yet */
+	size_t n_drained, cap_drained;
+	bool asks_unsent, stopping;
+	int spare_fd; /* given up when descriptors run out */
+	uint64_t stop_ms, epoch;
+	uint64_t random[2];
+	struct msg msg;
+};
+
+void *slab_get(struct slab *s);
+void slab_put(struct slab *s, void *p);
+/* After a round of events: what died in it may be used again. */
+void slab_reap(struct slab *s);
+void slab_free(struct slab *s);
+
+/* Watches ev->fd, edge-triggered, both ways. 0 or -errno. */
+int worker_watch(struct worker *w, struct ev *ev);
+/* Stops accepting; the loop ends when the requests in flight have, or after STOP_MS. */
+void worker_stop(struct worker *w);
+uint64_t worker_random(struct worker *w);
+
+/* link.c: the pairs to berthd and control */
+int link_start(struct worker *w);
+int link_ask_sockets(struct worker *w, uint64_t id, uint32_t n, int family, uint32_t seq);
+void link_drained(struct worker *w, uint64_t id);
+
+#endif

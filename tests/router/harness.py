@@ -1,0 +1,470 @@
+"""A stand-in for berthd and berth-control around one real berth-router, and backends that record.
+
+The descriptors, messages and the table are exactly those of lib/proto.h. Sockets "inside the
+instance" are plain host sockets: an instance is a port on loopback.
+"""
+import array
+import errno
+import fcntl
+import os
+import signal
+import socket
+import struct
+import tempfile
+import threading
+import time
+
+HELLO, ROUTER_SOCKETS, TABLE, TABLE_ACK, DRAINED = 1, 80, 90, 91, 92
+HOLD, MAINTENANCE = 1, 2
+HEAD = struct.Struct("<IIiI")
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PROGRAM = os.environ.get("ROUTER", os.path.join(ROOT, "build/bin/berth-router"))
+
+
+def wait_for(what, seconds=5.0):
+    """Polls a condition; the value once true, else what it last gave."""
+    end = time.monotonic() + seconds
+    while True:
+        got = what()
+        if got or time.monotonic() > end:
+            return got
+        time.sleep(0.002)
+
+
+class App:
+    """A row of the table: hosts, and instances as (id, port, name)."""
+
+    def __init__(self, app_id, hosts, instances, flags=0, hold_ms=0, timeout_ms=0, idle_ms=0):
+        self.id, self.hosts, self.instances = app_id, hosts, instances
+        self.flags, self.hold_ms, self.timeout_ms, self.idle_ms = flags, hold_ms, timeout_ms, idle_ms
+
+
+def table_bytes(apps):
+    strings, hosts, rows, instances = b"", [], b"", b""
+    n = 0
+    for index, app in enumerate(apps):
+        rows += struct.pack("<IIIIIIII", app.id, app.flags, n, len(app.instances), app.hold_ms,
+                            app.timeout_ms, app.idle_ms, 0)
+        for iid, port, name in app.instances:
+            raw = name.encode()
+            instances += struct.pack("<QIIII", iid, port, len(strings), len(raw), 1)
+            strings += raw
+            n += 1
+        for host in app.hosts:
+            wild = host.startswith("*.")
+            hosts.append(((host[1:] if wild else host).encode(), index, 1 if wild else 0))
+    hosts.sort()
+    packed = b""
+    for name, index, flags in hosts:
+        packed += struct.pack("<IIII", len(strings), len(name), index, flags)
+        strings += name
+    size = 24 + len(packed) + len(rows) + len(instances) + len(strings)
+    head = struct.pack("<IIIIII", 0x62727462, size, len(hosts), len(apps), n, len(strings))
+    return head + packed + rows + instances + strings
+
+
+def sealed(data, seal=True):
+    fd = os.memfd_create("table", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.write(fd, data)
+    if seal:
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK |
+                    fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
+    return fd
+
+
+class Router:
+    def __init__(self, listeners=None, program=None, log_reader=True):
+        self.berthd, berthd_child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.control, control_child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.log_r, log_w = os.pipe()
+        self.log_w = log_w
+        self.listener = listeners or socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.port = self.listener.getsockname()[1]
+        self.children = (berthd_child, control_child)
+        self.version = 0
+        self.gone = set()       # instances that berthd does not know
+        self.mute = False       # berthd that does not answer
+        self.asked = []         # (id, n, family)
+        self.hellos = []        # who got one
+        self.acks, self.drained = [], []
+        self.logs, self.raw_logs = [], b""
+        self.changed = threading.Condition()
+        self.run = tempfile.mkdtemp(prefix="router-test-")
+        os.chmod(self.run, 0o755)
+        os.mkdir(os.path.join(self.run, "empty"))
+        self.errors = open(os.path.join(self.run, "stderr"), "w+b")
+        self.program = program or PROGRAM
+        self.status = None
+        self.pid = self._spawn([berthd_child, log_w, control_child, self.listener])
+        for target in (self._berthd_loop, self._control_loop):
+            threading.Thread(target=target, daemon=True).start()
+        if log_reader:
+            self.read_logs()
+
+    def read_logs(self):
+        threading.Thread(target=self._log_loop, daemon=True).start()
+
+    def _spawn(self, fds):
+        numbers = [f if isinstance(f, int) else f.fileno() for f in fds]
+        env = {"BERTH_NFDS": str(len(numbers)), "BERTH_RUN": self.run, "BERTH_STATE": self.run}
+        for key in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "BERTH_NO_SECCOMP"):
+            if key in os.environ:
+                env[key] = os.environ[key]
+        words = os.environ.get("ROUTER_PREFIX", "").split() + [self.program]
+        if words[0] != self.program:
+            env["PATH"] = os.environ["PATH"]
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            high = [fcntl.fcntl(n, fcntl.F_DUPFD, 60) for n in numbers]
+            os.dup2(self.errors.fileno(), 2)
+            for at, n in enumerate(high):
+                os.dup2(n, 3 + at)
+            os.closerange(3 + len(high), 1000)
+            os.execvpe(words[0], words, env)
+        finally:
+            os._exit(127)
+
+    def restart(self):
+        """Another worker process on the same pairs and listener."""
+        self.pid = self._spawn([self.children[0], self.log_w, self.children[1], self.listener])
+        self.status = None
+
+    def _berthd_loop(self):
+        while True:
+            try:
+                data = self.berthd.recv(65536)
+            except OSError:
+                return
+            if not data:
+                return
+            kind, seq, _, _ = HEAD.unpack(data[:16])
+            if kind == HELLO:
+                self.hellos.append("berthd")
+            elif kind == ROUTER_SOCKETS:
+                iid, n, family = struct.unpack("<QII", data[16:])
+                self.asked.append((iid, n, family))
+                if not self.mute:
+                    self.answer(seq, iid, n, family)
+
+    def answer(self, seq, iid, n, family):
+        body = struct.pack("<QII", iid, n, family)
+        if iid in self.gone:
+            self.berthd.send(HEAD.pack(ROUTER_SOCKETS, seq, -errno.ESRCH, len(body)) + body)
+            return
+        socks = [socket.socket(family, socket.SOCK_STREAM) for _ in range(n)]
+        for s in socks:
+            s.setblocking(False)
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.berthd.sendmsg([HEAD.pack(ROUTER_SOCKETS, seq, 0, len(body)) + body], [(
+            socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [s.fileno() for s in socks]))])
+        for s in socks:
+            s.close()
+
+    def _control_loop(self):
+        while True:
+            try:
+                data = self.control.recv(65536)
+            except OSError:
+                return
+            if not data:
+                return
+            kind, _, status, _ = HEAD.unpack(data[:16])
+            with self.changed:
+                if kind == HELLO:
+                    self.hellos.append("control")
+                elif kind == TABLE_ACK:
+                    self.acks.append((struct.unpack("<Q", data[16:])[0], status))
+                elif kind == DRAINED:
+                    self.drained.append(struct.unpack("<Q", data[16:])[0])
+                self.changed.notify_all()
+
+    def _log_loop(self):
+        raw = b""
+        while True:
+            try:
+                got = os.read(self.log_r, 65536)
+            except OSError:
+                return
+            if not got:
+                return
+            raw += got
+            while len(raw) >= 4:
+                magic, size = struct.unpack("<HH", raw[:4])
+                assert magic == 0x6c72 and 48 <= size <= 4096, (magic, size)
+                if len(raw) < size:
+                    break
+                app, when = struct.unpack("<IQ", raw[4:16])
+                source = raw[16:48].rstrip(b"\0").decode()
+                self.logs.append((app, source, raw[48:size].decode(), when))
+                raw = raw[size:]
+
+    def hello(self, which):
+        sock = self.berthd if which == "berthd" else self.control
+        body = struct.pack("<QII", time.time_ns(), os.getpid(), 0)
+        sock.send(HEAD.pack(HELLO, 0, 0, len(body)) + body)
+
+    def send_table(self, apps=None, version=None, data=None, seal=True, wait=True):
+        """Sends a table; the status of its acknowledgement."""
+        self.version = self.version + 1 if version is None else version
+        fd = sealed(table_bytes(apps) if data is None else data, seal)
+        body = struct.pack("<Q", self.version)
+        with self.changed:
+            before = len(self.acks)
+        self.control.sendmsg([HEAD.pack(TABLE, self.version & 0xffff, 0, len(body)) + body], [(
+            socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+        os.close(fd)
+        if not wait:
+            return None
+        with self.changed:
+            self.changed.wait_for(lambda: len(self.acks) > before, 5)
+            return self.acks[-1][1] if len(self.acks) > before else None
+
+    def connect(self, timeout=5.0):
+        s = socket.create_connection(("127.0.0.1", self.port), timeout)
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return s
+
+    def log_where(self, *parts, seconds=2.0):
+        """The first line that has all the parts, waiting for it."""
+        found = wait_for(lambda: [l for l in list(self.logs) if all(p in l[2] for p in parts)], seconds)
+        return found[0] if found else None
+
+    def alive(self):
+        if self.status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.status = status
+        return self.status is None
+
+    def kill(self, signo=signal.SIGTERM):
+        os.kill(self.pid, signo)
+
+    def wait_exit(self, seconds=15):
+        return wait_for(lambda: not self.alive(), seconds)
+
+    def stderr(self):
+        with open(os.path.join(self.run, "stderr"), "rb") as f:
+            return f.read().decode(errors="replace")
+
+    def close(self):
+        """Ends it; the exit status."""
+        if self.alive():
+            self.kill()
+            if not self.wait_exit():
+                self.kill(signal.SIGKILL)
+                self.wait_exit()
+        status = self.status
+        for s in (self.berthd, self.control, self.listener) + self.children:
+            s.close()
+        for fd in (self.log_r, self.log_w):
+            os.close(fd)
+        self.errors.close()
+        os.unlink(os.path.join(self.run, "stderr"))
+        os.rmdir(os.path.join(self.run, "empty"))
+        os.rmdir(self.run)
+        return status
+
+
+def read_head(conn, rest=b""):
+    """Bytes up to the empty line, and what came after; (None, rest) at an early end."""
+    while b"\r\n\r\n" not in rest:
+        got = conn.recv(65536)
+        if not got:
+            return None, rest
+        rest += got
+    head, rest = rest.split(b"\r\n\r\n", 1)
+    return head + b"\r\n\r\n", rest
+
+
+def field(head, name):
+    for line in head.split(b"\r\n")[1:]:
+        key, _, value = line.partition(b":")
+        if key.strip().lower() == name.lower().encode():
+            return value.strip().decode()
+    return None
+
+
+def read_exact(conn, n, rest=b""):
+    parts, have = [rest], len(rest)
+    while have < n:
+        got = conn.recv(min(1 << 20, n - have + 65536))
+        if not got:
+            break
+        parts.append(got)
+        have += len(got)
+    data = b"".join(parts)
+    return data[:n], data[n:]
+
+
+def read_chunked(conn, rest=b""):
+    """(payload, raw, rest after) of a chunked body; payload None when it ended early."""
+    raw, payload = b"", b""
+
+    def need(n):
+        nonlocal rest
+        while len(rest) < n:
+            got = conn.recv(1 << 18)
+            if not got:
+                return False
+            rest += got
+        return True
+
+    while True:
+        while b"\r\n" not in rest:
+            if not need(len(rest) + 1):
+                return None, raw, rest
+        line, _ = rest.split(b"\r\n", 1)
+        size = int(line.split(b";")[0], 16)
+        if size == 0:
+            while b"\r\n\r\n" not in rest:
+                if not need(len(rest) + 1):
+                    return None, raw, rest
+            end = rest.index(b"\r\n\r\n") + 4
+            return payload, raw + rest[:end], rest[end:]
+        total = len(line) + 2 + size + 2
+        if not need(total):
+            return None, raw + rest, b""
+        payload += rest[len(line) + 2:total - 2]
+        raw += rest[:total]
+        rest = rest[total:]
+
+
+def read_body(conn, head, rest=b"", is_head=False):
+    """(body, rest) of a response (or request) whose head is given."""
+    code = head.split(b" ")[1] if head.startswith(b"HTTP/") else b""
+    if is_head or code in (b"204", b"304") or code.startswith(b"1"):
+        return b"", rest
+    if field(head, "transfer-encoding"):
+        payload, _, rest = read_chunked(conn, rest)
+        return payload, rest
+    length = field(head, "content-length")
+    if length is not None:
+        return read_exact(conn, int(length), rest)
+    if not head.startswith(b"HTTP/"):
+        return b"", rest
+    while True:
+        got = conn.recv(1 << 18)
+        if not got:
+            return rest, b""
+        rest += got
+
+
+def status_of(head):
+    return int(head.split(b" ")[1]) if head else None
+
+
+class Backend:
+    """Listens on loopback; each connection runs handler(backend, conn) in a thread of its own."""
+
+    def __init__(self, handler=None, family=socket.AF_INET, port=0):
+        self.handler = handler or ok_handler
+        host = "::1" if family == socket.AF_INET6 else "127.0.0.1"
+        self.sock = socket.socket(family, socket.SOCK_STREAM)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.sock.bind((host, port))
+        self.sock.listen(1024)
+        self.port = self.sock.getsockname()[1]
+        self.requests = []      # heads and bodies, as (head, body)
+        self.raw = []           # for recording handlers: bytes of each connection
+        self.conns, self.connections = set(), 0
+        self.stopped = False
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                conn, _ = self.sock.accept()
+            except OSError:
+                return
+            conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.connections += 1
+            self.conns.add(conn)
+            threading.Thread(target=self._serve, args=(conn,), daemon=True).start()
+
+    def _serve(self, conn):
+        try:
+            self.handler(self, conn)
+        except OSError:
+            pass
+        finally:
+            self.conns.discard(conn)
+            conn.close()
+
+    def stop(self):
+        """No longer listens, and every connection ends."""
+        self.stopped = True
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.sock.close()
+        for conn in list(self.conns):
+            try:
+                conn.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+def each_request(backend, conn):
+    """Requests of a keep-alive connection, recorded."""
+    rest = b""
+    while True:
+        head, rest = read_head(conn, rest)
+        if head is None:
+            return
+        body, rest = read_body(conn, head, rest)
+        backend.requests.append((head, body))
+        yield head, body
+
+
+def ok_handler(backend, conn, body=b"hello"):
+    for head, _ in each_request(backend, conn):
+        out = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+        conn.sendall(out + (b"" if head.startswith(b"HEAD ") else body))
+
+
+def echo_handler(backend, conn):
+    for head, body in each_request(backend, conn):
+        path = head.split(b" ")[1]
+        if path.startswith(b"/chunked"):
+            out = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+            conn.sendall(out)
+            for at in range(0, len(body), 50000):
+                piece = body[at:at + 50000]
+                conn.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
+            conn.sendall(b"0\r\n\r\n")
+        else:
+            conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+
+def record_handler(backend, conn):
+    """Keeps every byte, and answers when a head is complete."""
+    got = b""
+    at = len(backend.raw)
+    backend.raw.append(b"")
+    while True:
+        data = conn.recv(65536)
+        if not data:
+            return
+        got += data
+        backend.raw[at] += data
+        if got.endswith(b"\r\n\r\n"):
+            conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            got = b""
+
+
+def ask(router, request, is_head=False, timeout=5.0):
+    """One request on a new connection: (status, head, body)."""
+    with router.connect(timeout) as s:
+        s.sendall(request)
+        head, rest = read_head(s)
+        if head is None:
+            return None, b"", rest
+        body, _ = read_body(s, head, rest, is_head)
+        return status_of(head), head, body
+
+
+def get(host="a.example", path="/", extra=""):
+    return ("GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (path, host, extra)).encode()
