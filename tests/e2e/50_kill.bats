@@ -2,6 +2,7 @@
 
 setup() {
 	. "$BERTH_SOURCE/tests/lib/e2e.bash"
+	. "$BERTH_SOURCE/tests/lib/kill.bash"
 	printf 'page 1\n' >"$BATS_TEST_TMPDIR/1"
 	printf 'page 2\n' >"$BATS_TEST_TMPDIR/2"
 }
@@ -12,22 +13,6 @@ live() {
 	pushed
 	serves "$1" 'page 1'
 }
-
-# Process ids of a program of this berth, by its file and its environment.
-program_pids() {
-	local p
-	for p in /proc/[0-9]*; do
-		case $(readlink "$p/exe" 2>/dev/null) in
-		"$BERTH_PREFIX/lib/berth/$1")
-			tr '\0' '\n' <"$p/environ" 2>/dev/null | grep -qx "BERTH_RUN=$BERTH_RUN" && echo "${p#/proc/}"
-			;;
-		esac
-	done
-	return 0
-}
-# berthd's monitor is the pid in the run folder; its worker is a child with the same file.
-monitor_pid() { cat "$BERTH_RUN/berthd.pid"; }
-worker_pid() { ps -o pid=,ppid=,comm= --ppid "$(monitor_pid)" | awk '$3 ~ /^berthd/ { print $1; exit }'; }
 
 # back_within MS COMMAND…: polls, and fails when it took longer.
 back_within() {
@@ -43,21 +28,6 @@ other_pid() {
 	local now
 	now=$(program_pids "$1" | sort -n | head -n 1)
 	[ -n "$now" ] && [ "$(program_pids "$1" | grep -cFx "$2")" = 0 ]
-}
-
-database_sound() {
-	equal ok "$(sqlite3 "$BERTH_STATE/control/berth.db" 'pragma integrity_check' | head -n 1)"
-	equal '' "$(sqlite3 "$BERTH_STATE/control/berth.db" 'pragma foreign_key_check')"
-}
-
-# ticks_whole APP: the numbers that the app printed are all in the log, in order, from 1 to the last.
-ticks_whole() {
-	berth logs "$1" -n 100000 -p web | sed -n 's/.*\]: tick \([0-9]*\)$/\1/p' |
-		awk 'NR == 1 { want = $1 } $1 > want { print "lost " want " to " $1 - 1; bad = 1 } $1 >= want { want = $1 + 1 }
-			END { if (NR < 10) { print "only " NR " lines"; bad = 1 } exit bad }'
-}
-tick_reached() {
-	[ "$(berth logs "$1" -n 200 -p web | sed -n 's/.*\]: tick \([0-9]*\)$/\1/p' | tail -n 1)" -ge "$2" ]
 }
 
 # survives NAME COMMAND…: the app lives through COMMAND, which kills something.

@@ -10,7 +10,7 @@
 # SSH_CONFIG      for ssh -F: host "berth" is the private berth, "stranger" the same with a key berth doesn't know
 # WORK            the client's folder
 #
-# Taken from the environment: BERTH_PREFIX_GIVEN programs that are installed already; BERTH_DISK_MB a disk of that size,
+# Taken from the environment: SSHD_USERS and SSHD_EXTRA more logins and lines for the private sshd; BERTH_PREFIX_GIVEN programs that are installed already; BERTH_DISK_MB a disk of that size,
 # a loop-mounted file, for the state.
 
 BERTH_SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -65,7 +65,7 @@ sshd_start() {
 		HostKey $d/host
 		PidFile $d/pid
 		AuthorizedKeysFile $BERTH_STATE/ssh/authorized_keys
-		AllowUsers $BERTH_SSH_USER
+		AllowUsers $BERTH_SSH_USER ${SSHD_USERS:-}
 		AuthenticationMethods publickey
 		PasswordAuthentication no
 		KbdInteractiveAuthentication no
