@@ -77,7 +77,7 @@ still() {
 	live push-silent
 	local old
 	old=$(git rev-parse HEAD)
-	echo '{"healthchecks":{"web":[{"type":"startup","attempts":3,"wait":1,"timeout":1,"listening":true}]}}' >app.json
+	berth checks:set push-silent timeout 3
 	echo 'web: echo sitting here; exec sleep 1000' >Procfile
 	commit silent
 	push
@@ -90,7 +90,7 @@ still() {
 	live push-port
 	local old
 	old=$(git rev-parse HEAD)
-	echo '{"healthchecks":{"web":[{"type":"startup","attempts":3,"wait":1,"timeout":1,"listening":true}]}}' >app.json
+	berth checks:set push-port timeout 3
 	echo 'web: PORT=3000 exec perl serve.pl' >Procfile
 	commit port
 	push
@@ -125,7 +125,7 @@ still() {
 	live push-delete
 	push berth :main
 	refuses
-	has 'deploy branch'
+	has 'cannot be deleted'
 	serves push-delete 'page 1'
 	try git ls-remote berth refs/heads/main
 	has "$(git rev-parse HEAD)"

@@ -212,13 +212,13 @@ logged() { berth logs "$1" -n 1000 | grep -qF "$2"; }
 
 @test "a volume keeps its content over deploys, and stopping first never runs two instances on it" {
 	app m-volume
-	cat >start.sh <<-'END'
+	cat >locked.sh <<-'END'
 		# The lock stays while this instance runs: a second one on the same volume would see it held.
 		exec 9>/data/lock
 		flock -n 9 || echo "TWO AT ONCE" >>/data/trouble
 		exec perl serve.pl
 	END
-	echo 'web: exec sh start.sh' >Procfile
+	echo 'web: exec sh locked.sh' >Procfile
 	try berth apps:create m-volume
 	ok
 	try berth volumes:create m-data

@@ -182,17 +182,18 @@ berth_leftovers() {
 		fi
 	done | sort -u
 	grep -E "berth-test\.$id|$BERTH_RUN" /proc/self/mountinfo | sed 's/^/mount: /' || :
+	[ -z "$(berth_id)" ] || echo "registry: $(grep -lF "$BERTH_STATE" /var/lib/berth-ranges/block-*)"
 	[ -n "${BERTH_ID:-}" ] || return 0
 	find /sys/fs/cgroup -type d -name "*berth*$BERTH_ID*" 2>/dev/null | sed 's/^/cgroup: /'
-	ip -o link 2>/dev/null | grep -F "$BERTH_ID" | sed 's/^/interface: /' || :
+	ip -o link 2>/dev/null | grep -F "b$BERTH_ID" | sed 's/^/interface: /' || :
 	nft list tables 2>/dev/null | grep -F "$BERTH_ID" | sed 's/^/nft: /' || :
 	ip netns 2>/dev/null | grep -F "$BERTH_ID" | sed 's/^/netns: /' || :
 	find /dev/shm /tmp -maxdepth 1 -name "*berth*$BERTH_ID*" 2>/dev/null | sed 's/^/file: /'
 }
 
-# The id that names cgroups, interfaces and tables: made by berthd from the state path.
+# The id that names cgroups, interfaces and tables: berthd's registry of the host has it beside the state path.
 berth_id() {
-	cat "$BERTH_RUN/id" 2>/dev/null || :
+	awk -v path="$BERTH_STATE" '$2 == path { print $1 }' /var/lib/berth-ranges/block-* 2>/dev/null || :
 }
 
 berthd_stop() {
