@@ -1,0 +1,101 @@
+# Every example is pushed as it is, and its page is fetched through the router by hostname.
+
+setup() {
+	. "$BERTH_SOURCE/tests/lib/e2e.bash"
+	TRY_SECONDS=280
+}
+
+@test "static-site: its files, whole, with types and its own 404 page" {
+	app static-site static-site
+	pushed
+	has 'Released v1'
+	page static-site / >"$BATS_TEST_TMPDIR/page"
+	cmp "$BATS_TEST_TMPDIR/page" index.html
+	for f in $(git ls-files | grep -v -e README -e html); do
+		page static-site "/$f" >"$BATS_TEST_TMPDIR/page"
+		cmp "$BATS_TEST_TMPDIR/page" "$f"
+	done
+	page static-site /no/such/page >"$BATS_TEST_TMPDIR/page"
+	cmp "$BATS_TEST_TMPDIR/page" 404.html
+	equal 404 "$(code_of static-site.localhost /no/such/page)"
+	try curl -sSI -H 'Host: static-site.localhost' "$(url)"
+	has 'text/html'
+}
+
+@test "node-express: installed from its lock file, and not again when the lock file stays" {
+	app node-express node-express
+	pushed
+	has 'Released v1'
+	try page node-express
+	ok
+	has 'Hello from node-express'
+	echo '// one more line' >>server.js
+	commit 'one line'
+	pushed
+	has 'Released v2'
+	lacks 'npm ci'
+	lacks 'added '
+	try page node-express
+	has 'Hello from node-express'
+}
+
+@test "python-stdlib answers" {
+	app python-stdlib python-stdlib
+	pushed
+	try page python-stdlib
+	ok
+	has 'Hello from python-stdlib'
+}
+
+@test "c-httpd is compiled and answers" {
+	app c-httpd c-httpd
+	pushed
+	try page c-httpd
+	ok
+	has 'Hello from c-httpd'
+}
+
+@test "websocket-echo: messages come back through the router" {
+	app websocket-echo websocket-echo
+	pushed
+	local big
+	big=$(head -c 70000 /dev/zero | tr '\0' x)
+	try /usr/bin/python3 "$BERTH_SOURCE/tests/lib/ws.py" "$BERTH_PORT" websocket-echo.localhost / one two "$big"
+	ok
+	equal "one
+two
+$big" "$output"
+}
+
+@test "worker: a web and a worker process, each scaled by itself" {
+	app worker worker
+	pushed
+	try page worker
+	ok
+	has 'Hello from worker'
+	equal 0 "$(json ps:report worker | jq '[.instances[] | select(.type == "worker")] | length')"
+	try berth ps:scale worker worker=2
+	ok
+	equal 2 "$(json ps:report worker | jq '[.instances[] | select(.type == "worker")] | length')"
+	wait_for 10 worker_logs
+}
+worker_logs() { berth logs worker -n 200 -p worker | grep -qF 'app[worker.2]: '; }
+
+@test "node-red: the real product, with a volume; its editor answers and its flows stay" {
+	app node-red node-red
+	berth apps:create node-red
+	berth volumes:create node-red-data
+	berth volumes:mount node-red node-red-data:/data
+	pushed
+	try page node-red
+	ok
+	has '<title>Node-RED</title>'
+	equal 200 "$(code_of node-red.localhost /settings)"
+	try curl -sS -H 'Host: node-red.localhost' -H 'Content-Type: application/json' --max-time 20 \
+		-d '[{"id":"f1","type":"tab","label":"Kept"}]' "$(url /flows)" -w '%{http_code}'
+	has 20
+	try berth ps:restart node-red
+	ok
+	wait_for 30 flows_are_kept
+}
+flows_are_kept() { page node-red /flows | grep -qF '"label":"Kept"'; }
