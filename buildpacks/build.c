@@ -19,7 +19,7 @@ static const struct {
 	{"toolchain", "PACK [KEY]", 1, 2, command_toolchain},
 	{"deps", "PACK < FILES.tar", 1, 1, command_deps},
 	{"compile", "PACK", 1, 1, command_compile},
-	{"json", "FILE KEY[.KEY]...", 1, 64, command_json},
+	{"json", "FILE KEY[/KEY]...", 1, 64, command_json},
 	{"semver", "RANGE [PREFERRED] < VERSIONS", 1, 2, command_semver},
 };
 

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define JSON_FILE_MAX ((size_t)4 << 20) /* a package.json is a few kB */
+#define JSON_FILE_MAX ((size_t)64 << 20) /* a package.json is a few kB, what a registry says of a package some MB */
 
 /* One line whatever the value holds. */
 static void add_text(struct buf *out, const char *s)
@@ -31,23 +31,29 @@ static void add_scalar(struct buf *out, const json_t *v)
 		buf_adds(out, "[]");
 }
 
-static void add_values(struct buf *out, json_t *v)
+static void add_all(struct buf *out, json_t *v, bool keys)
 {
 	const char *key;
 	json_t *item;
 
 	json_object_foreach(v, key, item) {
-		add_scalar(out, item);
+		if (keys)
+			add_text(out, key);
+		else
+			add_scalar(out, item);
 		buf_adds(out, " ");
 	}
 }
 
-/* path is "a.b"; a last part "*" gives all values of an object, blank-separated. Missing: an empty line. */
+/*
+ * path is "a/b"; a last part "*" gives all values of an object, "@" its keys, blank-separated. Missing: an empty
+ * line.
+ */
 static void add_path(struct buf *out, json_t *v, char *path)
 {
-	for (char *save, *s = strtok_r(path, ".", &save); s && v; s = strtok_r(NULL, ".", &save)) {
-		if (strcmp(s, "*") == 0) {
-			add_values(out, v);
+	for (char *save, *s = strtok_r(path, "/", &save); s && v; s = strtok_r(NULL, "/", &save)) {
+		if (strcmp(s, "*") == 0 || strcmp(s, "@") == 0) {
+			add_all(out, v, *s == '@');
 			v = NULL;
 		} else {
 			v = json_object_get(v, s);
