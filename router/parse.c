@@ -153,7 +153,7 @@ static int scan_request_line(const char *p, size_t len, size_t i, struct http_he
 	long next;
 	int r;
 
-	while (i < len && is(p[i], C_TOKEN) && i - start <= HTTP_METHOD_MAX)
+	while (i < len && is(p[i], C_TOKEN) && i - start < HTTP_METHOD_MAX)
 		i++;
 	if (i == len)
 		return 0;
@@ -428,6 +428,8 @@ int http_parse_request(const char *p, size_t len, struct http_head *h)
 	/* RFC 9112 2.2: an empty line before the request line is ignored; two are enough */
 	while (start < 4 && len - start >= 2 && p[start] == '\r' && p[start + 1] == '\n')
 		start += 2;
+	if (start < 4 && len - start == 1 && p[start] == '\r')
+		return 0;
 	r = scan_request_line(p, len, start, h);
 	if (r <= 0)
 		return r;
@@ -469,6 +471,8 @@ static int scan_status_line(const char *p, size_t len, struct http_head *h)
 	}
 	if (p[i] == ' ')
 		i++;
+	else if (p[i] != '\r')
+		return -502;
 	h->reason = (uint32_t)i;
 	while (i < len && is(p[i], C_VALUE))
 		i++;

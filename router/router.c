@@ -23,38 +23,6 @@
 #define FD_LISTEN 6
 #define EVENTS_MAX 256
 
-int worker_watch(struct worker *w, struct ev *ev)
-{
-	struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = ev};
-
-	return epoll_ctl(w->epfd, EPOLL_CTL_ADD, ev->fd, &e) < 0 ? -errno : 0;
-}
-
-/* xoshiro128+'s 64-bit sibling (xoroshiro128+): request ids need to be unique, not secret. */
-uint64_t worker_random(struct worker *w)
-{
-	uint64_t a = w->random[0], b = w->random[1], r = a + b;
-
-	b ^= a;
-	w->random[0] = (a << 24 | a >> 40) ^ b ^ (b << 16);
-	w->random[1] = b << 37 | b >> 27;
-	return r;
-}
-
-void worker_stop(struct worker *w)
-{
-	unsigned int i;
-
-	if (w->stopping)
-		return;
-	w->stopping = true;
-	w->stop_ms = w->now_ms + STOP_MS;
-	for (i = 0; i < w->n_listeners; i++)
-		close(w->listeners[i].ev.fd); /* berthd holds them too: the queue waits for our heir */
-	w->n_listeners = 0;
-	downstream_stop_all(w);
-}
-
 static void signal_event(struct worker *w, struct ev *ev, uint32_t events)
 {
 	struct signalfd_siginfo si;

@@ -1,0 +1,199 @@
+/* Routing table: whole ones are used, every single corruption is refused, lookups find the longest. */
+#include "router/table.h"
+#include "lib/io.h"
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+/* apps: 0 has two instances, 1 has none */
+static const struct {
+	const char *name;
+	uint32_t app, flags;
+} hosts[] = {
+	{".deep.w.example", 1, HOST_WILDCARD}, {".w.example", 0, HOST_WILDCARD}, {"a.example", 0, 0},
+	{"b.example", 1, 0}, {"x.w.example", 1, 0},
+};
+
+struct small {
+	struct table_head head;
+	struct table_host hosts[ARRAY_LEN(hosts)];
+	struct table_app apps[2];
+	struct table_instance instances[2];
+	char strings[100];
+};
+
+static uint32_t put(struct small *s, const char *text)
+{
+	uint32_t at = s->head.strings_size;
+
+	memcpy(s->strings + at, text, strlen(text));
+	s->head.strings_size += (uint32_t)strlen(text);
+	return at;
+}
+
+/* Size of the table made in s. */
+static size_t make(struct small *s)
+{
+	memset(s, 0, sizeof(*s));
+	s->head.magic = TABLE_MAGIC;
+	s->head.n_hosts = ARRAY_LEN(hosts);
+	s->head.n_apps = 2;
+	s->head.n_instances = 2;
+	for (size_t i = 0; i < ARRAY_LEN(hosts); i++)
+		s->hosts[i] = (struct table_host){put(s, hosts[i].name),
+			(uint32_t)strlen(hosts[i].name), hosts[i].app, hosts[i].flags};
+	s->apps[0] = (struct table_app){.id = 10, .n_instances = 2};
+	s->apps[1] = (struct table_app){.id = 11, .first_instance = 2, .flags = APP_HOLD,
+		.hold_ms = 1000};
+	s->instances[0] = (struct table_instance){1, 5000, put(s, "web.1"), 5, 1};
+	s->instances[1] = (struct table_instance){2, 5000, put(s, "web.2"), 5, 1};
+	s->head.size = (uint32_t)(offsetof(struct small, strings) + s->head.strings_size);
+	return s->head.size;
+}
+
+static int parse(const struct small *s, size_t size)
+{
+	struct table *t = NULL;
+	struct err e = {0};
+	int r = table_parse(s, size, &t, &e);
+
+	assert_int_equal(r == 0, t != NULL);
+	if (r < 0)
+		assert_true(e.text[0]);
+	table_free(t);
+	return r;
+}
+
+static void a_whole_table_is_used(void **state)
+{
+	struct small s;
+	size_t size = make(&s);
+
+	(void)state;
+	assert_int_equal(parse(&s, size), 0);
+}
+
+#define REFUSED(change)                                                                  \
+	do {                                                                             \
+		size_t size = make(&s);                                                  \
+		change;                                                                  \
+		assert_int_equal(parse(&s, size), -EBADMSG);                             \
+	} while (0)
+
+static void every_corruption_is_refused(void **state)
+{
+	struct small s;
+
+	(void)state;
+	REFUSED(s.head.magic++);
+	REFUSED(s.head.size++);
+	REFUSED(size--);
+	REFUSED(size = 0);
+	REFUSED(size = sizeof(s.head) - 1);
+	REFUSED(s.head.n_hosts = UINT32_MAX);
+	REFUSED(s.head.n_apps++);
+	REFUSED(s.head.n_instances--);
+	REFUSED(s.head.strings_size--);
+	REFUSED(s.hosts[0].name_off = 1000);
+	REFUSED(s.hosts[0].name_off = UINT32_MAX);
+	REFUSED(s.hosts[0].name_len = UINT32_MAX);
+	REFUSED(s.hosts[2].name_len = 0);
+	REFUSED(s.hosts[2].app = 2);
+	REFUSED(s.hosts[2].flags = 2);
+	REFUSED(s.hosts[2].flags = HOST_WILDCARD);
+	REFUSED(s.hosts[0].flags = 0);
+	REFUSED(s.hosts[2].name_off = s.hosts[3].name_off);
+	REFUSED(s.strings[s.hosts[2].name_off] = 'A');
+	REFUSED(s.strings[s.hosts[2].name_off] = 0);
+	REFUSED(s.strings[s.hosts[3].name_off] = 'a');
+	REFUSED(s.apps[0].id = 0);
+	REFUSED(s.apps[0].flags = 8);
+	REFUSED(s.apps[0].n_instances = 3);
+	REFUSED(s.apps[1].first_instance = 3);
+	REFUSED(s.apps[1].n_instances = UINT32_MAX);
+	REFUSED(s.apps[1].hold_ms = UINT32_MAX);
+	REFUSED(s.instances[0].id = 0);
+	REFUSED(s.instances[0].port = 0);
+	REFUSED(s.instances[0].port = 65536);
+	REFUSED(s.instances[0].name_len = PROTO_NAME_MAX);
+	REFUSED(s.instances[1].name_off = UINT32_MAX);
+	REFUSED(s.strings[s.instances[0].name_off] = '"');
+	REFUSED(s.strings[s.instances[0].name_off] = '\n');
+}
+
+static void random_bytes_never_break_the_loader(void **state)
+{
+	uint32_t seed = 12345;
+	struct small s;
+
+	(void)state;
+	for (int i = 0; i < 20000; i++) {
+		size_t size = make(&s);
+
+		seed = seed * 1664525 + 1013904223;
+		((unsigned char *)&s)[(seed >> 8) % size] ^= (unsigned char)(1u << (seed >> 29));
+		parse(&s, size);
+	}
+}
+
+static uint32_t find(const struct table *t, const char *host)
+{
+	const struct table_app *a = table_find(t, host, strlen(host));
+
+	return a ? a->id : 0;
+}
+
+static void the_longest_match_wins(void **state)
+{
+	struct table *t = NULL;
+	struct small s;
+	size_t size = make(&s);
+
+	(void)state;
+	assert_int_equal(table_parse(&s, size, &t, NULL), 0);
+	assert_int_equal(find(t, "a.example"), 10);
+	assert_int_equal(find(t, "A.Example"), 10);
+	assert_int_equal(find(t, "b.example"), 11);
+	assert_int_equal(find(t, "c.example"), 0);
+	assert_int_equal(find(t, "y.w.example"), 10);
+	assert_int_equal(find(t, "z.y.w.example"), 10);
+	assert_int_equal(find(t, "x.w.example"), 11);
+	assert_int_equal(find(t, "q.deep.w.example"), 11);
+	assert_int_equal(find(t, "deep.w.example"), 10);
+	assert_int_equal(find(t, "w.example"), 0);
+	assert_int_equal(find(t, ".w.example"), 0);
+	assert_int_equal(find(t, ""), 0);
+	assert_int_equal(find(t, "example"), 0);
+	table_free(t);
+}
+
+static void only_a_sealed_file_is_loaded(void **state)
+{
+	struct table *t = NULL;
+	struct small s;
+	size_t size = make(&s);
+	int fd = io_memfd_sealed("table", &s, size);
+
+	(void)state;
+	assert_int_equal(table_load(fd, &t, NULL), 0);
+	assert_int_equal(find(t, "a.example"), 10);
+	table_free(t);
+	close(fd);
+	assert_true(table_load(0, &t, NULL) < 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_whole_table_is_used),
+		cmocka_unit_test(every_corruption_is_refused),
+		cmocka_unit_test(random_bytes_never_break_the_loader),
+		cmocka_unit_test(the_longest_match_wins),
+		cmocka_unit_test(only_a_sealed_file_is_loaded),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,36 @@
+/* What any part of the worker may ask of it: watch a socket, draw a number, stop. */
+#include "router/worker.h"
+#include <errno.h>
+#include <sys/epoll.h>
+
+int worker_watch(struct worker *w, struct ev *ev)
+{
+	struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = ev};
+
+	return epoll_ctl(w->epfd, EPOLL_CTL_ADD, ev->fd, &e) < 0 ? -errno : 0;
+}
+
+/* xoroshiro128+: request ids need to be unique, not secret. */
+uint64_t worker_random(struct worker *w)
+{
+	uint64_t a = w->random[0], b = w->random[1], r = a + b;
+
+	b ^= a;
+	w->random[0] = (a << 24 | a >> 40) ^ b ^ (b << 16);
+	w->random[1] = b << 37 | b >> 27;
+	return r;
+}
+
+void worker_stop(struct worker *w)
+{
+	unsigned int i;
+
+	if (w->stopping)
+		return;
+	w->stopping = true;
+	w->stop_ms = w->now_ms + STOP_MS;
+	for (i = 0; i < w->n_listeners; i++)
+		close(w->listeners[i].ev.fd); /* berthd holds them too: the queue waits for our heir */
+	w->n_listeners = 0;
+	downstream_stop_all(w);
+}
