@@ -11,6 +11,7 @@
 #include "control/engine.h"
 #include "control/fleet.h"
 #include "control/recover.h"
+#include "control/retention.h"
 #include "control/routes.h"
 #include "lib/io.h"
 #include "lib/log.h"
@@ -103,6 +104,7 @@ static int serve(struct control *c, const sigset_t *wait, struct err *e)
 	if (r < 0)
 		return r;
 	recover_apps(c);
+	retention_soon(c);
 	log_info("ready");
 	sigwait(wait, &signo);
 	log_info("stopping: signal %d", signo);

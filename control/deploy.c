@@ -2,6 +2,7 @@
 #include "control/applock.h"
 #include "control/applog.h"
 #include "control/build.h"
+#include "control/retention.h"
 #include "control/rollout.h"
 #include "lib/io.h"
 #include "lib/log.h"
@@ -125,6 +126,7 @@ static int release_and_roll(struct deploy *d, const char *description, const cha
 		return r;
 	}
 	applog(d->app.id, "berth[deploy]", "v%u serves", rel->version);
+	retention_soon(d->c);
 	return 0;
 }
 
@@ -332,6 +334,20 @@ int deploy_push(struct control *c, const char *app, const struct push *push, str
 
 /* ---- config, rollback, rebuild ---- */
 
+static int layers_there(struct deploy *d, uint32_t version, struct err *e)
+{
+	const json_t *id;
+	struct db_layer l;
+	size_t i;
+
+	json_array_foreach(d->image.layers, i, id) {
+		if (db_layer_get(d->c->db, (uint64_t)json_integer_value(id), &l, NULL) < 0)
+			return err_set(e, ENOENT, "the image of v%u is no longer kept (the newest %d are); push its "
+				"commit %.7s again", version, DB_RELEASES_KEPT, d->image.commit);
+	}
+	return 0;
+}
+
 static int load_image(struct deploy *d, uint32_t version, struct db_release *from, struct err *e)
 {
 	int r = db_release_get(d->c->db, d->app.id, version, from);
@@ -341,7 +357,7 @@ static int load_image(struct deploy *d, uint32_t version, struct db_release *fro
 			d->app.name);
 	if (r == 0)
 		r = db_image_get(d->c->db, from->image, &d->image);
-	return r < 0 ? err_sys(e, -r, "read the release") : 0;
+	return r < 0 ? err_sys(e, -r, "read the release") : layers_there(d, from->version, e);
 }
 
 static int finish_change(struct deploy *d, int r, struct err *e)

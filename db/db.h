@@ -12,6 +12,8 @@
 #include "lib/name.h"
 #include <jansson.h>
 
+#define DB_RELEASES_KEPT 20 /* newest releases of an app whose layers stay: what rollback can reach */
+
 struct db;
 
 /* Opens (makes) folder/berth.db, checks it (quick_check), migrates. */

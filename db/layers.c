@@ -101,9 +101,10 @@ int db_layer_unused(struct db *db, uint64_t older_than_us, uint64_t **ret)
 	autoquery q = QUERY_INIT;
 	int r = query_open(&q, db,
 		"SELECT id FROM layer WHERE ready=1 AND kind<>'stack' AND used_us<? AND id NOT IN ("
-		" SELECT j.value FROM release r JOIN image i ON i.id=r.image, json_each(i.layers) j"
-		" WHERE r.status<>'failed') ORDER BY id",
-		"U", older_than_us);
+		" SELECT j.value FROM release r JOIN image i ON i.id=r.image JOIN app a ON a.id=r.app,"
+		" json_each(i.layers) j WHERE r.status<>'failed'"
+		" AND (r.version=a.live_version OR r.version>a.last_version-?)) ORDER BY id",
+		"UU", older_than_us, (uint64_t)DB_RELEASES_KEPT);
 
 	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_id, (void **)ret);
 }

@@ -1,0 +1,44 @@
+/* Disk: layers that nothing can need any more are removed. */
+#include "control/retention.h"
+#include "control/engine.h"
+#include "lib/io.h"
+#include "lib/log.h"
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#define UNUSED_US (UINT64_C(3600) * 1000000u) /* an hour: a build under way may have found the layer just now */
+#define EVERY_NS (UINT64_C(60) * 1000000000u)
+
+static void *retention_main(void *arg)
+{
+	struct control *c = arg;
+	uint64_t *ids autofree = NULL;
+	int n = db_layer_unused(c->db, io_now_us() - UNUSED_US, &ids);
+
+	for (int i = 0; i < n; i++) {
+		struct msg_layer l = {.id = ids[i]};
+		/* The row goes first: a layer on disk without a row is found at the next start, the reverse is a broken image. */
+		if (db_layer_delete(c->db, l.id) < 0)
+			continue;
+		int r = engine_call(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0, NULL);
+		if (r < 0)
+			log_warn("layer %llu: %s", (unsigned long long)l.id, strerror(-r));
+	}
+	if (n > 0)
+		log_info("removed %d layers that no kept release uses", n);
+	return NULL;
+}
+
+void retention_soon(struct control *c)
+{
+	static _Atomic uint64_t last_ns;
+	uint64_t now = io_mono_ns(), last = atomic_load(&last_ns);
+	pthread_t thread;
+
+	if ((last && now - last < EVERY_NS) || !atomic_compare_exchange_strong(&last_ns, &last, now))
+		return;
+	if (pthread_create(&thread, NULL, retention_main, c) == 0)
+		pthread_detach(thread);
+}
