@@ -113,6 +113,28 @@ static void drop_half_layers(struct control *c)
 	}
 }
 
+/* On disk without a row: control died between the two. */
+static void drop_stray_layers(struct control *c)
+{
+	struct msg *reply autofree = calloc(1, sizeof(*reply));
+	struct msg_layer_page *ask autofree = calloc(1, sizeof(*ask));
+	const struct msg_layer_page *page;
+	struct db_layer row;
+
+	do {
+		if (!reply || !ask ||
+			engine_call(c->engine, MSG_LAYER_LIST, ask, sizeof(*ask), NULL, 0, reply) < 0)
+			return;
+		page = (const struct msg_layer_page *)(const void *)reply->body;
+		for (uint32_t i = 0; i < page->n && i < ARRAY_LEN(page->ids); i++) {
+			struct msg_layer l = {.id = page->ids[i]};
+			ask->after = l.id;
+			if (db_layer_get(c->db, l.id, &row, NULL) == -ENOENT)
+				engine_tell(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l));
+		}
+	} while (page->n == ARRAY_LEN(page->ids));
+}
+
 int recover_start(struct control *c, struct err *e)
 {
 	struct running run;
@@ -129,6 +151,7 @@ int recover_start(struct control *c, struct err *e)
 	reconcile_instances(c, &run);
 	stop_unknown(c, &run);
 	drop_half_layers(c);
+	drop_stray_layers(c);
 	db_instance_prune(c->db);
 	free(run.ids);
 	return 0;
