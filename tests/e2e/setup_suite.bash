@@ -3,11 +3,10 @@
 setup_suite() {
 	# shellcheck source=tests/lib/berth.bash
 	. "$(dirname "${BASH_SOURCE[0]}")/../lib/berth.bash"
-	SAY_FD=3
 	export BERTH_KEEP_LOG=${BERTH_KEEP_LOG:-$BERTH_SOURCE/build/e2e-berthd.log}
 	# bats doesn't call teardown_suite when this is interrupted.
 	trap 'berth_down; exit 130' INT TERM
-	if ! berth_up debian-12 2>&3; then
+	if ! berth_up debian-12 > >(sed -u 's/^/# /' >&3) 2>&1; then
 		berth_down || :
 		return 1
 	fi

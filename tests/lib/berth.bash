@@ -90,6 +90,8 @@ ssh_client() {
 	cat >"$SSH_CONFIG" <<-END
 		Host stranger
 		    IdentityFile $d/unknown
+		Host * !stranger
+		    IdentityFile $d/key
 		Host shared
 		    ControlMaster auto
 		    ControlPath $d/%C
@@ -98,7 +100,6 @@ ssh_client() {
 		    HostName 127.0.0.1
 		    Port $BERTH_SSH_PORT
 		    User $BERTH_SSH_USER
-		    IdentityFile $d/key
 		    IdentitiesOnly yes
 		    IdentityAgent none
 		    StrictHostKeyChecking no
