@@ -8,6 +8,7 @@
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -221,27 +222,21 @@ static void reset_signals(void)
 	signal(SIGHUP, SIG_DFL);
 }
 
-static _Noreturn void run_child(const struct daemon_program *p, int logs)
+/* In the child of a process with threads: system calls only, everything is prepared. */
+static _Noreturn void run_child(const struct daemon_program *p, struct fd_list *fds, char *path,
+	char **env)
 {
-	struct fd_list fds = {0};
-	struct env_list env = {0};
-	char path[SETTINGS_PATH_MAX + 32];
-	const char *name = program_names[p->kind];
 	char *argv[] = {path, NULL};
 	int r;
 
-	snprintf(path, sizeof(path), "%s/%s", p->settings->programs, name);
 	reset_signals();
-	if ((r = collect_fds(p, &fds, logs)) == 0) {
-		make_env(p, &env, fds.n);
-		r = place_fds(&fds);
-	}
+	r = place_fds(fds);
 	if (r == 0 && chdir("/") < 0)
 		r = -errno;
 	if (r == 0 && (r = forbid_cores()) == 0)
 		r = confine(p);
 	if (r == 0) {
-		execve(path, argv, env.vars);
+		execve(path, argv, env);
 		r = -errno;
 	}
 	dprintf(STDERR_FILENO, "berthd: cannot run %s: %s\n", path, strerror(-r));
@@ -252,6 +247,8 @@ pid_t daemon_start(const struct daemon_program *p, int *ret_pidfd, struct err *e
 {
 	int logs autoclose = -1;
 	char path[SETTINGS_PATH_MAX + 32];
+	struct fd_list fds = {0};
+	struct env_list env = {0};
 	int fd;
 	pid_t pid;
 
@@ -261,11 +258,15 @@ pid_t daemon_start(const struct daemon_program *p, int *ret_pidfd, struct err *e
 		if (logs < 0)
 			return err_sys(e, errno, "cannot open %s", path);
 	}
+	if (collect_fds(p, &fds, logs) < 0)
+		return err_set(e, EINVAL, "unknown program");
+	make_env(p, &env, fds.n);
+	snprintf(path, sizeof(path), "%s/%s", p->settings->programs, program_names[p->kind]);
 	pid = fork();
 	if (pid < 0)
 		return err_sys(e, errno, "fork");
 	if (pid == 0)
-		run_child(p, logs);
+		run_child(p, &fds, path, env.vars);
 	fd = pidfd_open(pid, 0);
 	if (fd < 0) {
 		int r = err_sys(e, errno, "pidfd_open");

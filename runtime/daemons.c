@@ -28,6 +28,7 @@ struct one {
 	int pidfd;
 	uint64_t start_time, since_ns;
 	unsigned int delay_ms; /* before the next restart */
+	bool stopping;
 	struct loop_io *watch;
 	struct loop_timer *timer;
 };
@@ -38,7 +39,6 @@ struct daemons {
 	const struct handoff *handoff;
 	struct one list[DAEMONS_MAX];
 	unsigned int n;
-	bool stopping;
 	struct loop_timer *kill_timer;
 	void (*done)(void *arg);
 	void *done_arg;
@@ -95,7 +95,6 @@ static void write_list(const struct daemons *d)
 }
 
 static void start(struct one *o);
-static void on_exit_seen(void *arg, uint32_t events);
 
 static void restart_timer(void *arg)
 {
@@ -109,7 +108,7 @@ static void plan_restart(struct one *o)
 {
 	unsigned int delay = o->delay_ms;
 
-	if (o->all->stopping)
+	if (o->stopping)
 		return;
 	o->delay_ms = delay == 0 ? 50 : delay * 2 > DAEMON_RESTART_MAX_MS ? DAEMON_RESTART_MAX_MS : delay * 2;
 	o->timer = loop_after(o->all->loop, delay, restart_timer, o);
@@ -129,15 +128,17 @@ static void forget_process(struct one *o)
 
 static void check_stopped(struct daemons *d)
 {
-	for (unsigned int i = 0; i < d->n; i++)
-		if (d->list[i].pid)
-			return;
-	if (!d->stopping || !d->done)
+	void (*done)(void *arg) = d->done;
+
+	if (!done)
 		return;
+	for (unsigned int i = 0; i < d->n; i++)
+		if (d->list[i].stopping && d->list[i].pid)
+			return;
 	loop_cancel(d->kill_timer);
 	d->kill_timer = NULL;
-	d->done(d->done_arg);
 	d->done = NULL;
+	done(d->done_arg);
 }
 
 static void on_exit_seen(void *arg, uint32_t events UNUSED)
@@ -149,7 +150,7 @@ static void on_exit_seen(void *arg, uint32_t events UNUSED)
 	(void)waitid(P_PIDFD, (id_t)o->pidfd, &si, WEXITED | WNOHANG);
 	if (io_mono_ns() - o->since_ns > DAEMON_STEADY_NS)
 		o->delay_ms = 0;
-	if (!o->all->stopping)
+	if (!o->stopping)
 		log_warn("%s[%d] ended (%s %d); starting it again%s", o->name, (int)o->pid,
 			si.si_code == CLD_EXITED ? "status" : "signal", si.si_status,
 			o->delay_ms ? " after a pause" : "");
@@ -322,7 +323,7 @@ void daemons_start(struct daemons *d)
 static void signal_all(struct daemons *d, int signo)
 {
 	for (unsigned int i = 0; i < d->n; i++)
-		if (d->list[i].pid)
+		if (d->list[i].pid && d->list[i].stopping)
 			pidfd_send_signal(d->list[i].pidfd, signo, NULL, 0);
 }
 
@@ -334,12 +335,14 @@ static void kill_late(void *arg)
 	signal_all(d, SIGKILL);
 }
 
-void daemons_stop(struct daemons *d, void (*done)(void *arg), void *arg)
+void daemons_stop(struct daemons *d, bool logger_too, void (*done)(void *arg), void *arg)
 {
-	d->stopping = true;
 	d->done = done;
 	d->done_arg = arg;
 	for (unsigned int i = 0; i < d->n; i++) {
+		if (d->list[i].program.kind == DAEMON_LOGGER && !logger_too)
+			continue;
+		d->list[i].stopping = true;
 		loop_cancel(d->list[i].timer);
 		d->list[i].timer = NULL;
 	}

@@ -33,8 +33,11 @@ struct daemons *daemons_new(struct loop *l, const struct settings *s, const stru
  * what is missing. A program that cannot start is tried again and again.
  */
 void daemons_start(struct daemons *d);
-/* Ends all; calls done(arg) when the last is gone. No restart afterwards. */
-void daemons_stop(struct daemons *d, void (*done)(void *arg), void *arg);
+/*
+ * Ends all, or all but the logger (which still has to read the apps' last lines; call again later); done(arg) when
+ * they are gone. None of them is restarted.
+ */
+void daemons_stop(struct daemons *d, bool logger_too, void (*done)(void *arg), void *arg);
 /* Frees the memory; the programs stay. NULL is allowed. */
 void daemons_free(struct daemons *d);
 /* For --remove: ends what an earlier berthd left running here. Blocks up to DAEMON_STOP_MS. */

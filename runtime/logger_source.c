@@ -263,6 +263,7 @@ int sources_attach(struct sources *s, const struct msg_log_attach *a, int fd)
 		free(o);
 		return -ENOMEM;
 	}
+	store_open_app(s->store, a->app);
 	o->next = s->buckets[a->id % BUCKETS];
 	s->buckets[a->id % BUCKETS] = o;
 	pump(o, false);

@@ -324,11 +324,10 @@ static void flush_app(struct store *s, struct app_log *a)
 	}
 }
 
+/* App ids start at 1, so 0 is a free place. */
 static bool is_closed(const struct store *s, uint32_t app)
 {
-	unsigned int n = s->n_closed < CLOSED_MAX ? s->n_closed : CLOSED_MAX;
-
-	for (unsigned int i = 0; i < n; i++)
+	for (unsigned int i = 0; i < CLOSED_MAX; i++)
 		if (s->closed[i] == app)
 			return true;
 	return false;
@@ -404,6 +403,13 @@ void store_close_app(struct store *s, uint32_t app)
 		break;
 	}
 	s->closed[s->n_closed++ % CLOSED_MAX] = app;
+}
+
+void store_open_app(struct store *s, uint32_t app)
+{
+	for (unsigned int i = 0; i < CLOSED_MAX; i++)
+		if (s->closed[i] == app)
+			s->closed[i] = 0;
 }
 
 void store_free(struct store *s)

@@ -30,5 +30,7 @@ void store_add(struct store *s, uint32_t app, uint64_t time_us, const char *sour
 void store_flush(struct store *s);
 /* The app is going: its files are closed, and lines for it are dropped from now on. */
 void store_close_app(struct store *s, uint32_t app);
+/* It is there (again): an instance of it runs. */
+void store_open_app(struct store *s, uint32_t app);
 
 #endif

@@ -1,0 +1,61 @@
+/* berthd: root's part of berth; see docs/ARCHITECTURE.md. main only decides which of its jobs to do. */
+#include "lib/io.h"
+#include "lib/log.h"
+#include "runtime/handoff.h"
+#include "runtime/monitor.h"
+#include "runtime/operate.h"
+#include "runtime/settings.h"
+#include "runtime/stackmake.h"
+
+#include <stdio.h>
+
+static int run(const struct settings *s)
+{
+	static struct handoff handoff;
+	struct err e = {0};
+	int r;
+
+	if (geteuid() != 0) {
+		log_error("must be run as root");
+		return 1;
+	}
+	r = handoff_from_env(&handoff, &e);
+	if (r == 0) {
+		r = operate_prepare(s, &e);
+		if (r == 0)
+			r = handoff_make(&handoff, s, &e);
+	}
+	if (r < 0) {
+		log_error("%s", e.text);
+		return 1;
+	}
+	return monitor_run(s, &handoff);
+}
+
+int main(int argc, char **argv)
+{
+	static struct settings s;
+	struct err e = {0};
+
+	log_open("berthd");
+	if (settings_load(&s, argc, argv, &e) < 0) {
+		fprintf(stderr, "berthd: %s\n%s", e.text, settings_usage);
+		return 2;
+	}
+	switch (s.mode) {
+	case MODE_RUN:
+		return run(&s);
+	case MODE_STOP:
+	case MODE_STOP_ALL:
+		return operate_stop(&s, s.mode == MODE_STOP_ALL);
+	case MODE_REMOVE:
+		return operate_remove(&s);
+	case MODE_STACK:
+		return stack_make(s.suite);
+	case MODE_HELP:
+		fputs(settings_usage, stdout);
+		return 0;
+	default:
+		return 2;
+	}
+}

@@ -1,0 +1,194 @@
+/* Slow work on disk that nobody waits for. */
+#include "runtime/chores.h"
+#include "lib/io.h"
+#include "lib/log.h"
+#include "runtime/records.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fts.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/pidfd.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define SETTLE_DELAY_MS 2000 /* after the deploy that made it: the disk is busy enough */
+#define LAYERS_WAITING_MAX 256u
+#define WALK_MAX 20000000u /* entries: a layer of more is counted as if it ended there */
+
+struct chores {
+	struct loop *loop;
+	const struct folders *folders;
+	uint64_t layers[LAYERS_WAITING_MAX]; /* to settle; more are found again at the next start */
+	unsigned int n_layers;
+	bool trash;
+	uint64_t serial;
+	int pidfd; /* of the child at work, or -1 */
+	struct loop_io *watch;
+	struct loop_timer *timer;
+};
+
+struct chores *chores_new(struct loop *l, const struct folders *f)
+{
+	struct chores *c = calloc(1, sizeof(*c));
+
+	if (c) {
+		c->loop = l;
+		c->folders = f;
+		c->pidfd = -1;
+		c->serial = io_now_us();
+	}
+	return c;
+}
+
+static void empty(int trash)
+{
+	int fd = openat(trash, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (!dir)
+		return;
+	while ((entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			(void)io_remove_tree(trash, entry->d_name);
+	closedir(dir);
+}
+
+/* Bytes of disk below path; a file with several names counts once in all. */
+static uint64_t tree_size(char *path)
+{
+	char *paths[] = {path, NULL};
+	FTS *fts = fts_open(paths, FTS_PHYSICAL | FTS_XDEV | FTS_NOCHDIR, NULL);
+	uint64_t size = 0;
+	unsigned int n = 0;
+	FTSENT *e;
+
+	while (fts && n++ < WALK_MAX && (e = fts_read(fts)))
+		if (e->fts_info != FTS_DP && e->fts_statp && e->fts_statp->st_nlink > 0)
+			size += (uint64_t)e->fts_statp->st_blocks * 512 /
+				(e->fts_info == FTS_F ? e->fts_statp->st_nlink : 1);
+	if (fts)
+		fts_close(fts);
+	return size;
+}
+
+static void write_mark(int dir, const char *name, const char *text)
+{
+	if (io_replace_file(dir, name, text, strlen(text), 0600) < 0)
+		dprintf(STDERR_FILENO, "berthd: cannot write the mark %s of a layer\n", name);
+}
+
+static void settle(int layers, uint64_t id)
+{
+	char name[32], path[64], text[32];
+	int dir;
+
+	id_name(name, id, "");
+	dir = openat(layers, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (dir < 0)
+		return;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/fs", dir);
+	snprintf(text, sizeof(text), "%llu\n", (unsigned long long)tree_size(path));
+	write_mark(dir, "size", text);
+	write_mark(dir, "synced", "");
+	close(dir);
+}
+
+static _Noreturn void work(struct chores *c)
+{
+	(void)setpriority(PRIO_PROCESS, 0, 10);
+	if (c->trash)
+		empty(c->folders->trash);
+	if (c->n_layers && syncfs(c->folders->layers) < 0)
+		_exit(1);
+	for (unsigned int i = 0; i < c->n_layers; i++)
+		settle(c->folders->layers, c->layers[i]);
+	_exit(0);
+}
+
+static void start_work(void *arg);
+
+static void plan(struct chores *c, uint64_t delay_ms)
+{
+	if (c->pidfd < 0 && !c->timer && (c->trash || c->n_layers))
+		c->timer = loop_after(c->loop, delay_ms, start_work, c);
+}
+
+static void on_done(void *arg, uint32_t events UNUSED)
+{
+	struct chores *c = arg;
+	siginfo_t si;
+
+	(void)waitid(P_PIDFD, (id_t)c->pidfd, &si, WEXITED | WNOHANG);
+	loop_del(c->watch);
+	c->watch = NULL;
+	close(c->pidfd);
+	c->pidfd = -1;
+	plan(c, SETTLE_DELAY_MS);
+}
+
+static void start_work(void *arg)
+{
+	struct chores *c = arg;
+	pid_t pid;
+
+	c->timer = NULL;
+	pid = fork();
+	if (pid == 0)
+		work(c);
+	if (pid < 0) {
+		log_error("cannot start a chore: %s", strerror(errno));
+		return;
+	}
+	c->trash = false;
+	c->n_layers = 0;
+	c->pidfd = pidfd_open(pid, 0);
+	if (c->pidfd >= 0)
+		c->watch = loop_add(c->loop, c->pidfd, EPOLLIN, on_done, c);
+}
+
+int chores_remove_tree(struct chores *c, int dirfd, const char *name)
+{
+	char moved[32];
+
+	snprintf(moved, sizeof(moved), "%llu", (unsigned long long)++c->serial);
+	if (renameat(dirfd, name, c->folders->trash, moved) < 0) {
+		if (errno == ENOENT)
+			return 0;
+		if (errno != EXDEV)
+			return -errno;
+		return io_remove_tree(dirfd, name);
+	}
+	c->trash = true;
+	plan(c, SETTLE_DELAY_MS);
+	return 0;
+}
+
+void chores_empty_trash(struct chores *c)
+{
+	c->trash = true;
+	plan(c, SETTLE_DELAY_MS);
+}
+
+void chores_settle_layer(struct chores *c, uint64_t id)
+{
+	if (c->n_layers < LAYERS_WAITING_MAX)
+		c->layers[c->n_layers++] = id;
+	plan(c, SETTLE_DELAY_MS);
+}
+
+void chores_free(struct chores *c)
+{
+	if (!c)
+		return;
+	loop_cancel(c->timer);
+	loop_del(c->watch);
+	if (c->pidfd >= 0)
+		close(c->pidfd);
+	free(c);
+}

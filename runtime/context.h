@@ -1,0 +1,66 @@
+/* What the worker has, for the handlers of the message tables. */
+#ifndef RUNTIME_CONTEXT_H
+#define RUNTIME_CONTEXT_H
+
+#include "lib/msg.h"
+#include "runtime/chores.h"
+#include "runtime/daemons.h"
+#include "runtime/folders.h"
+#include "runtime/instances.h"
+
+#define CLOSING_MAX 32 /* apps whose logs are being let go at one time */
+
+/* An app being removed: its log folder goes when the logger has closed it. */
+struct closing {
+	struct context *ctx;
+	uint32_t seq; /* of control's request; 0: free */
+	struct msg_app app;
+	struct loop_timer *timer;
+};
+
+struct context {
+	const struct settings *settings;
+	const struct handoff *handoff;
+	struct loop *loop;
+	struct daemon_ids ids;
+	struct folders folders;
+	struct runtime *rt;
+	struct chores *chores;
+	struct instances *instances;
+	struct daemons *daemons;
+	struct closing closing[CLOSING_MAX];
+};
+
+/* What a handler gives back; bodies are the structs of lib/proto.h. */
+struct reply {
+	char body[MSG_BODY_MAX];
+	size_t size;
+	int fds[MSG_FDS_MAX]; /* sent, then closed */
+	unsigned int n_fds;
+	bool later; /* the handler answers by itself */
+};
+
+/* One row of a closed table. */
+struct dispatch_row {
+	uint32_t type;
+	/* 0 or -errno, which is the reply's status. */
+	int (*handle)(struct context *ctx, struct msg *m, struct reply *r);
+	size_t size;          /* of the body, exactly */
+	bool size_or_zero;    /* an empty body is fine too */
+	unsigned int fds_min, fds_max;
+	bool no_reply;
+};
+
+/* Checks m against the row of its type, calls it, sends the reply over fd. 0, or -EPROTO when no row fits. */
+int dispatch(struct context *ctx, const struct dispatch_row *rows, size_t n, int fd, struct msg *m);
+
+/* The two tables: what control may ask, and what a router worker may ask. */
+int dispatch_control(struct context *ctx, struct msg *m);
+int dispatch_router(struct context *ctx, int fd, struct msg *m);
+/* From the logger: MSG_HELLO, MSG_LOG_DONE, MSG_LOG_CLOSE. */
+int dispatch_logger(struct context *ctx, struct msg *m);
+
+/* Copies the checked body into a struct. */
+#define BODY(m, var) memcpy(&(var), (m)->body, sizeof(var))
+
+#endif

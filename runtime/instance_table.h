@@ -1,0 +1,39 @@
+/* Inside of instances.h, shared by the files that implement it. */
+#ifndef RUNTIME_INSTANCE_TABLE_H
+#define RUNTIME_INSTANCE_TABLE_H
+
+#include "runtime/instances.h"
+
+#define INSTANCE_BUCKETS 1024u
+
+struct instance {
+	struct instance *next;
+	struct instances *all;
+	struct record record;
+	int pidfd; /* while it runs */
+	int fifo;  /* read end, as long as RECORD_FIFO */
+	struct loop_io *watch;
+	struct loop_timer *kill_timer, *tell_timer;
+};
+
+struct instances {
+	struct instances_config c;
+	struct instance *buckets[INSTANCE_BUCKETS];
+	bool stopping;
+	struct loop_timer *stop_timer;
+	void (*done)(void *arg);
+	void *done_arg;
+};
+
+struct instance *instance_find(struct instances *in, uint64_t id);
+/* NULL when out of memory. */
+struct instance *instance_add(struct instances *in, const struct record *r);
+void instance_drop(struct instance *i);
+int instance_save(struct instance *i);
+int instance_attach(struct instance *i);
+/* Takes pidfd. */
+int instance_watch(struct instance *i, int pidfd);
+void instance_ended(struct instance *i);
+void instance_plan_kill(struct instance *i);
+
+#endif

@@ -1,0 +1,175 @@
+/* Layers on disk. */
+#include "runtime/layers.h"
+#include "lib/io.h"
+#include "lib/log.h"
+#include "lib/name.h"
+#include "runtime/records.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static bool has(int dirfd, uint64_t id, const char *suffix)
+{
+	char path[48];
+	struct stat st;
+
+	id_name(path, id, suffix);
+	return fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+bool layer_is_final(int dirfd, uint64_t id)
+{
+	return has(dirfd, id, "/fs");
+}
+
+static uint64_t known_size(int dirfd, uint64_t id)
+{
+	char path[48];
+	autobuf b = {.max = 32};
+	uint64_t size;
+
+	id_name(path, id, "/size");
+	if (io_read_file(dirfd, path, &b) < 0 || b.len == 0)
+		return 0;
+	b.data[b.len - 1] = '\0';
+	return num_parse_u64(b.data, 0, UINT64_MAX, &size) < 0 ? 0 : size;
+}
+
+int layer_commit(struct chores *c, int dirfd, uint64_t id, uint64_t *ret_size)
+{
+	char temp[48], final[48], work[48];
+	int r;
+
+	*ret_size = 0;
+	if (layer_is_final(dirfd, id)) {
+		*ret_size = known_size(dirfd, id);
+		return 0;
+	}
+	id_name(temp, id, ".tmp");
+	id_name(final, id, "");
+	if (!has(dirfd, id, ".tmp/fs"))
+		return -ENOENT;
+	/* The overlay's own folder: empty, or with files that were deleted while open. */
+	id_name(work, id, ".tmp/work");
+	r = io_remove_tree(dirfd, work);
+	if (r < 0)
+		return r;
+	if (renameat(dirfd, temp, dirfd, final) < 0)
+		return -errno;
+	chores_settle_layer(c, id);
+	return 0;
+}
+
+int layer_remove(struct chores *c, int dirfd, uint64_t id)
+{
+	char name[48];
+	int r;
+
+	id_name(name, id, "");
+	r = chores_remove_tree(c, dirfd, name);
+	if (r < 0)
+		return r;
+	id_name(name, id, ".tmp");
+	return chores_remove_tree(c, dirfd, name);
+}
+
+static int compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* All final ones, unsorted, allocated. How many, or -errno. */
+static int read_all(int dirfd, uint64_t **ret)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	uint64_t *ids = NULL, id;
+	size_t n = 0, room = 0;
+	struct dirent *entry;
+
+	if (!dir) {
+		int e = errno;
+
+		if (fd >= 0)
+			close(fd);
+		return -e;
+	}
+	while ((entry = readdir(dir))) {
+		if (!id_parse(entry->d_name, "", &id))
+			continue;
+		if (n == room) {
+			uint64_t *more = reallocarray(ids, room ? room * 2 : 256, sizeof(*ids));
+
+			if (!more)
+				break;
+			ids = more;
+			room = room ? room * 2 : 256;
+		}
+		ids[n++] = id;
+	}
+	closedir(dir);
+	*ret = ids;
+	return (int)n;
+}
+
+int layer_list(int dirfd, uint64_t after, uint64_t *ids, unsigned int max)
+{
+	uint64_t *all autofree = NULL;
+	unsigned int out = 0;
+	int n = read_all(dirfd, &all);
+
+	if (n <= 0)
+		return n;
+	qsort(all, (size_t)n, sizeof(*all), compare);
+	for (int i = 0; i < n && out < max; i++)
+		if (all[i] > after)
+			ids[out++] = all[i];
+	return (int)out;
+}
+
+static uint64_t stored_boot(int dirfd)
+{
+	autobuf b = {.max = 32};
+	uint64_t boot;
+
+	if (io_read_file(dirfd, "boot", &b) < 0 || !b.data ||
+		num_parse_u64(b.data, 0, UINT64_MAX, &boot) < 0)
+		return 0;
+	return boot;
+}
+
+static int store_boot(int dirfd, uint64_t boot)
+{
+	char text[32];
+	int n = snprintf(text, sizeof(text), "%llu", (unsigned long long)boot);
+
+	return io_replace_file(dirfd, "boot", text, (size_t)n, 0600);
+}
+
+int layers_check(struct chores *c, int dirfd, uint64_t boot)
+{
+	uint64_t *all autofree = NULL;
+	bool same = stored_boot(dirfd) == boot;
+	int n = read_all(dirfd, &all);
+
+	for (int i = 0; i < n; i++) {
+		if (has(dirfd, all[i], "/synced"))
+			continue;
+		if (same) {
+			chores_settle_layer(c, all[i]);
+			continue;
+		}
+		log_warn("layer %llx was not yet on disk when this host went down: it is made again",
+			(unsigned long long)all[i]);
+		(void)layer_remove(c, dirfd, all[i]);
+	}
+	if (n < 0)
+		return n;
+	return same ? 0 : store_boot(dirfd, boot);
+}

@@ -1,0 +1,58 @@
+/* Volumes, build caches and what else belongs to an app on disk. */
+#include "runtime/volumes.h"
+#include "lib/name.h"
+#include "runtime/records.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+bool volume_exists(const struct folders *f, uint64_t id)
+{
+	char name[32];
+	struct stat st;
+
+	id_name(name, id, "");
+	return fstatat(f->volumes, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
+int volume_create(struct runtime *rt, uint64_t id)
+{
+	return volume_make_dir(rt, MOUNT_VOLUME, id);
+}
+
+int volume_remove(struct chores *c, const struct folders *f, uint64_t id)
+{
+	char name[32];
+
+	id_name(name, id, "");
+	return chores_remove_tree(c, f->volumes, name);
+}
+
+int app_files_remove(struct chores *c, const struct folders *f, uint32_t app, const char *name)
+{
+	char file[NAME_MAX_LEN + 8], cache[32];
+	int r;
+
+	if (!name_valid(name))
+		return -EINVAL;
+	snprintf(file, sizeof(file), "%s.git", name);
+	r = chores_remove_tree(c, f->repos, file);
+	if (r < 0)
+		return r;
+	id_name(cache, app, "");
+	r = chores_remove_tree(c, f->cache, cache);
+	if (r < 0)
+		return r;
+	snprintf(cache, sizeof(cache), "%u", app);
+	return chores_remove_tree(c, f->cache, cache);
+}
+
+int app_logs_remove(struct chores *c, const struct folders *f, uint32_t app)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "%u", app);
+	return chores_remove_tree(c, f->logs, name);
+}

@@ -1,0 +1,17 @@
+/* Volumes, build caches and what else belongs to an app on disk. */
+#ifndef RUNTIME_VOLUMES_H
+#define RUNTIME_VOLUMES_H
+
+#include "runtime/chores.h"
+#include "runtime/runtime.h"
+
+bool volume_exists(const struct folders *f, uint64_t id);
+/* Existing is 0. */
+int volume_create(struct runtime *rt, uint64_t id);
+/* Absent is 0. The caller knows that no sandbox has it mounted. */
+int volume_remove(struct chores *c, const struct folders *f, uint64_t id);
+/* The app's repository and build cache; its logs. Absent is 0; name is name_valid. */
+int app_files_remove(struct chores *c, const struct folders *f, uint32_t app, const char *name);
+int app_logs_remove(struct chores *c, const struct folders *f, uint32_t app);
+
+#endif
