@@ -1,0 +1,138 @@
+/* Environments, keys and the app lock. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control/applock.h"
+#include "control/engine.h"
+#include "control/env.h"
+#include "control/key.h"
+#include <cmocka.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+static const char *get(char **env, const char *key)
+{
+	size_t n = strlen(key);
+
+	for (; *env; env++) {
+		if (strncmp(*env, key, n) == 0 && (*env)[n] == '=')
+			return *env + n + 1;
+	}
+	return NULL;
+}
+
+static void config_wins_over_the_buildpack_and_berth_over_both(void **state)
+{
+	struct db_app app = {.name = "shop"};
+	struct db_release release = {.version = 7,
+		.config = json_pack("{s:s,s:s,s:{s:s}}", "NODE_ENV", "test", "PORT", "1", "RAW", "base64", "/wE=")};
+	struct db_image image = {.env = json_pack("{s:s,s:s}", "NODE_ENV", "production", "X", "1"), .commit = "abc"};
+	struct msg_limits_body limits = {.memory_bytes = 256u << 20, .cpu_millis = 1500};
+	struct env_for f = {.app = &app, .release = &release, .image = &image, .name = "web.1", .limits = &limits,
+		.port = 5000};
+
+	(void)state;
+	char **env = env_build(&f);
+	assert_string_equal(get(env, "NODE_ENV"), "test");
+	assert_string_equal(get(env, "X"), "1");
+	assert_string_equal(get(env, "PORT"), "5000");
+	assert_string_equal(get(env, "RAW"), "\xff\x01");
+	assert_string_equal(get(env, "BERTH_RELEASE"), "v7");
+	assert_string_equal(get(env, "WEB_CONCURRENCY"), "2");
+	assert_null(get(env, "TERM"));
+	env_free(env);
+	json_decref(release.config);
+	json_decref(image.env);
+}
+
+static void different_fields_never_share_a_key(void **state)
+{
+	char a[65], b[65];
+	struct key k;
+
+	(void)state;
+	key_begin(&k, "x");
+	key_adds(&k, "ab");
+	key_adds(&k, "c");
+	key_end(&k, a);
+	key_begin(&k, "x");
+	key_adds(&k, "a");
+	key_adds(&k, "bc");
+	key_end(&k, b);
+	assert_string_not_equal(a, b);
+	assert_int_equal(strlen(a), 64);
+}
+
+static void exits_read_as_people_say_them(void **state)
+{
+	char text[160];
+
+	(void)state;
+	exit_text(&(struct msg_exited){.reason = EXIT_REASON_EXITED, .value = 3}, text);
+	assert_string_equal(text, "exit status 3");
+	exit_text(&(struct msg_exited){.reason = EXIT_REASON_OOM, .memory_limit_bytes = 256u << 20}, text);
+	assert_string_equal(text, "out of memory at 256M");
+	exit_text(&(struct msg_exited){.reason = EXIT_REASON_SIGNALED, .value = 9}, text);
+	assert_string_equal(text, "killed by signal 9 (Killed)");
+}
+
+static atomic_int told, order;
+static bool gone;
+
+static void count_line(struct sink *s, char kind, const char *text)
+{
+	(void)s, (void)kind, (void)text;
+	atomic_fetch_add(&told, 1);
+}
+
+static bool is_gone(struct sink *s)
+{
+	(void)s;
+	return gone;
+}
+
+static void *second(void *arg)
+{
+	struct sink s = {.write = count_line, .watch_fd = -1};
+	struct err e;
+
+	(void)arg;
+	assert_int_equal(applock_take(5, &s, &e), 0);
+	atomic_store(&order, 2);
+	applock_drop(5);
+	return NULL;
+}
+
+static void a_second_operation_waits_says_so_and_may_give_up(void **state)
+{
+	struct sink s = {.write = count_line, .cancelled = is_gone, .watch_fd = -1};
+	struct err e;
+	pthread_t t;
+
+	(void)state;
+	assert_int_equal(applock_take(5, &s, &e), 0);
+	assert_int_equal(applock_take(6, &s, &e), 0); /* another app is free */
+	assert_int_equal(pthread_create(&t, NULL, second, NULL), 0);
+	while (atomic_load(&told) == 0)
+		usleep(1000);
+	assert_int_equal(atomic_load(&order), 0);
+	applock_drop(5);
+	pthread_join(t, NULL);
+	assert_int_equal(atomic_load(&order), 2);
+	applock_drop(6);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(config_wins_over_the_buildpack_and_berth_over_both),
+		cmocka_unit_test(different_fields_never_share_a_key),
+		cmocka_unit_test(exits_read_as_people_say_them),
+		cmocka_unit_test(a_second_operation_waits_says_so_and_may_give_up),
+	};
+	return cmocka_run_group_tests_name("control/parts", tests, NULL, NULL);
+}
