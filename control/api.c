@@ -1,6 +1,7 @@
 /*
- * libmicrohttpd's side of the API: connections, bodies, dispatch through the table, answers, the audit trail. A thread a
- * connection: handlers may block, and a deploy is one long story (control.h).
+ * libmicrohttpd's side of the API: connections, bodies, dispatch through the table,
+ * answers, the audit trail. A thread a connection: handlers may block, and a deploy is
+ * one long story (control.h).
  */
 #include "control/api.h"
 #include "control/request.h"
@@ -15,7 +16,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#define STACK_SIZE ((size_t)512 << 10) /* the largest frames are a message of 16 KiB and SQLite's */
+#define STACK_SIZE                                                                       \
+	((size_t)512 << 10) /* the largest frames are a message of 16 KiB and SQLite's   \
+			     */
 #define PATH_MAX_LEN 1024
 #define REFUSED_TIMEOUT_S 10u /* a stranger's silent connection */
 
@@ -38,7 +41,8 @@ struct api {
 static struct connection *find_connection(struct api *a, int fd)
 {
 	for (size_t i = 0; i < API_CONNECTIONS_MAX; i++) {
-		if (a->connections[i] && a->connections[i]->fd == fd && !a->connections[i]->begun)
+		if (a->connections[i] && a->connections[i]->fd == fd &&
+			!a->connections[i]->begun)
 			return a->connections[i];
 	}
 	return NULL;
@@ -71,7 +75,8 @@ static void remove_connection(struct api *a, struct connection *conn)
 	auth_released(a->auth);
 }
 
-/* From the accepting thread: the connection is known before libmicrohttpd can ask for it. */
+/* From the accepting thread: the connection is known before libmicrohttpd can ask for it.
+ */
 static void take_connection(void *arg, int fd, const struct identity *id)
 {
 	struct api *a = arg;
@@ -88,9 +93,12 @@ static void take_connection(void *arg, int fd, const struct identity *id)
 		auth_released(a->auth);
 		return;
 	}
-	/* On failure it has closed fd; a connection that was begun then also ends by its notification. */
-	if (MHD_add_connection(a->daemon, fd, (struct sockaddr *)&addr, sizeof(addr)) != MHD_YES) {
-		log_warn("a connection to the API could not be served: %s", strerror(errno));
+	/* On failure it has closed fd; a connection that was begun then also ends by its
+	 * notification. */
+	if (MHD_add_connection(a->daemon, fd, (struct sockaddr *)&addr, sizeof(addr)) !=
+		MHD_YES) {
+		log_warn("a connection to the API could not be served: %s",
+			strerror(errno));
 		if (!conn->begun)
 			remove_connection(a, conn);
 	}
@@ -104,8 +112,8 @@ static int connection_fd(struct MHD_Connection *connection)
 	return info ? info->connect_fd : -1;
 }
 
-static void notify_connection(void *cls, struct MHD_Connection *connection, void **socket_context,
-	enum MHD_ConnectionNotificationCode code)
+static void notify_connection(void *cls, struct MHD_Connection *connection,
+	void **socket_context, enum MHD_ConnectionNotificationCode code)
 {
 	struct api *a = cls;
 
@@ -117,7 +125,8 @@ static void notify_connection(void *cls, struct MHD_Connection *connection, void
 		pthread_mutex_unlock(&a->lock);
 		*socket_context = conn;
 		if (!conn || conn->id.refused[0])
-			MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, REFUSED_TIMEOUT_S);
+			MHD_set_connection_option(connection,
+				MHD_CONNECTION_OPTION_TIMEOUT, REFUSED_TIMEOUT_S);
 	} else if (*socket_context) {
 		remove_connection(a, *socket_context);
 		*socket_context = NULL;
@@ -151,25 +160,30 @@ static void audit(struct request *r, const char *outcome)
 
 static void audit_failure(struct request *r, const char *text)
 {
-	char outcome[300];
+	char outcome[ERR_TEXT_MAX + 16];
 
 	snprintf(outcome, sizeof(outcome), "failed: %s", text);
 	audit(r, outcome);
 }
 
-static enum MHD_Result send_text(struct MHD_Connection *connection, unsigned int status, char *text)
+static enum MHD_Result send_text(
+	struct MHD_Connection *connection, unsigned int status, char *text)
 {
-	static char no_memory[] = "{\"error\":{\"code\":\"internal\",\"message\":\"out of memory\",\"exit\":1}}";
+	static char no_memory[] = "{\"error\":{\"code\":\"internal\",\"message\":\"out "
+				  "of memory\",\"exit\":1}}";
 	struct MHD_Response *response =
-		text ? MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE)
-		     : MHD_create_response_from_buffer(strlen(no_memory), no_memory, MHD_RESPMEM_PERSISTENT);
+		text ? MHD_create_response_from_buffer(
+			       strlen(text), text, MHD_RESPMEM_MUST_FREE)
+		     : MHD_create_response_from_buffer(
+			       strlen(no_memory), no_memory, MHD_RESPMEM_PERSISTENT);
 
 	if (!response) {
 		free(text);
 		return MHD_NO;
 	}
 	MHD_add_response_header(response, "Content-Type", "application/json");
-	enum MHD_Result queued = MHD_queue_response(connection, text ? status : 500, response);
+	enum MHD_Result queued =
+		MHD_queue_response(connection, text ? status : 500, response);
 	MHD_destroy_response(response);
 	return queued;
 }
@@ -184,7 +198,8 @@ static enum MHD_Result send_failure(struct MHD_Connection *connection, struct re
 
 static enum MHD_Result send_response(struct MHD_Connection *connection, struct request *r)
 {
-	enum MHD_Result queued = MHD_queue_response(connection, r->status ? r->status : 200, r->response);
+	enum MHD_Result queued =
+		MHD_queue_response(connection, r->status ? r->status : 200, r->response);
 
 	MHD_destroy_response(r->response);
 	r->response = NULL;
@@ -198,7 +213,8 @@ static enum MHD_Result send_reply(struct MHD_Connection *connection, struct requ
 	return send_text(connection, r->status ? r->status : 200, text);
 }
 
-/* The text goes to the person who asked as a failure; the exit status of a stream is 0 or 1. */
+/* The text goes to the person who asked as a failure; the exit status of a stream is 0
+ * or 1. */
 static int run_stream(void *arg, struct sink *s)
 {
 	struct request *r = arg;
@@ -227,7 +243,8 @@ static enum MHD_Result start_stream(struct MHD_Connection *connection, struct re
 	int n = stream_start(r->fd, run_stream, end_stream, r, &r->response);
 	if (n < 0) {
 		unref(r);
-		request_fail(r, FAIL_BERTH, "the operation could not be started: %s", strerror(-n));
+		request_fail(r, FAIL_BERTH, "the operation could not be started: %s",
+			strerror(-n));
 		return send_failure(connection, r);
 	}
 	return send_response(connection, r);
@@ -260,7 +277,8 @@ static void cut_args(struct request *r)
 {
 	for (size_t i = 0; i < REQUEST_ARGS_MAX; i++) {
 		if (r->args[i])
-			r->path[(size_t)(r->args[i] - r->path) + strcspn(r->args[i], "/")] = '\0';
+			r->path[(size_t)(r->args[i] - r->path) +
+				strcspn(r->args[i], "/")] = '\0';
 	}
 }
 
@@ -282,7 +300,8 @@ static int find_route(struct request *r, const char *method)
 		return 0;
 	}
 	if (path_known)
-		return request_fail(r, FAIL_METHOD, "%.20s is not possible on %.200s", method, r->path);
+		return request_fail(r, FAIL_METHOD, "%.20s is not possible on %.200s",
+			method, r->path);
 	return request_fail(r, FAIL_MISSING, "there is nothing at %.200s", r->path);
 }
 
@@ -291,13 +310,15 @@ static bool has_word(const char *words, const char *word)
 	size_t len = strlen(word);
 
 	for (; words && *words; words += strcspn(words, " "), words += *words == ' ') {
-		if (strncmp(words, word, len) == 0 && (words[len] == ' ' || words[len] == '\0'))
+		if (strncmp(words, word, len) == 0 &&
+			(words[len] == ' ' || words[len] == '\0'))
 			return true;
 	}
 	return false;
 }
 
-static enum MHD_Result check_word(void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
+static enum MHD_Result check_word(
+	void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
 {
 	struct request *r = cls;
 
@@ -317,11 +338,13 @@ static int parse_body(struct request *r)
 		r->body = json_object();
 		return r->body ? 0 : request_fail(r, FAIL_BERTH, "out of memory");
 	}
-	/* Values may hold an escaped NUL: refused where it matters, with the name of the field. */
-	r->body = json_loadb(r->upload.data, r->upload.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &where);
+	/* Values may hold an escaped NUL: refused where it matters, with the name of the
+	 * field. */
+	r->body = json_loadb(r->upload.data, r->upload.len,
+		JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &where);
 	if (!r->body)
-		return request_fail(r, FAIL_USAGE, "the body is not JSON: %s (line %d)", where.text,
-			where.line);
+		return request_fail(r, FAIL_USAGE, "the body is not JSON: %s (line %d)",
+			where.text, where.line);
 	if (!json_is_object(r->body))
 		return request_fail(r, FAIL_USAGE, "the body must be a JSON object");
 	return 0;
@@ -357,7 +380,8 @@ static enum MHD_Result dispatch(struct MHD_Connection *connection, struct reques
 
 /* ---- libmicrohttpd's callbacks ---- */
 
-static struct request *begin(struct api *a, struct MHD_Connection *connection, const char *url)
+static struct request *begin(
+	struct api *a, struct MHD_Connection *connection, const char *url)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -383,15 +407,18 @@ static struct request *begin(struct api *a, struct MHD_Connection *connection, c
 /* What can be refused before the body came. */
 static void check_head(struct request *r, const char *method)
 {
-	const char *length = MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Content-Length");
+	const char *length = MHD_lookup_connection_value(
+		r->connection, MHD_HEADER_KIND, "Content-Length");
 	uint64_t n = 0;
 
 	if (r->failure.set)
 		return;
 	if (!r->path || strlen(r->path) > PATH_MAX_LEN)
 		request_fail(r, FAIL_USAGE, "the path is too long");
-	else if (length && (num_parse_u64(length, 0, UINT64_MAX, &n) < 0 || n > API_BODY_MAX))
-		request_fail(r, FAIL_TOO_LARGE, "the request is larger than %zu bytes", API_BODY_MAX);
+	else if (length &&
+		 (num_parse_u64(length, 0, UINT64_MAX, &n) < 0 || n > API_BODY_MAX))
+		request_fail(r, FAIL_TOO_LARGE, "the request is larger than %zu bytes",
+			API_BODY_MAX);
 	else
 		find_route(r, method);
 }
@@ -404,8 +431,9 @@ static void take_body(struct request *r, const char *data, size_t len)
 	buf_reset(&r->upload);
 }
 
-static enum MHD_Result access_handler(void *cls, struct MHD_Connection *connection, const char *url,
-	const char *method, const char *version, const char *upload, size_t *upload_size, void **con_cls)
+static enum MHD_Result access_handler(void *cls, struct MHD_Connection *connection,
+	const char *url, const char *method, const char *version, const char *upload,
+	size_t *upload_size, void **con_cls)
 {
 	struct request *r = *con_cls;
 
@@ -417,7 +445,8 @@ static enum MHD_Result access_handler(void *cls, struct MHD_Connection *connecti
 		*con_cls = r;
 		r->connection = connection;
 		check_head(r, method);
-		/* Queued now, the answer comes before a body that nobody wants is read. */
+		/* Queued now, the answer comes before a body that nobody wants is read.
+		 */
 		return r->failure.set ? send_failure(connection, r) : MHD_YES;
 	}
 	if (*upload_size) {
@@ -426,14 +455,15 @@ static enum MHD_Result access_handler(void *cls, struct MHD_Connection *connecti
 		return MHD_YES;
 	}
 	if (r->too_large) {
-		request_fail(r, FAIL_TOO_LARGE, "the request is larger than %zu bytes", API_BODY_MAX);
+		request_fail(r, FAIL_TOO_LARGE, "the request is larger than %zu bytes",
+			API_BODY_MAX);
 		return send_failure(connection, r);
 	}
 	return dispatch(connection, r);
 }
 
-static void request_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
-	enum MHD_RequestTerminationCode code)
+static void request_completed(void *cls, struct MHD_Connection *connection,
+	void **con_cls, enum MHD_RequestTerminationCode code)
 {
 	(void)cls;
 	(void)connection;
@@ -454,13 +484,17 @@ static void log_mhd(void *cls, const char *fmt, va_list ap)
 
 static struct MHD_Daemon *start_daemon(struct api *a)
 {
-	unsigned int flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
-		MHD_USE_ITC | MHD_ALLOW_UPGRADE | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG;
+	unsigned int flags = MHD_USE_THREAD_PER_CONNECTION |
+			     MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
+			     MHD_USE_ITC | MHD_ALLOW_UPGRADE | MHD_USE_NO_LISTEN_SOCKET |
+			     MHD_USE_ERROR_LOG;
 
-	/* No idle timeout: a push keeps its connection while git sends objects, and a dead peer's socket hangs up. */
-	return MHD_start_daemon(flags, 0, NULL, NULL, access_handler, a, MHD_OPTION_EXTERNAL_LOGGER, log_mhd,
-		NULL, MHD_OPTION_NOTIFY_CONNECTION, notify_connection, a, MHD_OPTION_NOTIFY_COMPLETED,
-		request_completed, a, MHD_OPTION_CONNECTION_LIMIT, (unsigned int)API_CONNECTIONS_MAX + 8,
+	/* No idle timeout: a push keeps its connection while git sends objects, and a
+	 * dead peer's socket hangs up. */
+	return MHD_start_daemon(flags, 0, NULL, NULL, access_handler, a,
+		MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL, MHD_OPTION_NOTIFY_CONNECTION,
+		notify_connection, a, MHD_OPTION_NOTIFY_COMPLETED, request_completed, a,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned int)API_CONNECTIONS_MAX + 8,
 		MHD_OPTION_THREAD_STACK_SIZE, STACK_SIZE, MHD_OPTION_END);
 }
 
@@ -477,7 +511,8 @@ int api_start(struct control *c, int listen_fd, struct api **ret, struct err *e)
 		free(a);
 		return err_set(e, EIO, "the API: libmicrohttpd could not be started");
 	}
-	int r = auth_start(c, listen_fd, API_CONNECTIONS_MAX, take_connection, a, &a->auth);
+	int r = auth_start(
+		c, listen_fd, API_CONNECTIONS_MAX, take_connection, a, &a->auth);
 	if (r < 0) {
 		MHD_stop_daemon(a->daemon);
 		free(a);

@@ -6,11 +6,14 @@
 
 #define API_VERSION "0.1.0"
 #define API_CONNECTIONS_MAX 256 /* each costs a thread with a small stack */
-#define API_BODY_MAX ((size_t)1 << 20) /* config is at most 256 KiB; escaped as JSON it may be several times that */
+#define API_BODY_MAX                                                                     \
+	((size_t)1 << 20) /* config is at most 256 KiB; escaped as JSON it may be        \
+			     several times that */
 
 struct api;
 
-/* Accepts and answers in threads of its own. listen_fd stays the caller's. 0 or -errno with e. */
+/* Accepts and answers in threads of its own. listen_fd stays the caller's. 0 or -errno
+ * with e. */
 int api_start(struct control *c, int listen_fd, struct api **ret, struct err *e);
 /* Hangs up on everybody, waits until no request is left. NULL is fine. */
 void api_stop(struct api *a);

@@ -17,11 +17,13 @@ int apps_list(struct request *r)
 	json_t *list = json_array();
 	for (int i = 0; i < n; i++) {
 		const struct db_app *a = &apps[i];
-		json_t *release = a->live_version ? json_integer(a->live_version) : json_null();
+		json_t *release =
+			a->live_version ? json_integer(a->live_version) : json_null();
 
 		json_array_append_new(list,
-			json_pack("{s:s, s:o, s:s, s:o, s:i}", "name", a->name, "release", release, "state",
-				view_state(r->c, a, rows, n_rows), "url", view_url(r->c, a), "instances",
+			json_pack("{s:s, s:o, s:s, s:o, s:i}", "name", a->name, "release",
+				release, "state", view_state(r->c, a, rows, n_rows),
+				"url", view_url(r->c, a), "instances",
 				(int)view_running(a, rows, n_rows)));
 	}
 	return request_reply(r, 200, list);
@@ -33,7 +35,8 @@ static json_t *git_remote(const char *app)
 	char host[HOST_MAX_LEN + 1] = "";
 
 	gethostname(host, sizeof(host) - 1);
-	return json_sprintf("%s@%s:%s", user && *user ? user : "berth", host[0] ? host : "localhost", app);
+	return json_sprintf("%s@%s:%s", user && *user ? user : "berth",
+		host[0] ? host : "localhost", app);
 }
 
 int apps_create(struct request *r)
@@ -45,12 +48,13 @@ int apps_create(struct request *r)
 		return -1;
 	int n = db_app_create(r->c->db, name, &id);
 	if (n == -EEXIST)
-		return request_fail(r, FAIL_CONFLICT, "there is already an app named %s", name);
+		return request_fail(
+			r, FAIL_CONFLICT, "there is already an app named %s", name);
 	if (n < 0 || (n = db_app_by_id(r->c->db, id, &r->app)) < 0)
 		return request_fail_db(r, n, name);
 	return request_reply(r, 201,
-		json_pack("{s:s, s:o, s:o}", "name", name, "url", view_url(r->c, &r->app), "git",
-			git_remote(name)));
+		json_pack("{s:s, s:o, s:o}", "name", name, "url", view_url(r->c, &r->app),
+			"git", git_remote(name)));
 }
 
 static json_t *quantities(struct control *c, uint32_t app)
@@ -58,9 +62,11 @@ static json_t *quantities(struct control *c, uint32_t app)
 	json_t *processes = view_processes(c, app), *o = json_object(), *command;
 	const char *type;
 
-	json_object_foreach(processes, type, command) {
+	json_object_foreach(processes, type, command)
+	{
 		if (strcmp(type, "release") != 0)
-			json_object_set_new(o, type, json_integer(fleet_quantity(c, app, type)));
+			json_object_set_new(
+				o, type, json_integer(fleet_quantity(c, app, type)));
 	}
 	json_decref(processes);
 	return o;
@@ -74,8 +80,8 @@ static json_t *mounts(struct control *c, uint32_t app)
 
 	for (int i = 0; i < n; i++)
 		json_array_append_new(list,
-			json_pack("{s:s, s:s, s:b}", "name", rows[i].volume_name, "path", rows[i].path,
-				"read_only", rows[i].read_only));
+			json_pack("{s:s, s:s, s:b}", "name", rows[i].volume_name, "path",
+				rows[i].path, "read_only", rows[i].read_only));
 	return list;
 }
 
@@ -87,13 +93,14 @@ int apps_report(struct request *r)
 
 	if (n < 0)
 		return request_fail_db(r, n, a->name);
-	json_t *o = json_pack("{s:s, s:I, s:o, s:s, s:o, s:o, s:o, s:o, s:b, s:b, s:i}", "name", a->name, "id",
-		(json_int_t)a->id, "created", json_stamp(a->created_us), "state",
-		view_state(r->c, a, rows, n), "release",
-		a->live_version ? json_integer(a->live_version) : json_null(), "url", view_url(r->c, a),
-		"git", git_remote(a->name), "deploy_branch",
-		a->deploy_branch[0] ? json_string(a->deploy_branch) : json_null(), "locked", a->locked,
-		"stopped", a->stopped, "instances", (int)view_running(a, rows, n));
+	json_t *o = json_pack("{s:s, s:I, s:o, s:s, s:o, s:o, s:o, s:o, s:b, s:b, s:i}",
+		"name", a->name, "id", (json_int_t)a->id, "created",
+		json_stamp(a->created_us), "state", view_state(r->c, a, rows, n),
+		"release", a->live_version ? json_integer(a->live_version) : json_null(),
+		"url", view_url(r->c, a), "git", git_remote(a->name), "deploy_branch",
+		a->deploy_branch[0] ? json_string(a->deploy_branch) : json_null(),
+		"locked", a->locked, "stopped", a->stopped, "instances",
+		(int)view_running(a, rows, n));
 	if (!o)
 		return request_reply(r, 200, NULL);
 	json_object_set_new(o, "domains", view_hostnames(r->c, a));
@@ -108,12 +115,14 @@ struct destroy {
 
 int apps_check_destroy(struct request *r)
 {
-	const char *confirm = request_query(r, "confirm"), *volumes = request_query(r, "volumes");
+	const char *confirm = request_query(r, "confirm"),
+		   *volumes = request_query(r, "volumes");
 
 	if (volumes && strcmp(volumes, "keep") != 0 && strcmp(volumes, "destroy") != 0)
 		return request_fail(r, FAIL_USAGE, "volumes must be keep or destroy");
 	if (!confirm || strcmp(confirm, r->app.name) != 0) {
-		request_fail(r, FAIL_USAGE, "destroying %s must be confirmed with its name", r->app.name);
+		request_fail(r, FAIL_USAGE,
+			"destroying %s must be confirmed with its name", r->app.name);
 		return request_hint(r, "berth apps:destroy %s --force", r->app.name);
 	}
 	/* The query belongs to the connection's thread; the operation runs in another. */

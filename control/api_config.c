@@ -40,22 +40,31 @@ static int check_set(struct request *r)
 	json_t *v;
 	size_t size;
 
-	json_object_foreach(request_json(r, "set"), key, v) {
+	json_object_foreach(request_json(r, "set"), key, v)
+	{
 		if (!name_key_valid(key))
 			return request_fail(r, FAIL_USAGE,
-				"\"%.80s\" is not a valid config name: letters, digits and underscores, not"
+				"\"%.80s\" is not a valid config name: letters, digits "
+				"and underscores, not"
 				" beginning with a digit, at most %d characters",
 				key, KEY_MAX_LEN);
 		if (strcmp(key, "PORT") == 0) {
-			request_fail(r, FAIL_USAGE, "PORT cannot be set: berth tells the app which port to use");
-			return request_hint(r, "to name another port: berth ports:set %s 3000", r->app.name);
+			request_fail(r, FAIL_USAGE,
+				"PORT cannot be set: berth tells the app which port to "
+				"use");
+			return request_hint(r,
+				"to name another port: berth ports:set %s 3000",
+				r->app.name);
 		}
 		if (value_size(v, &size) < 0)
 			return request_fail(r, FAIL_USAGE,
-				"the value of %s must be text (or {\"base64\": ...}) without NUL bytes", key);
+				"the value of %s must be text (or {\"base64\": ...}) "
+				"without NUL bytes",
+				key);
 		if (size > VALUE_MAX)
 			return request_fail(r, FAIL_USAGE,
-				"the value of %s has %zu bytes; at most %zu are possible", key, size, VALUE_MAX);
+				"the value of %s has %zu bytes; at most %zu are possible",
+				key, size, VALUE_MAX);
 	}
 	return 0;
 }
@@ -65,13 +74,16 @@ static int check_unset(struct request *r)
 	json_t *v;
 	size_t i;
 
-	json_array_foreach(request_json(r, "unset"), i, v) {
+	json_array_foreach(request_json(r, "unset"), i, v)
+	{
 		const char *key = json_string_value(v);
 
 		if (!key || !name_key_valid(key))
-			return request_fail(r, FAIL_USAGE, "unset must be a list of config names");
+			return request_fail(
+				r, FAIL_USAGE, "unset must be a list of config names");
 		if (json_object_get(request_json(r, "set"), key))
-			return request_fail(r, FAIL_USAGE, "%s is both set and unset", key);
+			return request_fail(
+				r, FAIL_USAGE, "%s is both set and unset", key);
 	}
 	return 0;
 }
@@ -82,21 +94,24 @@ static size_t total_size(const json_t *config)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach((json_t *)(uintptr_t)config, key, v) {
+	json_object_foreach((json_t *)(uintptr_t)config, key, v)
+	{
 		if (value_size(v, &size) == 0)
 			total += strlen(key) + size + 2;
 	}
 	return total;
 }
 
-/* Changes config in place; what differed before goes to undo (JSON null: was absent). True when anything did. */
+/* Changes config in place; what differed before goes to undo (JSON null: was absent).
+ * True when anything did. */
 static bool merge(json_t *config, json_t *set, json_t *unset, json_t *undo)
 {
 	const char *key;
 	json_t *v;
 	size_t i;
 
-	json_object_foreach(set, key, v) {
+	json_object_foreach(set, key, v)
+	{
 		json_t *old = json_object_get(config, key);
 
 		if (old && json_equal(old, v))
@@ -104,7 +119,8 @@ static bool merge(json_t *config, json_t *set, json_t *unset, json_t *undo)
 		json_object_set_new(undo, key, old ? json_incref(old) : json_null());
 		json_object_set(config, key, v);
 	}
-	json_array_foreach(unset, i, v) {
+	json_array_foreach(unset, i, v)
+	{
 		json_t *old = json_object_get(config, json_string_value(v));
 
 		if (!old)
@@ -130,12 +146,15 @@ int config_check(struct request *r)
 	json_decref(undo);
 	json_decref(config);
 	if (total > CONFIG_MAX)
-		return request_fail(r, FAIL_USAGE, "the config would have %zu bytes in all; at most %zu are possible",
+		return request_fail(r, FAIL_USAGE,
+			"the config would have %zu bytes in all; at most %zu are "
+			"possible",
 			total, CONFIG_MAX);
 	return 0;
 }
 
-/* Reads, changes and writes in one transaction: two changes at once both count. *ret_undo is empty without change. */
+/* Reads, changes and writes in one transaction: two changes at once both count. *ret_undo
+ * is empty without change. */
 static int store(struct request *r, json_t *set, json_t *unset, json_t **ret_undo)
 {
 	json_t *config = NULL, *undo = json_object();
@@ -169,8 +188,10 @@ static void take_back(struct request *r, json_t *undo)
 	if (n < 0)
 		return;
 	n = db_config_get(r->c->db, r->app.id, &config);
-	json_object_foreach(undo, key, old) {
-		json_t *mine = json_object_get(set, key), *now = json_object_get(config, key);
+	json_object_foreach(undo, key, old)
+	{
+		json_t *mine = json_object_get(set, key),
+		       *now = json_object_get(config, key);
 
 		if (mine ? !now || !json_equal(now, mine) : now != NULL)
 			continue;
@@ -195,19 +216,22 @@ static void describe(struct request *r, json_t *undo, char *out, size_t size)
 	for (int pass = 0; pass < 2; pass++) {
 		bool first = true;
 
-		json_object_foreach(undo, key, old) {
-			bool is_set = json_object_get(request_json(r, "set"), key) != NULL;
+		json_object_foreach(undo, key, old)
+		{
+			bool is_set =
+				json_object_get(request_json(r, "set"), key) != NULL;
 
 			if (is_set != (pass == 0))
 				continue;
 			int n = snprintf(out + len, size - len, "%s%s",
-				!first		? ", "
-				: pass == 0	? "Set "
-				: len		? "; unset "
-						: "Unset ",
+				!first	    ? ", "
+				: pass == 0 ? "Set "
+				: len	    ? "; unset "
+					    : "Unset ",
 				key);
 			if (n < 0 || (size_t)n >= size - len)
-				return; /* cut: the list is long enough to be understood */
+				return; /* cut: the list is long enough to be understood
+					 */
 			len += (size_t)n;
 			first = false;
 		}
@@ -221,7 +245,8 @@ int config_change(struct request *r, struct sink *s, struct err *e)
 	int n = store(r, request_json(r, "set"), request_json(r, "unset"), &undo);
 
 	if (n < 0)
-		return err_sys(e, -n, "the config of %s could not be stored", r->app.name);
+		return err_sys(
+			e, -n, "the config of %s could not be stored", r->app.name);
 	if (!json_object_size(undo)) {
 		sink_line(s, "no change");
 	} else if (!request_bool(r, "restart", true)) {

@@ -1,4 +1,5 @@
-/* Domains: the hostnames of an app, and the global ones that give every app a default hostname. */
+/* Domains: the hostnames of an app, and the global ones that give every app a default
+ * hostname. */
 #include "control/api_handlers.h"
 #include "control/view.h"
 #include <ctype.h>
@@ -40,7 +41,8 @@ int domains_show_global(struct request *r)
 }
 
 /* Lower case, without the dot that ends an absolute name. 0 or -1. */
-static int normalise(struct request *r, const json_t *v, bool global, char out[HOST_MAX_LEN + 1])
+static int normalise(
+	struct request *r, const json_t *v, bool global, char out[HOST_MAX_LEN + 1])
 {
 	const char *name = json_string_value(v);
 	size_t len = name ? strlen(name) : 0;
@@ -48,14 +50,52 @@ static int normalise(struct request *r, const json_t *v, bool global, char out[H
 	if (len && name[len - 1] == '.')
 		len--;
 	if (!name || len > HOST_MAX_LEN || !len)
-		return request_fail(r, FAIL_USAGE, "\"%.80s\" is not a hostname", name ? name : "");
+		return request_fail(
+			r, FAIL_USAGE, "\"%.80s\" is not a hostname", name ? name : "");
 	for (size_t i = 0; i < len; i++)
 		out[i] = (char)tolower((unsigned char)name[i]);
 	out[len] = '\0';
 	if (!name_host_valid(out) || (global && out[0] == '*'))
 		return request_fail(r, FAIL_USAGE,
-			"\"%.253s\" is not a hostname: labels of letters, digits and hyphens with dots between%s",
+			"\"%.253s\" is not a hostname: labels of letters, digits and "
+			"hyphens with dots between%s",
 			name, global ? "" : ", or *. and such a name");
+	return 0;
+}
+
+/* Whether name is the default hostname (APP.suffix) of another app. */
+static bool is_default_of(struct request *r, uint32_t app, const char *name,
+	const char *suffix, struct db_app *other)
+{
+	size_t len = strlen(name), tail = strlen(suffix);
+	char label[HOST_MAX_LEN + 1];
+
+	if (len <= tail + 1 || name[len - tail - 1] != '.' ||
+		strcmp(name + len - tail, suffix) != 0)
+		return false;
+	memcpy(label, name, len - tail - 1);
+	label[len - tail - 1] = '\0';
+	return db_app_by_name(r->c->db, label, other) == 0 && other->id != app;
+}
+
+static int check_defaults(struct request *r, uint32_t app, const char *name)
+{
+	json_t *global = NULL, *v;
+	struct db_app other;
+	bool taken = false;
+	size_t i;
+	int n = db_domain_list(r->c->db, 0, &global);
+
+	if (n < 0)
+		return request_fail_db(r, n, name);
+	json_array_foreach(global, i, v) taken =
+		taken || is_default_of(r, app, name, json_string_value(v), &other);
+	if (!json_array_size(global))
+		taken = is_default_of(r, app, name, "localhost", &other);
+	json_decref(global);
+	if (taken)
+		return request_fail(r, FAIL_CONFLICT,
+			"%s is the default hostname of the app %s", name, other.name);
 	return 0;
 }
 
@@ -63,14 +103,19 @@ static int add(struct request *r, uint32_t app, const char *name)
 {
 	uint32_t owner = 0;
 	struct db_app other;
+
+	if (app && check_defaults(r, app, name) < 0)
+		return -1;
 	int n = db_domain_add(r->c->db, app, name);
 
 	if (n != -EEXIST)
 		return n < 0 ? request_fail_db(r, n, name) : 0;
-	if (db_domain_owner(r->c->db, name, &owner) < 0 || db_app_by_id(r->c->db, owner, &other) < 0)
+	if (db_domain_owner(r->c->db, name, &owner) < 0 ||
+		db_app_by_id(r->c->db, owner, &other) < 0)
 		return request_fail(r, FAIL_CONFLICT, "%s belongs to another app", name);
 	request_fail(r, FAIL_CONFLICT, "%s belongs to the app %s", name, other.name);
-	return request_hint(r, "remove it there first: berth domains:remove %s %s", other.name, name);
+	return request_hint(
+		r, "remove it there first: berth domains:remove %s %s", other.name, name);
 }
 
 static int remove_one(struct request *r, uint32_t app, const char *name)
@@ -90,7 +135,8 @@ static int each(struct request *r, uint32_t app, const char *field,
 	json_t *v;
 	size_t i;
 
-	json_array_foreach(request_json(r, field), i, v) {
+	json_array_foreach(request_json(r, field), i, v)
+	{
 		if (normalise(r, v, app == 0, name) < 0 || act(r, app, name) < 0)
 			return -1;
 	}
@@ -121,7 +167,8 @@ static int check_count(struct request *r, uint32_t app)
 	size_t count = json_array_size(list);
 	json_decref(list);
 	if (count > DOMAINS_MAX)
-		return request_fail(r, FAIL_USAGE, "that would make %zu domains; at most %d are possible", count,
+		return request_fail(r, FAIL_USAGE,
+			"that would make %zu domains; at most %d are possible", count,
 			DOMAINS_MAX);
 	return 0;
 }
@@ -150,7 +197,8 @@ static int change(struct request *r, uint32_t app)
 	if (ended < 0)
 		return request_fail_db(r, ended, "domains");
 	if (routes_refresh(r->c, &e) < 0)
-		return request_fail(r, FAIL_BERTH, "stored, but the router does not use it yet: %s", e.text);
+		return request_fail(r, FAIL_BERTH,
+			"stored, but the router does not use it yet: %s", e.text);
 	return show(r, app);
 }
 

@@ -12,7 +12,9 @@ static int create(struct request *r, const char *name)
 	uint32_t id;
 
 	if (!settings_is_on(r->c, 0, "apps", "autocreate", true)) {
-		request_fail(r, FAIL_NO_APP, "there is no app named %s, and pushing does not create apps here", name);
+		request_fail(r, FAIL_NO_APP,
+			"there is no app named %s, and pushing does not create apps here",
+			name);
 		return request_hint(r, "create it first: berth apps:create %s", name);
 	}
 	int n = db_app_create(r->c->db, name, &id);
@@ -31,7 +33,8 @@ int git_access(struct request *r)
 	bool push = strcmp(service, "receive-pack") == 0, created = false;
 
 	if (!push && strcmp(service, "upload-pack") != 0)
-		return request_fail(r, FAIL_USAGE, "service must be receive-pack or upload-pack");
+		return request_fail(
+			r, FAIL_USAGE, "service must be receive-pack or upload-pack");
 	if (request_name(r, "app", name) < 0)
 		return -1;
 	int n = db_app_by_name(r->c->db, name, &r->app);
@@ -44,7 +47,8 @@ int git_access(struct request *r)
 	}
 	if (push && request_unlocked(r, &r->app) < 0)
 		return -1;
-	return request_reply(r, 200, json_pack("{s:b, s:I}", "created", created, "id", (json_int_t)r->app.id));
+	return request_reply(r, 200,
+		json_pack("{s:b, s:I}", "created", created, "id", (json_int_t)r->app.id));
 }
 
 static bool is_oid(const char *s)
@@ -57,9 +61,12 @@ static int check_options(struct request *r)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach(request_json(r, "options"), key, v) {
-		if (!json_is_string(v) || strlen(json_string_value(v)) != json_string_length(v))
-			return request_fail(r, FAIL_USAGE, "the push option %.80s must be text", key);
+	json_object_foreach(request_json(r, "options"), key, v)
+	{
+		if (!json_is_string(v) ||
+			strlen(json_string_value(v)) != json_string_length(v))
+			return request_fail(
+				r, FAIL_USAGE, "the push option %.80s must be text", key);
 	}
 	return 0;
 }
@@ -69,13 +76,17 @@ int git_check_update(struct request *r)
 	const char *ref = request_string(r, "ref");
 
 	if (strncmp(ref, "refs/", 5) != 0 || strlen(ref) > REF_MAX)
-		return request_fail(r, FAIL_USAGE, "\"%.80s\" is not the name of a ref that can be pushed here", ref);
+		return request_fail(r, FAIL_USAGE,
+			"\"%.80s\" is not the name of a ref that can be pushed here",
+			ref);
 	for (const char *c = ref; *c; c++) {
 		if ((unsigned char)*c <= ' ' || *c == 0x7f)
-			return request_fail(r, FAIL_USAGE, "the ref's name holds a blank or a control character");
+			return request_fail(r, FAIL_USAGE,
+				"the ref's name holds a blank or a control character");
 	}
 	if (!is_oid(request_string(r, "old")) || !is_oid(request_string(r, "new")))
-		return request_fail(r, FAIL_USAGE, "old and new must be 40 hexadecimal digits");
+		return request_fail(
+			r, FAIL_USAGE, "old and new must be 40 hexadecimal digits");
 	return check_options(r);
 }
 

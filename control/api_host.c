@@ -23,9 +23,10 @@ int host_status(struct request *r)
 	if (disk_free(r->c, &free_bytes, &total_bytes) < 0)
 		free_bytes = total_bytes = 0;
 	return request_reply(r, 200,
-		json_pack("{s:s, s:i, s:i, s:{s:I, s:I}, s:I}", "version", API_VERSION, "apps", n_apps,
-			"instances", n_instances, "disk", "free", (json_int_t)free_bytes, "total",
-			(json_int_t)total_bytes, "uptime_s",
+		json_pack("{s:s, s:i, s:i, s:{s:I, s:I}, s:I}", "version", API_VERSION,
+			"apps", n_apps, "instances", n_instances, "disk", "free",
+			(json_int_t)free_bytes, "total", (json_int_t)total_bytes,
+			"uptime_s",
 			(json_int_t)((io_now_us() - r->c->started_us) / 1000000)));
 }
 
@@ -50,8 +51,9 @@ static json_t *stack_json(struct control *c, const struct db_layer *l)
 	if (db_layer_get(c->db, l->id, &again, &meta) < 0)
 		return NULL;
 	name = json_string_value(json_object_get(meta, "name"));
-	json_t *o = json_pack("{s:s, s:s, s:o, s:I}", "name", name ? name : l->key, "digest", l->key,
-		"created", json_stamp(l->created_us), "size", (json_int_t)l->size_bytes);
+	json_t *o = json_pack("{s:s, s:s, s:o, s:I}", "name", name ? name : l->key,
+		"digest", l->key, "created", json_stamp(l->created_us), "size",
+		(json_int_t)l->size_bytes);
 	json_decref(meta);
 	return o;
 }
@@ -79,7 +81,8 @@ int stacks_check(struct request *r)
 
 	if (strcmp(name, "debian-12") == 0)
 		return 0;
-	return request_fail(r, FAIL_USAGE, "there is no stack named \"%.80s\"; known: debian-12", name);
+	return request_fail(r, FAIL_USAGE,
+		"there is no stack named \"%.80s\"; known: debian-12", name);
 }
 
 int stacks_create(struct request *r, struct sink *s, struct err *e)

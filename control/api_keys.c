@@ -9,8 +9,8 @@
 
 static json_t *key_json(const struct db_key *k)
 {
-	return json_pack("{s:s, s:s, s:s, s:I}", "name", k->name, "fingerprint", k->fingerprint, "type", k->type,
-		"id", (json_int_t)k->id);
+	return json_pack("{s:s, s:s, s:s, s:I}", "name", k->name, "fingerprint",
+		k->fingerprint, "type", k->type, "id", (json_int_t)k->id);
 }
 
 int keys_list(struct request *r)
@@ -34,7 +34,8 @@ static int fail_taken(struct request *r, const struct db_key *k)
 
 	for (int i = 0; i < n; i++) {
 		if (strcmp(keys[i].blob, k->blob) == 0)
-			return request_fail(r, FAIL_CONFLICT, "this key is there already, as %s", keys[i].name);
+			return request_fail(r, FAIL_CONFLICT,
+				"this key is there already, as %s", keys[i].name);
 	}
 	return request_fail(r, FAIL_CONFLICT, "this key is there already");
 }
@@ -47,12 +48,16 @@ static int check_room(struct request *r, const char *name)
 	if (n < 0)
 		return request_fail_db(r, n, "ssh keys");
 	if (n >= KEYS_MAX)
-		return request_fail(r, FAIL_CONFLICT, "there are %d keys already, the most that berth takes", n);
+		return request_fail(r, FAIL_CONFLICT,
+			"there are %d keys already, the most that berth takes", n);
 	for (int i = 0; i < n; i++) {
 		/* A second key under one name could not be removed alone. */
 		if (strcmp(keys[i].name, name) == 0) {
-			request_fail(r, FAIL_CONFLICT, "there is already a key named %s", name);
-			return request_hint(r, "choose another name, or remove it first: berth ssh-keys:remove %s",
+			request_fail(r, FAIL_CONFLICT, "there is already a key named %s",
+				name);
+			return request_hint(r,
+				"choose another name, or remove it first: berth "
+				"ssh-keys:remove %s",
 				name);
 		}
 	}
@@ -92,9 +97,11 @@ int keys_remove(struct request *r)
 	if (n < 0)
 		return request_fail_db(r, n, r->args[0]);
 	if (n == 0)
-		return request_fail(r, FAIL_MISSING, "there is no key named %.80s", r->args[0]);
+		return request_fail(
+			r, FAIL_MISSING, "there is no key named %.80s", r->args[0]);
 	/* The row is gone whatever happens: start-up writes the file again. */
 	if (keys_write(r->c, &e) < 0)
-		return request_fail(r, FAIL_BERTH, "the key is removed, but the list for sshd is not: %s", e.text);
+		return request_fail(r, FAIL_BERTH,
+			"the key is removed, but the list for sshd is not: %s", e.text);
 	return 0;
 }

@@ -13,11 +13,13 @@ static json_t *processes_json(struct control *c, uint32_t app)
 	json_t *processes = view_processes(c, app), *list = json_array(), *command;
 	const char *type;
 
-	json_object_foreach(processes, type, command) {
+	json_object_foreach(processes, type, command)
+	{
 		if (strcmp(type, "release") != 0)
-			json_array_append_new(list,
-				json_pack("{s:s, s:O, s:i}", "type", type, "command", command, "quantity",
-					(int)fleet_quantity(c, app, type)));
+			json_array_append_new(
+				list, json_pack("{s:s, s:O, s:i}", "type", type,
+					      "command", command, "quantity",
+					      (int)fleet_quantity(c, app, type)));
 	}
 	json_decref(processes);
 	return list;
@@ -26,23 +28,26 @@ static json_t *processes_json(struct control *c, uint32_t app)
 static json_t *instance_json(const struct db_instance *i, const char *state)
 {
 	return json_pack("{s:o, s:s, s:s, s:s, s:I, s:o, s:I, s:s, s:n}", "name",
-		json_sprintf("%s.%u", i->type, i->number), "type", i->type, "kind", i->kind, "state", state,
-		"release", (json_int_t)i->version, "since",
-		json_stamp(i->exited_us ? i->exited_us : i->started_us), "restarts", (json_int_t)i->restarts,
-		"reason", i->reason, "memory_bytes");
+		json_sprintf("%s.%u", i->type, i->number), "type", i->type, "kind",
+		i->kind, "state", state, "release", (json_int_t)i->version, "since",
+		json_stamp(i->exited_us ? i->exited_us : i->started_us), "restarts",
+		(json_int_t)i->restarts, "reason", i->reason, "memory_bytes");
 }
 
 static bool same_place(const struct db_instance *a, const struct db_instance *b)
 {
-	return a->number == b->number && strcmp(a->type, b->type) == 0 && strcmp(a->kind, b->kind) == 0;
+	return a->number == b->number && strcmp(a->type, b->type) == 0 &&
+	       strcmp(a->kind, b->kind) == 0;
 }
 
-/* An ended row is shown when its place is wanted, empty, and no later row ended there: it crashed. */
+/* An ended row is shown when its place is wanted, empty, and no later row ended there: it
+ * crashed. */
 static bool is_crashed(struct request *r, const struct db_instance *rows, int n, int at)
 {
 	const struct db_instance *i = &rows[at];
 
-	if (strcmp(i->kind, "app") != 0 || r->app.stopped || i->version != r->app.live_version ||
+	if (strcmp(i->kind, "app") != 0 || r->app.stopped ||
+		i->version != r->app.live_version ||
 		i->number > fleet_quantity(r->c, r->app.id, i->type))
 		return false;
 	for (int j = 0; j < n; j++) {
@@ -61,7 +66,8 @@ static json_t *instances_json(struct request *r, const struct db_instance *rows,
 		if (strcmp(rows[i].kind, "build") == 0)
 			continue;
 		if (strcmp(rows[i].state, "exited") != 0)
-			json_array_append_new(list, instance_json(&rows[i], rows[i].state));
+			json_array_append_new(
+				list, instance_json(&rows[i], rows[i].state));
 		else if (is_crashed(r, rows, n, i))
 			json_array_append_new(list, instance_json(&rows[i], "crashed"));
 	}
@@ -76,8 +82,8 @@ int ps_show(struct request *r)
 	if (n < 0)
 		return request_fail_db(r, n, r->app.name);
 	return request_reply(r, 200,
-		json_pack("{s:o, s:o}", "processes", processes_json(r->c, r->app.id), "instances",
-			instances_json(r, rows, n)));
+		json_pack("{s:o, s:o}", "processes", processes_json(r->c, r->app.id),
+			"instances", instances_json(r, rows, n)));
 }
 
 /* Without a release any valid type is taken: it counts from the first deploy on. */
@@ -86,12 +92,13 @@ static int check_type(struct request *r, const json_t *processes, const char *ty
 	char known[512];
 
 	if (!name_type_valid(type) || strcmp(type, "release") == 0)
-		return request_fail(r, FAIL_USAGE, "\"%.80s\" is not a process type that can run", type);
+		return request_fail(r, FAIL_USAGE,
+			"\"%.80s\" is not a process type that can run", type);
 	if (!r->app.live_version || json_object_get(processes, type))
 		return 0;
 	view_type_names(processes, known, sizeof(known));
-	return request_fail(r, FAIL_USAGE, "%s has no process type \"%s\"; its types: %s", r->app.name, type,
-		known[0] ? known : "none");
+	return request_fail(r, FAIL_USAGE, "%s has no process type \"%s\"; its types: %s",
+		r->app.name, type, known[0] ? known : "none");
 }
 
 int scale_check(struct request *r)
@@ -101,14 +108,16 @@ int scale_check(struct request *r)
 
 	if (!processes)
 		return request_fail_db(r, -EIO, r->app.name);
-	json_object_foreach(request_json(r, "formation"), type, v) {
+	json_object_foreach(request_json(r, "formation"), type, v)
+	{
 		json_int_t n = json_integer_value(v);
 
 		if (check_type(r, processes, type) < 0)
 			break;
 		if (!json_is_integer(v) || n < 0 || n > QUANTITY_MAX) {
-			request_fail(r, FAIL_USAGE, "the quantity of %s must be a whole number from 0 to %d", type,
-				QUANTITY_MAX);
+			request_fail(r, FAIL_USAGE,
+				"the quantity of %s must be a whole number from 0 to %d",
+				type, QUANTITY_MAX);
 			break;
 		}
 	}
@@ -126,8 +135,10 @@ static int set_formation(struct request *r, json_t *formation)
 
 	if (n < 0)
 		return n;
-	json_object_foreach(formation, type, v) {
-		n = db_formation_set(r->c->db, r->app.id, type, (uint32_t)json_integer_value(v));
+	json_object_foreach(formation, type, v)
+	{
+		n = db_formation_set(
+			r->c->db, r->app.id, type, (uint32_t)json_integer_value(v));
 		if (n < 0)
 			break;
 	}
@@ -140,12 +151,13 @@ int scale_run(struct request *r, struct sink *s, struct err *e)
 	json_t *wanted = request_json(r, "formation"), *before = json_object(), *v;
 	const char *type;
 
-	json_object_foreach(wanted, type, v)
-		json_object_set_new(before, type, json_integer(fleet_quantity(r->c, r->app.id, type)));
+	json_object_foreach(wanted, type, v) json_object_set_new(
+		before, type, json_integer(fleet_quantity(r->c, r->app.id, type)));
 	int n = set_formation(r, wanted);
 	if (n < 0) {
 		json_decref(before);
-		return err_sys(e, -n, "the formation of %s could not be stored", r->app.name);
+		return err_sys(
+			e, -n, "the formation of %s could not be stored", r->app.name);
 	}
 	json_object_foreach(wanted, type, v)
 		sink_step(s, "Scaling %s to %d", type, (int)json_integer_value(v));
@@ -153,7 +165,8 @@ int scale_run(struct request *r, struct sink *s, struct err *e)
 		sink_detail(s, "takes effect with the first deploy");
 	else
 		n = ps_apply(r->c, r->app.id, s, e);
-	/* What could not be started is not wanted any more, or it would be tried for ever. */
+	/* What could not be started is not wanted any more, or it would be tried for
+	 * ever. */
 	if (n < 0)
 		set_formation(r, before);
 	json_decref(before);
@@ -177,7 +190,8 @@ int restart_check(struct request *r)
 	if (!type)
 		return 0;
 	json_t *processes = view_processes(r->c, r->app.id);
-	int n = processes ? check_type(r, processes, type) : request_fail_db(r, -EIO, r->app.name);
+	int n = processes ? check_type(r, processes, type)
+			  : request_fail_db(r, -EIO, r->app.name);
 	json_decref(processes);
 	return n;
 }

@@ -1,4 +1,5 @@
-/* Accepts connections and finds out whose they are, without ever blocking on one of them. */
+/* Accepts connections and finds out whose they are, without ever blocking on one of them.
+ */
 #include "control/auth.h"
 #include "lib/io.h"
 #include "lib/log.h"
@@ -65,21 +66,25 @@ static void name_key(struct auth *a, struct identity *id, const char *line)
 	struct db_key k;
 	uint64_t n;
 
-	if (strncmp(line, "KEY ", 4) != 0 || num_parse_u64(line + 4, 1, UINT32_MAX, &n) < 0) {
-		snprintf(id->refused, sizeof(id->refused), "the connection did not name a key");
+	if (strncmp(line, "KEY ", 4) != 0 ||
+		num_parse_u64(line + 4, 1, UINT32_MAX, &n) < 0) {
+		snprintf(id->refused, sizeof(id->refused),
+			"the connection did not name a key");
 		return;
 	}
 	int r = db_key_get(a->c->db, (uint32_t)n, &k);
 	if (r < 0) {
 		snprintf(id->refused, sizeof(id->refused), "%s",
-			r == -ENOENT ? "this ssh key was removed" : "the key cannot be looked up");
+			r == -ENOENT ? "this ssh key was removed"
+				     : "the key cannot be looked up");
 		return;
 	}
 	id->key = k.id;
 	snprintf(id->actor, sizeof(id->actor), "%s", k.name);
 }
 
-/* Reads the KEY line byte by byte, so that nothing of the request behind it is taken. False when waiting ended. */
+/* Reads the KEY line byte by byte, so that nothing of the request behind it is taken.
+ * False when waiting ended. */
 static bool read_line(struct auth *a, unsigned int i)
 {
 	struct waiting *w = &a->waiting[i];
@@ -135,14 +140,18 @@ static void greet(struct auth *a, int fd)
 		}
 		snprintf(id.actor, sizeof(id.actor), "uid %u", peer.uid);
 		snprintf(id.refused, sizeof(id.refused),
-			"not a member: only root and the holders of an ssh key may use this berth");
+			"not a member: only root and the holders of an ssh key may use "
+			"this berth");
 		deliver(a, fd, &id);
 		return;
 	}
 	struct waiting *w = &a->waiting[a->n_waiting++];
-	*w = (struct waiting){.fd = fd, .id = id,
+	*w = (struct waiting){.fd = fd,
+		.id = id,
 		.deadline_ns = io_mono_ns() + AUTH_DEADLINE_MS * UINT64_C(1000000)};
-	read_line(a, a->n_waiting - 1); /* berth-shell sends it at once: most often it is there */
+	read_line(
+		a, a->n_waiting -
+			   1); /* berth-shell sends it at once: most often it is there */
 }
 
 static void expire(struct auth *a)
@@ -167,7 +176,8 @@ static void accept_one(struct auth *a)
 	}
 	if (errno == EMFILE || errno == ENFILE) {
 		log_error("no descriptor left for a connection to the API");
-		poll(NULL, 0, 100); /* the connection stays in the queue and would wake us at once */
+		poll(NULL, 0, 100); /* the connection stays in the queue and would wake us
+				       at once */
 	}
 }
 
@@ -177,16 +187,20 @@ static void *run(void *arg)
 	struct pollfd fds[2 + AUTH_WAITING_MAX];
 
 	while (!atomic_load(&a->stopping)) {
-		bool room = atomic_load(&a->open) < a->most && a->n_waiting < AUTH_WAITING_MAX;
+		bool room = atomic_load(&a->open) < a->most &&
+			    a->n_waiting < AUTH_WAITING_MAX;
 		unsigned int n = a->n_waiting;
 
-		fds[0] = (struct pollfd){.fd = room ? a->listen_fd : -1, .events = POLLIN};
+		fds[0] =
+			(struct pollfd){.fd = room ? a->listen_fd : -1, .events = POLLIN};
 		fds[1] = (struct pollfd){.fd = a->wake_fd, .events = POLLIN};
 		for (unsigned int i = 0; i < n; i++)
-			fds[2 + i] = (struct pollfd){.fd = a->waiting[i].fd, .events = POLLIN};
+			fds[2 + i] =
+				(struct pollfd){.fd = a->waiting[i].fd, .events = POLLIN};
 		if (poll(fds, 2 + n, n ? 500 : -1) < 0)
 			continue;
-		/* Backwards: a row that ends is replaced by the last one, which was looked at already. */
+		/* Backwards: a row that ends is replaced by the last one, which was
+		 * looked at already. */
 		for (unsigned int i = n; i-- > 0;) {
 			if (fds[2 + i].revents)
 				read_line(a, i);
@@ -208,8 +222,8 @@ static void wake(struct auth *a)
 	ssize_t put UNUSED = write(a->wake_fd, &one, sizeof(one));
 }
 
-int auth_start(struct control *c, int listen_fd, unsigned int most, auth_deliver fn, void *arg,
-	struct auth **ret)
+int auth_start(struct control *c, int listen_fd, unsigned int most, auth_deliver fn,
+	void *arg, struct auth **ret)
 {
 	struct auth *a = calloc(1, sizeof(*a));
 

@@ -1,6 +1,7 @@
 /*
- * Who is at the other end of a connection to the API. One thread accepts, asks the kernel for the peer's uid, and for
- * the ssh user reads the one line that names the key. An identity belongs to its connection for good.
+ * Who is at the other end of a connection to the API. One thread accepts, asks the kernel
+ * for the peer's uid, and for the ssh user reads the one line that names the key. An
+ * identity belongs to its connection for good.
  */
 #ifndef CONTROL_AUTH_H
 #define CONTROL_AUTH_H
@@ -14,8 +15,8 @@
 
 struct identity {
 	uid_t uid;
-	uint32_t key;      /* id of the ssh key; 0: none */
-	char actor[80];    /* "root" or the key's name: for releases and events */
+	uint32_t key;	   /* id of the ssh key; 0: none */
+	char actor[80];	   /* "root" or the key's name: for releases and events */
 	char refused[160]; /* not empty: every request is answered 403 with this */
 };
 
@@ -24,12 +25,14 @@ struct auth;
 /* Takes over fd. Called from the accepting thread. */
 typedef void (*auth_deliver)(void *arg, int fd, const struct identity *id);
 
-/* Accepts on listen_fd (the caller's) while at most `most` delivered connections are open. 0 or -errno. */
-int auth_start(struct control *c, int listen_fd, unsigned int most, auth_deliver deliver, void *arg,
-	struct auth **ret);
+/* Accepts on listen_fd (the caller's) while at most `most` delivered connections are
+ * open. 0 or -errno. */
+int auth_start(struct control *c, int listen_fd, unsigned int most, auth_deliver deliver,
+	void *arg, struct auth **ret);
 /* A delivered connection has ended; any thread. */
 void auth_released(struct auth *a);
-/* Stops accepting; auth_released may still be called, until auth_free. NULL is fine for both. */
+/* Stops accepting; auth_released may still be called, until auth_free. NULL is fine for
+ * both. */
 void auth_stop(struct auth *a);
 void auth_free(struct auth *a);
 

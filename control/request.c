@@ -1,4 +1,5 @@
-/* What every handler needs: failing with a good sentence, reading checked input, answering. */
+/* What every handler needs: failing with a good sentence, reading checked input,
+ * answering. */
 #include "control/request.h"
 #include "control/nearest.h"
 #include "lib/stamp.h"
@@ -50,7 +51,8 @@ int request_hint(struct request *r, const char *fmt, ...)
 int request_fail_db(struct request *r, int code, const char *what)
 {
 	if (code != -ENOSPC)
-		return request_fail(r, FAIL_BERTH, "%s: the database refused: %s", what, strerror(-code));
+		return request_fail(r, FAIL_BERTH, "%s: the database refused: %s", what,
+			strerror(-code));
 	request_fail(r, FAIL_BERTH, "%s: the disk is full; nothing was changed", what);
 	return request_hint(r, "free some space below the state folder, then try again");
 }
@@ -60,7 +62,8 @@ int request_name(struct request *r, const char *noun, const char *name)
 	if (name_valid(name))
 		return 0;
 	return request_fail(r, FAIL_USAGE,
-		"\"%.80s\" is not a valid %s name: lower-case letters, digits and hyphens, beginning with a"
+		"\"%.80s\" is not a valid %s name: lower-case letters, digits and "
+		"hyphens, beginning with a"
 		" letter or digit, at most %d characters",
 		name, noun, NAME_MAX_LEN);
 }
@@ -70,7 +73,8 @@ static void hint_nearest(struct request *r, const char *name)
 	struct db_app *apps autofree = NULL;
 	int n = db_app_list(r->c->db, &apps);
 	const char *best = NULL;
-	unsigned int best_distance = 3; /* two letters wrong is a slip, more is another name */
+	unsigned int best_distance =
+		3; /* two letters wrong is a slip, more is another name */
 
 	for (int i = 0; i < n; i++) {
 		unsigned int d = nearest_distance(name, apps[i].name);
@@ -83,7 +87,9 @@ static void hint_nearest(struct request *r, const char *name)
 	if (best)
 		request_hint(r, "did you mean %s?", best);
 	else if (n == 0)
-		request_hint(r, "there are no apps yet; create one: berth apps:create %.63s", name);
+		request_hint(r,
+			"there are no apps yet; create one: berth apps:create %.63s",
+			name);
 	else
 		request_hint(r, "list the apps: berth apps:list");
 }
@@ -117,16 +123,16 @@ const char *request_query(struct request *r, const char *name)
 	return MHD_lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
-int request_query_u64(struct request *r, const char *name, uint64_t min, uint64_t max, uint64_t fallback,
-	uint64_t *ret)
+int request_query_u64(struct request *r, const char *name, uint64_t min, uint64_t max,
+	uint64_t fallback, uint64_t *ret)
 {
 	const char *text = request_query(r, name);
 
 	*ret = fallback;
 	if (!text || num_parse_u64(text, min, max, ret) == 0)
 		return 0;
-	return request_fail(r, FAIL_USAGE, "%s must be a whole number from %llu to %llu", name,
-		(unsigned long long)min, (unsigned long long)max);
+	return request_fail(r, FAIL_USAGE, "%s must be a whole number from %llu to %llu",
+		name, (unsigned long long)min, (unsigned long long)max);
 }
 
 json_t *request_json(struct request *r, const char *name)
@@ -148,7 +154,8 @@ bool request_bool(struct request *r, const char *name, bool fallback)
 	return v ? json_is_true(v) : fallback;
 }
 
-int request_u64(struct request *r, const char *name, uint64_t min, uint64_t max, uint64_t fallback, uint64_t *ret)
+int request_u64(struct request *r, const char *name, uint64_t min, uint64_t max,
+	uint64_t fallback, uint64_t *ret)
 {
 	json_t *v = request_json(r, name);
 	json_int_t n = json_integer_value(v);
@@ -157,7 +164,8 @@ int request_u64(struct request *r, const char *name, uint64_t min, uint64_t max,
 	if (!v)
 		return 0;
 	if (n < 0 || (uint64_t)n < min || (uint64_t)n > max)
-		return request_fail(r, FAIL_USAGE, "%s must be a whole number from %llu to %llu", name,
+		return request_fail(r, FAIL_USAGE,
+			"%s must be a whole number from %llu to %llu", name,
 			(unsigned long long)min, (unsigned long long)max);
 	*ret = (uint64_t)n;
 	return 0;
@@ -177,8 +185,10 @@ static bool has_type(const json_t *v, enum field_type type)
 {
 	switch (type) {
 	case FIELD_STRING:
-		/* A NUL inside would cut the value silently wherever C strings are used. */
-		return json_is_string(v) && strlen(json_string_value(v)) == json_string_length(v);
+		/* A NUL inside would cut the value silently wherever C strings are used.
+		 */
+		return json_is_string(v) &&
+		       strlen(json_string_value(v)) == json_string_length(v);
 	case FIELD_BOOL:
 		return json_is_boolean(v);
 	case FIELD_INT:
@@ -191,8 +201,8 @@ static bool has_type(const json_t *v, enum field_type type)
 	return false;
 }
 
-static const char *const type_names[] = {"text without NUL", "true or false", "a whole number", "an object",
-	"a list"};
+static const char *const type_names[] = {
+	"text without NUL", "true or false", "a whole number", "an object", "a list"};
 
 static const struct field *find_field(const struct field *f, const char *name)
 {
@@ -211,13 +221,16 @@ int request_check_body(struct request *r)
 
 	if (r->route->flags & ROUTE_ANY_FIELD)
 		return 0;
-	json_object_foreach(r->body, name, v) {
+	json_object_foreach(r->body, name, v)
+	{
 		const struct field *f = find_field(fields, name);
 
 		if (!f)
-			return request_fail(r, FAIL_USAGE, "unknown field \"%.80s\"", name);
+			return request_fail(
+				r, FAIL_USAGE, "unknown field \"%.80s\"", name);
 		if (!json_is_null(v) && !has_type(v, f->type))
-			return request_fail(r, FAIL_USAGE, "%s must be %s", name, type_names[f->type]);
+			return request_fail(r, FAIL_USAGE, "%s must be %s", name,
+				type_names[f->type]);
 	}
 	for (const struct field *f = fields; f && f->name; f++) {
 		if (f->required && !request_json(r, f->name))
@@ -229,15 +242,18 @@ int request_check_body(struct request *r)
 char *request_failure_text(const struct request *r, unsigned int *ret_status)
 {
 	const struct failure *f = &r->failure;
-	json_t *o = json_pack("{s:{s:s, s:s#, s:i}}", "error", "code", kinds[f->kind].code, "message", f->text,
-		(int)strlen(f->text), "exit", kinds[f->kind].exit);
+	json_t *o = json_pack("{s:{s:s, s:s#, s:i}}", "error", "code",
+		kinds[f->kind].code, "message", f->text, (int)strlen(f->text), "exit",
+		kinds[f->kind].exit);
 
 	*ret_status = kinds[f->kind].status;
 	if (!o) /* a message that quotes bytes which are not UTF-8 */
-		o = json_pack("{s:{s:s, s:s, s:i}}", "error", "code", kinds[f->kind].code, "message",
-			"the request holds text that is not UTF-8", "exit", kinds[f->kind].exit);
+		o = json_pack("{s:{s:s, s:s, s:i}}", "error", "code", kinds[f->kind].code,
+			"message", "the request holds text that is not UTF-8", "exit",
+			kinds[f->kind].exit);
 	if (f->hint[0])
-		json_object_set_new(json_object_get(o, "error"), "hint", json_string(f->hint));
+		json_object_set_new(
+			json_object_get(o, "error"), "hint", json_string(f->hint));
 	char *text = json_dumps(o, JSON_COMPACT);
 	json_decref(o);
 	return text;

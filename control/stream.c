@@ -10,7 +10,8 @@
 #include <string.h>
 #include <time.h>
 
-#define HANG_UP_CHECK_MS 200 /* how soon a silent stream's thread notices that nobody reads it */
+#define HANG_UP_CHECK_MS                                                                 \
+	200 /* how soon a silent stream's thread notices that nobody reads it */
 
 struct stream {
 	struct sink sink; /* first: the sink's functions get its address */
@@ -31,7 +32,8 @@ bool stream_hung_up(int fd)
 {
 	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
 
-	return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL));
+	return poll(&p, 1, 0) > 0 &&
+	       (p.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL));
 }
 
 static void unref(struct stream *s)
@@ -72,7 +74,8 @@ static void write_line(struct sink *sink, char kind, const char *text)
 		if (s->dropped && s->out.len <= STREAM_WAITING_MAX) {
 			char note[80];
 
-			snprintf(note, sizeof(note), " !     %zu lines of output were not sent", s->dropped);
+			snprintf(note, sizeof(note),
+				" !     %zu lines of output were not sent", s->dropped);
 			s->dropped = 0;
 			add_line(s, 'o', note);
 		}
@@ -96,7 +99,8 @@ static void *run(void *arg)
 	s->end(s->arg);
 	snprintf(status, sizeof(status), "%d", r);
 	pthread_mutex_lock(&s->lock);
-	/* Before the last line: a duplicate left open would keep the connection from ending. */
+	/* Before the last line: a duplicate left open would keep the connection from
+	 * ending. */
 	close(s->watch_fd);
 	s->watch_fd = -1;
 	if (!s->unread)
@@ -108,7 +112,8 @@ static void *run(void *arg)
 	return NULL;
 }
 
-/* Waits for a line, the end, or a hang-up; with the lock held. False: nobody is there any more. */
+/* Waits for a line, the end, or a hang-up; with the lock held. False: nobody is there any
+ * more. */
 static bool wait_for_more(struct stream *s)
 {
 	while (!s->out.len && !s->done) {
@@ -120,8 +125,8 @@ static bool wait_for_more(struct stream *s)
 			until.tv_nsec -= 1000000000L;
 			until.tv_sec++;
 		}
-		if (pthread_cond_timedwait(&s->more, &s->lock, &until) == ETIMEDOUT && s->watch_fd >= 0 &&
-			stream_hung_up(s->watch_fd))
+		if (pthread_cond_timedwait(&s->more, &s->lock, &until) == ETIMEDOUT &&
+			s->watch_fd >= 0 && stream_hung_up(s->watch_fd))
 			return false;
 	}
 	return true;
@@ -171,7 +176,8 @@ static struct stream *make(int connection_fd)
 		free(s);
 		return NULL;
 	}
-	s->sink = (struct sink){.write = write_line, .cancelled = cancelled, .watch_fd = s->watch_fd};
+	s->sink = (struct sink){
+		.write = write_line, .cancelled = cancelled, .watch_fd = s->watch_fd};
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -195,7 +201,8 @@ static int spawn(struct stream *s)
 	return r;
 }
 
-int stream_start(int connection_fd, stream_run fn, stream_end end, void *arg, struct MHD_Response **ret)
+int stream_start(int connection_fd, stream_run fn, stream_end end, void *arg,
+	struct MHD_Response **ret)
 {
 	struct stream *s = make(connection_fd);
 
@@ -204,8 +211,8 @@ int stream_start(int connection_fd, stream_run fn, stream_end end, void *arg, st
 	s->run = fn;
 	s->end = end;
 	s->arg = arg;
-	struct MHD_Response *response =
-		MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16384, read_some, s, response_gone);
+	struct MHD_Response *response = MHD_create_response_from_callback(
+		MHD_SIZE_UNKNOWN, 16384, read_some, s, response_gone);
 	if (!response) {
 		close(s->watch_fd);
 		unref(s);

@@ -1,6 +1,7 @@
 /*
- * The text/x-berth-stream answer (docs/API.md): an operation runs in a thread of its own and writes to a sink; the
- * connection's thread sends what was written. Neither waits for the other: a reader that stalls never holds a deploy.
+ * The text/x-berth-stream answer (docs/API.md): an operation runs in a thread of its own
+ * and writes to a sink; the connection's thread sends what was written. Neither waits for
+ * the other: a reader that stalls never holds a deploy.
  */
 #ifndef CONTROL_STREAM_H
 #define CONTROL_STREAM_H
@@ -10,7 +11,9 @@
 struct MHD_Response;
 
 #define STREAM_TYPE "text/x-berth-stream"
-#define STREAM_WAITING_MAX ((size_t)4 << 20) /* lines written and not yet sent; beyond that output is dropped */
+#define STREAM_WAITING_MAX                                                               \
+	((size_t)4 << 20) /* lines written and not yet sent; beyond that output is       \
+			     dropped */
 
 /* Runs in the stream's thread, writes to s, returns the exit status for the last line. */
 typedef int (*stream_run)(void *arg, struct sink *s);
@@ -18,11 +21,14 @@ typedef int (*stream_run)(void *arg, struct sink *s);
 typedef void (*stream_end)(void *arg);
 
 /*
- * Starts run and returns the response that carries its output. connection_fd is watched through a duplicate: its
- * hang-up is what sink_cancelled tells. 0 or -errno; end is called only after success.
+ * Starts run and returns the response that carries its output. connection_fd is watched
+ * through a duplicate: its hang-up is what sink_cancelled tells. 0 or -errno; end is
+ * called only after success.
  */
-int stream_start(int connection_fd, stream_run run, stream_end end, void *arg, struct MHD_Response **ret);
-/* Whether the other end of a connected socket has hung up or shut down its sending side. */
+int stream_start(int connection_fd, stream_run run, stream_end end, void *arg,
+	struct MHD_Response **ret);
+/* Whether the other end of a connected socket has hung up or shut down its sending side.
+ */
 bool stream_hung_up(int fd);
 
 #endif

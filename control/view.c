@@ -15,7 +15,8 @@ unsigned int view_running(const struct db_app *a, const struct db_instance *rows
 	unsigned int running = 0;
 
 	for (int i = 0; i < n; i++)
-		running += is_member(a, &rows[i]) && strcmp(rows[i].state, "running") == 0;
+		running +=
+			is_member(a, &rows[i]) && strcmp(rows[i].state, "running") == 0;
 	return running;
 }
 
@@ -27,7 +28,8 @@ static bool wants_instances(struct control *c, const struct db_app *a)
 	json_t *command;
 	bool wanted = false;
 
-	json_object_foreach(processes, type, command) {
+	json_object_foreach(processes, type, command)
+	{
 		if (strcmp(type, "release") != 0 && fleet_quantity(c, a->id, type) > 0)
 			wanted = true;
 	}
@@ -35,7 +37,8 @@ static bool wants_instances(struct control *c, const struct db_app *a)
 	return wanted;
 }
 
-const char *view_state(struct control *c, const struct db_app *a, const struct db_instance *rows, int n)
+const char *view_state(
+	struct control *c, const struct db_app *a, const struct db_instance *rows, int n)
 {
 	if (a->removing)
 		return "removing";
@@ -57,12 +60,13 @@ json_t *view_hostnames(struct control *c, const struct db_app *a)
 	json_t *names = NULL, *global = NULL, *domain;
 	size_t i;
 
-	if (db_domain_list(c->db, a->id, &names) < 0 || db_domain_list(c->db, 0, &global) < 0) {
+	if (db_domain_list(c->db, a->id, &names) < 0 ||
+		db_domain_list(c->db, 0, &global) < 0) {
 		json_decref(names);
 		return NULL;
 	}
-	json_array_foreach(global, i, domain)
-		json_array_append_new(names, json_sprintf("%s.%s", a->name, json_string_value(domain)));
+	json_array_foreach(global, i, domain) json_array_append_new(
+		names, json_sprintf("%s.%s", a->name, json_string_value(domain)));
 	if (!json_array_size(global))
 		json_array_append_new(names, json_sprintf("%s.localhost", a->name));
 	json_decref(global);
@@ -95,7 +99,8 @@ void view_type_names(const json_t *processes, char *out, size_t size)
 	size_t len = 0;
 
 	out[0] = '\0';
-	json_object_foreach((json_t *)(uintptr_t)processes, type, command) {
+	json_object_foreach((json_t *)(uintptr_t)processes, type, command)
+	{
 		int n = snprintf(out + len, size - len, "%s%s", len ? ", " : "", type);
 
 		if (n < 0 || (size_t)n >= size - len)
@@ -117,7 +122,8 @@ bool view_contains(const json_t *array, const char *v)
 	size_t i;
 	json_t *item;
 
-	json_array_foreach((json_t *)(uintptr_t)array, i, item) {
+	json_array_foreach((json_t *)(uintptr_t)array, i, item)
+	{
 		if (json_is_string(item) && strcmp(json_string_value(item), v) == 0)
 			return true;
 	}

@@ -4,7 +4,8 @@
 #include <errno.h>
 
 #define APP_COLUMNS                                                                      \
-	"id, name, deploy_branch, locked, stopped, removing, live_version, last_version, " \
+	"id, name, deploy_branch, locked, stopped, removing, live_version, "             \
+	"last_version, "                                                                 \
 	"created_us"
 
 static void fill_app(struct query *q, void *element)
@@ -25,8 +26,8 @@ static void fill_app(struct query *q, void *element)
 int db_app_create(struct db *db, const char *name, uint32_t *ret_id)
 {
 	uint64_t id = 0;
-	int r = query_insert(db, &id, "INSERT INTO app(name, created_us) VALUES(?, ?)", "sU", name,
-		io_now_us());
+	int r = query_insert(db, &id, "INSERT INTO app(name, created_us) VALUES(?, ?)",
+		"sU", name, io_now_us());
 
 	if (r == 0)
 		*ret_id = (uint32_t)id;
@@ -46,7 +47,8 @@ static int one_app(struct query *q, struct db_app *ret)
 int db_app_by_name(struct db *db, const char *name, struct db_app *ret)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db, "SELECT " APP_COLUMNS " FROM app WHERE name=?", "s", name);
+	int r = query_open(
+		&q, db, "SELECT " APP_COLUMNS " FROM app WHERE name=?", "s", name);
 
 	return r < 0 ? r : one_app(&q, ret);
 }
@@ -69,25 +71,30 @@ int db_app_list(struct db *db, struct db_app **ret)
 
 int db_app_set_branch(struct db *db, uint32_t id, const char *branch)
 {
-	return query_changed(query_exec(db, "UPDATE app SET deploy_branch=? WHERE id=?", "su", branch, id));
+	return query_changed(query_exec(
+		db, "UPDATE app SET deploy_branch=? WHERE id=?", "su", branch, id));
 }
 
 int db_app_set_locked(struct db *db, uint32_t id, bool on)
 {
-	return query_changed(query_exec(db, "UPDATE app SET locked=? WHERE id=?", "uu", on, id));
+	return query_changed(
+		query_exec(db, "UPDATE app SET locked=? WHERE id=?", "uu", on, id));
 }
 
 int db_app_set_stopped(struct db *db, uint32_t id, bool on)
 {
-	return query_changed(query_exec(db, "UPDATE app SET stopped=? WHERE id=?", "uu", on, id));
+	return query_changed(
+		query_exec(db, "UPDATE app SET stopped=? WHERE id=?", "uu", on, id));
 }
 
 int db_app_set_removing(struct db *db, uint32_t id)
 {
-	return query_changed(query_exec(db, "UPDATE app SET removing=1 WHERE id=?", "u", id));
+	return query_changed(
+		query_exec(db, "UPDATE app SET removing=1 WHERE id=?", "u", id));
 }
 
-/* Tables without a foreign key to app (their app may be 0) are emptied here; the rest cascades. */
+/* Tables without a foreign key to app (their app may be 0) are emptied here; the rest
+ * cascades. */
 int db_app_delete(struct db *db, uint32_t id)
 {
 	static const char *const sql[] = {
@@ -112,7 +119,8 @@ int db_app_delete(struct db *db, uint32_t id)
 int db_formation_get(struct db *db, uint32_t app, json_t **ret)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db, "SELECT type, quantity FROM formation WHERE app=?", "u", app);
+	int r = query_open(
+		&q, db, "SELECT type, quantity FROM formation WHERE app=?", "u", app);
 
 	if (r < 0)
 		return r;
@@ -129,18 +137,21 @@ int db_formation_get(struct db *db, uint32_t app, json_t **ret)
 
 int db_formation_set(struct db *db, uint32_t app, const char *type, uint32_t quantity)
 {
-	int r = query_exec(db, "INSERT OR REPLACE INTO formation(app, type, quantity) VALUES(?, ?, ?)",
+	int r = query_exec(db,
+		"INSERT OR REPLACE INTO formation(app, type, quantity) VALUES(?, ?, ?)",
 		"usu", app, type, quantity);
 
 	return r == -EBUSY ? -ENOENT : r < 0 ? r : 0;
 }
 
-int db_resource_get(struct db *db, uint32_t app, const char *type, struct db_resource *ret)
+int db_resource_get(
+	struct db *db, uint32_t app, const char *type, struct db_resource *ret)
 {
 	autoquery q = QUERY_INIT;
 	struct db_resource found = {0};
 	int r = query_open(&q, db,
-		"SELECT memory_bytes, scratch_bytes, cpu_millis, pids FROM resource WHERE app=? AND type=?",
+		"SELECT memory_bytes, scratch_bytes, cpu_millis, pids FROM resource "
+		"WHERE app=? AND type=?",
 		"us", app, type);
 
 	if (r < 0)
@@ -158,19 +169,23 @@ int db_resource_get(struct db *db, uint32_t app, const char *type, struct db_res
 	return 0;
 }
 
-int db_resource_set(struct db *db, uint32_t app, const char *type, const struct db_resource *r)
+int db_resource_set(
+	struct db *db, uint32_t app, const char *type, const struct db_resource *r)
 {
 	int n = query_exec(db,
-		"INSERT OR REPLACE INTO resource(app, type, memory_bytes, scratch_bytes, cpu_millis, pids)"
+		"INSERT OR REPLACE INTO resource(app, type, memory_bytes, scratch_bytes, "
+		"cpu_millis, pids)"
 		" VALUES(?, ?, ?, ?, ?, ?)",
-		"usUUuu", app, type, r->memory_bytes, r->scratch_bytes, r->cpu_millis, r->pids);
+		"usUUuu", app, type, r->memory_bytes, r->scratch_bytes, r->cpu_millis,
+		r->pids);
 
 	return n == -EBUSY ? -ENOENT : n < 0 ? n : 0;
 }
 
 int db_resource_clear(struct db *db, uint32_t app, const char *type)
 {
-	int r = query_exec(db, "DELETE FROM resource WHERE app=? AND type=?", "us", app, type);
+	int r = query_exec(
+		db, "DELETE FROM resource WHERE app=? AND type=?", "us", app, type);
 
 	return r < 0 ? r : 0;
 }

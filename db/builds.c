@@ -6,10 +6,12 @@
 
 #define BUILDS_KEPT 100 /* of each app; the output of one may be megabytes */
 
-int db_build_create(struct db *db, uint32_t app, const char *commit, const char *actor, uint64_t *ret_id)
+int db_build_create(struct db *db, uint32_t app, const char *commit, const char *actor,
+	uint64_t *ret_id)
 {
 	int r = query_insert(db, ret_id,
-		"INSERT INTO build(app, commit_id, status, actor, created_us) VALUES(?, ?, 'running', ?, ?)",
+		"INSERT INTO build(app, commit_id, status, actor, created_us) VALUES(?, "
+		"?, 'running', ?, ?)",
 		"ussU", app, commit, actor, io_now_us());
 
 	if (r == -EBUSY)
@@ -22,11 +24,13 @@ int db_build_create(struct db *db, uint32_t app, const char *commit, const char 
 	return r;
 }
 
-int db_build_finish(struct db *db, uint64_t id, const char *status, uint32_t version, const char *output)
+int db_build_finish(struct db *db, uint64_t id, const char *status, uint32_t version,
+	const char *output)
 {
 	return query_changed(query_exec(db,
-		"UPDATE build SET status=?, version=?, finished_us=?, output=? WHERE id=?", "suUsU", status,
-		version, io_now_us(), output ? output : "", id));
+		"UPDATE build SET status=?, version=?, finished_us=?, output=? WHERE "
+		"id=?",
+		"suUsU", status, version, io_now_us(), output ? output : "", id));
 }
 
 #define BUILD_COLUMNS "id, commit_id, status, version, actor, created_us, finished_us"
@@ -34,15 +38,17 @@ int db_build_finish(struct db *db, uint64_t id, const char *status, uint32_t ver
 static json_t *build_json(struct query *q)
 {
 	uint64_t created = query_u64(q, 5), finished = query_u64(q, 6);
-	json_t *o = json_pack("{s:I, s:s, s:s, s:s, s:o}", "id", (json_int_t)query_u64(q, 0), "commit",
-		query_str(q, 1), "status", query_str(q, 2), "by", query_str(q, 4), "created",
-		query_stamp(q, 5));
+	json_t *o = json_pack("{s:I, s:s, s:s, s:s, s:o}", "id",
+		(json_int_t)query_u64(q, 0), "commit", query_str(q, 1), "status",
+		query_str(q, 2), "by", query_str(q, 4), "created", query_stamp(q, 5));
 
 	if (!o)
 		return NULL;
-	json_object_set_new(o, "release", query_u32(q, 3) ? json_integer(query_u32(q, 3)) : json_null());
+	json_object_set_new(o, "release",
+		query_u32(q, 3) ? json_integer(query_u32(q, 3)) : json_null());
 	json_object_set_new(o, "seconds",
-		finished > created ? json_real((double)(finished - created) / 1e6) : json_null());
+		finished > created ? json_real((double)(finished - created) / 1e6)
+				   : json_null());
 	return o;
 }
 
@@ -50,7 +56,9 @@ int db_build_list(struct db *db, uint32_t app, json_t **ret)
 {
 	autoquery q = QUERY_INIT;
 	int r = query_open(&q, db,
-		"SELECT " BUILD_COLUMNS " FROM build WHERE app=? ORDER BY id DESC LIMIT 50", "u", app);
+		"SELECT " BUILD_COLUMNS
+		" FROM build WHERE app=? ORDER BY id DESC LIMIT 50",
+		"u", app);
 
 	if (r < 0)
 		return r;
@@ -65,7 +73,8 @@ int db_build_list(struct db *db, uint32_t app, json_t **ret)
 	return 0;
 }
 
-/* What a build prints may be any bytes; JSON takes only UTF-8, so then every byte beyond ASCII becomes '?'. */
+/* What a build prints may be any bytes; JSON takes only UTF-8, so then every byte beyond
+ * ASCII becomes '?'. */
 static json_t *output_json(const char *text)
 {
 	json_t *v = json_string(text);
@@ -83,7 +92,8 @@ static json_t *output_json(const char *text)
 int db_build_get(struct db *db, uint32_t app, uint64_t id, json_t **ret)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db, "SELECT " BUILD_COLUMNS ", output FROM build WHERE app=? AND id=?", "uU",
+	int r = query_open(&q, db,
+		"SELECT " BUILD_COLUMNS ", output FROM build WHERE app=? AND id=?", "uU",
 		app, id);
 
 	if (r < 0)
@@ -101,8 +111,9 @@ int db_build_get(struct db *db, uint32_t app, uint64_t id, json_t **ret)
 
 int db_build_fail_running(struct db *db)
 {
-	int r = query_exec(db, "UPDATE build SET status='failed', finished_us=? WHERE status='running'", "U",
-		io_now_us());
+	int r = query_exec(db,
+		"UPDATE build SET status='failed', finished_us=? WHERE status='running'",
+		"U", io_now_us());
 
 	return r < 0 ? r : 0;
 }

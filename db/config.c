@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-/* A string where the bytes are UTF-8, else {"base64": "..."}: JSON has no other way to say bytes. */
+/* A string where the bytes are UTF-8, else {"base64": "..."}: JSON has no other way to
+ * say bytes. */
 static json_t *value_of(const void *data, size_t len)
 {
 	json_t *v = json_stringn(data ? data : "", len);
@@ -31,7 +32,8 @@ static int bytes_of(const json_t *v, struct buf *out)
 int db_config_get(struct db *db, uint32_t app, json_t **ret)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db, "SELECT key, value FROM config WHERE app=? ORDER BY key", "u", app);
+	int r = query_open(&q, db,
+		"SELECT key, value FROM config WHERE app=? ORDER BY key", "u", app);
 
 	if (r < 0)
 		return r;
@@ -62,14 +64,16 @@ static int put_all(struct db *db, uint32_t app, const json_t *config)
 	if (r < 0)
 		return r;
 	/* jansson's iteration takes a non-const object; it is not changed. */
-	json_object_foreach((json_t *)(uintptr_t)config, key, v) {
+	json_object_foreach((json_t *)(uintptr_t)config, key, v)
+	{
 		autobuf bytes = BUF_INIT;
 
 		r = bytes_of(v, &bytes);
 		if (r < 0)
 			return r;
-		r = query_exec(db, "INSERT INTO config(app, key, value) VALUES(?, ?, ?)", "usb", app, key,
-			(const void *)(bytes.len ? bytes.data : ""), bytes.len);
+		r = query_exec(db, "INSERT INTO config(app, key, value) VALUES(?, ?, ?)",
+			"usb", app, key, (const void *)(bytes.len ? bytes.data : ""),
+			bytes.len);
 		if (r < 0)
 			return r == -EBUSY ? -ENOENT : r;
 	}

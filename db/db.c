@@ -6,7 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* The schema travels inside the program, so that program and schema cannot come from two versions. */
+/* The schema travels inside the program, so that program and schema cannot come from two
+ * versions. */
 __asm__(".pushsection .rodata\n"
 	".global db_schema_1\n"
 	"db_schema_1: .incbin \"db/schema.sql\"\n"
@@ -20,12 +21,14 @@ static const char *const migrations[] = {
 };
 
 /*
- * WAL with synchronous=NORMAL: a killed process loses nothing; a power cut may lose the last transactions but never
- * the database. An fsync a commit would cost several milliseconds in each of the dozen steps of a deploy.
+ * WAL with synchronous=NORMAL: a killed process loses nothing; a power cut may lose the
+ * last transactions but never the database. An fsync a commit would cost several
+ * milliseconds in each of the dozen steps of a deploy.
  */
-static const char setup_sql[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"
-				"PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY;"
-				"PRAGMA journal_size_limit=16777216;";
+static const char setup_sql[] =
+	"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"
+	"PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY;"
+	"PRAGMA journal_size_limit=16777216;";
 
 static int exec(struct db *db, const char *sql, struct err *e)
 {
@@ -34,7 +37,8 @@ static int exec(struct db *db, const char *sql, struct err *e)
 	if (sqlite3_exec(db->handle, sql, NULL, NULL, &message) == SQLITE_OK)
 		return 0;
 	int code = sqlite3_errcode(db->handle) == SQLITE_FULL ? ENOSPC : EIO;
-	int r = err_set(e, code, "database: %s", message ? message : sqlite3_errmsg(db->handle));
+	int r = err_set(
+		e, code, "database: %s", message ? message : sqlite3_errmsg(db->handle));
 	sqlite3_free(message);
 	return r;
 }
@@ -44,7 +48,8 @@ static int check(struct db *db, struct err *e)
 	autoquery q = QUERY_INIT;
 
 	if (query_open(&q, db, "PRAGMA quick_check(1)", "") < 0 || query_next(&q) != 1)
-		return err_set(e, EIO, "database: cannot be read: %s", sqlite3_errmsg(db->handle));
+		return err_set(e, EIO, "database: cannot be read: %s",
+			sqlite3_errmsg(db->handle));
 	if (strcmp(query_str(&q, 0), "ok") != 0)
 		return err_set(e, EIO, "database is damaged: %s", query_str(&q, 0));
 	return 0;
@@ -94,8 +99,9 @@ static int migrate(struct db *db, struct err *e)
 		return err_sys(e, -r, "database: its version cannot be read");
 	if (version > ARRAY_LEN(migrations))
 		return err_set(e, EPROTO,
-			"database: made by a newer berth (version %u, this one knows %zu)", version,
-			ARRAY_LEN(migrations));
+			"database: made by a newer berth (version %u, this one knows "
+			"%zu)",
+			version, ARRAY_LEN(migrations));
 	for (uint32_t n = version + 1; n <= ARRAY_LEN(migrations); n++) {
 		r = migrate_one(db, n, e);
 		if (r < 0)
@@ -124,7 +130,8 @@ int db_open(const char *folder, struct db **ret, struct err *e)
 	int n = snprintf(path, sizeof(path), "%s/berth.db", folder);
 
 	if (n < 0 || (size_t)n >= sizeof(path))
-		return err_set(e, ENAMETOOLONG, "database: the folder's name is too long");
+		return err_set(
+			e, ENAMETOOLONG, "database: the folder's name is too long");
 	struct db *db = new_db();
 	if (!db)
 		return err_sys(e, ENOMEM, "database");
@@ -138,7 +145,8 @@ int db_open(const char *folder, struct db **ret, struct err *e)
 	}
 	chmod(path, 0600);
 	sqlite3_extended_result_codes(db->handle, 1);
-	sqlite3_busy_timeout(db->handle, 2000); /* a person's sqlite3 shell or a backup beside us */
+	sqlite3_busy_timeout(
+		db->handle, 2000); /* a person's sqlite3 shell or a backup beside us */
 	int r = exec(db, setup_sql, e);
 	if (r == 0)
 		r = check(db, e);

@@ -1,8 +1,9 @@
 /*
- * The database: one SQLite file, WAL, foreign keys, one connection guarded by one lock. Every function is safe from any
- * thread, blocks for at most a few milliseconds, and returns 0 (or a count) or -errno: -ENOENT no such row, -EEXIST a
- * unique name is taken, -EIO the database refused (the detail is logged). Strings returned are the caller's to free;
- * JSON values are jansson references owned by the caller.
+ * The database: one SQLite file, WAL, foreign keys, one connection guarded by one lock.
+ * Every function is safe from any thread, blocks for at most a few milliseconds, and
+ * returns 0 (or a count) or -errno: -ENOENT no such row, -EEXIST a unique name is taken,
+ * -EIO the database refused (the detail is logged). Strings returned are the caller's to
+ * free; JSON values are jansson references owned by the caller.
  */
 #ifndef DB_DB_H
 #define DB_DB_H
@@ -12,14 +13,16 @@
 #include "lib/name.h"
 #include <jansson.h>
 
-#define DB_RELEASES_KEPT 20 /* newest releases of an app whose layers stay: what rollback can reach */
+#define DB_RELEASES_KEPT                                                                 \
+	20 /* newest releases of an app whose layers stay: what rollback can reach */
 
 struct db;
 
 /* Opens (makes) folder/berth.db, checks it (quick_check), migrates. */
 int db_open(const char *folder, struct db **ret, struct err *e);
 void db_close(struct db *db);
-/* A transaction over several calls by this thread; nests not. db_end(ok=false) rolls back. */
+/* A transaction over several calls by this thread; nests not. db_end(ok=false) rolls
+ * back. */
 int db_begin(struct db *db);
 int db_end(struct db *db, bool ok);
 
@@ -41,7 +44,8 @@ int db_app_set_branch(struct db *db, uint32_t id, const char *branch);
 int db_app_set_locked(struct db *db, uint32_t id, bool on);
 int db_app_set_stopped(struct db *db, uint32_t id, bool on);
 int db_app_set_removing(struct db *db, uint32_t id);
-int db_app_delete(struct db *db, uint32_t id); /* and all that hangs on it; volumes stay */
+int db_app_delete(
+	struct db *db, uint32_t id); /* and all that hangs on it; volumes stay */
 
 /* ---- config (db/config.c) ---- */
 /* JSON object KEY -> string; a value that is not UTF-8 is {"base64": "..."}. */
@@ -59,16 +63,18 @@ struct db_layer {
 	uint64_t size_bytes, created_us, used_us;
 };
 /* A ready layer by key; meta (may be NULL) is JSON. Marks it used. -ENOENT. */
-int db_layer_find(struct db *db, const char *kind, const char *key, uint64_t *ret_id, json_t **ret_meta);
-int db_layer_begin(struct db *db, const char *kind, const char *key, uint32_t app, uint64_t *ret_id);
+int db_layer_find(struct db *db, const char *kind, const char *key, uint64_t *ret_id,
+	json_t **ret_meta);
+int db_layer_begin(
+	struct db *db, const char *kind, const char *key, uint32_t app, uint64_t *ret_id);
 /* -EEXIST when another build finished the same key first: use that one, drop this one. */
 int db_layer_ready(struct db *db, uint64_t id, const json_t *meta, uint64_t size_bytes);
 int db_layer_delete(struct db *db, uint64_t id);
 int db_layer_get(struct db *db, uint64_t id, struct db_layer *ret, json_t **ret_meta);
 int db_layer_list(struct db *db, struct db_layer **ret);
 /*
- * Layers (no stacks) that no release uses, failed ones aside, and that were last used before the time older_than_us;
- * *ret allocated. Count.
+ * Layers (no stacks) that no release uses, failed ones aside, and that were last used
+ * before the time older_than_us; *ret allocated. Count.
  */
 int db_layer_unused(struct db *db, uint64_t older_than_us, uint64_t **ret);
 
@@ -80,7 +86,7 @@ struct db_image {
 	bool profile_d;
 	char commit[65];
 };
-void db_image_clear(struct db_image *i); /* drops the JSON references */
+void db_image_clear(struct db_image *i);		/* drops the JSON references */
 int db_image_create(struct db *db, struct db_image *i); /* fills i->id */
 int db_image_get(struct db *db, uint64_t id, struct db_image *ret);
 
@@ -99,7 +105,8 @@ int db_release_create(struct db *db, struct db_release *r);
 int db_release_get(struct db *db, uint32_t app, uint32_t version, struct db_release *ret);
 /* Newest first, at most limit (0: all). Count; each must be cleared, *ret freed. */
 int db_release_list(struct db *db, uint32_t app, uint32_t limit, struct db_release **ret);
-/* The commit point: version live, the one before superseded, app.live_version, one transaction. */
+/* The commit point: version live, the one before superseded, app.live_version, one
+ * transaction. */
 int db_release_switch(struct db *db, uint32_t app, uint32_t version);
 int db_release_fail(struct db *db, uint32_t app, uint32_t version, const char *error);
 /* The newest release below the live one that was live once; -ENOENT. */
@@ -107,23 +114,30 @@ int db_release_previous(struct db *db, uint32_t app, uint32_t *ret_version);
 /* Every pending release becomes failed ("berth was interrupted"); start-up. Count. */
 int db_release_fail_pending(struct db *db, const char *error);
 
-/* ---- formation, resources, settings, domains, volumes (db/apps.c, db/settings.c, db/volumes.c) ---- */
-int db_formation_get(struct db *db, uint32_t app, json_t **ret); /* {type: quantity}, only what was set */
+/* ---- formation, resources, settings, domains, volumes (db/apps.c, db/settings.c,
+ * db/volumes.c) ---- */
+int db_formation_get(struct db *db, uint32_t app,
+	json_t **ret); /* {type: quantity}, only what was set */
 int db_formation_set(struct db *db, uint32_t app, const char *type, uint32_t quantity);
 struct db_resource {
 	uint64_t memory_bytes, scratch_bytes; /* 0: not set */
 	uint32_t cpu_millis, pids;
 };
-int db_resource_get(struct db *db, uint32_t app, const char *type, struct db_resource *ret); /* not set: zeros, 0 */
-int db_resource_set(struct db *db, uint32_t app, const char *type, const struct db_resource *r);
+int db_resource_get(struct db *db, uint32_t app, const char *type,
+	struct db_resource *ret); /* not set: zeros, 0 */
+int db_resource_set(
+	struct db *db, uint32_t app, const char *type, const struct db_resource *r);
 int db_resource_clear(struct db *db, uint32_t app, const char *type);
 /* Value or NULL in *ret (free). app 0: global. */
-int db_setting_get(struct db *db, uint32_t app, const char *topic, const char *key, char **ret);
-int db_setting_set(struct db *db, uint32_t app, const char *topic, const char *key, const char *value); /* NULL: unset */
+int db_setting_get(
+	struct db *db, uint32_t app, const char *topic, const char *key, char **ret);
+int db_setting_set(struct db *db, uint32_t app, const char *topic, const char *key,
+	const char *value); /* NULL: unset */
 int db_setting_list(struct db *db, uint32_t app, const char *topic, json_t **ret);
 /* app 0: global. JSON array of names. */
 int db_domain_list(struct db *db, uint32_t app, json_t **ret);
-int db_domain_add(struct db *db, uint32_t app, const char *name); /* -EEXIST: another app has it */
+int db_domain_add(
+	struct db *db, uint32_t app, const char *name); /* -EEXIST: another app has it */
 int db_domain_remove(struct db *db, uint32_t app, const char *name);
 int db_domain_owner(struct db *db, const char *name, uint32_t *ret_app);
 
@@ -154,18 +168,23 @@ struct db_instance {
 	char kind[8], type[32], state[12], reason[160];
 	uint64_t started_us, exited_us;
 };
-int db_instance_create(struct db *db, struct db_instance *i); /* state starting; fills id */
+int db_instance_create(
+	struct db *db, struct db_instance *i); /* state starting; fills id */
 int db_instance_state(struct db *db, uint64_t id, const char *state);
 int db_instance_exit(struct db *db, uint64_t id, const char *reason, uint64_t time_us);
 int db_instance_get(struct db *db, uint64_t id, struct db_instance *ret);
-int db_instance_list(struct db *db, uint32_t app, bool with_exited, struct db_instance **ret); /* app 0: all */
+int db_instance_list(struct db *db, uint32_t app, bool with_exited,
+	struct db_instance **ret); /* app 0: all */
 /* Drops ended rows but the newest 50 of each app. */
 int db_instance_prune(struct db *db);
 
 /* ---- builds, keys, events (db/builds.c, db/people.c) ---- */
-int db_build_create(struct db *db, uint32_t app, const char *commit, const char *actor, uint64_t *ret_id);
-int db_build_finish(struct db *db, uint64_t id, const char *status, uint32_t version, const char *output);
-int db_build_list(struct db *db, uint32_t app, json_t **ret); /* newest first, 50, without output */
+int db_build_create(struct db *db, uint32_t app, const char *commit, const char *actor,
+	uint64_t *ret_id);
+int db_build_finish(struct db *db, uint64_t id, const char *status, uint32_t version,
+	const char *output);
+int db_build_list(
+	struct db *db, uint32_t app, json_t **ret); /* newest first, 50, without output */
 int db_build_get(struct db *db, uint32_t app, uint64_t id, json_t **ret);
 int db_build_fail_running(struct db *db); /* start-up: running ones become failed */
 
@@ -173,11 +192,13 @@ struct db_key {
 	uint32_t id;
 	char name[NAME_MAX_LEN + 1], type[40], blob[1024], fingerprint[64];
 };
-int db_key_add(struct db *db, struct db_key *k); /* -EEXIST: the same key is there */
+int db_key_add(struct db *db, struct db_key *k);    /* -EEXIST: the same key is there */
 int db_key_remove(struct db *db, const char *name); /* all of that name; count */
 int db_key_list(struct db *db, struct db_key **ret);
 int db_key_get(struct db *db, uint32_t id, struct db_key *ret);
-int db_event_add(struct db *db, const char *actor, const char *what, const char *app, const char *outcome);
-int db_event_list(struct db *db, const char *app, uint32_t limit, json_t **ret); /* app NULL: all */
+int db_event_add(struct db *db, const char *actor, const char *what, const char *app,
+	const char *outcome);
+int db_event_list(
+	struct db *db, const char *app, uint32_t limit, json_t **ret); /* app NULL: all */
 
 #endif

@@ -50,7 +50,8 @@ static uint32_t make_app(struct db *db, const char *name)
 static uint32_t make_release(struct db *db, uint32_t app, uint64_t layer)
 {
 	struct db_image i = {.app = app, .layers = json_pack("[I]", (json_int_t)layer)};
-	struct db_release r = {.app = app, .config = json_pack("{s:s}", "A", "1"), .actor = "root"};
+	struct db_release r = {
+		.app = app, .config = json_pack("{s:s}", "A", "1"), .actor = "root"};
 
 	snprintf(i.commit, sizeof(i.commit), "%040d", 7);
 	assert_int_equal(db_image_create(db, &i), 0);
@@ -130,8 +131,8 @@ static void config_keeps_any_bytes(void **state)
 {
 	struct fixture *f = *state;
 	uint32_t app = make_app(f->db, "a");
-	json_t *in = json_pack("{s:s, s:s, s:{s:s}}", "PLAIN", "x\ny", "EMPTY", "", "RAW", "base64",
-		"/wD+");
+	json_t *in = json_pack("{s:s, s:s, s:{s:s}}", "PLAIN", "x\ny", "EMPTY", "", "RAW",
+		"base64", "/wD+");
 	json_t *out = NULL;
 
 	assert_int_equal(db_config_put(f->db, app, in), 0);
@@ -179,7 +180,8 @@ static void releases_are_numbered_and_one_is_live(void **state)
 	db_release_clear(&list[1]);
 	free(list);
 	assert_int_equal(db_release_switch(f->db, app, 9), -ENOENT);
-	assert_int_equal(db_release_get(f->db, app, 0, &r), 0); /* the refused switch changed nothing */
+	assert_int_equal(db_release_get(f->db, app, 0, &r),
+		0); /* the refused switch changed nothing */
 	assert_int_equal(r.version, 3);
 	db_release_clear(&r);
 	assert_int_equal(db_app_delete(f->db, app), 0);
@@ -230,7 +232,8 @@ static void only_layers_that_no_kept_release_has_are_unused(void **state)
 	assert_int_equal(db_layer_ready(f->db, idle, NULL, 1), 0);
 	assert_int_equal(db_layer_ready(f->db, stack, NULL, 1), 0);
 	make_release(f->db, app, used);
-	assert_int_equal(db_layer_unused(f->db, 1, &ids), 0); /* all are younger than that */
+	assert_int_equal(
+		db_layer_unused(f->db, 1, &ids), 0); /* all are younger than that */
 	free(ids);
 	ids = NULL;
 	assert_int_equal(db_layer_unused(f->db, UINT64_C(1) << 62, &ids), 1);
@@ -297,7 +300,8 @@ static void settings_and_limits_read_back(void **state)
 {
 	struct fixture *f = *state;
 	uint32_t app = make_app(f->db, "a");
-	struct db_resource in = {.memory_bytes = UINT64_C(1) << 33, .cpu_millis = 500}, out;
+	struct db_resource in = {.memory_bytes = UINT64_C(1) << 33, .cpu_millis = 500},
+			   out;
 	json_t *formation = NULL;
 	char *value = NULL;
 
@@ -327,7 +331,8 @@ static void an_exit_is_final_and_old_ones_are_dropped(void **state)
 	i.app = make_app(f->db, "a");
 	for (int n = 0; n < 60; n++) {
 		assert_int_equal(db_instance_create(f->db, &i), 0);
-		assert_int_equal(db_instance_exit(f->db, i.id, "exited with status 1", 5), 0);
+		assert_int_equal(
+			db_instance_exit(f->db, i.id, "exited with status 1", 5), 0);
 	}
 	assert_int_equal(db_instance_state(f->db, i.id, "running"), -ENOENT);
 	assert_int_equal(db_instance_create(f->db, &i), 0);
@@ -350,7 +355,8 @@ static void builds_keys_and_events_are_listed(void **state)
 	assert_int_equal(db_build_create(f->db, app, "abc", "root", &build), 0);
 	assert_int_equal(db_build_finish(f->db, build, "succeeded", 3, "-----> ok\n"), 0);
 	assert_int_equal(db_build_get(f->db, app, build, &j), 0);
-	assert_string_equal(json_string_value(json_object_get(j, "output")), "-----> ok\n");
+	assert_string_equal(
+		json_string_value(json_object_get(j, "output")), "-----> ok\n");
 	json_decref(j);
 	assert_int_equal(db_build_get(f->db, app + 1, build, &j), -ENOENT);
 	assert_int_equal(db_build_list(f->db, app, &j), 0);

@@ -10,28 +10,32 @@ int db_instance_create(struct db *db, struct db_instance *i)
 		i->started_us = io_now_us();
 	snprintf(i->state, sizeof(i->state), "starting");
 	return query_insert(db, &i->id,
-		"INSERT INTO instance(app, kind, type, number, version, state, restarts, started_us)"
+		"INSERT INTO instance(app, kind, type, number, version, state, restarts, "
+		"started_us)"
 		" VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
-		"ussuusuU", i->app, i->kind, i->type, i->number, i->version, i->state, i->restarts,
-		i->started_us);
+		"ussuusuU", i->app, i->kind, i->type, i->number, i->version, i->state,
+		i->restarts, i->started_us);
 }
 
 int db_instance_state(struct db *db, uint64_t id, const char *state)
 {
-	/* An exit that was recorded is final: a late "running" must not bring the row back. */
+	/* An exit that was recorded is final: a late "running" must not bring the row
+	 * back. */
 	return query_changed(query_exec(db,
-		"UPDATE instance SET state=? WHERE id=? AND state<>'exited'", "sU", state, id));
+		"UPDATE instance SET state=? WHERE id=? AND state<>'exited'", "sU", state,
+		id));
 }
 
 int db_instance_exit(struct db *db, uint64_t id, const char *reason, uint64_t time_us)
 {
 	return query_changed(query_exec(db,
-		"UPDATE instance SET state='exited', reason=?, exited_us=? WHERE id=?", "sUU", reason,
-		time_us ? time_us : io_now_us(), id));
+		"UPDATE instance SET state='exited', reason=?, exited_us=? WHERE id=?",
+		"sUU", reason, time_us ? time_us : io_now_us(), id));
 }
 
-#define INSTANCE_COLUMNS                                                                \
-	"id, app, number, version, restarts, kind, type, state, reason, started_us, exited_us"
+#define INSTANCE_COLUMNS                                                                 \
+	"id, app, number, version, restarts, kind, type, state, reason, started_us, "    \
+	"exited_us"
 
 static void fill_instance(struct query *q, void *element)
 {
@@ -53,7 +57,8 @@ static void fill_instance(struct query *q, void *element)
 int db_instance_get(struct db *db, uint64_t id, struct db_instance *ret)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db, "SELECT " INSTANCE_COLUMNS " FROM instance WHERE id=?", "U", id);
+	int r = query_open(
+		&q, db, "SELECT " INSTANCE_COLUMNS " FROM instance WHERE id=?", "U", id);
 
 	if (r < 0)
 		return r;
@@ -64,7 +69,8 @@ int db_instance_get(struct db *db, uint64_t id, struct db_instance *ret)
 	return 0;
 }
 
-int db_instance_list(struct db *db, uint32_t app, bool with_exited, struct db_instance **ret)
+int db_instance_list(
+	struct db *db, uint32_t app, bool with_exited, struct db_instance **ret)
 {
 	autoquery q = QUERY_INIT;
 	int r = query_open(&q, db,

@@ -3,12 +3,14 @@
 #include "lib/io.h"
 #include <errno.h>
 
-int db_layer_find(struct db *db, const char *kind, const char *key, uint64_t *ret_id, json_t **ret_meta)
+int db_layer_find(struct db *db, const char *kind, const char *key, uint64_t *ret_id,
+	json_t **ret_meta)
 {
 	uint64_t id;
 	{
 		autoquery q = QUERY_INIT;
-		int r = query_open(&q, db, "SELECT id, meta FROM layer WHERE kind=? AND key=? AND ready=1",
+		int r = query_open(&q, db,
+			"SELECT id, meta FROM layer WHERE kind=? AND key=? AND ready=1",
 			"ss", kind, key);
 
 		if (r < 0)
@@ -20,19 +22,22 @@ int db_layer_find(struct db *db, const char *kind, const char *key, uint64_t *re
 		if (ret_meta)
 			*ret_meta = query_json(&q, 1);
 	}
-	/* Being used keeps it from the next cleaning; a failure to note that is no reason to build again. */
+	/* Being used keeps it from the next cleaning; a failure to note that is no reason
+	 * to build again. */
 	query_exec(db, "UPDATE layer SET used_us=? WHERE id=?", "UU", io_now_us(), id);
 	*ret_id = id;
 	return 0;
 }
 
-int db_layer_begin(struct db *db, const char *kind, const char *key, uint32_t app, uint64_t *ret_id)
+int db_layer_begin(
+	struct db *db, const char *kind, const char *key, uint32_t app, uint64_t *ret_id)
 {
 	uint64_t now = io_now_us();
 
 	return query_insert(db, ret_id,
-		"INSERT INTO layer(kind, key, app, created_us, used_us) VALUES(?, ?, ?, ?, ?)", "ssuUU",
-		kind, key, app, now, now);
+		"INSERT INTO layer(kind, key, app, created_us, used_us) VALUES(?, ?, ?, "
+		"?, ?)",
+		"ssuUU", kind, key, app, now, now);
 }
 
 int db_layer_ready(struct db *db, uint64_t id, const json_t *meta, uint64_t size_bytes)
@@ -42,8 +47,8 @@ int db_layer_ready(struct db *db, uint64_t id, const json_t *meta, uint64_t size
 	if (meta && !text)
 		return -ENOMEM;
 	return query_changed(query_exec(db,
-		"UPDATE layer SET ready=1, meta=?, size_bytes=?, used_us=? WHERE id=?", "sUUU",
-		text ? text : "{}", size_bytes, io_now_us(), id));
+		"UPDATE layer SET ready=1, meta=?, size_bytes=?, used_us=? WHERE id=?",
+		"sUUU", text ? text : "{}", size_bytes, io_now_us(), id));
 }
 
 int db_layer_delete(struct db *db, uint64_t id)
@@ -70,7 +75,8 @@ static void fill_layer(struct query *q, void *element)
 int db_layer_get(struct db *db, uint64_t id, struct db_layer *ret, json_t **ret_meta)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db, "SELECT " LAYER_COLUMNS ", meta FROM layer WHERE id=?", "U", id);
+	int r = query_open(
+		&q, db, "SELECT " LAYER_COLUMNS ", meta FROM layer WHERE id=?", "U", id);
 
 	if (r < 0)
 		return r;
@@ -100,10 +106,13 @@ int db_layer_unused(struct db *db, uint64_t older_than_us, uint64_t **ret)
 {
 	autoquery q = QUERY_INIT;
 	int r = query_open(&q, db,
-		"SELECT id FROM layer WHERE ready=1 AND kind<>'stack' AND used_us<? AND id NOT IN ("
-		" SELECT j.value FROM release r JOIN image i ON i.id=r.image JOIN app a ON a.id=r.app,"
+		"SELECT id FROM layer WHERE ready=1 AND kind<>'stack' AND used_us<? AND "
+		"id NOT IN ("
+		" SELECT j.value FROM release r JOIN image i ON i.id=r.image JOIN app a "
+		"ON a.id=r.app,"
 		" json_each(i.layers) j WHERE r.status<>'failed'"
-		" AND (r.version=a.live_version OR r.version>a.last_version-?)) ORDER BY id",
+		" AND (r.version=a.live_version OR r.version>a.last_version-?)) ORDER BY "
+		"id",
 		"UU", older_than_us, (uint64_t)DB_RELEASES_KEPT);
 
 	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_id, (void **)ret);

@@ -9,7 +9,8 @@ int db_key_add(struct db *db, struct db_key *k)
 {
 	uint64_t id = 0;
 	int r = query_insert(db, &id,
-		"INSERT INTO ssh_key(name, type, blob, fingerprint, created_us) VALUES(?, ?, ?, ?, ?)",
+		"INSERT INTO ssh_key(name, type, blob, fingerprint, created_us) "
+		"VALUES(?, ?, ?, ?, ?)",
 		"ssssU", k->name, k->type, k->blob, k->fingerprint, io_now_us());
 
 	if (r == 0)
@@ -38,7 +39,8 @@ static void fill_key(struct query *q, void *element)
 int db_key_list(struct db *db, struct db_key **ret)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db, "SELECT " KEY_COLUMNS " FROM ssh_key ORDER BY name, id", "");
+	int r = query_open(
+		&q, db, "SELECT " KEY_COLUMNS " FROM ssh_key ORDER BY name, id", "");
 
 	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_key, (void **)ret);
 }
@@ -46,7 +48,8 @@ int db_key_list(struct db *db, struct db_key **ret)
 int db_key_get(struct db *db, uint32_t id, struct db_key *ret)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db, "SELECT " KEY_COLUMNS " FROM ssh_key WHERE id=?", "u", id);
+	int r = query_open(
+		&q, db, "SELECT " KEY_COLUMNS " FROM ssh_key WHERE id=?", "u", id);
 
 	if (r < 0)
 		return r;
@@ -57,11 +60,13 @@ int db_key_get(struct db *db, uint32_t id, struct db_key *ret)
 	return 0;
 }
 
-int db_event_add(struct db *db, const char *actor, const char *what, const char *app, const char *outcome)
+int db_event_add(struct db *db, const char *actor, const char *what, const char *app,
+	const char *outcome)
 {
 	int r = query_exec(db,
-		"INSERT INTO event(time_us, actor, what, app, outcome) VALUES(?, ?, ?, ?, ?)", "Ussss",
-		io_now_us(), actor, what, app ? app : "", outcome);
+		"INSERT INTO event(time_us, actor, what, app, outcome) VALUES(?, ?, ?, "
+		"?, ?)",
+		"Ussss", io_now_us(), actor, what, app ? app : "", outcome);
 
 	return r < 0 ? r : 0;
 }
@@ -71,7 +76,8 @@ int db_event_list(struct db *db, const char *app, uint32_t limit, json_t **ret)
 	autoquery q = QUERY_INIT;
 	unsigned int most = limit && limit < EVENTS_MAX ? limit : EVENTS_MAX;
 	int r = query_open(&q, db,
-		"SELECT time_us, actor, what, app, outcome FROM event WHERE ?1 IS NULL OR app=?1"
+		"SELECT time_us, actor, what, app, outcome FROM event WHERE ?1 IS NULL "
+		"OR app=?1"
 		" ORDER BY id DESC LIMIT ?2",
 		"su", app, most);
 
@@ -80,9 +86,9 @@ int db_event_list(struct db *db, const char *app, uint32_t limit, json_t **ret)
 	json_t *a = json_array();
 	while ((r = query_next(&q)) > 0)
 		json_array_append_new(a,
-			json_pack("{s:o, s:s, s:s, s:s, s:s}", "time", query_stamp(&q, 0), "who",
-				query_str(&q, 1), "what", query_str(&q, 2), "app", query_str(&q, 3),
-				"outcome", query_str(&q, 4)));
+			json_pack("{s:o, s:s, s:s, s:s, s:s}", "time", query_stamp(&q, 0),
+				"who", query_str(&q, 1), "what", query_str(&q, 2), "app",
+				query_str(&q, 3), "outcome", query_str(&q, 4)));
 	if (r < 0) {
 		json_decref(a);
 		return r;

@@ -1,4 +1,5 @@
-/* Prepares, binds, steps and maps SQLite's errors; the one place that speaks its C interface. */
+/* Prepares, binds, steps and maps SQLite's errors; the one place that speaks its C
+ * interface. */
 #include "db/query.h"
 #include "lib/log.h"
 #include "lib/stamp.h"
@@ -6,7 +7,8 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* SQLite's answer as -errno: only what callers act on is told apart, the rest is logged and -EIO. */
+/* SQLite's answer as -errno: only what callers act on is told apart, the rest is logged
+ * and -EIO. */
 static int map_error(struct db *db, const char *sql)
 {
 	switch (sqlite3_extended_errcode(db->handle)) {
@@ -38,16 +40,17 @@ static int bind_all(sqlite3_stmt *stmt, const char *binds, va_list ap)
 			rc = sqlite3_bind_int64(stmt, i + 1, va_arg(ap, unsigned int));
 			break;
 		case 'U':
-			rc = sqlite3_bind_int64(stmt, i + 1, (sqlite3_int64)va_arg(ap, uint64_t));
+			rc = sqlite3_bind_int64(
+				stmt, i + 1, (sqlite3_int64)va_arg(ap, uint64_t));
 			break;
 		case 's':
-			rc = sqlite3_bind_text(stmt, i + 1, va_arg(ap, const char *), -1,
-				SQLITE_STATIC);
+			rc = sqlite3_bind_text(
+				stmt, i + 1, va_arg(ap, const char *), -1, SQLITE_STATIC);
 			break;
 		case 'b':
 			data = va_arg(ap, const void *);
-			rc = sqlite3_bind_blob64(stmt, i + 1, data, va_arg(ap, size_t),
-				SQLITE_STATIC);
+			rc = sqlite3_bind_blob64(
+				stmt, i + 1, data, va_arg(ap, size_t), SQLITE_STATIC);
 			break;
 		default:
 			break;
@@ -58,7 +61,8 @@ static int bind_all(sqlite3_stmt *stmt, const char *binds, va_list ap)
 	return SQLITE_OK;
 }
 
-static int open_va(struct query *q, struct db *db, const char *sql, const char *binds, va_list ap)
+static int open_va(
+	struct query *q, struct db *db, const char *sql, const char *binds, va_list ap)
 {
 	pthread_mutex_lock(&db->lock);
 	q->db = db;
@@ -147,7 +151,8 @@ json_t *query_stamp(struct query *q, int column)
 	return json_string(text);
 }
 
-static int exec_va(struct db *db, uint64_t *ret_id, const char *sql, const char *binds, va_list ap)
+static int exec_va(
+	struct db *db, uint64_t *ret_id, const char *sql, const char *binds, va_list ap)
 {
 	autoquery q = QUERY_INIT;
 	int r = open_va(&q, db, sql, binds, ap);

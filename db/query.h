@@ -16,12 +16,16 @@ struct query {
 	struct db *db;
 	sqlite3_stmt *stmt;
 };
-#define QUERY_INIT {NULL, NULL}
+#define QUERY_INIT                                                                       \
+	{                                                                                \
+		NULL, NULL                                                               \
+	}
 #define autoquery __attribute__((cleanup(query_close))) struct query
 
 /*
- * Takes the lock and prepares. binds has one letter a parameter: 'u' unsigned int or bool, 'U' uint64_t, 's' string
- * (NULL binds NULL), 'b' const void * and size_t. Bound memory must live until query_close.
+ * Takes the lock and prepares. binds has one letter a parameter: 'u' unsigned int or
+ * bool, 'U' uint64_t, 's' string (NULL binds NULL), 'b' const void * and size_t. Bound
+ * memory must live until query_close.
  */
 int query_open(struct query *q, struct db *db, const char *sql, const char *binds, ...);
 /* 1: a row, 0: no more, -errno. */
@@ -40,15 +44,18 @@ json_t *query_json(struct query *q, int column);
 /* A JSON string of an RFC 3339 time; JSON null for 0. */
 json_t *query_stamp(struct query *q, int column);
 
-/* Runs a statement without rows; the number of rows it changed, or -errno (-EEXIST, -EBUSY: see query.c). */
+/* Runs a statement without rows; the number of rows it changed, or -errno (-EEXIST,
+ * -EBUSY: see query.c). */
 int query_exec(struct db *db, const char *sql, const char *binds, ...);
 /* As query_exec, and the new row's id. */
-int query_insert(struct db *db, uint64_t *ret_id, const char *sql, const char *binds, ...);
+int query_insert(
+	struct db *db, uint64_t *ret_id, const char *sql, const char *binds, ...);
 /* 0 when at least one row changed, -ENOENT when none, or the error. */
 int query_changed(int changes);
 
 /*
- * Reads every row into one allocation of elements of the given size; fill may not fail. Count or -errno.
+ * Reads every row into one allocation of elements of the given size; fill may not fail.
+ * Count or -errno.
  */
 typedef void (*query_fill)(struct query *q, void *element);
 int query_all(struct query *q, size_t element_size, query_fill fill, void **ret);

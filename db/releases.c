@@ -33,10 +33,11 @@ int db_image_create(struct db *db, struct db_image *i)
 	if (!layers || !processes || !env || !checks)
 		return -ENOMEM;
 	int r = query_insert(db, &i->id,
-		"INSERT INTO image(app, layers, processes, env, pack, profile_d, checks, commit_id, created_us)"
+		"INSERT INTO image(app, layers, processes, env, pack, profile_d, checks, "
+		"commit_id, created_us)"
 		" VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		"ussssussU", i->app, layers, processes, env, i->pack, i->profile_d, checks, i->commit,
-		io_now_us());
+		"ussssussU", i->app, layers, processes, env, i->pack, i->profile_d,
+		checks, i->commit, io_now_us());
 	return r == -EBUSY ? -ENOENT : r;
 }
 
@@ -45,7 +46,8 @@ int db_image_get(struct db *db, uint64_t id, struct db_image *ret)
 	autoquery q = QUERY_INIT;
 	struct db_image i = {.id = id};
 	int r = query_open(&q, db,
-		"SELECT app, layers, processes, env, pack, profile_d, checks, commit_id FROM image WHERE id=?",
+		"SELECT app, layers, processes, env, pack, profile_d, checks, commit_id "
+		"FROM image WHERE id=?",
 		"U", id);
 
 	if (r < 0)
@@ -80,8 +82,9 @@ static int insert_release(struct db *db, struct db_release *r, const char *confi
 	{
 		autoquery q = QUERY_INIT;
 		int n = query_open(&q, db,
-			"UPDATE app SET last_version=last_version+1 WHERE id=? RETURNING last_version", "u",
-			r->app);
+			"UPDATE app SET last_version=last_version+1 WHERE id=? RETURNING "
+			"last_version",
+			"u", r->app);
 
 		if (n < 0)
 			return n;
@@ -89,17 +92,19 @@ static int insert_release(struct db *db, struct db_release *r, const char *confi
 		if (n <= 0)
 			return n < 0 ? n : -ENOENT;
 		r->version = query_u32(&q, 0);
-		n = query_next(&q); /* an UPDATE with RETURNING is only done after its last row */
+		n = query_next(&q); /* an UPDATE with RETURNING is only done after its
+				       last row */
 		if (n < 0)
 			return n;
 	}
 	r->created_us = io_now_us();
 	snprintf(r->status, sizeof(r->status), "pending");
 	return query_exec(db,
-		"INSERT INTO release(app, version, image, config, status, description, actor, created_us)"
+		"INSERT INTO release(app, version, image, config, status, description, "
+		"actor, created_us)"
 		" VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
-		"uuUssssU", r->app, r->version, r->image, config, r->status, r->description, r->actor,
-		r->created_us);
+		"uuUssssU", r->app, r->version, r->image, config, r->status,
+		r->description, r->actor, r->created_us);
 }
 
 int db_release_create(struct db *db, struct db_release *r)
@@ -114,8 +119,9 @@ int db_release_create(struct db *db, struct db_release *r)
 	return n == -EBUSY ? -ENOENT : n < 0 ? n : ended;
 }
 
-#define RELEASE_COLUMNS                                                                 \
-	"r.app, r.version, r.image, r.config, r.status, r.description, r.actor, r.error, " \
+#define RELEASE_COLUMNS                                                                  \
+	"r.app, r.version, r.image, r.config, r.status, r.description, r.actor, "        \
+	"r.error, "                                                                      \
 	"r.created_us"
 
 static void fill_release(struct query *q, void *element)
@@ -137,7 +143,8 @@ int db_release_get(struct db *db, uint32_t app, uint32_t version, struct db_rele
 {
 	autoquery q = QUERY_INIT;
 	int r = query_open(&q, db,
-		"SELECT " RELEASE_COLUMNS " FROM release r JOIN app a ON a.id=r.app WHERE r.app=?"
+		"SELECT " RELEASE_COLUMNS
+		" FROM release r JOIN app a ON a.id=r.app WHERE r.app=?"
 		" AND r.version=CASE WHEN ?2=0 THEN a.live_version ELSE ?2 END",
 		"uu", app, version);
 
@@ -154,7 +161,8 @@ int db_release_list(struct db *db, uint32_t app, uint32_t limit, struct db_relea
 {
 	autoquery q = QUERY_INIT;
 	int r = query_open(&q, db,
-		"SELECT " RELEASE_COLUMNS " FROM release r WHERE r.app=? ORDER BY r.version DESC"
+		"SELECT " RELEASE_COLUMNS
+		" FROM release r WHERE r.app=? ORDER BY r.version DESC"
 		" LIMIT CASE WHEN ?2=0 THEN -1 ELSE ?2 END",
 		"uu", app, limit);
 
@@ -164,15 +172,18 @@ int db_release_list(struct db *db, uint32_t app, uint32_t limit, struct db_relea
 static int switch_rows(struct db *db, uint32_t app, uint32_t version)
 {
 	int r = query_exec(db,
-		"UPDATE release SET status='superseded' WHERE app=? AND status='live' AND version<>?", "uu",
-		app, version);
+		"UPDATE release SET status='superseded' WHERE app=? AND status='live' "
+		"AND version<>?",
+		"uu", app, version);
 
 	if (r >= 0)
 		r = query_changed(query_exec(db,
-			"UPDATE release SET status='live', error='' WHERE app=? AND version=?", "uu", app,
-			version));
+			"UPDATE release SET status='live', error='' WHERE app=? AND "
+			"version=?",
+			"uu", app, version));
 	if (r >= 0)
-		r = query_changed(query_exec(db, "UPDATE app SET live_version=? WHERE id=?", "uu", version, app));
+		r = query_changed(query_exec(db,
+			"UPDATE app SET live_version=? WHERE id=?", "uu", version, app));
 	return r;
 }
 
@@ -190,8 +201,8 @@ int db_release_switch(struct db *db, uint32_t app, uint32_t version)
 int db_release_fail(struct db *db, uint32_t app, uint32_t version, const char *error)
 {
 	return query_changed(query_exec(db,
-		"UPDATE release SET status='failed', error=? WHERE app=? AND version=?", "suu", error, app,
-		version));
+		"UPDATE release SET status='failed', error=? WHERE app=? AND version=?",
+		"suu", error, app, version));
 }
 
 int db_release_previous(struct db *db, uint32_t app, uint32_t *ret_version)
@@ -215,5 +226,7 @@ int db_release_previous(struct db *db, uint32_t app, uint32_t *ret_version)
 
 int db_release_fail_pending(struct db *db, const char *error)
 {
-	return query_exec(db, "UPDATE release SET status='failed', error=? WHERE status='pending'", "s", error);
+	return query_exec(db,
+		"UPDATE release SET status='failed', error=? WHERE status='pending'", "s",
+		error);
 }

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <string.h>
 
-int db_setting_get(struct db *db, uint32_t app, const char *topic, const char *key, char **ret)
+int db_setting_get(
+	struct db *db, uint32_t app, const char *topic, const char *key, char **ret)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db, "SELECT value FROM setting WHERE app=? AND topic=? AND key=?", "uss", app,
+	int r = query_open(&q, db,
+		"SELECT value FROM setting WHERE app=? AND topic=? AND key=?", "uss", app,
 		topic, key);
 
 	if (r < 0)
@@ -24,23 +26,28 @@ int db_setting_get(struct db *db, uint32_t app, const char *topic, const char *k
 	return 0;
 }
 
-int db_setting_set(struct db *db, uint32_t app, const char *topic, const char *key, const char *value)
+int db_setting_set(struct db *db, uint32_t app, const char *topic, const char *key,
+	const char *value)
 {
 	int r;
 
 	if (value)
-		r = query_exec(db, "INSERT OR REPLACE INTO setting(app, topic, key, value) VALUES(?, ?, ?, ?)",
+		r = query_exec(db,
+			"INSERT OR REPLACE INTO setting(app, topic, key, value) "
+			"VALUES(?, ?, ?, ?)",
 			"usss", app, topic, key, value);
 	else
-		r = query_exec(db, "DELETE FROM setting WHERE app=? AND topic=? AND key=?", "uss", app, topic,
-			key);
+		r = query_exec(db,
+			"DELETE FROM setting WHERE app=? AND topic=? AND key=?", "uss",
+			app, topic, key);
 	return r < 0 ? r : 0;
 }
 
 int db_setting_list(struct db *db, uint32_t app, const char *topic, json_t **ret)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db, "SELECT key, value FROM setting WHERE app=? AND topic=? ORDER BY key",
+	int r = query_open(&q, db,
+		"SELECT key, value FROM setting WHERE app=? AND topic=? ORDER BY key",
 		"us", app, topic);
 
 	if (r < 0)
@@ -59,7 +66,8 @@ int db_setting_list(struct db *db, uint32_t app, const char *topic, json_t **ret
 int db_domain_list(struct db *db, uint32_t app, json_t **ret)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db, "SELECT name FROM domain WHERE app=? ORDER BY name", "u", app);
+	int r = query_open(
+		&q, db, "SELECT name FROM domain WHERE app=? ORDER BY name", "u", app);
 
 	if (r < 0)
 		return r;
@@ -78,21 +86,24 @@ int db_domain_list(struct db *db, uint32_t app, json_t **ret)
 int db_domain_add(struct db *db, uint32_t app, const char *name)
 {
 	int r = query_exec(db,
-		"INSERT INTO domain(name, app) VALUES(?, ?) ON CONFLICT(name, app) DO NOTHING", "su", name,
-		app);
+		"INSERT INTO domain(name, app) VALUES(?, ?) ON CONFLICT(name, app) DO "
+		"NOTHING",
+		"su", name, app);
 
 	return r < 0 ? r : 0;
 }
 
 int db_domain_remove(struct db *db, uint32_t app, const char *name)
 {
-	return query_changed(query_exec(db, "DELETE FROM domain WHERE name=? AND app=?", "su", name, app));
+	return query_changed(query_exec(
+		db, "DELETE FROM domain WHERE name=? AND app=?", "su", name, app));
 }
 
 int db_domain_owner(struct db *db, const char *name, uint32_t *ret_app)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db, "SELECT app FROM domain WHERE name=? AND app<>0", "s", name);
+	int r = query_open(
+		&q, db, "SELECT app FROM domain WHERE name=? AND app<>0", "s", name);
 
 	if (r < 0)
 		return r;

@@ -5,7 +5,8 @@
 
 int db_volume_create(struct db *db, const char *name, uint64_t *ret_id)
 {
-	return query_insert(db, ret_id, "INSERT INTO volume(name, created_us) VALUES(?, ?)", "sU", name,
+	return query_insert(db, ret_id,
+		"INSERT INTO volume(name, created_us) VALUES(?, ?)", "sU", name,
 		io_now_us());
 }
 
@@ -21,7 +22,8 @@ static void fill_volume(struct query *q, void *element)
 int db_volume_by_name(struct db *db, const char *name, struct db_volume *ret)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db, "SELECT id, name, created_us FROM volume WHERE name=?", "s", name);
+	int r = query_open(&q, db, "SELECT id, name, created_us FROM volume WHERE name=?",
+		"s", name);
 
 	if (r < 0)
 		return r;
@@ -35,7 +37,8 @@ int db_volume_by_name(struct db *db, const char *name, struct db_volume *ret)
 int db_volume_list(struct db *db, struct db_volume **ret)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db, "SELECT id, name, created_us FROM volume ORDER BY name", "");
+	int r = query_open(
+		&q, db, "SELECT id, name, created_us FROM volume ORDER BY name", "");
 
 	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_volume, (void **)ret);
 }
@@ -62,7 +65,8 @@ int db_mount_list(struct db *db, uint32_t app, struct db_mount **ret)
 	autoquery q = QUERY_INIT;
 	int r = query_open(&q, db,
 		"SELECT m.volume, v.name, m.app, m.path, m.read_only FROM volume_mount m"
-		" JOIN volume v ON v.id=m.volume WHERE ?1=0 OR m.app=?1 ORDER BY m.app, m.path",
+		" JOIN volume v ON v.id=m.volume WHERE ?1=0 OR m.app=?1 ORDER BY m.app, "
+		"m.path",
 		"u", app);
 
 	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_mount, (void **)ret);
@@ -70,7 +74,9 @@ int db_mount_list(struct db *db, uint32_t app, struct db_mount **ret)
 
 int db_mount_add(struct db *db, const struct db_mount *m)
 {
-	int r = query_exec(db, "INSERT INTO volume_mount(volume, app, path, read_only) VALUES(?, ?, ?, ?)",
+	int r = query_exec(db,
+		"INSERT INTO volume_mount(volume, app, path, read_only) VALUES(?, ?, ?, "
+		"?)",
 		"Uusu", m->volume, m->app, m->path, m->read_only);
 
 	return r == -EBUSY ? -ENOENT : r < 0 ? r : 0;
@@ -78,6 +84,6 @@ int db_mount_add(struct db *db, const struct db_mount *m)
 
 int db_mount_remove(struct db *db, uint32_t app, uint64_t volume)
 {
-	return query_changed(query_exec(db, "DELETE FROM volume_mount WHERE app=? AND volume=?", "uU", app,
-		volume));
+	return query_changed(query_exec(db,
+		"DELETE FROM volume_mount WHERE app=? AND volume=?", "uU", app, volume));
 }

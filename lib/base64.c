@@ -2,7 +2,8 @@
 #include "lib/base64.h"
 #include <errno.h>
 
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char alphabet[] =
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 int base64_encode(const void *data, size_t len, struct buf *out)
 {
@@ -55,7 +56,8 @@ static int decode_quad(const char *t, bool last, unsigned char out[3])
 	out[0] = (unsigned char)(v >> 16);
 	out[1] = (unsigned char)(v >> 8);
 	out[2] = (unsigned char)v;
-	/* Bits that no byte takes must be zero, or two texts would mean the same bytes. */
+	/* Bits that no byte takes must be zero, or two texts would mean the same bytes.
+	 */
 	if ((pad == 2 && (v & 0xffff)) || (pad == 1 && (v & 0xff)))
 		return -EINVAL;
 	return 3 - pad;

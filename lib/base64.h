@@ -6,7 +6,8 @@
 
 /* Adds the encoding of data to out. 0 or buf_add's errors. */
 int base64_encode(const void *data, size_t len, struct buf *out);
-/* Adds the bytes that text (len characters) stands for to out. 0, -EINVAL, or buf_add's errors. */
+/* Adds the bytes that text (len characters) stands for to out. 0, -EINVAL, or buf_add's
+ * errors. */
 int base64_decode(const char *text, size_t len, struct buf *out);
 
 #endif

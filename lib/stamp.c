@@ -13,8 +13,9 @@ static void format(uint64_t time_us, bool micros, char out[STAMP_SIZE])
 
 	if (!gmtime_r(&seconds, &tm))
 		memset(&tm, 0, sizeof(tm));
-	int n = snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900,
-		tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	int n = snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d",
+		tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+		tm.tm_sec);
 	if (micros)
 		snprintf(text + n, sizeof(text) - (size_t)n, ".%06uZ",
 			(unsigned int)(time_us % 1000000));

@@ -11,8 +11,8 @@ void stamp_format(uint64_t time_us, char out[STAMP_SIZE]);
 /* "2026-01-02T03:04:05.678901Z" */
 void stamp_format_us(uint64_t time_us, char out[STAMP_SIZE]);
 /*
- * "2026-01-02T03:04:05[.678901]Z", "2026-01-02", or a time before now_us: "90s", "10m", "2h", "3d".
- * 0 or -EINVAL.
+ * "2026-01-02T03:04:05[.678901]Z", "2026-01-02", or a time before now_us: "90s", "10m",
+ * "2h", "3d". 0 or -EINVAL.
  */
 int stamp_parse(const char *s, uint64_t now_us, uint64_t *ret_us);
 

@@ -39,8 +39,9 @@ static void times_may_be_relative(void **state)
 
 static void bad_times_are_refused(void **state)
 {
-	static const char *const bad[] = {"", "5", "m", "5y", "5mm", "2026-13-01", "2026-01-02T",
-		"2026-01-02T03:04:05", "2026-01-02T25:04:05Z", "2026-01-02T03:04:05.Z", "2026-01-02x"};
+	static const char *const bad[] = {"", "5", "m", "5y", "5mm", "2026-13-01",
+		"2026-01-02T", "2026-01-02T03:04:05", "2026-01-02T25:04:05Z",
+		"2026-01-02T03:04:05.Z", "2026-01-02x"};
 	uint64_t us = 0;
 
 	(void)state;
@@ -50,8 +51,8 @@ static void bad_times_are_refused(void **state)
 
 static void base64_reads_back(void **state)
 {
-	static const char *const rows[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"},
-		{"foob", "Zm9vYg=="}, {"\xff\xfe", "//4="}};
+	static const char *const rows[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="},
+		{"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"\xff\xfe", "//4="}};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -68,7 +69,8 @@ static void base64_reads_back(void **state)
 
 static void bad_base64_is_refused(void **state)
 {
-	static const char *const bad[] = {"Zg", "Zg=", "Zh==", "Zm9=", "=Zg=", "Zg==Zg==", "Z g=", "Zm\n="};
+	static const char *const bad[] = {
+		"Zg", "Zg=", "Zh==", "Zm9=", "=Zg=", "Zg==Zg==", "Z g=", "Zm\n="};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {

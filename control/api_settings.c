@@ -1,0 +1,264 @@
+/* Settings: one row a key says who may set it, to what, and what holds while it is not
+ * set. */
+#include "control/api_handlers.h"
+#include "control/rollout.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum setting_kind {
+	SETTING_BRANCH,
+	SETTING_ON_OFF,
+	SETTING_NUMBER,
+	SETTING_PATH,
+	SETTING_NAME
+};
+enum setting_scope { SCOPE_APP = 1, SCOPE_GLOBAL = 2, SCOPE_BOTH = 3 };
+
+static const struct setting {
+	const char *topic, *key;
+	enum setting_kind kind;
+	enum setting_scope scope;
+	const char *fallback; /* NULL: decided by the app's state, or nothing */
+	uint64_t min, max;
+	const char *unit;
+} settings[] = {
+	{"git", "deploy-branch", SETTING_BRANCH, SCOPE_APP, NULL, 0, 0, ""},
+	{"ps", "overlap", SETTING_ON_OFF, SCOPE_APP, NULL, 0, 0, ""},
+	{"ports", "web", SETTING_NUMBER, SCOPE_BOTH, "5000", 1, 65535, ""},
+	{"checks", "timeout", SETTING_NUMBER, SCOPE_BOTH, "30", 1, 3600, " seconds"},
+	{"checks", "path", SETTING_PATH, SCOPE_APP, NULL, 0, 0, ""},
+	{"checks", "stop-timeout", SETTING_NUMBER, SCOPE_BOTH, "30", 1, 3600, " seconds"},
+	{"http", "timeout", SETTING_NUMBER, SCOPE_BOTH, "30", 1, 3600, " seconds"},
+	{"http", "idle-timeout", SETTING_NUMBER, SCOPE_BOTH, "55", 1, 86400, " seconds"},
+	{"buildpacks", "buildpack", SETTING_NAME, SCOPE_APP, NULL, 0, 0, ""},
+	{"apps", "autocreate", SETTING_ON_OFF, SCOPE_GLOBAL, "on", 0, 0, ""},
+};
+
+static const struct setting *find(const char *topic, const char *key)
+{
+	for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
+		if (strcmp(settings[i].topic, topic) == 0 &&
+			(!key || strcmp(settings[i].key, key) == 0))
+			return &settings[i];
+	}
+	return NULL;
+}
+
+bool settings_is_on(struct control *c, uint32_t app, const char *topic, const char *key,
+	bool fallback)
+{
+	for (int global = app == 0; global < 2; global++) {
+		char *value autofree = NULL;
+
+		if (db_setting_get(c->db, global ? 0 : app, topic, key, &value) == 0 &&
+			value)
+			return strcmp(value, "on") == 0;
+	}
+	return fallback;
+}
+
+/* git-check-ref-format(1), for a name below refs/heads/. */
+static bool branch_valid(const char *s)
+{
+	size_t len = strlen(s);
+
+	if (!len || len > 200 || s[0] == '-' || s[0] == '/' || s[0] == '.' ||
+		s[len - 1] == '/' || s[len - 1] == '.')
+		return false;
+	if (strstr(s, "..") || strstr(s, "//") || strstr(s, "@{") || strstr(s, "/.") ||
+		strstr(s, ".lock"))
+		return false;
+	for (; *s; s++) {
+		if ((unsigned char)*s <= ' ' || *s == 0x7f || strchr("~^:?*[\\", *s))
+			return false;
+	}
+	return true;
+}
+
+static bool url_path_valid(const char *s)
+{
+	if (*s != '/' || strlen(s) > 255)
+		return false;
+	for (; *s; s++) {
+		if ((unsigned char)*s <= ' ' || (unsigned char)*s > '~')
+			return false;
+	}
+	return true;
+}
+
+static int check_value(struct request *r, const struct setting *st, const char *value)
+{
+	uint64_t n;
+
+	switch (st->kind) {
+	case SETTING_ON_OFF:
+		if (strcmp(value, "on") == 0 || strcmp(value, "off") == 0)
+			return 0;
+		return request_fail(r, FAIL_USAGE, "%s must be on or off", st->key);
+	case SETTING_NUMBER:
+		if (num_parse_u64(value, st->min, st->max, &n) == 0)
+			return 0;
+		return request_fail(r, FAIL_USAGE,
+			"%s must be a whole number from %llu to %llu%s", st->key,
+			(unsigned long long)st->min, (unsigned long long)st->max,
+			st->unit);
+	case SETTING_BRANCH:
+		if (branch_valid(value))
+			return 0;
+		return request_fail(
+			r, FAIL_USAGE, "\"%.80s\" is not a branch name", value);
+	case SETTING_PATH:
+		if (url_path_valid(value))
+			return 0;
+		return request_fail(r, FAIL_USAGE,
+			"%s must be the path of a URL, such as /health", st->key);
+	case SETTING_NAME:
+		if (name_valid(value))
+			return 0;
+		return request_fail(r, FAIL_USAGE, "\"%.80s\" is not a name", value);
+	}
+	return -1;
+}
+
+static void topic_keys(const char *topic, char *out, size_t size)
+{
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < ARRAY_LEN(settings) && len < size; i++) {
+		if (strcmp(settings[i].topic, topic) == 0)
+			len += (size_t)snprintf(out + len, size - len, "%s%s",
+				len ? ", " : "", settings[i].key);
+	}
+}
+
+static int check_topic(struct request *r, const char *topic)
+{
+	if (find(topic, NULL))
+		return 0;
+	return request_fail(r, FAIL_MISSING, "there are no settings of \"%.40s\"", topic);
+}
+
+/* ---- reading ---- */
+
+static json_t *text_or_null(const char *s)
+{
+	return s && *s ? json_string(s) : json_null();
+}
+
+/* What holds for the app when neither it nor the host sets the key. */
+static const char *fallback_of(struct request *r, const struct setting *st)
+{
+	if (strcmp(st->topic, "ps") == 0 && strcmp(st->key, "overlap") == 0)
+		return rollout_stop_first(r->c, r->app.id) ? "off" : "on";
+	return st->fallback;
+}
+
+static json_t *entry(struct request *r, const struct setting *st)
+{
+	char *own autofree = NULL, *global autofree = NULL;
+
+	if (st->kind == SETTING_BRANCH)
+		own = strdup(r->app.deploy_branch);
+	else if (r->app.id)
+		db_setting_get(r->c->db, r->app.id, st->topic, st->key, &own);
+	if (st->scope & SCOPE_GLOBAL)
+		db_setting_get(r->c->db, 0, st->topic, st->key, &global);
+	const char *computed = own && *own ? own : global ? global : fallback_of(r, st);
+
+	return json_pack("{s:o, s:o, s:o}", "app", text_or_null(own), "global",
+		text_or_null(global), "computed", text_or_null(computed));
+}
+
+static int show(struct request *r, const char *topic, enum setting_scope scope)
+{
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
+		if (strcmp(settings[i].topic, topic) == 0 && (settings[i].scope & scope))
+			json_object_set_new(o, settings[i].key, entry(r, &settings[i]));
+	}
+	return request_reply(r, 200, o);
+}
+
+int settings_show(struct request *r)
+{
+	return check_topic(r, r->args[1]) < 0 ? -1 : show(r, r->args[1], SCOPE_APP);
+}
+
+int settings_show_global(struct request *r)
+{
+	return check_topic(r, r->args[0]) < 0 ? -1 : show(r, r->args[0], SCOPE_GLOBAL);
+}
+
+/* ---- writing ---- */
+
+static int check_entry(struct request *r, const char *topic, const char *key, json_t *v,
+	enum setting_scope scope)
+{
+	const struct setting *st = find(topic, key);
+	char keys[256];
+
+	if (!st) {
+		topic_keys(topic, keys, sizeof(keys));
+		return request_fail(r, FAIL_USAGE,
+			"there is no setting %s \"%.40s\"; known: %s", topic, key, keys);
+	}
+	if (!(st->scope & scope))
+		return request_fail(r, FAIL_USAGE, "%s can only be set %s", key,
+			scope == SCOPE_APP ? "for all apps, with --global"
+					   : "for one app");
+	if (json_is_null(v))
+		return 0;
+	if (!json_is_string(v) || strlen(json_string_value(v)) != json_string_length(v))
+		return request_fail(r, FAIL_USAGE, "%s must be text or null", key);
+	return json_string_length(v) ? check_value(r, st, json_string_value(v)) : 0;
+}
+
+static int store(struct request *r, const struct setting *st, const char *value)
+{
+	if (st->kind == SETTING_BRANCH)
+		return db_app_set_branch(r->c->db, r->app.id, value ? value : "");
+	return db_setting_set(r->c->db, r->app.id, st->topic, st->key, value);
+}
+
+static int set(struct request *r, const char *topic, enum setting_scope scope)
+{
+	struct err e = {0};
+	const char *key;
+	json_t *v;
+
+	if (check_topic(r, topic) < 0)
+		return -1;
+	json_object_foreach(r->body, key, v)
+	{
+		if (check_entry(r, topic, key, v, scope) < 0)
+			return -1;
+	}
+	json_object_foreach(r->body, key, v)
+	{
+		const char *value = json_string_value(v);
+		int n = store(r, find(topic, key), value && *value ? value : NULL);
+
+		if (n < 0)
+			return request_fail_db(r, n, key);
+	}
+	if (r->app.id && db_app_by_id(r->c->db, r->app.id, &r->app) < 0)
+		return request_fail_db(r, -EIO, r->app.name);
+	/* The router's own times are in its table. */
+	if (strcmp(topic, "http") == 0 && routes_refresh(r->c, &e) < 0)
+		return request_fail(r, FAIL_BERTH,
+			"stored, but the router does not use it yet: %s", e.text);
+	return show(r, topic, scope);
+}
+
+int settings_set(struct request *r)
+{
+	return set(r, r->args[1], SCOPE_APP);
+}
+
+int settings_set_global(struct request *r)
+{
+	return set(r, r->args[0], SCOPE_GLOBAL);
+}
