@@ -7,7 +7,7 @@
  * dot are never served (but .well-known), and no symlink leads out of the folder. SIGTERM: no new connection,
  * answers under way are finished, then it exits.
  */
-#include "lib/base.h"
+#include "buildpacks/static_http.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -16,7 +16,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
 #include <sys/signalfd.h>
@@ -54,14 +53,6 @@ struct server {
 	struct conn *spare; /* freed ones are kept: a connection costs no allocation */
 };
 
-struct request {
-	bool head, keep;
-	char path[1024]; /* decoded, no leading slash */
-	const char *raw_path, *query; /* of the head; raw_path without query */
-	int raw_len, query_len;
-	const char *range, *if_none, *if_since, *if_range; /* field values or NULL, NUL-terminated */
-};
-
 struct answer {
 	int status;
 	const char *type, *extra; /* extra: whole field lines or "" */
@@ -70,225 +61,13 @@ struct answer {
 	bool file;
 };
 
-static const struct {
-	const char *ext, *type;
-} types[] = {
-	{"html", "text/html; charset=utf-8"},
-	{"htm", "text/html; charset=utf-8"},
-	{"css", "text/css; charset=utf-8"},
-	{"js", "text/javascript; charset=utf-8"},
-	{"mjs", "text/javascript; charset=utf-8"},
-	{"json", "application/json"},
-	{"map", "application/json"},
-	{"webmanifest", "application/manifest+json"},
-	{"txt", "text/plain; charset=utf-8"},
-	{"md", "text/markdown; charset=utf-8"},
-	{"csv", "text/csv; charset=utf-8"},
-	{"xml", "application/xml"},
-	{"rss", "application/rss+xml"},
-	{"atom", "application/atom+xml"},
-	{"svg", "image/svg+xml"},
-	{"png", "image/png"},
-	{"jpg", "image/jpeg"},
-	{"jpeg", "image/jpeg"},
-	{"gif", "image/gif"},
-	{"webp", "image/webp"},
-	{"avif", "image/avif"},
-	{"ico", "image/x-icon"},
-	{"bmp", "image/bmp"},
-	{"woff", "font/woff"},
-	{"woff2", "font/woff2"},
-	{"ttf", "font/ttf"},
-	{"otf", "font/otf"},
-	{"wasm", "application/wasm"},
-	{"pdf", "application/pdf"},
-	{"zip", "application/zip"},
-	{"gz", "application/gzip"},
-	{"mp3", "audio/mpeg"},
-	{"ogg", "audio/ogg"},
-	{"wav", "audio/wav"},
-	{"mp4", "video/mp4"},
-	{"webm", "video/webm"},
-};
-
-static const char *type_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	const char *dot = strrchr(slash ? slash : path, '.');
-
-	for (size_t i = 0; dot && i < ARRAY_LEN(types); i++)
-		if (strcasecmp(dot + 1, types[i].ext) == 0)
-			return types[i].type;
-	return "application/octet-stream";
-}
-
-static const char *reason_of(int status)
-{
-	switch (status) {
-	case 200:
-		return "OK";
-	case 206:
-		return "Partial Content";
-	case 301:
-		return "Moved Permanently";
-	case 304:
-		return "Not Modified";
-	case 400:
-		return "Bad Request";
-	case 404:
-		return "Not Found";
-	case 405:
-		return "Method Not Allowed";
-	case 416:
-		return "Range Not Satisfiable";
-	case 431:
-		return "Request Header Fields Too Large";
-	case 501:
-		return "Not Implemented";
-	case 505:
-		return "HTTP Version Not Supported";
-	default:
-		return "Internal Server Error";
-	}
-}
-
-/* RFC 9110 5.6.7, IMF-fixdate; out of 30 bytes. strftime's names are English in the C locale. */
-static void format_date(time_t t, char out[40])
-{
-	struct tm tm;
-
-	gmtime_r(&t, &tm);
-	strftime(out, 40, "%a, %d %b %Y %H:%M:%S GMT", &tm);
-}
-
 static const char *date_now(struct server *s)
 {
 	if (s->date_at != s->now) {
-		format_date(s->now, s->date);
+		http_format_date(s->now, s->date);
 		s->date_at = s->now;
 	}
 	return s->date;
-}
-
-/* ---- the request ---- */
-
-static int hex_of(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Percent-decodes a path. 0, -EINVAL for what no path may hold (a NUL, a bad escape), -ENAMETOOLONG. */
-static int decode(const char *s, int len, char *out, size_t size)
-{
-	size_t n = 0;
-
-	for (int i = 0; i < len; i++) {
-		int c = (unsigned char)s[i];
-		if (c == '%') {
-			int hi = i + 2 < len ? hex_of(s[i + 1]) : -1;
-			int lo = hi >= 0 ? hex_of(s[i + 2]) : -1;
-			if (lo < 0)
-				return -EINVAL;
-			c = hi << 4 | lo;
-			i += 2;
-		}
-		if (c == 0)
-			return -EINVAL;
-		if (n + 1 >= size)
-			return -ENAMETOOLONG;
-		out[n++] = (char)c;
-	}
-	out[n] = '\0';
-	return 0;
-}
-
-/* Whether a part of the path begins with a dot (".well-known" on top is allowed, RFC 8615) or is empty in between. */
-static bool hidden(const char *path)
-{
-	static const char known[] = ".well-known/";
-
-	if (strncmp(path, known, strlen(known)) == 0)
-		path += strlen(known);
-	for (const char *s = path; s; s = strchr(s, '/') ? strchr(s, '/') + 1 : NULL)
-		if (*s == '.' || *s == '/')
-			return true;
-	return false;
-}
-
-/* "METHOD SP target SP HTTP/1.x" at line. 0 or a status. */
-static int parse_line(char *line, struct request *r)
-{
-	char *target = strchr(line, ' ');
-	char *version = target ? strchr(target + 1, ' ') : NULL;
-
-	if (!version)
-		return 400;
-	*target++ = '\0';
-	*version++ = '\0';
-	if (strncmp(version, "HTTP/1.", 7) != 0 || (version[7] != '0' && version[7] != '1') || version[8])
-		return strncmp(version, "HTTP/", 5) == 0 ? 505 : 400;
-	r->keep = version[7] == '1';
-	r->head = strcmp(line, "HEAD") == 0;
-	if (!r->head && strcmp(line, "GET") != 0)
-		return 405;
-	if (*target != '/')
-		return 400;
-	r->raw_path = target;
-	r->raw_len = (int)strcspn(target, "?");
-	r->query = target + r->raw_len;
-	r->query_len = (int)strlen(r->query);
-	int n = decode(target + 1, r->raw_len - 1, r->path, sizeof(r->path));
-	return n == 0 ? 0 : n == -ENAMETOOLONG ? 404 : 400;
-}
-
-static int take_field(struct request *r, const char *name, const char *value)
-{
-	if (strcasecmp(name, "connection") == 0)
-		r->keep = strcasecmp(value, "close") == 0 ? false :
-			  strcasecmp(value, "keep-alive") == 0 ? true : r->keep;
-	else if (strcasecmp(name, "range") == 0)
-		r->range = value;
-	else if (strcasecmp(name, "if-none-match") == 0)
-		r->if_none = value;
-	else if (strcasecmp(name, "if-modified-since") == 0)
-		r->if_since = value;
-	else if (strcasecmp(name, "if-range") == 0)
-		r->if_range = value;
-	else if (strcasecmp(name, "transfer-encoding") == 0)
-		return 501; /* a GET with a body: we could not find its end */
-	else if (strcasecmp(name, "content-length") == 0 && strcmp(value, "0") != 0)
-		return 400;
-	return 0;
-}
-
-/* The head at h, NUL-terminated, ending in its last line's CRLF; cut up in place. 0 or a status. */
-static int parse_head(char *h, struct request *r)
-{
-	int status = 0;
-
-	*r = (struct request){0};
-	for (char *line = h, *end; *line && status == 0; line = end + 2) {
-		end = strstr(line, "\r\n");
-		if (!end)
-			return 400;
-		*end = '\0';
-		if (line == h) {
-			status = parse_line(line, r);
-			continue;
-		}
-		char *colon = strchr(line, ':');
-		if (!colon || colon == line || strcspn(line, " \t") < (size_t)(colon - line))
-			return 400;
-		*colon++ = '\0';
-		colon += strspn(colon, " \t");
-		for (size_t n = strlen(colon); n > 0 && strchr(" \t", colon[n - 1]); n--)
-			colon[n - 1] = '\0';
-		status = take_field(r, line, colon);
-	}
-	return status;
 }
 
 /* ---- the answer ---- */
@@ -323,79 +102,25 @@ static void etag_of(const struct stat *st, char out[64])
 		(unsigned long long)st->st_mtim.tv_sec, (unsigned long)st->st_mtim.tv_nsec);
 }
 
-/* Weak comparison with a list (RFC 9110 13.1.2). */
-static bool matches(const char *list, const char *etag)
-{
-	size_t n = strlen(etag);
-
-	if (strcmp(list, "*") == 0)
-		return true;
-	for (const char *s = list; (s = strstr(s, etag)); s += n)
-		if (s[n] == '\0' || s[n] == ',' || s[n] == ' ')
-			return true;
-	return false;
-}
-
-static int parse_off(const char **s, off_t *ret)
-{
-	off_t v = 0;
-
-	if (**s < '0' || **s > '9')
-		return -EINVAL;
-	for (; **s >= '0' && **s <= '9'; (*s)++) {
-		if (v > (off_t)1 << 56)
-			return -ERANGE;
-		v = v * 10 + (**s - '0');
-	}
-	*ret = v;
-	return 0;
-}
-
-/* One "bytes=a-b", "a-" or "-n" (RFC 9110 14.1.2). 206, 416, or 200 for what is ignored (several, malformed). */
-static int parse_range(const char *s, struct answer *a)
-{
-	off_t first, last = a->size - 1;
-
-	if (strncmp(s, "bytes=", 6) != 0)
-		return 200;
-	s += 6;
-	if (*s == '-') {
-		s++;
-		if (parse_off(&s, &first) < 0 || *s)
-			return 200;
-		first = first > a->size ? 0 : a->size - first;
-	} else {
-		if (parse_off(&s, &first) < 0 || *s++ != '-')
-			return 200;
-		if (*s && (parse_off(&s, &last) < 0 || *s || last < first))
-			return 200;
-	}
-	if (first >= a->size)
-		return 416;
-	a->first = first;
-	a->last = last < a->size - 1 ? last : a->size - 1;
-	return 206;
-}
-
-static bool not_modified(const struct request *r, const char *etag, const char *modified)
+static bool not_modified(const struct http_request *r, const char *etag, const char *modified)
 {
 	if (r->if_none)
-		return matches(r->if_none, etag);
+		return http_etag_matches(r->if_none, etag);
 	/* Browsers send back what we sent; a date that is only later is treated as changed. */
 	return r->if_since && strcmp(r->if_since, modified) == 0;
 }
 
-static void start_send(struct server *s, struct conn *c, const struct request *r, const struct answer *a, int file)
+static void start_send(struct server *s, struct conn *c, const struct http_request *r, const struct answer *a, int file)
 {
 	char length[48] = "", range[96] = "", cache[160] = "";
 	char etag[64], modified[40];
 	off_t body = a->file ? a->last - a->first + 1 : 0;
-	const char *text = a->file || a->status == 304 ? "" : reason_of(a->status);
+	const char *text = a->file || a->status == 304 ? "" : http_reason_of(a->status);
 	int n;
 
 	if (a->file || a->status == 304) {
 		etag_of(&a->st, etag);
-		format_date(a->st.st_mtim.tv_sec, modified);
+		http_format_date(a->st.st_mtim.tv_sec, modified);
 		if (a->status != 404)
 			snprintf(cache, sizeof(cache),
 				"ETag: %s\r\nLast-Modified: %s\r\nAccept-Ranges: bytes\r\n", etag, modified);
@@ -410,7 +135,7 @@ static void start_send(struct server *s, struct conn *c, const struct request *r
 			a->file ? (long long)body : (long long)strlen(text) + 1);
 	c->closing = c->closing || !r->keep || s->draining;
 	n = snprintf(c->out, 1024, "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s%s%s%s%s\r\n", a->status,
-		reason_of(a->status), date_now(s), a->status == 304 ? "" : "Content-Type: ",
+		http_reason_of(a->status), date_now(s), a->status == 304 ? "" : "Content-Type: ",
 		a->status == 304 ? "" : a->file ? a->type : "text/plain",
 		a->status == 304 ? "" : "\r\n", length, range, cache, a->extra ? a->extra : "",
 		c->closing ? "Connection: close\r\n" : "");
@@ -436,14 +161,14 @@ static void start_send(struct server *s, struct conn *c, const struct request *r
 	close(file);
 }
 
-static void send_status(struct server *s, struct conn *c, const struct request *r, int status, const char *extra)
+static void send_status(struct server *s, struct conn *c, const struct http_request *r, int status, const char *extra)
 {
 	struct answer a = {.status = status, .extra = extra};
 
 	start_send(s, c, r, &a, -1);
 }
 
-static void send_file(struct server *s, struct conn *c, const struct request *r, int status, int file,
+static void send_file(struct server *s, struct conn *c, const struct http_request *r, int status, int file,
 	const struct stat *st, const char *type)
 {
 	struct answer a = {.status = status, .type = type, .st = *st, .size = st->st_size, .file = true,
@@ -451,12 +176,12 @@ static void send_file(struct server *s, struct conn *c, const struct request *r,
 	char etag[64], modified[40];
 
 	etag_of(st, etag);
-	format_date(st->st_mtim.tv_sec, modified);
+	http_format_date(st->st_mtim.tv_sec, modified);
 	if (status == 200 && not_modified(r, etag, modified))
 		a.status = 304;
 	else if (status == 200 && r->range && !r->head &&
 		 (!r->if_range || strcmp(r->if_range, etag) == 0 || strcmp(r->if_range, modified) == 0))
-		a.status = parse_range(r->range, &a);
+		a.status = http_parse_range(r->range, a.size, &a.first, &a.last);
 	if (a.status == 304 || a.status == 416) {
 		a.file = false;
 		close(file);
@@ -465,7 +190,7 @@ static void send_file(struct server *s, struct conn *c, const struct request *r,
 	start_send(s, c, r, &a, file);
 }
 
-static void send_missing(struct server *s, struct conn *c, const struct request *r)
+static void send_missing(struct server *s, struct conn *c, const struct http_request *r)
 {
 	struct stat st;
 	bool dir;
@@ -478,7 +203,7 @@ static void send_missing(struct server *s, struct conn *c, const struct request 
 		send_status(s, c, r, 404, NULL);
 }
 
-static void redirect_to_dir(struct server *s, struct conn *c, const struct request *r)
+static void redirect_to_dir(struct server *s, struct conn *c, const struct http_request *r)
 {
 	char line[900];
 	int n = snprintf(line, sizeof(line), "Location: %.*s/%.*s\r\n", r->raw_len, r->raw_path, r->query_len,
@@ -491,14 +216,14 @@ static void redirect_to_dir(struct server *s, struct conn *c, const struct reque
 		send_status(s, c, r, 301, line);
 }
 
-static void serve(struct server *s, struct conn *c, struct request *r)
+static void serve(struct server *s, struct conn *c, struct http_request *r)
 {
 	char path[sizeof(r->path) + 16];
 	size_t n = strlen(r->path);
 	struct stat st;
 	bool dir;
 
-	if (hidden(r->path)) {
+	if (http_path_hidden(r->path)) {
 		send_missing(s, c, r);
 		return;
 	}
@@ -506,7 +231,7 @@ static void serve(struct server *s, struct conn *c, struct request *r)
 	snprintf(path, sizeof(path), "%s%s", r->path, slash ? "index.html" : "");
 	int file = open_file(s->root, path, &st, &dir);
 	if (file >= 0)
-		send_file(s, c, r, 200, file, &st, type_of(path));
+		send_file(s, c, r, 200, file, &st, http_type_of(path));
 	else if (dir && !slash)
 		redirect_to_dir(s, c, r);
 	else
@@ -562,7 +287,7 @@ static int flush(struct conn *c)
 /* Serves one request of the buffer when it is whole. 1 served, 0 more bytes are needed. */
 static int next_request(struct server *s, struct conn *c)
 {
-	struct request r = {0};
+	struct http_request r = {0};
 
 	c->in[c->in_len] = '\0';
 	char *end = memmem(c->in, c->in_len, "\r\n\r\n", 4);
@@ -571,10 +296,10 @@ static int next_request(struct server *s, struct conn *c)
 	int status = end ? 0 : 431;
 	if (end) {
 		end[2] = '\0';
-		status = strlen(c->in) == (size_t)(end + 2 - c->in) ? parse_head(c->in, &r) : 400;
+		status = strlen(c->in) == (size_t)(end + 2 - c->in) ? http_parse_head(c->in, &r) : 400;
 	}
 	if (status != 0) {
-		r = (struct request){.head = r.head}; /* the rest may be half parsed; keep is off */
+		r = (struct http_request){.head = r.head}; /* the rest may be half parsed; keep is off */
 		send_status(s, c, &r, status, status == 405 ? "Allow: GET, HEAD\r\n" : NULL);
 	} else {
 		serve(s, c, &r);
