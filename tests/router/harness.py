@@ -7,6 +7,7 @@ import array
 import errno
 import fcntl
 import os
+import resource
 import signal
 import socket
 import struct
@@ -73,7 +74,8 @@ def sealed(data, seal=True):
 
 
 class Router:
-    def __init__(self, listeners=None, program=None, log_reader=True):
+    def __init__(self, listeners=None, program=None, log_reader=True, nofile=0):
+        self.nofile = nofile
         self.berthd, berthd_child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control, control_child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.log_r, log_w = os.pipe()
@@ -122,6 +124,8 @@ class Router:
             for at, n in enumerate(high):
                 os.dup2(n, 3 + at)
             os.closerange(3 + len(high), 1000)
+            if self.nofile:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (self.nofile, self.nofile))
             os.execvpe(words[0], words, env)
         finally:
             os._exit(127)
