@@ -141,6 +141,17 @@ static void check_stopped(struct daemons *d)
 	done(d->done_arg);
 }
 
+static void tell_end(const struct one *o, const siginfo_t *si)
+{
+	char how[32] = "";
+
+	if (si->si_pid)
+		snprintf(how, sizeof(how), " (%s %d)", si->si_code == CLD_EXITED ? "status" : "signal",
+			si->si_status);
+	log_warn("%s[%d] ended%s; starting it again%s", o->name, (int)o->pid, how,
+		o->delay_ms ? " after a pause" : "");
+}
+
 static void on_exit_seen(void *arg, uint32_t events UNUSED)
 {
 	struct one *o = arg;
@@ -151,9 +162,7 @@ static void on_exit_seen(void *arg, uint32_t events UNUSED)
 	if (io_mono_ns() - o->since_ns > DAEMON_STEADY_NS)
 		o->delay_ms = 0;
 	if (!o->stopping)
-		log_warn("%s[%d] ended (%s %d); starting it again%s", o->name, (int)o->pid,
-			si.si_code == CLD_EXITED ? "status" : "signal", si.si_status,
-			o->delay_ms ? " after a pause" : "");
+		tell_end(o, &si);
 	forget_process(o);
 	write_list(o->all);
 	plan_restart(o);

@@ -12,7 +12,7 @@
 #define STORE_SEGMENTS 20 /* of one budget */
 #define STORE_SOURCE_MAX 80
 #define STORE_FLUSH_SIZE (256u << 10) /* lines of one app waiting for a flush: written above this */
-#define STORE_RETRY_US 1000000 /* after a failed write (full disk) nothing is tried for so long */
+#define STORE_RETRY_US 200000 /* after a failed write (full disk) nothing is tried for so long */
 
 struct store;
 

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #define FIELDS 6
@@ -211,18 +212,31 @@ static int write_settings(const char *tmp, char path[512])
 }
 
 /* mmdebstrap runs this with the new root as $1: the user that apps are, and nothing of the host's settings left. */
-static const char customize[] =
-	"set -e;"
-	"rm -f \"$1/etc/apt/apt.conf.d/99mmdebstrap\" \"$1/etc/hostname\" \"$1/etc/resolv.conf\";"
-	"echo 'app:x:1000:1000:app:/app:/bin/sh' >>\"$1/etc/passwd\";"
-	"echo 'app:x:1000:' >>\"$1/etc/group\";"
-	"echo 'app:*:19675::::::' >>\"$1/etc/shadow\";"
-	"echo 'app:!::' >>\"$1/etc/gshadow\";"
-	"mkdir -p \"$1/app\"; chmod 755 \"$1/app\"; chown 1000:1000 \"$1/app\"";
+static const char finish[] =
+	"#!/bin/sh\n"
+	"set -e\n"
+	"rm -f \"$1/etc/apt/apt.conf.d/99mmdebstrap\" \"$1/etc/hostname\" \"$1/etc/resolv.conf\"\n"
+	"echo 'app:x:1000:1000:app:/app:/bin/sh' >>\"$1/etc/passwd\"\n"
+	"echo 'app:x:1000:' >>\"$1/etc/group\"\n"
+	"echo 'app:*:19675::::::' >>\"$1/etc/shadow\"\n"
+	"echo 'app:!::' >>\"$1/etc/gshadow\"\n"
+	"mkdir -p \"$1/app\"\n"
+	"chmod 755 \"$1/app\"\n"
+	"chown 1000:1000 \"$1/app\"\n";
 
-static int bootstrap(const char *codename, const char *sources, const char *settings)
+static int write_hook(const char *tmp, char path[512])
 {
-	char aptopt[600], hook[sizeof(customize) + 32];
+	autobuf b = BUF_INIT;
+	int r;
+
+	buf_adds(&b, finish);
+	r = write_file(tmp, "finish", &b, path);
+	return r < 0 ? r : chmod(path, 0755) < 0 ? -errno : 0;
+}
+
+static int bootstrap(const char *codename, const char *sources, const char *settings, const char *finisher)
+{
+	char aptopt[600], hook[600];
 	const char *const argv[] = {"mmdebstrap", "--mode=unshare", "--variant=minbase", "--format=tar",
 		"--include=ca-certificates", aptopt,
 		/* Pages nobody reads inside a container; licences stay. */
@@ -233,14 +247,14 @@ static int bootstrap(const char *codename, const char *sources, const char *sett
 		"--dpkgopt=path-include=/usr/share/locale/locale.alias", hook, codename, "-", sources, NULL};
 
 	snprintf(aptopt, sizeof(aptopt), "--aptopt=%s", settings);
-	snprintf(hook, sizeof(hook), "--customize-hook=%s", customize);
+	snprintf(hook, sizeof(hook), "--customize-hook=%s", finisher);
 	return run(argv, NULL, STDOUT_FILENO);
 }
 
 static int make(uint32_t suite)
 {
 	const char *tmp = getenv("TMPDIR"), *codename = suite == 1 ? "bookworm" : NULL;
-	char sources_path[512], settings_path[512];
+	char sources_path[512], settings_path[512], hook_path[512];
 	autobuf sources = BUF_INIT;
 	int r;
 
@@ -255,11 +269,11 @@ static int make(uint32_t suite)
 	if (r != 0)
 		return 1;
 	if ((r = write_file(tmp, "sources.list", &sources, sources_path)) < 0 ||
-		(r = write_settings(tmp, settings_path)) < 0) {
+		(r = write_settings(tmp, settings_path)) < 0 || (r = write_hook(tmp, hook_path)) < 0) {
 		dprintf(STDERR_FILENO, "cannot write into %s: %s\n", tmp, strerror(-r));
 		return 1;
 	}
-	r = bootstrap(codename, sources_path, settings_path);
+	r = bootstrap(codename, sources_path, settings_path, hook_path);
 	if (r != 0)
 		dprintf(STDERR_FILENO, "mmdebstrap failed (status %d)\n", r < 0 ? 125 : r);
 	return r < 0 ? 125 : r;
