@@ -208,7 +208,7 @@ static enum MHD_Result send_response(struct MHD_Connection *connection, struct r
 
 static enum MHD_Result send_reply(struct MHD_Connection *connection, struct request *r)
 {
-	char *text = r->reply ? json_dumps(r->reply, JSON_COMPACT) : strdup("{}");
+	char *text = r->reply ? json_dumps(r->reply, JSON_COMPACT | JSON_REAL_PRECISION(6)) : strdup("{}");
 
 	return send_text(connection, r->status ? r->status : 200, text);
 }

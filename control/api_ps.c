@@ -173,12 +173,28 @@ int scale_run(struct request *r, struct sink *s, struct err *e)
 	return n;
 }
 
-int released_check(struct request *r)
+static int released_check(struct request *r)
 {
 	if (r->app.live_version)
 		return 0;
 	request_fail(r, FAIL_CONFLICT, "%s has no release yet", r->app.name);
 	return request_hint(r, "push to it first: git push berth main");
+}
+
+/* What is done to an app as a whole. */
+int whole_check(struct request *r)
+{
+	if (!request_string(r, "process"))
+		return 0;
+	request_fail(
+		r, FAIL_USAGE, "this is done to a whole app, not to one process type");
+	return request_hint(r, "to stop one process type: berth ps:scale %s %.30s=0",
+		r->app.name, request_string(r, "process"));
+}
+
+int whole_released_check(struct request *r)
+{
+	return whole_check(r) < 0 ? -1 : released_check(r);
 }
 
 int restart_check(struct request *r)
