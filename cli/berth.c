@@ -1,0 +1,72 @@
+/* berth: the command line, on the host, over ssh, and from elsewhere. */
+#include "cli/cli.h"
+#include "lib/io.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The words as they came: parsing cuts them, and ssh needs them whole. */
+static char **copy_words(int argc, char **argv)
+{
+	char **copy = calloc((size_t)argc + 1, sizeof(*copy));
+
+	if (!copy)
+		abort();
+	for (int i = 0; i < argc; i++) {
+		copy[i] = strdup(argv[i]);
+		if (!copy[i])
+			abort();
+	}
+	return copy;
+}
+
+static int no_command(int argc, char **argv)
+{
+	if (argc < 2) {
+		help_list(NULL);
+		return STATUS_USAGE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		help_list(NULL);
+		return STATUS_OK;
+	}
+	return -1;
+}
+
+static int run(struct cli *c, int argc, char **argv)
+{
+	char **whole = copy_words(argc, argv);
+	int r = args_parse(c, argc, argv);
+
+	if (r)
+		return r;
+	if (c->help) {
+		help_command(c->cmd);
+		return STATUS_OK;
+	}
+	if (!c->over_ssh && c->cmd->run != cmd_help)
+		remote_maybe(c, argc, whole);
+	r = args_check(c);
+	return r ? r : c->cmd->run(c);
+}
+
+int main(int argc, char **argv)
+{
+	static struct cli c;
+	int r = no_command(argc, argv);
+
+	if (r >= 0)
+		return r;
+	signal(SIGPIPE, SIG_IGN);
+	c.over_ssh = getenv("BERTH_API_FD") != NULL;
+	if (strcmp(argv[1], "--version") == 0)
+		argv[1] += 2;
+	c.cmd = args_find(argv[1]);
+	if (!c.cmd)
+		return help_unknown(argv[1]);
+	r = run(&c, argc - 1, argv + 1);
+	if (fflush(stdout) != 0 && r == 0)
+		r = STATUS_FAILED;
+	return r;
+}

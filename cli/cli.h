@@ -1,0 +1,187 @@
+/*
+ * The command line: one row a command (table.c) feeds dispatch, help and the checks of its arguments; handlers
+ * (cmd_*.c) ask the API and show the answer. A short-lived program: it aborts when memory runs out.
+ */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include "lib/base.h"
+#include "lib/buf.h"
+#include "lib/client.h"
+#include <jansson.h>
+
+enum { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_START = 125 };
+
+/* Options beyond those that every command takes. Values are kept as given; handlers parse them. */
+enum option {
+	OPT_NUM, OPT_PS, OPT_TAIL, OPT_SINCE, OPT_GREP, OPT_GLOBAL, OPT_MEMORY, OPT_CPU, OPT_PIDS, OPT_SCRATCH,
+	OPT_PROCESS_TYPE, OPT_TTY, OPT_NO_TTY, OPT_READ_ONLY, OPT_VOLUMES, OPT_ENV, OPT_TYPE, OPT_NO_RESTART,
+	OPT_LIMIT, OPT_FORCE, OPT_CONFIRM, OPT_COUNT
+};
+#define OPT(o) (1u << OPT_##o)
+_Static_assert(OPT_COUNT <= 32, "a command's options are bits of one word");
+
+struct option_spec {
+	char letter; /* 0: none */
+	const char *name;
+	const char *value; /* what stands for its value in the help, NULL: takes none */
+	const char *help;
+};
+extern const struct option_spec option_table[OPT_COUNT];
+
+enum command_flags {
+	CMD_APP = 1 << 0,      /* the first argument is an app (or --app, or the checkout's remote) */
+	CMD_APP_MAYBE = 1 << 1, /* an app may be given; without it: all */
+	CMD_REPORT = 1 << 2,   /* --KEY prints that bare value */
+	CMD_PROGRAM = 1 << 3,  /* words after the app are a program's, dashes and all; "--" may stand before them */
+	CMD_HIDDEN = 1 << 4,   /* another name of a command; not in the list */
+};
+
+#define ENV_VARS_MAX 64 /* -e of one run */
+
+struct cli {
+	const struct command *cmd;
+	const char *app; /* NULL only without CMD_APP */
+	char **argv;     /* the rest, argc of them, after the app */
+	int argc;
+	const char *options[OPT_COUNT]; /* value, "" for one without, NULL: not given */
+	const char *env[ENV_VARS_MAX];  /* all values of -e */
+	size_t n_env;
+	const char *remote;     /* --remote */
+	const char *report_key; /* of --KEY */
+	bool json, quiet, help;
+	bool over_ssh; /* started by berth-shell: files of this host are not the caller's */
+	bool connected;
+	struct client client;
+};
+
+struct command {
+	const char *name;
+	const char *args; /* after the app, for the usage line */
+	const char *help;
+	const char *example;
+	int (*run)(struct cli *c); /* returns the exit status */
+	int min, max;              /* arguments after the app; max -1: any number */
+	unsigned int flags, options;
+	const char *param; /* handlers shared by several rows: method, last part of the path, or topic */
+};
+extern const struct command command_table[];
+extern const size_t command_count;
+
+/* args.c: options and words (argv[0] is the command; "=" in options is cut). 0, or a status after saying why. */
+int args_parse(struct cli *c, int argc, char **argv);
+/* Takes the app from the words, checks it and how many are left. 0 or a status. */
+int args_check(struct cli *c);
+const struct command *args_find(const char *name);
+
+/* help.c */
+void help_command(const struct command *cmd);
+void help_list(const char *topic); /* NULL: all */
+int help_unknown(const char *name);
+
+/* say.c: a failure, " !     text" on stderr; usage: the same, and how it is meant; returns STATUS_USAGE. */
+void say(const char *fmt, ...) PRINTF(1, 2);
+int say_usage(const struct cli *c, const char *fmt, ...) PRINTF(2, 3);
+
+/*
+ * api.c: one request. path is a format whose %s take words that api_word has made safe. body is taken over (NULL: none).
+ * All return an exit status, 0 when it went well; errors were said. *ret (if not NULL) is the caller's.
+ */
+int api_json(struct cli *c, const char *method, json_t *body, json_t **ret, const char *path, ...) PRINTF(5, 6);
+/* For requests that stream, or answer with JSON after all. d lines: with --format json on stdout. */
+int api_stream(struct cli *c, const char *method, json_t *body, const char *path, ...) PRINTF(4, 5);
+/* text/plain, copied to stdout as it comes. */
+int api_text(struct cli *c, const char *path);
+/* Sends and reads the head, on a connection made at first need. 0 or a status. */
+int api_begin(struct cli *c, const char *method, const char *path, const char *headers, json_t *body);
+/* Says what an answer with a 4xx or 5xx status says, returns its exit status. */
+int api_fail(struct cli *c);
+/* Percent-encodes a word for a path or a query; kept until the end of the program. */
+const char *api_word(const char *s);
+/* A JSON string, or {"base64": "…"} when s is no UTF-8. */
+json_t *api_value(const char *s);
+
+/* out.c */
+void out_json(const json_t *v);
+/* Columns: header cells (left out with --quiet), then rows; cells of NULL are "-". All are copied. */
+#define TABLE_COLUMNS_MAX 8
+struct table {
+	size_t columns, n_cells, capacity;
+	char **cells;
+};
+void table_init(struct table *t, const struct cli *c, size_t columns, const char *const *header);
+void table_add(struct table *t, const char *const *cells);
+/* Prints aligned and frees. */
+void table_print(struct table *t);
+/* "=====> title" (unless --quiet) and aligned "key: value" lines; nested objects as key.sub. */
+void out_report(const struct cli *c, const char *title, const json_t *object);
+/* --KEY of a report: prints it, or says what there is. An exit status. */
+int out_report_key(const struct cli *c, const json_t *object);
+/* A value as people read it, in one of a few static buffers: true, 12, text, "a b c" for lists, "" for null. */
+const char *out_value(const json_t *v);
+/* The member's value, as above; "" when absent. */
+const char *out_member(const json_t *object, const char *key);
+const char *out_size(const json_t *v);
+/* The bytes of a config value (string or {"base64"}). */
+int out_bytes(const json_t *v, struct buf *out);
+
+/* remote.c: replaces this program by ssh to the host, when the words are meant for one; returns when they are not. */
+void remote_maybe(struct cli *c, int argc, char **argv);
+
+/* cmd_apps.c */
+int cmd_apps_list(struct cli *c);
+int cmd_apps_create(struct cli *c);
+int cmd_apps_report(struct cli *c);
+int cmd_apps_destroy(struct cli *c);
+int cmd_simple_post(struct cli *c); /* param: last part of the path */
+int cmd_status(struct cli *c);
+int cmd_version(struct cli *c);
+int cmd_events(struct cli *c);
+int cmd_help(struct cli *c);
+/* cmd_config.c */
+int cmd_config_show(struct cli *c);
+int cmd_config_get(struct cli *c);
+int cmd_config_keys(struct cli *c);
+int cmd_config_export(struct cli *c);
+int cmd_config_set(struct cli *c);
+int cmd_config_unset(struct cli *c);
+int cmd_domains(struct cli *c); /* param: add, remove, set, clear */
+int cmd_domains_report(struct cli *c);
+int cmd_setting_set(struct cli *c); /* param: topic */
+int cmd_setting_report(struct cli *c);
+/* cmd_ps.c */
+int cmd_ps_report(struct cli *c);
+int cmd_ps_scale(struct cli *c);
+int cmd_ps_do(struct cli *c); /* param: restart, stop, start, rebuild */
+int cmd_resource_limit(struct cli *c);
+int cmd_resource_clear(struct cli *c);
+int cmd_resource_report(struct cli *c);
+int cmd_logs(struct cli *c);
+/* cmd_releases.c */
+int cmd_releases(struct cli *c);
+int cmd_releases_info(struct cli *c);
+int cmd_rollback(struct cli *c);
+int cmd_builds(struct cli *c);
+int cmd_builds_info(struct cli *c); /* param: "output": only that */
+/* cmd_host.c */
+int cmd_volumes_create(struct cli *c);
+int cmd_volumes_list(struct cli *c);
+int cmd_volumes_mount(struct cli *c);
+int cmd_volumes_unmount(struct cli *c);
+int cmd_volumes_destroy(struct cli *c);
+int cmd_keys_add(struct cli *c);
+int cmd_keys_list(struct cli *c);
+int cmd_keys_remove(struct cli *c);
+int cmd_stacks_create(struct cli *c);
+int cmd_stacks_list(struct cli *c);
+/* cmd_run.c */
+int cmd_run(struct cli *c);
+int cmd_run_detached(struct cli *c);
+int cmd_enter(struct cli *c);
+/* confirm.c: the person types the name, or --force, or --confirm NAME. 0 or a status. */
+int confirm(const struct cli *c, const char *noun, const char *name);
+
+/* nearest.c: the name among n most like word, NULL when none is close. */
+const char *nearest(const char *word, const char *const *names, size_t n);
+
+#endif

@@ -1,0 +1,193 @@
+/* Apps, and what concerns the host as a whole. */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int cmd_apps_list(struct cli *c)
+{
+	static const char *const header[] = {"NAME", "STATE", "RELEASE", "INSTANCES", "URL"};
+	json_t *list, *app;
+	struct table t;
+	size_t i;
+	int r = api_json(c, "GET", NULL, &list, "/v1/apps");
+
+	if (r || c->json) {
+		if (!r)
+			out_json(list);
+		return r;
+	}
+	table_init(&t, c, ARRAY_LEN(header), header);
+	json_array_foreach(list, i, app) {
+		const char *version = out_member(app, "release");
+		char release[32] = "";
+
+		if (version[0])
+			snprintf(release, sizeof(release), "v%.20s", version);
+		table_add(&t, (const char *const[]){out_member(app, "name"), out_member(app, "state"), release,
+				      out_member(app, "instances"), out_member(app, "url")});
+	}
+	table_print(&t);
+	return 0;
+}
+
+int cmd_apps_create(struct cli *c)
+{
+	const char *name = c->argc ? c->argv[0] : c->app;
+	json_t *answer;
+	int r;
+
+	if (!name || (c->argc && c->app))
+		return say_usage(c, "name the app to create");
+	r = api_json(c, "POST", json_pack("{s:s}", "name", name), &answer, "/v1/apps");
+	if (r)
+		return r;
+	if (c->json) {
+		out_json(answer);
+	} else if (!c->quiet) {
+		printf("-----> Created %s\n       %s\n", name, out_member(answer, "url"));
+		printf("       to deploy: git remote add berth %s && git push berth main\n", out_member(answer, "git"));
+	}
+	return 0;
+}
+
+static int report_one(struct cli *c, const char *app)
+{
+	json_t *answer;
+	char title[128];
+	int r = api_json(c, "GET", NULL, &answer, "/v1/apps/%s", app);
+
+	if (r)
+		return r;
+	snprintf(title, sizeof(title), "%s app information", app);
+	if (c->report_key)
+		return out_report_key(c, answer);
+	if (c->json)
+		out_json(answer);
+	else
+		out_report(c, title, answer);
+	return 0;
+}
+
+int cmd_apps_report(struct cli *c)
+{
+	json_t *list, *app, *all;
+	size_t i;
+	int r;
+
+	if (c->app)
+		return report_one(c, c->app);
+	r = api_json(c, "GET", NULL, &list, "/v1/apps");
+	all = json_array();
+	json_array_foreach(list, i, app) {
+		json_t *one = NULL;
+
+		if (r)
+			break;
+		if (!c->json)
+			r = report_one(c, out_member(app, "name"));
+		else if (!(r = api_json(c, "GET", NULL, &one, "/v1/apps/%s", out_member(app, "name"))))
+			json_array_append_new(all, one);
+	}
+	if (!r && c->json)
+		out_json(all);
+	return r;
+}
+
+int cmd_apps_destroy(struct cli *c)
+{
+	const char *volumes = c->options[OPT_VOLUMES];
+	int r;
+
+	if (volumes && strcmp(volumes, "keep") != 0 && strcmp(volumes, "destroy") != 0)
+		return say_usage(c, "--volumes is keep or destroy, not '%.40s'", volumes);
+	/* Asked first, so that nobody confirms what is not there. */
+	r = api_json(c, "GET", NULL, NULL, "/v1/apps/%s", c->app);
+	if (!r)
+		r = confirm(c, "app", c->app);
+	if (r)
+		return r;
+	return api_stream(c, "DELETE", NULL, "/v1/apps/%s?confirm=%s&volumes=%s", c->app, c->app,
+		volumes ? volumes : "keep");
+}
+
+int cmd_simple_post(struct cli *c)
+{
+	int r = api_stream(c, "POST", NULL, "/v1/apps/%s/%s", c->app, c->cmd->param);
+
+	if (!r && !c->quiet && !c->json)
+		printf("-----> %s is %sed\n", c->app, c->cmd->param);
+	return r;
+}
+
+int cmd_status(struct cli *c)
+{
+	json_t *answer;
+	int r = api_json(c, "GET", NULL, &answer, "/v1/status");
+
+	if (r)
+		return r;
+	if (c->report_key)
+		return out_report_key(c, answer);
+	if (c->json)
+		out_json(answer);
+	else
+		out_report(c, "berth status", answer);
+	return 0;
+}
+
+int cmd_version(struct cli *c)
+{
+	json_t *answer;
+	int r = api_json(c, "GET", NULL, &answer, "/v1/version");
+
+	if (r)
+		return r;
+	if (c->json)
+		out_json(answer);
+	else
+		printf("berth %s\n", out_member(answer, "version"));
+	return 0;
+}
+
+int cmd_events(struct cli *c)
+{
+	static const char *const header[] = {"TIME", "WHO", "WHAT", "APP", "OUTCOME"};
+	json_t *list, *event;
+	char query[128] = "?limit=100";
+	struct table t;
+	size_t i;
+	int r;
+
+	snprintf(query, sizeof(query), "?limit=%.40s%s%s",
+		c->options[OPT_LIMIT] ? api_word(c->options[OPT_LIMIT]) : "100", c->app ? "&app=" : "",
+		c->app ? c->app : "");
+	r = api_json(c, "GET", NULL, &list, "/v1/events%s", query);
+	if (r || c->json) {
+		if (!r)
+			out_json(list);
+		return r;
+	}
+	table_init(&t, c, ARRAY_LEN(header), header);
+	json_array_foreach(list, i, event)
+		table_add(&t, (const char *const[]){out_member(event, "time"), out_member(event, "who"),
+				      out_member(event, "what"), out_member(event, "app"),
+				      out_member(event, "outcome")});
+	table_print(&t);
+	return 0;
+}
+
+int cmd_help(struct cli *c)
+{
+	const struct command *cmd = c->argc ? args_find(c->argv[0]) : NULL;
+
+	if (cmd)
+		help_command(cmd);
+	else if (c->argc == 0)
+		help_list(NULL);
+	else if (strchr(c->argv[0], ':'))
+		return help_unknown(c->argv[0]);
+	else
+		help_list(c->argv[0]);
+	return 0;
+}

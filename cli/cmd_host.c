@@ -1,0 +1,220 @@
+/* Volumes, ssh keys and stacks: what belongs to the host. */
+#include "cli/cli.h"
+#include "lib/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+int cmd_volumes_create(struct cli *c)
+{
+	json_t *answer;
+	int r = api_json(c, "POST", json_pack("{s:s}", "name", c->argv[0]), &answer, "/v1/volumes");
+
+	if (r)
+		return r;
+	if (c->json)
+		out_json(answer);
+	else if (!c->quiet)
+		printf("-----> Created volume %s\n       to use it: berth volumes:mount APP %s:/PATH\n", c->argv[0],
+			c->argv[0]);
+	return 0;
+}
+
+int cmd_volumes_list(struct cli *c)
+{
+	static const char *const header[] = {"NAME", "APP", "MOUNTS", "CREATED"};
+	json_t *list, *volume;
+	struct table t;
+	size_t i;
+	int r;
+
+	if (c->app)
+		r = api_json(c, "GET", NULL, &list, "/v1/volumes?app=%s", c->app);
+	else
+		r = api_json(c, "GET", NULL, &list, "/v1/volumes");
+	if (r || c->json) {
+		if (!r)
+			out_json(list);
+		return r;
+	}
+	table_init(&t, c, ARRAY_LEN(header), header);
+	json_array_foreach(list, i, volume) {
+		autobuf mounts = BUF_INIT;
+		const json_t *m;
+		size_t j;
+
+		json_array_foreach(json_object_get(volume, "mounts"), j, m)
+			buf_addf(&mounts, "%s%s:%s%s", j ? " " : "", out_member(m, "app"), out_member(m, "path"),
+				json_is_true(json_object_get(m, "read_only")) ? ":ro" : "");
+		table_add(&t, (const char *const[]){out_member(volume, "name"), out_member(volume, "app"),
+				      mounts.data, out_member(volume, "created")});
+	}
+	table_print(&t);
+	return 0;
+}
+
+/* NAME:PATH[:ro] or NAME PATH; cuts the word. */
+static int mount_words(struct cli *c, char **name, char **path, bool *read_only)
+{
+	size_t len;
+
+	*name = c->argv[0];
+	*path = c->argc > 1 ? c->argv[1] : strchr(*name, ':');
+	*read_only = c->options[OPT_READ_ONLY] != NULL;
+	if (!*path)
+		return 0;
+	if (c->argc == 1)
+		*(*path)++ = 0;
+	len = strlen(*path);
+	if (len > 3 && strcmp(*path + len - 3, ":ro") == 0) {
+		(*path)[len - 3] = 0;
+		*read_only = true;
+	}
+	return 0;
+}
+
+int cmd_volumes_mount(struct cli *c)
+{
+	char *name, *path;
+	bool read_only;
+
+	mount_words(c, &name, &path, &read_only);
+	if (!path || path[0] != '/')
+		return say_usage(c, "which path inside the app? An absolute one: berth volumes:mount %s %s:/data", c->app,
+			name);
+	return api_stream(c, "POST", json_pack("{s:s, s:s, s:b}", "app", c->app, "path", path, "read_only", read_only),
+		"/v1/volumes/%s/mount", api_word(name));
+}
+
+int cmd_volumes_unmount(struct cli *c)
+{
+	char *name, *path;
+	bool read_only;
+	json_t *body;
+
+	mount_words(c, &name, &path, &read_only);
+	body = json_pack("{s:s}", "app", c->app);
+	if (path)
+		json_object_set_new(body, "path", json_string(path));
+	return api_stream(c, "POST", body, "/v1/volumes/%s/unmount", api_word(name));
+}
+
+int cmd_volumes_destroy(struct cli *c)
+{
+	const char *name = c->argv[0];
+	int r = confirm(c, "volume", name);
+
+	if (!r)
+		r = api_json(c, "DELETE", NULL, NULL, "/v1/volumes/%s?confirm=%s", api_word(name), api_word(name));
+	if (!r && !c->quiet && !c->json)
+		printf("-----> Destroyed volume %s\n", name);
+	return r;
+}
+
+/* From the file, or stdin without one. */
+static int read_key(struct cli *c, struct buf *out)
+{
+	const char *path = c->argc > 1 && strcmp(c->argv[1], "-") != 0 ? c->argv[1] : NULL;
+	int r;
+
+	if (path && c->over_ssh)
+		return say_usage(c, "over ssh the key comes from stdin: ... ssh-keys:add NAME < key.pub");
+	if (!path && isatty(0))
+		fputs("       paste the public key, then press Ctrl-D\n", stderr);
+	r = path ? io_read_file(AT_FDCWD, path, out) : io_read_all(0, out);
+	if (r == -EMSGSIZE)
+		say("a public key is one line; this is larger than %zu bytes", out->max);
+	else if (r < 0)
+		say("cannot read %s: %s", path ? path : "stdin", strerror(-r));
+	return r < 0 ? STATUS_FAILED : 0;
+}
+
+int cmd_keys_add(struct cli *c)
+{
+	autobuf text = {.max = 16384};
+	json_t *answer, *key;
+	int r = read_key(c, &text);
+
+	if (r)
+		return r;
+	while (text.len && strchr(" \t\r\n", text.data[text.len - 1]))
+		text.data[--text.len] = 0;
+	if (!text.len)
+		return say_usage(c, "there is no key in the input");
+	key = json_string(text.data);
+	if (!key || strlen(text.data) != text.len) {
+		say("this is not a public key, as in ~/.ssh/id_ed25519.pub");
+		return STATUS_FAILED;
+	}
+	r = api_json(c, "POST", json_pack("{s:s, s:o}", "name", c->argv[0], "key", key), &answer, "/v1/ssh-keys");
+	if (r)
+		return r;
+	if (c->json)
+		out_json(answer);
+	else if (!c->quiet)
+		printf("-----> Added key %s %s\n", c->argv[0], out_member(answer, "fingerprint"));
+	return 0;
+}
+
+int cmd_keys_list(struct cli *c)
+{
+	static const char *const header[] = {"NAME", "TYPE", "FINGERPRINT"};
+	json_t *list, *key;
+	struct table t;
+	size_t i;
+	int r = api_json(c, "GET", NULL, &list, "/v1/ssh-keys");
+
+	if (r || c->json) {
+		if (!r)
+			out_json(list);
+		return r;
+	}
+	table_init(&t, c, ARRAY_LEN(header), header);
+	json_array_foreach(list, i, key)
+		table_add(&t, (const char *const[]){out_member(key, "name"), out_member(key, "type"),
+				      out_member(key, "fingerprint")});
+	table_print(&t);
+	return 0;
+}
+
+int cmd_keys_remove(struct cli *c)
+{
+	int r = api_json(c, "DELETE", NULL, NULL, "/v1/ssh-keys/%s", api_word(c->argv[0]));
+
+	if (!r && !c->quiet && !c->json)
+		printf("-----> Removed key %s\n", c->argv[0]);
+	return r;
+}
+
+int cmd_stacks_create(struct cli *c)
+{
+	return api_stream(c, "POST", json_pack("{s:s}", "name", c->argc ? c->argv[0] : "debian-12"), "/v1/stacks");
+}
+
+int cmd_stacks_list(struct cli *c)
+{
+	static const char *const header[] = {"NAME", "SIZE", "CREATED", "DIGEST"};
+	json_t *list, *stack;
+	struct table t;
+	size_t i;
+	int r = api_json(c, "GET", NULL, &list, "/v1/stacks");
+
+	if (r || c->json) {
+		if (!r)
+			out_json(list);
+		return r;
+	}
+	table_init(&t, c, ARRAY_LEN(header), header);
+	json_array_foreach(list, i, stack) {
+		char digest[16];
+
+		snprintf(digest, sizeof(digest), "%.12s", out_member(stack, "digest"));
+		table_add(&t, (const char *const[]){out_member(stack, "name"),
+				      out_size(json_object_get(stack, "size")), out_member(stack, "created"),
+				      digest});
+	}
+	table_print(&t);
+	return 0;
+}

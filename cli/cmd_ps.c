@@ -1,0 +1,215 @@
+/* Processes, their limits, and the log. */
+#include "cli/cli.h"
+#include "lib/name.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static void show_processes(const struct cli *c, const json_t *answer)
+{
+	static const char *const header[] = {"PROCESS", "QUANTITY", "COMMAND"};
+	const json_t *p;
+	struct table t;
+	size_t i;
+
+	table_init(&t, c, ARRAY_LEN(header), header);
+	json_array_foreach(json_object_get(answer, "processes"), i, p)
+		table_add(&t, (const char *const[]){out_member(p, "type"), out_member(p, "quantity"),
+				      out_member(p, "command")});
+	table_print(&t);
+}
+
+static void show_instances(const struct cli *c, const json_t *answer)
+{
+	static const char *const header[] = {"INSTANCE", "STATE", "RELEASE", "SINCE", "RESTARTS", "MEMORY", "REASON"};
+	const json_t *list = json_object_get(answer, "instances"), *p;
+	struct table t;
+	size_t i;
+
+	if (json_array_size(list) == 0)
+		return;
+	putchar('\n');
+	table_init(&t, c, ARRAY_LEN(header), header);
+	json_array_foreach(list, i, p)
+		table_add(&t, (const char *const[]){out_member(p, "name"), out_member(p, "state"),
+				      out_member(p, "release"), out_member(p, "since"), out_member(p, "restarts"),
+				      out_size(json_object_get(p, "memory_bytes")), out_member(p, "reason")});
+	table_print(&t);
+}
+
+static int report_one(struct cli *c, const char *app)
+{
+	json_t *answer, *settings;
+	int r = api_json(c, "GET", NULL, &answer, "/v1/apps/%s/ps", app);
+
+	if (r)
+		return r;
+	if (c->report_key) {
+		r = api_json(c, "GET", NULL, &settings, "/v1/apps/%s/settings/ps", app);
+		return r ? r : out_report_key(c, settings);
+	}
+	if (c->json) {
+		out_json(answer);
+		return 0;
+	}
+	if (!c->quiet)
+		printf("=====> %s processes\n", app);
+	show_processes(c, answer);
+	show_instances(c, answer);
+	return 0;
+}
+
+int cmd_ps_report(struct cli *c)
+{
+	json_t *list, *app;
+	size_t i;
+	int r;
+
+	if (c->app)
+		return report_one(c, c->app);
+	r = api_json(c, "GET", NULL, &list, "/v1/apps");
+	if (!r)
+		json_array_foreach(list, i, app)
+			if ((r = report_one(c, out_member(app, "name"))))
+				break;
+	return r;
+}
+
+int cmd_ps_scale(struct cli *c)
+{
+	json_t *formation = json_object();
+
+	if (c->argc == 0)
+		return report_one(c, c->app);
+	for (int i = 0; i < c->argc; i++) {
+		char *count = strchr(c->argv[i], '=');
+		uint64_t n;
+
+		if (!count)
+			return say_usage(c, "'%.80s' is not TYPE=COUNT", c->argv[i]);
+		*count++ = 0;
+		if (!name_type_valid(c->argv[i]))
+			return say_usage(c, "'%.80s' is not a process type", c->argv[i]);
+		if (num_parse_u64(count, 0, 10000, &n) < 0)
+			return say_usage(c, "'%.40s' is not a number of instances", count);
+		json_object_set_new(formation, c->argv[i], json_integer((json_int_t)n));
+	}
+	return api_stream(c, "POST", json_pack("{s:o}", "formation", formation), "/v1/apps/%s/scale", c->app);
+}
+
+int cmd_ps_do(struct cli *c)
+{
+	json_t *body = c->argc ? json_pack("{s:s}", "process", c->argv[0]) : NULL;
+
+	if (c->argc && !name_type_valid(c->argv[0]))
+		return say_usage(c, "'%.80s' is not a process type", c->argv[0]);
+	return api_stream(c, "POST", body, "/v1/apps/%s/%s", c->app, c->cmd->param);
+}
+
+static int add_size(const struct cli *c, json_t *body, enum option o, const char *key)
+{
+	const char *text = c->options[o];
+	uint64_t bytes;
+
+	if (!text)
+		return 0;
+	if (num_parse_size(text, &bytes) < 0 || bytes > INT64_MAX)
+		return say_usage(c, "'%.40s' is not a size like 256M or 1G", text);
+	json_object_set_new(body, key, json_integer((json_int_t)bytes));
+	return 0;
+}
+
+static int add_cpu(const struct cli *c, json_t *body)
+{
+	const char *text = c->options[OPT_CPU];
+	char *end;
+	double cpus;
+
+	if (!text)
+		return 0;
+	cpus = strtod(text, &end);
+	if (end == text || *end || !isfinite(cpus) || cpus <= 0 || cpus > 4096 || text[strspn(text, "0123456789.")])
+		return say_usage(c, "'%.40s' is not a number of processors like 0.5 or 2", text);
+	json_object_set_new(body, "cpu", json_integer((json_int_t)(cpus * 1000 + 0.5)));
+	return 0;
+}
+
+static int add_pids(const struct cli *c, json_t *body)
+{
+	const char *text = c->options[OPT_PIDS];
+	uint64_t n;
+
+	if (!text)
+		return 0;
+	if (num_parse_u64(text, 1, INT32_MAX, &n) < 0)
+		return say_usage(c, "'%.40s' is not a number of processes", text);
+	json_object_set_new(body, "pids", json_integer((json_int_t)n));
+	return 0;
+}
+
+int cmd_resource_limit(struct cli *c)
+{
+	json_t *body = json_object();
+	int r = add_size(c, body, OPT_MEMORY, "memory");
+
+	r = r ? r : add_size(c, body, OPT_SCRATCH, "scratch");
+	r = r ? r : add_cpu(c, body);
+	r = r ? r : add_pids(c, body);
+	if (r)
+		return r;
+	if (json_object_size(body) == 0)
+		return cmd_resource_report(c);
+	if (c->options[OPT_PROCESS_TYPE])
+		json_object_set_new(body, "process", json_string(c->options[OPT_PROCESS_TYPE]));
+	return api_stream(c, "PUT", body, "/v1/apps/%s/resources", c->app);
+}
+
+int cmd_resource_clear(struct cli *c)
+{
+	const char *type = c->options[OPT_PROCESS_TYPE];
+
+	return api_stream(c, "DELETE", NULL, "/v1/apps/%s/resources%s%s", c->app, type ? "?process=" : "",
+		type ? api_word(type) : "");
+}
+
+int cmd_resource_report(struct cli *c)
+{
+	json_t *answer;
+	char title[128];
+	int r = api_json(c, "GET", NULL, &answer, "/v1/apps/%s/resources", c->app);
+
+	if (r)
+		return r;
+	snprintf(title, sizeof(title), "%s resource information", c->app);
+	if (c->report_key)
+		return out_report_key(c, answer);
+	if (c->json)
+		out_json(answer);
+	else
+		out_report(c, title, answer);
+	return 0;
+}
+
+int cmd_logs(struct cli *c)
+{
+	static const struct {
+		enum option option;
+		const char *word;
+	} rows[] = {{OPT_NUM, "n"}, {OPT_PS, "p"}, {OPT_SINCE, "since"}, {OPT_GREP, "grep"}};
+	autobuf path = BUF_INIT;
+	uint64_t n;
+	char sep = '?';
+
+	if (c->options[OPT_NUM] && num_parse_u64(c->options[OPT_NUM], 0, 1000000000, &n) < 0)
+		return say_usage(c, "'%.40s' is not a number of lines", c->options[OPT_NUM]);
+	buf_addf(&path, "/v1/apps/%s/logs", c->app);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (c->options[rows[i].option]) {
+			buf_addf(&path, "%c%s=%s", sep, rows[i].word, api_word(c->options[rows[i].option]));
+			sep = '&';
+		}
+	if (c->options[OPT_TAIL])
+		buf_addf(&path, "%cfollow=1", sep);
+	return api_text(c, path.data);
+}

@@ -1,0 +1,163 @@
+/* Releases, rollback and builds. */
+#include "cli/cli.h"
+#include "lib/name.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* "v3" or "3". */
+static int parse_number(const struct cli *c, const char *word, const char *noun, uint64_t *ret)
+{
+	if (num_parse_u64(word[0] == 'v' ? word + 1 : word, 1, UINT32_MAX, ret) < 0)
+		return say_usage(c, "'%.40s' is not a %s", word, noun);
+	return 0;
+}
+
+int cmd_releases(struct cli *c)
+{
+	static const char *const header[] = {"RELEASE", "STATUS", "CREATED", "BY", "DESCRIPTION"};
+	json_t *list, *release;
+	struct table t;
+	uint64_t limit = 0;
+	size_t i;
+	int r;
+
+	if (c->options[OPT_LIMIT] && num_parse_u64(c->options[OPT_LIMIT], 1, 100000, &limit) < 0)
+		return say_usage(c, "'%.40s' is not a number of releases", c->options[OPT_LIMIT]);
+	if (limit)
+		r = api_json(c, "GET", NULL, &list, "/v1/apps/%s/releases?limit=%u", c->app, (unsigned int)limit);
+	else
+		r = api_json(c, "GET", NULL, &list, "/v1/apps/%s/releases", c->app);
+	if (r || c->json) {
+		if (!r)
+			out_json(list);
+		return r;
+	}
+	table_init(&t, c, ARRAY_LEN(header), header);
+	json_array_foreach(list, i, release) {
+		char version[40];
+
+		snprintf(version, sizeof(version), "v%.20s%s", out_member(release, "version"),
+			json_is_true(json_object_get(release, "current")) ? " *" : "");
+		table_add(&t, (const char *const[]){version, out_member(release, "status"),
+				      out_member(release, "created"), out_member(release, "by"),
+				      out_member(release, "description")});
+	}
+	table_print(&t);
+	return 0;
+}
+
+int cmd_releases_info(struct cli *c)
+{
+	json_t *answer;
+	uint64_t version = 0;
+	char title[128];
+	int r = c->argc ? parse_number(c, c->argv[0], "release like v3", &version) : 0;
+
+	if (r)
+		return r;
+	if (!c->argc) {
+		json_t *app;
+
+		r = api_json(c, "GET", NULL, &app, "/v1/apps/%s", c->app);
+		if (r)
+			return r;
+		version = (uint64_t)json_integer_value(json_object_get(app, "release"));
+		if (!version) {
+			say("%s has no release yet", c->app);
+			return STATUS_FAILED;
+		}
+	}
+	r = api_json(c, "GET", NULL, &answer, "/v1/apps/%s/releases/%u", c->app, (unsigned int)version);
+	if (r)
+		return r;
+	snprintf(title, sizeof(title), "%s release v%u", c->app, (unsigned int)version);
+	if (c->report_key)
+		return out_report_key(c, answer);
+	if (c->json)
+		out_json(answer);
+	else
+		out_report(c, title, answer);
+	return 0;
+}
+
+int cmd_rollback(struct cli *c)
+{
+	json_t *body = NULL;
+	uint64_t version;
+	int r = c->argc ? parse_number(c, c->argv[0], "release like v3", &version) : 0;
+
+	if (r)
+		return r;
+	if (c->argc)
+		body = json_pack("{s:I}", "version", (json_int_t)version);
+	return api_stream(c, "POST", body, "/v1/apps/%s/rollback", c->app);
+}
+
+int cmd_builds(struct cli *c)
+{
+	static const char *const header[] = {"BUILD", "STATUS", "CREATED", "SECONDS", "COMMIT"};
+	json_t *list, *build;
+	struct table t;
+	size_t i;
+	int r = api_json(c, "GET", NULL, &list, "/v1/apps/%s/builds", c->app);
+
+	if (r || c->json) {
+		if (!r)
+			out_json(list);
+		return r;
+	}
+	table_init(&t, c, ARRAY_LEN(header), header);
+	json_array_foreach(list, i, build) {
+		char commit[12];
+
+		snprintf(commit, sizeof(commit), "%.7s", out_member(build, "commit"));
+		table_add(&t, (const char *const[]){out_member(build, "id"), out_member(build, "status"),
+				      out_member(build, "created"), out_member(build, "seconds"), commit});
+	}
+	table_print(&t);
+	return 0;
+}
+
+/* The newest build's id, 0 when there is none. */
+static int newest_build(struct cli *c, uint64_t *ret)
+{
+	json_t *list;
+	int r = api_json(c, "GET", NULL, &list, "/v1/apps/%s/builds", c->app);
+
+	if (r)
+		return r;
+	*ret = (uint64_t)json_integer_value(json_object_get(json_array_get(list, 0), "id"));
+	if (*ret)
+		return 0;
+	say("%s has no build yet", c->app);
+	return STATUS_FAILED;
+}
+
+int cmd_builds_info(struct cli *c)
+{
+	json_t *answer, *output;
+	uint64_t id = 0;
+	char title[128];
+	int r = c->argc ? parse_number(c, c->argv[0], "build's number", &id) : newest_build(c, &id);
+
+	if (!r)
+		r = api_json(c, "GET", NULL, &answer, "/v1/apps/%s/builds/%llu", c->app, (unsigned long long)id);
+	if (r)
+		return r;
+	if (c->json) {
+		out_json(answer);
+		return 0;
+	}
+	output = json_object_get(answer, "output");
+	if (c->cmd->param) {
+		fputs(json_is_string(output) ? json_string_value(output) : "", stdout);
+		return 0;
+	}
+	json_object_del(answer, "output");
+	snprintf(title, sizeof(title), "%s build %llu", c->app, (unsigned long long)id);
+	if (c->report_key)
+		return out_report_key(c, answer);
+	out_report(c, title, answer);
+	return 0;
+}

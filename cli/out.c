@@ -1,0 +1,247 @@
+/* Showing answers: columns, reports, JSON. */
+#include "cli/cli.h"
+#include "lib/base64.h"
+#include "lib/name.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define VALUE_BUFFERS 16 /* cells of one row at once, and some */
+#define VALUE_MAX 2048
+#define REPORT_DEPTH 4
+
+void out_json(const json_t *v)
+{
+	json_dumpf(v, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+	putchar('\n');
+}
+
+static char *next_buffer(void)
+{
+	static char buffers[VALUE_BUFFERS][VALUE_MAX];
+	static unsigned int at;
+
+	return buffers[at++ % VALUE_BUFFERS];
+}
+
+static void add_list(char *out, const json_t *list)
+{
+	size_t i, used = 0;
+	json_t *v;
+
+	json_array_foreach(list, i, v) {
+		int n = snprintf(out + used, VALUE_MAX - used, "%s%s", i ? " " : "", out_value(v));
+
+		if (n < 0 || (size_t)n >= VALUE_MAX - used)
+			return;
+		used += (size_t)n;
+	}
+}
+
+static void add_pairs(char *out, const json_t *object)
+{
+	size_t used = 0;
+	const char *key;
+	json_t *v;
+	union {
+		const json_t *from;
+		json_t *to;
+	} o = {.from = object}; /* jansson's loop takes no const, and changes nothing */
+
+	json_object_foreach(o.to, key, v) {
+		int n = snprintf(out + used, VALUE_MAX - used, "%s%s=%s", used ? " " : "", key, out_value(v));
+
+		if (n < 0 || (size_t)n >= VALUE_MAX - used)
+			return;
+		used += (size_t)n;
+	}
+}
+
+const char *out_value(const json_t *v)
+{
+	char *out = next_buffer();
+
+	out[0] = 0;
+	if (json_is_string(v))
+		snprintf(out, VALUE_MAX, "%s", json_string_value(v));
+	else if (json_is_integer(v))
+		snprintf(out, VALUE_MAX, "%lld", (long long)json_integer_value(v));
+	else if (json_is_real(v))
+		snprintf(out, VALUE_MAX, "%.1f", json_real_value(v));
+	else if (json_is_boolean(v))
+		snprintf(out, VALUE_MAX, "%s", json_is_true(v) ? "true" : "false");
+	else if (json_is_array(v))
+		add_list(out, v);
+	else if (json_is_object(v))
+		add_pairs(out, v);
+	return out;
+}
+
+const char *out_member(const json_t *object, const char *key)
+{
+	return out_value(json_object_get(object, key));
+}
+
+const char *out_size(const json_t *v)
+{
+	char *out = next_buffer(), text[24];
+
+	out[0] = 0;
+	if (json_is_integer(v) && json_integer_value(v) >= 0) {
+		num_format_size((uint64_t)json_integer_value(v), text);
+		snprintf(out, VALUE_MAX, "%s", text);
+	}
+	return out;
+}
+
+int out_bytes(const json_t *v, struct buf *out)
+{
+	const char *coded = json_string_value(json_object_get(v, "base64"));
+
+	if (json_is_string(v))
+		return buf_add(out, json_string_value(v), json_string_length(v));
+	return coded ? base64_decode(coded, strlen(coded), out) : -1;
+}
+
+void table_init(struct table *t, const struct cli *c, size_t columns, const char *const *header)
+{
+	*t = (struct table){.columns = columns};
+	if (!c->quiet)
+		table_add(t, header);
+}
+
+void table_add(struct table *t, const char *const *cells)
+{
+	if (t->n_cells + t->columns > t->capacity) {
+		t->capacity = t->capacity ? t->capacity * 2 : 32 * t->columns;
+		t->cells = reallocarray(t->cells, t->capacity, sizeof(*t->cells));
+		if (!t->cells)
+			abort();
+	}
+	for (size_t i = 0; i < t->columns; i++) {
+		char *cell = strdup(cells[i] && cells[i][0] ? cells[i] : "-");
+
+		if (!cell)
+			abort();
+		t->cells[t->n_cells++] = cell;
+	}
+}
+
+/* Places on a screen: code points, near enough. */
+static int width(const char *s)
+{
+	int n = 0;
+
+	for (; *s; s++)
+		n += (*s & 0xc0) != 0x80;
+	return n;
+}
+
+void table_print(struct table *t)
+{
+	int widths[TABLE_COLUMNS_MAX] = {0};
+
+	for (size_t i = 0; i < t->n_cells; i++)
+		if (width(t->cells[i]) > widths[i % t->columns])
+			widths[i % t->columns] = width(t->cells[i]);
+	for (size_t i = 0; i < t->n_cells; i++) {
+		size_t column = i % t->columns;
+		bool last = column + 1 == t->columns;
+
+		printf("%s%*s%s", t->cells[i], last ? 0 : widths[column] - width(t->cells[i]) + 2, "",
+			last ? "\n" : "");
+		free(t->cells[i]);
+	}
+	free(t->cells);
+	*t = (struct table){0};
+}
+
+/* One line of a report: where it stands is prefix + key. */
+struct line {
+	char key[128];
+	const json_t *value;
+};
+
+struct lines {
+	struct line list[256];
+	size_t n;
+};
+
+static void collect(struct lines *ls, const char *prefix, const json_t *object, int depth)
+{
+	const char *key;
+	json_t *v;
+	union {
+		const json_t *from;
+		json_t *to;
+	} o = {.from = object};
+
+	json_object_foreach(o.to, key, v) {
+		struct line *l = &ls->list[ls->n];
+
+		if (ls->n == ARRAY_LEN(ls->list))
+			return;
+		snprintf(l->key, sizeof(l->key), "%s%s%s", prefix, prefix[0] ? "-" : "", key);
+		for (char *s = l->key; *s; s++)
+			*s = *s == '_' ? '-' : *s;
+		if (json_is_object(v) && depth < REPORT_DEPTH) {
+			char deeper[128];
+
+			snprintf(deeper, sizeof(deeper), "%s", l->key);
+			collect(ls, deeper, v, depth + 1);
+			continue;
+		}
+		l->value = v;
+		ls->n++;
+	}
+}
+
+static const char *shown(const struct line *l)
+{
+	static const char *const sizes[] = {"memory", "scratch", "size", "free", "total", "bytes"};
+	const char *last = strrchr(l->key, '-');
+
+	last = last ? last + 1 : l->key;
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
+		if (json_is_integer(l->value) && strcmp(last, sizes[i]) == 0)
+			return out_size(l->value);
+	return out_value(l->value);
+}
+
+void out_report(const struct cli *c, const char *title, const json_t *object)
+{
+	static struct lines ls;
+	int widest = 0;
+
+	ls.n = 0;
+	collect(&ls, "", object, 0);
+	for (size_t i = 0; i < ls.n; i++)
+		widest = width(ls.list[i].key) > widest ? width(ls.list[i].key) : widest;
+	if (!c->quiet)
+		printf("=====> %s\n", title);
+	for (size_t i = 0; i < ls.n; i++)
+		printf("       %s:%*s %s\n", ls.list[i].key, widest - width(ls.list[i].key), "", shown(&ls.list[i]));
+}
+
+int out_report_key(const struct cli *c, const json_t *object)
+{
+	static struct lines ls;
+
+	ls.n = 0;
+	collect(&ls, "", object, 0);
+	for (size_t i = 0; i < ls.n; i++) {
+		size_t len = strlen(c->report_key);
+		const char *key = ls.list[i].key;
+
+		/* "--deploy-branch" is what counts: its computed value */
+		if (strcmp(key, c->report_key) == 0 ||
+			(strncmp(key, c->report_key, len) == 0 && strcmp(key + len, "-computed") == 0)) {
+			puts(out_value(ls.list[i].value));
+			return STATUS_OK;
+		}
+	}
+	say("there is no --%.60s in berth %s", c->report_key, c->cmd->name);
+	for (size_t i = 0; i < ls.n; i++)
+		fprintf(stderr, "       --%s\n", ls.list[i].key);
+	return STATUS_USAGE;
+}

@@ -1,0 +1,248 @@
+/* Commands for another host: the same words over ssh, the app from the checkout's remote. */
+#include "cli/cli.h"
+#include "lib/io.h"
+#include "lib/name.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define URL_MAX 1024
+
+struct target {
+	char dest[300]; /* [user@]host, as ssh takes it */
+	char port[8];   /* "" : ssh's own */
+	char app[NAME_MAX_LEN + 1];
+};
+
+/* The value of --remote, read before anything else is known of the words. */
+static const char *remote_option(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (strncmp(argv[i], "--remote=", 9) == 0)
+			return argv[i] + 9;
+		if (strcmp(argv[i], "--remote") == 0)
+			return i + 1 < argc ? argv[i + 1] : NULL;
+	}
+	return NULL;
+}
+
+/* git config --get remote.NAME.url; false when there is no such checkout or remote. */
+static bool read_url(const char *name, char url[URL_MAX])
+{
+	autobuf out = {.max = URL_MAX - 1};
+	char key[200];
+	int p[2], status = 1;
+	pid_t pid;
+
+	if (strlen(name) > 150 || pipe2(p, O_CLOEXEC) < 0)
+		return false;
+	snprintf(key, sizeof(key), "remote.%s.url", name);
+	pid = fork();
+	if (pid == 0) {
+		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+		dup2(p[1], 1);
+		dup2(null, 2);
+		execlp("git", "git", "config", "--get", key, (char *)NULL);
+		_exit(127);
+	}
+	close(p[1]);
+	if (pid > 0) {
+		io_read_all(p[0], &out);
+		close(p[0]);
+		waitpid(pid, &status, 0);
+	}
+	if (status != 0 || !out.data || !out.len)
+		return false;
+	out.data[strcspn(out.data, "\n")] = 0;
+	snprintf(url, URL_MAX, "%s", out.data);
+	return true;
+}
+
+static bool set_app(struct target *t, const char *path)
+{
+	size_t len;
+
+	path += strncmp(path, "/~/", 3) == 0 ? 3 : *path == '/';
+	len = strlen(path);
+	if (len > 4 && strcmp(path + len - 4, ".git") == 0)
+		len -= 4;
+	if (len > NAME_MAX_LEN)
+		return false;
+	memcpy(t->app, path, len);
+	t->app[len] = 0;
+	return name_valid(t->app);
+}
+
+/* [user@]host[:port]; a word beginning with "-" would be an option of ssh. */
+static bool set_host(struct target *t, const char *text, size_t len)
+{
+	const char *at = memchr(text, '@', len);
+	const char *colon = memchr(at ? at : text, ':', len - (size_t)(at ? at - text : 0));
+	size_t host = colon ? (size_t)(colon - text) : len;
+	uint64_t port;
+
+	if (host == 0 || host >= sizeof(t->dest) || text[0] == '-' || (at && at[1] == '-'))
+		return false;
+	memcpy(t->dest, text, host);
+	t->dest[host] = 0;
+	if (!colon)
+		return true;
+	if (len - host - 1 >= sizeof(t->port))
+		return false;
+	memcpy(t->port, colon + 1, len - host - 1);
+	t->port[len - host - 1] = 0;
+	return num_parse_u64(t->port, 1, 65535, &port) == 0;
+}
+
+static bool parse_url(const char *url, struct target *t)
+{
+	const char *path;
+
+	if (strncmp(url, "ssh://", 6) == 0) {
+		url += 6;
+		path = strchr(url, '/');
+		return path && set_host(t, url, (size_t)(path - url)) && set_app(t, path);
+	}
+	path = strstr(url, "://") ? NULL : strchr(url, ':');
+	if (!path || memchr(url, '/', (size_t)(path - url)))
+		return false;
+	return set_host(t, url, (size_t)(path - url)) && set_app(t, path + 1);
+}
+
+static bool host_from_env(const char *host, struct target *t)
+{
+	char text[300];
+
+	snprintf(text, sizeof(text), "%s%s", strchr(host, '@') ? "" : "berth@", host);
+	return set_host(t, text, strlen(text));
+}
+
+/* Whether the words are for another host, and which. Exits when the host named cannot be one. */
+static bool find_target(int argc, char **argv, struct target *t)
+{
+	const char *name = remote_option(argc, argv), *host = getenv("BERTH_HOST"), *run = getenv("BERTH_RUN");
+	char url[URL_MAX];
+
+	if (name) {
+		if (read_url(name, url) && parse_url(url, t))
+			return true;
+		say("this checkout has no remote '%.60s' that leads to berth (berth@HOST:APP)", name);
+		exit(STATUS_USAGE);
+	}
+	if (host && *host) {
+		if (host_from_env(host, t))
+			return true;
+		say("BERTH_HOST is not [USER@]HOST[:PORT]: '%.80s'", host);
+		exit(STATUS_USAGE);
+	}
+	return !run && access("/run/berth/api.sock", F_OK) < 0 && read_url("berth", url) && parse_url(url, t);
+}
+
+/* Appends a word as a POSIX shell reads it; berth-shell splits by the same rules. */
+static void quote(struct buf *b, const char *word)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+:,./@%";
+
+	buf_adds(b, b->len ? " " : "");
+	if (*word && strspn(word, plain) == strlen(word)) {
+		buf_adds(b, word);
+		return;
+	}
+	buf_adds(b, "'");
+	for (; *word; word++) {
+		if (*word == '\'')
+			buf_adds(b, "'\\''");
+		else
+			buf_add(b, word, 1);
+	}
+	buf_adds(b, "'");
+}
+
+/* A key's file lies here, not there: it becomes the input. */
+static void open_key_file(const char *path)
+{
+	int fd = strcmp(path, "-") == 0 ? 0 : open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0) {
+		say("cannot read %s: %s", path, strerror(errno));
+		exit(STATUS_FAILED);
+	}
+	if (fd > 0)
+		dup2(fd, 0);
+}
+
+static bool needs_app(const struct cli *c)
+{
+	const char *first = c->argc ? c->argv[0] : NULL;
+
+	if (c->app || !(c->cmd->flags & (CMD_APP | CMD_APP_MAYBE)) || c->options[OPT_GLOBAL])
+		return false;
+	/* A first word that can be no app, or that is needed for something else: the app was left out. */
+	return !first || !name_valid(first) || (c->cmd->min > 0 && c->argc == c->cmd->min);
+}
+
+static void build_line(const struct cli *c, const struct target *t, int argc, char **argv, struct buf *line)
+{
+	quote(line, argv[0]);
+	if (t->app[0] && needs_app(c)) {
+		quote(line, "--app");
+		quote(line, t->app);
+	}
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--") == 0) {
+			while (i < argc)
+				quote(line, argv[i++]);
+			break;
+		}
+		if (strcmp(argv[i], "--remote") == 0)
+			i++;
+		else if (strncmp(argv[i], "--remote=", 9) != 0)
+			quote(line, argv[i]);
+	}
+}
+
+void remote_maybe(struct cli *c, int argc, char **argv)
+{
+	const char *program = getenv("BERTH_SSH");
+	struct target t = {0};
+	autobuf line = {.max = (size_t)512 << 10};
+	const char *words[8];
+	size_t n = 0;
+	bool tty = c->cmd->flags & CMD_PROGRAM || c->cmd->options & OPT(CONFIRM);
+
+	if (!find_target(argc, argv, &t))
+		return;
+	build_line(c, &t, argc, argv, &line);
+	if (c->cmd->run == cmd_keys_add && c->argc == 2) {
+		open_key_file(c->argv[1]);
+		buf_reset(&line);
+		quote(&line, argv[0]);
+		quote(&line, c->argv[0]);
+	}
+	if (line.failed) {
+		say("the command is too long for ssh");
+		exit(STATUS_USAGE);
+	}
+	words[n++] = program && *program ? program : "ssh";
+	if (t.port[0]) {
+		words[n++] = "-p";
+		words[n++] = t.port;
+	}
+	if (tty && !c->options[OPT_NO_TTY] && isatty(0) && isatty(1))
+		words[n++] = "-t";
+	words[n++] = t.dest;
+	words[n++] = line.data;
+	words[n] = NULL;
+	union {
+		const char **from;
+		char *const *to;
+	} w = {.from = words};
+	execvp(words[0], w.to);
+	say("cannot start %s: %s", words[0], strerror(errno));
+	exit(STATUS_FAILED);
+}
