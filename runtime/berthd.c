@@ -13,6 +13,7 @@ static int run(const struct settings *s)
 {
 	static struct handoff handoff;
 	struct err e = {0};
+	bool first;
 	int r;
 
 	if (geteuid() != 0) {
@@ -20,7 +21,8 @@ static int run(const struct settings *s)
 		return 1;
 	}
 	r = handoff_from_env(&handoff, &e);
-	if (r == 0) {
+	first = r == 0;
+	if (first) {
 		r = operate_prepare(s, &e);
 		if (r == 0)
 			r = handoff_make(&handoff, s, &e);
@@ -29,7 +31,7 @@ static int run(const struct settings *s)
 		log_error("%s", e.text);
 		return 1;
 	}
-	return monitor_run(s, &handoff);
+	return monitor_run(s, &handoff, first);
 }
 
 int main(int argc, char **argv)

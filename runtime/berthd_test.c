@@ -62,19 +62,19 @@ static void each_field_of_a_start_has_its_range(void **state UNUSED)
 	REFUSED(m.limits.pids = 40000, 1);
 	REFUSED(m.stop_timeout_ms = STOP_TIMEOUT_MAX_MS + 1, 1);
 	REFUSED(m.name[0] = '\0', 1);
-	REFUSED(strcpy(m.name, "../x"), 1);
+	REFUSED(SET(m.name, "../x"), 1);
 	REFUSED(memset(m.name, 'a', sizeof(m.name)), 1);
 }
 
 static void a_mount_must_be_a_plain_path_and_the_apps_own_cache(void **state UNUSED)
 {
-	REFUSED((m.n_mounts = 1, m.mounts[0].kind = MOUNT_VOLUME, strcpy(m.mounts[0].path, "/a/../b")), 1);
-	REFUSED((m.n_mounts = 1, m.mounts[0].kind = MOUNT_VOLUME, strcpy(m.mounts[0].path, "a")), 1);
-	REFUSED((m.n_mounts = 1, m.mounts[0].kind = 9, strcpy(m.mounts[0].path, "/a")), 1);
+	REFUSED((m.n_mounts = 1, m.mounts[0].kind = MOUNT_VOLUME, SET(m.mounts[0].path, "/a/../b")), 1);
+	REFUSED((m.n_mounts = 1, m.mounts[0].kind = MOUNT_VOLUME, SET(m.mounts[0].path, "a")), 1);
+	REFUSED((m.n_mounts = 1, m.mounts[0].kind = 9, SET(m.mounts[0].path, "/a")), 1);
 	REFUSED((m.n_mounts = 1, m.mounts[0].kind = MOUNT_CACHE, m.mounts[0].id = 3,
-			strcpy(m.mounts[0].path, "/a")), 1);
+			SET(m.mounts[0].path, "/a")), 1);
 	REFUSED((m.n_mounts = 1, m.mounts[0].kind = MOUNT_VOLUME, m.mounts[0].flags = 2,
-			strcpy(m.mounts[0].path, "/a")), 1);
+			SET(m.mounts[0].path, "/a")), 1);
 }
 
 #define BLOB "AAAAC3NzaC1lZDI1NTE5AAAAIA0123456789abcdefghijklmnopqrstuvwxyzABCDEF"

@@ -16,8 +16,9 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
-#define RESTART_QUICK_NS 1000000000ull /* a worker that lived shorter than this waits before the next */
-#define RESTART_DELAY_MS 200
+#define RESTART_QUICK_NS 1000000000ull /* after a worker that lived shorter than this there is a pause */
+#define RESTART_DELAY_MIN_MS 100
+#define RESTART_DELAY_MAX_MS 1000
 
 struct monitor {
 	const struct settings *settings;
@@ -26,6 +27,8 @@ struct monitor {
 	int self;    /* pidfd of this process, for the worker to notice our end */
 	pid_t worker;
 	uint64_t worker_since_ns;
+	int delay_ms; /* before the next start */
+	bool first;   /* no worker of this start has come up yet */
 	int stop_signal; /* asked by the operator; 0: none */
 	bool done;
 	int status;
@@ -86,11 +89,20 @@ static void start_worker(struct monitor *m)
 
 static void worker_ended(struct monitor *m, int status)
 {
+	bool quick = io_mono_ns() - m->worker_since_ns < RESTART_QUICK_NS;
+
 	m->worker = 0;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_DONE) {
+	if (WIFEXITED(status) && (WEXITSTATUS(status) == WORKER_EXIT_DONE ||
+					 (WEXITSTATUS(status) == WORKER_EXIT_SETUP &&
+						 (m->first || m->stop_signal)))) {
 		m->done = true;
+		m->status = WEXITSTATUS(status) != WORKER_EXIT_DONE;
 		return;
 	}
+	m->first = false;
+	m->delay_ms = !quick ? 0 : m->delay_ms ? m->delay_ms * 2 : RESTART_DELAY_MIN_MS;
+	if (m->delay_ms > RESTART_DELAY_MAX_MS)
+		m->delay_ms = RESTART_DELAY_MAX_MS;
 	if (WIFSIGNALED(status))
 		log_warn("the worker was killed by signal %d; starting another", WTERMSIG(status));
 	else
@@ -137,16 +149,6 @@ static int setup(struct monitor *m)
 	return m->signals < 0 || m->self < 0 ? -errno : 0;
 }
 
-/* How long until a worker may be started again; 0: now. */
-static int restart_delay_ms(const struct monitor *m)
-{
-	uint64_t now = io_mono_ns();
-
-	if (m->worker_since_ns == 0 || now - m->worker_since_ns > RESTART_QUICK_NS)
-		return 0;
-	return RESTART_DELAY_MS;
-}
-
 static void remove_files(const struct settings *s)
 {
 	char path[SETTINGS_PATH_MAX + 32];
@@ -157,9 +159,9 @@ static void remove_files(const struct settings *s)
 	unlink(path);
 }
 
-int monitor_run(const struct settings *s, const struct handoff *h)
+int monitor_run(const struct settings *s, const struct handoff *h, bool first)
 {
-	struct monitor m = {.settings = s, .handoff = h};
+	struct monitor m = {.settings = s, .handoff = h, .first = first};
 	int r = setup(&m);
 
 	if (r < 0) {
@@ -171,7 +173,7 @@ int monitor_run(const struct settings *s, const struct handoff *h)
 		struct pollfd p = {.fd = m.signals, .events = POLLIN};
 
 		if (!m.worker) {
-			poll(&p, 1, restart_delay_ms(&m));
+			poll(&p, 1, m.delay_ms);
 			start_worker(&m);
 			continue;
 		}

@@ -12,9 +12,14 @@
 
 /* Exit status by which a worker says that it ended as told; every other end is a crash. */
 #define WORKER_EXIT_DONE 0
+/* It could not set itself up. At the first start that ends the monitor too: the operator reads why. */
+#define WORKER_EXIT_SETUP 3
 
-/* Runs until a stop was asked (SIGTERM, SIGINT) and the worker has done it. Returns the exit status. */
-int monitor_run(const struct settings *s, const struct handoff *h);
+/*
+ * Runs until a stop was asked (SIGTERM, SIGINT) and the worker has done it; first: not after a take-over. Returns the
+ * exit status.
+ */
+int monitor_run(const struct settings *s, const struct handoff *h, bool first);
 /*
  * Called by a worker whose monitor is gone: the same process becomes the monitor, children and
  * descriptors kept. Returns only on failure, -errno.

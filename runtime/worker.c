@@ -228,7 +228,7 @@ int worker_run(const struct settings *s, const struct handoff *h, int monitor_pi
 	w.status = EXIT_FAILED;
 	if (setup(&w, &e) < 0) {
 		log_error("%s", e.text);
-		return EXIT_FAILED;
+		return WORKER_EXIT_SETUP;
 	}
 	say_hello(&w);
 	instances_adopt(w.ctx.instances);
