@@ -44,7 +44,7 @@ static int pause_between(struct probe *p, struct err *e)
 	int ms = n < 10 ? 1 : n < 30 ? 3 : n < 60 ? 10 : 50;
 	struct pollfd fds[2] = {
 		{.fd = engine_exit_fd(p->c->engine, p->m->id), .events = POLLIN},
-		{.fd = p->s ? p->s->watch_fd : -1, .events = POLLIN | POLLRDHUP}};
+		{.fd = p->s ? p->s->watch_fd : -1, .events = POLLRDHUP}};
 
 	poll(fds, 2, ms);
 	if (fds[0].revents && ended(p, e) < 0)

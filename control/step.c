@@ -178,7 +178,7 @@ static int collect(struct run *r, struct err *e)
 	while (r->out_r >= 0 || r->err_r >= 0) {
 		struct pollfd p[3] = {{.fd = r->out_r, .events = POLLIN},
 			{.fd = r->err_r, .events = POLLIN},
-			{.fd = cancelled ? -1 : r->s->watch_fd, .events = POLLIN | POLLRDHUP}};
+			{.fd = cancelled ? -1 : r->s->watch_fd, .events = POLLRDHUP}};
 		if (poll(p, 3, 1000) < 0 && errno != EINTR)
 			return err_sys(e, errno, "poll");
 		if (p[0].revents)
