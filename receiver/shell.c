@@ -291,7 +291,7 @@ static int command(const struct settings *s, const struct words *w)
 {
 	static struct env v;
 	char path[PATH_MAX];
-	const char **argv autofree = calloc(w->argc + 1, sizeof(*argv));
+	const char **argv autofree = calloc(w->argc + 2, sizeof(*argv));
 	int api = connect_api(s);
 
 	if (api < 0 || !argv)
