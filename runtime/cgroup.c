@@ -1,0 +1,386 @@
+/* Control groups of sandboxes: limits, counts, killing; version 2, version 1 and the mix of both. */
+#include "runtime/cgroup.h"
+#include "lib/buf.h"
+#include "lib/io.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define CGROUP_ROOT "/sys/fs/cgroup"
+/* Under systemd: a delegated unit of its own, so that a restart of berthd never meets populated groups. */
+#define CGROUP_APPS_UNIT CGROUP_ROOT "/system.slice/berth-apps.service"
+#define PERIOD_US 100000u
+#define KILL_ROUNDS 50
+
+static const char *const controllers[CGROUP_KINDS] = {
+	[CGROUP_MEMORY] = "memory",
+	[CGROUP_CPU] = "cpu",
+	[CGROUP_CPUACCT] = "cpuacct",
+	[CGROUP_PIDS] = "pids",
+	[CGROUP_FREEZER] = "freezer",
+};
+
+static void id_name(char out[17], uint64_t id)
+{
+	snprintf(out, 17, "%016" PRIx64, id);
+}
+
+static int write_file(int dir, const char *name, const char *value)
+{
+	int fd autoclose = openat(dir, name, O_WRONLY | O_CLOEXEC);
+	size_t len = strlen(value);
+
+	if (fd < 0)
+		return -errno;
+	return write(fd, value, len) == (ssize_t)len ? 0 : -errno;
+}
+
+static int write_number(int dir, const char *name, uint64_t n)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, n);
+	return write_file(dir, name, text);
+}
+
+/* The number after key (or at the start when key is empty) in a file of "key value" lines; 0 when absent. */
+static uint64_t read_number(int dir, const char *name, const char *key)
+{
+	autobuf b = {.max = 64 << 10};
+	size_t len = strlen(key);
+
+	if (dir < 0 || io_read_file(dir, name, &b) < 0 || !b.data)
+		return 0;
+	for (char *line = b.data; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, key, len) == 0 && (len == 0 || line[len] == ' '))
+			return strtoull(line + len, NULL, 10);
+	}
+	return 0;
+}
+
+static bool has_word(const char *list, const char *word, char sep)
+{
+	size_t len = strlen(word);
+
+	for (const char *p = list; p; p = strchr(p, sep), p = p ? p + 1 : NULL)
+		if (strncmp(p, word, len) == 0 && (p[len] == sep || p[len] == '\0' || p[len] == '\n'))
+			return true;
+	return false;
+}
+
+/*
+ * Fills where[kind] with the mount points of v1 hierarchies from /proc/self/mountinfo (proc(5)); a
+ * controller mounted together with an earlier one gets none of its own.
+ */
+static int find_v1(char where[CGROUP_KINDS][128])
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	char line[1024], root[256], at[128], type[32], options[256];
+
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f)) {
+		char *dash = strstr(line, " - ");
+		bool taken = false;
+
+		if (!dash || sscanf(dash, " - %31s %*s %255s", type, options) != 2 ||
+			strcmp(type, "cgroup") != 0 ||
+			sscanf(line, "%*s %*s %*s %255s %127s", root, at) != 2 || strcmp(root, "/") != 0)
+			continue;
+		for (int k = 0; k < CGROUP_KINDS; k++)
+			if (!taken && !where[k][0] && has_word(options, controllers[k], ',')) {
+				memcpy(where[k], at, sizeof(at));
+				taken = true;
+			}
+	}
+	fclose(f);
+	return 0;
+}
+
+static int make_parent(struct cgroups *g, int kind, const char *root, struct err *e)
+{
+	g->root[kind] = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (g->root[kind] < 0)
+		return err_sys(e, errno, "cannot open %s", root);
+	if (mkdirat(g->root[kind], g->name, 0755) < 0 && errno != EEXIST)
+		return err_sys(e, errno, "cannot make control group %s/%s", root, g->name);
+	g->parent[kind] = openat(g->root[kind], g->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (g->parent[kind] < 0)
+		return err_sys(e, errno, "cannot open control group %s/%s", root, g->name);
+	return 0;
+}
+
+static bool v2_has_all(const char *root)
+{
+	autobuf b = {.max = 4096};
+	int dir autoclose = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0 || io_read_file(dir, "cgroup.controllers", &b) < 0 || !b.data)
+		return false;
+	return has_word(b.data, "memory", ' ') && has_word(b.data, "cpu", ' ') && has_word(b.data, "pids", ' ');
+}
+
+static int open_v2(struct cgroups *g, const char *root, struct err *e)
+{
+	int r = make_parent(g, CGROUP_MEMORY, root, e);
+
+	if (r < 0)
+		return r;
+	g->v2 = true;
+	if ((r = write_file(g->root[CGROUP_MEMORY], "cgroup.subtree_control", "+memory +cpu +pids")) < 0 ||
+		(r = write_file(g->parent[CGROUP_MEMORY], "cgroup.subtree_control", "+memory +cpu +pids")) < 0)
+		return err_sys(e, -r, "cannot hand the memory, cpu and pids controllers to %s/%s", root, g->name);
+	return 0;
+}
+
+static int open_v1(struct cgroups *g, struct err *e)
+{
+	char where[CGROUP_KINDS][128] = {0};
+	int r = find_v1(where);
+
+	for (int k = 0; r == 0 && k < CGROUP_KINDS; k++)
+		if (where[k][0])
+			r = make_parent(g, k, where[k], e);
+	if (r < 0)
+		return r;
+	if (g->parent[CGROUP_MEMORY] < 0 || g->parent[CGROUP_CPU] < 0 || g->parent[CGROUP_PIDS] < 0)
+		return err_set(e, ENOSYS, "this kernel offers no control groups for memory, cpu and pids");
+	return 0;
+}
+
+int cgroups_open(struct cgroups *g, const char *id, struct err *e)
+{
+	const char *root = getenv("BERTH_CGROUP"); /* a delegated folder, for packagers */
+
+	*g = (struct cgroups){0};
+	for (int k = 0; k < CGROUP_KINDS; k++)
+		g->parent[k] = g->root[k] = -1;
+	snprintf(g->name, sizeof(g->name), "berth-%.8s", id);
+	if (!root)
+		root = access(CGROUP_APPS_UNIT, F_OK) == 0 ? CGROUP_APPS_UNIT : CGROUP_ROOT;
+	return v2_has_all(root) ? open_v2(g, root, e) : open_v1(g, e);
+}
+
+void cgroups_close(struct cgroups *g)
+{
+	for (int k = 0; k < CGROUP_KINDS; k++) {
+		if (g->parent[k] >= 0)
+			close(g->parent[k]);
+		if (g->root[k] >= 0)
+			close(g->root[k]);
+		g->parent[k] = g->root[k] = -1;
+	}
+}
+
+int cgroups_remove(struct cgroups *g)
+{
+	int r = 0;
+
+	for (int k = 0; k < CGROUP_KINDS; k++)
+		if (g->root[k] >= 0 && unlinkat(g->root[k], g->name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+			r = -errno;
+	return r;
+}
+
+static int set_memory_v1(int dir, uint64_t bytes)
+{
+	/* memory + swap must never be below memory: raised first or lowered last, whichever works. */
+	int swap = write_number(dir, "memory.memsw.limit_in_bytes", bytes);
+	int r = write_number(dir, "memory.limit_in_bytes", bytes);
+
+	if (r == 0 && swap < 0 && swap != -ENOENT)
+		r = write_number(dir, "memory.memsw.limit_in_bytes", bytes);
+	return r;
+}
+
+static int set_memory_v2(int dir, uint64_t bytes)
+{
+	int r = write_number(dir, "memory.max", bytes);
+
+	if (r == 0 && (r = write_file(dir, "memory.swap.max", "0")) == -ENOENT)
+		r = 0; /* kernel without swap accounting */
+	return r;
+}
+
+static int set_cpu(const struct cgroups *g, int dir, uint32_t millis)
+{
+	uint64_t quota = (uint64_t)millis * PERIOD_US / 1000;
+	char text[48];
+	int r;
+
+	if (g->v2) {
+		snprintf(text, sizeof(text), "%" PRIu64 " %u", quota, PERIOD_US);
+		return write_file(dir, "cpu.max", text);
+	}
+	r = write_number(dir, "cpu.cfs_period_us", PERIOD_US);
+	return r < 0 ? r : write_number(dir, "cpu.cfs_quota_us", quota);
+}
+
+static int open_group(const struct cgroups *g, int kind, uint64_t id)
+{
+	int parent = g->v2 ? g->parent[CGROUP_MEMORY] : g->parent[kind];
+	char name[17];
+	int fd;
+
+	if (parent < 0)
+		return -ENOENT;
+	id_name(name, id);
+	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int cgroup_limit(const struct cgroups *g, uint64_t id, const struct msg_limits_body *l, struct err *e)
+{
+	int memory autoclose = open_group(g, CGROUP_MEMORY, id);
+	int cpu autoclose = open_group(g, CGROUP_CPU, id);
+	int pids autoclose = open_group(g, CGROUP_PIDS, id);
+	int r;
+
+	if (memory < 0 || cpu < 0 || pids < 0)
+		return err_set(e, ENOENT, "its control group is gone");
+	r = g->v2 ? set_memory_v2(memory, l->memory_bytes) : set_memory_v1(memory, l->memory_bytes);
+	if (r < 0)
+		return err_sys(e, -r, "cannot limit memory to %" PRIu64 " bytes", l->memory_bytes);
+	if ((r = set_cpu(g, cpu, l->cpu_millis)) < 0)
+		return err_sys(e, -r, "cannot limit the processor to %u/1000", l->cpu_millis);
+	if ((r = write_number(pids, "pids.max", l->pids)) < 0)
+		return err_sys(e, -r, "cannot limit processes to %u", l->pids);
+	return 0;
+}
+
+int cgroup_join_fds(const struct cgroups *g, uint64_t id, int fds[CGROUP_FDS])
+{
+	for (int k = 0; k < CGROUP_KINDS; k++)
+		fds[k] = -1;
+	if (g->v2)
+		return (fds[0] = open_group(g, CGROUP_MEMORY, id)) < 0 ? fds[0] : 0;
+	for (int k = 0; k < CGROUP_KINDS; k++) {
+		int dir autoclose = -1;
+
+		if (g->parent[k] < 0)
+			continue;
+		dir = open_group(g, k, id);
+		fds[k] = dir < 0 ? -1 : openat(dir, "tasks", O_WRONLY | O_CLOEXEC);
+		if (fds[k] < 0) {
+			int r = -errno;
+			for (int i = 0; i < k; i++)
+				if (fds[i] >= 0)
+					close(fds[i]);
+			return r;
+		}
+	}
+	return 0;
+}
+
+int cgroup_make(const struct cgroups *g, uint64_t id, const struct msg_limits_body *l, int fds[CGROUP_FDS], struct err *e)
+{
+	char name[17];
+	int r = 0;
+
+	id_name(name, id);
+	for (int k = 0; k < CGROUP_KINDS; k++) {
+		fds[k] = -1;
+		if (g->parent[k] >= 0 && mkdirat(g->parent[k], name, 0755) < 0 && errno != EEXIST)
+			r = err_sys(e, errno, "cannot make the %s control group", controllers[k]);
+	}
+	if (r == 0)
+		r = cgroup_limit(g, id, l, e);
+	if (r == 0 && (r = cgroup_join_fds(g, id, fds)) < 0)
+		err_sys(e, -r, "cannot open the control group");
+	if (r < 0)
+		cgroup_remove(g, id);
+	return r;
+}
+
+/* One round: every process in it gets SIGKILL. The number found. */
+static int kill_listed(int dir)
+{
+	autobuf b = {.max = 4 << 20};
+	int n = 0;
+
+	if (io_read_file(dir, "cgroup.procs", &b) < 0 || !b.data)
+		return 0;
+	for (char *p = b.data, *end; (end = strchr(p, '\n')); p = end + 1) {
+		long pid = strtol(p, NULL, 10);
+		if (pid > 1 && kill((pid_t)pid, SIGKILL) == 0)
+			n++;
+	}
+	return n;
+}
+
+int cgroup_kill(const struct cgroups *g, uint64_t id)
+{
+	int dir autoclose = open_group(g, g->v2 ? CGROUP_MEMORY : CGROUP_PIDS, id);
+	int freezer autoclose = g->v2 ? -1 : open_group(g, CGROUP_FREEZER, id);
+
+	if (dir < 0)
+		return dir == -ENOENT ? 0 : dir;
+	if (g->v2 && write_file(dir, "cgroup.kill", "1") == 0)
+		return 0;
+	if (freezer >= 0)
+		write_file(freezer, "freezer.state", "THAWED"); /* a frozen process takes no signal */
+	for (int i = 0; i < KILL_ROUNDS && kill_listed(dir) > 0; i++)
+		;
+	return 0;
+}
+
+int cgroup_remove(const struct cgroups *g, uint64_t id)
+{
+	char name[17];
+	int r = 0;
+
+	id_name(name, id);
+	for (int k = 0; k < CGROUP_KINDS; k++)
+		if (g->parent[k] >= 0 && unlinkat(g->parent[k], name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+			r = -errno;
+	return r;
+}
+
+void cgroup_read(const struct cgroups *g, uint64_t id, struct cgroup_counts *ret)
+{
+	int memory autoclose = open_group(g, CGROUP_MEMORY, id);
+	int cpu autoclose = -1;
+
+	*ret = (struct cgroup_counts){0};
+	if (g->v2) {
+		ret->oom_kills = read_number(memory, "memory.events", "oom_kill");
+		ret->memory_peak_bytes = read_number(memory, "memory.peak", "");
+		ret->memory_limit_bytes = read_number(memory, "memory.max", "");
+		ret->cpu_us = read_number(memory, "cpu.stat", "usage_usec");
+		return;
+	}
+	/* memory.failcnt stays 0 when a process is killed; this count does not */
+	ret->oom_kills = read_number(memory, "memory.oom_control", "oom_kill");
+	ret->memory_peak_bytes = read_number(memory, "memory.max_usage_in_bytes", "");
+	ret->memory_limit_bytes = read_number(memory, "memory.limit_in_bytes", "");
+	cpu = open_group(g, g->parent[CGROUP_CPUACCT] >= 0 ? CGROUP_CPUACCT : CGROUP_CPU, id);
+	ret->cpu_us = read_number(cpu, "cpuacct.usage", "") / 1000;
+}
+
+void cgroups_list(const struct cgroups *g, void (*cb)(void *arg, uint64_t id), void *arg)
+{
+	int kind = g->v2 ? CGROUP_MEMORY : CGROUP_PIDS;
+	int fd = openat(g->parent[kind], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	char *end;
+
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while ((entry = readdir(d))) {
+		uint64_t id = strtoull(entry->d_name, &end, 16);
+		if (strlen(entry->d_name) == 16 && *end == '\0')
+			cb(arg, id);
+	}
+	closedir(d);
+}

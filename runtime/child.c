@@ -1,0 +1,268 @@
+/*
+ * The new process between the clone and berth-init: the host's root at first, the app's user without any right at the end. It
+ * calls nothing that allocates memory, as other threads existed before the clone.
+ */
+#include "runtime/inside.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <termios.h>
+#include <net/if.h>
+
+#define BIT(cap) (1ull << (cap))
+/* What apt and dpkg need, valid only for ids of the app's own range. */
+#define BUILD_ROOT_CAPS                                                                                     \
+	(BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FOWNER) | BIT(CAP_FSETID) | BIT(CAP_SETUID) |     \
+		BIT(CAP_SETGID) | BIT(CAP_KILL) | BIT(CAP_SYS_CHROOT))
+#define TTY_GROUP 5
+
+static int report(const struct child *c, int error, const char *step, int master)
+{
+	struct child_report rep = {.error = error};
+	struct iovec iov = {&rep, sizeof(rep)};
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (step)
+		snprintf(rep.step, sizeof(rep.step), "%.123s", step);
+	if (master >= 0) {
+		m.msg_control = &control;
+		m.msg_controllen = sizeof(control);
+		control.head = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+		memcpy(CMSG_DATA(&control.head), &master, sizeof(int));
+	}
+	return sendmsg(c->status, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int fail(char step[124], const char *what)
+{
+	int error = errno;
+
+	snprintf(step, 124, "%s", what);
+	return -error;
+}
+
+static int join_cgroups(const struct child *c, char step[124])
+{
+	if (!c->rt->cgroups.v2) /* v2: the clone did it */
+		for (int k = 0; k < CGROUP_FDS; k++)
+			if (c->cgroup_fds[k] >= 0 && write(c->cgroup_fds[k], "0", 1) != 1)
+				return fail(step, "join the control group");
+	if (c->start && unshare(CLONE_NEWCGROUP) < 0)
+		return fail(step, "make a cgroup namespace");
+	return 0;
+}
+
+static int loopback_up(void)
+{
+	int fd autoclose = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq q = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+
+	return fd < 0 || ioctl(fd, SIOCSIFFLAGS, &q) < 0 ? -errno : 0;
+}
+
+static int enter_network(const struct child *c, char step[124])
+{
+	if (c->netns >= 0)
+		return setns(c->netns, CLONE_NEWNET) < 0 ? fail(step, "enter the network namespace") : 0;
+	return loopback_up() < 0 ? fail(step, "start the loopback interface") : 0;
+}
+
+/* A sandbox of its own. */
+static int make_place(const struct child *c, char step[124])
+{
+	int r;
+
+	if ((r = join_cgroups(c, step)) < 0 || (r = enter_network(c, step)) < 0)
+		return r;
+	if (sethostname(c->start->name, strnlen(c->start->name, PROTO_NAME_MAX)) < 0)
+		return fail(step, "set the host name");
+	if (setns(c->rt->template_ns, CLONE_NEWNS) < 0 || unshare(CLONE_NEWNS) < 0)
+		return fail(step, "make a mount namespace");
+	return mounts_build_root(c, step);
+}
+
+/* An existing one; the pid namespace was chosen by the parent. */
+static int join_place(const struct child *c, char step[124])
+{
+	int r = join_cgroups(c, step);
+
+	if (r < 0)
+		return r;
+	if (setns(c->target_pidfd, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP) < 0)
+		return fail(step, "join the sandbox's namespaces");
+	return chdir("/") < 0 ? fail(step, "enter its root") : 0;
+}
+
+/* The whole path is ours: /dev is a read-only mount of the template. Slave in *ret; the master goes to the parent. */
+static int open_pty(const struct child *c, uid_t owner, int *ret, char step[124])
+{
+	int master autoclose = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC), zero = 0, slave;
+
+	if (master < 0 || ioctl(master, TIOCSPTLCK, &zero) < 0)
+		return fail(step, "open a terminal");
+	slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (slave < 0 || fchown(slave, owner, c->uid_base + TTY_GROUP) < 0)
+		return fail(step, "open a terminal");
+	if (report(c, 0, NULL, master) < 0)
+		return fail(step, "hand out the terminal");
+	*ret = slave;
+	return 0;
+}
+
+static int limit(int what, uint64_t value)
+{
+	struct rlimit l;
+
+	/* the host may not give more than it has: CAP_SYS_RESOURCE is not everywhere */
+	if (getrlimit((__rlimit_resource_t)what, &l) < 0)
+		return -errno;
+	if (value > l.rlim_max)
+		value = l.rlim_max;
+	l.rlim_cur = l.rlim_max = value;
+	return setrlimit((__rlimit_resource_t)what, &l) < 0 ? -errno : 0;
+}
+
+static int set_limits(const struct child *c, char step[124])
+{
+	int fd autoclose = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	/* berthd may be protected from the out-of-memory killer; what it starts is not. Raising needs no right. */
+	if (fd >= 0 && write(fd, "0", 1) < 0)
+		errno = 0;
+	if (limit(RLIMIT_CORE, 0) < 0 || (c->nofile && limit(RLIMIT_NOFILE, c->nofile) < 0))
+		return fail(step, "set resource limits");
+	return 0;
+}
+
+static int set_capabilities(uint64_t keep)
+{
+	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct data[2] = {0};
+
+	for (int cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
+		if (!(keep & BIT(cap)) && prctl(PR_CAPBSET_DROP, cap) < 0)
+			return -errno;
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+		return -errno;
+	data[0].permitted = data[0].effective = (uint32_t)keep;
+	data[1].permitted = data[1].effective = (uint32_t)(keep >> 32);
+	return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
+}
+
+/*
+ * Safe because it only ever gives up: after setns the process is root of nothing but the app's range, then not even that.
+ * Entering never has capabilities, whatever the sandbox's profile.
+ */
+static int become_user(const struct child *c, char step[124])
+{
+	uid_t id = c->profile == PROFILE_BUILD_ROOT ? 0 : RUNTIME_APP_UID;
+	uint64_t keep = c->profile == PROFILE_BUILD_ROOT && c->start ? BUILD_ROOT_CAPS : 0;
+
+	if (setns(c->userns, CLONE_NEWUSER) < 0)
+		return fail(step, "enter the user namespace");
+	if (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, id, id, id) < 0 ||
+		syscall(SYS_setresuid, id, id, id) < 0)
+		return fail(step, "become the app's user");
+	if (set_capabilities(keep) < 0)
+		return fail(step, "drop capabilities");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return fail(step, "set no_new_privs");
+	return 0;
+}
+
+static int place_fd(int from, int to, int flags)
+{
+	if (from < 0)
+		return close(to) < 0 && errno != EBADF ? -errno : 0;
+	return dup3(from, to, flags) < 0 ? -errno : 0;
+}
+
+/* Every descriptor to its fixed number; two steps, as a source may have another's number. */
+static int arrange(struct child *c, int in, int out, int err, int exec, char step[124])
+{
+	int from[INIT_FD_FIRST_FREE] = {in, out, err, c->io->spec_fd, c->io->exit_fd, c->io->fifo_fd,
+		c->flags & START_BUILDER ? c->rt->build_exec : -1, c->status, exec};
+
+	for (int i = 0; i < INIT_FD_FIRST_FREE; i++)
+		if (from[i] >= 0 && (from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 64)) < 0)
+			return fail(step, "arrange descriptors");
+	for (int i = 0; i < INIT_FD_FIRST_FREE; i++)
+		if (place_fd(from[i], i, i >= INIT_FD_STATUS ? O_CLOEXEC : 0) < 0)
+			return fail(step, "arrange descriptors");
+	c->status = INIT_FD_STATUS;
+	if (syscall(SYS_close_range, INIT_FD_FIRST_FREE, ~0u, 0) < 0)
+		return fail(step, "close descriptors");
+	return 0;
+}
+
+static int choose_stdio(const struct child *c, int fds[3], char step[124])
+{
+	uid_t owner = c->uid_base + (c->profile == PROFILE_BUILD_ROOT ? 0 : RUNTIME_APP_UID);
+	int null, slave = -1, r;
+
+	if (c->io->tty) {
+		if ((r = open_pty(c, owner, &slave, step)) < 0)
+			return r;
+		fds[0] = fds[1] = fds[2] = slave;
+		return 0;
+	}
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0)
+		return fail(step, "open /dev/null");
+	for (int i = 0; i < 3; i++) {
+		fds[i] = c->flags & START_STDIO ? c->io->stdio[i] : -1;
+		if (fds[i] < 0)
+			fds[i] = i > 0 && c->fifo_write >= 0 ? c->fifo_write : null;
+	}
+	return 0;
+}
+
+static int confine(struct child *c, char step[124])
+{
+	int fds[3], r;
+
+	if ((r = c->start ? make_place(c, step) : join_place(c, step)) < 0 || (r = set_limits(c, step)) < 0 ||
+		(r = choose_stdio(c, fds, step)) < 0 || (r = become_user(c, step)) < 0 ||
+		(r = arrange(c, fds[0], fds[1], fds[2], c->rt->init_exec, step)) < 0)
+		return r;
+	return filter_load(&c->rt->filter) < 0 ? fail(step, "load the system call filter") : 0;
+}
+
+void child_run(const struct child *given)
+{
+	struct child c = *given;
+	char step[124] = "", mode[] = {c.io->tty ? 't' : '-', c.flags & START_BUILDER ? 'b' : '-', '\0'};
+	char *argv[] = {(char[]){"berth-init"}, mode, NULL}, *none[] = {NULL};
+	char **env = c.flags & START_HOST_APT ? c.rt->host_env : none;
+	int r;
+
+	setsid();
+	for (int s = 1; s < NSIG; s++)
+		signal(s, SIG_DFL); /* an ignored one would stay so; all are blocked until the command runs */
+	umask(0);
+	r = confine(&c, step);
+	if (r == 0) {
+		umask(022);
+		syscall(SYS_execveat, INIT_FD_EXEC, "", argv, env, AT_EMPTY_PATH);
+		r = fail(step, "start berth-init");
+	}
+	report(&c, -r, step, -1);
+	_exit(127);
+}

@@ -1,0 +1,234 @@
+/* The host's settings that sandboxes share: name servers, proxies, apt and npm settings. Files of the host's root only. */
+#include "lib/io.h"
+#include "lib/log.h"
+#include "runtime/inside.h"
+#include "runtime/command.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define RESOLV "/etc/resolv.conf"
+#define RESOLV_UPSTREAM "/run/systemd/resolve/resolv.conf" /* what systemd-resolved's 127.0.0.53 asks itself */
+#define DNS_PORT 53
+
+static const char *const npmrc_files[] = {"/etc/npmrc", "/usr/etc/npmrc", "/usr/local/etc/npmrc"};
+
+/* Variables by which the host's administrator tells programs about proxies, certificates and indexes. */
+static const char *const shared_env[] = {"http_proxy", "https_proxy", "no_proxy", "ftp_proxy", "HTTP_PROXY",
+	"HTTPS_PROXY", "NO_PROXY", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
+	"PIP_CERT", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_INDEX_URL", "NPM_CONFIG_REGISTRY", "npm_config_registry"};
+static const char *const proxy_env[] = {"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"};
+
+static bool is_loopback(const char *server)
+{
+	return strncmp(server, "127.", 4) == 0 || strcmp(server, "::1") == 0 || strcmp(server, "0.0.0.0") == 0;
+}
+
+/* Calls cb(arg, line) for each line of the file, without the newline. */
+static void each_line(const char *path, void (*cb)(void *arg, char *line), void *arg)
+{
+	autobuf b = {.max = 1 << 20};
+	char *save = NULL;
+
+	if (io_read_file(AT_FDCWD, path, &b) < 0 || !b.data)
+		return;
+	for (char *l = strtok_r(b.data, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
+		cb(arg, l);
+}
+
+struct resolv {
+	struct buf *out;
+	unsigned int servers, loopback;
+};
+
+static void copy_resolv_line(void *arg, char *line)
+{
+	struct resolv *r = arg;
+	char server[64];
+
+	if (sscanf(line, " nameserver %63s", server) == 1) {
+		if (is_loopback(server)) {
+			r->loopback++;
+			return;
+		}
+		r->servers++;
+	} else if (strncmp(line, "search", 6) != 0 && strncmp(line, "options", 7) != 0 &&
+		   strncmp(line, "domain", 6) != 0) {
+		return;
+	}
+	buf_addf(r->out, "%s\n", line);
+}
+
+int host_resolv_conf(struct buf *out)
+{
+	struct resolv r = {.out = out};
+
+	each_line(RESOLV, copy_resolv_line, &r);
+	if (!r.servers && r.loopback)
+		each_line(RESOLV_UPSTREAM, copy_resolv_line, &r);
+	if (!r.servers)
+		log_warn("apps will resolve no names: %s lists no server that a sandbox can reach", RESOLV);
+	return out->failed ? -ENOMEM : 0;
+}
+
+static int read_apt_config(struct buf *dump)
+{
+	static const char *const argv[] = {"apt-config", "dump", "--format", "%F \"%v\";%n", NULL};
+
+	return command_run(argv, NULL, 0, dump);
+}
+
+/* One line of the dump that says how to reach an index, and would not be in the sandbox's own defaults. */
+static bool apt_line_shared(const char *line)
+{
+	static const char *const wanted[] = {"Acquire::http", "Acquire::https", "Acquire::Check-", "Acquire::Retries",
+		"Acquire::AllowInsecure", "Acquire::By-Hash", "Acquire::ForceIPv", "Acquire::Languages",
+		"Acquire::GzipIndexes", "Acquire::CompressionTypes"};
+
+	if (strstr(line, " \"\";"))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
+		if (strncasecmp(line, wanted[i], strlen(wanted[i])) == 0)
+			return true;
+	return false;
+}
+
+int host_apt_conf(struct buf *out)
+{
+	autobuf dump = {.max = 1 << 20};
+	char *save = NULL;
+
+	if (read_apt_config(&dump) < 0 || !dump.data)
+		return 0; /* not a Debian host: nothing to share */
+	for (char *l = strtok_r(dump.data, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
+		if (apt_line_shared(l))
+			buf_addf(out, "%s\n", l);
+	return out->failed ? -ENOMEM : 0;
+}
+
+int host_npmrc(struct buf *out)
+{
+	autobuf seen = {.max = 1 << 20};
+
+	for (size_t i = 0; i < ARRAY_LEN(npmrc_files); i++) {
+		autobuf b = {.max = 64 << 10};
+		if (io_read_file(AT_FDCWD, npmrc_files[i], &b) < 0 || !b.data)
+			continue;
+		if (seen.data && strstr(seen.data, b.data))
+			continue; /* the same file at another place */
+		buf_addf(&seen, "%s", b.data);
+		buf_addf(out, "%s\n", b.data);
+	}
+	return out->failed ? -ENOMEM : 0;
+}
+
+/* A path that exists inside too: only the certificate store is shared. */
+static bool value_holds_inside(const char *value)
+{
+	return value[0] != '/' || strncmp(value, "/etc/ssl/certs", 14) == 0;
+}
+
+int host_env(char **out, size_t max, struct err *e)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(shared_env) && n + 1 < max; i++) {
+		const char *v = getenv(shared_env[i]);
+		if (!v || !*v || !value_holds_inside(v))
+			continue;
+		if (asprintf(&out[n], "%s=%s", shared_env[i], v) < 0)
+			return err_set(e, ENOMEM, "out of memory");
+		n++;
+	}
+	out[n] = NULL;
+	return 0;
+}
+
+struct finder {
+	host_addr_cb cb;
+	void *arg;
+};
+
+static void give_server(void *arg, char *line)
+{
+	const struct finder *f = arg;
+	unsigned char addr[16];
+	char server[64];
+
+	if (sscanf(line, " nameserver %63s", server) != 1 || is_loopback(server))
+		return;
+	if (inet_pton(AF_INET, server, addr) == 1)
+		f->cb(f->arg, AF_INET, addr, DNS_PORT);
+	else if (inet_pton(AF_INET6, server, addr) == 1)
+		f->cb(f->arg, AF_INET6, addr, DNS_PORT);
+}
+
+/* "http://[user@]host[:port]/": every address of that host. */
+static void give_url(const struct finder *f, const char *url)
+{
+	const char *p = strstr(url, "://"), *at, *end;
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
+	char host[256], port[8] = "3128";
+
+	p = p ? p + 3 : url;
+	end = p + strcspn(p, "/\"");
+	at = memchr(p, '@', (size_t)(end - p));
+	p = at ? at + 1 : p;
+	if (sscanf(p, "[%255[^]]]:%7[0-9]", host, port) < 1 && sscanf(p, "%255[^:/\"]:%7[0-9]", host, port) < 1)
+		return;
+	if (getaddrinfo(host, port, &hints, &list) != 0)
+		return;
+	for (struct addrinfo *a = list; a; a = a->ai_next)
+		if (a->ai_family == AF_INET) {
+			const struct sockaddr_in *s = (const void *)a->ai_addr;
+			f->cb(f->arg, AF_INET, &s->sin_addr, ntohs(s->sin_port));
+		} else if (a->ai_family == AF_INET6) {
+			const struct sockaddr_in6 *s = (const void *)a->ai_addr;
+			f->cb(f->arg, AF_INET6, &s->sin6_addr, ntohs(s->sin6_port));
+		}
+	freeaddrinfo(list);
+}
+
+static void give_npm_proxy(void *arg, char *line)
+{
+	char key[64], value[512];
+
+	if (sscanf(line, " %63[a-zA-Z-] = %511s", key, value) == 2 &&
+		(strcmp(key, "proxy") == 0 || strcmp(key, "https-proxy") == 0))
+		give_url(arg, value);
+}
+
+static void give_apt_proxy(const struct finder *f)
+{
+	autobuf conf = BUF_INIT;
+	char *save = NULL, *quote;
+
+	if (host_apt_conf(&conf) < 0 || !conf.data)
+		return;
+	for (char *l = strtok_r(conf.data, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
+		if (strcasestr(l, "::Proxy") && (quote = strchr(l, '"')))
+			give_url(f, quote + 1);
+}
+
+void host_allowed(host_addr_cb cb, void *arg)
+{
+	struct finder f = {cb, arg};
+
+	each_line(RESOLV, give_server, &f);
+	each_line(RESOLV_UPSTREAM, give_server, &f);
+	for (size_t i = 0; i < ARRAY_LEN(proxy_env); i++) {
+		const char *v = getenv(proxy_env[i]);
+		if (v && *v)
+			give_url(&f, v);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(npmrc_files); i++)
+		each_line(npmrc_files[i], give_npm_proxy, &f);
+	give_apt_proxy(&f);
+}

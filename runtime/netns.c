@@ -1,0 +1,357 @@
+/* Network namespaces for sandboxes, ready before they are asked for. */
+#include "runtime/netns.h"
+#include "lib/log.h"
+#include "runtime/rtnl.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define JOB_TRIES 500
+#define RETRY_MS 20
+#define TAKE_WAIT_S 5
+#define DRAIN_WAIT_S 15
+#define GATEWAY 0xa9fe0101u /* 169.254.1.1: only a name for "the other end", nobody has it */
+
+struct job {
+	int (*run)(void *arg);
+	void *arg;
+	unsigned int tries;
+	struct job *next;
+};
+
+struct ready {
+	int fd;
+	uint32_t index;
+};
+
+struct netpool {
+	char id[9];
+	uint32_t addr_base, n;
+	int host_ns, host_nl;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t work, done; /* work: for the thread; done: for those who wait */
+	bool stop;
+	int error; /* of the last try to make a namespace, -errno */
+	struct ready ready[NETPOOL_READY];
+	unsigned int n_ready;
+	struct job *jobs, **jobs_end;
+	unsigned int n_jobs;
+	uint32_t next;
+	bool used[];
+};
+
+/* Sysctls of the calling thread's network namespace. */
+static void set_sysctl(const char *path, const char *value)
+{
+	int fd autoclose = open(path, O_WRONLY | O_CLOEXEC);
+
+	/* an old kernel without one of them only loses that convenience */
+	if (fd >= 0 && write(fd, value, strlen(value)) < 0)
+		log_debug("cannot set %s", path);
+}
+
+static int set_up_inside(int nl, const char *peer, int host_ns, uint32_t addr)
+{
+	uint32_t a = htonl(addr), gateway = htonl(GATEWAY);
+	unsigned int index;
+	int r;
+
+	if ((r = rtnl_veth(nl, "eth0", peer, host_ns)) < 0 || (r = rtnl_up(nl, 1)) < 0)
+		return r;
+	index = if_nametoindex("eth0");
+	if (index == 0)
+		return -errno;
+	if ((r = rtnl_address(nl, index, AF_INET, &a)) < 0 || (r = rtnl_up(nl, index)) < 0 ||
+		(r = rtnl_neighbour(nl, index, AF_INET, &gateway, rtnl_mac_host)) < 0)
+		return r;
+	return rtnl_route(nl, index, AF_INET, NULL, &gateway);
+}
+
+static int set_up_host(int nl, const char *peer, uint32_t addr)
+{
+	unsigned int index = if_nametoindex(peer);
+	uint32_t a = htonl(addr);
+	char path[96];
+	int r;
+
+	if (index == 0)
+		return -errno;
+	/* No address at all on the host's end: nothing there can be talked to. */
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", peer);
+	set_sysctl(path, "1");
+	if ((r = rtnl_up(nl, index)) < 0 ||
+		(r = rtnl_neighbour(nl, index, AF_INET, &a, rtnl_mac_inside)) < 0)
+		return r;
+	return rtnl_route(nl, index, AF_INET, &a, NULL);
+}
+
+/* In a fresh namespace, back in the host's one afterwards. Its fd or -errno. */
+static int make_inside(struct netpool *p, const char *peer, uint32_t addr)
+{
+	int nl autoclose = -1, fd autoclose = -1;
+	int r;
+
+	fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	nl = rtnl_open();
+	if (nl < 0)
+		return nl;
+	/* any port may be listened on: an app has no other privilege there, and no other user */
+	set_sysctl("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+	set_sysctl("/proc/sys/net/ipv4/ping_group_range", "0 4294967294");
+	r = set_up_inside(nl, peer, p->host_ns, addr);
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
+static int make_one(struct netpool *p, uint32_t index, int *ret_fd)
+{
+	char peer[IFNAMSIZ];
+	int fd, r;
+
+	snprintf(peer, sizeof(peer), "b%s-%04x", p->id, index & 0xffff);
+	if (unshare(CLONE_NEWNET) < 0)
+		return -errno;
+	fd = make_inside(p, peer, p->addr_base + index);
+	if (setns(p->host_ns, CLONE_NEWNET) < 0) {
+		log_error("cannot go back to the host's network: %s", strerror(errno));
+		abort(); /* everything after this would happen in the wrong network */
+	}
+	if (fd < 0)
+		return fd;
+	r = set_up_host(p->host_nl, peer, p->addr_base + index);
+	if (r < 0)
+		close(fd);
+	else
+		*ret_fd = fd;
+	return r;
+}
+
+/* The next index that nobody has; 0 when all are used. Under the lock. */
+static uint32_t next_index(struct netpool *p)
+{
+	for (uint32_t i = 0; i < p->n; i++) {
+		p->next = p->next + 1 < p->n - 1 ? p->next + 1 : 1;
+		if (!p->used[p->next])
+			return p->next;
+	}
+	return 0;
+}
+
+/* Under the lock, which it lets go while the kernel works. */
+static void refill(struct netpool *p)
+{
+	uint32_t index = next_index(p);
+	int fd = -1, r;
+
+	if (index == 0) {
+		p->error = -EAGAIN;
+		return;
+	}
+	p->used[index] = true;
+	pthread_mutex_unlock(&p->lock);
+	r = make_one(p, index, &fd);
+	pthread_mutex_lock(&p->lock);
+	p->error = r == -EEXIST ? 0 : r; /* the name is still held by a dying namespace: take the next */
+	if (r < 0)
+		p->used[index] = false;
+	else
+		p->ready[p->n_ready++] = (struct ready){fd, index};
+	pthread_cond_broadcast(&p->done);
+}
+
+/* Under the lock. A job that wants another try goes to the end of the queue. True: pause before the next. */
+static bool run_job(struct netpool *p)
+{
+	struct job *j = p->jobs;
+	int r;
+
+	p->jobs = j->next;
+	if (!p->jobs)
+		p->jobs_end = &p->jobs;
+	pthread_mutex_unlock(&p->lock);
+	r = j->run(j->arg);
+	pthread_mutex_lock(&p->lock);
+	if (r == -EAGAIN && ++j->tries < JOB_TRIES) {
+		j->next = NULL;
+		*p->jobs_end = j;
+		p->jobs_end = &j->next;
+		return true;
+	}
+	free(j);
+	p->n_jobs--;
+	pthread_cond_broadcast(&p->done);
+	return false;
+}
+
+static void wait_ms(struct netpool *p, pthread_cond_t *c, unsigned int ms)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000;
+	}
+	pthread_cond_timedwait(c, &p->lock, &t);
+}
+
+static void *run(void *arg)
+{
+	struct netpool *p = arg;
+
+	pthread_mutex_lock(&p->lock);
+	while (!p->stop || p->n_jobs) {
+		bool full = p->n_ready == NETPOOL_READY || p->stop, again = false;
+		if (!full)
+			refill(p);
+		if (p->n_jobs)
+			again = run_job(p);
+		if (again || (!full && p->error < 0))
+			wait_ms(p, &p->work, RETRY_MS);
+		else if (full && !p->n_jobs && !p->stop)
+			pthread_cond_wait(&p->work, &p->lock);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return NULL;
+}
+
+static int start_thread(struct netpool *p)
+{
+	pthread_condattr_t monotonic;
+	sigset_t all, old;
+	int r;
+
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&p->work, &monotonic);
+	pthread_cond_init(&p->done, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	sigfillset(&all); /* signals belong to the main thread */
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = pthread_create(&p->thread, NULL, run, p);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return -r;
+}
+
+int netpool_open(const char *id, uint32_t addr_base, uint32_t n, struct netpool **ret, struct err *e)
+{
+	struct netpool *p = calloc(1, sizeof(*p) + n * sizeof(bool));
+	int r;
+
+	if (!p)
+		return err_set(e, ENOMEM, "out of memory");
+	snprintf(p->id, sizeof(p->id), "%s", id);
+	p->addr_base = addr_base;
+	p->n = n;
+	p->jobs_end = &p->jobs;
+	p->host_ns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	p->host_nl = rtnl_open();
+	if (p->host_ns < 0 || p->host_nl < 0 || (r = start_thread(p)) < 0) {
+		r = err_set(e, EIO, "cannot start the network helper");
+		if (p->host_ns >= 0)
+			close(p->host_ns);
+		if (p->host_nl >= 0)
+			close(p->host_nl);
+		free(p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}
+
+void netpool_close(struct netpool *p)
+{
+	if (!p)
+		return;
+	pthread_mutex_lock(&p->lock);
+	p->stop = true;
+	pthread_cond_signal(&p->work);
+	pthread_mutex_unlock(&p->lock);
+	pthread_join(p->thread, NULL);
+	for (unsigned int i = 0; i < p->n_ready; i++)
+		close(p->ready[i].fd);
+	close(p->host_ns);
+	close(p->host_nl);
+	free(p);
+}
+
+int netpool_take(struct netpool *p, uint32_t *ret_index, int *ret_fd, struct err *e)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&p->lock);
+	for (int i = 0; !p->n_ready && i < TAKE_WAIT_S * 1000 / RETRY_MS; i++) {
+		pthread_cond_signal(&p->work);
+		wait_ms(p, &p->done, RETRY_MS);
+	}
+	if (p->n_ready) {
+		struct ready got = p->ready[0];
+		memmove(p->ready, p->ready + 1, --p->n_ready * sizeof(got));
+		*ret_index = got.index;
+		*ret_fd = got.fd;
+		pthread_cond_signal(&p->work);
+	} else {
+		r = p->error ? -p->error : ETIMEDOUT;
+		r = r == EAGAIN ? err_set(e, r, "every network address of this berth is in use")
+				: err_sys(e, r, "cannot make a network namespace");
+	}
+	pthread_mutex_unlock(&p->lock);
+	return r;
+}
+
+static void mark(struct netpool *p, uint32_t index, bool used)
+{
+	pthread_mutex_lock(&p->lock);
+	if (index && index < p->n)
+		p->used[index] = used;
+	pthread_mutex_unlock(&p->lock);
+}
+
+void netpool_reserve(struct netpool *p, uint32_t index)
+{
+	mark(p, index, true);
+}
+
+void netpool_release(struct netpool *p, uint32_t index)
+{
+	mark(p, index, false);
+}
+
+int netpool_later(struct netpool *p, int (*job)(void *arg), void *arg)
+{
+	struct job *j = calloc(1, sizeof(*j));
+
+	if (!j)
+		return -ENOMEM;
+	j->run = job;
+	j->arg = arg;
+	pthread_mutex_lock(&p->lock);
+	*p->jobs_end = j;
+	p->jobs_end = &j->next;
+	p->n_jobs++;
+	pthread_cond_signal(&p->work);
+	pthread_mutex_unlock(&p->lock);
+	return 0;
+}
+
+void netpool_drain(struct netpool *p)
+{
+	pthread_mutex_lock(&p->lock);
+	for (int i = 0; p->n_jobs && i < DRAIN_WAIT_S * 10; i++)
+		wait_ms(p, &p->done, 100);
+	pthread_mutex_unlock(&p->lock);
+}

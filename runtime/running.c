@@ -1,0 +1,333 @@
+/* Sandboxes that run or have ended: finding them again, signals, limits, sockets, the reason of the end, cleaning up. */
+#include "lib/io.h"
+#include "lib/log.h"
+#include "runtime/inside.h"
+#include "runtime/process.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#define STATUS_KILLED 137 /* 128 + SIGKILL: what a shell says of its killed child */
+
+static struct live **find_live(struct runtime *rt, uint64_t id)
+{
+	struct live **l = &rt->live;
+
+	while (*l && (*l)->rec.id != id)
+		l = &(*l)->next;
+	return l;
+}
+
+static bool record_valid(const struct sandbox_record *rec)
+{
+	return rec->magic == SANDBOX_RECORD_MAGIC && rec->slot < RUNTIME_SLOTS && rec->app != 0 && rec->id != 0 &&
+	       rec->net_index < RUNTIME_ADDRS && memchr(rec->name, '\0', sizeof(rec->name));
+}
+
+static int open_live(const struct runtime *rt, const struct sandbox_record *rec)
+{
+	if (rec->boot != rt->boot || rec->start_time == 0)
+		return -ESRCH; /* ended before its start time could be read, or before this boot */
+	return process_open((pid_t)rec->pid, rec->start_time);
+}
+
+/* The app's namespace as its processes have it: a new one with the same map would not be the same. */
+static void adopt_userns(struct slot *s, uint32_t pid)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/%u/ns/user", pid);
+	if (s->userns < 0)
+		s->userns = open(path, O_RDONLY | O_CLOEXEC);
+}
+
+int sandbox_adopt(struct runtime *rt, const struct sandbox_record *rec, int *ret_pidfd)
+{
+	struct slot *s;
+	struct live *l;
+	int fd;
+
+	if (!record_valid(rec) || *find_live(rt, rec->id))
+		return -EINVAL;
+	fd = open_live(rt, rec);
+	if (fd < 0)
+		return fd;
+	s = &rt->slots[rec->slot];
+	l = calloc(1, sizeof(*l));
+	if (!l || (s->app && s->app != rec->app)) {
+		free(l);
+		close(fd);
+		return l ? -EINVAL : -ENOMEM;
+	}
+	s->app = rec->app;
+	s->users++;
+	adopt_userns(s, rec->pid);
+	if (rec->net_index)
+		netpool_reserve(rt->pool, rec->net_index);
+	*l = (struct live){.rec = *rec, .next = rt->live};
+	rt->live = l;
+	*ret_pidfd = fd;
+	return 0;
+}
+
+/* The command: berth-init's first child. 0 when there is none (any more). */
+static pid_t command_pid(uint32_t init)
+{
+	char path[64];
+	autobuf b = {.max = 64 << 10};
+
+	snprintf(path, sizeof(path), "/proc/%u/task/%u/children", init, init);
+	if (io_read_file(AT_FDCWD, path, &b) < 0 || !b.data)
+		return 0;
+	return (pid_t)strtol(b.data, NULL, 10);
+}
+
+int sandbox_signal(struct runtime *rt, const struct sandbox_record *rec, int signo)
+{
+	int fd autoclose = open_live(rt, rec);
+	int command autoclose = -1;
+	pid_t pid;
+
+	if (signo < 1 || signo >= NSIG)
+		return -EINVAL;
+	if (fd < 0)
+		return fd;
+	/* These two cannot be forwarded. The pidfd holds the process while we look whether it is the right one. */
+	if (signo == SIGKILL || signo == SIGSTOP) {
+		pid = command_pid(rec->pid);
+		command = pid > 0 ? pidfd_open(pid, 0) : -1;
+		if (command < 0 || command_pid(rec->pid) != pid)
+			return -ESRCH;
+		return pidfd_send_signal(command, signo, NULL, 0) < 0 ? -errno : 0;
+	}
+	return pidfd_send_signal(fd, signo, NULL, 0) < 0 ? -errno : 0;
+}
+
+int sandbox_kill(struct runtime *rt, const struct sandbox_record *rec)
+{
+	int fd autoclose = open_live(rt, rec);
+
+	if (rec->flags & SANDBOX_ENTERED) {
+		sandbox_signal(rt, rec, SIGKILL); /* the group is the target's */
+		return fd >= 0 && pidfd_send_signal(fd, SIGKILL, NULL, 0) < 0 && errno != ESRCH ? -errno : 0;
+	}
+	if (fd >= 0)
+		pidfd_send_signal(fd, SIGKILL, NULL, 0); /* takes its whole pid namespace along */
+	return cgroup_kill(&rt->cgroups, rec->id);
+}
+
+int sandbox_limits(struct runtime *rt, const struct sandbox_record *rec, const struct msg_limits_body *l,
+	struct err *e)
+{
+	struct live *live = *find_live(rt, rec->id);
+	int r = cgroup_limit(&rt->cgroups, rec->flags & SANDBOX_ENTERED ? rec->target : rec->id, l, e);
+
+	if (r == 0 && live)
+		live->rec.memory_limit_bytes = l->memory_bytes;
+	return r;
+}
+
+static int make_sockets(int family, unsigned int n, int *fds)
+{
+	int one = 1;
+
+	for (unsigned int i = 0; i < n; i++) {
+		fds[i] = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		if (fds[i] < 0 || setsockopt(fds[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0) {
+			int r = -errno;
+			for (unsigned int k = 0; k <= i; k++)
+				if (fds[k] >= 0)
+					close(fds[k]);
+			return r;
+		}
+	}
+	return 0;
+}
+
+int sandbox_sockets(struct runtime *rt, const struct sandbox_record *rec, int family, unsigned int n, int *fds)
+{
+	int fd autoclose = open_live(rt, rec);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	if ((family != AF_INET && family != AF_INET6) || n < 1 || n > PROTO_SOCKETS_MAX)
+		return -EINVAL;
+	/* the network namespace of this thread alone, for some microseconds */
+	if (setns(fd, CLONE_NEWNET) < 0)
+		return -errno;
+	r = make_sockets(family, n, fds);
+	if (setns(rt->self_netns, CLONE_NEWNET) < 0) {
+		log_error("cannot go back to the host's network: %s", strerror(errno));
+		abort(); /* everything after this would happen inside an app */
+	}
+	return r;
+}
+
+int sandbox_ports(struct runtime *rt, const struct sandbox_record *rec, int fds[2])
+{
+	int fd autoclose = open_live(rt, rec);
+	char path[40];
+
+	if (fd < 0)
+		return fd;
+	snprintf(path, sizeof(path), "/proc/%u/net/tcp", rec->pid);
+	fds[0] = open(path, O_RDONLY | O_CLOEXEC);
+	if (fds[0] < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "/proc/%u/net/tcp6", rec->pid);
+	fds[1] = open(path, O_RDONLY | O_CLOEXEC);
+	if (fds[1] < 0 || pidfd_send_signal(fd, 0, NULL, 0) < 0) {
+		int r = -errno;
+		close(fds[0]);
+		if (fds[1] >= 0)
+			close(fds[1]);
+		return r;
+	}
+	return 0;
+}
+
+static void explain(const struct exit_record *x, uint64_t oom_kills, struct msg_exited *ret)
+{
+	ret->time_us = x->time_us;
+	ret->value = x->value;
+	if (x->magic == EXIT_RECORD_EXEC) {
+		ret->reason = EXIT_REASON_EXEC;
+	} else if (WIFSIGNALED(x->value)) {
+		ret->value = WTERMSIG(x->value);
+		ret->reason = ret->value == SIGKILL && oom_kills ? EXIT_REASON_OOM : EXIT_REASON_SIGNALED;
+	} else {
+		ret->value = WEXITSTATUS(x->value);
+		ret->reason = EXIT_REASON_EXITED;
+		if (ret->value == STATUS_KILLED && oom_kills) {
+			ret->value = SIGKILL;
+			ret->reason = EXIT_REASON_OOM;
+		}
+	}
+}
+
+int sandbox_exit_info(struct runtime *rt, const struct sandbox_record *rec, int exit_fd, struct msg_exited *ret)
+{
+	uint64_t group = rec->flags & SANDBOX_ENTERED ? rec->target : rec->id;
+	struct cgroup_counts counts;
+	struct exit_record x = {0};
+
+	cgroup_read(&rt->cgroups, group, &counts);
+	*ret = (struct msg_exited){.id = rec->id, .time_us = io_now_us(), .memory_limit_bytes = rec->memory_limit_bytes,
+		.memory_peak_bytes = counts.memory_peak_bytes, .cpu_us = counts.cpu_us};
+	if (counts.memory_limit_bytes)
+		ret->memory_limit_bytes = counts.memory_limit_bytes; /* may have been changed since */
+	if (exit_fd >= 0 && pread(exit_fd, &x, sizeof(x), 0) == sizeof(x) &&
+		(x.magic == EXIT_RECORD_STATUS || x.magic == EXIT_RECORD_EXEC)) {
+		explain(&x, counts.oom_kills, ret);
+	} else if (counts.oom_kills && !(rec->flags & SANDBOX_ENTERED)) {
+		ret->reason = EXIT_REASON_OOM;
+		ret->value = SIGKILL;
+	} else {
+		ret->reason = EXIT_REASON_LOST;
+	}
+	return 0;
+}
+
+/* ---- cleaning up, on the helper thread ---- */
+
+struct leftover {
+	struct runtime *rt;
+	uint64_t id;
+	bool scratch;
+};
+
+static int clean(void *arg)
+{
+	struct leftover *l = arg;
+	char name[24];
+
+	/* the kernel may not have let go of the last process yet */
+	if (cgroup_remove(&l->rt->cgroups, l->id) == -EBUSY) {
+		cgroup_kill(&l->rt->cgroups, l->id);
+		return -EAGAIN;
+	}
+	snprintf(name, sizeof(name), "%016" PRIx64, l->id);
+	if (io_remove_tree(l->rt->scratch_fd, name) < 0)
+		log_warn("cannot remove %s/scratch/%s", l->rt->state, name);
+	free(l);
+	return 0;
+}
+
+static void clean_later(struct runtime *rt, uint64_t id)
+{
+	struct leftover *l = malloc(sizeof(*l));
+
+	if (l) {
+		*l = (struct leftover){.rt = rt, .id = id};
+		if (netpool_later(rt->pool, clean, l) == 0)
+			return;
+	}
+	free(l);
+	log_warn("out of memory: what sandbox %016" PRIx64 " leaves is removed at the next start", id);
+}
+
+static void release_slot(struct runtime *rt, uint32_t slot)
+{
+	struct slot *s = &rt->slots[slot];
+
+	if (s->users)
+		s->users--;
+}
+
+void sandbox_cleanup(struct runtime *rt, const struct sandbox_record *rec)
+{
+	struct live **at = find_live(rt, rec->id), *l = *at;
+
+	if (rec->magic != SANDBOX_RECORD_MAGIC || rec->slot >= RUNTIME_SLOTS)
+		return;
+	/* a failed start was never in the list but holds the same things; a record of an earlier run holds none of them */
+	if (l || rec->pid == 0) {
+		release_slot(rt, rec->slot);
+		if (rec->net_index)
+			netpool_release(rt->pool, rec->net_index);
+	}
+	if (l) {
+		*at = l->next;
+		free(l);
+	}
+	if (!(rec->flags & SANDBOX_ENTERED))
+		clean_later(rt, rec->id);
+}
+
+static void sweep_one(void *arg, uint64_t id)
+{
+	struct runtime *rt = arg;
+
+	if (!*find_live(rt, id))
+		clean_later(rt, id);
+}
+
+
+void runtime_sweep(struct runtime *rt)
+{
+	int fd = openat(rt->scratch_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	char *end;
+
+	cgroups_list(&rt->cgroups, sweep_one, rt);
+	while (d && (entry = readdir(d))) {
+		uint64_t id = strtoull(entry->d_name, &end, 16);
+		if (strlen(entry->d_name) == 16 && *end == '\0')
+			sweep_one(rt, id);
+	}
+	if (d)
+		closedir(d);
+}

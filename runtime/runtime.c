@@ -1,0 +1,293 @@
+/* One berth's ground: its id, ranges, folders, packet filter, control groups, and what is kept open for every start. */
+#include "runtime/runtime.h"
+#include "lib/io.h"
+#include "lib/log.h"
+#include "runtime/inside.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U /* Linux 6.3 */
+#endif
+
+static uint64_t hash(const char *s)
+{
+	uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
+
+	for (; *s; s++)
+		h = (h ^ (unsigned char)*s) * 0x100000001b3u;
+	return h;
+}
+
+static int hash_boot(uint64_t *ret)
+{
+	autobuf b = {.max = 256};
+	int r = io_read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &b);
+
+	if (r < 0 || !b.data)
+		return r < 0 ? r : -EIO;
+	*ret = hash(b.data);
+	return 0;
+}
+
+static int open_folder(struct runtime *rt, const char *name, struct err *e)
+{
+	int fd;
+
+	if (mkdirat(rt->state_fd, name, 0700) < 0 && errno != EEXIST)
+		return err_sys(e, errno, "cannot make %s/%s", rt->state, name);
+	fd = openat(rt->state_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? err_sys(e, errno, "cannot open %s/%s", rt->state, name) : fd;
+}
+
+/* A folder of the disk range: inside, it belongs to `inside`. Existing is 0. */
+static int make_owned(int dir, const char *name, uid_t inside, mode_t mode)
+{
+	uid_t owner = RUNTIME_DISK_UID_BASE + inside;
+	int fd autoclose = -1;
+
+	if (mkdirat(dir, name, mode) < 0)
+		return errno == EEXIST ? 0 : -errno;
+	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fchown(fd, owner, owner) < 0 || fchmod(fd, mode) < 0)
+		return -errno;
+	return 0;
+}
+
+/* The lowest layer of every root: mount points, so that none has to be made in an upper layer. */
+static int make_skeleton(struct runtime *rt, struct err *e)
+{
+	static const char *const folders[] = {"fs", "fs/proc", "fs/dev", "fs/tmp", "fs/etc", "fs/etc/ssl", "fs/etc/ssl/certs",
+		"fs/berth", "fs/berth/packs", "fs/berth/host"};
+	static const char *const files[] = {"fs/etc/hosts", "fs/etc/hostname", "fs/etc/resolv.conf"};
+	int skel autoclose = open_folder(rt, "skel", e);
+	int r;
+
+	if (skel < 0)
+		return skel;
+	for (size_t i = 0; i < ARRAY_LEN(folders); i++)
+		if ((r = make_owned(skel, folders[i], 0, 0755)) < 0)
+			return err_sys(e, -r, "cannot make %s/skel/%s", rt->state, folders[i]);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		int fd autoclose = openat(skel, files[i], O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+		if (fd < 0 || fchown(fd, RUNTIME_DISK_UID_BASE, RUNTIME_DISK_UID_BASE) < 0)
+			return err_sys(e, errno, "cannot make %s/skel/%s", rt->state, files[i]);
+	}
+	return 0;
+}
+
+/*
+ * A copy of a program in sealed memory: sandboxes can neither see where it lies nor write to it. Without read permission a
+ * process that runs it cannot be looked into by others of its user.
+ */
+static int load_program(const char *lib, const char *name, mode_t mode, struct err *e)
+{
+	char path[PATH_MAX + 32];
+	autobuf b = {.max = (size_t)64 << 20};
+	int fd autoclose = -1;
+	int r;
+
+	snprintf(path, sizeof(path), "%s/%s", lib, name);
+	if ((r = io_read_file(AT_FDCWD, path, &b)) < 0)
+		return err_sys(e, -r, "cannot read %s", path);
+	fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return err_sys(e, errno, "memfd_create");
+	if ((r = io_write_all(fd, b.data, b.len)) < 0)
+		return err_sys(e, -r, "cannot copy %s", path);
+	if (fchmod(fd, mode) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+		return err_sys(e, errno, "cannot seal the copy of %s", path);
+	/* executed through a descriptor that cannot write, or the kernel says "text file busy" */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	r = open(path, O_PATH | O_CLOEXEC);
+	return r < 0 ? err_sys(e, errno, "cannot reopen the copy of %s", name) : r;
+}
+
+static int load_programs(struct runtime *rt, struct err *e)
+{
+	struct err ignored;
+
+	rt->init_exec = load_program(rt->lib, "berth-init", 0111, e);
+	if (rt->init_exec < 0)
+		return rt->init_exec;
+	/* may be missing while only instances run; START_BUILDER then fails with its own sentence */
+	rt->build_exec = load_program(rt->lib, "berth-build", 0555, &ignored);
+	return 0;
+}
+
+static int open_folders(struct runtime *rt, struct err *e)
+{
+	rt->state_fd = open(rt->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (rt->state_fd < 0)
+		return err_sys(e, errno, "cannot open the state folder %s", rt->state);
+	if ((rt->layers_fd = open_folder(rt, "layers", e)) < 0)
+		return rt->layers_fd;
+	if ((rt->volumes_fd = open_folder(rt, "volumes", e)) < 0)
+		return rt->volumes_fd;
+	if ((rt->cache_fd = open_folder(rt, "cache", e)) < 0)
+		return rt->cache_fd;
+	if ((rt->scratch_fd = open_folder(rt, "scratch", e)) < 0)
+		return rt->scratch_fd;
+	return make_skeleton(rt, e);
+}
+
+static int open_self(struct runtime *rt, struct err *e)
+{
+	rt->self_pidns = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+	rt->self_netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (rt->self_pidns < 0 || rt->self_netns < 0)
+		return err_sys(e, errno, "cannot open berthd's own namespaces");
+	return 0;
+}
+
+static int open_all(struct runtime *rt, struct err *e)
+{
+	unsigned int block;
+	int r;
+
+	if ((r = hash_boot(&rt->boot)) < 0)
+		return err_sys(e, -r, "cannot read the kernel's boot id");
+	if ((r = open_self(rt, e)) < 0 || (r = open_folders(rt, e)) < 0 || (r = load_programs(rt, e)) < 0 ||
+		(r = filter_make(&rt->filter, e)) < 0 || (r = host_env(rt->host_env, ARRAY_LEN(rt->host_env), e)) < 0 ||
+		(r = cgroups_open(&rt->cgroups, rt->id, e)) < 0 ||
+		(r = registry_claim(rt->registry, rt->state, rt->id, &block, e)) < 0)
+		return r;
+	rt->uid_base = RUNTIME_UID_BASE + block * RUNTIME_SLOTS * RUNTIME_UID_RANGE;
+	rt->addr_base = RUNTIME_ADDR_BASE + block * RUNTIME_ADDRS;
+	if ((r = rt->template_ns = template_make(rt, e)) < 0 || (r = registry_forward_on(rt->registry, e)) < 0 ||
+		(r = nft_make(rt->id, rt->addr_base, e)) < 0)
+		return r;
+	return netpool_open(rt->id, rt->addr_base, RUNTIME_ADDRS, &rt->pool, e);
+}
+
+static struct runtime *new_runtime(const struct runtime_config *c)
+{
+	struct runtime *rt = calloc(1, sizeof(*rt));
+
+	if (!rt)
+		return NULL;
+	rt->state_fd = rt->layers_fd = rt->volumes_fd = rt->cache_fd = rt->scratch_fd = -1;
+	rt->self_pidns = rt->self_netns = rt->template_ns = rt->init_exec = rt->build_exec = -1;
+	for (int k = 0; k < CGROUP_KINDS; k++)
+		rt->cgroups.parent[k] = rt->cgroups.root[k] = -1;
+	/* layers by descriptor need Linux 6.13; the other way is tested through this variable */
+	rt->overlay_by_fd = !getenv("BERTH_OVERLAY_BY_NAME");
+	snprintf(rt->state, sizeof(rt->state), "%s", c->state);
+	snprintf(rt->lib, sizeof(rt->lib), "%s", c->lib);
+	snprintf(rt->registry, sizeof(rt->registry), "%s", c->registry ? c->registry : RUNTIME_REGISTRY);
+	snprintf(rt->id, sizeof(rt->id), "%08" PRIx32, (uint32_t)hash(c->state));
+	rt->slots = calloc(RUNTIME_SLOTS, sizeof(*rt->slots));
+	for (unsigned int i = 0; rt->slots && i < RUNTIME_SLOTS; i++)
+		rt->slots[i].userns = rt->slots[i].idmap = -1;
+	return rt;
+}
+
+int runtime_open(const struct runtime_config *c, struct runtime **ret, struct err *e)
+{
+	struct runtime *rt = new_runtime(c);
+	int r;
+
+	if (!rt || !rt->slots) {
+		runtime_close(rt);
+		return err_set(e, ENOMEM, "out of memory");
+	}
+	r = open_all(rt, e);
+	if (r < 0) {
+		runtime_close(rt);
+		return r;
+	}
+	*ret = rt;
+	return 0;
+}
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+void runtime_close(struct runtime *rt)
+{
+	if (!rt)
+		return;
+	netpool_close(rt->pool); /* its jobs use what follows */
+	for (unsigned int i = 0; rt->slots && i < RUNTIME_SLOTS; i++) {
+		close_fd(rt->slots[i].userns);
+		close_fd(rt->slots[i].idmap);
+	}
+	for (struct live *l = rt->live, *next; l; l = next) {
+		next = l->next;
+		free(l);
+	}
+	for (char **v = rt->host_env; *v; v++)
+		free(*v);
+	filter_free(&rt->filter);
+	cgroups_close(&rt->cgroups);
+	close_fd(rt->state_fd);
+	close_fd(rt->layers_fd);
+	close_fd(rt->volumes_fd);
+	close_fd(rt->cache_fd);
+	close_fd(rt->scratch_fd);
+	close_fd(rt->self_pidns);
+	close_fd(rt->self_netns);
+	close_fd(rt->template_ns);
+	close_fd(rt->init_exec);
+	close_fd(rt->build_exec);
+	free(rt->slots);
+	free(rt);
+}
+
+const char *runtime_id(const struct runtime *rt)
+{
+	return rt->id;
+}
+
+int runtime_remove(struct runtime *rt, struct err *e)
+{
+	int r;
+
+	for (const struct live *l = rt->live; l; l = l->next)
+		return err_set(e, EBUSY, "sandboxes still run; stop them first (berthd --stop-all)");
+	runtime_sweep(rt);
+	netpool_drain(rt->pool);
+	netpool_close(rt->pool);
+	rt->pool = NULL;
+	if ((r = cgroups_remove(&rt->cgroups)) < 0)
+		return err_sys(e, -r, "cannot remove the control groups of berth %s", rt->id);
+	nft_remove(rt->id);
+	return registry_release(rt->registry, rt->state, e);
+}
+
+int layer_make_upper(struct runtime *rt, uint64_t id)
+{
+	char name[48];
+	int r;
+
+	snprintf(name, sizeof(name), "%016" PRIx64 ".tmp", id);
+	if (mkdirat(rt->layers_fd, name, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	snprintf(name, sizeof(name), "%016" PRIx64 ".tmp/work", id);
+	if ((r = make_owned(rt->layers_fd, name, 0, 0700)) < 0)
+		return r;
+	snprintf(name, sizeof(name), "%016" PRIx64 ".tmp/fs", id);
+	return make_owned(rt->layers_fd, name, 0, 0755);
+}
+
+int volume_make_dir(struct runtime *rt, uint32_t kind, uint64_t id)
+{
+	char name[24];
+
+	if (kind == MOUNT_CACHE)
+		snprintf(name, sizeof(name), "%" PRIu64, id);
+	else
+		snprintf(name, sizeof(name), "%016" PRIx64, id);
+	return make_owned(kind == MOUNT_CACHE ? rt->cache_fd : rt->volumes_fd, name, RUNTIME_APP_UID, 0755);
+}

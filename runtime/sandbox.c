@@ -1,0 +1,480 @@
+/* Starting sandboxes: everything prepared in the parent, one clone, and the undo when a step fails. */
+#include "lib/io.h"
+#include "lib/name.h"
+#include "runtime/inside.h"
+#include "runtime/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/magic.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+
+#ifndef PIPEFS_MAGIC
+#define PIPEFS_MAGIC 0x50495045
+#endif
+#define MEMORY_MIN ((uint64_t)16 << 20)
+#define CLONE3_INTO_CGROUP 0x200000000ULL
+
+/* What a start holds until it succeeds. */
+struct attempt {
+	struct child child;
+	struct slot *slot;
+	bool cgroup, scratch;
+	uint32_t net_index;
+	int report; /* parent's end */
+	int pidfd, master;
+	pid_t pid;
+};
+
+static bool path_allowed(const char *path)
+{
+	static const char *const ours[] = {"/proc", "/dev", "/sys", "/berth"};
+
+	if (!memchr(path, '\0', PROTO_PATH_MAX) || !name_mount_path_valid(path) || !path[1])
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
+		size_t n = strlen(ours[i]);
+		if (strncmp(path, ours[i], n) == 0 && (path[n] == '/' || path[n] == '\0'))
+			return false;
+	}
+	return true;
+}
+
+static int check_mounts(const struct msg_start *m, struct err *e)
+{
+	if (m->n_mounts > PROTO_MOUNTS_MAX)
+		return err_set(e, EINVAL, "more than %d mounts", PROTO_MOUNTS_MAX);
+	for (uint32_t i = 0; i < m->n_mounts; i++) {
+		const struct msg_mount *mount = &m->mounts[i];
+		if (mount->kind != MOUNT_VOLUME && mount->kind != MOUNT_CACHE)
+			return err_set(e, EINVAL, "unknown kind of mount");
+		if (!path_allowed(mount->path))
+			return err_set(e, EINVAL, "nothing can be mounted at \"%.*s\"", PROTO_PATH_MAX - 1, mount->path);
+	}
+	return 0;
+}
+
+static int check_start(const struct runtime *rt, const struct msg_start *m, struct err *e)
+{
+	const struct msg_limits_body *l = &m->limits;
+
+	if (m->id == 0 || m->app == 0 || m->n_layers > PROTO_LAYERS_MAX || (m->n_layers == 0 && m->upper == 0) ||
+		(m->profile != PROFILE_APP && m->profile != PROFILE_BUILD_ROOT))
+		return err_set(e, EINVAL, "the start message is malformed");
+	if (!memchr(m->name, '\0', sizeof(m->name)) || !m->name[0])
+		return err_set(e, EINVAL, "the name is empty or too long");
+	if (l->memory_bytes < MEMORY_MIN || l->cpu_millis < 10 || l->pids < 8 || l->pids > 32768)
+		return err_set(e, EINVAL, "a limit is out of range");
+	if ((m->flags & START_BUILDER) && rt->build_exec < 0)
+		return err_set(e, ENOENT, "berth-build is missing in %s", rt->lib);
+	for (const struct live *live = rt->live; live; live = live->next)
+		if (live->rec.id == m->id)
+			return err_set(e, EEXIST, "sandbox %" PRIu64 " already runs", m->id);
+	return check_mounts(m, e);
+}
+
+/* ---- uid ranges ---- */
+
+static void slot_clear(struct slot *s)
+{
+	if (s->userns >= 0)
+		close(s->userns);
+	if (s->idmap >= 0)
+		close(s->idmap);
+	*s = (struct slot){.userns = -1, .idmap = -1};
+}
+
+/* The app's slot, else a free one, else one whose app has no process. */
+static struct slot *slot_find(struct runtime *rt, uint32_t app)
+{
+	struct slot *unused = NULL, *idle = NULL;
+
+	for (unsigned int i = 0; i < RUNTIME_SLOTS; i++) {
+		struct slot *s = &rt->slots[i];
+		if (s->app == app)
+			return s;
+		if (!s->app && !unused)
+			unused = s;
+		if (s->app && !s->users && !idle)
+			idle = s;
+	}
+	if (!unused && idle)
+		slot_clear(idle);
+	return unused ? unused : idle;
+}
+
+static uint32_t slot_base(const struct runtime *rt, const struct slot *s)
+{
+	return rt->uid_base + (uint32_t)(s - rt->slots) * RUNTIME_UID_RANGE;
+}
+
+/*
+ * Two namespaces an app: the one its processes are in, and one that only says how ids on disk become the app's (with one
+ * extent more, the host's root: overlayfs makes its work files as root, and refuses to write where that has no id).
+ */
+static int slot_open(struct runtime *rt, struct slot *s, struct err *e)
+{
+	uint32_t base = slot_base(rt, s);
+	const struct userns_extent inside = {0, base, RUNTIME_UID_RANGE};
+	const struct userns_extent disk[] = {{0, 0, 1}, {RUNTIME_DISK_UID_BASE, base, RUNTIME_UID_RANGE}};
+
+	if (s->userns < 0 && (s->userns = userns_make(&inside, 1, e)) < 0)
+		return s->userns;
+	if (s->idmap < 0 && (s->idmap = userns_make(disk, 2, e)) < 0)
+		return s->idmap;
+	return 0;
+}
+
+static int take_slot(struct runtime *rt, struct attempt *a, uint32_t app, struct err *e)
+{
+	struct slot *s = slot_find(rt, app);
+	int r;
+
+	if (!s)
+		return err_set(e, EAGAIN, "%u apps run here at once; that is all the user ranges there are", RUNTIME_SLOTS);
+	if ((r = slot_open(rt, s, e)) < 0)
+		return r;
+	s->app = app;
+	s->users++;
+	a->slot = s;
+	a->child.userns = s->userns;
+	a->child.idmap = s->idmap;
+	a->child.uid_base = slot_base(rt, s);
+	return 0;
+}
+
+/* ---- folders ---- */
+
+static int make_scratch(struct runtime *rt, uint64_t id)
+{
+	uid_t owner = RUNTIME_DISK_UID_BASE;
+	char name[40];
+
+	snprintf(name, sizeof(name), "%016" PRIx64, id);
+	if (mkdirat(rt->scratch_fd, name, 0700) < 0)
+		return -errno;
+	snprintf(name, sizeof(name), "%016" PRIx64 "/work", id);
+	if (mkdirat(rt->scratch_fd, name, 0700) < 0 ||
+		fchownat(rt->scratch_fd, name, owner, owner, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	snprintf(name, sizeof(name), "%016" PRIx64 "/fs", id);
+	if (mkdirat(rt->scratch_fd, name, 0755) < 0 ||
+		fchownat(rt->scratch_fd, name, owner, owner, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return 0;
+}
+
+static int prepare_folders(struct runtime *rt, const struct msg_start *m, struct attempt *a, struct err *e)
+{
+	char name[24];
+	int r;
+
+	if (m->upper) {
+		if ((r = layer_make_upper(rt, m->upper)) < 0)
+			return err_sys(e, -r, "cannot make layer %016" PRIx64, m->upper);
+	} else {
+		snprintf(name, sizeof(name), "%016" PRIx64, m->id);
+		io_remove_tree(rt->scratch_fd, name); /* of an earlier, failed start */
+		a->scratch = true;
+		if ((r = make_scratch(rt, m->id)) < 0)
+			return err_sys(e, -r, "cannot make the scratch folder");
+	}
+	for (uint32_t i = 0; i < m->n_mounts; i++)
+		if (m->mounts[i].kind == MOUNT_CACHE && (r = volume_make_dir(rt, MOUNT_CACHE, m->mounts[i].id)) < 0)
+			return err_sys(e, -r, "cannot make the build cache");
+	return 0;
+}
+
+/* ---- descriptors that the app may reopen ---- */
+
+static int prepare_output(struct attempt *a, const struct sandbox_io *io, uint32_t owner, struct err *e)
+{
+	char path[40];
+	struct statfs fs;
+
+	for (int i = 0; i < 3; i++)
+		/* "echo > /dev/stderr" opens the pipe anew, with the app's rights */
+		if (io->stdio[i] >= 0 && fstatfs(io->stdio[i], &fs) == 0 && fs.f_type == PIPEFS_MAGIC &&
+			fchown(io->stdio[i], owner, owner) < 0)
+			return err_sys(e, errno, "cannot hand over a pipe");
+	if (io->fifo_fd < 0)
+		return 0;
+	if (fchown(io->fifo_fd, owner, owner) < 0 || fchmod(io->fifo_fd, 0600) < 0)
+		return err_sys(e, errno, "cannot hand over the log pipe");
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", io->fifo_fd);
+	a->child.fifo_write = open(path, O_WRONLY | O_CLOEXEC);
+	return a->child.fifo_write < 0 ? err_sys(e, errno, "cannot open the log pipe") : 0;
+}
+
+/* ---- the clone ---- */
+
+static uint64_t clone_flags(const struct attempt *a)
+{
+	uint64_t flags = CLONE_PIDFD;
+
+	if (a->child.start)
+		flags |= CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
+	if (a->child.start && a->child.netns < 0)
+		flags |= CLONE_NEWNET;
+	return flags;
+}
+
+static int clone_child(struct runtime *rt, struct attempt *a, struct err *e)
+{
+	int ends[2], pidfd = -1;
+	struct clone_args args = {.flags = clone_flags(a), .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = SIGCHLD};
+	sigset_t all, old;
+	long pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return err_sys(e, errno, "socketpair");
+	a->report = ends[0];
+	a->child.status = ends[1];
+	if (rt->cgroups.v2) {
+		args.flags |= CLONE3_INTO_CGROUP;
+		args.cgroup = (uint64_t)a->child.cgroup_fds[0];
+	}
+	sigfillset(&all); /* none may be lost before berth-init waits for them */
+	sigprocmask(SIG_SETMASK, &all, &old);
+	pid = syscall(SYS_clone3, &args, sizeof(args));
+	if (pid == 0)
+		child_run(&a->child);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	close(ends[1]);
+	if (pid < 0)
+		return err_sys(e, errno, "cannot make the sandbox's process");
+	a->pid = (pid_t)pid;
+	a->pidfd = pidfd;
+	return 0;
+}
+
+/* One report of the child. 1, 0 at the end (berth-init runs), or -errno. */
+static int read_report(struct attempt *a, struct child_report *rep)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec iov = {rep, sizeof(*rep)};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	ssize_t n;
+
+	do {
+		n = recvmsg(a->report, &m, MSG_CMSG_CLOEXEC);
+	} while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return n < 0 ? -errno : 0;
+	if (n != sizeof(*rep))
+		return -EPROTO;
+	if (m.msg_controllen >= sizeof(control.head) && control.head.cmsg_type == SCM_RIGHTS)
+		memcpy(&a->master, CMSG_DATA(&control.head), sizeof(int));
+	return 1;
+}
+
+static int wait_started(struct attempt *a, struct err *e)
+{
+	struct child_report rep;
+	int r;
+
+	while ((r = read_report(a, &rep)) > 0) {
+		rep.step[sizeof(rep.step) - 1] = '\0';
+		if (rep.error)
+			return err_sys(e, rep.error, "cannot %s", rep.step);
+	}
+	if (r < 0)
+		return err_sys(e, -r, "cannot hear from the new process");
+	/* the end also comes when it was killed before berth-init: out of memory, or by the administrator */
+	siginfo_t info = {0};
+	if (waitid(P_PIDFD, (id_t)a->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == a->pid &&
+		info.si_code != CLD_EXITED)
+		return err_set(e, ENOMEM, "it was killed while it was set up; is its memory limit too small?");
+	return 0;
+}
+
+static int fill_record(const struct runtime *rt, const struct attempt *a, struct sandbox_record *rec, struct err *e)
+{
+	int r;
+
+	rec->magic = SANDBOX_RECORD_MAGIC;
+	rec->boot = rt->boot;
+	rec->pid = (uint32_t)a->pid;
+	rec->slot = (uint32_t)(a->slot - rt->slots);
+	rec->net_index = a->net_index;
+	r = process_start_time(a->pid, &rec->start_time);
+	if (r == -ESRCH) /* already over; its exit record tells */
+		return 0;
+	return r < 0 ? err_sys(e, -r, "cannot read the process's start time") : 0;
+}
+
+static int remember(struct runtime *rt, const struct sandbox_record *rec)
+{
+	struct live *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return -ENOMEM;
+	l->rec = *rec;
+	l->next = rt->live;
+	rt->live = l;
+	return 0;
+}
+
+static void close_used(struct attempt *a)
+{
+	for (int k = 0; k < CGROUP_FDS; k++)
+		if (a->child.cgroup_fds[k] >= 0)
+			close(a->child.cgroup_fds[k]);
+	if (a->child.netns >= 0)
+		close(a->child.netns);
+	if (a->child.fifo_write >= 0)
+		close(a->child.fifo_write);
+	if (a->child.target_pidfd >= 0)
+		close(a->child.target_pidfd);
+	if (a->report >= 0)
+		close(a->report);
+}
+
+static void undo(struct runtime *rt, struct attempt *a, struct sandbox_record *rec)
+{
+	if (a->pid > 0) {
+		kill(a->pid, SIGKILL); /* ours and not yet waited for: the number is still its */
+		while (waitpid(a->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	if (a->pidfd >= 0)
+		close(a->pidfd);
+	if (a->master >= 0)
+		close(a->master);
+	if (!a->slot)
+		return;
+	rec->magic = SANDBOX_RECORD_MAGIC;
+	rec->pid = 0;
+	rec->slot = (uint32_t)(a->slot - rt->slots);
+	rec->net_index = a->net_index;
+	sandbox_cleanup(rt, rec);
+}
+
+static struct attempt attempt_new(struct runtime *rt, const struct sandbox_io *io)
+{
+	struct attempt a = {.report = -1, .pidfd = -1, .master = -1,
+		.child = {.rt = rt, .io = io, .userns = -1, .idmap = -1, .netns = -1, .target_pidfd = -1,
+			.fifo_write = -1, .status = -1}};
+
+	for (int k = 0; k < CGROUP_FDS; k++)
+		a.child.cgroup_fds[k] = -1;
+	return a;
+}
+
+static int start_steps(struct runtime *rt, const struct msg_start *m, struct attempt *a, struct sandbox_record *rec,
+	struct err *e)
+{
+	uint32_t owner;
+	int r;
+
+	if ((r = take_slot(rt, a, m->app, e)) < 0 || (r = prepare_folders(rt, m, a, e)) < 0)
+		return r;
+	if ((r = cgroup_make(&rt->cgroups, m->id, &m->limits, a->child.cgroup_fds, e)) < 0)
+		return r;
+	if (!(m->flags & START_NO_NET) && (r = netpool_take(rt->pool, &a->net_index, &a->child.netns, e)) < 0)
+		return r;
+	owner = a->child.uid_base + (m->profile == PROFILE_BUILD_ROOT ? 0 : RUNTIME_APP_UID);
+	if ((r = prepare_output(a, a->child.io, owner, e)) < 0 || (r = clone_child(rt, a, e)) < 0 ||
+		(r = wait_started(a, e)) < 0 || (r = fill_record(rt, a, rec, e)) < 0)
+		return r;
+	return remember(rt, rec) < 0 ? err_set(e, ENOMEM, "out of memory") : 0;
+}
+
+static int finish(struct runtime *rt, struct attempt *a, int r, struct sandbox_record *rec, struct sandbox_record *ret,
+	int *ret_pidfd, int *ret_pty_master)
+{
+	close_used(a);
+	if (r < 0) {
+		undo(rt, a, rec);
+		return r;
+	}
+	*ret = *rec;
+	*ret_pidfd = a->pidfd;
+	*ret_pty_master = a->master;
+	return 0;
+}
+
+int sandbox_start(struct runtime *rt, const struct msg_start *m, const struct sandbox_io *io,
+	struct sandbox_record *ret, int *ret_pidfd, int *ret_pty_master, struct err *e)
+{
+	struct attempt a = attempt_new(rt, io);
+	struct sandbox_record rec = {.app = m->app, .id = m->id, .profile = m->profile, .flags = m->flags,
+		.stop_timeout_ms = m->stop_timeout_ms, .memory_limit_bytes = m->limits.memory_bytes, .upper = m->upper};
+	int r = check_start(rt, m, e);
+
+	if (r < 0)
+		return r;
+	memcpy(rec.name, m->name, sizeof(rec.name));
+	a.child.start = m;
+	a.child.id = m->id;
+	a.child.profile = m->profile;
+	a.child.flags = m->flags;
+	a.child.nofile = m->limits.nofile;
+	r = start_steps(rt, m, &a, &rec, e);
+	return finish(rt, &a, r, &rec, ret, ret_pidfd, ret_pty_master);
+}
+
+/* The next clone of this thread makes its child in that process's pid namespace; then back. */
+static int clone_in_pidns(struct runtime *rt, struct attempt *a, struct err *e)
+{
+	int r;
+
+	if (setns(a->child.target_pidfd, CLONE_NEWPID) < 0)
+		return err_sys(e, errno == ESRCH ? ESRCH : errno, "cannot enter the sandbox");
+	r = clone_child(rt, a, e);
+	if (setns(rt->self_pidns, CLONE_NEWPID) < 0)
+		abort(); /* every later child would be born in an app */
+	return r;
+}
+
+static int enter_steps(struct runtime *rt, const struct sandbox_record *target, struct attempt *a,
+	struct sandbox_record *rec, struct err *e)
+{
+	int r;
+
+	a->child.target_pidfd = process_open((pid_t)target->pid, target->start_time);
+	if (a->child.target_pidfd < 0 || target->boot != rt->boot)
+		return err_set(e, ESRCH, "%s is not running", target->name);
+	if ((r = take_slot(rt, a, target->app, e)) < 0)
+		return r;
+	if (rec->slot != (uint32_t)(a->slot - rt->slots))
+		return err_set(e, ESTALE, "%s has another user range than its app", target->name);
+	if ((r = cgroup_join_fds(&rt->cgroups, target->id, a->child.cgroup_fds)) < 0)
+		return err_sys(e, -r, "cannot open the control group of %s", target->name);
+	uint32_t owner = a->child.uid_base + (target->profile == PROFILE_BUILD_ROOT ? 0 : RUNTIME_APP_UID);
+	if ((r = prepare_output(a, a->child.io, owner, e)) < 0 || (r = clone_in_pidns(rt, a, e)) < 0 ||
+		(r = wait_started(a, e)) < 0 || (r = fill_record(rt, a, rec, e)) < 0)
+		return r;
+	return remember(rt, rec) < 0 ? err_set(e, ENOMEM, "out of memory") : 0;
+}
+
+int sandbox_enter(struct runtime *rt, const struct sandbox_record *target, uint64_t id, uint32_t flags,
+	const struct sandbox_io *io, struct sandbox_record *ret, int *ret_pidfd, int *ret_pty_master,
+	struct err *e)
+{
+	struct attempt a = attempt_new(rt, io);
+	struct sandbox_record rec = {.app = target->app, .id = id, .profile = target->profile,
+		.flags = (flags & (START_STDIO | START_TTY)) | SANDBOX_ENTERED, .slot = target->slot, .target = target->id,
+		.memory_limit_bytes = target->memory_limit_bytes};
+	int r;
+
+	memcpy(rec.name, target->name, sizeof(rec.name));
+	a.child.id = id;
+	a.child.profile = target->profile;
+	a.child.flags = flags & (START_STDIO | START_TTY);
+	r = enter_steps(rt, target, &a, &rec, e);
+	return finish(rt, &a, r, &rec, ret, ret_pidfd, ret_pty_master);
+}

@@ -1,0 +1,258 @@
+/* The program that the sandbox tests run inside: static, one small deed a word. Prints what it finds on stdout. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static int cat(const char *path)
+{
+	char buf[65536];
+	ssize_t n;
+	int fd = open(path, O_RDONLY);
+
+	if (fd < 0) {
+		printf("%s: %s\n", path, strerror(errno));
+		return 1;
+	}
+	fflush(stdout);
+	while ((n = read(fd, buf, sizeof(buf))) > 0)
+		if (write(1, buf, (size_t)n) != n)
+			return 1;
+	return n < 0;
+}
+
+static int list(const char *path)
+{
+	struct dirent *e;
+	DIR *d = opendir(path);
+
+	if (!d)
+		return printf("%s: %s\n", path, strerror(errno)), 1;
+	while ((e = readdir(d)))
+		puts(e->d_name);
+	return 0;
+}
+
+static int eat(size_t mib)
+{
+	for (size_t i = 0; i < mib; i++) {
+		char *p = malloc(1 << 20);
+		if (!p)
+			return 3;
+		memset(p, 1, 1 << 20);
+	}
+	return 0;
+}
+
+static int fork_many(int n)
+{
+	int made = 0;
+
+	for (int i = 0; i < n; i++) {
+		pid_t pid = fork();
+		if (pid == 0) {
+			pause();
+			_exit(0);
+		}
+		if (pid < 0)
+			break;
+		made++;
+	}
+	printf("%d\n", made);
+	return 0;
+}
+
+static int to(const char *addr, const char *port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+	struct timeval t = {3, 0};
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	inet_pton(AF_INET, addr, &a.sin_addr);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
+		return printf("%s\n", strerror(errno)), 1;
+	puts("connected");
+	return 0;
+}
+
+static int serve(const char *addr, const char *port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	inet_pton(AF_INET, addr, &a.sin_addr);
+	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 16) < 0)
+		return 1;
+	for (;;) {
+		int c = accept(fd, NULL, NULL);
+		if (c >= 0 && write(c, "hello", 5) != 5)
+			return 2;
+		close(c);
+	}
+}
+
+static int put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		return printf("%s: %s\n", path, strerror(errno)), 1;
+	return close(fd);
+}
+
+/* Each line: name, and "refused" with the reason or "DONE". */
+static void say(const char *what, long r)
+{
+	if (r < 0)
+		printf("%s: refused: %s\n", what, strerror(errno));
+	else
+		printf("%s: DONE\n", what);
+}
+
+static int forbidden(void)
+{
+	char c = 'x';
+
+	say("mount", mount("none", "/tmp", "tmpfs", 0, NULL));
+	say("unshare-user", unshare(CLONE_NEWUSER));
+	say("unshare-net", unshare(CLONE_NEWNET));
+	say("clone-user", syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0));
+	say("clone3", syscall(SYS_clone3, NULL, 0));
+	say("ptrace", ptrace(PTRACE_TRACEME, 0, 0, 0));
+	say("keyctl", syscall(SYS_keyctl, 0, -3, 0, 0, 0));
+	say("bpf", syscall(SYS_bpf, 0, NULL, 0));
+	say("io_uring", syscall(425, 1, NULL));
+	say("tiocsti", ioctl(0, TIOCSTI, &c));
+	say("tiocsti-high", syscall(SYS_ioctl, 0, 0x100000000ul | TIOCSTI, &c));
+	say("tioclinux", ioctl(0, 0x541C, &c));
+	say("vsock", socket(40, SOCK_STREAM, 0));
+	say("alg", socket(38, SOCK_SEQPACKET, 0));
+	say("packet", socket(AF_PACKET, SOCK_RAW, 0));
+	say("raw", socket(AF_INET, SOCK_RAW, IPPROTO_ICMP));
+	say("netlink-audit", socket(AF_NETLINK, SOCK_RAW, 9));
+	say("mknod", mknod("/tmp/null", S_IFCHR | 0666, 0x103));
+	say("setuid", setuid(0));
+	say("sethostname", sethostname("x", 1));
+	say("settime", clock_settime(CLOCK_REALTIME, &(struct timespec){1, 0}));
+	say("reboot", syscall(SYS_reboot, 0, 0, 0, 0));
+	say("chroot", chroot("/tmp"));
+	say("personality", syscall(SYS_personality, 0x0200000));
+	say("init-fd", open("/proc/1/fd/4", O_RDWR));
+	say("init-mem", open("/proc/1/mem", O_RDWR));
+	say("init-exe", open("/proc/1/exe", O_RDONLY));
+	say("sysctl", open("/proc/sys/kernel/core_pattern", O_WRONLY));
+	say("sysrq", open("/proc/sysrq-trigger", O_WRONLY) < 0 ? -1 : write(open("/proc/sysrq-trigger", O_WRONLY), "", 0));
+	return 0;
+}
+
+static int permitted(void)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(80)};
+	int s = socket(AF_INET, SOCK_STREAM, 0), w = 0;
+	pid_t pid;
+
+	say("bind-80", bind(s, (struct sockaddr *)&a, sizeof(a)));
+	say("unix", socket(AF_UNIX, SOCK_STREAM, 0));
+	say("netlink-route", socket(AF_NETLINK, SOCK_RAW, 0));
+	say("write-tmp", put("/tmp/x", "1"));
+	say("write-shm", put("/dev/shm/x", "1"));
+	say("write-null", put("/dev/null", "1"));
+	say("ptmx", open("/dev/ptmx", O_RDWR | O_NOCTTY));
+	say("stdout", open("/dev/stdout", O_WRONLY));
+	say("urandom", open("/dev/urandom", O_RDONLY));
+	pid = fork();
+	if (pid == 0)
+		_exit(0);
+	say("fork", pid < 0 ? -1 : waitpid(pid, &w, 0));
+	return 0;
+}
+
+static void nothing(int s)
+{
+	(void)s;
+}
+
+int main(int argc, char **argv)
+{
+	const char *op = argc > 1 ? argv[1] : "", *a = argc > 2 ? argv[2] : "0", *b = argc > 3 ? argv[3] : "0";
+	struct rlimit l;
+	struct utsname u;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (!strcmp(op, "exit"))
+		return atoi(a);
+	if (!strcmp(op, "raise"))
+		return raise(atoi(a));
+	if (!strcmp(op, "sleep"))
+		return sleep((unsigned int)atoi(a)) ? 1 : 0;
+	if (!strcmp(op, "trap")) { /* waits for the signal, then exits 7 */
+		signal(atoi(a), nothing);
+		puts("ready");
+		pause();
+		return 7;
+	}
+	if (!strcmp(op, "cat"))
+		return cat(a);
+	if (!strcmp(op, "ls"))
+		return list(a);
+	if (!strcmp(op, "eat"))
+		return eat((size_t)atoi(a));
+	if (!strcmp(op, "eat-child")) {
+		int w;
+		pid_t pid = fork();
+		if (pid == 0)
+			_exit(eat((size_t)atoi(a)));
+		waitpid(pid, &w, 0);
+		return WIFSIGNALED(w) ? 128 + WTERMSIG(w) : 0;
+	}
+	if (!strcmp(op, "forks"))
+		return fork_many(atoi(a));
+	if (!strcmp(op, "connect"))
+		return to(a, b);
+	if (!strcmp(op, "serve"))
+		return serve(a, b);
+	if (!strcmp(op, "put"))
+		return put(a, b);
+	if (!strcmp(op, "ids"))
+		return printf("%d %d %d\n", getuid(), getgid(), getpid()), 0;
+	if (!strcmp(op, "host"))
+		return uname(&u) == 0 ? printf("%s\n", u.nodename), 0 : 1;
+	if (!strcmp(op, "nofile"))
+		return getrlimit(RLIMIT_NOFILE, &l) == 0 ? printf("%lu\n", (unsigned long)l.rlim_max), 0 : 1;
+	if (!strcmp(op, "env"))
+		return printf("%s\n", getenv(a) ? getenv(a) : "(none)"), 0;
+	if (!strcmp(op, "tty"))
+		return isatty(0) && ttyname(0) ? printf("%s\n", ttyname(0)), 0 : 1;
+	if (!strcmp(op, "forbidden"))
+		return forbidden();
+	if (!strcmp(op, "permitted"))
+		return permitted();
+	if (!strcmp(op, "stat")) {
+		struct stat st;
+		if (stat(a, &st) < 0)
+			return printf("%s\n", strerror(errno)), 1;
+		return printf("%o %u %u\n", st.st_mode, st.st_uid, st.st_gid), 0;
+	}
+	if (!strcmp(op, "spin"))
+		for (time_t end = time(NULL) + atoi(a); time(NULL) < end;)
+			;
+	return 0;
+}
