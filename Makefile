@@ -82,7 +82,7 @@ $(B)/test/%: $(B)/%.o $$(call folder_code,$$(firstword $$(subst /, ,$$*))) \
 -include $(patsubst $(B)/test/%,$(B)/%.d,$(UNIT_TESTS) $(ROOT_TESTS))
 
 # The API is tested over stubs that take the place of the operations behind it.
-$(B)/test/control/api_test: LDFLAGS += -Wl,-z,muldefs
+$(B)/test/control/api_test $(B)/test/control/api_wire_test: LDFLAGS += -Wl,-z,muldefs
 
 tests-bin: $(UNIT_TESTS) $(ROOT_TESTS)
 list-unit:

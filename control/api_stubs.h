@@ -1,0 +1,227 @@
+/*
+ * For tests of the API: the operations behind it (deploys, processes, berthd), which take
+ * the place of the real ones at link time (see the Makefile). Included by one file a
+ * program.
+ */
+#ifndef CONTROL_API_STUBS_H
+#define CONTROL_API_STUBS_H
+
+#include "control/control.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+static atomic_int deploys, cancelled_deploys, refreshes, stops;
+static atomic_bool fail_next, wait_for_cancel;
+static atomic_int one_off_signal;
+static int one_off_end[2] = {-1, -1};
+
+static int operate(struct sink *s, struct err *e)
+{
+	atomic_fetch_add(&deploys, 1);
+	sink_step(s, "Working");
+	if (atomic_load(&wait_for_cancel)) {
+		struct pollfd p = {.fd = s->watch_fd, .events = POLLIN | POLLRDHUP};
+
+		poll(&p, 1, 5000);
+		if (sink_cancelled(s))
+			atomic_fetch_add(&cancelled_deploys, 1);
+		return err_set(e, ECANCELED, "cancelled");
+	}
+	if (atomic_exchange(&fail_next, false))
+		return err_set(e, EIO, "web.1 exited with status 3");
+	return 0;
+}
+
+int deploy_push(struct control *c, const char *app, const struct push *p, struct sink *s,
+	struct err *e)
+{
+	(void)c;
+	sink_line(s, "%s %s %s", app, p->ref, p->actor);
+	s->write(s, 'r', "refs/heads/main 1111111111111111111111111111111111111111");
+	return operate(s, e);
+}
+
+/* As the real one: the config of the moment becomes a live release. */
+int deploy_config(struct control *c, uint32_t app, const char *description,
+	const char *actor, struct sink *s, struct err *e)
+{
+	(void)c;
+	(void)app;
+	sink_detail(s, "%s by %s", description, actor);
+	return operate(s, e);
+}
+
+int deploy_rollback(struct control *c, uint32_t app, uint32_t version, const char *actor,
+	struct sink *s, struct err *e)
+{
+	(void)c;
+	(void)app;
+	(void)actor;
+	sink_line(s, "to v%u", version);
+	return operate(s, e);
+}
+
+int deploy_rebuild(
+	struct control *c, uint32_t app, const char *actor, struct sink *s, struct err *e)
+{
+	(void)c;
+	(void)app;
+	(void)actor;
+	return operate(s, e);
+}
+
+int ps_apply(struct control *c, uint32_t app, struct sink *s, struct err *e)
+{
+	(void)c;
+	(void)app;
+	return operate(s, e);
+}
+
+int ps_restart(
+	struct control *c, uint32_t app, const char *type, struct sink *s, struct err *e)
+{
+	(void)c;
+	(void)app;
+	sink_line(s, "restart %s", type ? type : "all");
+	return operate(s, e);
+}
+
+int ps_stop(struct control *c, uint32_t app, struct sink *s, struct err *e)
+{
+	(void)c;
+	(void)app;
+	return operate(s, e);
+}
+
+int ps_start(struct control *c, uint32_t app, struct sink *s, struct err *e)
+{
+	(void)c;
+	(void)app;
+	return operate(s, e);
+}
+
+int ps_limits(struct control *c, uint32_t app, struct sink *s, struct err *e)
+{
+	(void)c;
+	(void)app;
+	return operate(s, e);
+}
+
+int app_destroy(struct control *c, uint32_t app, bool with_volumes, const char *actor,
+	struct sink *s, struct err *e)
+{
+	(void)actor;
+	sink_line(s, with_volumes ? "volumes go" : "volumes stay");
+	int r = db_app_delete(c->db, app);
+	return r < 0 ? err_sys(e, -r, "destroy") : 0;
+}
+
+int stack_create(struct control *c, const char *name, struct sink *s, struct err *e)
+{
+	(void)c;
+	(void)name;
+	return operate(s, e);
+}
+
+int routes_refresh(struct control *c, struct err *e)
+{
+	(void)c;
+	(void)e;
+	atomic_fetch_add(&refreshes, 1);
+	return 0;
+}
+
+int volume_make(struct control *c, uint64_t id, struct err *e)
+{
+	(void)c;
+	(void)id;
+	if (atomic_exchange(&fail_next, false))
+		return err_set(e, ENOSPC, "the disk is full");
+	return 0;
+}
+
+int volume_remove(struct control *c, uint64_t id, struct err *e)
+{
+	(void)c;
+	(void)id;
+	(void)e;
+	return 0;
+}
+
+int keys_write(struct control *c, struct err *e)
+{
+	(void)c;
+	if (atomic_exchange(&fail_next, false))
+		return err_set(e, EIO, "berthd does not answer");
+	return 0;
+}
+
+int disk_free(struct control *c, uint64_t *ret_free, uint64_t *ret_total)
+{
+	(void)c;
+	*ret_free = 5;
+	*ret_total = 10;
+	return 0;
+}
+
+/* A one-off is a pipe here: its "stdin" is read by the test, and it ends when the test
+ * writes its status. */
+int oneoff_start(struct control *c, uint32_t app, const struct oneoff *o,
+	struct oneoff_handle *ret, struct err *e)
+{
+	(void)c;
+	(void)app;
+	if (atomic_exchange(&fail_next, false))
+		return err_set(
+			e, ENOENT, "no such program: %s", o->argv ? o->argv[0] : "");
+	ret->id = 7;
+	snprintf(ret->name, sizeof(ret->name), "run.1");
+	for (int i = 0; i < 3; i++)
+		ret->fds[i] = o->detach || (o->tty && i)
+				      ? -1
+				      : fcntl(one_off_end[1], F_DUPFD_CLOEXEC, 3);
+	return 0;
+}
+
+int oneoff_signal(struct control *c, uint64_t id, int signo)
+{
+	(void)c;
+	(void)id;
+	atomic_store(&one_off_signal, signo);
+	return 0;
+}
+
+int oneoff_stop(struct control *c, uint64_t id)
+{
+	(void)c;
+	(void)id;
+	atomic_fetch_add(&stops, 1);
+	return 0;
+}
+
+int oneoff_wait(
+	struct control *c, uint64_t id, int watch_fd, int *ret_status, char reason[160])
+{
+	struct pollfd p[2] = {{.fd = one_off_end[0], .events = POLLIN},
+		{.fd = watch_fd, .events = POLLIN}};
+
+	(void)c;
+	(void)id;
+	(void)reason;
+	if (watch_fd < 0) { /* stopped: ends at once */
+		*ret_status = 143;
+		return 0;
+	}
+	poll(p, 2, 5000);
+	if (!p[0].revents)
+		return -EAGAIN;
+	char status = 0;
+	ssize_t n UNUSED = read(one_off_end[0], &status, 1);
+	*ret_status = status;
+	return 0;
+}
+
+#endif
