@@ -20,7 +20,7 @@ static const struct {
 	{"deps", "PACK < FILES.tar", 1, 1, command_deps},
 	{"compile", "PACK", 1, 1, command_compile},
 	{"json", "FILE KEY[/KEY]...", 1, 64, command_json},
-	{"semver", "RANGE [PREFERRED] < VERSIONS", 1, 2, command_semver},
+	{"semver", "RANGE [PREFERRED] < VERSIONS | --covers RANGE MAJOR", 1, 3, command_semver},
 };
 
 static int usage(void)

@@ -48,26 +48,36 @@ static int read_text(const char *path, struct buf *b)
 	return r < 0 ? r : buf_add(b, "", 0);
 }
 
-/* Whether one of the names in the pack's detect-files is in the tree; true without such a file. */
-static bool may_fit(struct plan *p, int app, const char *pack)
+enum fit { FIT_NO, FIT_ASK, FIT_YES };
+
+/*
+ * What the pack's detect-files says: FIT_NO when none of its files is in the tree; FIT_YES when one is and a line
+ * "name: X" (copied to name) spares bin/detect; FIT_ASK otherwise, and without such a file.
+ */
+static enum fit may_fit(struct plan *p, int app, const char *pack, char name[64])
 {
 	autobuf text = BUF_INIT;
 	autobuf wanted = BUF_INIT;
 	char path[256];
 	bool found = false;
 
+	name[0] = '\0';
 	snprintf(path, sizeof(path), "%s/%s/detect-files", PACKS_DIR, pack);
 	if (read_text(path, &text) < 0)
-		return true;
-	for (char *at = text.data, *name; (name = next_line(&at));) {
-		found = found || faccessat(app, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-		buf_addf(&wanted, "%s%s", wanted.len ? ", " : "", name);
+		return FIT_ASK;
+	for (char *at = text.data, *line; (line = next_line(&at));) {
+		if (strncmp(line, "name: ", 6) == 0) {
+			snprintf(name, 64, "%s", line + 6);
+			continue;
+		}
+		found = found || faccessat(app, line, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+		buf_addf(&wanted, "%s%s", wanted.len ? ", " : "", line);
 	}
 	if (!found && !wanted.failed && wanted.len) {
 		buf_addf(&wanted, " (%s)", pack);
 		json_array_append_new(p->looked_for, json_string(wanted.data));
 	}
-	return found;
+	return !found ? FIT_NO : name[0] ? FIT_YES : FIT_ASK;
 }
 
 static void set_name(struct plan *p, const char *pack, const struct buf *out)
@@ -124,9 +134,14 @@ int pack_detect(struct plan *p, const char *forced, struct err *e)
 	if (r < 0)
 		return err_sys(e, -r, "cannot read %s/order", PACKS_DIR);
 	for (char *at = order.data, *pack; (pack = next_line(&at));) {
-		if (!pack_name_valid(pack) || !may_fit(p, app, pack))
-			continue;
-		r = ask(p, pack, e);
+		char name[64];
+		enum fit fit = pack_name_valid(pack) ? may_fit(p, app, pack, name) : FIT_NO;
+		if (fit == FIT_YES) {
+			struct buf known = {.data = name, .len = strlen(name)};
+			set_name(p, pack, &known);
+			return 0;
+		}
+		r = fit == FIT_ASK ? ask(p, pack, e) : 0;
 		if (r != 0)
 			return r < 0 ? r : 0;
 	}

@@ -13,7 +13,7 @@
 
 extern char **environ;
 
-static void say(const char *lead, const char *fmt, va_list ap)
+static void say(const char *lead, char end, const char *fmt, va_list ap)
 {
 	autobuf line = BUF_INIT;
 	char text[ERR_TEXT_MAX * 2];
@@ -22,21 +22,22 @@ static void say(const char *lead, const char *fmt, va_list ap)
 	for (char *s = text; *s; s++)
 		if ((unsigned char)*s < 0x20 || *s == 0x7f)
 			*s = *s == '\n' ? ' ' : '?';
-	if (buf_addf(&line, "%s%s\n", lead, text) == 0)
+	if (buf_addf(&line, "%s%s%c", lead, text, end) == 0)
 		io_write_all(STDERR_FILENO, line.data, line.len);
 }
 
-#define SAY(name, lead)                                                                  \
+#define SAY(name, lead, end)                                                                \
 	void name(const char *fmt, ...)                                                  \
 	{                                                                                \
 		va_list ap;                                                              \
 		va_start(ap, fmt);                                                       \
-		say(lead, fmt, ap);                                                      \
+		say(lead, end, fmt, ap);                                                     \
 		va_end(ap);                                                              \
 	}
-SAY(say_step, "-----> ")
-SAY(say_detail, "       ")
-SAY(say_warning, " !     ")
+SAY(say_step, "-----> ", '\n')
+SAY(say_detail, "       ", '\n')
+SAY(say_warning, " !     ", '\n')
+SAY(say_progress, "       ", '\r')
 
 static bool formed(const char *s, size_t len)
 {
@@ -49,7 +50,7 @@ static bool formed(const char *s, size_t len)
 }
 
 /* One line without its newline; of "10%\r50%\r100%" only the last state. */
-static void relay_line(const char *s, size_t len)
+static void relay_line(void *arg UNUSED, const char *s, size_t len)
 {
 	autobuf out = BUF_INIT;
 
@@ -68,16 +69,23 @@ static void relay_line(const char *s, size_t len)
 		io_write_all(STDERR_FILENO, out.data, out.len);
 }
 
-static void relay(struct buf *in, bool at_end)
+struct lines {
+	struct buf in;
+	run_line_cb line;
+	void *arg;
+};
+
+static void relay(struct lines *l, bool at_end)
 {
+	struct buf *in = &l->in;
 	char *nl;
 
 	while (in->len > 0 && (nl = memchr(in->data, '\n', in->len))) {
-		relay_line(in->data, (size_t)(nl - in->data));
+		l->line(l->arg, in->data, (size_t)(nl - in->data));
 		buf_consume(in, (size_t)(nl + 1 - in->data));
 	}
 	if (in->len >= RUN_LINE_MAX || (at_end && in->len > 0)) {
-		relay_line(in->data, in->len);
+		l->line(l->arg, in->data, in->len);
 		buf_reset(in);
 	}
 }
@@ -100,9 +108,8 @@ static int read_some(int fd, struct buf *b)
  * Until both pipes are closed by everyone who holds them, or the program has ended and what it printed is read:
  * a build may leave something running behind it. out_fd and pid_fd may be -1.
  */
-static int pump(int err_fd, int out_fd, int pid_fd, struct buf *out)
+static int pump(int err_fd, int out_fd, int pid_fd, struct lines *lines, struct buf *out)
 {
-	autobuf lines = BUF_INIT;
 	struct pollfd p[] = {{.fd = err_fd, .events = POLLIN}, {.fd = out_fd, .events = POLLIN},
 		{.fd = pid_fd, .events = POLLIN}};
 	int r = 0;
@@ -115,15 +122,15 @@ static int pump(int err_fd, int out_fd, int pid_fd, struct buf *out)
 			return -errno;
 		if (n == 0 && ended)
 			break;
-		if (n > 0 && p[0].revents && read_some(err_fd, &lines) <= 0)
+		if (n > 0 && p[0].revents && read_some(err_fd, &lines->in) <= 0)
 			p[0].fd = -1;
 		if (n > 0 && p[1].revents && (n = read_some(out_fd, out)) <= 0) {
 			p[1].fd = -1;
 			r = n;
 		}
-		relay(&lines, false);
+		relay(lines, false);
 	}
-	relay(&lines, true);
+	relay(lines, true);
 	return r;
 }
 
@@ -152,7 +159,7 @@ static int spawn(const char *const *argv, const char *dir, int err_fd, int out_f
 	return -r;
 }
 
-int run_program(const char *const *argv, const char *dir, struct buf *out, struct err *e)
+static int run(const char *const *argv, const char *dir, struct lines *lines, struct buf *out, struct err *e)
 {
 	int errors[2] = {-1, -1}, output[2] = {-1, -1};
 	pid_t pid = -1;
@@ -171,7 +178,7 @@ int run_program(const char *const *argv, const char *dir, struct buf *out, struc
 	if (r < 0)
 		return err_sys(e, -r, "cannot run %s", argv[0]);
 	int pid_fd autoclose = (int)syscall(SYS_pidfd_open, pid, 0);
-	r = pump(errors[0], output[0], pid_fd, out);
+	r = pump(errors[0], output[0], pid_fd, lines, out);
 	autoclose_(&errors[0]);
 	autoclose_(&output[0]);
 	while (waitpid(pid, &status, 0) < 0)
@@ -180,4 +187,22 @@ int run_program(const char *const *argv, const char *dir, struct buf *out, struc
 	if (r < 0)
 		return err_sys(e, -r, "%s printed too much", argv[0]);
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+int run_lines(const char *const *argv, const char *dir, run_line_cb line, void *arg, struct err *e)
+{
+	struct lines lines = {.line = line, .arg = arg};
+	int r = run(argv, dir, &lines, NULL, e);
+
+	buf_free(&lines.in);
+	return r;
+}
+
+int run_program(const char *const *argv, const char *dir, struct buf *out, struct err *e)
+{
+	struct lines lines = {.line = relay_line};
+	int r = run(argv, dir, &lines, out, e);
+
+	buf_free(&lines.in);
+	return r;
 }

@@ -20,9 +20,15 @@
  */
 int run_program(const char *const *argv, const char *dir, struct buf *out, struct err *e);
 
+/* As run_program, with each line of stdout and stderr handed to line(arg, text, its length). */
+typedef void (*run_line_cb)(void *arg, const char *s, size_t len);
+int run_lines(const char *const *argv, const char *dir, run_line_cb line, void *arg, struct err *e);
+
 /* One line to stderr: "-----> text", "       text", " !     text". */
 void say_step(const char *fmt, ...) PRINTF(1, 2);
 void say_detail(const char *fmt, ...) PRINTF(1, 2);
 void say_warning(const char *fmt, ...) PRINTF(1, 2);
+/* A detail that the next line replaces on a terminal: it ends in a carriage return. */
+void say_progress(const char *fmt, ...) PRINTF(1, 2);
 
 #endif

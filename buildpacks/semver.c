@@ -212,3 +212,11 @@ int semver_parse(const char *s, uint64_t *ret)
 	*ret = number(part[0], part[1], part[2]);
 	return 0;
 }
+
+/* A range is a union of few intervals with small bounds: one that has both ends of a major has what lies between. */
+int semver_covers(const char *range, unsigned int major)
+{
+	int first = semver_match(range, number(major, 0, 0));
+
+	return first == 1 ? semver_match(range, number(major, SEMVER_PART_MAX, SEMVER_PART_MAX)) : first;
+}

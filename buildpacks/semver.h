@@ -15,5 +15,7 @@ int semver_parse(const char *s, uint64_t *ret);
  * suffixes in a range are dropped. 1, 0, -EINVAL when the range is malformed.
  */
 int semver_match(const char *range, uint64_t v);
+/* Whether every version of this major lies in range. 1, 0, -EINVAL as above. */
+int semver_covers(const char *range, unsigned int major);
 
 #endif

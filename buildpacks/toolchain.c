@@ -16,37 +16,65 @@
 /* Lists in English only, no diffs; the sandbox is the confinement, so no second user for downloads. */
 #define APT_OPTIONS                                                                      \
 	"-qq", "-y", "-o", "Acquire::Languages=none", "-o", "Acquire::PDiffs=false", "-o",     \
-		"APT::Sandbox::User=root", "-o", "Dpkg::Use-Pty=0", "-o", "Acquire::Retries=2"
+		"APT::Sandbox::User=root", "-o", "Dpkg::Use-Pty=0", "-o", "Acquire::Retries=2", "-o", "APT::Status-Fd=1"
 
 /* Services must not start in a build: exit status 101 is "forbidden" (policy-rc.d(8)). */
 #define POLICY "/usr/sbin/policy-rc.d"
 
-static void show_tail(const struct buf *out)
-{
-	const char *s = out->len ? out->data + out->len : NULL;
+/* What apt and dpkg print: progress, complaints, and the rest, of which the end matters when they fail. */
+struct apt_output {
+	char *tail[TAIL_LINES]; /* a ring */
+	unsigned int n;
+	int shown; /* last tenth of the way that was printed, -1 none */
+	const char *fetching; /* what is being downloaded */
+};
 
-	if (!s)
+/* "dlstatus:N:PERCENT:TEXT", "pmstatus:PACKAGE:PERCENT:TEXT" (apt's README.progress-reporting) */
+static bool take_progress(struct apt_output *o, const char *s, size_t len)
+{
+	bool download = len > 9 && memcmp(s, "dlstatus:", 9) == 0;
+	int percent;
+
+	if (!download && !(len > 9 && memcmp(s, "pmstatus:", 9) == 0))
+		return false;
+	const char *second = memchr(s + 9, ':', len - 9);
+	if (second && sscanf(second, ":%d", &percent) == 1 && percent / 10 != o->shown) {
+		o->shown = percent / 10;
+		say_progress("%s %d%%", download ? o->fetching : "unpacking and configuring", percent);
+	}
+	return true;
+}
+
+static void take_line(void *arg, const char *s, size_t len)
+{
+	struct apt_output *o = arg;
+
+	if (len == 0 || take_progress(o, s, len))
 		return;
-	for (int lines = 0; s > out->data; s--)
-		if (s[-1] == '\n' && s != out->data + out->len && ++lines == TAIL_LINES)
-			break;
-	while (*s) {
-		int n = (int)strcspn(s, "\n");
-		say_detail("%.*s", n, s);
-		s += n + (s[n] == '\n');
+	char **slot = &o->tail[o->n++ % TAIL_LINES];
+	free(*slot);
+	*slot = strndup(s, len);
+}
+
+static void end_output(struct apt_output *o, bool show)
+{
+	for (unsigned int i = 0; i < TAIL_LINES; i++) {
+		char *line = o->tail[(o->n + i) % TAIL_LINES];
+		if (show && line)
+			say_detail("%s", line);
+		free(line);
 	}
 }
 
-static int run_quietly(const char *const *argv)
+static int run_apt(const char *const *argv, const char *fetching)
 {
-	autobuf out = BUF_INIT;
+	struct apt_output o = {.shown = -1, .fetching = fetching};
 	struct err e = {0};
-	int r = run_program(argv, "/", &out, &e);
+	int r = run_lines(argv, "/", take_line, &o, &e);
 
 	if (r < 0)
 		say_warning("%s", e.text);
-	else if (r > 0)
-		show_tail(&out);
+	end_output(&o, r > 0);
 	return r < 0 ? 1 : r;
 }
 
@@ -90,12 +118,13 @@ static int apt_install(const char *key)
 		buf_addf(&list, " %s", names[i]);
 	}
 	say_step("Installing Debian packages:%s", list.failed ? "" : list.data);
-	int r = run_quietly((const char *const[]){"apt-get", "update", APT_OPTIONS, NULL});
+	int r = run_apt((const char *const[]){"apt-get", "update", APT_OPTIONS, NULL},
+		"fetching package lists");
 	if (r == 0 && write_policy() == 0) {
-		r = run_quietly(argv);
+		r = run_apt(argv, "downloading");
 		unlink(POLICY);
 	} else if (r == 0) {
-		r = run_quietly(argv);
+		r = run_apt(argv, "downloading");
 	}
 	if (r != 0)
 		say_warning("Debian packages could not be installed (status %d)", r);
