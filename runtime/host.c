@@ -113,19 +113,32 @@ int host_apt_conf(struct buf *out)
 	return out->failed ? -ENOMEM : 0;
 }
 
+/* How to reach an index; everything else in the file is about the host's own Node. */
+static bool npm_line_shared(const char *line)
+{
+	static const char *const wanted[] = {"registry", "proxy", "https-proxy", "noproxy", "cafile", "ca", "strict-ssl",
+		"fetch-retries", "fetch-timeout", "maxsockets", "omit-lockfile-registry-resolved"};
+	size_t n = strcspn(line, " =");
+
+	if (line[0] == '@' || strncmp(line, "//", 2) == 0)
+		return true; /* the registry of a scope; the token of a registry */
+	for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
+		if (strlen(wanted[i]) == n && strncmp(line, wanted[i], n) == 0)
+			return true;
+	return false;
+}
+
+static void copy_npm_line(void *arg, char *line)
+{
+	if (npm_line_shared(line))
+		buf_addf(arg, "%s\n", line);
+}
+
 int host_npmrc(struct buf *out)
 {
-	autobuf seen = {.max = 1 << 20};
-
-	for (size_t i = 0; i < ARRAY_LEN(npmrc_files); i++) {
-		autobuf b = {.max = 64 << 10};
-		if (io_read_file(AT_FDCWD, npmrc_files[i], &b) < 0 || !b.data)
-			continue;
-		if (seen.data && strstr(seen.data, b.data))
-			continue; /* the same file at another place */
-		buf_addf(&seen, "%s", b.data);
-		buf_addf(out, "%s\n", b.data);
-	}
+	/* of repeated keys the last one counts, so repeating a file changes nothing */
+	for (size_t i = 0; i < ARRAY_LEN(npmrc_files); i++)
+		each_line(npmrc_files[i], copy_npm_line, out);
 	return out->failed ? -ENOMEM : 0;
 }
 
@@ -137,8 +150,12 @@ static bool value_holds_inside(const char *value)
 
 int host_env(char **out, size_t max, struct err *e)
 {
+	static const char *const files[] = {"APT_CONFIG=/berth/host/apt.conf", "NPM_CONFIG_GLOBALCONFIG=/berth/host/npmrc"};
 	size_t n = 0;
 
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		if (!(out[n++] = strdup(files[i])))
+			return err_set(e, ENOMEM, "out of memory");
 	for (size_t i = 0; i < ARRAY_LEN(shared_env) && n + 1 < max; i++) {
 		const char *v = getenv(shared_env[i]);
 		if (!v || !*v || !value_holds_inside(v))

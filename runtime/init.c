@@ -179,6 +179,7 @@ int main(int argc, char **argv)
 	int r;
 
 	prctl(PR_SET_DUMPABLE, 0);
+	prctl(PR_SET_NAME, "berth-init");
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	c.tty = argc > 1 && argv[1][0] == 't';

@@ -65,7 +65,7 @@ static const char chains[] =
 	/* replies of the name servers and refusals above, nothing that begins here */
 	"\tchain output {\n\t\ttype filter hook output priority filter - 10; policy accept;\n"
 	"\t\toifname %1$s ct state new drop\n\t}\n"
-	"\tchain masquerade {\n\t\ttype nat hook postrouting priority srcnat; policy accept;\n"
+	"\tchain outside {\n\t\ttype nat hook postrouting priority srcnat; policy accept;\n"
 	"\t\tip saddr %2$s oifname != %1$s masquerade\n\t}\n";
 
 static int compose(struct buf *b, const char *id, uint32_t addr_base)

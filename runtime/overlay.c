@@ -54,7 +54,8 @@ static int add_layers_by_fd(struct root *r, int fs, int upper)
 	int result;
 
 	for (uint32_t i = 0; i <= r->c->start->n_layers; i++) {
-		int tree autoclose = clone_lower(r, i);
+		/* stays open until the process ends: closing it would dissolve the mount before overlayfs has it */
+		int tree = clone_lower(r, i);
 		if (tree < 0)
 			return tree;
 		if ((result = set_fd(r, fs, "lowerdir+", tree, ".")) < 0)
@@ -89,6 +90,18 @@ static int add_layers_by_name(struct root *r, int fs, int upper)
 	return 0;
 }
 
+/* The kernel's own words, "e overlay: ..." (fsopen(2)). */
+static int explain(struct root *r, int fs)
+{
+	int error = errno;
+	char text[ROOT_STEP_MAX - 32];
+	ssize_t n = read(fs, text, sizeof(text) - 1);
+
+	text[n > 0 ? n : 0] = '\0';
+	errno = error;
+	return root_step(r, "put the layers together (%s)", text);
+}
+
 static int make_overlay(struct root *r)
 {
 	/* No redirects and no metadata-only copies: a layer must read the same without the ones below it. */
@@ -117,7 +130,7 @@ static int make_overlay(struct root *r)
 	if (result < 0)
 		return result;
 	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-		return root_step(r, "put the layers %s", "together");
+		return explain(r, fs);
 	r->fd = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 	return r->fd < 0 ? root_step(r, "mount the %s", "overlay") : 0;
 }

@@ -185,11 +185,6 @@ static int permitted(void)
 	return 0;
 }
 
-static void nothing(int s)
-{
-	(void)s;
-}
-
 int main(int argc, char **argv)
 {
 	const char *op = argc > 1 ? argv[1] : "", *a = argc > 2 ? argv[2] : "0", *b = argc > 3 ? argv[3] : "0";
@@ -204,10 +199,13 @@ int main(int argc, char **argv)
 	if (!strcmp(op, "sleep"))
 		return sleep((unsigned int)atoi(a)) ? 1 : 0;
 	if (!strcmp(op, "trap")) { /* waits for the signal, then exits 7 */
-		signal(atoi(a), nothing);
+		sigset_t set;
+		int got;
+		sigemptyset(&set);
+		sigaddset(&set, atoi(a));
+		sigprocmask(SIG_BLOCK, &set, NULL);
 		puts("ready");
-		pause();
-		return 7;
+		return sigwait(&set, &got) == 0 && got == atoi(a) ? 7 : 8;
 	}
 	if (!strcmp(op, "cat"))
 		return cat(a);
