@@ -30,6 +30,7 @@ void upstream_close(struct upstream *u)
 
 	unpool(u);
 	wheel_del(&w->wheel, &u->timer);
+	worker_unwatch(w, &u->ev);
 	close(u->ev.fd);
 	u->ev.fd = -1;
 	u->ev.fn = dead_event;

@@ -10,6 +10,11 @@ int worker_watch(struct worker *w, struct ev *ev)
 	return epoll_ctl(w->epfd, EPOLL_CTL_ADD, ev->fd, &e) < 0 ? -errno : 0;
 }
 
+void worker_unwatch(struct worker *w, struct ev *ev)
+{
+	epoll_ctl(w->epfd, EPOLL_CTL_DEL, ev->fd, NULL);
+}
+
 /* xoroshiro128+: request ids need to be unique, not secret. */
 uint64_t worker_random(struct worker *w)
 {
@@ -29,8 +34,10 @@ void worker_stop(struct worker *w)
 		return;
 	w->stopping = true;
 	w->stop_ms = w->now_ms + STOP_MS;
-	for (i = 0; i < w->n_listeners; i++)
+	for (i = 0; i < w->n_listeners; i++) {
+		worker_unwatch(w, &w->listeners[i].ev);
 		close(w->listeners[i].ev.fd); /* berthd holds them too: the queue waits for our heir */
+	}
 	w->n_listeners = 0;
 	downstream_stop_all(w);
 }

@@ -59,6 +59,11 @@ void slab_free(struct slab *s);
 
 /* Watches ev->fd, edge-triggered, both ways. 0 or -errno. */
 int worker_watch(struct worker *w, struct ev *ev);
+/*
+ * Must come before the close of a descriptor that another process gave us: as long as it holds a
+ * copy, epoll would go on reporting the socket, to memory that is freed.
+ */
+void worker_unwatch(struct worker *w, struct ev *ev);
 /* Stops accepting; the loop ends when the requests in flight have, or after STOP_MS. */
 void worker_stop(struct worker *w);
 uint64_t worker_random(struct worker *w);

@@ -264,6 +264,10 @@ class Router:
             s.close()
         for fd in (self.log_r, self.log_w):
             os.close(fd)
+        said = self.stderr()
+        if status or "ERROR: " in said or "runtime error" in said:
+            print("".join("# %s\n" % l for l in said.splitlines()[:60]), end="", flush=True)
+            status = status or -1
         self.errors.close()
         os.unlink(os.path.join(self.run, "stderr"))
         os.rmdir(os.path.join(self.run, "empty"))
