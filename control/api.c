@@ -48,29 +48,45 @@ static struct connection *find_connection(struct api *a, int fd)
 	return NULL;
 }
 
+/* A row that waits with the same number is stale: its descriptor was closed before the
+ * number came back. */
 static bool add_connection(struct api *a, struct connection *conn)
 {
-	bool added = false;
+	struct connection **free_row = NULL, *stale;
+	bool added;
 
 	pthread_mutex_lock(&a->lock);
-	for (size_t i = 0; !added && i < API_CONNECTIONS_MAX; i++) {
-		if (!a->connections[i]) {
-			a->connections[i] = conn;
-			added = true;
-		}
+	stale = find_connection(a, conn->fd);
+	for (size_t i = 0; i < API_CONNECTIONS_MAX; i++) {
+		if (a->connections[i] == stale)
+			free_row = &a->connections[i];
 	}
+	added = free_row != NULL;
+	if (added)
+		*free_row = conn;
 	pthread_mutex_unlock(&a->lock);
+	if (added && stale) {
+		free(stale);
+		auth_released(a->auth);
+	}
 	return added;
 }
 
+/* Does nothing when it was removed already. */
 static void remove_connection(struct api *a, struct connection *conn)
 {
+	bool found = false;
+
 	pthread_mutex_lock(&a->lock);
 	for (size_t i = 0; i < API_CONNECTIONS_MAX; i++) {
-		if (a->connections[i] == conn)
+		if (a->connections[i] == conn) {
 			a->connections[i] = NULL;
+			found = true;
+		}
 	}
 	pthread_mutex_unlock(&a->lock);
+	if (!found)
+		return;
 	free(conn);
 	auth_released(a->auth);
 }
@@ -99,8 +115,7 @@ static void take_connection(void *arg, int fd, const struct identity *id)
 		MHD_YES) {
 		log_warn("a connection to the API could not be served: %s",
 			strerror(errno));
-		if (!conn->begun)
-			remove_connection(a, conn);
+		remove_connection(a, conn);
 	}
 }
 
@@ -208,7 +223,9 @@ static enum MHD_Result send_response(struct MHD_Connection *connection, struct r
 
 static enum MHD_Result send_reply(struct MHD_Connection *connection, struct request *r)
 {
-	char *text = r->reply ? json_dumps(r->reply, JSON_COMPACT | JSON_REAL_PRECISION(6)) : strdup("{}");
+	char *text = r->reply
+			     ? json_dumps(r->reply, JSON_COMPACT | JSON_REAL_PRECISION(6))
+			     : strdup("{}");
 
 	return send_text(connection, r->status ? r->status : 200, text);
 }
