@@ -1,6 +1,7 @@
 /*
- * berth-build: every read or write of layer content. Runs inside a sandbox, always; the root is the sandbox's
- * overlay, the built-in buildpacks are at /berth/packs. What it prints for people goes to stderr, results to stdout.
+ * berth-build: every read or write of layer content. Runs inside a sandbox, always; the
+ * root is the sandbox's overlay, the built-in buildpacks are at /berth/packs. What it
+ * prints for people goes to stderr, results to stdout.
  */
 #include "buildpacks/command.h"
 #include "lib/base.h"
@@ -20,14 +21,16 @@ static const struct {
 	{"deps", "PACK < FILES.tar", 1, 1, command_deps},
 	{"compile", "PACK", 1, 1, command_compile},
 	{"json", "FILE KEY[/KEY]...", 1, 64, command_json},
-	{"semver", "RANGE [PREFERRED] < VERSIONS | --covers RANGE MAJOR", 1, 3, command_semver},
+	{"semver", "RANGE [PREFERRED] < VERSIONS | --covers RANGE MAJOR", 1, 3,
+		command_semver},
 };
 
 static int usage(void)
 {
 	fprintf(stderr, "usage:\n");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		fprintf(stderr, "  berth-build %s %s\n", commands[i].name, commands[i].args);
+		fprintf(stderr, "  berth-build %s %s\n", commands[i].name,
+			commands[i].args);
 	return 2;
 }
 

@@ -2,7 +2,8 @@
 #ifndef BUILDPACKS_COMMAND_H
 #define BUILDPACKS_COMMAND_H
 
-/* Each gets the words after the program's name (argv[0] is the command) and returns the exit status. */
+/* Each gets the words after the program's name (argv[0] is the command) and returns the
+ * exit status. */
 int command_unpack(int argc, char **argv);
 int command_source(int argc, char **argv);
 int command_toolchain(int argc, char **argv);
@@ -11,7 +12,8 @@ int command_compile(int argc, char **argv);
 /* Helpers for the packs' scripts. */
 int command_json(int argc, char **argv);
 int command_semver(int argc, char **argv);
-/* What every script may rely on, whatever started us: PATH, HOME, BERTH_BUILD, no GIT_DIR, umask 022. */
+/* What every script may rely on, whatever started us: PATH, HOME, BERTH_BUILD, no
+ * GIT_DIR, umask 022. */
 void step_environment(void);
 
 #endif

@@ -15,11 +15,12 @@ static int write_one(int dir, const char *key, struct err *e)
 		return err_set(e, EINVAL, "%.64s is not the name of a variable", key);
 	if (!value)
 		return 0;
-	int fd autoclose =
-		openat(dir, key, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int fd autoclose = openat(
+		dir, key, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	int r = fd < 0 ? -errno : io_write_all(fd, value, strlen(value));
 	if (r < 0)
-		return err_sys(e, -r, "cannot write the config variable %s for the build", key);
+		return err_sys(
+			e, -r, "cannot write the config variable %s for the build", key);
 	unsetenv(key);
 	return 0;
 }
@@ -36,7 +37,8 @@ int config_dir_write(const char *path, const char *keys, struct err *e)
 	for (; keys && *keys; keys += strspn(keys, "\n")) {
 		size_t n = strcspn(keys, "\n");
 		if (n >= sizeof(key))
-			return err_set(e, EINVAL, "the name of a config variable is too long");
+			return err_set(
+				e, EINVAL, "the name of a config variable is too long");
 		memcpy(key, keys, n);
 		key[n] = '\0';
 		keys += n;

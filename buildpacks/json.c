@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define JSON_FILE_MAX ((size_t)64 << 20) /* a package.json is a few kB, what a registry says of a package some MB */
+/* A package.json is a few kB, what a registry says of a package some MB. */
+#define JSON_FILE_MAX ((size_t)64 << 20)
 
 /* One line whatever the value holds. */
 static void add_text(struct buf *out, const char *s)
@@ -36,7 +37,8 @@ static void add_all(struct buf *out, json_t *v, bool keys)
 	const char *key;
 	json_t *item;
 
-	json_object_foreach(v, key, item) {
+	json_object_foreach(v, key, item)
+	{
 		if (keys)
 			add_text(out, key);
 		else
@@ -46,12 +48,13 @@ static void add_all(struct buf *out, json_t *v, bool keys)
 }
 
 /*
- * path is "a/b"; a last part "*" gives all values of an object, "@" its keys, blank-separated. Missing: an empty
- * line.
+ * path is "a/b"; a last part "*" gives all values of an object, "@" its keys,
+ * blank-separated. Missing: an empty line.
  */
 static void add_path(struct buf *out, json_t *v, char *path)
 {
-	for (char *save, *s = strtok_r(path, "/", &save); s && v; s = strtok_r(NULL, "/", &save)) {
+	for (char *save, *s = strtok_r(path, "/", &save); s && v;
+		s = strtok_r(NULL, "/", &save)) {
 		if (strcmp(s, "*") == 0 || strcmp(s, "@") == 0) {
 			add_all(out, v, *s == '@');
 			v = NULL;
@@ -76,8 +79,8 @@ static int complain(const char *fmt, ...)
 }
 
 /*
- * Prints one line per path. On failure prints one line "error: sentence" to stdout, as bin/plan would, and
- * returns 1.
+ * Prints one line per path. On failure prints one line "error: sentence" to stdout, as
+ * bin/plan would, and returns 1.
  */
 int command_json(int argc, char **argv)
 {
@@ -91,10 +94,11 @@ int command_json(int argc, char **argv)
 	if (r < 0)
 		return complain("error: cannot read %s: %s\n", base, strerror(-r));
 	size_t bom = text.len >= 3 && memcmp(text.data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-	json_t *root = json_loadb(text.len ? text.data + bom : "", text.len - bom, 0, &je);
+	json_t *root =
+		json_loadb(text.len ? text.data + bom : "", text.len - bom, 0, &je);
 	if (!root)
-		return complain("error: %s is not valid JSON: line %d, column %d: %s\n", base, je.line,
-			je.column, je.text);
+		return complain("error: %s is not valid JSON: line %d, column %d: %s\n",
+			base, je.line, je.column, je.text);
 	if (!json_is_object(root)) {
 		json_decref(root);
 		return complain("error: %s must hold one JSON object\n", base);
@@ -102,5 +106,6 @@ int command_json(int argc, char **argv)
 	for (int i = 2; i < argc; i++)
 		add_path(&out, root, argv[i]);
 	json_decref(root);
-	return out.failed || io_write_all(STDOUT_FILENO, out.len ? out.data : "", out.len) < 0;
+	return out.failed ||
+	       io_write_all(STDOUT_FILENO, out.len ? out.data : "", out.len) < 0;
 }

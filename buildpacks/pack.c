@@ -23,7 +23,8 @@ bool pack_has(const char *pack, const char *file, char out[256])
 	return stat(out, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0111);
 }
 
-/* The next line of *at, cut out of it; blank lines and comments skipped. NULL at the end. */
+/* The next line of *at, cut out of it; blank lines and comments skipped. NULL at the end.
+ */
 static char *next_line(char **at)
 {
 	while (*at && **at) {
@@ -51,8 +52,9 @@ static int read_text(const char *path, struct buf *b)
 enum fit { FIT_NO, FIT_ASK, FIT_YES };
 
 /*
- * What the pack's detect-files says: FIT_NO when none of its files is in the tree; FIT_YES when one is and a line
- * "name: X" (copied to name) spares bin/detect; FIT_ASK otherwise, and without such a file.
+ * What the pack's detect-files says: FIT_NO when none of its files is in the tree;
+ * FIT_YES when one is and a line "name: X" (copied to name) spares bin/detect; FIT_ASK
+ * otherwise, and without such a file.
  */
 static enum fit may_fit(struct plan *p, int app, const char *pack, char name[64])
 {
@@ -135,7 +137,8 @@ int pack_detect(struct plan *p, const char *forced, struct err *e)
 		return err_sys(e, -r, "cannot read %s/order", PACKS_DIR);
 	for (char *at = order.data, *pack; (pack = next_line(&at));) {
 		char name[64];
-		enum fit fit = pack_name_valid(pack) ? may_fit(p, app, pack, name) : FIT_NO;
+		enum fit fit =
+			pack_name_valid(pack) ? may_fit(p, app, pack, name) : FIT_NO;
 		if (fit == FIT_YES) {
 			struct buf known = {.data = name, .len = strlen(name)};
 			set_name(p, pack, &known);
@@ -148,18 +151,21 @@ int pack_detect(struct plan *p, const char *forced, struct err *e)
 	return 0;
 }
 
-/* [a-z0-9][a-z0-9+.-]+ (Debian policy 5.6.7), with an optional ":arch" or "=version" left out on purpose. */
+/* [a-z0-9][a-z0-9+.-]+ (Debian policy 5.6.7), with an optional ":arch" or "=version" left
+ * out on purpose. */
 static bool package_valid(const char *s)
 {
 	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789+.-");
 
-	return n > 1 && n < 128 && s[n] == '\0' && s[0] != '-' && s[0] != '+' && s[0] != '.';
+	return n > 1 && n < 128 && s[n] == '\0' && s[0] != '-' && s[0] != '+' &&
+	       s[0] != '.';
 }
 
 static void add_apt_file(struct plan *p, int app)
 {
 	autobuf text = BUF_INIT;
-	int fd autoclose = openat(app, "apt.txt", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	int fd autoclose =
+		openat(app, "apt.txt", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
 	text.max = 64u << 10;
 	if (fd < 0 || io_read_all(fd, &text) < 0 || text.len == 0)
@@ -168,9 +174,13 @@ static void add_apt_file(struct plan *p, int app)
 		char *comment = strchr(line, '#');
 		if (comment)
 			*comment = '\0';
-		for (char *save, *s = strtok_r(line, " \t", &save); s; s = strtok_r(NULL, " \t", &save)) {
+		for (char *save, *s = strtok_r(line, " \t", &save); s;
+			s = strtok_r(NULL, " \t", &save)) {
 			if (!package_valid(s)) {
-				plan_fail(p, "apt.txt: %.100s is not the name of a Debian package", s);
+				plan_fail(p,
+					"apt.txt: %.100s is not the name of a Debian "
+					"package",
+					s);
 				return;
 			}
 			p->has_toolchain = true;
@@ -184,7 +194,8 @@ static int compare(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Sorted and each once: the order in which packages are named is no reason for another layer. */
+/* Sorted and each once: the order in which packages are named is no reason for another
+ * layer. */
 static void sort_lines(struct buf *b)
 {
 	autobuf out = BUF_INIT;
@@ -202,14 +213,16 @@ static void sort_lines(struct buf *b)
 	out = old;
 }
 
-/* control adds the content of these files to the key; those that do not exist are not its business. */
+/* control adds the content of these files to the key; those that do not exist are not its
+ * business. */
 static void drop_missing_files(struct plan *p, int app)
 {
 	struct stat st;
 
 	for (size_t i = json_array_size(p->files); i-- > 0;) {
 		const char *name = json_string_value(json_array_get(p->files, i));
-		if (fstatat(app, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+		if (fstatat(app, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+			!S_ISREG(st.st_mode))
 			json_array_remove(p->files, i);
 	}
 }
@@ -223,7 +236,8 @@ static void complete(struct plan *p, int app)
 
 static bool has_profile(int app)
 {
-	return faccessat(app, ".profile.d", F_OK, 0) == 0 || faccessat(app, ".profile", F_OK, 0) == 0;
+	return faccessat(app, ".profile.d", F_OK, 0) == 0 ||
+	       faccessat(app, ".profile", F_OK, 0) == 0;
 }
 
 int pack_plan(struct plan *p, struct err *e)
@@ -236,13 +250,15 @@ int pack_plan(struct plan *p, struct err *e)
 		return err_sys(e, errno, "cannot open %s", APP_DIR);
 	p->profile_d = has_profile(app);
 	if (!pack_has(p->pack, "bin/plan", path)) {
-		p->compile = true; /* a classic buildpack says nothing before it has compiled */
+		p->compile = true; /* a classic buildpack says nothing before it has
+				      compiled */
 		complete(p, app);
 		return 0;
 	}
 	int r = run_program((const char *const[]){path, APP_DIR, NULL}, APP_DIR, &out, e);
 	if (r > 0 && !out.len)
-		return err_set(e, EPROTO, "the plan of buildpack %s failed with status %d", p->pack, r);
+		return err_set(e, EPROTO,
+			"the plan of buildpack %s failed with status %d", p->pack, r);
 	if (r >= 0)
 		r = plan_add_lines(p, out.data, out.len, e);
 	if (r < 0)

@@ -15,7 +15,9 @@ int plan_init(struct plan *p)
 	p->warnings = json_array();
 	p->processes = json_object();
 	p->env = json_object();
-	return p->files && p->looked_for && p->warnings && p->processes && p->env ? 0 : -ENOMEM;
+	return p->files && p->looked_for && p->warnings && p->processes && p->env
+		       ? 0
+		       : -ENOMEM;
 }
 
 void plan_free(struct plan *p)
@@ -66,7 +68,8 @@ int plan_set_process(struct plan *p, const char *type, const char *command)
 {
 	if (!name_type_valid(type) || !*command)
 		return -EINVAL;
-	return json_object_set_new(p->processes, type, json_string(command)) < 0 ? -EINVAL : 0;
+	return json_object_set_new(p->processes, type, json_string(command)) < 0 ? -EINVAL
+										 : 0;
 }
 
 int plan_set_env(struct plan *p, const char *name, const char *value)
@@ -180,7 +183,8 @@ int plan_add_lines(struct plan *p, const char *text, size_t len, struct err *e)
 		if (!line)
 			return err_set(e, ENOMEM, "out of memory");
 		if (n > 0 && add_line(p, line) < 0)
-			return err_set(e, EINVAL, "the pack's plan has a line that is not understood: %.*s",
+			return err_set(e, EINVAL,
+				"the pack's plan has a line that is not understood: %.*s",
 				(int)(n > 200 ? 200 : n), text);
 		n += nl != NULL;
 		text += n;
@@ -196,9 +200,10 @@ static json_t *key_input(const struct buf *b)
 
 static json_t *to_json(const struct plan *p)
 {
-	json_t *o = json_pack("{s:s*, s:s*, s:b, s:O, s:O, s:b, s:O}", "pack", p->pack[0] ? p->pack : NULL,
-		"name", p->name[0] ? p->name : NULL, "compile", p->compile, "processes", p->processes,
-		"env", p->env, "profile_d", p->profile_d, "warnings", p->warnings);
+	json_t *o = json_pack("{s:s*, s:s*, s:b, s:O, s:O, s:b, s:O}", "pack",
+		p->pack[0] ? p->pack : NULL, "name", p->name[0] ? p->name : NULL,
+		"compile", p->compile, "processes", p->processes, "env", p->env,
+		"profile_d", p->profile_d, "warnings", p->warnings);
 
 	if (!o)
 		return NULL;
@@ -207,9 +212,12 @@ static json_t *to_json(const struct plan *p)
 		json_object_set(o, "looked_for", p->looked_for);
 	}
 	json_object_set_new(o, "toolchain",
-		p->has_toolchain ? json_pack("{s:o}", "key_input", key_input(&p->toolchain)) : json_null());
+		p->has_toolchain
+			? json_pack("{s:o}", "key_input", key_input(&p->toolchain))
+			: json_null());
 	json_object_set_new(o, "deps",
-		p->has_deps ? json_pack("{s:O, s:o}", "files", p->files, "key_input", key_input(&p->deps))
+		p->has_deps ? json_pack("{s:O, s:o}", "files", p->files, "key_input",
+				      key_input(&p->deps))
 			    : json_null());
 	if (p->error[0])
 		json_object_set_new(o, "error", json_string(p->error));

@@ -1,12 +1,12 @@
 /*
- * What is known about how to build and start a source tree: collected from a pack's "key: value" lines, printed
- * as one JSON object for berth-control.
+ * What is known about how to build and start a source tree: collected from a pack's "key:
+ * value" lines, printed as one JSON object for berth-control.
  *
- * Lines of bin/plan (and of bin/release after it was read; docs/buildpacks.md has them for authors of packs):
- *   name: Node.js              toolchain: WORD ...     one line of the toolchain's key, handed to bin/toolchain;
- *   deps-file: package.json                            "apt PACKAGE" lines are installed before it runs
- *   deps: WORD ...             compile: yes            process: web COMMAND
- *   env: NAME VALUE            warning: SENTENCE       error: SENTENCE
+ * Lines of bin/plan (and of bin/release after it was read; docs/buildpacks.md has them
+ * for authors of packs): name: Node.js              toolchain: WORD ...     one line of
+ * the toolchain's key, handed to bin/toolchain; deps-file: package.json "apt PACKAGE"
+ * lines are installed before it runs deps: WORD ...             compile: yes process: web
+ * COMMAND env: NAME VALUE            warning: SENTENCE       error: SENTENCE
  */
 #ifndef BUILDPACKS_PLAN_H
 #define BUILDPACKS_PLAN_H
@@ -24,18 +24,21 @@ struct plan {
 	struct buf toolchain, deps; /* lines, each with its newline: the key inputs */
 	char error[ERR_TEXT_MAX];
 	json_t *files, *looked_for, *warnings; /* arrays of strings */
-	json_t *processes, *env;               /* objects: string -> string */
+	json_t *processes, *env;	       /* objects: string -> string */
 };
 
 /* 0 or -ENOMEM. plan_free in any case. */
 int plan_init(struct plan *p);
 void plan_free(struct plan *p);
-/* Adds the lines of text (length len). 0, -EINVAL with the line that is not understood, -ENOMEM. */
+/* Adds the lines of text (length len). 0, -EINVAL with the line that is not understood,
+ * -ENOMEM. */
 int plan_add_lines(struct plan *p, const char *text, size_t len, struct err *e);
-/* Adds one warning or sets the error; texts that are not UTF-8 are made so. The first error stays. */
+/* Adds one warning or sets the error; texts that are not UTF-8 are made so. The first
+ * error stays. */
 void plan_warn(struct plan *p, const char *fmt, ...) PRINTF(2, 3);
 void plan_fail(struct plan *p, const char *fmt, ...) PRINTF(2, 3);
-/* Sets a process type or a variable. 0, -EINVAL for a name that none may have, -ENOMEM. */
+/* Sets a process type or a variable. 0, -EINVAL for a name that none may have, -ENOMEM.
+ */
 int plan_set_process(struct plan *p, const char *type, const char *command);
 int plan_set_env(struct plan *p, const char *name, const char *value);
 /* Writes the object and a newline to fd. 0 or -errno. */

@@ -38,13 +38,17 @@ static void plan_lines_fill_the_plan(void **state UNUSED)
 	struct plan p;
 
 	assert_int_equal(plan_init(&p), 0);
-	assert_int_equal(add(&p, "name: Node.js\ntoolchain: node 22.x\ntoolchain: apt git\ndeps-file: package.json\n"
-				 "compile: yes\nprocess: web node server.js --port 1: 2\nenv: A b c\nenv: EMPTY\n"
-				 "warning: look out\nerror: first\nerror: second"), 0);
+	assert_int_equal(add(&p, "name: Node.js\ntoolchain: node 22.x\ntoolchain: apt "
+				 "git\ndeps-file: package.json\n"
+				 "compile: yes\nprocess: web node server.js --port 1: "
+				 "2\nenv: A b c\nenv: EMPTY\n"
+				 "warning: look out\nerror: first\nerror: second"),
+		0);
 	assert_string_equal(p.name, "Node.js");
 	assert_string_equal(p.toolchain.data, "node 22.x\napt git\n");
 	assert_true(p.has_toolchain && p.has_deps && p.compile);
-	assert_string_equal(json_string_value(json_array_get(p.files, 0)), "package.json");
+	assert_string_equal(
+		json_string_value(json_array_get(p.files, 0)), "package.json");
 	assert_string_equal(process(&p, "web"), "node server.js --port 1: 2");
 	assert_string_equal(json_string_value(json_object_get(p.env, "A")), "b c");
 	assert_string_equal(json_string_value(json_object_get(p.env, "EMPTY")), "");
@@ -55,8 +59,8 @@ static void plan_lines_fill_the_plan(void **state UNUSED)
 
 static void unknown_plan_lines_are_errors(void **state UNUSED)
 {
-	static const char *const rows[] = {"hello", "color: red", "compile: maybe", "process: web", "process: we$b x",
-		"env: 1A b", "env: A-B c", "name:x"};
+	static const char *const rows[] = {"hello", "color: red", "compile: maybe",
+		"process: web", "process: we$b x", "env: 1A b", "env: A-B c", "name:x"};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct plan p;
@@ -85,7 +89,9 @@ static void the_printed_plan_is_one_json_object(void **state UNUSED)
 	assert_true(json_is_null(json_object_get(o, "toolchain")));
 	assert_true(json_is_null(json_object_get(o, "deps")));
 	assert_null(json_object_get(o, "error"));
-	assert_string_equal(json_string_value(json_array_get(json_object_get(o, "warnings"), 0)), "bad ? byte");
+	assert_string_equal(
+		json_string_value(json_array_get(json_object_get(o, "warnings"), 0)),
+		"bad ? byte");
 	json_decref(o);
 	plan_free(&p);
 }
@@ -95,17 +101,24 @@ static void release_output_of_known_buildpacks_is_read(void **state UNUSED)
 	struct plan p;
 
 	assert_int_equal(plan_init(&p), 0);
-	assert_int_equal(release(&p, "---\naddons: []\nconfig_vars:\n  RACK_ENV: production # why\n"
-				     "default_process_types:\n  web: bundle exec rackup -p $PORT\n"
-				     "  worker: \"run \\\"it\\\"\"\n  'clock': 'it''s'\n"), 0);
+	assert_int_equal(
+		release(&p,
+			"---\naddons: []\nconfig_vars:\n  RACK_ENV: production # why\n"
+			"default_process_types:\n  web: bundle exec rackup -p $PORT\n"
+			"  worker: \"run \\\"it\\\"\"\n  'clock': 'it''s'\n"),
+		0);
 	assert_string_equal(process(&p, "web"), "bundle exec rackup -p $PORT");
 	assert_string_equal(process(&p, "worker"), "run \"it\"");
 	assert_string_equal(process(&p, "clock"), "it's");
-	assert_string_equal(json_string_value(json_object_get(p.env, "RACK_ENV")), "production");
+	assert_string_equal(
+		json_string_value(json_object_get(p.env, "RACK_ENV")), "production");
 	plan_free(&p);
 	assert_int_equal(plan_init(&p), 0);
 	assert_int_equal(release(&p, "--- {}\n"), 0);
-	assert_int_equal(release(&p, "addons:\n- a:b\nunknown:\n  - [x]\ndefault_process_types: {web: \"a, b\", w: c d}\n"), 0);
+	assert_int_equal(
+		release(&p, "addons:\n- a:b\nunknown:\n  - [x]\ndefault_process_types: "
+			    "{web: \"a, b\", w: c d}\n"),
+		0);
 	assert_string_equal(process(&p, "web"), "a, b");
 	assert_string_equal(process(&p, "w"), "c d");
 	plan_free(&p);
@@ -124,9 +137,10 @@ static void a_planned_process_stays(void **state UNUSED)
 
 static void release_output_beyond_the_subset_is_an_error(void **state UNUSED)
 {
-	static const char *const rows[] = {"default_process_types:\n  web: |\n    a\n", "nonsense\n",
-		"default_process_types:\n  web: \"open\n", "default_process_types: {web: a\n",
-		"default_process_types:\n  web\n", "config_vars:\n  A-B: c\n", "default_process_types: web\n"};
+	static const char *const rows[] = {"default_process_types:\n  web: |\n    a\n",
+		"nonsense\n", "default_process_types:\n  web: \"open\n",
+		"default_process_types: {web: a\n", "default_process_types:\n  web\n",
+		"config_vars:\n  A-B: c\n", "default_process_types: web\n"};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct plan p;

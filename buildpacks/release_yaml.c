@@ -1,4 +1,5 @@
-/* What bin/release of a classic buildpack prints: the subset of YAML that buildpacks write there. */
+/* What bin/release of a classic buildpack prints: the subset of YAML that buildpacks
+ * write there. */
 #include "buildpacks/release_yaml.h"
 #include <errno.h>
 #include <string.h>
@@ -13,7 +14,8 @@ static char *trim(char *s)
 	return s;
 }
 
-/* The text of "…" after its first quote, unescaped in place; *ret_end is behind the closing quote. */
+/* The text of "…" after its first quote, unescaped in place; *ret_end is behind the
+ * closing quote. */
 static int unquote_double(char *s, char **ret_end)
 {
 	char *out = s;
@@ -57,12 +59,15 @@ static int take_scalar(char *s, char **ret_value, char **ret_rest)
 	s += strspn(s, " \t");
 	if (*s == '"' || *s == '\'') {
 		*ret_value = s + 1;
-		int r = *s == '"' ? unquote_double(s + 1, ret_rest) : unquote_single(s + 1, ret_rest);
+		int r = *s == '"' ? unquote_double(s + 1, ret_rest)
+				  : unquote_single(s + 1, ret_rest);
 		if (r == 0)
 			*ret_rest += strspn(*ret_rest, " \t\r");
 		return r;
 	}
-	if (*s && strchr("|>&*!%@`[{", *s)) /* block scalars, anchors, tags, flow: not in this subset */
+	if (*s &&
+		strchr("|>&*!%@`[{",
+			*s)) /* block scalars, anchors, tags, flow: not in this subset */
 		return -EINVAL;
 	char *end = s;
 	while (*end && !((*end == ' ' || *end == '\t') && end[1] == '#'))
@@ -89,7 +94,8 @@ static int pair(struct plan *p, enum section section, char *s)
 
 	if (*s == '"' || *s == '\'') {
 		name = s + 1;
-		if ((*s == '"' ? unquote_double(s + 1, &rest) : unquote_single(s + 1, &rest)) < 0)
+		if ((*s == '"' ? unquote_double(s + 1, &rest)
+			       : unquote_single(s + 1, &rest)) < 0)
 			return -EINVAL;
 		if (*rest != ':')
 			return -EINVAL;
@@ -106,7 +112,8 @@ static int pair(struct plan *p, enum section section, char *s)
 	return put(p, section, trim(name), value);
 }
 
-/* "{name: value, name: value}" from behind the brace. Values may not hold commas or braces unless quoted. */
+/* "{name: value, name: value}" from behind the brace. Values may not hold commas or
+ * braces unless quoted. */
 static int flow(struct plan *p, enum section section, char *s)
 {
 	char *end = strrchr(s, '}');
@@ -171,7 +178,9 @@ int release_yaml_parse(struct plan *p, const char *text, size_t len, struct err 
 		else if (*s && *s != '#' && section != SECTION_OTHER)
 			r = pair(p, section, s);
 		if (r < 0)
-			return err_set(e, EINVAL, "line %u of the buildpack's release output is not understood",
+			return err_set(e, EINVAL,
+				"line %u of the buildpack's release output is not "
+				"understood",
 				number);
 		n += nl != NULL;
 		text += n;

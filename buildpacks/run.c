@@ -26,12 +26,12 @@ static void say(const char *lead, char end, const char *fmt, va_list ap)
 		io_write_all(STDERR_FILENO, line.data, line.len);
 }
 
-#define SAY(name, lead, end)                                                                \
+#define SAY(name, lead, end)                                                             \
 	void name(const char *fmt, ...)                                                  \
 	{                                                                                \
 		va_list ap;                                                              \
 		va_start(ap, fmt);                                                       \
-		say(lead, end, fmt, ap);                                                     \
+		say(lead, end, fmt, ap);                                                 \
 		va_end(ap);                                                              \
 	}
 SAY(say_step, "-----> ", '\n')
@@ -105,13 +105,14 @@ static int read_some(int fd, struct buf *b)
 }
 
 /*
- * Until both pipes are closed by everyone who holds them, or the program has ended and what it printed is read:
- * a build may leave something running behind it. out_fd and pid_fd may be -1.
+ * Until both pipes are closed by everyone who holds them, or the program has ended and
+ * what it printed is read: a build may leave something running behind it. out_fd and
+ * pid_fd may be -1.
  */
 static int pump(int err_fd, int out_fd, int pid_fd, struct lines *lines, struct buf *out)
 {
-	struct pollfd p[] = {{.fd = err_fd, .events = POLLIN}, {.fd = out_fd, .events = POLLIN},
-		{.fd = pid_fd, .events = POLLIN}};
+	struct pollfd p[] = {{.fd = err_fd, .events = POLLIN},
+		{.fd = out_fd, .events = POLLIN}, {.fd = pid_fd, .events = POLLIN}};
 	int r = 0;
 
 	while (p[0].fd >= 0 || p[1].fd >= 0) {
@@ -134,7 +135,8 @@ static int pump(int err_fd, int out_fd, int pid_fd, struct lines *lines, struct 
 	return r;
 }
 
-static int spawn(const char *const *argv, const char *dir, int err_fd, int out_fd, pid_t *ret)
+static int spawn(
+	const char *const *argv, const char *dir, int err_fd, int out_fd, pid_t *ret)
 {
 	posix_spawn_file_actions_t fa;
 	int self autoclose = open("/proc/self/exe", O_PATH | O_CLOEXEC);
@@ -159,7 +161,8 @@ static int spawn(const char *const *argv, const char *dir, int err_fd, int out_f
 	return -r;
 }
 
-static int run(const char *const *argv, const char *dir, struct lines *lines, struct buf *out, struct err *e)
+static int run(const char *const *argv, const char *dir, struct lines *lines,
+	struct buf *out, struct err *e)
 {
 	int errors[2] = {-1, -1}, output[2] = {-1, -1};
 	pid_t pid = -1;
@@ -189,7 +192,8 @@ static int run(const char *const *argv, const char *dir, struct lines *lines, st
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-int run_lines(const char *const *argv, const char *dir, run_line_cb line, void *arg, struct err *e)
+int run_lines(const char *const *argv, const char *dir, run_line_cb line, void *arg,
+	struct err *e)
 {
 	struct lines lines = {.line = line, .arg = arg};
 	int r = run(argv, dir, &lines, NULL, e);

@@ -213,10 +213,13 @@ int semver_parse(const char *s, uint64_t *ret)
 	return 0;
 }
 
-/* A range is a union of few intervals with small bounds: one that has both ends of a major has what lies between. */
+/* A range is a union of few intervals with small bounds: one that has both ends of a
+ * major has what lies between. */
 int semver_covers(const char *range, unsigned int major)
 {
 	int first = semver_match(range, number(major, 0, 0));
 
-	return first == 1 ? semver_match(range, number(major, SEMVER_PART_MAX, SEMVER_PART_MAX)) : first;
+	return first == 1 ? semver_match(range,
+				    number(major, SEMVER_PART_MAX, SEMVER_PART_MAX))
+			  : first;
 }

@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* `semver --covers RANGE MAJOR`: 0 every version of that major lies in the range, 1 not, 2 malformed. */
+/* `semver --covers RANGE MAJOR`: 0 every version of that major lies in the range, 1 not,
+ * 2 malformed. */
 static int covers(const char *range, const char *major)
 {
 	uint64_t n;
@@ -16,7 +17,8 @@ static int covers(const char *range, const char *major)
 	return r < 0 ? 2 : r == 0;
 }
 
-/* Reads versions, one a line. Prints the newest that satisfies RANGE, one of PREFERRED when there is such; 1: none. */
+/* Reads versions, one a line. Prints the newest that satisfies RANGE, one of PREFERRED
+ * when there is such; 1: none. */
 int command_semver(int argc, char **argv)
 {
 	char line[128], best[128] = "";
@@ -34,7 +36,8 @@ int command_semver(int argc, char **argv)
 		if (semver_parse(line, &v) < 0 || semver_match(argv[1], v) != 1)
 			continue;
 		bool preferred = argc > 2 && semver_match(argv[2], v) == 1;
-		if (best[0] && (best_preferred > preferred || (best_preferred == preferred && v <= best_v)))
+		if (best[0] && (best_preferred > preferred ||
+				       (best_preferred == preferred && v <= best_v)))
 			continue;
 		memcpy(best, line, sizeof(best));
 		best_v = v;

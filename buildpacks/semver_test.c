@@ -69,8 +69,8 @@ static void an_empty_range_and_a_star_take_everything(void **state UNUSED)
 
 static void malformed_ranges_are_errors(void **state UNUSED)
 {
-	static const char *const rows[] = {"banana", "1.2.3.4", "^", "1 |", "1 | 2", ">=", "1..2", "18foo", "lts/*",
-		"99999999999", "1.2.x.3"};
+	static const char *const rows[] = {"banana", "1.2.3.4", "^", "1 |", "1 | 2",
+		">=", "1..2", "18foo", "lts/*", "99999999999", "1.2.x.3"};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (semver_match(rows[i], 0) != -EINVAL)

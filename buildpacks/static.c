@@ -1,11 +1,14 @@
 /*
- * berth-static: a small, strict HTTP/1.1 server of the files below one folder. It stands behind berth-router.
+ * berth-static: a small, strict HTTP/1.1 server of the files below one folder. It stands
+ * behind berth-router.
  *
- * usage: berth-static [--root DIR] [--fallback FILE]    listens on 0.0.0.0:$PORT (default 5000)
+ * usage: berth-static [--root DIR] [--fallback FILE]    listens on 0.0.0.0:$PORT (default
+ * 5000)
  *
- * GET and HEAD; keep-alive; one byte range; ETag and Last-Modified; index.html; 404.html. Names that begin with a
- * dot are never served (but .well-known), and no symlink leads out of the folder. SIGTERM: no new connection,
- * answers under way are finished, then it exits.
+ * GET and HEAD; keep-alive; one byte range; ETag and Last-Modified; index.html; 404.html.
+ * Names that begin with a dot are never served (but .well-known), and no symlink leads
+ * out of the folder. SIGTERM: no new connection, answers under way are finished, then it
+ * exits.
  */
 #include "buildpacks/static_http.h"
 #include <errno.h>
@@ -24,12 +27,16 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#define HEAD_MAX 8192        /* request line and fields; the router allows no more than 32 kB, links are short */
+#define HEAD_MAX                                                                         \
+	8192 /* request line and fields; the router allows no more than 32 kB, links are \
+		short */
 #define SMALL_MAX (16 << 10) /* such a file goes out in one write with its head */
-#define CONNECTIONS_MAX 1000 /* the descriptor limit of an instance is 1024 or more: two each while sending */
-#define IDLE_S 75            /* longer than the router keeps an idle connection */
-#define HEAD_S 15            /* for a request head to come in whole */
-#define DRAIN_S 25           /* after SIGTERM; berth kills after 30 */
+#define CONNECTIONS_MAX                                                                  \
+	1000	  /* the descriptor limit of an instance is 1024 or more: two each while \
+		     sending */
+#define IDLE_S 75 /* longer than the router keeps an idle connection */
+#define HEAD_S 15 /* for a request head to come in whole */
+#define DRAIN_S 25 /* after SIGTERM; berth kills after 30 */
 
 struct conn {
 	int fd, file; /* file: being sent, or -1 */
@@ -49,7 +56,7 @@ struct server {
 	time_t now, date_at, drain_until;
 	char date[40];
 	unsigned int count;
-	struct conn list; /* head of a ring */
+	struct conn list;   /* head of a ring */
 	struct conn *spare; /* freed ones are kept: a connection costs no allocation */
 };
 
@@ -99,18 +106,22 @@ static int open_file(int root, const char *path, struct stat *st, bool *ret_dir)
 static void etag_of(const struct stat *st, char out[64])
 {
 	snprintf(out, 64, "\"%llx-%llx-%lx\"", (unsigned long long)st->st_size,
-		(unsigned long long)st->st_mtim.tv_sec, (unsigned long)st->st_mtim.tv_nsec);
+		(unsigned long long)st->st_mtim.tv_sec,
+		(unsigned long)st->st_mtim.tv_nsec);
 }
 
-static bool not_modified(const struct http_request *r, const char *etag, const char *modified)
+static bool not_modified(
+	const struct http_request *r, const char *etag, const char *modified)
 {
 	if (r->if_none)
 		return http_etag_matches(r->if_none, etag);
-	/* Browsers send back what we sent; a date that is only later is treated as changed. */
+	/* Browsers send back what we sent; a date that is only later is treated as
+	 * changed. */
 	return r->if_since && strcmp(r->if_since, modified) == 0;
 }
 
-static void start_send(struct server *s, struct conn *c, const struct http_request *r, const struct answer *a, int file)
+static void start_send(struct server *s, struct conn *c, const struct http_request *r,
+	const struct answer *a, int file)
 {
 	char length[48] = "", range[96] = "", cache[160] = "";
 	char etag[64], modified[40];
@@ -123,22 +134,28 @@ static void start_send(struct server *s, struct conn *c, const struct http_reque
 		http_format_date(a->st.st_mtim.tv_sec, modified);
 		if (a->status != 404)
 			snprintf(cache, sizeof(cache),
-				"ETag: %s\r\nLast-Modified: %s\r\nAccept-Ranges: bytes\r\n", etag, modified);
+				"ETag: %s\r\nLast-Modified: %s\r\nAccept-Ranges: "
+				"bytes\r\n",
+				etag, modified);
 	}
 	if (a->status == 206)
-		snprintf(range, sizeof(range), "Content-Range: bytes %lld-%lld/%lld\r\n", (long long)a->first,
-			(long long)a->last, (long long)a->size);
+		snprintf(range, sizeof(range), "Content-Range: bytes %lld-%lld/%lld\r\n",
+			(long long)a->first, (long long)a->last, (long long)a->size);
 	else if (a->status == 416)
-		snprintf(range, sizeof(range), "Content-Range: bytes */%lld\r\n", (long long)a->size);
+		snprintf(range, sizeof(range), "Content-Range: bytes */%lld\r\n",
+			(long long)a->size);
 	if (a->status != 304)
 		snprintf(length, sizeof(length), "Content-Length: %lld\r\n",
 			a->file ? (long long)body : (long long)strlen(text) + 1);
 	c->closing = c->closing || !r->keep || s->draining;
-	n = snprintf(c->out, 1024, "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s%s%s%s%s\r\n", a->status,
-		http_reason_of(a->status), date_now(s), a->status == 304 ? "" : "Content-Type: ",
-		a->status == 304 ? "" : a->file ? a->type : "text/plain",
-		a->status == 304 ? "" : "\r\n", length, range, cache, a->extra ? a->extra : "",
-		c->closing ? "Connection: close\r\n" : "");
+	n = snprintf(c->out, 1024, "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s%s%s%s%s\r\n",
+		a->status, http_reason_of(a->status), date_now(s),
+		a->status == 304 ? "" : "Content-Type: ",
+		a->status == 304 ? ""
+		: a->file	 ? a->type
+				 : "text/plain",
+		a->status == 304 ? "" : "\r\n", length, range, cache,
+		a->extra ? a->extra : "", c->closing ? "Connection: close\r\n" : "");
 	c->out_at = 0;
 	c->out_len = (size_t)n;
 	c->file = -1;
@@ -149,7 +166,8 @@ static void start_send(struct server *s, struct conn *c, const struct http_reque
 	}
 	if (!r->head && body > 0 && body <= SMALL_MAX) {
 		ssize_t got = pread(file, c->out + n, (size_t)body, a->first);
-		if (got != body) /* it shrank under us: the promised length cannot be kept */
+		if (got !=
+			body) /* it shrank under us: the promised length cannot be kept */
 			c->closing = true;
 		c->out_len += got > 0 ? (size_t)got : 0;
 	} else if (!r->head && body > 0) {
@@ -161,17 +179,22 @@ static void start_send(struct server *s, struct conn *c, const struct http_reque
 	close(file);
 }
 
-static void send_status(struct server *s, struct conn *c, const struct http_request *r, int status, const char *extra)
+static void send_status(struct server *s, struct conn *c, const struct http_request *r,
+	int status, const char *extra)
 {
 	struct answer a = {.status = status, .extra = extra};
 
 	start_send(s, c, r, &a, -1);
 }
 
-static void send_file(struct server *s, struct conn *c, const struct http_request *r, int status, int file,
-	const struct stat *st, const char *type)
+static void send_file(struct server *s, struct conn *c, const struct http_request *r,
+	int status, int file, const struct stat *st, const char *type)
 {
-	struct answer a = {.status = status, .type = type, .st = *st, .size = st->st_size, .file = true,
+	struct answer a = {.status = status,
+		.type = type,
+		.st = *st,
+		.size = st->st_size,
+		.file = true,
 		.last = st->st_size - 1};
 	char etag[64], modified[40];
 
@@ -180,7 +203,8 @@ static void send_file(struct server *s, struct conn *c, const struct http_reques
 	if (status == 200 && not_modified(r, etag, modified))
 		a.status = 304;
 	else if (status == 200 && r->range && !r->head &&
-		 (!r->if_range || strcmp(r->if_range, etag) == 0 || strcmp(r->if_range, modified) == 0))
+		 (!r->if_range || strcmp(r->if_range, etag) == 0 ||
+			 strcmp(r->if_range, modified) == 0))
 		a.status = http_parse_range(r->range, a.size, &a.first, &a.last);
 	if (a.status == 304 || a.status == 416) {
 		a.file = false;
@@ -198,16 +222,18 @@ static void send_missing(struct server *s, struct conn *c, const struct http_req
 	int file = open_file(s->root, page, &st, &dir);
 
 	if (file >= 0)
-		send_file(s, c, r, s->fallback ? 200 : 404, file, &st, "text/html; charset=utf-8");
+		send_file(s, c, r, s->fallback ? 200 : 404, file, &st,
+			"text/html; charset=utf-8");
 	else
 		send_status(s, c, r, 404, NULL);
 }
 
-static void redirect_to_dir(struct server *s, struct conn *c, const struct http_request *r)
+static void redirect_to_dir(
+	struct server *s, struct conn *c, const struct http_request *r)
 {
 	char line[900];
-	int n = snprintf(line, sizeof(line), "Location: %.*s/%.*s\r\n", r->raw_len, r->raw_path, r->query_len,
-		r->query);
+	int n = snprintf(line, sizeof(line), "Location: %.*s/%.*s\r\n", r->raw_len,
+		r->raw_path, r->query_len, r->query);
 
 	/* "//host" would be another site. */
 	if (n >= (int)sizeof(line) || r->raw_path[1] == '/')
@@ -284,7 +310,8 @@ static int flush(struct conn *c)
 	return 1;
 }
 
-/* Serves one request of the buffer when it is whole. 1 served, 0 more bytes are needed. */
+/* Serves one request of the buffer when it is whole. 1 served, 0 more bytes are needed.
+ */
 static int next_request(struct server *s, struct conn *c)
 {
 	struct http_request r = {0};
@@ -296,11 +323,15 @@ static int next_request(struct server *s, struct conn *c)
 	int status = end ? 0 : 431;
 	if (end) {
 		end[2] = '\0';
-		status = strlen(c->in) == (size_t)(end + 2 - c->in) ? http_parse_head(c->in, &r) : 400;
+		status = strlen(c->in) == (size_t)(end + 2 - c->in)
+				 ? http_parse_head(c->in, &r)
+				 : 400;
 	}
 	if (status != 0) {
-		r = (struct http_request){.head = r.head}; /* the rest may be half parsed; keep is off */
-		send_status(s, c, &r, status, status == 405 ? "Allow: GET, HEAD\r\n" : NULL);
+		r = (struct http_request){
+			.head = r.head}; /* the rest may be half parsed; keep is off */
+		send_status(
+			s, c, &r, status, status == 405 ? "Allow: GET, HEAD\r\n" : NULL);
 	} else {
 		serve(s, c, &r);
 	}
@@ -374,7 +405,8 @@ static void on_listen(struct server *s)
 			return;
 		}
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-		if (epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &ev) < 0 || !on_conn(s, c, EPOLLIN))
+		if (epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &ev) < 0 ||
+			!on_conn(s, c, EPOLLIN))
 			drop(s, c);
 	}
 }
@@ -384,7 +416,8 @@ static void sweep(struct server *s)
 	for (struct conn *c = s->list.next, *next; c != &s->list; c = next) {
 		next = c->next;
 		bool idle = c->in_len == 0 && !c->want_write;
-		if (s->now - c->since > (c->in_len > 0 ? HEAD_S : IDLE_S) || (s->draining && idle))
+		if (s->now - c->since > (c->in_len > 0 ? HEAD_S : IDLE_S) ||
+			(s->draining && idle))
 			drop(s, c);
 	}
 }
@@ -415,7 +448,8 @@ static void run(struct server *s)
 	time_t swept = s->now;
 
 	while (!s->draining || (s->count > 0 && s->now < s->drain_until)) {
-		int n = epoll_wait(s->epoll, events, ARRAY_LEN(events), s->count > 0 ? 1000 : -1);
+		int n = epoll_wait(
+			s->epoll, events, ARRAY_LEN(events), s->count > 0 ? 1000 : -1);
 		s->now = coarse_now();
 		for (int i = 0; i < n; i++) {
 			void *p = events[i].data.ptr;
@@ -425,7 +459,8 @@ static void run(struct server *s)
 				drain(s);
 			else if (p != &s->listen && !on_conn(s, p, events[i].events))
 				drop(s, p);
-			/* A drain drops connections whose events may follow: look again. */
+			/* A drain drops connections whose events may follow: look again.
+			 */
 			if (p == &s->signals)
 				break;
 		}
@@ -496,7 +531,8 @@ int main(int argc, char **argv)
 	sigset_t set;
 
 	if (parse_args(&s, argc, argv, &root) < 0 || parse_port(port_text, &port) < 0) {
-		fprintf(stderr, "usage: PORT=5000 berth-static [--root DIR] [--fallback FILE]\n");
+		fprintf(stderr,
+			"usage: PORT=5000 berth-static [--root DIR] [--fallback FILE]\n");
 		return 2;
 	}
 	sigemptyset(&set);

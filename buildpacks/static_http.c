@@ -1,4 +1,5 @@
-/* The parts of berth-static that have no side effects: request heads, ranges, dates, types. */
+/* The parts of berth-static that have no side effects: request heads, ranges, dates,
+ * types. */
 #include "buildpacks/static_http.h"
 #include <errno.h>
 #include <string.h>
@@ -103,7 +104,8 @@ static int hex_of(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Percent-decodes a path. 0, -EINVAL for what no path may hold (a NUL, a bad escape), -ENAMETOOLONG. */
+/* Percent-decodes a path. 0, -EINVAL for what no path may hold (a NUL, a bad escape),
+ * -ENAMETOOLONG. */
 static int decode(const char *s, int len, char *out, size_t size)
 {
 	size_t n = 0;
@@ -150,7 +152,8 @@ static int parse_line(char *line, struct http_request *r)
 		return 400;
 	*target++ = '\0';
 	*version++ = '\0';
-	if (strncmp(version, "HTTP/1.", 7) != 0 || (version[7] != '0' && version[7] != '1') || version[8])
+	if (strncmp(version, "HTTP/1.", 7) != 0 ||
+		(version[7] != '0' && version[7] != '1') || version[8])
 		return strncmp(version, "HTTP/", 5) == 0 ? 505 : 400;
 	r->keep = version[7] == '1';
 	r->head = strcmp(line, "HEAD") == 0;
@@ -169,8 +172,9 @@ static int parse_line(char *line, struct http_request *r)
 static int take_field(struct http_request *r, const char *name, const char *value)
 {
 	if (strcasecmp(name, "connection") == 0)
-		r->keep = strcasecmp(value, "close") == 0 ? false :
-			  strcasecmp(value, "keep-alive") == 0 ? true : r->keep;
+		r->keep = strcasecmp(value, "close") == 0	 ? false
+			  : strcasecmp(value, "keep-alive") == 0 ? true
+								 : r->keep;
 	else if (strcasecmp(name, "range") == 0)
 		r->range = value;
 	else if (strcasecmp(name, "if-none-match") == 0)
@@ -203,7 +207,8 @@ int http_parse_head(char *h, struct http_request *r)
 			continue;
 		}
 		char *colon = strchr(line, ':');
-		if (!colon || colon == line || strcspn(line, " \t") < (size_t)(colon - line))
+		if (!colon || colon == line ||
+			strcspn(line, " \t") < (size_t)(colon - line))
 			return 400;
 		*colon++ = '\0';
 		colon += strspn(colon, " \t");

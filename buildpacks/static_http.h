@@ -1,4 +1,5 @@
-/* The parts of berth-static that have no side effects: request heads, ranges, dates, types. RFC 9110 and 9112. */
+/* The parts of berth-static that have no side effects: request heads, ranges, dates,
+ * types. RFC 9110 and 9112. */
 #ifndef BUILDPACKS_STATIC_HTTP_H
 #define BUILDPACKS_STATIC_HTTP_H
 
@@ -8,22 +9,26 @@
 
 struct http_request {
 	bool head, keep;
-	char path[1024]; /* decoded, no leading slash */
+	char path[1024];	      /* decoded, no leading slash */
 	const char *raw_path, *query; /* of the head; raw_path without query */
 	int raw_len, query_len;
-	const char *range, *if_none, *if_since, *if_range; /* field values or NULL, NUL-terminated */
+	const char *range, *if_none, *if_since,
+		*if_range; /* field values or NULL, NUL-terminated */
 };
 
 /*
- * Parses a request head in place: h is NUL-terminated and ends with the last line's CRLF, without the empty line.
- * 0, or the status to answer with: 400, 404 (path too long), 405, 501, 505.
+ * Parses a request head in place: h is NUL-terminated and ends with the last line's CRLF,
+ * without the empty line. 0, or the status to answer with: 400, 404 (path too long), 405,
+ * 501, 505.
  */
 int http_parse_head(char *h, struct http_request *r);
-/* Whether a part of the decoded path begins with a dot (".well-known" on top is allowed, RFC 8615) or is empty. */
+/* Whether a part of the decoded path begins with a dot (".well-known" on top is allowed,
+ * RFC 8615) or is empty. */
 bool http_path_hidden(const char *path);
 /*
- * One range "bytes=a-b", "a-" or "-n" of a file of size bytes (RFC 9110 14.1.2): 206 with the first and last byte,
- * 416, or 200 for what a server may ignore (several ranges, malformed).
+ * One range "bytes=a-b", "a-" or "-n" of a file of size bytes (RFC 9110 14.1.2): 206 with
+ * the first and last byte, 416, or 200 for what a server may ignore (several ranges,
+ * malformed).
  */
 int http_parse_range(const char *s, off_t size, off_t *ret_first, off_t *ret_last);
 /* Weak comparison of etag with an If-None-Match list (RFC 9110 13.1.2). */

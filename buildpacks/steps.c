@@ -71,7 +71,8 @@ static int plan_source(struct plan *p, struct err *e)
 	return pack_plan(p, e);
 }
 
-/* Prints the plan; an error that is nobody's fault but ours is a line on stderr and status 1. */
+/* Prints the plan; an error that is nobody's fault but ours is a line on stderr and
+ * status 1. */
 static int finish(struct plan *p, int r, struct err *e)
 {
 	if (r == 0)
@@ -105,21 +106,25 @@ static const char *check_pack(const char *pack)
 	return NULL;
 }
 
-/* Runs a script of the pack; 0 when the pack has none. Status as run_program, failures to start are 1. */
-static int run_script(const char *pack, const char *file, const char *a, const char *b, const char *c)
+/* Runs a script of the pack; 0 when the pack has none. Status as run_program, failures to
+ * start are 1. */
+static int run_script(
+	const char *pack, const char *file, const char *a, const char *b, const char *c)
 {
 	struct err e = {0};
 	char path[256];
 
 	if (!pack_has(pack, file, path))
 		return 0;
-	int r = run_program((const char *const[]){path, a, b, c, NULL}, APP_DIR, NULL, &e);
+	int r = run_program(
+		(const char *const[]){path, a, b, c, NULL}, APP_DIR, NULL, &e);
 	if (r < 0)
 		say_warning("%s", e.text);
 	return r < 0 ? 1 : r;
 }
 
-/* The cache folder, when control mounted one that we may write; else a private one that goes with the sandbox. */
+/* The cache folder, when control mounted one that we may write; else a private one that
+ * goes with the sandbox. */
 static const char *cache_dir(void)
 {
 	if (access(CACHE_DIR, W_OK) == 0)
@@ -145,7 +150,8 @@ int command_deps(int argc UNUSED, char **argv)
 	return r;
 }
 
-/* bin/release adds to what the plan has. Its failure is the build's: a wrong start command is worse than none. */
+/* bin/release adds to what the plan has. Its failure is the build's: a wrong start
+ * command is worse than none. */
 static int read_release(struct plan *p, struct err *e)
 {
 	autobuf out = {.max = PACK_OUTPUT_MAX};
@@ -155,7 +161,8 @@ static int read_release(struct plan *p, struct err *e)
 		return 0;
 	int r = run_program((const char *const[]){path, APP_DIR, NULL}, APP_DIR, &out, e);
 	if (r > 0)
-		return err_set(e, EPROTO, "%s/bin/release failed with status %d", p->pack, r);
+		return err_set(
+			e, EPROTO, "%s/bin/release failed with status %d", p->pack, r);
 	return r < 0 ? r : release_yaml_parse(p, out.data, out.len, e);
 }
 

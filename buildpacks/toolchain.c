@@ -1,4 +1,5 @@
-/* The toolchain step: Debian packages and the pack's own downloads, as container root, into a layer of their own. */
+/* The toolchain step: Debian packages and the pack's own downloads, as container root,
+ * into a layer of their own. */
 #include "buildpacks/command.h"
 #include "buildpacks/pack.h"
 #include "buildpacks/run.h"
@@ -13,23 +14,27 @@
 #define APT_PACKAGES_MAX 512
 #define TAIL_LINES 20 /* of apt's output, shown when it fails */
 
-/* Lists in English only, no diffs; the sandbox is the confinement, so no second user for downloads. */
+/* Lists in English only, no diffs; the sandbox is the confinement, so no second user for
+ * downloads. */
 #define APT_OPTIONS                                                                      \
-	"-qq", "-y", "-o", "Acquire::Languages=none", "-o", "Acquire::PDiffs=false", "-o",     \
-		"APT::Sandbox::User=root", "-o", "Dpkg::Use-Pty=0", "-o", "Acquire::Retries=2", "-o", "APT::Status-Fd=1"
+	"-qq", "-y", "-o", "Acquire::Languages=none", "-o", "Acquire::PDiffs=false",     \
+		"-o", "APT::Sandbox::User=root", "-o", "Dpkg::Use-Pty=0", "-o",          \
+		"Acquire::Retries=2", "-o", "APT::Status-Fd=1"
 
 /* Services must not start in a build: exit status 101 is "forbidden" (policy-rc.d(8)). */
 #define POLICY "/usr/sbin/policy-rc.d"
 
-/* What apt and dpkg print: progress, complaints, and the rest, of which the end matters when they fail. */
+/* What apt and dpkg print: progress, complaints, and the rest, of which the end matters
+ * when they fail. */
 struct apt_output {
 	char *tail[TAIL_LINES]; /* a ring */
 	unsigned int n;
-	int shown; /* last tenth of the way that was printed, -1 none */
+	int shown;	      /* last tenth of the way that was printed, -1 none */
 	const char *fetching; /* what is being downloaded */
 };
 
-/* "dlstatus:N:PERCENT:TEXT", "pmstatus:PACKAGE:PERCENT:TEXT" (apt's README.progress-reporting) */
+/* "dlstatus:N:PERCENT:TEXT", "pmstatus:PACKAGE:PERCENT:TEXT" (apt's
+ * README.progress-reporting) */
 static bool take_progress(struct apt_output *o, const char *s, size_t len)
 {
 	bool download = len > 9 && memcmp(s, "dlstatus:", 9) == 0;
@@ -40,7 +45,8 @@ static bool take_progress(struct apt_output *o, const char *s, size_t len)
 	const char *second = memchr(s + 9, ':', len - 9);
 	if (second && sscanf(second, ":%d", &percent) == 1 && percent / 10 != o->shown) {
 		o->shown = percent / 10;
-		say_progress("%s %d%%", download ? o->fetching : "unpacking and configuring", percent);
+		say_progress("%s %d%%",
+			download ? o->fetching : "unpacking and configuring", percent);
 	}
 	return true;
 }
@@ -83,7 +89,8 @@ static size_t apt_packages(char *lines, const char *names[APT_PACKAGES_MAX])
 {
 	size_t n = 0;
 
-	for (char *save, *s = strtok_r(lines, "\n", &save); s; s = strtok_r(NULL, "\n", &save))
+	for (char *save, *s = strtok_r(lines, "\n", &save); s;
+		s = strtok_r(NULL, "\n", &save))
 		if (strncmp(s, "apt ", 4) == 0 && s[4] != '-' && n < APT_PACKAGES_MAX)
 			names[n++] = s + 4;
 	return n;
@@ -101,8 +108,8 @@ static int apt_install(const char *key)
 {
 	char *lines autofree = strdup(key);
 	const char *names[APT_PACKAGES_MAX];
-	const char *argv[APT_PACKAGES_MAX + 32] = {"apt-get", "install", "--no-install-recommends",
-		APT_OPTIONS, "--"};
+	const char *argv[APT_PACKAGES_MAX + 32] = {
+		"apt-get", "install", "--no-install-recommends", APT_OPTIONS, "--"};
 	autobuf list = BUF_INIT;
 	size_t at = 0;
 
@@ -146,8 +153,8 @@ static void empty_dir(const char *path)
 /* What no later step reads; it would only be stored. */
 static void clean(void)
 {
-	static const char *const dirs[] = {"/var/lib/apt/lists", "/var/cache/apt", "/var/log", "/var/tmp",
-		"/tmp", "/root/.npm", "/root/.cache"};
+	static const char *const dirs[] = {"/var/lib/apt/lists", "/var/cache/apt",
+		"/var/log", "/var/tmp", "/tmp", "/root/.npm", "/root/.cache"};
 	static const char *const files[] = {"/var/cache/debconf/config.dat-old",
 		"/var/cache/debconf/templates.dat-old", "/var/lib/dpkg/status-old",
 		"/var/lib/dpkg/available-old", "/var/cache/ldconfig/aux-cache"};

@@ -8,7 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: a pointer is shorter than 1024 bytes. */
+/* https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: a pointer is shorter than
+ * 1024 bytes. */
 #define LFS_MARK "version https://git-lfs.github.com/spec/v1"
 #define LFS_MAX 1024
 
@@ -52,7 +53,8 @@ static void warn_more(struct tree *t, unsigned int count, const char *what)
 	json_array_append_new(t->warnings, json_string(text));
 }
 
-/* Opens the folder `name` in dir, making it when missing. fd or -errno (-ELOOP: it is something else). */
+/* Opens the folder `name` in dir, making it when missing. fd or -errno (-ELOOP: it is
+ * something else). */
 static int enter(int dir, const char *name)
 {
 	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
@@ -98,7 +100,8 @@ static int explain(const struct tree *t, int r, struct err *e)
 	const char *path = t->entry.path;
 
 	if (r == -ELOOP)
-		return err_set(e, EPERM, "refused: %s lies below something that is not a folder", path);
+		return err_set(e, EPERM,
+			"refused: %s lies below something that is not a folder", path);
 	if (r == -EEXIST)
 		return err_set(e, EEXIST, "refused: %s is in the tree twice", path);
 	if (r == -ENOSPC || r == -EDQUOT)
@@ -106,7 +109,8 @@ static int explain(const struct tree *t, int r, struct err *e)
 	return err_sys(e, -r, "cannot write %s", path);
 }
 
-/* Points t->parent at the entry's folder; ret_name is the last part. The folder is kept open for its siblings. */
+/* Points t->parent at the entry's folder; ret_name is the last part. The folder is kept
+ * open for its siblings. */
 static int open_parent(struct tree *t, const char **ret_name)
 {
 	const char *path = t->entry.path;
@@ -114,7 +118,8 @@ static int open_parent(struct tree *t, const char **ret_name)
 	size_t len = slash ? (size_t)(slash - path) : 0;
 
 	*ret_name = slash ? slash + 1 : path;
-	if (t->parent >= 0 && strlen(t->parent_path) == len && memcmp(t->parent_path, path, len) == 0)
+	if (t->parent >= 0 && strlen(t->parent_path) == len &&
+		memcmp(t->parent_path, path, len) == 0)
 		return 0;
 	if (t->parent >= 0)
 		close(TAKE_FD(t->parent));
@@ -164,7 +169,8 @@ static int write_link(struct tree *t, const char *name, struct err *e)
 	const char *target = t->entry.link;
 
 	if (!*target)
-		return err_set(e, EPERM, "refused: the symlink %s has no target", t->entry.path);
+		return err_set(
+			e, EPERM, "refused: the symlink %s has no target", t->entry.path);
 	if (untar_link_leaves(t->entry.path, target, t->root_path))
 		warn(t, &t->n_links, "the symlink %s leads outside the app: %s", target);
 	if (symlinkat(target, t->parent, name) == 0)
@@ -226,7 +232,10 @@ int tree_unpack(int fd, const char *path, bool merge, json_t *warnings, struct e
 	else if (!t || !tar)
 		r = err_set(e, ENOMEM, "out of memory");
 	else {
-		*t = (struct tree){.root_path = path, .root = root, .parent = -1, .merge = merge,
+		*t = (struct tree){.root_path = path,
+			.root = root,
+			.parent = -1,
+			.merge = merge,
 			.warnings = warnings};
 		r = write_all(t, tar, e);
 		if (t->parent >= 0)

@@ -1,8 +1,9 @@
 /*
  * Writes a source tree from its tar stream into a folder, trusting nothing in it.
  *
- * No link is followed on the way: each part of a path is opened by itself with O_NOFOLLOW, and nothing that
- * exists is overwritten. Runs without any privilege, in a sandbox.
+ * No link is followed on the way: each part of a path is opened by itself with
+ * O_NOFOLLOW, and nothing that exists is overwritten. Runs without any privilege, in a
+ * sandbox.
  */
 #ifndef BUILDPACKS_TREE_H
 #define BUILDPACKS_TREE_H
@@ -15,10 +16,11 @@
 #define TREE_DEPTH_MAX 128   /* as receiver/source.h */
 
 /*
- * Unpacks the stream at fd into the folder at path (which is also what absolute symlinks are measured by).
- * Sentences about links that lead outside and Git LFS pointers are appended to warnings (a JSON array, or NULL).
- * Existing folders are used; with `merge` existing files are replaced, else they are an error (a name twice).
- * 0, or -errno with e naming the entry; what was written stays.
+ * Unpacks the stream at fd into the folder at path (which is also what absolute symlinks
+ * are measured by). Sentences about links that lead outside and Git LFS pointers are
+ * appended to warnings (a JSON array, or NULL). Existing folders are used; with `merge`
+ * existing files are replaced, else they are an error (a name twice). 0, or -errno with e
+ * naming the entry; what was written stays.
  */
 int tree_unpack(int fd, const char *path, bool merge, json_t *warnings, struct err *e);
 

@@ -160,14 +160,17 @@ static void links_outside_and_lfs_pointers_are_reported(void **state)
 {
 	struct fixture *f = *state;
 
-	put(f, "big.bin", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n");
+	put(f, "big.bin",
+		"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n");
 	put(f, "sub/dir/x", "x");
 	assert_int_equal(tar_link(&f->tar, "sub/up", "../../etc", 9), 0);
 	assert_int_equal(tar_link(&f->tar, "sub/fine", "../big.bin", 10), 0);
 	assert_int_equal(unpack(f, false), 0);
 	assert_int_equal(json_array_size(f->warnings), 2);
-	assert_non_null(strstr(json_string_value(json_array_get(f->warnings, 0)), "not fetched: big.bin"));
-	assert_non_null(strstr(json_string_value(json_array_get(f->warnings, 1)), "sub/up"));
+	assert_non_null(strstr(json_string_value(json_array_get(f->warnings, 0)),
+		"not fetched: big.bin"));
+	assert_non_null(
+		strstr(json_string_value(json_array_get(f->warnings, 1)), "sub/up"));
 }
 
 static void many_warnings_are_counted(void **state)
@@ -181,7 +184,8 @@ static void many_warnings_are_counted(void **state)
 	}
 	assert_int_equal(unpack(f, false), 0);
 	assert_int_equal(json_array_size(f->warnings), TREE_WARNINGS_MAX + 1);
-	const char *last = json_string_value(json_array_get(f->warnings, TREE_WARNINGS_MAX));
+	const char *last =
+		json_string_value(json_array_get(f->warnings, TREE_WARNINGS_MAX));
 	assert_non_null(strstr(last, "5 more"));
 }
 
@@ -196,7 +200,8 @@ static void cut_and_broken_streams_are_errors(void **state)
 	for (int cut = 100; cut < 1024; cut += 300) {
 		assert_int_equal(ftruncate(f->stream, cut), 0);
 		lseek(f->stream, 0, SEEK_SET);
-		assert_int_equal(tree_unpack(f->stream, f->dir, true, NULL, &f->e), -EBADMSG);
+		assert_int_equal(
+			tree_unpack(f->stream, f->dir, true, NULL, &f->e), -EBADMSG);
 	}
 	block[0] ^= 1; /* the checksum no longer fits */
 	assert_int_equal(pwrite(f->stream, block, sizeof(block), 0), (int)sizeof(block));
@@ -214,13 +219,15 @@ static void devices_and_hard_links_are_refused(void **state)
 	assert_int_equal(tar_end(&f->tar), 0);
 	for (const char *type = "1346SDV"; *type; type++) {
 		unsigned int sum = 0;
-		assert_int_equal(pread(f->stream, block, sizeof(block), 0), (int)sizeof(block));
+		assert_int_equal(
+			pread(f->stream, block, sizeof(block), 0), (int)sizeof(block));
 		block[156] = (unsigned char)*type;
 		memset(block + 148, ' ', 8);
 		for (size_t i = 0; i < sizeof(block); i++)
 			sum += block[i];
 		snprintf((char *)block + 148, 8, "%06o", sum);
-		assert_int_equal(pwrite(f->stream, block, sizeof(block), 0), (int)sizeof(block));
+		assert_int_equal(
+			pwrite(f->stream, block, sizeof(block), 0), (int)sizeof(block));
 		lseek(f->stream, 0, SEEK_SET);
 		if (tree_unpack(f->stream, f->dir, true, NULL, &f->e) != -EPERM)
 			fail_msg("type %c must be refused", *type);

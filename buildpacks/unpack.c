@@ -1,4 +1,5 @@
-/* Unpacks a stack's root file system (the tar that mmdebstrap writes) into an empty root. */
+/* Unpacks a stack's root file system (the tar that mmdebstrap writes) into an empty root.
+ */
 #include "buildpacks/unpack.h"
 #include "buildpacks/run.h"
 #include "lib/buf.h"
@@ -14,7 +15,8 @@
 #define APP_ID 1000
 #define BLOCK (128u << 10)
 
-static const int extract_flags = ARCHIVE_EXTRACT_OWNER | ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_TIME |
+static const int extract_flags =
+	ARCHIVE_EXTRACT_OWNER | ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_TIME |
 	ARCHIVE_EXTRACT_ACL | ARCHIVE_EXTRACT_XATTR | ARCHIVE_EXTRACT_UNLINK |
 	ARCHIVE_EXTRACT_SECURE_SYMLINKS | ARCHIVE_EXTRACT_SECURE_NODOTDOT;
 
@@ -52,10 +54,12 @@ static int archive_err(struct archive *a, const char *path, struct err *e)
 	int code = archive_errno(a);
 	const char *text = archive_error_string(a);
 
-	return err_set(e, code > 0 ? code : EBADMSG, "%s: %s", path, text ? text : "unknown error");
+	return err_set(e, code > 0 ? code : EBADMSG, "%s: %s", path,
+		text ? text : "unknown error");
 }
 
-static int copy_data(struct archive *in, struct archive *out, const char *path, struct err *e)
+static int copy_data(
+	struct archive *in, struct archive *out, const char *path, struct err *e)
 {
 	const void *data;
 	size_t len;
@@ -68,14 +72,16 @@ static int copy_data(struct archive *in, struct archive *out, const char *path, 
 	return r == ARCHIVE_EOF ? 0 : archive_err(in, path, e);
 }
 
-static int extract_one(struct archive *in, struct archive *out, struct archive_entry *entry, struct err *e)
+static int extract_one(struct archive *in, struct archive *out,
+	struct archive_entry *entry, struct err *e)
 {
 	const char *raw = archive_entry_pathname(entry);
 	const char *path = raw ? relative(raw) : "";
 	const char *target = archive_entry_hardlink(entry);
 
 	if (!raw || raw[0] == '/')
-		return err_set(e, EPERM, "refused: the absolute path %s in the stack", raw ? raw : "?");
+		return err_set(e, EPERM, "refused: the absolute path %s in the stack",
+			raw ? raw : "?");
 	if (!wanted(entry, path))
 		return 0;
 	/* pathname is freed by the set below: path points into it. */
@@ -97,7 +103,8 @@ static int extract_one(struct archive *in, struct archive *out, struct archive_e
 	r = archive_write_finish_entry(out);
 	if (r < ARCHIVE_WARN)
 		return archive_err(out, name, e);
-	if (r == ARCHIVE_WARN) /* an extended attribute that a user namespace may not set */
+	if (r == ARCHIVE_WARN) /* an extended attribute that a user namespace may not set
+				*/
 		say_warning("%s: %s", name, archive_error_string(out));
 	return 0;
 }
@@ -112,7 +119,8 @@ static int extract_all(struct archive *in, struct archive *out, int fd, struct e
 		archive_read_open_fd(in, fd, BLOCK) != ARCHIVE_OK)
 		return archive_err(in, "the stack", e);
 	archive_write_disk_set_options(out, extract_flags);
-	while ((r = archive_read_next_header(in, &entry)) >= ARCHIVE_WARN && r != ARCHIVE_EOF) {
+	while ((r = archive_read_next_header(in, &entry)) >= ARCHIVE_WARN &&
+		r != ARCHIVE_EOF) {
 		r = extract_one(in, out, entry, e);
 		if (r < 0)
 			return r;
@@ -144,7 +152,8 @@ int unpack_archive(int fd, const char *root, struct err *e)
 	return r;
 }
 
-/* Appends line to the file unless one of its lines begins with the same name and colon. */
+/* Appends line to the file unless one of its lines begins with the same name and colon.
+ */
 static int add_account(int root, const char *path, const char *line)
 {
 	autobuf b = BUF_INIT;
@@ -153,10 +162,12 @@ static int add_account(int root, const char *path, const char *line)
 
 	if (r < 0 && r != -ENOENT)
 		return r;
-	for (const char *s = b.len ? b.data : ""; s && *s; s = strchr(s, '\n') ? strchr(s, '\n') + 1 : NULL)
+	for (const char *s = b.len ? b.data : ""; s && *s;
+		s = strchr(s, '\n') ? strchr(s, '\n') + 1 : NULL)
 		if (strncmp(s, line, n) == 0)
 			return 0;
-	int fd autoclose = openat(root, path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+	int fd autoclose = openat(
+		root, path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
 	return fd < 0 ? -errno : io_write_all(fd, line, strlen(line));
 }
 
@@ -167,12 +178,15 @@ static int make_dir(int root, const char *path, mode_t mode)
 	return errno == EEXIST ? 0 : -errno;
 }
 
-/* An empty regular file; what is there (a symlink into /run, the builder's own settings) goes. */
+/* An empty regular file; what is there (a symlink into /run, the builder's own settings)
+ * goes. */
 static int make_empty(int root, const char *path)
 {
-	if (unlinkat(root, path, 0) < 0 && errno != ENOENT) /* EBUSY: mounted over already */
+	if (unlinkat(root, path, 0) < 0 &&
+		errno != ENOENT) /* EBUSY: mounted over already */
 		return errno == EBUSY ? 0 : -errno;
-	int fd autoclose = openat(root, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	int fd autoclose =
+		openat(root, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	return fd < 0 ? -errno : 0;
 }
 
@@ -181,9 +195,11 @@ int unpack_finish(const char *root_path, struct err *e)
 	static const struct {
 		const char *path;
 		mode_t mode;
-	} dirs[] = {{"dev", 0755}, {"proc", 0555}, {"sys", 0555}, {"run", 0755}, {"tmp", 01777},
-		{"etc", 0755}, {"berth", 0755}, {"berth/packs", 0755}, {"cache", 0755}, {"app", 0755}};
-	static const char *const files[] = {"etc/resolv.conf", "etc/hosts", "etc/hostname"};
+	} dirs[] = {{"dev", 0755}, {"proc", 0555}, {"sys", 0555}, {"run", 0755},
+		{"tmp", 01777}, {"etc", 0755}, {"berth", 0755}, {"berth/packs", 0755},
+		{"cache", 0755}, {"app", 0755}};
+	static const char *const files[] = {
+		"etc/resolv.conf", "etc/hosts", "etc/hostname"};
 	int root autoclose = open(root_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r;
 
@@ -197,7 +213,8 @@ int unpack_finish(const char *root_path, struct err *e)
 	for (size_t i = 0; i < ARRAY_LEN(files); i++)
 		if ((r = make_empty(root, files[i])) < 0)
 			return err_sys(e, -r, "cannot make /%s", files[i]);
-	if ((r = add_account(root, "etc/passwd", "app:x:1000:1000:app:/app:/bin/sh\n")) < 0 ||
+	if ((r = add_account(root, "etc/passwd", "app:x:1000:1000:app:/app:/bin/sh\n")) <
+			0 ||
 		(r = add_account(root, "etc/group", "app:x:1000:\n")) < 0)
 		return err_sys(e, -r, "cannot add user app");
 	return 0;

@@ -12,7 +12,8 @@
 /* POSIX.1-1988 ustar header, IEEE 1003.1 pax(1). */
 struct header {
 	char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type;
-	char linkname[100], magic[6], version[2], uname[32], gname[32], major[8], minor[8];
+	char linkname[100], magic[6], version[2], uname[32], gname[32], major[8],
+		minor[8];
 	char prefix[155], pad[12];
 };
 _Static_assert(sizeof(struct header) == BLOCK, "a tar header is one block");
@@ -20,9 +21,9 @@ _Static_assert(sizeof(struct header) == BLOCK, "a tar header is one block");
 struct untar {
 	int fd;
 	size_t start, end; /* unread bytes of buffer */
-	uint64_t left;     /* of the current entry's data */
+	uint64_t left;	   /* of the current entry's data */
 	unsigned int pad;  /* after it, up to the block */
-	struct { /* from pax records, for the next entry */
+	struct {	   /* from pax records, for the next entry */
 		bool path, link, size;
 		uint64_t size_bytes;
 	} pax;
@@ -61,7 +62,8 @@ static int fill(struct untar *t)
 	}
 }
 
-/* Exactly len bytes to data (NULL: thrown away). 0, -EPIPE at the end of the stream, -errno. */
+/* Exactly len bytes to data (NULL: thrown away). 0, -EPIPE at the end of the stream,
+ * -errno. */
 static int take(struct untar *t, char *data, uint64_t len)
 {
 	while (len > 0) {
@@ -137,7 +139,8 @@ static int parse_record(struct untar *t, char *s, size_t avail, size_t *ret_len)
 
 	while (i < avail && s[i] >= '0' && s[i] <= '9' && len <= UNTAR_PAX_MAX)
 		len = len * 10 + (size_t)(s[i++] - '0');
-	if (i == 0 || i >= avail || s[i] != ' ' || len <= i + 1 || len > avail || s[len - 1] != '\n')
+	if (i == 0 || i >= avail || s[i] != ' ' || len <= i + 1 || len > avail ||
+		s[len - 1] != '\n')
 		return -EBADMSG;
 	char *key = s + i + 1;
 	s[len - 1] = '\0';
@@ -169,7 +172,8 @@ static int read_pax(struct untar *t, uint64_t size, bool global, struct err *e)
 	char *text autofree = NULL;
 
 	if (size == 0 || size > UNTAR_PAX_MAX)
-		return err_set(e, EBADMSG, "the source stream has a pax header of %llu bytes",
+		return err_set(e, EBADMSG,
+			"the source stream has a pax header of %llu bytes",
 			(unsigned long long)size);
 	text = malloc((size_t)size + 1);
 	if (!text)
@@ -182,7 +186,8 @@ static int read_pax(struct untar *t, uint64_t size, bool global, struct err *e)
 	text[size] = '\0';
 	for (size_t at = 0, len; !global && at < size; at += len)
 		if (parse_record(t, text + at, (size_t)size - at, &len) < 0)
-			return err_set(e, EBADMSG, "the source stream has a malformed pax record");
+			return err_set(e, EBADMSG,
+				"the source stream has a malformed pax record");
 	return 0;
 }
 
@@ -193,11 +198,12 @@ static void copy_name(const struct header *h, char out[UNTAR_PATH_MAX])
 	int prefix = ustar ? (int)strnlen(h->prefix, sizeof(h->prefix)) : 0;
 	int name = (int)strnlen(h->name, sizeof(h->name));
 
-	snprintf(out, UNTAR_PATH_MAX, "%.*s%s%.*s", prefix, h->prefix, prefix ? "/" : "", name, h->name);
+	snprintf(out, UNTAR_PATH_MAX, "%.*s%s%.*s", prefix, h->prefix, prefix ? "/" : "",
+		name, h->name);
 }
 
-static int fill_entry(struct untar *t, const struct header *h, uint64_t size, struct untar_entry *ret,
-	struct err *e)
+static int fill_entry(struct untar *t, const struct header *h, uint64_t size,
+	struct untar_entry *ret, struct err *e)
 {
 	uint64_t mode;
 
@@ -228,7 +234,8 @@ static int fill_entry(struct untar *t, const struct header *h, uint64_t size, st
 		break;
 	default:
 		return err_set(e, EPERM,
-			"%s: neither a file, a folder nor a symlink (tar type %d)", ret->path, h->type);
+			"%s: neither a file, a folder nor a symlink (tar type %d)",
+			ret->path, h->type);
 	}
 	if (size > UNTAR_FILE_MAX || (ret->type != UNTAR_FILE && size > 0))
 		return err_set(e, EBADMSG, "%s: impossible size", ret->path);
@@ -268,7 +275,8 @@ int untar_next(struct untar *t, struct untar_entry *ret, struct err *e)
 		if (all_zero(&h))
 			return drain(t, e);
 		if (!checksum_ok(&h) || parse_octal(h.size, sizeof(h.size), &size) < 0)
-			return err_set(e, EBADMSG, "the source stream is not a tar archive");
+			return err_set(
+				e, EBADMSG, "the source stream is not a tar archive");
 		if (h.type != 'x' && h.type != 'g')
 			break;
 		r = read_pax(t, size, h.type == 'g', e);
@@ -308,7 +316,8 @@ static const char *part_fault(const char *s, size_t len)
 	if (len <= 2 && s[0] == '.' && (len == 1 || s[1] == '.'))
 		return "has a part named . or ..";
 	/* What git itself refuses to check out: CVE-2014-9390 and its kin. */
-	if ((len == 4 && strncasecmp(s, ".git", 4) == 0) || (len == 5 && strncasecmp(s, "git~1", 5) == 0))
+	if ((len == 4 && strncasecmp(s, ".git", 4) == 0) ||
+		(len == 5 && strncasecmp(s, "git~1", 5) == 0))
 		return "has a part named .git; a commit cannot hold git's own folder";
 	return NULL;
 }

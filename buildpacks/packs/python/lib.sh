@@ -33,9 +33,9 @@ install() {
 	# What the repository and Debian's packages have needs no index.
 	for d in vendor wheels; do [ ! -d $d ] || set -- --find-links "$d" "$@"; done
 	if [ -n "$(vendored)" ] || [ -f apt.txt ]; then
-		.venv/bin/python -m pip install -q --no-index "$@" 2>/dev/null && return 0
+		.venv/bin/python -m pip install -qq --no-index "$@" 2>/dev/null && return 0
 	fi
-	.venv/bin/python -m pip install -q --retries 2 --timeout 20 "$@" && return 0
+	.venv/bin/python -m pip install -qq --retries 2 --timeout 20 "$@" && return 0
 	status=$?
 	echo " !     pip could not install the requirements. Where no package index is reachable, put the"
 	echo " !     packages as wheels into vendor/, or name Debian's (python3-flask) in apt.txt."
