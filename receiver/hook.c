@@ -15,10 +15,13 @@
 
 #define OPTIONS_MAX 64 /* push options of one push */
 #define OPTIONS_BYTES_MAX ((size_t)256 << 10) /* config values among them are at most 64 KiB each */
-#define PROGRESS_EVERY_NS (5000000000ull) /* progress of a long step, where it cannot be rewritten in place */
+#define PROGRESS_EVERY_NS UINT64_C(5000000000) /* as lines of their own */
+#define REWRITE_EVERY_NS UINT64_C(100000000)   /* in place, on a terminal */
+#define TRACE_MAX ((size_t)256 << 10)
 
 struct relay {
-	uint64_t progress_ns; /* when progress was shown last */
+	bool terminal; /* the pusher's: progress is rewritten in place */
+	uint64_t progress_ns; /* when it was shown last */
 	int status; /* of the x line, -1 before it */
 };
 
@@ -118,12 +121,47 @@ static int make_request(struct buf *b, char **argv)
 	return 0;
 }
 
-static int print(const char *text)
+/*
+ * Whether the pusher looks on: a client without a terminal (or with -q) asks for "quiet" in its first command, which git
+ * honours and does not pass on. berth-shell has git write its packet trace into a memory file.
+ */
+static bool has_terminal(void)
 {
-	char nl = '\n';
+	int fd = common_env_int("GIT_TRACE_PACKET");
+	char *trace autofree = malloc(TRACE_MAX + 1), *line, *end, *capabilities;
+	ssize_t n = fd < 0 || !trace ? -1 : pread(fd, trace, TRACE_MAX, 0);
+
+	if (n <= 0)
+		return false;
+	trace[n] = 0;
+	for (ssize_t i = 0; i < n; i++)
+		if (!trace[i])
+			trace[i] = ' ';
+	line = strstr(trace, "receive-pack< ");
+	if (!line)
+		return false;
+	end = strchr(line, '\n');
+	if (end)
+		*end = 0;
+	capabilities = strstr(line, " report-status");
+	return capabilities && !strstr(capabilities, " quiet");
+}
+
+static int print(const char *text, char end)
+{
 	int r = io_write_all(1, text, strlen(text));
 
-	return r < 0 ? r : io_write_all(1, &nl, 1);
+	return r < 0 ? r : io_write_all(1, &end, 1);
+}
+
+static int progress(struct relay *y, const char *text)
+{
+	uint64_t now = io_mono_ns();
+
+	if (now - y->progress_ns < (y->terminal ? REWRITE_EVERY_NS : PROGRESS_EVERY_NS))
+		return 0;
+	y->progress_ns = now;
+	return print(text, y->terminal ? '\r' : '\n');
 }
 
 static int write_ref(char *text)
@@ -146,17 +184,13 @@ static int write_ref(char *text)
 static int handle(struct relay *y, char *line)
 {
 	char *text = line[0] && line[1] == ' ' ? line + 2 : line + strlen(line);
-	uint64_t status, now;
+	uint64_t status;
 
 	switch (line[0]) {
 	case 'o':
-		return print(text);
+		return print(text, '\n');
 	case 'p':
-		now = io_mono_ns();
-		if (now - y->progress_ns < PROGRESS_EVERY_NS)
-			return 0;
-		y->progress_ns = now;
-		return print(text);
+		return progress(y, text);
 	case 'r':
 		return write_ref(text);
 	case 'x':
@@ -170,7 +204,7 @@ static int handle(struct relay *y, char *line)
 
 static int relay(struct client *c)
 {
-	struct relay y = {.progress_ns = io_mono_ns(), .status = -1};
+	struct relay y = {.terminal = has_terminal(), .progress_ns = io_mono_ns(), .status = -1};
 	const char *app = getenv("BERTH_APP");
 	char *line;
 	int r = 0, bad = 0;

@@ -174,7 +174,7 @@ static void exec_path(const char *const *argv, const struct env *v)
 }
 
 /* In the child: its own process group, which dies with us however we end. */
-static void run_child(const char *const *argv, const struct env *v, pid_t parent, int api, int push)
+static void run_child(const char *const *argv, const struct env *v, pid_t parent, const int fds[3])
 {
 	sigset_t none;
 
@@ -184,8 +184,8 @@ static void run_child(const char *const *argv, const struct env *v, pid_t parent
 		_exit(1);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	io_set_cloexec(api, false);
-	io_set_cloexec(push, false);
+	for (size_t i = 0; i < 3; i++)
+		io_set_cloexec(fds[i], false);
 	exec_path(argv, v);
 }
 
@@ -235,9 +235,13 @@ static int receive(const char *const *argv, struct env *v, int api, const char *
 	sigset_t set;
 	pid_t pid, parent = getpid();
 	int signals, push = memfd_create("berth-push", MFD_CLOEXEC);
+	int trace = memfd_create("berth-trace", MFD_CLOEXEC);
 
 	env_add_int(v, "BERTH_API_FD", api);
 	env_add_int(v, "BERTH_PUSH_FD", push);
+	/* git keeps from its hooks whether the pusher has a terminal; its packet trace, here in memory, tells. */
+	if (trace > 2 && trace < 10)
+		env_add_int(v, "GIT_TRACE_PACKET", trace);
 	env_add(v, "BERTH_APP", app);
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
@@ -251,7 +255,7 @@ static int receive(const char *const *argv, struct env *v, int api, const char *
 		return 1;
 	}
 	if (pid == 0)
-		run_child(argv, v, parent, api, push);
+		run_child(argv, v, parent, (int[]){api, push, trace});
 	setpgid(pid, pid);
 	close(api); /* so that control sees the end when the child's side ends */
 	return watch(pid, signals);

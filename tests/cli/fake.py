@@ -92,6 +92,14 @@ def update(conn, app, b):
         return conn.stream(["o -----> Building"], cut=True)
     if app == "slow":
         return conn.stream(slow(conn))
+    if app == "long":
+        def steps():
+            for i in range(4):
+                time.sleep(0.12)
+                yield f"p        working {i}"
+            yield "o -----> Done"
+            yield "x 0"
+        return conn.stream(steps())
     if app == "busy":
         return conn.fail(409, "moved", "main moved to abc1234; fetch and push again")
     if ref.startswith("refs/tags/"):
