@@ -135,20 +135,8 @@ static int make_overlay(struct root *r)
 	return r->fd < 0 ? root_step(r, "mount the %s", "overlay") : 0;
 }
 
-/* A stack being made: its upper folder alone is the root. */
-static int make_bare(struct root *r)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/layers/%016" PRIx64 ".tmp/fs", r->c->start->upper);
-	r->fd = root_clone(path, r->c->idmap, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-	if (r->fd >= 0)
-		return 0;
-	errno = -r->fd;
-	return root_step(r, "open %s", path);
-}
-
+/* A stack being made has no layers: it lies over the skeleton alone. */
 int root_make(struct root *r)
 {
-	return r->c->start->n_layers ? make_overlay(r) : make_bare(r);
+	return make_overlay(r);
 }
