@@ -52,7 +52,7 @@ static void *watch_main(void *arg)
 	m->status = -EIO;
 	if (engine_wait_exit(m->c->engine, m->id, 20000, &x) == 0) {
 		exit_text(&x, m->reason);
-		m->status = x.reason == EXIT_REASON_EXITED && x.value == 0 ? 0 : -ECHILD;
+		m->status = x.reason != EXIT_REASON_EXITED ? -EINTR : x.value ? -ECHILD : 0;
 	}
 	engine_forget(m->c->engine, m->id);
 	return NULL;
@@ -96,6 +96,9 @@ static int make_layer(struct maker *m, int tar_r, uint64_t layer, json_t **meta,
 	pthread_join(watcher, NULL);
 	if (r == -ECANCELED)
 		return err_set(e, ECANCELED, "cancelled");
+	/* Whichever failed first tells why: the other was stopped by it. */
+	if (r < 0 && m->status != -ECHILD)
+		return err_set(e, -r, "%s", unpack.text);
 	if (m->status < 0) {
 		sink_line(m->s, "%s", m->kept.data ? m->kept.data : "");
 		return err_set(e, -m->status, "mmdebstrap failed: %s", m->reason);
