@@ -401,6 +401,17 @@ void downstream_accept(struct worker *w, struct ev *ev, uint32_t events)
 	}
 }
 
+/* A request may have arrived that was not read yet: it is still served. */
+static void stop_idle(struct downstream *c)
+{
+	if (c->readable)
+		return; /* its turn comes in this round */
+	c->readable = true;
+	read_head(c);
+	if (c->ev.fd >= 0 && c->state == CLIENT_IDLE && !c->readable && !c->in.len)
+		downstream_close(c);
+}
+
 void downstream_stop_all(struct worker *w)
 {
 	struct downstream *c, *next;
@@ -408,6 +419,6 @@ void downstream_stop_all(struct worker *w)
 	for (c = w->clients; c; c = next) {
 		next = c->next;
 		if (c->state == CLIENT_IDLE && !c->in.len)
-			downstream_close(c);
+			stop_idle(c);
 	}
 }

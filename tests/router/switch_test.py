@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import struct
+import subprocess
 import threading
 import time
 
@@ -78,6 +79,24 @@ def test_fifty_switches_under_load_lose_nothing():
     print("# %d requests, 0 failed" % load.stop())
     assert r.drained == list(range(1, 51))
     old.stop()
+    assert r.close() == 0
+
+
+def test_a_hundred_switches_under_wrk_lose_nothing():
+    r = Router()
+    backends = [numbered(0), numbered(1)]
+    r.send_table([App(7, ["a.example"], [(1, backends[0].port, "web.1")])])
+    wrk = subprocess.Popen(["wrk", "-t1", "-c40", "-d3s", "-H", "Host: a.example", "http://127.0.0.1:%d/" % r.port],
+                           stdout=subprocess.PIPE, text=True)
+    n = 0
+    while wrk.poll() is None and n < 100:
+        n += 1
+        assert r.send_table([App(7, ["a.example"], [(n + 1, backends[n % 2].port, "web.1")])]) == 0
+        assert wait_for(lambda: n in r.drained)
+        time.sleep(0.01)
+    out = wrk.communicate()[0]
+    assert n > 20 and "requests in" in out and "Non-2xx" not in out and "Socket errors" not in out, (n, out)
+    print("# %d switches under wrk,%s" % (n, [l for l in out.splitlines() if "requests in" in l][0]))
     assert r.close() == 0
 
 
@@ -241,7 +260,7 @@ def test_a_held_client_that_leaves_is_forgotten():
         s = r.connect()
         s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         s.sendall(get())
-        time.sleep(0.005)
+        time.sleep(0.02)
         s.close()
     assert wait_for(lambda: sum("code=H27" in l[2] for l in r.logs) == 20)
     r.send_table([App(7, ["a.example"], [(1, b.port, "web.1")])])
@@ -385,6 +404,27 @@ def test_sigterm_finishes_what_runs_and_exits():
         assert read_exact(s, 10, rest)[0] == b"ok"
     assert r.wait_exit(2) and r.status == 0
     assert r.log_where("request_id=last")
+    r.close()
+
+
+def test_sigterm_serves_what_arrived_before_it():
+    b = Backend()
+    r = Router()
+    r.send_table([App(7, ["a.example"], [(1, b.port, "web.1")])])
+    conns = [r.connect() for _ in range(50)]
+    for s in conns:
+        s.sendall(get())
+        head, rest = read_head(s)
+        read_body(s, head, rest)
+    os.kill(r.pid, signal.SIGSTOP)
+    for s in conns:
+        s.sendall(get())
+    r.kill(signal.SIGTERM)
+    os.kill(r.pid, signal.SIGCONT)
+    for s in conns:
+        head, rest = read_head(s)
+        assert status_of(head) == 200 and read_body(s, head, rest)[0] == b"hello"
+    assert r.wait_exit(2) and r.status == 0
     r.close()
 
 
