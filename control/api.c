@@ -230,8 +230,7 @@ static enum MHD_Result send_reply(struct MHD_Connection *connection, struct requ
 	return send_text(connection, r->status ? r->status : 200, text);
 }
 
-/* The text goes to the person who asked as a failure; the exit status of a stream is 0
- * or 1. */
+/* e's text is the failure that nobody printed yet; deploys print their own, and leave it empty. */
 static int run_stream(void *arg, struct sink *s)
 {
 	struct request *r = arg;
@@ -242,10 +241,9 @@ static int run_stream(void *arg, struct sink *s)
 		audit(r, "ok");
 		return 0;
 	}
-	if (!e.text[0])
-		err_sys(&e, -n, "failed");
-	sink_fail(s, "%s", e.text);
-	audit_failure(r, e.text);
+	if (e.text[0])
+		sink_fail(s, "%s", e.text);
+	audit_failure(r, e.text[0] ? e.text : strerror(-n));
 	return 1;
 }
 

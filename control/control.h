@@ -38,8 +38,8 @@ void sink_fail(struct sink *s, const char *fmt, ...) PRINTF(2, 3);  /* " !     .
 bool sink_cancelled(struct sink *s);
 
 /*
- * Operations. They block until done, write progress to the sink, and return 0 or -errno with e (already not printed:
- * the caller prints e->text as the failure). actor: who asked, for releases and events. All take the app's own lock:
+ * Operations. They block until done, write progress to the sink, and return 0 or -errno with e, never NULL (the caller
+ * prints e->text as the failure unless e->told). actor: who asked, for releases and events. All take the app's own lock:
  * a second one waits its turn and says so on the sink.
  */
 struct push {

@@ -301,9 +301,7 @@ static int push_locked(struct pushing *p, struct err *e)
 	const char *status = r == 0 ? "succeeded" : r == -ECANCELED ? "cancelled" : "failed";
 	db_build_finish(p->d.c->db, p->build_id, status, p->d.release.version, tee.kept.data ? tee.kept.data : "");
 	buf_free(&tee.kept);
-	/* The story was told to the end on the sink: the caller prints no more. */
-	if (r < 0 && e)
-		e->text[0] = '\0';
+	e->told = r < 0;
 	return r;
 }
 
@@ -368,7 +366,7 @@ static int finish_change(struct deploy *d, int r, struct err *e)
 	}
 	sink_fail(d->s, "%s", e->text);
 	still_serving(d);
-	e->text[0] = '\0';
+	e->told = true;
 	return r;
 }
 

@@ -64,8 +64,11 @@ static int try_connect(int fd, int family, uint16_t port)
 	int failure = 0;
 	socklen_t len = sizeof(failure);
 
-	int r = family == AF_INET ? connect(fd, (struct sockaddr *)&v4, sizeof(v4))
-				  : connect(fd, (struct sockaddr *)&v6, sizeof(v6));
+	const struct sockaddr *to = family == AF_INET ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6;
+	socklen_t to_len = family == AF_INET ? sizeof(v4) : sizeof(v6);
+	int r = connect(fd, to, to_len);
+	if (r < 0 && errno == ECONNABORTED)
+		r = connect(fd, to, to_len); /* Linux reports the attempt before once more, then starts anew */
 	if (r == 0)
 		return 0;
 	if (errno != EINPROGRESS)

@@ -9,6 +9,7 @@
 struct err {
 	int code; /* errno value, positive */
 	char text[ERR_TEXT_MAX];
+	bool told; /* whoever asked has read it already: it is not printed again */
 };
 
 /* Sets code (errno value, positive) and text. Returns -code. e may be NULL. */
