@@ -89,11 +89,10 @@ static int read_apt_config(struct buf *dump)
 static bool apt_line_shared(const char *line)
 {
 	static const char *const wanted[] = {"Acquire::http", "Acquire::https", "Acquire::Check-", "Acquire::Retries",
-		"Acquire::AllowInsecure", "Acquire::By-Hash", "Acquire::ForceIPv", "Acquire::Languages",
-		"Acquire::GzipIndexes", "Acquire::CompressionTypes"};
+		"Acquire::By-Hash", "Acquire::ForceIPv"};
 
 	if (strstr(line, " \"\";"))
-		return false;
+		return false; /* a folder of options, or an empty one */
 	for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
 		if (strncasecmp(line, wanted[i], strlen(wanted[i])) == 0)
 			return true;

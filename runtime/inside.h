@@ -67,6 +67,9 @@ void host_allowed(host_addr_cb cb, void *arg);
 int nft_make(const char *id, uint32_t addr_base, struct err *e);
 int nft_remove(const char *id);
 
+/* running.c: gives back what a start took: the slot (NULL: none), the address (0: none), and later cgroup and scratch. */
+void sandbox_forget(struct runtime *rt, uint64_t id, struct slot *s, uint32_t net_index, bool entered);
+
 /* The fixed descriptors that berth-init finds; see init.c. */
 enum { INIT_FD_SPEC = 3, INIT_FD_EXIT, INIT_FD_FIFO, INIT_FD_BUILD, INIT_FD_STATUS, INIT_FD_EXEC, INIT_FD_FIRST_FREE };
 

@@ -278,32 +278,29 @@ static void clean_later(struct runtime *rt, uint64_t id)
 	log_warn("out of memory: what sandbox %016" PRIx64 " leaves is removed at the next start", id);
 }
 
-static void release_slot(struct runtime *rt, uint32_t slot)
+void sandbox_forget(struct runtime *rt, uint64_t id, struct slot *s, uint32_t net_index, bool entered)
 {
-	struct slot *s = &rt->slots[slot];
-
-	if (s->users)
+	if (s && s->users)
 		s->users--;
+	if (net_index)
+		netpool_release(rt->pool, net_index);
+	if (!entered)
+		clean_later(rt, id);
 }
 
 void sandbox_cleanup(struct runtime *rt, const struct sandbox_record *rec)
 {
 	struct live **at = find_live(rt, rec->id), *l = *at;
+	bool entered = rec->flags & SANDBOX_ENTERED;
 
-	if (rec->magic != SANDBOX_RECORD_MAGIC || rec->slot >= RUNTIME_SLOTS)
+	/* one that ended while no berthd ran holds no range and no address any more, but has left its folders */
+	if (!l) {
+		sandbox_forget(rt, rec->id, NULL, 0, entered);
 		return;
-	/* a failed start was never in the list but holds the same things; a record of an earlier run holds none of them */
-	if (l || rec->pid == 0) {
-		release_slot(rt, rec->slot);
-		if (rec->net_index)
-			netpool_release(rt->pool, rec->net_index);
 	}
-	if (l) {
-		*at = l->next;
-		free(l);
-	}
-	if (!(rec->flags & SANDBOX_ENTERED))
-		clean_later(rt, rec->id);
+	*at = l->next;
+	sandbox_forget(rt, rec->id, &rt->slots[l->rec.slot], l->rec.net_index, entered);
+	free(l);
 }
 
 static void sweep_one(void *arg, uint64_t id)

@@ -343,7 +343,7 @@ static void close_used(struct attempt *a)
 		close(a->report);
 }
 
-static void undo(struct runtime *rt, struct attempt *a, struct sandbox_record *rec)
+static void undo(struct runtime *rt, struct attempt *a, const struct sandbox_record *rec)
 {
 	if (a->pid > 0) {
 		kill(a->pid, SIGKILL); /* ours and not yet waited for: the number is still its */
@@ -354,13 +354,8 @@ static void undo(struct runtime *rt, struct attempt *a, struct sandbox_record *r
 		close(a->pidfd);
 	if (a->master >= 0)
 		close(a->master);
-	if (!a->slot)
-		return;
-	rec->magic = SANDBOX_RECORD_MAGIC;
-	rec->pid = 0;
-	rec->slot = (uint32_t)(a->slot - rt->slots);
-	rec->net_index = a->net_index;
-	sandbox_cleanup(rt, rec);
+	if (a->slot)
+		sandbox_forget(rt, rec->id, a->slot, a->net_index, rec->flags & SANDBOX_ENTERED);
 }
 
 static struct attempt attempt_new(struct runtime *rt, const struct sandbox_io *io)

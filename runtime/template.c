@@ -134,6 +134,7 @@ static int new_tmpfs(void)
 
 	if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "source", "berth", 0) < 0 ||
 		fsconfig(fs, FSCONFIG_SET_STRING, "mode", "0755", 0) < 0 ||
+		fsconfig(fs, FSCONFIG_SET_STRING, "size", "67108864", 0) < 0 ||
 		fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return -errno;
 	fd = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
