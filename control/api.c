@@ -230,7 +230,8 @@ static enum MHD_Result send_reply(struct MHD_Connection *connection, struct requ
 	return send_text(connection, r->status ? r->status : 200, text);
 }
 
-/* e's text is the failure that nobody printed yet; deploys print their own, and leave it empty. */
+/* The exit status of a stream is 0 or 1; deploys tell their failures themselves, among
+ * the last log lines. */
 static int run_stream(void *arg, struct sink *s)
 {
 	struct request *r = arg;
@@ -241,7 +242,7 @@ static int run_stream(void *arg, struct sink *s)
 		audit(r, "ok");
 		return 0;
 	}
-	if (e.text[0])
+	if (e.text[0] && !e.told)
 		sink_fail(s, "%s", e.text);
 	audit_failure(r, e.text[0] ? e.text : strerror(-n));
 	return 1;
