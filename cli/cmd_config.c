@@ -200,16 +200,17 @@ int cmd_domains_report(struct cli *c)
 	return 0;
 }
 
-/* "3000" alone is the port of ports:set; else KEY [VALUE], an empty one unsets. */
+/* "3000" alone is the web port of ports:set; else KEY [VALUE], an empty one unsets. */
 static int setting_words(struct cli *c, const char **key, const char **value)
 {
 	bool ports = strcmp(c->cmd->param, "ports") == 0;
 
 	*key = c->argv[0];
 	*value = c->argc > 1 ? c->argv[1] : "";
-	if (ports && c->argc == 1 && strcmp(*key, "port") != 0 && (**key == 0 || strspn(*key, "0123456789") > 0)) {
+	if (ports && c->argc == 1 && strcmp(*key, "web") != 0) {
 		*value = *key;
-		*key = "port";
+		*key = "web";
+		return 0;
 	}
 	return **key ? 0 : say_usage(c, "which property?");
 }

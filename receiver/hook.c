@@ -9,6 +9,8 @@
 #include "receiver/repo.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +24,7 @@
 struct relay {
 	bool terminal; /* the pusher's: progress is rewritten in place */
 	uint64_t progress_ns; /* when it was shown last */
+	bool released; /* control stored a release's commit: the ref pushed is the deploy branch */
 	int status; /* of the x line, -1 before it */
 };
 
@@ -164,7 +167,7 @@ static int progress(struct relay *y, const char *text)
 	return print(text, y->terminal ? '\r' : '\n');
 }
 
-static int write_ref(char *text)
+static int write_ref(struct relay *y, char *text)
 {
 	const char *dir = getenv("GIT_DIR");
 	char *value = strchr(text, ' ');
@@ -173,6 +176,7 @@ static int write_ref(char *text)
 
 	if (value) {
 		*value++ = 0;
+		y->released = y->released || strncmp(text, "refs/berth/releases/", 20) == 0;
 		r = repo_write_ref(dir ? dir : ".", text, value, &e);
 	}
 	if (r < 0)
@@ -192,7 +196,7 @@ static int handle(struct relay *y, char *line)
 	case 'p':
 		return progress(y, text);
 	case 'r':
-		return write_ref(text);
+		return write_ref(y, text);
 	case 'x':
 		if (num_parse_u64(text, 0, 255, &status) == 0)
 			y->status = (int)status;
@@ -202,7 +206,25 @@ static int handle(struct relay *y, char *line)
 	}
 }
 
-static int relay(struct client *c)
+/* HEAD is the deploy branch, so that a clone checks it out: master, where that was pushed first. */
+static void point_head(const char *ref)
+{
+	const char *dir = getenv("GIT_DIR");
+	autobuf head = BUF_INIT;
+	char path[PATH_MAX];
+	struct err e = {0};
+
+	snprintf(path, sizeof(path), "%s/HEAD", dir ? dir : ".");
+	if (strncmp(ref, "refs/heads/", 11) != 0 || io_read_file(AT_FDCWD, path, &head) < 0)
+		return;
+	head.data[strcspn(head.data, "\n")] = 0;
+	if (strncmp(head.data, "ref: ", 5) == 0 && strcmp(head.data + 5, ref) == 0)
+		return;
+	if (repo_write_ref(dir ? dir : ".", "HEAD", ref, &e) < 0)
+		common_say("%s", e.text);
+}
+
+static int relay(struct client *c, const char *ref)
 {
 	struct relay y = {.terminal = has_terminal(), .progress_ns = io_mono_ns(), .status = -1};
 	const char *app = getenv("BERTH_APP");
@@ -220,6 +242,8 @@ static int relay(struct client *c)
 		common_say("berth-control was interrupted; see how the deploy ended: berth releases %s", app);
 		return 1;
 	}
+	if (y.status == 0 && y.released)
+		point_head(ref);
 	return y.status ? 1 : 0;
 }
 
@@ -248,5 +272,5 @@ int main(int argc, char **argv)
 		common_fail(&c);
 		return 1;
 	}
-	return relay(&c);
+	return relay(&c, argv[1]);
 }

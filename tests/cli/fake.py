@@ -105,10 +105,8 @@ def update(conn, app, b):
     if ref.startswith("refs/tags/"):
         return conn.stream(["o        tags do not deploy", "x 0"])
     lines = ["o -----> Building \u00e9", "p        1 s", "o        " + "x" * 3000]
-    if b["new"] != "0" * 40:
+    if b["new"] != "0" * 40 and (app != "race" or ref.endswith("b1")):
         lines += [f"r refs/berth/releases/1 {b['new']}"]
-    if app == "mast":
-        lines.append(f"r HEAD {ref}")
     return conn.stream(lines + ["o -----> Released v1", "d {\"version\":1}", "x 0"])
 
 
