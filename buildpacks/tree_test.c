@@ -101,6 +101,31 @@ static void a_tree_arrives_as_it_was_sent(void **state)
 	assert_int_equal(json_array_size(f->warnings), 0);
 }
 
+/* Sizes around the writer's buffer: what waits in it must go out before a large piece. */
+static void files_of_every_size_keep_their_order(void **state)
+{
+	static const size_t sizes[] = {10, 511, 512, 513, (size_t)130 << 10, 1,
+		(size_t)200 << 10, (size_t)255 << 10, (size_t)256 << 10,
+		(size_t)700 << 10, 3};
+	struct fixture *f = *state;
+	char name[16];
+	char *data autofree = calloc(1, (size_t)701 << 10);
+
+	assert_non_null(data);
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		snprintf(name, sizeof(name), "f%zu", i);
+		memset(data, 'a' + (int)i, sizes[i]);
+		assert_int_equal(tar_file(&f->tar, name, false, data, sizes[i]), 0);
+	}
+	assert_int_equal(unpack(f, false), 0);
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		snprintf(name, sizeof(name), "f%zu", i);
+		memset(data, 'a' + (int)i, sizes[i]);
+		data[sizes[i]] = '\0';
+		check_file(f, name, data);
+	}
+}
+
 static void refuse(const char *path, const char *word)
 {
 	struct fixture *f;
@@ -251,6 +276,7 @@ int main(void)
 #define WITH_DIR(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		WITH_DIR(a_tree_arrives_as_it_was_sent),
+		WITH_DIR(files_of_every_size_keep_their_order),
 		cmocka_unit_test(names_that_could_leave_the_tree_are_refused),
 		WITH_DIR(nothing_is_written_through_a_link),
 		WITH_DIR(a_name_twice_is_refused_unless_merging),

@@ -50,11 +50,12 @@ static int flush(struct tar *t)
 
 static int put(struct tar *t, const void *data, size_t len)
 {
-	int r = t->used + len > TAR_BUFFER ? flush(t) : 0;
+	bool large = len >= TAR_BUFFER / 2; /* goes out as it is, after what waits */
+	int r = large || t->used + len > TAR_BUFFER ? flush(t) : 0;
 
 	if (r < 0)
 		return r;
-	if (len >= TAR_BUFFER / 2)
+	if (large)
 		return io_write_all(t->fd, data, len);
 	if (len)
 		memcpy(t->out + t->used, data, len);
