@@ -90,8 +90,9 @@ static int prepare_child(const struct job *j)
 	if (setsid() < 0 || chdir("/") < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
 		return -errno;
 	/* No no_new_privs: newuidmap, which gives the sub-id range, is set-user-id. */
-	if (setgroups(0, NULL) < 0 || setresgid(j->gid, j->gid, j->gid) < 0 ||
-		setresuid(j->uid, j->uid, j->uid) < 0)
+	/* The bare calls: glibc's would signal berthd's other threads, which this process does not have. */
+	if (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, j->gid, j->gid, j->gid) < 0 ||
+		syscall(SYS_setresuid, j->uid, j->uid, j->uid) < 0)
 		return -errno;
 	return 0;
 }
