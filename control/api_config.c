@@ -53,7 +53,7 @@ static int check_set(struct request *r)
 				"PORT cannot be set: berth tells the app which port to "
 				"use");
 			return request_hint(r,
-				"to name another port: berth ports:set %s 3000",
+				"to name another port: berth ports:set %s web 3000",
 				r->app.name);
 		}
 		if (value_size(v, &size) < 0)

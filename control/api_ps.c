@@ -1,6 +1,7 @@
 /* Processes: what runs, how many, and starting and stopping them. */
 #include "control/api_handlers.h"
 #include "control/fleet.h"
+#include "control/rollout.h"
 #include "control/view.h"
 #include <errno.h>
 #include <stdio.h>
@@ -101,6 +102,18 @@ static int check_type(struct request *r, const json_t *processes, const char *ty
 		r->app.name, type, known[0] ? known : "none");
 }
 
+/* Two instances that write to one volume are what stop-first deploys avoid. */
+static int check_shared(struct request *r, const char *type, json_int_t n)
+{
+	if (n <= 1 || !rollout_stop_first(r->c, r->app.id))
+		return 0;
+	request_fail(r, FAIL_CONFLICT,
+		"%s has a writable volume, which several instances of %s would share",
+		r->app.name, type);
+	return request_hint(
+		r, "where the app can do that: berth ps:set %s overlap on", r->app.name);
+}
+
 int scale_check(struct request *r)
 {
 	json_t *processes = view_processes(r->c, r->app.id), *v;
@@ -120,6 +133,8 @@ int scale_check(struct request *r)
 				type, QUANTITY_MAX);
 			break;
 		}
+		if (check_shared(r, type, n) < 0)
+			break;
 	}
 	json_decref(processes);
 	if (!r->failure.set && !json_object_size(request_json(r, "formation")))

@@ -212,6 +212,27 @@ static void volumes_are_mounted_by_a_release(void **state)
 	expect(f, "DELETE", "/v1/volumes/data?confirm=data", NULL, 200, "{}");
 }
 
+static void a_writable_volume_is_not_shared_unasked(void **state)
+{
+	struct fixture *f = *state;
+
+	make_released(f, "shop");
+	expect(f, "POST", "/v1/volumes", "{\"name\":\"data\"}", 201, "data");
+	expect(f, "POST", "/v1/apps/shop/scale", "{\"formation\":{\"web\":2}}", 200,
+		"x 0");
+	expect(f, "POST", "/v1/volumes/data/mount",
+		"{\"app\":\"shop\",\"path\":\"/data\"}", 409, "overlap on");
+	expect(f, "POST", "/v1/apps/shop/scale", "{\"formation\":{\"web\":1}}", 200,
+		"x 0");
+	expect(f, "POST", "/v1/volumes/data/mount",
+		"{\"app\":\"shop\",\"path\":\"/data\"}", 200, "x 0");
+	expect(f, "POST", "/v1/apps/shop/scale", "{\"formation\":{\"web\":2}}", 409,
+		"overlap on");
+	expect(f, "PUT", "/v1/apps/shop/settings/ps", "{\"overlap\":\"on\"}", 200, "on");
+	expect(f, "POST", "/v1/apps/shop/scale", "{\"formation\":{\"web\":2}}", 200,
+		"x 0");
+}
+
 static void settings_read_back_with_what_holds(void **state)
 {
 	struct fixture *f = *state;
@@ -345,6 +366,7 @@ int main(void)
 		T(scaling_names_the_known_types),
 		T(domains_are_lower_case_and_belong_to_one_app),
 		T(volumes_are_mounted_by_a_release),
+		T(a_writable_volume_is_not_shared_unasked),
 		T(settings_read_back_with_what_holds),
 		T(limits_are_set_and_cleared),
 		T(releases_show_layers_and_no_values),

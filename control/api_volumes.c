@@ -1,5 +1,7 @@
 /* Volumes: folders that outlive instances, and where apps see them. */
 #include "control/api_handlers.h"
+#include "control/fleet.h"
+#include "control/view.h"
 #include "lib/proto.h"
 #include <errno.h>
 #include <stdio.h>
@@ -196,6 +198,35 @@ static int check_free(struct request *r, const struct db_mount *m)
 	return 0;
 }
 
+/* A writable volume is for one instance of a type, unless the app says that it can share.
+ */
+static int check_shared(struct request *r)
+{
+	json_t *processes = view_processes(r->c, r->app.id), *command;
+	const char *type;
+
+	if (settings_is_on(r->c, r->app.id, "ps", "overlap", false)) {
+		json_decref(processes);
+		return 0;
+	}
+	json_object_foreach(processes, type, command)
+	{
+		uint32_t n = fleet_quantity(r->c, r->app.id, type);
+
+		if (n <= 1 || strcmp(type, "release") == 0)
+			continue;
+		request_fail(r, FAIL_CONFLICT,
+			"%u instances of %s would share the writable volume", n, type);
+		request_hint(r,
+			"berth ps:scale %s %s=1, or where the app can share: berth "
+			"ps:set %s overlap on",
+			r->app.name, type, r->app.name);
+		break;
+	}
+	json_decref(processes);
+	return r->failure.set ? -1 : 0;
+}
+
 int mount_check(struct request *r)
 {
 	const char *path = request_string(r, "path");
@@ -218,6 +249,8 @@ int mount_check(struct request *r)
 			path);
 	snprintf(m->path, sizeof(m->path), "%s", path);
 	m->read_only = request_bool(r, "read_only", false);
+	if (!m->read_only && check_shared(r) < 0)
+		return -1;
 	return check_free(r, m);
 }
 
