@@ -1,4 +1,5 @@
-/* Control groups of sandboxes: limits, counts, killing; version 2, version 1 and the mix of both. */
+/* Control groups of sandboxes: limits, counts, killing; version 2, version 1 and the mix
+ * of both. */
 #include "runtime/cgroup.h"
 #include "lib/buf.h"
 #include "lib/io.h"
@@ -13,7 +14,8 @@
 #include <sys/stat.h>
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
-/* Under systemd: a delegated unit of its own, so that a restart of berthd never meets populated groups. */
+/* Under systemd: a delegated unit of its own, so that a restart of berthd never meets
+ * populated groups. */
 #define CGROUP_APPS_UNIT CGROUP_ROOT "/system.slice/berth-apps.service"
 #define PERIOD_US 100000u
 #define KILL_ROUNDS 50
@@ -49,7 +51,8 @@ static int write_number(int dir, const char *name, uint64_t n)
 	return write_file(dir, name, text);
 }
 
-/* The number after key (or at the start when key is empty) in a file of "key value" lines; 0 when absent. */
+/* The number after key (or at the start when key is empty) in a file of "key value"
+ * lines; 0 when absent. */
 static uint64_t read_number(int dir, const char *name, const char *key)
 {
 	autobuf b = {.max = 64 << 10};
@@ -70,14 +73,15 @@ static bool has_word(const char *list, const char *word, char sep)
 	size_t len = strlen(word);
 
 	for (const char *p = list; p; p = strchr(p, sep), p = p ? p + 1 : NULL)
-		if (strncmp(p, word, len) == 0 && (p[len] == sep || p[len] == '\0' || p[len] == '\n'))
+		if (strncmp(p, word, len) == 0 &&
+			(p[len] == sep || p[len] == '\0' || p[len] == '\n'))
 			return true;
 	return false;
 }
 
 /*
- * Fills where[kind] with the mount points of v1 hierarchies from /proc/self/mountinfo (proc(5)); a
- * controller mounted together with an earlier one gets none of its own.
+ * Fills where[kind] with the mount points of v1 hierarchies from /proc/self/mountinfo
+ * (proc(5)); a controller mounted together with an earlier one gets none of its own.
  */
 static int find_v1(char where[CGROUP_KINDS][128])
 {
@@ -92,10 +96,12 @@ static int find_v1(char where[CGROUP_KINDS][128])
 
 		if (!dash || sscanf(dash, " - %31s %*s %255s", type, options) != 2 ||
 			strcmp(type, "cgroup") != 0 ||
-			sscanf(line, "%*s %*s %*s %255s %127s", root, at) != 2 || strcmp(root, "/") != 0)
+			sscanf(line, "%*s %*s %*s %255s %127s", root, at) != 2 ||
+			strcmp(root, "/") != 0)
 			continue;
 		for (int k = 0; k < CGROUP_KINDS; k++)
-			if (!taken && !where[k][0] && has_word(options, controllers[k], ',')) {
+			if (!taken && !where[k][0] &&
+				has_word(options, controllers[k], ',')) {
 				memcpy(where[k], at, sizeof(at));
 				taken = true;
 			}
@@ -110,10 +116,13 @@ static int make_parent(struct cgroups *g, int kind, const char *root, struct err
 	if (g->root[kind] < 0)
 		return err_sys(e, errno, "cannot open %s", root);
 	if (mkdirat(g->root[kind], g->name, 0755) < 0 && errno != EEXIST)
-		return err_sys(e, errno, "cannot make control group %s/%s", root, g->name);
-	g->parent[kind] = openat(g->root[kind], g->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		return err_sys(
+			e, errno, "cannot make control group %s/%s", root, g->name);
+	g->parent[kind] =
+		openat(g->root[kind], g->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (g->parent[kind] < 0)
-		return err_sys(e, errno, "cannot open control group %s/%s", root, g->name);
+		return err_sys(
+			e, errno, "cannot open control group %s/%s", root, g->name);
 	return 0;
 }
 
@@ -124,7 +133,8 @@ static bool v2_has_all(const char *root)
 
 	if (dir < 0 || io_read_file(dir, "cgroup.controllers", &b) < 0 || !b.data)
 		return false;
-	return has_word(b.data, "memory", ' ') && has_word(b.data, "cpu", ' ') && has_word(b.data, "pids", ' ');
+	return has_word(b.data, "memory", ' ') && has_word(b.data, "cpu", ' ') &&
+	       has_word(b.data, "pids", ' ');
 }
 
 static int open_v2(struct cgroups *g, const char *root, struct err *e)
@@ -134,9 +144,13 @@ static int open_v2(struct cgroups *g, const char *root, struct err *e)
 	if (r < 0)
 		return r;
 	g->v2 = true;
-	if ((r = write_file(g->root[CGROUP_MEMORY], "cgroup.subtree_control", "+memory +cpu +pids")) < 0 ||
-		(r = write_file(g->parent[CGROUP_MEMORY], "cgroup.subtree_control", "+memory +cpu +pids")) < 0)
-		return err_sys(e, -r, "cannot hand the memory, cpu and pids controllers to %s/%s", root, g->name);
+	if ((r = write_file(g->root[CGROUP_MEMORY], "cgroup.subtree_control",
+		     "+memory +cpu +pids")) < 0 ||
+		(r = write_file(g->parent[CGROUP_MEMORY], "cgroup.subtree_control",
+			 "+memory +cpu +pids")) < 0)
+		return err_sys(e, -r,
+			"cannot hand the memory, cpu and pids controllers to %s/%s", root,
+			g->name);
 	return 0;
 }
 
@@ -150,8 +164,10 @@ static int open_v1(struct cgroups *g, struct err *e)
 			r = make_parent(g, k, where[k], e);
 	if (r < 0)
 		return r;
-	if (g->parent[CGROUP_MEMORY] < 0 || g->parent[CGROUP_CPU] < 0 || g->parent[CGROUP_PIDS] < 0)
-		return err_set(e, ENOSYS, "this kernel offers no control groups for memory, cpu and pids");
+	if (g->parent[CGROUP_MEMORY] < 0 || g->parent[CGROUP_CPU] < 0 ||
+		g->parent[CGROUP_PIDS] < 0)
+		return err_set(e, ENOSYS,
+			"this kernel offers no control groups for memory, cpu and pids");
 	return 0;
 }
 
@@ -164,7 +180,8 @@ int cgroups_open(struct cgroups *g, const char *id, struct err *e)
 		g->parent[k] = g->root[k] = -1;
 	snprintf(g->name, sizeof(g->name), "berth-%.8s", id);
 	if (!root)
-		root = access(CGROUP_APPS_UNIT, F_OK) == 0 ? CGROUP_APPS_UNIT : CGROUP_ROOT;
+		root = access(CGROUP_APPS_UNIT, F_OK) == 0 ? CGROUP_APPS_UNIT
+							   : CGROUP_ROOT;
 	return v2_has_all(root) ? open_v2(g, root, e) : open_v1(g, e);
 }
 
@@ -184,14 +201,16 @@ int cgroups_remove(struct cgroups *g)
 	int r = 0;
 
 	for (int k = 0; k < CGROUP_KINDS; k++)
-		if (g->root[k] >= 0 && unlinkat(g->root[k], g->name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		if (g->root[k] >= 0 && unlinkat(g->root[k], g->name, AT_REMOVEDIR) < 0 &&
+			errno != ENOENT)
 			r = -errno;
 	return r;
 }
 
 static int set_memory_v1(int dir, uint64_t bytes)
 {
-	/* memory + swap must never be below memory: raised first or lowered last, whichever works. */
+	/* memory + swap must never be below memory: raised first or lowered last,
+	 * whichever works. */
 	int swap = write_number(dir, "memory.memsw.limit_in_bytes", bytes);
 	int r = write_number(dir, "memory.limit_in_bytes", bytes);
 
@@ -236,7 +255,8 @@ static int open_group(const struct cgroups *g, int kind, uint64_t id)
 	return fd < 0 ? -errno : fd;
 }
 
-int cgroup_limit(const struct cgroups *g, uint64_t id, const struct msg_limits_body *l, struct err *e)
+int cgroup_limit(const struct cgroups *g, uint64_t id, const struct msg_limits_body *l,
+	struct err *e)
 {
 	int memory autoclose = open_group(g, CGROUP_MEMORY, id);
 	int cpu autoclose = open_group(g, CGROUP_CPU, id);
@@ -245,11 +265,14 @@ int cgroup_limit(const struct cgroups *g, uint64_t id, const struct msg_limits_b
 
 	if (memory < 0 || cpu < 0 || pids < 0)
 		return err_set(e, ENOENT, "its control group is gone");
-	r = g->v2 ? set_memory_v2(memory, l->memory_bytes) : set_memory_v1(memory, l->memory_bytes);
+	r = g->v2 ? set_memory_v2(memory, l->memory_bytes)
+		  : set_memory_v1(memory, l->memory_bytes);
 	if (r < 0)
-		return err_sys(e, -r, "cannot limit memory to %" PRIu64 " bytes", l->memory_bytes);
+		return err_sys(e, -r, "cannot limit memory to %" PRIu64 " bytes",
+			l->memory_bytes);
 	if ((r = set_cpu(g, cpu, l->cpu_millis)) < 0)
-		return err_sys(e, -r, "cannot limit the processor to %u/1000", l->cpu_millis);
+		return err_sys(
+			e, -r, "cannot limit the processor to %u/1000", l->cpu_millis);
 	if ((r = write_number(pids, "pids.max", l->pids)) < 0)
 		return err_sys(e, -r, "cannot limit processes to %u", l->pids);
 	return 0;
@@ -279,7 +302,8 @@ int cgroup_join_fds(const struct cgroups *g, uint64_t id, int fds[CGROUP_FDS])
 	return 0;
 }
 
-int cgroup_make(const struct cgroups *g, uint64_t id, const struct msg_limits_body *l, int fds[CGROUP_FDS], struct err *e)
+int cgroup_make(const struct cgroups *g, uint64_t id, const struct msg_limits_body *l,
+	int fds[CGROUP_FDS], struct err *e)
 {
 	char name[17];
 	int r = 0;
@@ -287,8 +311,10 @@ int cgroup_make(const struct cgroups *g, uint64_t id, const struct msg_limits_bo
 	id_name(name, id);
 	for (int k = 0; k < CGROUP_KINDS; k++) {
 		fds[k] = -1;
-		if (g->parent[k] >= 0 && mkdirat(g->parent[k], name, 0755) < 0 && errno != EEXIST)
-			r = err_sys(e, errno, "cannot make the %s control group", controllers[k]);
+		if (g->parent[k] >= 0 && mkdirat(g->parent[k], name, 0755) < 0 &&
+			errno != EEXIST)
+			r = err_sys(e, errno, "cannot make the %s control group",
+				controllers[k]);
 	}
 	if (r == 0)
 		r = cgroup_limit(g, id, l, e);
@@ -325,7 +351,8 @@ int cgroup_kill(const struct cgroups *g, uint64_t id)
 	if (g->v2 && write_file(dir, "cgroup.kill", "1") == 0)
 		return 0;
 	if (freezer >= 0)
-		write_file(freezer, "freezer.state", "THAWED"); /* a frozen process takes no signal */
+		write_file(freezer, "freezer.state",
+			"THAWED"); /* a frozen process takes no signal */
 	for (int i = 0; i < KILL_ROUNDS && kill_listed(dir) > 0; i++)
 		;
 	return 0;
@@ -338,7 +365,8 @@ int cgroup_remove(const struct cgroups *g, uint64_t id)
 
 	id_name(name, id);
 	for (int k = 0; k < CGROUP_KINDS; k++)
-		if (g->parent[k] >= 0 && unlinkat(g->parent[k], name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		if (g->parent[k] >= 0 && unlinkat(g->parent[k], name, AT_REMOVEDIR) < 0 &&
+			errno != ENOENT)
 			r = -errno;
 	return r;
 }
@@ -360,7 +388,8 @@ void cgroup_read(const struct cgroups *g, uint64_t id, struct cgroup_counts *ret
 	ret->oom_kills = read_number(memory, "memory.oom_control", "oom_kill");
 	ret->memory_peak_bytes = read_number(memory, "memory.max_usage_in_bytes", "");
 	ret->memory_limit_bytes = read_number(memory, "memory.limit_in_bytes", "");
-	cpu = open_group(g, g->parent[CGROUP_CPUACCT] >= 0 ? CGROUP_CPUACCT : CGROUP_CPU, id);
+	cpu = open_group(
+		g, g->parent[CGROUP_CPUACCT] >= 0 ? CGROUP_CPUACCT : CGROUP_CPU, id);
 	ret->cpu_us = read_number(cpu, "cpuacct.usage", "") / 1000;
 }
 

@@ -1,4 +1,5 @@
-/* Control groups of sandboxes: limits, counts, killing; version 2, version 1 and the mix of both. */
+/* Control groups of sandboxes: limits, counts, killing; version 2, version 1 and the mix
+ * of both. */
 #ifndef RUNTIME_CGROUP_H
 #define RUNTIME_CGROUP_H
 
@@ -6,38 +7,52 @@
 #include "lib/err.h"
 #include "lib/proto.h"
 
-enum cgroup_kind { CGROUP_MEMORY, CGROUP_CPU, CGROUP_CPUACCT, CGROUP_PIDS, CGROUP_FREEZER, CGROUP_KINDS };
+enum cgroup_kind {
+	CGROUP_MEMORY,
+	CGROUP_CPU,
+	CGROUP_CPUACCT,
+	CGROUP_PIDS,
+	CGROUP_FREEZER,
+	CGROUP_KINDS
+};
 #define CGROUP_FDS CGROUP_KINDS
 
-/* The parents "berth-<id>", one a controller (v1) or a single one (v2, in parent[CGROUP_MEMORY]). */
+/* The parents "berth-<id>", one a controller (v1) or a single one (v2, in
+ * parent[CGROUP_MEMORY]). */
 struct cgroups {
 	bool v2;
-	int parent[CGROUP_KINDS]; /* -1: this host has no such controller, or it is mounted with an earlier one */
-	int root[CGROUP_KINDS];   /* folder that holds the parent */
+	int parent[CGROUP_KINDS]; /* -1: this host has no such controller, or it is
+				     mounted with an earlier one */
+	int root[CGROUP_KINDS];	  /* folder that holds the parent */
 	char name[16];
 };
 
-/* Finds the hierarchies and makes the parents. -ENOSYS when memory, cpu or pids cannot be limited here. */
+/* Finds the hierarchies and makes the parents. -ENOSYS when memory, cpu or pids cannot be
+ * limited here. */
 int cgroups_open(struct cgroups *g, const char *id, struct err *e);
 void cgroups_close(struct cgroups *g);
 /* Removes the parents; -EBUSY while a group below has processes. */
 int cgroups_remove(struct cgroups *g);
 
 /*
- * Makes the sandbox's groups with its limits. v1: fds are its "tasks" files, into each of which the child
- * writes "0" (a parent that writes the child's pid waits 10 ms for the kernel); v2: fds[0] is the folder, for clone3.
+ * Makes the sandbox's groups with its limits. v1: fds are its "tasks" files, into each of
+ * which the child writes "0" (a parent that writes the child's pid waits 10 ms for the
+ * kernel); v2: fds[0] is the folder, for clone3.
  */
-int cgroup_make(const struct cgroups *g, uint64_t id, const struct msg_limits_body *l, int fds[CGROUP_FDS], struct err *e);
+int cgroup_make(const struct cgroups *g, uint64_t id, const struct msg_limits_body *l,
+	int fds[CGROUP_FDS], struct err *e);
 /* As cgroup_make's fds, for a group that exists. -ENOENT. */
 int cgroup_join_fds(const struct cgroups *g, uint64_t id, int fds[CGROUP_FDS]);
-int cgroup_limit(const struct cgroups *g, uint64_t id, const struct msg_limits_body *l, struct err *e);
+int cgroup_limit(const struct cgroups *g, uint64_t id, const struct msg_limits_body *l,
+	struct err *e);
 /* SIGKILL to every process, frozen ones thawed. 0, also when the group is gone. */
 int cgroup_kill(const struct cgroups *g, uint64_t id);
 /* -EBUSY while processes (or zombies) are left; absent is 0. */
 int cgroup_remove(const struct cgroups *g, uint64_t id);
 
 struct cgroup_counts {
-	uint64_t oom_kills, memory_peak_bytes, cpu_us; /* 0 where the kernel does not tell */
+	uint64_t oom_kills, memory_peak_bytes,
+		cpu_us; /* 0 where the kernel does not tell */
 	uint64_t memory_limit_bytes;
 };
 void cgroup_read(const struct cgroups *g, uint64_t id, struct cgroup_counts *ret);

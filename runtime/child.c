@@ -1,6 +1,7 @@
 /*
- * The new process between the clone and berth-init: the host's root at first, the app's user without any right at the end. It
- * calls nothing that allocates memory, as other threads existed before the clone.
+ * The new process between the clone and berth-init: the host's root at first, the app's
+ * user without any right at the end. It calls nothing that allocates memory, as other
+ * threads existed before the clone.
  */
 #include "runtime/inside.h"
 
@@ -9,6 +10,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
+#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,13 +22,12 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <termios.h>
-#include <net/if.h>
 
 #define BIT(cap) (1ull << (cap))
 /* What apt and dpkg need, valid only for ids of the app's own range. */
-#define BUILD_ROOT_CAPS                                                                                     \
-	(BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FOWNER) | BIT(CAP_FSETID) | BIT(CAP_SETUID) |     \
-		BIT(CAP_SETGID) | BIT(CAP_KILL) | BIT(CAP_SYS_CHROOT))
+#define BUILD_ROOT_CAPS                                                                  \
+	(BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FOWNER) | BIT(CAP_FSETID) |    \
+		BIT(CAP_SETUID) | BIT(CAP_SETGID) | BIT(CAP_KILL) | BIT(CAP_SYS_CHROOT))
 #define TTY_GROUP 5
 
 static int report(const struct child *c, int error, const char *step, int master)
@@ -44,7 +45,8 @@ static int report(const struct child *c, int error, const char *step, int master
 	if (master >= 0) {
 		m.msg_control = &control;
 		m.msg_controllen = sizeof(control);
-		control.head = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+		control.head =
+			(struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
 		memcpy(CMSG_DATA(&control.head), &master, sizeof(int));
 	}
 	return sendmsg(c->status, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
@@ -80,7 +82,9 @@ static int loopback_up(void)
 static int enter_network(const struct child *c, char step[124])
 {
 	if (c->netns >= 0)
-		return setns(c->netns, CLONE_NEWNET) < 0 ? fail(step, "enter the network namespace") : 0;
+		return setns(c->netns, CLONE_NEWNET) < 0
+			       ? fail(step, "enter the network namespace")
+			       : 0;
 	return loopback_up() < 0 ? fail(step, "start the loopback interface") : 0;
 }
 
@@ -105,15 +109,18 @@ static int join_place(const struct child *c, char step[124])
 
 	if (r < 0)
 		return r;
-	if (setns(c->target_pidfd, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP) < 0)
+	if (setns(c->target_pidfd, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
+					   CLONE_NEWNET | CLONE_NEWCGROUP) < 0)
 		return fail(step, "join the sandbox's namespaces");
 	return chdir("/") < 0 ? fail(step, "enter its root") : 0;
 }
 
-/* The whole path is ours: /dev is a read-only mount of the template. Slave in *ret; the master goes to the parent. */
+/* The whole path is ours: /dev is a read-only mount of the template. Slave in *ret; the
+ * master goes to the parent. */
 static int open_pty(const struct child *c, uid_t owner, int *ret, char step[124])
 {
-	int master autoclose = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC), zero = 0, slave;
+	int master autoclose = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC),
+		   zero = 0, slave;
 
 	if (master < 0 || ioctl(master, TIOCSPTLCK, &zero) < 0)
 		return fail(step, "open a terminal");
@@ -143,10 +150,12 @@ static int set_limits(const struct child *c, char step[124])
 {
 	int fd autoclose = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
-	/* berthd may be protected from the out-of-memory killer; what it starts is not. Raising needs no right. */
+	/* berthd may be protected from the out-of-memory killer; what it starts is not.
+	 * Raising needs no right. */
 	if (fd >= 0 && write(fd, "0", 1) < 0)
 		errno = 0;
-	if (limit(RLIMIT_CORE, 0) < 0 || (c->nofile && limit(RLIMIT_NOFILE, c->nofile) < 0))
+	if (limit(RLIMIT_CORE, 0) < 0 ||
+		(c->nofile && limit(RLIMIT_NOFILE, c->nofile) < 0))
 		return fail(step, "set resource limits");
 	return 0;
 }
@@ -167,17 +176,20 @@ static int set_capabilities(uint64_t keep)
 }
 
 /*
- * Safe because it only ever gives up: after setns the process is root of nothing but the app's range, then not even that.
- * Entering never has capabilities, whatever the sandbox's profile.
+ * Safe because it only ever gives up: after setns the process is root of nothing but the
+ * app's range, then not even that. Entering never has capabilities, whatever the
+ * sandbox's profile.
  */
 static int become_user(const struct child *c, char step[124])
 {
 	uid_t id = c->profile == PROFILE_BUILD_ROOT ? 0 : RUNTIME_APP_UID;
-	uint64_t keep = c->profile == PROFILE_BUILD_ROOT && c->start ? BUILD_ROOT_CAPS : 0;
+	uint64_t keep =
+		c->profile == PROFILE_BUILD_ROOT && c->start ? BUILD_ROOT_CAPS : 0;
 
 	if (setns(c->userns, CLONE_NEWUSER) < 0)
 		return fail(step, "enter the user namespace");
-	if (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, id, id, id) < 0 ||
+	if (syscall(SYS_setgroups, 0, NULL) < 0 ||
+		syscall(SYS_setresgid, id, id, id) < 0 ||
 		syscall(SYS_setresuid, id, id, id) < 0)
 		return fail(step, "become the app's user");
 	if (set_capabilities(keep) < 0)
@@ -194,11 +206,13 @@ static int place_fd(int from, int to, int flags)
 	return dup3(from, to, flags) < 0 ? -errno : 0;
 }
 
-/* Every descriptor to its fixed number; two steps, as a source may have another's number. */
+/* Every descriptor to its fixed number; two steps, as a source may have another's number.
+ */
 static int arrange(struct child *c, int in, int out, int err, int exec, char step[124])
 {
-	int from[INIT_FD_FIRST_FREE] = {in, out, err, c->io->spec_fd, c->io->exit_fd, c->io->fifo_fd,
-		c->flags & START_BUILDER ? c->rt->build_exec : -1, c->status, exec};
+	int from[INIT_FD_FIRST_FREE] = {in, out, err, c->io->spec_fd, c->io->exit_fd,
+		c->io->fifo_fd, c->flags & START_BUILDER ? c->rt->build_exec : -1,
+		c->status, exec};
 
 	for (int i = 0; i < INIT_FD_FIRST_FREE; i++)
 		if (from[i] >= 0 && (from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 64)) < 0)
@@ -214,7 +228,8 @@ static int arrange(struct child *c, int in, int out, int err, int exec, char ste
 
 static int choose_stdio(const struct child *c, int fds[3], char step[124])
 {
-	uid_t owner = c->uid_base + (c->profile == PROFILE_BUILD_ROOT ? 0 : RUNTIME_APP_UID);
+	uid_t owner =
+		c->uid_base + (c->profile == PROFILE_BUILD_ROOT ? 0 : RUNTIME_APP_UID);
 	int null, slave = -1, r;
 
 	if (c->io->tty) {
@@ -238,24 +253,28 @@ static int confine(struct child *c, char step[124])
 {
 	int fds[3], r;
 
-	if ((r = c->start ? make_place(c, step) : join_place(c, step)) < 0 || (r = set_limits(c, step)) < 0 ||
-		(r = choose_stdio(c, fds, step)) < 0 || (r = become_user(c, step)) < 0 ||
+	if ((r = c->start ? make_place(c, step) : join_place(c, step)) < 0 ||
+		(r = set_limits(c, step)) < 0 || (r = choose_stdio(c, fds, step)) < 0 ||
+		(r = become_user(c, step)) < 0 ||
 		(r = arrange(c, fds[0], fds[1], fds[2], c->rt->init_exec, step)) < 0)
 		return r;
-	return filter_load(&c->rt->filter) < 0 ? fail(step, "load the system call filter") : 0;
+	return filter_load(&c->rt->filter) < 0 ? fail(step, "load the system call filter")
+					       : 0;
 }
 
 void child_run(const struct child *given)
 {
 	struct child c = *given;
-	char step[124] = "", mode[] = {c.io->tty ? 't' : '-', c.flags & START_BUILDER ? 'b' : '-', '\0'};
+	char step[124] = "",
+	     mode[] = {c.io->tty ? 't' : '-', c.flags & START_BUILDER ? 'b' : '-', '\0'};
 	char *argv[] = {(char[]){"berth-init"}, mode, NULL}, *none[] = {NULL};
 	char **env = c.flags & START_HOST_APT ? c.rt->host_env : none;
 	int r;
 
 	setsid();
 	for (int s = 1; s < NSIG; s++)
-		signal(s, SIG_DFL); /* an ignored one would stay so; all are blocked until the command runs */
+		signal(s, SIG_DFL); /* an ignored one would stay so; all are blocked until
+				       the command runs */
 	umask(0);
 	r = confine(&c, step);
 	if (r == 0) {

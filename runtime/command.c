@@ -25,7 +25,8 @@ static int spawn(const char *const *argv, int in, int out, pid_t *ret)
 	posix_spawn_file_actions_adddup2(&acts, in, 0);
 	posix_spawn_file_actions_adddup2(&acts, out, 1);
 	posix_spawn_file_actions_adddup2(&acts, out, 2);
-	r = posix_spawnp(ret, argv[0], &acts, &attr, (char *const *)(uintptr_t)argv, environ);
+	r = posix_spawnp(
+		ret, argv[0], &acts, &attr, (char *const *)(uintptr_t)argv, environ);
 	posix_spawn_file_actions_destroy(&acts);
 	posix_spawnattr_destroy(&attr);
 	return -r;

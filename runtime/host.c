@@ -1,8 +1,9 @@
-/* The host's settings that sandboxes share: name servers, proxies, apt and npm settings. Files of the host's root only. */
+/* The host's settings that sandboxes share: name servers, proxies, apt and npm settings.
+ * Files of the host's root only. */
 #include "lib/io.h"
 #include "lib/log.h"
-#include "runtime/inside.h"
 #include "runtime/command.h"
+#include "runtime/inside.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -15,20 +16,28 @@
 #include <sys/wait.h>
 
 #define RESOLV "/etc/resolv.conf"
-#define RESOLV_UPSTREAM "/run/systemd/resolve/resolv.conf" /* what systemd-resolved's 127.0.0.53 asks itself */
+#define RESOLV_UPSTREAM                                                                  \
+	"/run/systemd/resolve/resolv.conf" /* what systemd-resolved's 127.0.0.53 asks    \
+					      itself */
 #define DNS_PORT 53
 
-static const char *const npmrc_files[] = {"/etc/npmrc", "/usr/etc/npmrc", "/usr/local/etc/npmrc"};
+static const char *const npmrc_files[] = {
+	"/etc/npmrc", "/usr/etc/npmrc", "/usr/local/etc/npmrc"};
 
-/* Variables by which the host's administrator tells programs about proxies, certificates and indexes. */
-static const char *const shared_env[] = {"http_proxy", "https_proxy", "no_proxy", "ftp_proxy", "HTTP_PROXY",
-	"HTTPS_PROXY", "NO_PROXY", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
-	"PIP_CERT", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_INDEX_URL", "NPM_CONFIG_REGISTRY", "npm_config_registry"};
-static const char *const proxy_env[] = {"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"};
+/* Variables by which the host's administrator tells programs about proxies, certificates
+ * and indexes. */
+static const char *const shared_env[] = {"http_proxy", "https_proxy", "no_proxy",
+	"ftp_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "NODE_EXTRA_CA_CERTS",
+	"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "PIP_CERT",
+	"CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_INDEX_URL", "NPM_CONFIG_REGISTRY",
+	"npm_config_registry"};
+static const char *const proxy_env[] = {
+	"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"};
 
 static bool is_loopback(const char *server)
 {
-	return strncmp(server, "127.", 4) == 0 || strcmp(server, "::1") == 0 || strcmp(server, "0.0.0.0") == 0;
+	return strncmp(server, "127.", 4) == 0 || strcmp(server, "::1") == 0 ||
+	       strcmp(server, "0.0.0.0") == 0;
 }
 
 /* Calls cb(arg, line) for each line of the file, without the newline. */
@@ -74,22 +83,27 @@ int host_resolv_conf(struct buf *out)
 	if (!r.servers && r.loopback)
 		each_line(RESOLV_UPSTREAM, copy_resolv_line, &r);
 	if (!r.servers)
-		log_warn("apps will resolve no names: %s lists no server that a sandbox can reach", RESOLV);
+		log_warn("apps will resolve no names: %s lists no server that a sandbox "
+			 "can reach",
+			RESOLV);
 	return out->failed ? -ENOMEM : 0;
 }
 
 static int read_apt_config(struct buf *dump)
 {
-	static const char *const argv[] = {"apt-config", "dump", "--format", "%F \"%v\";%n", NULL};
+	static const char *const argv[] = {
+		"apt-config", "dump", "--format", "%F \"%v\";%n", NULL};
 
 	return command_run(argv, NULL, 0, dump);
 }
 
-/* One line of the dump that says how to reach an index, and would not be in the sandbox's own defaults. */
+/* One line of the dump that says how to reach an index, and would not be in the sandbox's
+ * own defaults. */
 static bool apt_line_shared(const char *line)
 {
-	static const char *const wanted[] = {"Acquire::http", "Acquire::https", "Acquire::Check-", "Acquire::Retries",
-		"Acquire::By-Hash", "Acquire::ForceIPv"};
+	static const char *const wanted[] = {"Acquire::http", "Acquire::https",
+		"Acquire::Check-", "Acquire::Retries", "Acquire::By-Hash",
+		"Acquire::ForceIPv"};
 
 	if (strstr(line, " \"\";"))
 		return false; /* a folder of options, or an empty one */
@@ -106,7 +120,8 @@ int host_apt_conf(struct buf *out)
 
 	if (read_apt_config(&dump) < 0 || !dump.data)
 		return 0; /* not a Debian host: nothing to share */
-	for (char *l = strtok_r(dump.data, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
+	for (char *l = strtok_r(dump.data, "\n", &save); l;
+		l = strtok_r(NULL, "\n", &save))
 		if (apt_line_shared(l))
 			buf_addf(out, "%s\n", l);
 	return out->failed ? -ENOMEM : 0;
@@ -115,8 +130,9 @@ int host_apt_conf(struct buf *out)
 /* How to reach an index; everything else in the file is about the host's own Node. */
 static bool npm_line_shared(const char *line)
 {
-	static const char *const wanted[] = {"registry", "proxy", "https-proxy", "noproxy", "cafile", "ca", "strict-ssl",
-		"fetch-retries", "fetch-timeout", "maxsockets", "omit-lockfile-registry-resolved"};
+	static const char *const wanted[] = {"registry", "proxy", "https-proxy",
+		"noproxy", "cafile", "ca", "strict-ssl", "fetch-retries", "fetch-timeout",
+		"maxsockets", "omit-lockfile-registry-resolved"};
 	size_t n = strcspn(line, " =");
 
 	if (line[0] == '@' || strncmp(line, "//", 2) == 0)
@@ -149,7 +165,8 @@ static bool value_holds_inside(const char *value)
 
 int host_env(char **out, size_t max, struct err *e)
 {
-	static const char *const files[] = {"APT_CONFIG=/berth/host/apt.conf", "NPM_CONFIG_GLOBALCONFIG=/berth/host/npmrc"};
+	static const char *const files[] = {"APT_CONFIG=/berth/host/apt.conf",
+		"NPM_CONFIG_GLOBALCONFIG=/berth/host/npmrc"};
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(files); i++)
@@ -197,7 +214,8 @@ static void give_url(const struct finder *f, const char *url)
 	end = p + strcspn(p, "/\"");
 	at = memchr(p, '@', (size_t)(end - p));
 	p = at ? at + 1 : p;
-	if (sscanf(p, "[%255[^]]]:%7[0-9]", host, port) < 1 && sscanf(p, "%255[^:/\"]:%7[0-9]", host, port) < 1)
+	if (sscanf(p, "[%255[^]]]:%7[0-9]", host, port) < 1 &&
+		sscanf(p, "%255[^:/\"]:%7[0-9]", host, port) < 1)
 		return;
 	if (getaddrinfo(host, port, &hints, &list) != 0)
 		return;
@@ -228,7 +246,8 @@ static void give_apt_proxy(const struct finder *f)
 
 	if (host_apt_conf(&conf) < 0 || !conf.data)
 		return;
-	for (char *l = strtok_r(conf.data, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
+	for (char *l = strtok_r(conf.data, "\n", &save); l;
+		l = strtok_r(NULL, "\n", &save))
 		if (strcasestr(l, "::Proxy") && (quote = strchr(l, '"')))
 			give_url(f, quote + 1);
 }

@@ -1,9 +1,11 @@
 /*
- * berth-init: first process of every sandbox and parent of every command entered into one. It runs as the app's user behind
- * the same filter, parses nothing but the sealed spec, forwards signals, reaps, and writes the exit record.
+ * berth-init: first process of every sandbox and parent of every command entered into
+ * one. It runs as the app's user behind the same filter, parses nothing but the sealed
+ * spec, forwards signals, reaps, and writes the exit record.
  *
- * argv[1]: 't' or '-' (stdin is a terminal to take), 'b' or '-' (run INIT_FD_BUILD instead of argv[0] of the spec). Its environment
- * is added to the command's where the spec does not name the variable.
+ * argv[1]: 't' or '-' (stdin is a terminal to take), 'b' or '-' (run INIT_FD_BUILD
+ * instead of argv[0] of the spec). Its environment is added to the command's where the
+ * spec does not name the variable.
  */
 #include "lib/io.h"
 #include "lib/spec.h"

@@ -1,4 +1,5 @@
-/* What the files behind runtime.h share: the runtime itself and the pieces a start is made of. */
+/* What the files behind runtime.h share: the runtime itself and the pieces a start is
+ * made of. */
 #ifndef RUNTIME_INSIDE_H
 #define RUNTIME_INSIDE_H
 
@@ -11,16 +12,19 @@
 
 #include <limits.h>
 
-#define RUNTIME_BLOCKS 31u         /* berths a host can hold: 0x74000000 + 31 * 2^26 stays below 2^32 */
-#define RUNTIME_SLOTS 1024u        /* apps of one berth that can have processes at the same time */
+#define RUNTIME_BLOCKS                                                                   \
+	31u /* berths a host can hold: 0x74000000 + 31 * 2^26 stays below 2^32 */
+#define RUNTIME_SLOTS                                                                    \
+	1024u /* apps of one berth that can have processes at the same time */
 #define RUNTIME_UID_BASE 0x74000000u
-#define RUNTIME_ADDR_BASE 0xc6120000u /* 198.18.0.0/15, RFC 2544: never routed on the internet */
-#define RUNTIME_ADDRS 4096u           /* a /20 each */
+#define RUNTIME_ADDR_BASE                                                                \
+	0xc6120000u	    /* 198.18.0.0/15, RFC 2544: never routed on the internet */
+#define RUNTIME_ADDRS 4096u /* a /20 each */
 
 struct slot {
-	uint32_t app;  /* 0: free */
+	uint32_t app;	    /* 0: free */
 	unsigned int users; /* sandboxes */
-	int userns, idmap; /* -1: to be made */
+	int userns, idmap;  /* -1: to be made */
 };
 
 struct live {
@@ -35,8 +39,10 @@ struct runtime {
 	uint32_t uid_base, addr_base;
 	int state_fd, layers_fd, volumes_fd, cache_fd, scratch_fd;
 	int self_pidns, self_netns;
-	int template_ns; /* mount namespace that every sandbox starts from; see template.c */
-	int init_exec, build_exec; /* sealed copies: no host path, and nothing to overwrite; build_exec may be -1 */
+	int template_ns; /* mount namespace that every sandbox starts from; see template.c
+			  */
+	int init_exec, build_exec; /* sealed copies: no host path, and nothing to
+				      overwrite; build_exec may be -1 */
 	bool overlay_by_fd;
 	struct cgroups cgroups;
 	struct filter filter;
@@ -47,19 +53,23 @@ struct runtime {
 };
 
 /* registry.c: who owns which block. Each takes the host-wide lock itself. */
-int registry_claim(const char *registry, const char *state, const char *id, unsigned int *ret_block, struct err *e);
+int registry_claim(const char *registry, const char *state, const char *id,
+	unsigned int *ret_block, struct err *e);
 int registry_release(const char *registry, const char *state, struct err *e);
 int registry_forward_on(const char *registry, struct err *e);
 
-/* template.c: a small mount namespace with the state folders, /dev and the host's files; its fd, or -errno. */
+/* template.c: a small mount namespace with the state folders, /dev and the host's files;
+ * its fd, or -errno. */
 int template_make(struct runtime *rt, struct err *e);
 
 /* host.c: the host's settings that sandboxes share. */
-int host_resolv_conf(struct buf *out);          /* resolv.conf without loopback servers */
-int host_apt_conf(struct buf *out);             /* the host's Acquire:: settings as an apt.conf */
-int host_npmrc(struct buf *out);                /* the host's global npmrc files, joined */
-int host_env(char **out, size_t max, struct err *e); /* allocated NAME=VALUE, NULL-terminated */
-/* Calls cb for every "ADDRESS PORT" that sandboxes may reach in a private range: resolvers and proxies. */
+int host_resolv_conf(struct buf *out); /* resolv.conf without loopback servers */
+int host_apt_conf(struct buf *out);    /* the host's Acquire:: settings as an apt.conf */
+int host_npmrc(struct buf *out);       /* the host's global npmrc files, joined */
+int host_env(char **out, size_t max,
+	struct err *e); /* allocated NAME=VALUE, NULL-terminated */
+/* Calls cb for every "ADDRESS PORT" that sandboxes may reach in a private range:
+ * resolvers and proxies. */
 typedef void (*host_addr_cb)(void *arg, int family, const void *addr, unsigned int port);
 void host_allowed(host_addr_cb cb, void *arg);
 
@@ -67,29 +77,41 @@ void host_allowed(host_addr_cb cb, void *arg);
 int nft_make(const char *id, uint32_t addr_base, struct err *e);
 int nft_remove(const char *id);
 
-/* running.c: gives back what a start took: the slot (NULL: none), the address (0: none), and later cgroup and scratch. */
-void sandbox_forget(struct runtime *rt, uint64_t id, struct slot *s, uint32_t net_index, bool entered);
+/* running.c: gives back what a start took: the slot (NULL: none), the address (0: none),
+ * and later cgroup and scratch. */
+void sandbox_forget(struct runtime *rt, uint64_t id, struct slot *s, uint32_t net_index,
+	bool entered);
 
 /* The fixed descriptors that berth-init finds; see init.c. */
-enum { INIT_FD_SPEC = 3, INIT_FD_EXIT, INIT_FD_FIFO, INIT_FD_BUILD, INIT_FD_STATUS, INIT_FD_EXEC, INIT_FD_FIRST_FREE };
+enum {
+	INIT_FD_SPEC = 3,
+	INIT_FD_EXIT,
+	INIT_FD_FIFO,
+	INIT_FD_BUILD,
+	INIT_FD_STATUS,
+	INIT_FD_EXEC,
+	INIT_FD_FIRST_FREE
+};
 
-/* Everything the child needs; made by the parent, read after the fork. All descriptors are open in the parent. */
+/* Everything the child needs; made by the parent, read after the fork. All descriptors
+ * are open in the parent. */
 struct child {
 	struct runtime *rt;
-	const struct msg_start *start;   /* NULL when entering */
+	const struct msg_start *start; /* NULL when entering */
 	const struct sandbox_io *io;
 	uint32_t profile, flags;
-	uint32_t uid_base;               /* of the app's range */
+	uint32_t uid_base; /* of the app's range */
 	uint64_t id;
-	int userns, idmap, netns;        /* netns -1: made by the clone, loopback only */
-	int target_pidfd;                /* entering */
-	int cgroup_fds[CGROUP_FDS];      /* "tasks" files, v1; -1 none */
-	int fifo_write;                  /* -1: none */
-	int status;                      /* child's end of the report socket */
+	int userns, idmap, netns;   /* netns -1: made by the clone, loopback only */
+	int target_pidfd;	    /* entering */
+	int cgroup_fds[CGROUP_FDS]; /* "tasks" files, v1; -1 none */
+	int fifo_write;		    /* -1: none */
+	int status;		    /* child's end of the report socket */
 	uint64_t nofile;
 };
 
-/* child.c: runs in the new process, never returns: exec of berth-init, or a report on the status socket and exit. */
+/* child.c: runs in the new process, never returns: exec of berth-init, or a report on the
+ * status socket and exit. */
 void child_run(const struct child *c) __attribute__((noreturn));
 /* What the child tells: one datagram before the end of the stream. */
 struct child_report {
@@ -97,7 +119,8 @@ struct child_report {
 	char step[124];
 };
 
-/* mounts.c: in the child, with full rights, in a copy of the template. 0 or -errno and the step that failed. */
+/* mounts.c: in the child, with full rights, in a copy of the template. 0 or -errno and
+ * the step that failed. */
 int mounts_build_root(const struct child *c, char step[124]);
 /* Opens path below root without leaving it. fd or -errno. */
 int mounts_open_in(int root, const char *path, uint64_t flags);

@@ -1,6 +1,7 @@
 /*
- * The root file system of a sandbox, built by the child in its own copy of the template while it still is the host's root. All
- * paths inside are resolved below the new root (openat2 RESOLVE_IN_ROOT): links in layers lead nowhere else.
+ * The root file system of a sandbox, built by the child in its own copy of the template
+ * while it still is the host's root. All paths inside are resolved below the new root
+ * (openat2 RESOLVE_IN_ROOT): links in layers lead nowhere else.
  */
 #include "runtime/root.h"
 
@@ -34,7 +35,8 @@ int root_step(struct root *r, const char *fmt, ...)
 
 int mounts_open_in(int root, const char *path, uint64_t flags)
 {
-	struct open_how how = {.flags = flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+	struct open_how how = {.flags = flags | O_CLOEXEC,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
 	long fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
 
 	return fd < 0 ? -errno : (int)fd;
@@ -65,13 +67,16 @@ static int attach(struct root *r, int mount, const char *path)
 		errno = -to;
 		return root_step(r, "open /%s inside", path);
 	}
-	if (move_mount(mount, "", to, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+	if (move_mount(mount, "", to, "",
+		    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
 		return root_step(r, "mount /%s inside", path);
 	return 0;
 }
 
-/* The file system that the options make, as a detached mount. options: name, value pairs, NULL at the end. */
-int root_new_fs(struct root *r, const char *type, const char *const *options, uint64_t attrs)
+/* The file system that the options make, as a detached mount. options: name, value pairs,
+ * NULL at the end. */
+int root_new_fs(
+	struct root *r, const char *type, const char *const *options, uint64_t attrs)
 {
 	int fs autoclose = fsopen(type, FSOPEN_CLOEXEC);
 	int fd;
@@ -91,7 +96,8 @@ int root_new_fs(struct root *r, const char *type, const char *const *options, ui
 static int new_tmpfs(struct root *r, const char *mode, const char *size, uint64_t attrs)
 {
 	char owner[16];
-	const char *options[] = {"source", "tmpfs", "uid", owner, "gid", owner, "mode", mode, "size", size, NULL};
+	const char *options[] = {"source", "tmpfs", "uid", owner, "gid", owner, "mode",
+		mode, "size", size, NULL};
 
 	snprintf(owner, sizeof(owner), "%u", r->c->uid_base);
 	return root_new_fs(r, "tmpfs", options, attrs);
@@ -108,9 +114,11 @@ static int attach_fs(struct root *r, int mount, const char *path)
 
 /* ---- /proc ---- */
 
-/* What would tell about the host or act on it. The rest of /proc shows the sandbox, or what any container sees. */
-static const char *const hidden_files[] = {"kcore", "keys", "key-users", "timer_list", "sched_debug", "sysrq-trigger", "kmsg",
-	"cmdline", "kpagecount", "kpageflags", "kpagecgroup", "vmcore"};
+/* What would tell about the host or act on it. The rest of /proc shows the sandbox, or
+ * what any container sees. */
+static const char *const hidden_files[] = {"kcore", "keys", "key-users", "timer_list",
+	"sched_debug", "sysrq-trigger", "kmsg", "cmdline", "kpagecount", "kpageflags",
+	"kpagecgroup", "vmcore"};
 static const char *const hidden_folders[] = {"acpi", "asound", "scsi", "driver"};
 static const char *const read_only[] = {"sys", "bus", "fs", "irq"};
 
@@ -121,16 +129,18 @@ static int cover(struct root *r, int proc, const char *name, const char *with)
 
 	if (to < 0)
 		return errno == ENOENT ? 0 : root_step(r, "open /proc/%s", name);
-	tree = root_clone(with, -1, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
-	if (tree < 0 ||
-		move_mount(tree, "", to, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+	tree = root_clone(
+		with, -1, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+	if (tree < 0 || move_mount(tree, "", to, "",
+				MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
 		return root_step(r, "cover /proc/%s", name);
 	return 0;
 }
 
 static int freeze_folder(struct root *r, int proc, const char *name)
 {
-	struct mount_attr a = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC};
+	struct mount_attr a = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
+					   MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC};
 	int tree autoclose = open_tree(proc, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
 	if (tree < 0)
@@ -144,7 +154,8 @@ static int freeze_folder(struct root *r, int proc, const char *name)
 static int make_proc(struct root *r)
 {
 	static const char *const options[] = {"source", "proc", NULL};
-	int proc autoclose = root_new_fs(r, "proc", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	int proc autoclose = root_new_fs(r, "proc", options,
+		MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 	int result = proc < 0 ? proc : attach(r, proc, "proc");
 
 	for (size_t i = 0; result == 0 && i < ARRAY_LEN(read_only); i++)
@@ -161,16 +172,25 @@ static int make_proc(struct root *r)
 static int make_dev(struct root *r)
 {
 	char group[16];
-	const char *pts[] = {"source", "devpts", "ptmxmode", "0666", "mode", "0620", "gid", group, NULL};
+	const char *pts[] = {"source", "devpts", "ptmxmode", "0666", "mode", "0620",
+		"gid", group, NULL};
 	int result;
 
 	snprintf(group, sizeof(group), "%u", r->c->uid_base + PTS_GROUP);
-	result = attach_fs(r, root_clone("/dev", -1, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC), "dev");
+	result = attach_fs(r,
+		root_clone("/dev", -1,
+			MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC),
+		"dev");
 	if (result == 0)
-		result = attach_fs(r, root_new_fs(r, "devpts", pts, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC), "dev/pts");
+		result = attach_fs(r,
+			root_new_fs(
+				r, "devpts", pts, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC),
+			"dev/pts");
 	if (result == 0)
-		result = attach_fs(r, new_tmpfs(r, "1777", SHM_SIZE,
-			MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC), "dev/shm");
+		result = attach_fs(r,
+			new_tmpfs(r, "1777", SHM_SIZE,
+				MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC),
+			"dev/shm");
 	return result;
 }
 
@@ -180,20 +200,23 @@ static int make_tmp(struct root *r)
 	char size[24];
 
 	snprintf(size, sizeof(size), "%" PRIu64, r->c->start->limits.memory_bytes / 2);
-	return attach_fs(r, new_tmpfs(r, "1777", size, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV), "tmp");
+	return attach_fs(r,
+		new_tmpfs(r, "1777", size, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV), "tmp");
 }
 
 /* ---- the host's files ---- */
 
 static int write_text(int dir, const char *name, const char *text)
 {
-	int fd autoclose = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	int fd autoclose =
+		openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	size_t len = strlen(text);
 
 	return fd >= 0 && write(fd, text, len) == (ssize_t)len ? 0 : -errno;
 }
 
-/* A file mounted over `path`; a link that a layer has there is replaced, so that it cannot lead elsewhere. */
+/* A file mounted over `path`; a link that a layer has there is replaced, so that it
+ * cannot lead elsewhere. */
 static int attach_file(struct root *r, const char *from, const char *path)
 {
 	int etc autoclose = mounts_open_in(r->fd, "etc", O_RDONLY | O_DIRECTORY);
@@ -202,27 +225,35 @@ static int attach_file(struct root *r, const char *from, const char *path)
 
 	if (etc < 0)
 		return -ENOENT;
-	if (fstatat(etc, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode) && unlinkat(etc, name, 0) < 0)
+	if (fstatat(etc, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode) &&
+		unlinkat(etc, name, 0) < 0)
 		return root_step(r, "replace /%s", path);
-	int fd autoclose = openat(etc, name, O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
+	int fd autoclose = openat(etc, name,
+		O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return root_step(r, "make /%s", path);
-	return attach_fs(r, root_clone(from, -1, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV), path);
+	return attach_fs(r,
+		root_clone(from, -1,
+			MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV),
+		path);
 }
 
 static int make_etc(struct root *r)
 {
 	const char *name = r->c->start->name;
 	char hosts[256], hostname[PROTO_NAME_MAX + 2];
-	int files autoclose = new_tmpfs(r, "0755", "65536", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+	int files autoclose =
+		new_tmpfs(r, "0755", "65536", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 	int result;
 
 	if (files < 0)
 		return files;
-	snprintf(hosts, sizeof(hosts), "127.0.0.1 localhost\n::1 localhost ip6-localhost\n127.0.1.1 %s\n", name);
+	snprintf(hosts, sizeof(hosts),
+		"127.0.0.1 localhost\n::1 localhost ip6-localhost\n127.0.1.1 %s\n", name);
 	snprintf(hostname, sizeof(hostname), "%s\n", name);
 	if (move_mount(files, "", AT_FDCWD, "/files", MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
-		write_text(files, "hosts", hosts) < 0 || write_text(files, "hostname", hostname) < 0)
+		write_text(files, "hosts", hosts) < 0 ||
+		write_text(files, "hostname", hostname) < 0)
 		return root_step(r, "write %s", "/etc/hosts");
 	if ((result = attach_file(r, "/files/hosts", "etc/hosts")) < 0 ||
 		(result = attach_file(r, "/files/hostname", "etc/hostname")) < 0)
@@ -233,7 +264,8 @@ static int make_etc(struct root *r)
 static int copy_file(int from, int to, const char *name, uid_t owner)
 {
 	int in autoclose = openat(from, name, O_RDONLY | O_CLOEXEC);
-	int out autoclose = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	int out autoclose =
+		openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	struct stat st;
 
 	if (in < 0 || out < 0 || fstat(in, &st) < 0 || fchown(out, owner, owner) < 0)
@@ -241,7 +273,8 @@ static int copy_file(int from, int to, const char *name, uid_t owner)
 	return sendfile(out, in, NULL, (size_t)st.st_size) == st.st_size ? 0 : -EIO;
 }
 
-/* Package scripts write to the store (update-ca-certificates), so a build as root gets a copy of its own. */
+/* Package scripts write to the store (update-ca-certificates), so a build as root gets a
+ * copy of its own. */
 static int copy_store(struct root *r, int store)
 {
 	char entries[4096] __attribute__((aligned(8)));
@@ -251,7 +284,8 @@ static int copy_store(struct root *r, int store)
 	while ((n = syscall(SYS_getdents64, from, entries, sizeof(entries))) > 0)
 		for (at = 0; at < n;) {
 			const struct dirent64 *d = (const void *)(entries + at);
-			if (d->d_name[0] != '.' && copy_file(from, store, d->d_name, r->c->uid_base) < 0)
+			if (d->d_name[0] != '.' &&
+				copy_file(from, store, d->d_name, r->c->uid_base) < 0)
 				return root_step(r, "copy certificate %s", d->d_name);
 			at += d->d_reclen;
 		}
@@ -266,7 +300,9 @@ static int make_certs(struct root *r)
 	if (access("/certs/ca-certificates.crt", F_OK) < 0)
 		return 0; /* the host has no store: the image's own stays */
 	if (r->c->profile == PROFILE_APP)
-		return attach_fs(r, root_clone("/certs", -1, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV),
+		return attach_fs(r,
+			root_clone("/certs", -1,
+				MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV),
 			CERT_STORE);
 	store = new_tmpfs(r, "0755", "16777216", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 	if (store < 0)
@@ -283,13 +319,15 @@ static int make_berth_folders(struct root *r)
 	if (r->c->flags & START_BUILDER)
 		result = attach_fs(r, root_clone("/packs", -1, ro), "berth/packs");
 	if (result == 0 && r->c->flags & START_HOST_APT)
-		result = attach_fs(r, root_clone("/host", -1, ro | MOUNT_ATTR_NOEXEC), "berth/host");
+		result = attach_fs(
+			r, root_clone("/host", -1, ro | MOUNT_ATTR_NOEXEC), "berth/host");
 	return result;
 }
 
 /* ---- volumes and caches ---- */
 
-/* Makes the folders of path that are missing below dir; they belong to the sandbox's root. */
+/* Makes the folders of path that are missing below dir; they belong to the sandbox's
+ * root. */
 static int make_folders(struct root *r, const char *path)
 {
 	char so_far[PROTO_PATH_MAX], *last;
@@ -309,9 +347,11 @@ static int make_folders(struct root *r, const char *path)
 		}
 		last = strrchr(so_far, '/');
 		*last = '\0';
-		parent = mounts_open_in(r->fd, *so_far ? so_far : "/", O_RDONLY | O_DIRECTORY);
+		parent = mounts_open_in(
+			r->fd, *so_far ? so_far : "/", O_RDONLY | O_DIRECTORY);
 		if (parent < 0 || mkdirat(parent, last + 1, 0755) < 0 ||
-			fchownat(parent, last + 1, r->c->uid_base, r->c->uid_base, AT_SYMLINK_NOFOLLOW) < 0)
+			fchownat(parent, last + 1, r->c->uid_base, r->c->uid_base,
+				AT_SYMLINK_NOFOLLOW) < 0)
 			return root_step(r, "make the mount point %s", path);
 	}
 	return 0;
@@ -342,8 +382,8 @@ static int make_mount(struct root *r, const struct msg_mount *m)
 
 static int pivot(struct root *r)
 {
-	if (fchdir(r->fd) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
-		chdir("/") < 0)
+	if (fchdir(r->fd) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
+		umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return root_step(r, "change to the new %s", "root");
 	return 0;
 }
@@ -356,9 +396,10 @@ static int make_inner(struct root *r)
 	if ((result = make_proc(r)) < 0 || (result = make_dev(r)) < 0)
 		return result;
 	if (m->n_layers == 0)
-		return 0; /* a stack is unpacked here: nothing may be in the way of its files */
-	if ((result = make_tmp(r)) < 0 || (result = make_etc(r)) < 0 || (result = make_certs(r)) < 0 ||
-		(result = make_berth_folders(r)) < 0)
+		return 0; /* a stack is unpacked here: nothing may be in the way of its
+			     files */
+	if ((result = make_tmp(r)) < 0 || (result = make_etc(r)) < 0 ||
+		(result = make_certs(r)) < 0 || (result = make_berth_folders(r)) < 0)
 		return result;
 	for (uint32_t i = 0; i < m->n_mounts; i++)
 		if ((result = make_mount(r, &m->mounts[i])) < 0)

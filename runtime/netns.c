@@ -19,7 +19,8 @@
 #define RETRY_MS 20
 #define TAKE_WAIT_S 5
 #define DRAIN_WAIT_S 15
-#define GATEWAY 0xa9fe0101u /* 169.254.1.1: only a name for "the other end", nobody has it */
+#define GATEWAY                                                                          \
+	0xa9fe0101u /* 169.254.1.1: only a name for "the other end", nobody has it */
 
 struct job {
 	int (*run)(void *arg);
@@ -71,7 +72,8 @@ static int set_up_inside(int nl, const char *peer, int host_ns, uint32_t addr)
 	index = if_nametoindex("eth0");
 	if (index == 0)
 		return -errno;
-	if ((r = rtnl_address(nl, index, AF_INET, &a)) < 0 || (r = rtnl_up(nl, index)) < 0 ||
+	if ((r = rtnl_address(nl, index, AF_INET, &a)) < 0 ||
+		(r = rtnl_up(nl, index)) < 0 ||
 		(r = rtnl_neighbour(nl, index, AF_INET, &gateway, rtnl_mac_host)) < 0)
 		return r;
 	return rtnl_route(nl, index, AF_INET, NULL, &gateway);
@@ -107,7 +109,8 @@ static int make_inside(struct netpool *p, const char *peer, uint32_t addr)
 	nl = rtnl_open();
 	if (nl < 0)
 		return nl;
-	/* any port may be listened on: an app has no other privilege there, and no other user */
+	/* any port may be listened on: an app has no other privilege there, and no other
+	 * user */
 	set_sysctl("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
 	set_sysctl("/proc/sys/net/ipv4/ping_group_range", "0 4294967294");
 	r = set_up_inside(nl, peer, p->host_ns, addr);
@@ -162,7 +165,8 @@ static void refill(struct netpool *p)
 	pthread_mutex_unlock(&p->lock);
 	r = make_one(p, index, &fd);
 	pthread_mutex_lock(&p->lock);
-	p->error = r == -EEXIST ? 0 : r; /* the name is still held by a dying namespace: take the next */
+	p->error = r == -EEXIST ? 0 : r; /* the name is still held by a dying namespace:
+					    take the next */
 	if (r < 0)
 		p->used[index] = false;
 	else
@@ -170,7 +174,8 @@ static void refill(struct netpool *p)
 	pthread_cond_broadcast(&p->done);
 }
 
-/* Under the lock. A job that wants another try goes to the end of the queue. True: pause before the next. */
+/* Under the lock. A job that wants another try goes to the end of the queue. True: pause
+ * before the next. */
 static bool run_job(struct netpool *p)
 {
 	struct job *j = p->jobs;
@@ -247,7 +252,8 @@ static int start_thread(struct netpool *p)
 	return -r;
 }
 
-int netpool_open(const char *id, uint32_t addr_base, uint32_t n, struct netpool **ret, struct err *e)
+int netpool_open(const char *id, uint32_t addr_base, uint32_t n, struct netpool **ret,
+	struct err *e)
 {
 	struct netpool *p = calloc(1, sizeof(*p) + n * sizeof(bool));
 	int r;
@@ -306,7 +312,8 @@ int netpool_take(struct netpool *p, uint32_t *ret_index, int *ret_fd, struct err
 		pthread_cond_signal(&p->work);
 	} else {
 		r = p->error ? -p->error : ETIMEDOUT;
-		r = r == EAGAIN ? err_set(e, r, "every network address of this berth is in use")
+		r = r == EAGAIN ? err_set(e, r,
+					  "every network address of this berth is in use")
 				: err_sys(e, r, "cannot make a network namespace");
 	}
 	pthread_mutex_unlock(&p->lock);

@@ -1,10 +1,12 @@
 /*
- * Network namespaces for sandboxes, ready before they are asked for: each with a routed veth to the host
- * and its own address of the berth's block. Used once; the kernel removes a namespace, with both ends
- * of its veth, some time after its last process, so nothing here waits for that.
+ * Network namespaces for sandboxes, ready before they are asked for: each with a routed
+ * veth to the host and its own address of the berth's block. Used once; the kernel
+ * removes a namespace, with both ends of its veth, some time after its last process, so
+ * nothing here waits for that.
  *
- * One thread: making a namespace takes 2 ms and holds the kernel's routing lock, and removing cgroups waits
- * for zombies; a start (on the caller's thread) must not wait for either.
+ * One thread: making a namespace takes 2 ms and holds the kernel's routing lock, and
+ * removing cgroups waits for zombies; a start (on the caller's thread) must not wait for
+ * either.
  */
 #ifndef RUNTIME_NETNS_H
 #define RUNTIME_NETNS_H
@@ -16,16 +18,20 @@
 
 struct netpool;
 
-/* Network addresses are addr_base + 1 .. addr_base + n - 2, host order; interfaces b<id>-<4 hex of the index>. */
-int netpool_open(const char *id, uint32_t addr_base, uint32_t n, struct netpool **ret, struct err *e);
+/* Network addresses are addr_base + 1 .. addr_base + n - 2, host order; interfaces
+ * b<id>-<4 hex of the index>. */
+int netpool_open(const char *id, uint32_t addr_base, uint32_t n, struct netpool **ret,
+	struct err *e);
 /* Ends the thread after the jobs it has; ready namespaces go. NULL is allowed. */
 void netpool_close(struct netpool *p);
-/* A ready namespace, its fd the caller's; waits at most 5 s for one to be made. -EAGAIN: no address is free. */
+/* A ready namespace, its fd the caller's; waits at most 5 s for one to be made. -EAGAIN:
+ * no address is free. */
 int netpool_take(struct netpool *p, uint32_t *ret_index, int *ret_fd, struct err *e);
 /* The index of an adopted sandbox is in use. */
 void netpool_reserve(struct netpool *p, uint32_t index);
 void netpool_release(struct netpool *p, uint32_t index);
-/* Runs job(arg) on the thread; while it returns -EAGAIN again after 20 ms, at most 500 times. 0 or -ENOMEM. */
+/* Runs job(arg) on the thread; while it returns -EAGAIN again after 20 ms, at most 500
+ * times. 0 or -ENOMEM. */
 int netpool_later(struct netpool *p, int (*job)(void *arg), void *arg);
 /* Waits until all such jobs are done; at most 15 s. */
 void netpool_drain(struct netpool *p);

@@ -1,6 +1,7 @@
 /*
- * The packet filter of one berth: one nft table, made whole at start-up. Rules name all its interfaces by prefix and its
- * addresses by range, so that starting a sandbox touches no rule.
+ * The packet filter of one berth: one nft table, made whole at start-up. Rules name all
+ * its interfaces by prefix and its addresses by range, so that starting a sandbox touches
+ * no rule.
  */
 #include "lib/log.h"
 #include "runtime/command.h"
@@ -32,7 +33,8 @@ static void add_allowed(void *arg, int family, const void *addr, unsigned int po
 		buf_addf(b, ", %s", udp);
 }
 
-static void add_set(struct buf *b, const char *name, const char *type, const struct buf *elements)
+static void add_set(
+	struct buf *b, const char *name, const char *type, const struct buf *elements)
 {
 	buf_addf(b, "\tset %s {\n\t\ttype %s . inet_proto . inet_service\n", name, type);
 	if (elements->len)
@@ -41,10 +43,13 @@ static void add_set(struct buf *b, const char *name, const char *type, const str
 }
 
 static const char private_sets[] =
-	"\tset private4 {\n\t\ttype ipv4_addr\n\t\tflags interval\n\t\telements = { 0.0.0.0/8, 10.0.0.0/8,\n"
-	"\t\t\t100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.0.0.0/24, 192.168.0.0/16,\n"
+	"\tset private4 {\n\t\ttype ipv4_addr\n\t\tflags interval\n\t\telements = { "
+	"0.0.0.0/8, 10.0.0.0/8,\n"
+	"\t\t\t100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.0.0.0/24, "
+	"192.168.0.0/16,\n"
 	"\t\t\t198.18.0.0/15, 224.0.0.0/4, 240.0.0.0/4 }\n\t}\n"
-	"\tset private6 {\n\t\ttype ipv6_addr\n\t\tflags interval\n\t\telements = { ::/127, ::ffff:0:0/96,\n"
+	"\tset private6 {\n\t\ttype ipv6_addr\n\t\tflags interval\n\t\telements = { "
+	"::/127, ::ffff:0:0/96,\n"
 	"\t\t\t64:ff9b::/96, fc00::/7, fe80::/10, ff00::/8 }\n\t}\n";
 
 /* %1$s is the interfaces' pattern, %2$s our address range. */
@@ -54,18 +59,25 @@ static const char chains[] =
 	"\tchain exceptions {\n"
 	"\t\tip daddr . meta l4proto . th dport @allowed4 accept\n"
 	"\t\tip6 daddr . meta l4proto . th dport @allowed6 accept\n\t}\n"
-	"\tchain deny {\n\t\tmeta l4proto tcp reject with tcp reset\n\t\treject with icmpx admin-prohibited\n\t}\n"
-	"\tchain input {\n\t\ttype filter hook input priority filter - 10; policy accept;\n"
+	"\tchain deny {\n\t\tmeta l4proto tcp reject with tcp reset\n\t\treject with "
+	"icmpx admin-prohibited\n\t}\n"
+	"\tchain input {\n\t\ttype filter hook input priority filter - 10; policy "
+	"accept;\n"
 	"\t\tiifname != %1$s accept\n\t\tjump exceptions\n\t\tgoto deny\n\t}\n"
-	"\tchain forward {\n\t\ttype filter hook forward priority filter - 10; policy accept;\n"
+	"\tchain forward {\n\t\ttype filter hook forward priority filter - 10; policy "
+	"accept;\n"
 	"\t\tiifname %1$s goto outward\n\t\toifname %1$s goto inward\n\t}\n"
-	"\tchain outward {\n\t\toifname %1$s goto deny\n\t\tct state established,related accept\n"
-	"\t\tjump exceptions\n\t\tip daddr @private4 goto deny\n\t\tip6 daddr @private6 goto deny\n\t\taccept\n\t}\n"
+	"\tchain outward {\n\t\toifname %1$s goto deny\n\t\tct state established,related "
+	"accept\n"
+	"\t\tjump exceptions\n\t\tip daddr @private4 goto deny\n\t\tip6 daddr @private6 "
+	"goto deny\n\t\taccept\n\t}\n"
 	"\tchain inward {\n\t\tct state established,related accept\n\t\tdrop\n\t}\n"
 	/* replies of the name servers and refusals above, nothing that begins here */
-	"\tchain output {\n\t\ttype filter hook output priority filter - 10; policy accept;\n"
+	"\tchain output {\n\t\ttype filter hook output priority filter - 10; policy "
+	"accept;\n"
 	"\t\toifname %1$s ct state new drop\n\t}\n"
-	"\tchain outside {\n\t\ttype nat hook postrouting priority srcnat; policy accept;\n"
+	"\tchain outside {\n\t\ttype nat hook postrouting priority srcnat; policy "
+	"accept;\n"
 	"\t\tip saddr %2$s oifname != %1$s masquerade\n\t}\n";
 
 static int compose(struct buf *b, const char *id, uint32_t addr_base)
@@ -78,8 +90,12 @@ static int compose(struct buf *b, const char *id, uint32_t addr_base)
 	inet_ntop(AF_INET, &addr, base, sizeof(base));
 	snprintf(pattern, sizeof(pattern), "\"b%s-*\"", id);
 	snprintf(range, sizeof(range), "%s/20", base);
-	/* In one transaction: at no moment is there no table. The first line makes the delete succeed. */
-	buf_addf(b, "add table inet berth_%s\ndelete table inet berth_%s\ntable inet berth_%s {\n", id, id, id);
+	/* In one transaction: at no moment is there no table. The first line makes the
+	 * delete succeed. */
+	buf_addf(b,
+		"add table inet berth_%s\ndelete table inet berth_%s\ntable inet "
+		"berth_%s {\n",
+		id, id, id);
 	add_set(b, "allowed4", "ipv4_addr", &sets.v4);
 	add_set(b, "allowed6", "ipv6_addr", &sets.v6);
 	buf_adds(b, private_sets);
@@ -104,7 +120,8 @@ int nft_make(const char *id, uint32_t addr_base, struct err *e)
 		return 0;
 	if (r == -ENOENT)
 		return err_set(e, ENOENT, "the program nft is missing; install nftables");
-	return err_set(e, EIO, "nft refused berth's packet filter: %.300s", out.data ? out.data : "no reason given");
+	return err_set(e, EIO, "nft refused berth's packet filter: %.300s",
+		out.data ? out.data : "no reason given");
 }
 
 int nft_remove(const char *id)

@@ -1,4 +1,5 @@
-/* The root of a sandbox: its layers below an upper one, each seen through the app's own ids. */
+/* The root of a sandbox: its layers below an upper one, each seen through the app's own
+ * ids. */
 #include "runtime/root.h"
 
 #include <errno.h>
@@ -54,7 +55,8 @@ static int add_layers_by_fd(struct root *r, int fs, int upper)
 	int result;
 
 	for (uint32_t i = 0; i <= r->c->start->n_layers; i++) {
-		/* stays open until the process ends: closing it would dissolve the mount before overlayfs has it */
+		/* stays open until the process ends: closing it would dissolve the mount
+		 * before overlayfs has it */
 		int tree = clone_lower(r, i);
 		if (tree < 0)
 			return tree;
@@ -66,13 +68,15 @@ static int add_layers_by_fd(struct root *r, int fs, int upper)
 	return set_fd(r, fs, "workdir", upper, "work");
 }
 
-/* Before Linux 6.13: the layers attached below /l, short relative names (the option string has one page at most). */
+/* Before Linux 6.13: the layers attached below /l, short relative names (the option
+ * string has one page at most). */
 static int add_layers_by_name(struct root *r, int fs, int upper)
 {
 	char names[512] = "", at[32];
 	size_t len = 0;
 
-	if (chdir("/l") < 0 || move_mount(upper, "", AT_FDCWD, "u", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+	if (chdir("/l") < 0 ||
+		move_mount(upper, "", AT_FDCWD, "u", MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return root_step(r, "attach the %s layer", "upper");
 	for (uint32_t i = 0; i <= r->c->start->n_layers; i++) {
 		int tree autoclose = clone_lower(r, i);
@@ -81,7 +85,8 @@ static int add_layers_by_name(struct root *r, int fs, int upper)
 		snprintf(at, sizeof(at), "%u", i);
 		if (move_mount(tree, "", AT_FDCWD, at, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 			return root_step(r, "attach layer %s", at);
-		len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%u", i ? ":" : "", i);
+		len += (size_t)snprintf(
+			names + len, sizeof(names) - len, "%s%u", i ? ":" : "", i);
 	}
 	if (fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir", names, 0) < 0 ||
 		fsconfig(fs, FSCONFIG_SET_STRING, "upperdir", "u/fs", 0) < 0 ||
@@ -104,9 +109,10 @@ static int explain(struct root *r, int fs)
 
 static int make_overlay(struct root *r)
 {
-	/* No redirects and no metadata-only copies: a layer must read the same without the ones below it. */
-	static const char *const options[][2] = {
-		{"source", "overlay"}, {"redirect_dir", "nofollow"}, {"metacopy", "off"}, {"index", "off"}};
+	/* No redirects and no metadata-only copies: a layer must read the same without
+	 * the ones below it. */
+	static const char *const options[][2] = {{"source", "overlay"},
+		{"redirect_dir", "nofollow"}, {"metacopy", "off"}, {"index", "off"}};
 	int fs autoclose = fsopen("overlay", FSOPEN_CLOEXEC);
 	int upper autoclose = -1;
 	char path[64];
@@ -115,7 +121,8 @@ static int make_overlay(struct root *r)
 	if (fs < 0)
 		return root_step(r, "make an %s", "overlay");
 	for (size_t i = 0; i < ARRAY_LEN(options); i++)
-		if (fsconfig(fs, FSCONFIG_SET_STRING, options[i][0], options[i][1], 0) < 0)
+		if (fsconfig(fs, FSCONFIG_SET_STRING, options[i][0], options[i][1], 0) <
+			0)
 			return root_step(r, "overlay option %s", options[i][0]);
 	/* an unfinished upper layer is never used again: nothing waits for the disk */
 	if (fsconfig(fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0) < 0)
@@ -126,7 +133,8 @@ static int make_overlay(struct root *r)
 		errno = -upper;
 		return root_step(r, "open %s", path);
 	}
-	result = r->c->rt->overlay_by_fd ? add_layers_by_fd(r, fs, upper) : add_layers_by_name(r, fs, upper);
+	result = r->c->rt->overlay_by_fd ? add_layers_by_fd(r, fs, upper)
+					 : add_layers_by_name(r, fs, upper);
 	if (result < 0)
 		return result;
 	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)

@@ -1,6 +1,7 @@
 /*
- * Who has which block of uids and addresses: a folder for all berths of the host, one file a block that holds the
- * state path, changed only under its lock. An entry whose state folder is gone, with no process left, is free.
+ * Who has which block of uids and addresses: a folder for all berths of the host, one
+ * file a block that holds the state path, changed only under its lock. An entry whose
+ * state folder is gone, with no process left, is free.
  */
 #include "lib/io.h"
 #include "runtime/inside.h"
@@ -46,7 +47,8 @@ static int read_entry(int dir, unsigned int block, char id[9], char path[PATH_MA
 	char name[32], *end;
 
 	entry_name(name, block);
-	if (io_read_file(dir, name, &b) < 0 || b.len < 11 || !(end = strchr(b.data, '\n')))
+	if (io_read_file(dir, name, &b) < 0 || b.len < 11 ||
+		!(end = strchr(b.data, '\n')))
 		return 0;
 	*end = '\0';
 	snprintf(id, 9, "%.8s", b.data);
@@ -59,7 +61,8 @@ static void remove_group(void *arg, uint64_t id)
 	cgroup_remove(arg, id);
 }
 
-/* The leftovers of a berth whose folder was deleted; false while something of it still runs. */
+/* The leftovers of a berth whose folder was deleted; false while something of it still
+ * runs. */
 static bool bury(const char *id)
 {
 	struct cgroups g;
@@ -98,7 +101,8 @@ static int find_block(int dir, const char *state, unsigned int *ret_block)
 	return unused < 0 ? -EAGAIN : 0;
 }
 
-int registry_claim(const char *registry, const char *state, const char *id, unsigned int *ret_block, struct err *e)
+int registry_claim(const char *registry, const char *state, const char *id,
+	unsigned int *ret_block, struct err *e)
 {
 	int dir autoclose = -1;
 	int lock autoclose = lock_registry(registry, &dir, e);
@@ -112,11 +116,14 @@ int registry_claim(const char *registry, const char *state, const char *id, unsi
 	if (r == 1)
 		return 0;
 	if (r < 0)
-		return err_set(e, EAGAIN, "this host already has %u berths; remove one (berthd --remove)", RUNTIME_BLOCKS);
+		return err_set(e, EAGAIN,
+			"this host already has %u berths; remove one (berthd --remove)",
+			RUNTIME_BLOCKS);
 	entry_name(name, *ret_block);
 	buf_addf(&b, "%s %s\n", id, state);
 	if (b.failed || (r = io_replace_file(dir, name, b.data, b.len, 0600)) < 0)
-		return err_sys(e, r < 0 ? -r : ENOMEM, "cannot write %s/%s", registry, name);
+		return err_sys(
+			e, r < 0 ? -r : ENOMEM, "cannot write %s/%s", registry, name);
 	return 0;
 }
 
@@ -140,7 +147,8 @@ int registry_forward_on(const char *registry, struct err *e)
 		return err_sys(e, -r, "cannot read " FORWARD);
 	if (now.data[0] == '1')
 		return 0; /* already on, or by us: then it is recorded */
-	if ((r = io_replace_file(dir, FORWARD_SAVED, now.data, now.len, 0600)) < 0 || (r = write_forward("1")) < 0)
+	if ((r = io_replace_file(dir, FORWARD_SAVED, now.data, now.len, 0600)) < 0 ||
+		(r = write_forward("1")) < 0)
 		return err_sys(e, -r, "cannot switch IP forwarding on");
 	return 0;
 }

@@ -14,10 +14,13 @@ struct root {
 
 /* Notes what failed. Returns -errno. */
 int root_step(struct root *r, const char *fmt, ...) PRINTF(2, 3);
-/* A detached copy of a folder or file of the template, with MOUNT_ATTR_* attrs. idmap -1: ids as they are. fd or -errno. */
+/* A detached copy of a folder or file of the template, with MOUNT_ATTR_* attrs. idmap -1:
+ * ids as they are. fd or -errno. */
 int root_clone(const char *path, int idmap, uint64_t attrs);
-/* A new file system as a detached mount; options are name, value pairs and a NULL. fd or -errno. */
-int root_new_fs(struct root *r, const char *type, const char *const *options, uint64_t attrs);
+/* A new file system as a detached mount; options are name, value pairs and a NULL. fd or
+ * -errno. */
+int root_new_fs(
+	struct root *r, const char *type, const char *const *options, uint64_t attrs);
 /* overlay.c: makes r->fd, detached. */
 int root_make(struct root *r);
 

@@ -1,4 +1,5 @@
-/* The few rtnetlink(7) requests berth needs, one at a time, each waiting for the kernel's answer. */
+/* The few rtnetlink(7) requests berth needs, one at a time, each waiting for the kernel's
+ * answer. */
 #include "runtime/rtnl.h"
 
 #include <errno.h>
@@ -33,7 +34,8 @@ int rtnl_open(void)
 	return fd;
 }
 
-static void begin(struct request *q, uint16_t type, uint16_t flags, const void *body, size_t len)
+static void begin(
+	struct request *q, uint16_t type, uint16_t flags, const void *body, size_t len)
 {
 	memset(q, 0, sizeof(*q));
 	q->head.nlmsg_type = type;
@@ -45,13 +47,15 @@ static void begin(struct request *q, uint16_t type, uint16_t flags, const void *
 /* All requests here are below 400 bytes: struct request has room. */
 static struct rtattr *add(struct request *q, uint16_t type, const void *data, size_t len)
 {
-	struct rtattr *a = (struct rtattr *)(void *)((char *)q + NLMSG_ALIGN(q->head.nlmsg_len));
+	struct rtattr *a =
+		(struct rtattr *)(void *)((char *)q + NLMSG_ALIGN(q->head.nlmsg_len));
 
 	a->rta_type = type;
 	a->rta_len = (uint16_t)RTA_LENGTH(len);
 	if (len)
 		memcpy(RTA_DATA(a), data, len);
-	q->head.nlmsg_len = (uint32_t)(NLMSG_ALIGN(q->head.nlmsg_len) + RTA_ALIGN(a->rta_len));
+	q->head.nlmsg_len =
+		(uint32_t)(NLMSG_ALIGN(q->head.nlmsg_len) + RTA_ALIGN(a->rta_len));
 	return a;
 }
 
@@ -103,8 +107,10 @@ int rtnl_veth(int nl, const char *name, const char *peer, int peer_ns)
 
 int rtnl_up(int nl, unsigned int ifindex)
 {
-	struct ifinfomsg link = {
-		.ifi_family = AF_UNSPEC, .ifi_index = (int)ifindex, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
+	struct ifinfomsg link = {.ifi_family = AF_UNSPEC,
+		.ifi_index = (int)ifindex,
+		.ifi_flags = IFF_UP,
+		.ifi_change = IFF_UP};
 	struct request q;
 
 	begin(&q, RTM_NEWLINK, 0, &link, sizeof(link));
@@ -130,11 +136,14 @@ int rtnl_address(int nl, unsigned int ifindex, int family, const void *addr)
 	return talk(nl, &q);
 }
 
-int rtnl_route(int nl, unsigned int ifindex, int family, const void *dst, const void *gateway)
+int rtnl_route(
+	int nl, unsigned int ifindex, int family, const void *dst, const void *gateway)
 {
 	struct rtmsg m = {.rtm_family = (unsigned char)family,
 		.rtm_dst_len = dst ? (unsigned char)(addr_len(family) * 8) : 0,
-		.rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_STATIC, .rtm_type = RTN_UNICAST,
+		.rtm_table = RT_TABLE_MAIN,
+		.rtm_protocol = RTPROT_STATIC,
+		.rtm_type = RTN_UNICAST,
 		.rtm_scope = gateway ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK,
 		.rtm_flags = gateway ? RTNH_F_ONLINK : 0};
 	struct request q;
@@ -148,9 +157,11 @@ int rtnl_route(int nl, unsigned int ifindex, int family, const void *dst, const 
 	return talk(nl, &q);
 }
 
-int rtnl_neighbour(int nl, unsigned int ifindex, int family, const void *addr, const unsigned char mac[6])
+int rtnl_neighbour(int nl, unsigned int ifindex, int family, const void *addr,
+	const unsigned char mac[6])
 {
-	struct ndmsg n = {.ndm_family = (unsigned char)family, .ndm_ifindex = (int)ifindex,
+	struct ndmsg n = {.ndm_family = (unsigned char)family,
+		.ndm_ifindex = (int)ifindex,
 		.ndm_state = NUD_PERMANENT};
 	struct request q;
 

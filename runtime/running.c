@@ -1,4 +1,5 @@
-/* Sandboxes that run or have ended: finding them again, signals, limits, sockets, the reason of the end, cleaning up. */
+/* Sandboxes that run or have ended: finding them again, signals, limits, sockets, the
+ * reason of the end, cleaning up. */
 #include "lib/io.h"
 #include "lib/log.h"
 #include "runtime/inside.h"
@@ -31,18 +32,21 @@ static struct live **find_live(struct runtime *rt, uint64_t id)
 
 static bool record_valid(const struct sandbox_record *rec)
 {
-	return rec->magic == SANDBOX_RECORD_MAGIC && rec->slot < RUNTIME_SLOTS && rec->app != 0 && rec->id != 0 &&
-	       rec->net_index < RUNTIME_ADDRS && memchr(rec->name, '\0', sizeof(rec->name));
+	return rec->magic == SANDBOX_RECORD_MAGIC && rec->slot < RUNTIME_SLOTS &&
+	       rec->app != 0 && rec->id != 0 && rec->net_index < RUNTIME_ADDRS &&
+	       memchr(rec->name, '\0', sizeof(rec->name));
 }
 
 static int open_live(const struct runtime *rt, const struct sandbox_record *rec)
 {
 	if (rec->boot != rt->boot || rec->start_time == 0)
-		return -ESRCH; /* ended before its start time could be read, or before this boot */
+		return -ESRCH; /* ended before its start time could be read, or before
+				  this boot */
 	return process_open((pid_t)rec->pid, rec->start_time);
 }
 
-/* The app's namespace as its processes have it: a new one with the same map would not be the same. */
+/* The app's namespace as its processes have it: a new one with the same map would not be
+ * the same. */
 static void adopt_userns(struct slot *s, uint32_t pid)
 {
 	char path[40];
@@ -103,7 +107,8 @@ int sandbox_signal(struct runtime *rt, const struct sandbox_record *rec, int sig
 		return -EINVAL;
 	if (fd < 0)
 		return fd;
-	/* These two cannot be forwarded. The pidfd holds the process while we look whether it is the right one. */
+	/* These two cannot be forwarded. The pidfd holds the process while we look
+	 * whether it is the right one. */
 	if (signo == SIGKILL || signo == SIGSTOP) {
 		pid = command_pid(rec->pid);
 		command = pid > 0 ? pidfd_open(pid, 0) : -1;
@@ -120,18 +125,23 @@ int sandbox_kill(struct runtime *rt, const struct sandbox_record *rec)
 
 	if (rec->flags & SANDBOX_ENTERED) {
 		sandbox_signal(rt, rec, SIGKILL); /* the group is the target's */
-		return fd >= 0 && pidfd_send_signal(fd, SIGKILL, NULL, 0) < 0 && errno != ESRCH ? -errno : 0;
+		return fd >= 0 && pidfd_send_signal(fd, SIGKILL, NULL, 0) < 0 &&
+				       errno != ESRCH
+			       ? -errno
+			       : 0;
 	}
 	if (fd >= 0)
-		pidfd_send_signal(fd, SIGKILL, NULL, 0); /* takes its whole pid namespace along */
+		pidfd_send_signal(
+			fd, SIGKILL, NULL, 0); /* takes its whole pid namespace along */
 	return cgroup_kill(&rt->cgroups, rec->id);
 }
 
-int sandbox_limits(struct runtime *rt, const struct sandbox_record *rec, const struct msg_limits_body *l,
-	struct err *e)
+int sandbox_limits(struct runtime *rt, const struct sandbox_record *rec,
+	const struct msg_limits_body *l, struct err *e)
 {
 	struct live *live = *find_live(rt, rec->id);
-	int r = cgroup_limit(&rt->cgroups, rec->flags & SANDBOX_ENTERED ? rec->target : rec->id, l, e);
+	int r = cgroup_limit(
+		&rt->cgroups, rec->flags & SANDBOX_ENTERED ? rec->target : rec->id, l, e);
 
 	if (r == 0 && live)
 		live->rec.memory_limit_bytes = l->memory_bytes;
@@ -144,7 +154,8 @@ static int make_sockets(int family, unsigned int n, int *fds)
 
 	for (unsigned int i = 0; i < n; i++) {
 		fds[i] = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-		if (fds[i] < 0 || setsockopt(fds[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0) {
+		if (fds[i] < 0 || setsockopt(fds[i], IPPROTO_TCP, TCP_NODELAY, &one,
+					  sizeof(one)) < 0) {
 			int r = -errno;
 			for (unsigned int k = 0; k <= i; k++)
 				if (fds[k] >= 0)
@@ -155,7 +166,8 @@ static int make_sockets(int family, unsigned int n, int *fds)
 	return 0;
 }
 
-int sandbox_sockets(struct runtime *rt, const struct sandbox_record *rec, int family, unsigned int n, int *fds)
+int sandbox_sockets(struct runtime *rt, const struct sandbox_record *rec, int family,
+	unsigned int n, int *fds)
 {
 	int fd autoclose = open_live(rt, rec);
 	int r;
@@ -198,7 +210,8 @@ int sandbox_ports(struct runtime *rt, const struct sandbox_record *rec, int fds[
 	return 0;
 }
 
-static void explain(const struct exit_record *x, uint64_t oom_kills, struct msg_exited *ret)
+static void explain(
+	const struct exit_record *x, uint64_t oom_kills, struct msg_exited *ret)
 {
 	ret->time_us = x->time_us;
 	ret->value = x->value;
@@ -206,7 +219,8 @@ static void explain(const struct exit_record *x, uint64_t oom_kills, struct msg_
 		ret->reason = EXIT_REASON_EXEC;
 	} else if (WIFSIGNALED(x->value)) {
 		ret->value = WTERMSIG(x->value);
-		ret->reason = ret->value == SIGKILL && oom_kills ? EXIT_REASON_OOM : EXIT_REASON_SIGNALED;
+		ret->reason = ret->value == SIGKILL && oom_kills ? EXIT_REASON_OOM
+								 : EXIT_REASON_SIGNALED;
 	} else {
 		ret->value = WEXITSTATUS(x->value);
 		ret->reason = EXIT_REASON_EXITED;
@@ -217,17 +231,22 @@ static void explain(const struct exit_record *x, uint64_t oom_kills, struct msg_
 	}
 }
 
-int sandbox_exit_info(struct runtime *rt, const struct sandbox_record *rec, int exit_fd, struct msg_exited *ret)
+int sandbox_exit_info(struct runtime *rt, const struct sandbox_record *rec, int exit_fd,
+	struct msg_exited *ret)
 {
 	uint64_t group = rec->flags & SANDBOX_ENTERED ? rec->target : rec->id;
 	struct cgroup_counts counts;
 	struct exit_record x = {0};
 
 	cgroup_read(&rt->cgroups, group, &counts);
-	*ret = (struct msg_exited){.id = rec->id, .time_us = io_now_us(), .memory_limit_bytes = rec->memory_limit_bytes,
-		.memory_peak_bytes = counts.memory_peak_bytes, .cpu_us = counts.cpu_us};
+	*ret = (struct msg_exited){.id = rec->id,
+		.time_us = io_now_us(),
+		.memory_limit_bytes = rec->memory_limit_bytes,
+		.memory_peak_bytes = counts.memory_peak_bytes,
+		.cpu_us = counts.cpu_us};
 	if (counts.memory_limit_bytes)
-		ret->memory_limit_bytes = counts.memory_limit_bytes; /* may have been changed since */
+		ret->memory_limit_bytes =
+			counts.memory_limit_bytes; /* may have been changed since */
 	if (exit_fd >= 0 && pread(exit_fd, &x, sizeof(x), 0) == sizeof(x) &&
 		(x.magic == EXIT_RECORD_STATUS || x.magic == EXIT_RECORD_EXEC)) {
 		explain(&x, counts.oom_kills, ret);
@@ -275,10 +294,13 @@ static void clean_later(struct runtime *rt, uint64_t id)
 			return;
 	}
 	free(l);
-	log_warn("out of memory: what sandbox %016" PRIx64 " leaves is removed at the next start", id);
+	log_warn("out of memory: what sandbox %016" PRIx64
+		 " leaves is removed at the next start",
+		id);
 }
 
-void sandbox_forget(struct runtime *rt, uint64_t id, struct slot *s, uint32_t net_index, bool entered)
+void sandbox_forget(
+	struct runtime *rt, uint64_t id, struct slot *s, uint32_t net_index, bool entered)
 {
 	if (s && s->users)
 		s->users--;
@@ -293,7 +315,8 @@ void sandbox_cleanup(struct runtime *rt, const struct sandbox_record *rec)
 	struct live **at = find_live(rt, rec->id), *l = *at;
 	bool entered = rec->flags & SANDBOX_ENTERED;
 
-	/* one that ended while no berthd ran holds no range and no address any more, but has left its folders */
+	/* one that ended while no berthd ran holds no range and no address any more, but
+	 * has left its folders */
 	if (!l) {
 		sandbox_forget(rt, rec->id, NULL, 0, entered);
 		return;
@@ -310,7 +333,6 @@ static void sweep_one(void *arg, uint64_t id)
 	if (!*find_live(rt, id))
 		clean_later(rt, id);
 }
-
 
 void runtime_sweep(struct runtime *rt)
 {

@@ -1,4 +1,5 @@
-/* One berth's ground: its id, ranges, folders, packet filter, control groups, and what is kept open for every start. */
+/* One berth's ground: its id, ranges, folders, packet filter, control groups, and what is
+ * kept open for every start. */
 #include "runtime/runtime.h"
 #include "lib/io.h"
 #include "lib/log.h"
@@ -60,12 +61,15 @@ static int make_owned(int dir, const char *name, uid_t inside, mode_t mode)
 	return 0;
 }
 
-/* The lowest layer of every root: mount points, so that none has to be made in an upper layer. */
+/* The lowest layer of every root: mount points, so that none has to be made in an upper
+ * layer. */
 static int make_skeleton(struct runtime *rt, struct err *e)
 {
-	static const char *const folders[] = {"fs", "fs/proc", "fs/dev", "fs/tmp", "fs/etc", "fs/etc/ssl", "fs/etc/ssl/certs",
-		"fs/berth", "fs/berth/packs", "fs/berth/host"};
-	static const char *const files[] = {"fs/etc/hosts", "fs/etc/hostname", "fs/etc/resolv.conf"};
+	static const char *const folders[] = {"fs", "fs/proc", "fs/dev", "fs/tmp",
+		"fs/etc", "fs/etc/ssl", "fs/etc/ssl/certs", "fs/berth", "fs/berth/packs",
+		"fs/berth/host"};
+	static const char *const files[] = {
+		"fs/etc/hosts", "fs/etc/hostname", "fs/etc/resolv.conf"};
 	int skel autoclose = open_folder(rt, "skel", e);
 	int r;
 
@@ -73,18 +77,23 @@ static int make_skeleton(struct runtime *rt, struct err *e)
 		return skel;
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++)
 		if ((r = make_owned(skel, folders[i], 0, 0755)) < 0)
-			return err_sys(e, -r, "cannot make %s/skel/%s", rt->state, folders[i]);
+			return err_sys(
+				e, -r, "cannot make %s/skel/%s", rt->state, folders[i]);
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-		int fd autoclose = openat(skel, files[i], O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
-		if (fd < 0 || fchown(fd, RUNTIME_DISK_UID_BASE, RUNTIME_DISK_UID_BASE) < 0)
-			return err_sys(e, errno, "cannot make %s/skel/%s", rt->state, files[i]);
+		int fd autoclose = openat(skel, files[i],
+			O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+		if (fd < 0 ||
+			fchown(fd, RUNTIME_DISK_UID_BASE, RUNTIME_DISK_UID_BASE) < 0)
+			return err_sys(
+				e, errno, "cannot make %s/skel/%s", rt->state, files[i]);
 	}
 	return 0;
 }
 
 /*
- * A copy of a program in sealed memory: sandboxes can neither see where it lies nor write to it. Without read permission a
- * process that runs it cannot be looked into by others of its user.
+ * A copy of a program in sealed memory: sandboxes can neither see where it lies nor write
+ * to it. Without read permission a process that runs it cannot be looked into by others
+ * of its user.
  */
 static int load_program(const char *lib, const char *name, mode_t mode, struct err *e)
 {
@@ -103,9 +112,12 @@ static int load_program(const char *lib, const char *name, mode_t mode, struct e
 		return err_sys(e, errno, "memfd_create");
 	if ((r = io_write_all(fd, b.data, b.len)) < 0)
 		return err_sys(e, -r, "cannot copy %s", path);
-	if (fchmod(fd, mode) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+	if (fchmod(fd, mode) < 0 ||
+		fcntl(fd, F_ADD_SEALS,
+			F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
 		return err_sys(e, errno, "cannot seal the copy of %s", path);
-	/* executed through a descriptor that cannot write, or the kernel says "text file busy" */
+	/* executed through a descriptor that cannot write, or the kernel says "text file
+	 * busy" */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	r = open(path, O_PATH | O_CLOEXEC);
 	return r < 0 ? err_sys(e, errno, "cannot reopen the copy of %s", name) : r;
@@ -118,7 +130,8 @@ static int load_programs(struct runtime *rt, struct err *e)
 	rt->init_exec = load_program(rt->lib, "berth-init", 0111, e);
 	if (rt->init_exec < 0)
 		return rt->init_exec;
-	/* may be missing while only instances run; START_BUILDER then fails with its own sentence */
+	/* may be missing while only instances run; START_BUILDER then fails with its own
+	 * sentence */
 	rt->build_exec = load_program(rt->lib, "berth-build", 0555, &ignored);
 	return 0;
 }
@@ -155,14 +168,16 @@ static int open_all(struct runtime *rt, struct err *e)
 
 	if ((r = hash_boot(&rt->boot)) < 0)
 		return err_sys(e, -r, "cannot read the kernel's boot id");
-	if ((r = open_self(rt, e)) < 0 || (r = open_folders(rt, e)) < 0 || (r = load_programs(rt, e)) < 0 ||
-		(r = filter_make(&rt->filter, e)) < 0 || (r = host_env(rt->host_env, ARRAY_LEN(rt->host_env), e)) < 0 ||
+	if ((r = open_self(rt, e)) < 0 || (r = open_folders(rt, e)) < 0 ||
+		(r = load_programs(rt, e)) < 0 || (r = filter_make(&rt->filter, e)) < 0 ||
+		(r = host_env(rt->host_env, ARRAY_LEN(rt->host_env), e)) < 0 ||
 		(r = cgroups_open(&rt->cgroups, rt->id, e)) < 0 ||
 		(r = registry_claim(rt->registry, rt->state, rt->id, &block, e)) < 0)
 		return r;
 	rt->uid_base = RUNTIME_UID_BASE + block * RUNTIME_SLOTS * RUNTIME_UID_RANGE;
 	rt->addr_base = RUNTIME_ADDR_BASE + block * RUNTIME_ADDRS;
-	if ((r = rt->template_ns = template_make(rt, e)) < 0 || (r = registry_forward_on(rt->registry, e)) < 0 ||
+	if ((r = rt->template_ns = template_make(rt, e)) < 0 ||
+		(r = registry_forward_on(rt->registry, e)) < 0 ||
 		(r = nft_make(rt->id, rt->addr_base, e)) < 0)
 		return r;
 	return netpool_open(rt->id, rt->addr_base, RUNTIME_ADDRS, &rt->pool, e);
@@ -174,15 +189,19 @@ static struct runtime *new_runtime(const struct runtime_config *c)
 
 	if (!rt)
 		return NULL;
-	rt->state_fd = rt->layers_fd = rt->volumes_fd = rt->cache_fd = rt->scratch_fd = -1;
-	rt->self_pidns = rt->self_netns = rt->template_ns = rt->init_exec = rt->build_exec = -1;
+	rt->state_fd = rt->layers_fd = rt->volumes_fd = rt->cache_fd = rt->scratch_fd =
+		-1;
+	rt->self_pidns = rt->self_netns = rt->template_ns = rt->init_exec =
+		rt->build_exec = -1;
 	for (int k = 0; k < CGROUP_KINDS; k++)
 		rt->cgroups.parent[k] = rt->cgroups.root[k] = -1;
-	/* layers by descriptor need Linux 6.13; the other way is tested through this variable */
+	/* layers by descriptor need Linux 6.13; the other way is tested through this
+	 * variable */
 	rt->overlay_by_fd = !getenv("BERTH_OVERLAY_BY_NAME");
 	snprintf(rt->state, sizeof(rt->state), "%s", c->state);
 	snprintf(rt->lib, sizeof(rt->lib), "%s", c->lib);
-	snprintf(rt->registry, sizeof(rt->registry), "%s", c->registry ? c->registry : RUNTIME_REGISTRY);
+	snprintf(rt->registry, sizeof(rt->registry), "%s",
+		c->registry ? c->registry : RUNTIME_REGISTRY);
 	snprintf(rt->id, sizeof(rt->id), "%08" PRIx32, (uint32_t)hash(c->state));
 	rt->slots = calloc(RUNTIME_SLOTS, sizeof(*rt->slots));
 	for (unsigned int i = 0; rt->slots && i < RUNTIME_SLOTS; i++)
@@ -255,13 +274,15 @@ int runtime_remove(struct runtime *rt, struct err *e)
 	int r;
 
 	for (const struct live *l = rt->live; l; l = l->next)
-		return err_set(e, EBUSY, "sandboxes still run; stop them first (berthd --stop-all)");
+		return err_set(e, EBUSY,
+			"sandboxes still run; stop them first (berthd --stop-all)");
 	runtime_sweep(rt);
 	netpool_drain(rt->pool);
 	netpool_close(rt->pool);
 	rt->pool = NULL;
 	if ((r = cgroups_remove(&rt->cgroups)) < 0)
-		return err_sys(e, -r, "cannot remove the control groups of berth %s", rt->id);
+		return err_sys(
+			e, -r, "cannot remove the control groups of berth %s", rt->id);
 	nft_remove(rt->id);
 	return registry_release(rt->registry, rt->state, e);
 }
@@ -289,5 +310,6 @@ int volume_make_dir(struct runtime *rt, uint32_t kind, uint64_t id)
 		snprintf(name, sizeof(name), "%" PRIu64, id);
 	else
 		snprintf(name, sizeof(name), "%016" PRIx64, id);
-	return make_owned(kind == MOUNT_CACHE ? rt->cache_fd : rt->volumes_fd, name, RUNTIME_APP_UID, 0755);
+	return make_owned(kind == MOUNT_CACHE ? rt->cache_fd : rt->volumes_fd, name,
+		RUNTIME_APP_UID, 0755);
 }

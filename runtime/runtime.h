@@ -1,15 +1,19 @@
 /*
- * What makes, joins and ends sandboxes: the mechanics below berthd's message tables. One struct runtime
- * belongs to one state folder; an id made from its path names every cgroup, interface, nft table and
- * uid range, so several berths run side by side. All functions are for the one thread that opened it.
+ * What makes, joins and ends sandboxes: the mechanics below berthd's message tables. One
+ * struct runtime belongs to one state folder; an id made from its path names every
+ * cgroup, interface, nft table and uid range, so several berths run side by side. All
+ * functions are for the one thread that opened it.
  *
- * A helper thread inside (runtime/netns.c) keeps a few network namespaces ready and does what is slow after
- * an exit (removing cgroups and scratch folders): making a namespace with its veth takes 2 ms and
- * removing a cgroup up to a second when the kernel is busy, and neither may stand in the way of a start.
+ * A helper thread inside (runtime/netns.c) keeps a few network namespaces ready and does
+ * what is slow after an exit (removing cgroups and scratch folders): making a namespace
+ * with its veth takes 2 ms and removing a cgroup up to a second when the kernel is busy,
+ * and neither may stand in the way of a start.
  *
- * On disk, layers, volumes, caches and scratch belong to one reserved range of 65,536 uids (RUNTIME_DISK_UID_BASE
- * .. +65535) that no app runs as; every app sees them through idmapped mounts as its own range. Inside,
- * uid 0 is on disk RUNTIME_DISK_UID_BASE + 0, the app's user is RUNTIME_APP_UID on top of it.
+ * On disk, layers, volumes, caches and scratch belong to one reserved range of 65,536
+ * uids (RUNTIME_DISK_UID_BASE
+ * .. +65535) that no app runs as; every app sees them through idmapped mounts as its own
+ * range. Inside, uid 0 is on disk RUNTIME_DISK_UID_BASE + 0, the app's user is
+ * RUNTIME_APP_UID on top of it.
  */
 #ifndef RUNTIME_RUNTIME_H
 #define RUNTIME_RUNTIME_H
@@ -18,10 +22,13 @@
 #include "lib/err.h"
 #include "lib/proto.h"
 
-#define RUNTIME_DISK_UID_BASE 0x70000000u /* above what systemd and subuid tools give away */
+#define RUNTIME_DISK_UID_BASE                                                            \
+	0x70000000u /* above what systemd and subuid tools give away */
 #define RUNTIME_UID_RANGE 65536u
 #define RUNTIME_APP_UID 1000u /* "app" inside; PROFILE_BUILD_ROOT runs as 0 */
-#define RUNTIME_REGISTRY "/var/lib/berth-ranges" /* who has which block of uids and addresses, all berths of the host */
+#define RUNTIME_REGISTRY                                                                 \
+	"/var/lib/berth-ranges" /* who has which block of uids and addresses, all berths \
+				   of the host */
 
 struct runtime;
 
@@ -33,77 +40,90 @@ struct runtime_config {
 };
 
 /*
- * Makes what is missing: registry entry, folders layers/ volumes/ cache/ scratch/ skel/ in the state folder (0700),
- * cgroup parents, nft table, IP forwarding; probes the kernel; starts the helper thread. Blocks, about 50 ms.
- * 0 and *ret (runtime_close), or -errno with the sentence for the operator in e.
- * Sandboxes from an earlier run are untouched: adopt each, then call runtime_sweep.
+ * Makes what is missing: registry entry, folders layers/ volumes/ cache/ scratch/ skel/
+ * in the state folder (0700), cgroup parents, nft table, IP forwarding; probes the
+ * kernel; starts the helper thread. Blocks, about 50 ms. 0 and *ret (runtime_close), or
+ * -errno with the sentence for the operator in e. Sandboxes from an earlier run are
+ * untouched: adopt each, then call runtime_sweep.
  */
 int runtime_open(const struct runtime_config *c, struct runtime **ret, struct err *e);
 /* Ends the helper thread, frees; sandboxes, nft table, cgroups stay. NULL is allowed. */
 void runtime_close(struct runtime *rt);
-/* Removes cgroups and scratch folders that belong to no sandbox started or adopted since the open. */
+/* Removes cgroups and scratch folders that belong to no sandbox started or adopted since
+ * the open. */
 void runtime_sweep(struct runtime *rt);
 /*
- * Removes all that berth made outside the state and run folders: nft table, cgroups, namespaces, registry entry;
- * puts IP forwarding back with the last berth of the host. -EBUSY while a sandbox runs. Call runtime_close after.
+ * Removes all that berth made outside the state and run folders: nft table, cgroups,
+ * namespaces, registry entry; puts IP forwarding back with the last berth of the host.
+ * -EBUSY while a sandbox runs. Call runtime_close after.
  */
 int runtime_remove(struct runtime *rt, struct err *e);
 /* 8 hex digits and a NUL, made from the state path. */
 const char *runtime_id(const struct runtime *rt);
 
 enum sandbox_record_flags {
-	SANDBOX_ENTERED = 1 << 16, /* made by sandbox_enter: has no cgroup and network of its own */
+	SANDBOX_ENTERED =
+		1 << 16, /* made by sandbox_enter: has no cgroup and network of its own */
 };
 
 #define SANDBOX_RECORD_MAGIC 0x62727364u /* "brsd" */
-/* What is needed to find a sandbox again; plain bytes, kept on disk by the caller. Treat as read-only. */
+/* What is needed to find a sandbox again; plain bytes, kept on disk by the caller. Treat
+ * as read-only. */
 struct sandbox_record {
 	uint32_t magic;
 	uint32_t app;
 	uint64_t id;
-	uint64_t boot;       /* hash of the kernel's boot id: another boot's pids mean nothing */
-	uint64_t start_time; /* field 22 of /proc/PID/stat */
-	uint32_t pid;        /* of berth-init, host's numbers */
-	uint32_t slot;       /* which uid range of the block */
-	uint32_t net_index;  /* which address of the block; 0: none */
-	uint32_t profile;    /* enum start_profile */
-	uint32_t flags;      /* enum start_flags, enum sandbox_record_flags */
+	uint64_t
+		boot; /* hash of the kernel's boot id: another boot's pids mean nothing */
+	uint64_t start_time;	  /* field 22 of /proc/PID/stat */
+	uint32_t pid;		  /* of berth-init, host's numbers */
+	uint32_t slot;		  /* which uid range of the block */
+	uint32_t net_index;	  /* which address of the block; 0: none */
+	uint32_t profile;	  /* enum start_profile */
+	uint32_t flags;		  /* enum start_flags, enum sandbox_record_flags */
 	uint32_t stop_timeout_ms; /* as in msg_start */
 	uint64_t memory_limit_bytes;
-	uint64_t upper;      /* as in msg_start */
-	uint64_t target;     /* SANDBOX_ENTERED: id of the sandbox joined; else 0 */
+	uint64_t upper;	 /* as in msg_start */
+	uint64_t target; /* SANDBOX_ENTERED: id of the sandbox joined; else 0 */
 	char name[PROTO_NAME_MAX];
 };
 
 /* Descriptors for a start; all stay the caller's (close them after). */
 struct sandbox_io {
 	int spec_fd;  /* sealed memfd, lib/spec.h */
-	int stdio[3]; /* START_STDIO; -1: /dev/null, or the FIFO for 1 and 2 where there is one */
-	int fifo_fd;  /* the log FIFO opened O_RDWR, -1: none. Its inode is given to the app's uid (chown, mode 0600) */
+	int stdio[3]; /* START_STDIO; -1: /dev/null, or the FIFO for 1 and 2 where there
+			 is one */
+	int fifo_fd;  /* the log FIFO opened O_RDWR, -1: none. Its inode is given to the
+			 app's uid (chown, mode 0600) */
 	int exit_fd;  /* the exit record: an empty regular file opened for writing */
-	bool tty;     /* a new pty inside is stdin, stdout, stderr; its master is returned */
+	bool tty; /* a new pty inside is stdin, stdout, stderr; its master is returned */
 };
 
 /*
- * Starts one sandbox; blocks until berth-init runs in it (3 to 5 ms; longer when the pool of namespaces is empty).
- * With upper set, layers/<16 hex of upper>.tmp/{fs,work} is made (when missing) and becomes the upper layer; the
- * caller renames it when the build is done. *ret_pidfd polls readable at the end (the caller also reaps: waitid P_PIDFD);
- * *ret_pty_master is -1 without tty. A command that cannot be executed is no error here: its exit record says so.
- * 0, or -errno with the step in e and everything undone: -ENOENT a layer or volume is missing,
- * -EINVAL a field is out of range, -EEXIST the id runs, -EAGAIN no uid range or address is free.
+ * Starts one sandbox; blocks until berth-init runs in it (3 to 5 ms; longer when the pool
+ * of namespaces is empty). With upper set, layers/<16 hex of upper>.tmp/{fs,work} is made
+ * (when missing) and becomes the upper layer; the caller renames it when the build is
+ * done. *ret_pidfd polls readable at the end (the caller also reaps: waitid P_PIDFD);
+ * *ret_pty_master is -1 without tty. A command that cannot be executed is no error here:
+ * its exit record says so. 0, or -errno with the step in e and everything undone: -ENOENT
+ * a layer or volume is missing, -EINVAL a field is out of range, -EEXIST the id runs,
+ * -EAGAIN no uid range or address is free.
  */
-int sandbox_start(struct runtime *rt, const struct msg_start *m, const struct sandbox_io *io,
-	struct sandbox_record *ret, int *ret_pidfd, int *ret_pty_master, struct err *e);
+int sandbox_start(struct runtime *rt, const struct msg_start *m,
+	const struct sandbox_io *io, struct sandbox_record *ret, int *ret_pidfd,
+	int *ret_pty_master, struct err *e);
 /*
- * Starts a command inside a running sandbox: same namespaces, cgroup, user and filter, no capability. flags: START_STDIO or
- * START_TTY. Otherwise as sandbox_start; -ESRCH when the target is gone.
+ * Starts a command inside a running sandbox: same namespaces, cgroup, user and filter, no
+ * capability. flags: START_STDIO or START_TTY. Otherwise as sandbox_start; -ESRCH when
+ * the target is gone.
  */
-int sandbox_enter(struct runtime *rt, const struct sandbox_record *target, uint64_t id, uint32_t flags,
-	const struct sandbox_io *io, struct sandbox_record *ret, int *ret_pidfd, int *ret_pty_master,
-	struct err *e);
+int sandbox_enter(struct runtime *rt, const struct sandbox_record *target, uint64_t id,
+	uint32_t flags, const struct sandbox_io *io, struct sandbox_record *ret,
+	int *ret_pidfd, int *ret_pty_master, struct err *e);
 /*
- * Takes over a sandbox from its record; call for every record after runtime_open. 0 and *ret_pidfd; -ESRCH when it is gone
- * (then sandbox_exit_info and sandbox_cleanup still work); -EINVAL not a record.
+ * Takes over a sandbox from its record; call for every record after runtime_open. 0 and
+ * *ret_pidfd; -ESRCH when it is gone (then sandbox_exit_info and sandbox_cleanup still
+ * work); -EINVAL not a record.
  */
 int sandbox_adopt(struct runtime *rt, const struct sandbox_record *rec, int *ret_pidfd);
 
@@ -112,23 +132,31 @@ int sandbox_signal(struct runtime *rt, const struct sandbox_record *rec, int sig
 /* Ends every process of it at once, frozen ones too. 0 (also when gone) or -errno. */
 int sandbox_kill(struct runtime *rt, const struct sandbox_record *rec);
 /* New limits while it runs (memory, processor, pids; others hold from the next start). */
-int sandbox_limits(struct runtime *rt, const struct sandbox_record *rec, const struct msg_limits_body *l,
-	struct err *e);
-/* n TCP sockets (nonblocking, TCP_NODELAY, CLOEXEC) made inside its network namespace, the caller's. 0, -ESRCH, -errno. */
-int sandbox_sockets(struct runtime *rt, const struct sandbox_record *rec, int family, unsigned int n, int *fds);
-/* /proc/PID/net/tcp and tcp6 of it, opened for reading, the caller's. 0, -ESRCH, -errno. */
+int sandbox_limits(struct runtime *rt, const struct sandbox_record *rec,
+	const struct msg_limits_body *l, struct err *e);
+/* n TCP sockets (nonblocking, TCP_NODELAY, CLOEXEC) made inside its network namespace,
+ * the caller's. 0, -ESRCH, -errno. */
+int sandbox_sockets(struct runtime *rt, const struct sandbox_record *rec, int family,
+	unsigned int n, int *fds);
+/* /proc/PID/net/tcp and tcp6 of it, opened for reading, the caller's. 0, -ESRCH, -errno.
+ */
 int sandbox_ports(struct runtime *rt, const struct sandbox_record *rec, int fds[2]);
 /*
- * Why it ended, from the exit record (exit_fd, read from the start) and the cgroup's counts: call before sandbox_cleanup. Always
- * fills *ret: EXIT_REASON_LOST when nothing is known. 0.
+ * Why it ended, from the exit record (exit_fd, read from the start) and the cgroup's
+ * counts: call before sandbox_cleanup. Always fills *ret: EXIT_REASON_LOST when nothing
+ * is known. 0.
  */
-int sandbox_exit_info(struct runtime *rt, const struct sandbox_record *rec, int exit_fd, struct msg_exited *ret);
-/* Frees what an ended sandbox held (cgroup, scratch, address), in the background. Not the upper layer. */
+int sandbox_exit_info(struct runtime *rt, const struct sandbox_record *rec, int exit_fd,
+	struct msg_exited *ret);
+/* Frees what an ended sandbox held (cgroup, scratch, address), in the background. Not the
+ * upper layer. */
 void sandbox_cleanup(struct runtime *rt, const struct sandbox_record *rec);
 
-/* layers/<16 hex>.tmp with fs/ and work/, owned as layers are; existing is 0. sandbox_start calls it. 0 or -errno. */
+/* layers/<16 hex>.tmp with fs/ and work/, owned as layers are; existing is 0.
+ * sandbox_start calls it. 0 or -errno. */
 int layer_make_upper(struct runtime *rt, uint64_t id);
-/* A new folder that belongs to the user inside (RUNTIME_APP_UID of the disk range, 0755): volumes/ID, cache/ID. Existing is 0. */
+/* A new folder that belongs to the user inside (RUNTIME_APP_UID of the disk range, 0755):
+ * volumes/ID, cache/ID. Existing is 0. */
 int volume_make_dir(struct runtime *rt, uint32_t kind, uint64_t id);
 
 /* The 16 bytes that berth-init writes to exit_fd. */

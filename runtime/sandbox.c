@@ -1,4 +1,5 @@
-/* Starting sandboxes: everything prepared in the parent, one clone, and the undo when a step fails. */
+/* Starting sandboxes: everything prepared in the parent, one clone, and the undo when a
+ * step fails. */
 #include "lib/io.h"
 #include "lib/name.h"
 #include "runtime/inside.h"
@@ -40,7 +41,8 @@ static bool path_allowed(const char *path)
 {
 	static const char *const ours[] = {"/proc", "/dev", "/sys", "/berth"};
 
-	if (!memchr(path, '\0', PROTO_PATH_MAX) || !name_mount_path_valid(path) || !path[1])
+	if (!memchr(path, '\0', PROTO_PATH_MAX) || !name_mount_path_valid(path) ||
+		!path[1])
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
 		size_t n = strlen(ours[i]);
@@ -59,7 +61,8 @@ static int check_mounts(const struct msg_start *m, struct err *e)
 		if (mount->kind != MOUNT_VOLUME && mount->kind != MOUNT_CACHE)
 			return err_set(e, EINVAL, "unknown kind of mount");
 		if (!path_allowed(mount->path))
-			return err_set(e, EINVAL, "nothing can be mounted at \"%.*s\"", PROTO_PATH_MAX - 1, mount->path);
+			return err_set(e, EINVAL, "nothing can be mounted at \"%.*s\"",
+				PROTO_PATH_MAX - 1, mount->path);
 	}
 	return 0;
 }
@@ -68,18 +71,21 @@ static int check_start(const struct runtime *rt, const struct msg_start *m, stru
 {
 	const struct msg_limits_body *l = &m->limits;
 
-	if (m->id == 0 || m->app == 0 || m->n_layers > PROTO_LAYERS_MAX || (m->n_layers == 0 && m->upper == 0) ||
+	if (m->id == 0 || m->app == 0 || m->n_layers > PROTO_LAYERS_MAX ||
+		(m->n_layers == 0 && m->upper == 0) ||
 		(m->profile != PROFILE_APP && m->profile != PROFILE_BUILD_ROOT))
 		return err_set(e, EINVAL, "the start message is malformed");
 	if (!memchr(m->name, '\0', sizeof(m->name)) || !m->name[0])
 		return err_set(e, EINVAL, "the name is empty or too long");
-	if (l->memory_bytes < MEMORY_MIN || l->cpu_millis < 10 || l->pids < 8 || l->pids > 32768)
+	if (l->memory_bytes < MEMORY_MIN || l->cpu_millis < 10 || l->pids < 8 ||
+		l->pids > 32768)
 		return err_set(e, EINVAL, "a limit is out of range");
 	if ((m->flags & START_BUILDER) && rt->build_exec < 0)
 		return err_set(e, ENOENT, "berth-build is missing in %s", rt->lib);
 	for (const struct live *live = rt->live; live; live = live->next)
 		if (live->rec.id == m->id)
-			return err_set(e, EEXIST, "sandbox %" PRIu64 " already runs", m->id);
+			return err_set(
+				e, EEXIST, "sandbox %" PRIu64 " already runs", m->id);
 	return check_mounts(m, e);
 }
 
@@ -119,14 +125,16 @@ static uint32_t slot_base(const struct runtime *rt, const struct slot *s)
 }
 
 /*
- * Two namespaces an app: the one its processes are in, and one that only says how ids on disk become the app's (with one
- * extent more, the host's root: overlayfs makes its work files as root, and refuses to write where that has no id).
+ * Two namespaces an app: the one its processes are in, and one that only says how ids on
+ * disk become the app's (with one extent more, the host's root: overlayfs makes its work
+ * files as root, and refuses to write where that has no id).
  */
 static int slot_open(struct runtime *rt, struct slot *s, struct err *e)
 {
 	uint32_t base = slot_base(rt, s);
 	const struct userns_extent inside = {0, base, RUNTIME_UID_RANGE};
-	const struct userns_extent disk[] = {{0, 0, 1}, {RUNTIME_DISK_UID_BASE, base, RUNTIME_UID_RANGE}};
+	const struct userns_extent disk[] = {
+		{0, 0, 1}, {RUNTIME_DISK_UID_BASE, base, RUNTIME_UID_RANGE}};
 
 	if (s->userns < 0 && (s->userns = userns_make(&inside, 1, e)) < 0)
 		return s->userns;
@@ -141,7 +149,9 @@ static int take_slot(struct runtime *rt, struct attempt *a, uint32_t app, struct
 	int r;
 
 	if (!s)
-		return err_set(e, EAGAIN, "%u apps run here at once; that is all the user ranges there are", RUNTIME_SLOTS);
+		return err_set(e, EAGAIN,
+			"%u apps run here at once; that is all the user ranges there are",
+			RUNTIME_SLOTS);
 	if ((r = slot_open(rt, s, e)) < 0)
 		return r;
 	s->app = app;
@@ -174,7 +184,8 @@ static int make_scratch(struct runtime *rt, uint64_t id)
 	return 0;
 }
 
-static int prepare_folders(struct runtime *rt, const struct msg_start *m, struct attempt *a, struct err *e)
+static int prepare_folders(
+	struct runtime *rt, const struct msg_start *m, struct attempt *a, struct err *e)
 {
 	char name[24];
 	int r;
@@ -190,21 +201,24 @@ static int prepare_folders(struct runtime *rt, const struct msg_start *m, struct
 			return err_sys(e, -r, "cannot make the scratch folder");
 	}
 	for (uint32_t i = 0; i < m->n_mounts; i++)
-		if (m->mounts[i].kind == MOUNT_CACHE && (r = volume_make_dir(rt, MOUNT_CACHE, m->mounts[i].id)) < 0)
+		if (m->mounts[i].kind == MOUNT_CACHE &&
+			(r = volume_make_dir(rt, MOUNT_CACHE, m->mounts[i].id)) < 0)
 			return err_sys(e, -r, "cannot make the build cache");
 	return 0;
 }
 
 /* ---- descriptors that the app may reopen ---- */
 
-static int prepare_output(struct attempt *a, const struct sandbox_io *io, uint32_t owner, struct err *e)
+static int prepare_output(
+	struct attempt *a, const struct sandbox_io *io, uint32_t owner, struct err *e)
 {
 	char path[40];
 	struct statfs fs;
 
 	for (int i = 0; i < 3; i++)
 		/* "echo > /dev/stderr" opens the pipe anew, with the app's rights */
-		if (io->stdio[i] >= 0 && fstatfs(io->stdio[i], &fs) == 0 && fs.f_type == PIPEFS_MAGIC &&
+		if (io->stdio[i] >= 0 && fstatfs(io->stdio[i], &fs) == 0 &&
+			fs.f_type == PIPEFS_MAGIC &&
 			fchown(io->stdio[i], owner, owner) < 0)
 			return err_sys(e, errno, "cannot hand over a pipe");
 	if (io->fifo_fd < 0)
@@ -213,7 +227,8 @@ static int prepare_output(struct attempt *a, const struct sandbox_io *io, uint32
 		return err_sys(e, errno, "cannot hand over the log pipe");
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", io->fifo_fd);
 	a->child.fifo_write = open(path, O_WRONLY | O_CLOEXEC);
-	return a->child.fifo_write < 0 ? err_sys(e, errno, "cannot open the log pipe") : 0;
+	return a->child.fifo_write < 0 ? err_sys(e, errno, "cannot open the log pipe")
+				       : 0;
 }
 
 /* ---- the clone ---- */
@@ -232,7 +247,9 @@ static uint64_t clone_flags(const struct attempt *a)
 static int clone_child(struct runtime *rt, struct attempt *a, struct err *e)
 {
 	int ends[2], pidfd = -1;
-	struct clone_args args = {.flags = clone_flags(a), .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = SIGCHLD};
+	struct clone_args args = {.flags = clone_flags(a),
+		.pidfd = (uint64_t)(uintptr_t)&pidfd,
+		.exit_signal = SIGCHLD};
 	sigset_t all, old;
 	long pid;
 
@@ -266,7 +283,10 @@ static int read_report(struct attempt *a, struct child_report *rep)
 		char space[CMSG_SPACE(sizeof(int))];
 	} control = {0};
 	struct iovec iov = {rep, sizeof(*rep)};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control)};
 	ssize_t n;
 
 	do {
@@ -276,7 +296,8 @@ static int read_report(struct attempt *a, struct child_report *rep)
 		return n < 0 ? -errno : 0;
 	if (n != sizeof(*rep))
 		return -EPROTO;
-	if (m.msg_controllen >= sizeof(control.head) && control.head.cmsg_type == SCM_RIGHTS)
+	if (m.msg_controllen >= sizeof(control.head) &&
+		control.head.cmsg_type == SCM_RIGHTS)
 		memcpy(&a->master, CMSG_DATA(&control.head), sizeof(int));
 	return 1;
 }
@@ -293,15 +314,19 @@ static int wait_started(struct attempt *a, struct err *e)
 	}
 	if (r < 0)
 		return err_sys(e, -r, "cannot hear from the new process");
-	/* the end also comes when it was killed before berth-init: out of memory, or by the administrator */
+	/* the end also comes when it was killed before berth-init: out of memory, or by
+	 * the administrator */
 	siginfo_t info = {0};
-	if (waitid(P_PIDFD, (id_t)a->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == a->pid &&
-		info.si_code != CLD_EXITED)
-		return err_set(e, ENOMEM, "it was killed while it was set up; is its memory limit too small?");
+	if (waitid(P_PIDFD, (id_t)a->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+		info.si_pid == a->pid && info.si_code != CLD_EXITED)
+		return err_set(e, ENOMEM,
+			"it was killed while it was set up; is its memory limit too "
+			"small?");
 	return 0;
 }
 
-static int fill_record(const struct runtime *rt, const struct attempt *a, struct sandbox_record *rec, struct err *e)
+static int fill_record(const struct runtime *rt, const struct attempt *a,
+	struct sandbox_record *rec, struct err *e)
 {
 	int r;
 
@@ -346,7 +371,8 @@ static void close_used(struct attempt *a)
 static void undo(struct runtime *rt, struct attempt *a, const struct sandbox_record *rec)
 {
 	if (a->pid > 0) {
-		kill(a->pid, SIGKILL); /* ours and not yet waited for: the number is still its */
+		kill(a->pid, SIGKILL); /* ours and not yet waited for: the number is still
+					  its */
 		while (waitpid(a->pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	}
@@ -355,41 +381,56 @@ static void undo(struct runtime *rt, struct attempt *a, const struct sandbox_rec
 	if (a->master >= 0)
 		close(a->master);
 	if (a->slot)
-		sandbox_forget(rt, rec->id, a->slot, a->net_index, rec->flags & SANDBOX_ENTERED);
+		sandbox_forget(
+			rt, rec->id, a->slot, a->net_index, rec->flags & SANDBOX_ENTERED);
 }
 
 static struct attempt attempt_new(struct runtime *rt, const struct sandbox_io *io)
 {
-	struct attempt a = {.report = -1, .pidfd = -1, .master = -1,
-		.child = {.rt = rt, .io = io, .userns = -1, .idmap = -1, .netns = -1, .target_pidfd = -1,
-			.fifo_write = -1, .status = -1}};
+	struct attempt a = {.report = -1,
+		.pidfd = -1,
+		.master = -1,
+		.child = {.rt = rt,
+			.io = io,
+			.userns = -1,
+			.idmap = -1,
+			.netns = -1,
+			.target_pidfd = -1,
+			.fifo_write = -1,
+			.status = -1}};
 
 	for (int k = 0; k < CGROUP_FDS; k++)
 		a.child.cgroup_fds[k] = -1;
 	return a;
 }
 
-static int start_steps(struct runtime *rt, const struct msg_start *m, struct attempt *a, struct sandbox_record *rec,
-	struct err *e)
+static int start_steps(struct runtime *rt, const struct msg_start *m, struct attempt *a,
+	struct sandbox_record *rec, struct err *e)
 {
 	uint32_t owner;
 	int r;
 
-	if ((r = take_slot(rt, a, m->app, e)) < 0 || (r = prepare_folders(rt, m, a, e)) < 0)
+	if ((r = take_slot(rt, a, m->app, e)) < 0 ||
+		(r = prepare_folders(rt, m, a, e)) < 0)
 		return r;
-	if ((r = cgroup_make(&rt->cgroups, m->id, &m->limits, a->child.cgroup_fds, e)) < 0)
+	if ((r = cgroup_make(&rt->cgroups, m->id, &m->limits, a->child.cgroup_fds, e)) <
+		0)
 		return r;
-	if (!(m->flags & START_NO_NET) && (r = netpool_take(rt->pool, &a->net_index, &a->child.netns, e)) < 0)
+	if (!(m->flags & START_NO_NET) &&
+		(r = netpool_take(rt->pool, &a->net_index, &a->child.netns, e)) < 0)
 		return r;
-	owner = a->child.uid_base + (m->profile == PROFILE_BUILD_ROOT ? 0 : RUNTIME_APP_UID);
-	if ((r = prepare_output(a, a->child.io, owner, e)) < 0 || (r = clone_child(rt, a, e)) < 0 ||
-		(r = wait_started(a, e)) < 0 || (r = fill_record(rt, a, rec, e)) < 0)
+	owner = a->child.uid_base +
+		(m->profile == PROFILE_BUILD_ROOT ? 0 : RUNTIME_APP_UID);
+	if ((r = prepare_output(a, a->child.io, owner, e)) < 0 ||
+		(r = clone_child(rt, a, e)) < 0 || (r = wait_started(a, e)) < 0 ||
+		(r = fill_record(rt, a, rec, e)) < 0)
 		return r;
 	return remember(rt, rec) < 0 ? err_set(e, ENOMEM, "out of memory") : 0;
 }
 
-static int finish(struct runtime *rt, struct attempt *a, int r, struct sandbox_record *rec, struct sandbox_record *ret,
-	int *ret_pidfd, int *ret_pty_master)
+static int finish(struct runtime *rt, struct attempt *a, int r,
+	struct sandbox_record *rec, struct sandbox_record *ret, int *ret_pidfd,
+	int *ret_pty_master)
 {
 	close_used(a);
 	if (r < 0) {
@@ -402,12 +443,18 @@ static int finish(struct runtime *rt, struct attempt *a, int r, struct sandbox_r
 	return 0;
 }
 
-int sandbox_start(struct runtime *rt, const struct msg_start *m, const struct sandbox_io *io,
-	struct sandbox_record *ret, int *ret_pidfd, int *ret_pty_master, struct err *e)
+int sandbox_start(struct runtime *rt, const struct msg_start *m,
+	const struct sandbox_io *io, struct sandbox_record *ret, int *ret_pidfd,
+	int *ret_pty_master, struct err *e)
 {
 	struct attempt a = attempt_new(rt, io);
-	struct sandbox_record rec = {.app = m->app, .id = m->id, .profile = m->profile, .flags = m->flags,
-		.stop_timeout_ms = m->stop_timeout_ms, .memory_limit_bytes = m->limits.memory_bytes, .upper = m->upper};
+	struct sandbox_record rec = {.app = m->app,
+		.id = m->id,
+		.profile = m->profile,
+		.flags = m->flags,
+		.stop_timeout_ms = m->stop_timeout_ms,
+		.memory_limit_bytes = m->limits.memory_bytes,
+		.upper = m->upper};
 	int r = check_start(rt, m, e);
 
 	if (r < 0)
@@ -422,21 +469,23 @@ int sandbox_start(struct runtime *rt, const struct msg_start *m, const struct sa
 	return finish(rt, &a, r, &rec, ret, ret_pidfd, ret_pty_master);
 }
 
-/* The next clone of this thread makes its child in that process's pid namespace; then back. */
+/* The next clone of this thread makes its child in that process's pid namespace; then
+ * back. */
 static int clone_in_pidns(struct runtime *rt, struct attempt *a, struct err *e)
 {
 	int r;
 
 	if (setns(a->child.target_pidfd, CLONE_NEWPID) < 0)
-		return err_sys(e, errno == ESRCH ? ESRCH : errno, "cannot enter the sandbox");
+		return err_sys(
+			e, errno == ESRCH ? ESRCH : errno, "cannot enter the sandbox");
 	r = clone_child(rt, a, e);
 	if (setns(rt->self_pidns, CLONE_NEWPID) < 0)
 		abort(); /* every later child would be born in an app */
 	return r;
 }
 
-static int enter_steps(struct runtime *rt, const struct sandbox_record *target, struct attempt *a,
-	struct sandbox_record *rec, struct err *e)
+static int enter_steps(struct runtime *rt, const struct sandbox_record *target,
+	struct attempt *a, struct sandbox_record *rec, struct err *e)
 {
 	int r;
 
@@ -446,23 +495,31 @@ static int enter_steps(struct runtime *rt, const struct sandbox_record *target, 
 	if ((r = take_slot(rt, a, target->app, e)) < 0)
 		return r;
 	if (rec->slot != (uint32_t)(a->slot - rt->slots))
-		return err_set(e, ESTALE, "%s has another user range than its app", target->name);
+		return err_set(e, ESTALE, "%s has another user range than its app",
+			target->name);
 	if ((r = cgroup_join_fds(&rt->cgroups, target->id, a->child.cgroup_fds)) < 0)
-		return err_sys(e, -r, "cannot open the control group of %s", target->name);
-	uint32_t owner = a->child.uid_base + (target->profile == PROFILE_BUILD_ROOT ? 0 : RUNTIME_APP_UID);
-	if ((r = prepare_output(a, a->child.io, owner, e)) < 0 || (r = clone_in_pidns(rt, a, e)) < 0 ||
-		(r = wait_started(a, e)) < 0 || (r = fill_record(rt, a, rec, e)) < 0)
+		return err_sys(
+			e, -r, "cannot open the control group of %s", target->name);
+	uint32_t owner = a->child.uid_base +
+			 (target->profile == PROFILE_BUILD_ROOT ? 0 : RUNTIME_APP_UID);
+	if ((r = prepare_output(a, a->child.io, owner, e)) < 0 ||
+		(r = clone_in_pidns(rt, a, e)) < 0 || (r = wait_started(a, e)) < 0 ||
+		(r = fill_record(rt, a, rec, e)) < 0)
 		return r;
 	return remember(rt, rec) < 0 ? err_set(e, ENOMEM, "out of memory") : 0;
 }
 
-int sandbox_enter(struct runtime *rt, const struct sandbox_record *target, uint64_t id, uint32_t flags,
-	const struct sandbox_io *io, struct sandbox_record *ret, int *ret_pidfd, int *ret_pty_master,
-	struct err *e)
+int sandbox_enter(struct runtime *rt, const struct sandbox_record *target, uint64_t id,
+	uint32_t flags, const struct sandbox_io *io, struct sandbox_record *ret,
+	int *ret_pidfd, int *ret_pty_master, struct err *e)
 {
 	struct attempt a = attempt_new(rt, io);
-	struct sandbox_record rec = {.app = target->app, .id = id, .profile = target->profile,
-		.flags = (flags & (START_STDIO | START_TTY)) | SANDBOX_ENTERED, .slot = target->slot, .target = target->id,
+	struct sandbox_record rec = {.app = target->app,
+		.id = id,
+		.profile = target->profile,
+		.flags = (flags & (START_STDIO | START_TTY)) | SANDBOX_ENTERED,
+		.slot = target->slot,
+		.target = target->id,
 		.memory_limit_bytes = target->memory_limit_bytes};
 	int r;
 

@@ -1,6 +1,7 @@
 /*
- * The mount namespace that every sandbox starts from: a small tmpfs with the state folders, a /dev and copies of the host's
- * files. A child copies these dozen mounts instead of the host's hundreds, and no host path exists in it.
+ * The mount namespace that every sandbox starts from: a small tmpfs with the state
+ * folders, a /dev and copies of the host's files. A child copies these dozen mounts
+ * instead of the host's hundreds, and no host path exists in it.
  */
 #include "lib/io.h"
 #include "runtime/inside.h"
@@ -22,22 +23,26 @@
 #define CERT_FILES_MAX 4096
 #define CERT_SIZE_MAX ((size_t)4 << 20)
 
-static const char *const folders[] = {"layers", "volumes", "cache", "scratch", "skel", "packs", "root", "empty",
-	"files", "l", "l/u", "dev", "dev/pts", "dev/shm", "etc", "certs", "host"};
+static const char *const folders[] = {"layers", "volumes", "cache", "scratch", "skel",
+	"packs", "root", "empty", "files", "l", "l/u", "dev", "dev/pts", "dev/shm", "etc",
+	"certs", "host"};
 
 static const struct {
 	const char *name;
 	unsigned int major, minor;
-} devices[] = {{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
+} devices[] = {{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8},
+	{"urandom", 1, 9}, {"tty", 5, 0}};
 
 static const struct {
 	const char *name, *target;
-} links[] = {{"dev/ptmx", "pts/ptmx"}, {"dev/fd", "/proc/self/fd"}, {"dev/stdin", "/proc/self/fd/0"},
-	{"dev/stdout", "/proc/self/fd/1"}, {"dev/stderr", "/proc/self/fd/2"}};
+} links[] = {{"dev/ptmx", "pts/ptmx"}, {"dev/fd", "/proc/self/fd"},
+	{"dev/stdin", "/proc/self/fd/0"}, {"dev/stdout", "/proc/self/fd/1"},
+	{"dev/stderr", "/proc/self/fd/2"}};
 
 static int write_new(int dir, const char *name, const struct buf *b)
 {
-	int fd autoclose = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+	int fd autoclose =
+		openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
 
 	return fd < 0 ? -errno : io_write_all(fd, b->data, b->len);
 }
@@ -48,7 +53,8 @@ static int make_dev(int root)
 
 	for (size_t i = 0; i < ARRAY_LEN(devices); i++) {
 		snprintf(name, sizeof(name), "dev/%s", devices[i].name);
-		if (mknodat(root, name, S_IFCHR | 0666, makedev(devices[i].major, devices[i].minor)) < 0)
+		if (mknodat(root, name, S_IFCHR | 0666,
+			    makedev(devices[i].major, devices[i].minor)) < 0)
 			return -errno;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(links); i++)
@@ -57,13 +63,15 @@ static int make_dev(int root)
 	return 0;
 }
 
-/* One certificate, through its link; what is not a plain file of bearable size is left out. */
+/* One certificate, through its link; what is not a plain file of bearable size is left
+ * out. */
 static int copy_cert(int from, int to, const char *name)
 {
 	autobuf b = {.max = CERT_SIZE_MAX};
 	struct stat st;
 
-	if (fstatat(from, name, &st, 0) < 0 || !S_ISREG(st.st_mode) || io_read_file(from, name, &b) < 0)
+	if (fstatat(from, name, &st, 0) < 0 || !S_ISREG(st.st_mode) ||
+		io_read_file(from, name, &b) < 0)
 		return 0;
 	return write_new(to, name, &b);
 }
@@ -91,7 +99,8 @@ static int write_host_files(int root)
 	autobuf npm = BUF_INIT;
 	int r;
 
-	if ((r = host_resolv_conf(&resolv)) < 0 || (r = host_apt_conf(&apt)) < 0 || (r = host_npmrc(&npm)) < 0 ||
+	if ((r = host_resolv_conf(&resolv)) < 0 || (r = host_apt_conf(&apt)) < 0 ||
+		(r = host_npmrc(&npm)) < 0 ||
 		(r = write_new(root, "etc/resolv.conf", &resolv)) < 0 ||
 		(r = write_new(root, "host/apt.conf", &apt)) < 0)
 		return r;
@@ -123,7 +132,8 @@ static int take_tree(const char *base, const char *name)
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/%s", base, name);
-	fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	fd = open_tree(
+		AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -146,8 +156,11 @@ static int new_tmpfs(void)
 static int take_trees(const struct runtime *rt, int trees[TREES])
 {
 	for (int i = 0; i < TREES; i++) {
-		trees[i] = take_tree(strcmp(folders[i], "packs") == 0 ? rt->lib : rt->state, folders[i]);
-		if (trees[i] < 0 && !(trees[i] == -ENOENT && strcmp(folders[i], "packs") == 0))
+		trees[i] =
+			take_tree(strcmp(folders[i], "packs") == 0 ? rt->lib : rt->state,
+				folders[i]);
+		if (trees[i] < 0 &&
+			!(trees[i] == -ENOENT && strcmp(folders[i], "packs") == 0))
 			return trees[i];
 	}
 	return 0;
@@ -159,16 +172,19 @@ static int enter_template(const struct runtime *rt)
 	int trees[TREES], root, r;
 
 	umask(0);
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+	if (unshare(CLONE_NEWNS) < 0 ||
+		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -errno;
 	if ((r = take_trees(rt, trees)) < 0 || (root = new_tmpfs()) < 0)
 		return r < 0 ? r : root;
 	if ((r = fill(root)) < 0)
 		return r;
-	if (move_mount(root, "", AT_FDCWD, rt->state, MOVE_MOUNT_F_EMPTY_PATH) < 0 || fchdir(root) < 0)
+	if (move_mount(root, "", AT_FDCWD, rt->state, MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
+		fchdir(root) < 0)
 		return -errno;
 	for (int i = 0; i < TREES; i++)
-		if (trees[i] >= 0 && move_mount(trees[i], "", AT_FDCWD, folders[i], MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		if (trees[i] >= 0 && move_mount(trees[i], "", AT_FDCWD, folders[i],
+					     MOVE_MOUNT_F_EMPTY_PATH) < 0)
 			return -errno;
 	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0)
 		return -errno;
@@ -181,7 +197,8 @@ static int open_when_done(pid_t pid, int in, struct err *e)
 	int answer = -EIO, fd;
 
 	if (io_read_full(in, &answer, sizeof(answer)) < 0 || answer < 0)
-		return err_sys(e, answer < 0 ? -answer : EIO, "cannot prepare the sandboxes' mounts");
+		return err_sys(e, answer < 0 ? -answer : EIO,
+			"cannot prepare the sandboxes' mounts");
 	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? err_sys(e, errno, "cannot open the sandboxes' mounts") : fd;

@@ -27,7 +27,8 @@ static int map_and_open(pid_t pid, const struct buf *map, struct err *e)
 	char path[64];
 	int fd, r;
 
-	if ((r = write_map(pid, "uid_map", map)) < 0 || (r = write_map(pid, "gid_map", map)) < 0)
+	if ((r = write_map(pid, "uid_map", map)) < 0 ||
+		(r = write_map(pid, "gid_map", map)) < 0)
 		return err_sys(e, -r, "cannot map the user range");
 	snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -9,7 +9,8 @@ struct userns_extent {
 	uint32_t inside, outside, count;
 };
 
-/* A namespace with that map for uids and gids (setgroups allowed). Its fd (CLOEXEC), or -errno. Blocks about 1 ms. */
+/* A namespace with that map for uids and gids (setgroups allowed). Its fd (CLOEXEC), or
+ * -errno. Blocks about 1 ms. */
 int userns_make(const struct userns_extent *map, size_t n, struct err *e);
 
 #endif

@@ -1,4 +1,5 @@
-/* The program that the sandbox tests run inside: static, one small deed a word. Prints what it finds on stdout. */
+/* The program that the sandbox tests run inside: static, one small deed a word. Prints
+ * what it finds on stdout. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -81,7 +82,8 @@ static int fork_many(int n)
 
 static int to(const char *addr, const char *port)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+	struct sockaddr_in a = {
+		.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
 	struct timeval t = {3, 0};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
@@ -95,7 +97,8 @@ static int to(const char *addr, const char *port)
 
 static int serve(const char *addr, const char *port)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+	struct sockaddr_in a = {
+		.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	inet_pton(AF_INET, addr, &a.sin_addr);
@@ -159,7 +162,9 @@ static int forbidden(void)
 	say("init-mem", open("/proc/1/mem", O_RDWR));
 	say("init-exe", open("/proc/1/exe", O_RDONLY));
 	say("sysctl", open("/proc/sys/kernel/core_pattern", O_WRONLY));
-	say("sysrq", open("/proc/sysrq-trigger", O_WRONLY) < 0 ? -1 : write(open("/proc/sysrq-trigger", O_WRONLY), "", 0));
+	say("sysrq", open("/proc/sysrq-trigger", O_WRONLY) < 0
+			     ? -1
+			     : write(open("/proc/sysrq-trigger", O_WRONLY), "", 0));
 	return 0;
 }
 
@@ -187,7 +192,8 @@ static int permitted(void)
 
 int main(int argc, char **argv)
 {
-	const char *op = argc > 1 ? argv[1] : "", *a = argc > 2 ? argv[2] : "0", *b = argc > 3 ? argv[3] : "0";
+	const char *op = argc > 1 ? argv[1] : "", *a = argc > 2 ? argv[2] : "0",
+		   *b = argc > 3 ? argv[3] : "0";
 	struct rlimit l;
 	struct utsname u;
 
@@ -234,7 +240,9 @@ int main(int argc, char **argv)
 	if (!strcmp(op, "host"))
 		return uname(&u) == 0 ? printf("%s\n", u.nodename), 0 : 1;
 	if (!strcmp(op, "nofile"))
-		return getrlimit(RLIMIT_NOFILE, &l) == 0 ? printf("%lu\n", (unsigned long)l.rlim_max), 0 : 1;
+		return getrlimit(RLIMIT_NOFILE, &l) == 0
+		       ? printf("%lu\n", (unsigned long)l.rlim_max),
+		       0 : 1;
 	if (!strcmp(op, "env"))
 		return printf("%s\n", getenv(a) ? getenv(a) : "(none)"), 0;
 	if (!strcmp(op, "tty"))

@@ -1,0 +1,209 @@
+/* For the tests that start real sandboxes: a state folder of their own, a layer with the
+ * probe, and one sandbox a struct. */
+#ifndef RUNTIME_BOX_TEST_H
+#define RUNTIME_BOX_TEST_H
+
+#include "lib/buf.h"
+#include "lib/io.h"
+#include "lib/spec.h"
+#include "runtime/runtime.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#define PROBE_SOURCE "tests/runtime/probe.c"
+#define ROOT_LAYER 1
+#define END_MS 15000
+
+struct world {
+	char dir[64], state[96];
+	struct runtime *rt;
+	uint64_t next;
+};
+
+static struct world w;
+
+/* One sandbox: what to start, and what came of it. */
+struct box {
+	struct msg_start start;
+	struct sandbox_record rec;
+	struct msg_exited exited;
+	struct err e;
+	const char *env[4];
+	int pidfd, master, exit_fd, output[2];
+	char text[8192];
+	bool quiet; /* no START_STDIO: output to the FIFO or nowhere */
+};
+
+static UNUSED struct box box_new(void)
+{
+	struct box b = {.pidfd = -1, .master = -1, .exit_fd = -1, .output = {-1, -1}};
+
+	b.start.id = ++w.next;
+	b.start.app = 7;
+	b.start.profile = PROFILE_APP;
+	b.start.n_layers = 1;
+	b.start.layers[0] = ROOT_LAYER;
+	b.start.limits = (struct msg_limits_body){
+		.memory_bytes = 64 << 20, .cpu_millis = 1000, .pids = 64, .nofile = 1024};
+	snprintf(b.start.name, sizeof(b.start.name), "web.1");
+	return b;
+}
+
+static UNUSED int open_exit_file(uint64_t id)
+{
+	char path[160];
+
+	snprintf(path, sizeof(path), "%s/exit-%" PRIu64, w.dir, id);
+	return open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+}
+
+static UNUSED int box_start(struct box *b, const char *const *argv)
+{
+	struct sandbox_io io = {.stdio = {-1, -1, -1},
+		.fifo_fd = -1,
+		.tty = (b->start.flags & START_TTY) != 0};
+	int spec autoclose = spec_pack(argv, b->env, "/");
+	int r;
+
+	assert_true(spec >= 0);
+	b->exit_fd = open_exit_file(b->start.id);
+	assert_true(b->exit_fd >= 0);
+	io.spec_fd = spec;
+	io.exit_fd = b->exit_fd;
+	if (!io.tty && !b->quiet) {
+		assert_int_equal(pipe2(b->output, O_CLOEXEC), 0);
+		io.stdio[1] = io.stdio[2] = b->output[1];
+		b->start.flags |= START_STDIO;
+	}
+	r = sandbox_start(w.rt, &b->start, &io, &b->rec, &b->pidfd, &b->master, &b->e);
+	if (b->output[1] >= 0)
+		close(b->output[1]);
+	return r;
+}
+
+static UNUSED void box_must_start(struct box *b, const char *const *argv)
+{
+	int r = box_start(b, argv);
+
+	if (r < 0)
+		print_message("start: %s\n", b->e.text);
+	assert_int_equal(r, 0);
+}
+
+static UNUSED void box_end(struct box *b)
+{
+	struct pollfd p = {.fd = b->pidfd, .events = POLLIN};
+	autobuf out = {.max = sizeof(b->text) - 1};
+	siginfo_t info;
+
+	assert_int_equal(poll(&p, 1, END_MS), 1);
+	assert_int_equal(waitid(P_PIDFD, (id_t)b->pidfd, &info, WEXITED), 0);
+	if (b->output[0] >= 0 && io_read_all(b->output[0], &out) == 0 && out.data)
+		memcpy(b->text, out.data, out.len + 1);
+	sandbox_exit_info(w.rt, &b->rec, b->exit_fd, &b->exited);
+	sandbox_cleanup(w.rt, &b->rec);
+	close(b->pidfd);
+	close(b->exit_fd);
+	if (b->output[0] >= 0)
+		close(b->output[0]);
+	if (b->master >= 0)
+		close(b->master);
+}
+
+#define PROBE(...) ((const char *const[]){"/probe", __VA_ARGS__, NULL})
+#define run(b, ...)                                                                      \
+	do {                                                                             \
+		box_must_start(b, PROBE(__VA_ARGS__));                                   \
+		box_end(b);                                                              \
+	} while (0)
+
+static UNUSED void assert_end(const struct box *b, enum exit_reason reason, int value)
+{
+	if (b->exited.reason != (uint32_t)reason || b->exited.value != value)
+		print_message("reason %u value %d, output: %s\n", b->exited.reason,
+			b->exited.value, b->text);
+	assert_int_equal(b->exited.reason, reason);
+	assert_int_equal(b->exited.value, value);
+}
+
+static UNUSED void wait_for_line(const struct box *b)
+{
+	struct pollfd p = {.fd = b->output[0], .events = POLLIN};
+	char line[64];
+
+	assert_int_equal(poll(&p, 1, END_MS), 1);
+	assert_true(read(b->output[0], line, sizeof(line)) > 0);
+}
+
+/* ---- the world ---- */
+
+static UNUSED int make_root_layer(void)
+{
+	char path[200];
+
+	snprintf(path, sizeof(path), "%s/layers/%016x.tmp", w.state, ROOT_LAYER);
+	if (layer_make_upper(w.rt, ROOT_LAYER) < 0)
+		return -1;
+	char cmd[256];
+	snprintf(cmd, sizeof(cmd), "%s/fs/probe", path);
+	pid_t pid = fork();
+	if (pid == 0) {
+		execlp("cc", "cc", "-O1", "-static", "-o", cmd, PROBE_SOURCE,
+			(char *)NULL);
+		_exit(127);
+	}
+	int status = 1;
+	if (waitpid(pid, &status, 0) < 0 || status != 0 ||
+		chown(cmd, RUNTIME_DISK_UID_BASE, RUNTIME_DISK_UID_BASE) < 0)
+		return -1;
+	snprintf(cmd, sizeof(cmd), "%s/fs/app", path);
+	if (mkdir(cmd, 0755) < 0 || chown(cmd, RUNTIME_DISK_UID_BASE + 1000,
+					    RUNTIME_DISK_UID_BASE + 1000) < 0)
+		return -1;
+	snprintf(cmd, sizeof(cmd), "%s/layers/%016x", w.state, ROOT_LAYER);
+	return rename(path, cmd);
+}
+
+static UNUSED int set_up(void **state)
+{
+	struct runtime_config c = {.run = w.dir, .lib = "build/bin"};
+	struct err e;
+
+	(void)state;
+	snprintf(w.dir, sizeof(w.dir), "/tmp/berth-sandbox-XXXXXX");
+	if (!mkdtemp(w.dir))
+		return -1;
+	snprintf(w.state, sizeof(w.state), "%s/state", w.dir);
+	if (mkdir(w.state, 0755) < 0)
+		return -1;
+	c.state = w.state;
+	if (runtime_open(&c, &w.rt, &e) < 0) {
+		print_message("runtime_open: %s\n", e.text);
+		return -1;
+	}
+	return make_root_layer();
+}
+
+static UNUSED int tear_down(void **state)
+{
+	(void)state;
+	runtime_close(w.rt);
+	return io_remove_tree(AT_FDCWD, w.dir) < 0 ? -1 : 0;
+}
+
+#endif

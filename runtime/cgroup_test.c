@@ -1,0 +1,157 @@
+/* What is written to a version 2 hierarchy, on plain files that stand for it. The
+ * kernel's own side: sandbox_root_test.c. */
+#include "lib/buf.h"
+#include "lib/io.h"
+#include "runtime/cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+static char root[64];
+static struct cgroups groups;
+static const struct msg_limits_body limits = {
+	.memory_bytes = 64 << 20, .cpu_millis = 250, .pids = 33};
+
+static void write_at(const char *name, const char *text)
+{
+	char path[160];
+
+	snprintf(path, sizeof(path), "%s/%s", root, name);
+	int fd autoclose = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	assert_true(fd >= 0);
+	assert_int_equal(io_write_all(fd, text, strlen(text)), 0);
+}
+
+static void assert_text(const char *name, const char *text)
+{
+	autobuf b = BUF_INIT;
+	char path[160];
+
+	snprintf(path, sizeof(path), "%s/berth-0a1b2c3d/00000000000000ff/%s", root, name);
+	assert_int_equal(io_read_file(AT_FDCWD, path, &b), 0);
+	assert_string_equal(b.data ? b.data : "", text);
+}
+
+static void make_group_files(void)
+{
+	static const char *const files[] = {"memory.max", "memory.swap.max", "cpu.max",
+		"pids.max", "memory.events", "memory.peak", "cpu.stat"};
+	char name[96];
+
+	snprintf(name, sizeof(name), "%s/berth-0a1b2c3d/00000000000000ff", root);
+	assert_int_equal(mkdir(name, 0755), 0);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		snprintf(name, sizeof(name), "berth-0a1b2c3d/00000000000000ff/%s",
+			files[i]);
+		write_at(name, "");
+	}
+}
+
+static int set_up(void **state)
+{
+	struct err e;
+	char path[96];
+
+	(void)state;
+	snprintf(root, sizeof(root), "/tmp/berth-cgroup-XXXXXX");
+	if (!mkdtemp(root) || setenv("BERTH_CGROUP", root, 1) < 0)
+		return -1;
+	write_at("cgroup.controllers", "cpuset cpu io memory pids\n");
+	write_at("cgroup.subtree_control", "");
+	snprintf(path, sizeof(path), "%s/berth-0a1b2c3d", root);
+	if (mkdir(path, 0755) < 0)
+		return -1;
+	write_at("berth-0a1b2c3d/cgroup.subtree_control", "");
+	return cgroups_open(&groups, "0a1b2c3d", &e);
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	cgroups_close(&groups);
+	return io_remove_tree(AT_FDCWD, root);
+}
+
+static void limits_are_written_as_the_kernel_reads_them(void **state)
+{
+	int fds[CGROUP_FDS];
+	struct err e;
+
+	(void)state;
+	assert_true(groups.v2);
+	make_group_files();
+	assert_int_equal(cgroup_make(&groups, 0xff, &limits, fds, &e), 0);
+	assert_text("memory.max", "67108864");
+	assert_text("memory.swap.max", "0");
+	assert_text("cpu.max", "25000 100000");
+	assert_text("pids.max", "33");
+	assert_true(fds[0] >= 0);
+	close(fds[0]);
+}
+
+static void counts_are_read_by_their_key(void **state)
+{
+	struct cgroup_counts c;
+
+	(void)state;
+	write_at("berth-0a1b2c3d/00000000000000ff/memory.events",
+		"low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 0\n");
+	write_at("berth-0a1b2c3d/00000000000000ff/memory.peak", "12345\n");
+	write_at("berth-0a1b2c3d/00000000000000ff/memory.max", "max\n");
+	write_at("berth-0a1b2c3d/00000000000000ff/cpu.stat",
+		"usage_usec 777\nuser_usec 700\n");
+	cgroup_read(&groups, 0xff, &c);
+	assert_int_equal(c.oom_kills, 2);
+	assert_int_equal(c.memory_peak_bytes, 12345);
+	assert_int_equal(c.memory_limit_bytes, 0);
+	assert_int_equal(c.cpu_us, 777);
+	cgroup_read(&groups, 0xdead, &c);
+	assert_int_equal(c.oom_kills, 0);
+}
+
+static void a_group_that_cannot_be_limited_is_not_left(void **state)
+{
+	int fds[CGROUP_FDS];
+	struct err e;
+	char path[96];
+
+	(void)state;
+	assert_int_equal(cgroup_make(&groups, 0xee, &limits, fds, &e),
+		-ENOENT); /* plain folder: no memory.max in it */
+	snprintf(path, sizeof(path), "%s/berth-0a1b2c3d/00000000000000ee", root);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
+static void count(void *arg, uint64_t id)
+{
+	assert_int_equal(id, 0xff);
+	++*(int *)arg;
+}
+
+static void groups_are_found_again(void **state)
+{
+	int n = 0;
+
+	(void)state;
+	cgroups_list(&groups, count, &n);
+	assert_int_equal(n, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(limits_are_written_as_the_kernel_reads_them),
+		cmocka_unit_test(counts_are_read_by_their_key),
+		cmocka_unit_test(a_group_that_cannot_be_limited_is_not_left),
+		cmocka_unit_test(groups_are_found_again),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
