@@ -52,7 +52,7 @@ berthd_start() {
 	fi
 }
 
-berth_answers() { "$BERTH_PREFIX/bin/berth" status >/dev/null 2>&1; }
+berth_answers() { timeout 2 "$BERTH_PREFIX/bin/berth" status >/dev/null 2>&1; }
 
 sshd_start() {
 	local d=$BERTH_TEST/sshd
@@ -163,6 +163,15 @@ berth_up() {
 			berth stacks:create "$stack" || return 1
 		fi
 	fi
+}
+
+# The variables of this berth, for another shell to read.
+berth_environment() {
+	local v
+	for v in BERTH_SOURCE BERTH_TEST BERTH_STATE BERTH_RUN BERTH_PREFIX BERTH_SSH_USER BERTH_PORT BERTH_HTTP \
+		BERTH_SSH_PORT SSH_CONFIG WORK PATH GIT_SSH_COMMAND GIT_CONFIG_GLOBAL GIT_CONFIG_NOSYSTEM TESTS_KEEP; do
+		printf 'export %s=%q\n' $v "${!v:-}"
+	done
 }
 
 users_snapshot() { getent passwd | cut -d: -f1 | grep -E '^_?berth' | sort || :; }

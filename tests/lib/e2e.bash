@@ -32,8 +32,14 @@ ok() { [ "$status" -eq 0 ] || fail "failed with status $status:" "$output"; }
 exits() { [ "$status" -eq "$1" ] || fail "expected status $1, got $status:" "$output"; }
 fails() { [ "$status" -ne 0 ] || fail "should have failed:" "$output"; }
 
-# try COMMAND…: like run, with a limit of time, stdin closed, both outputs kept in order.
-try() { run timeout "${TRY_SECONDS:-120}" "$@" </dev/null; }
+# try COMMAND…: like run, with stdin closed and a limit of time (a function limits its own).
+try() {
+	if [ "$(type -t "$1")" = function ]; then
+		run "$@" </dev/null
+	else
+		run timeout --foreground "${TRY_SECONDS:-120}" "$@" </dev/null
+	fi
+}
 
 # app NAME [SOURCE]: a repository for app NAME in $WORK/NAME, a first commit of SOURCE (default: the probe), and
 # the shell goes there. SOURCE is a folder below examples/ or tests/e2e/apps/, or "-" for none.
@@ -99,7 +105,7 @@ release_of() { json releases "$1" | jq '[.[] | select(.current)][0].version'; }
 refuses() { fails && has "rejected"; }
 
 # over ssh, as a user would
-remote() { ssh -F "$SSH_CONFIG" berth "$@"; }
+remote() { timeout --foreground 60 ssh -F "$SSH_CONFIG" berth "$@"; }
 
 # Host process ids of an app's command: the probe's command line holds nothing of its own, so by user namespace
 # would be needed; instead the app's environment names it.

@@ -76,6 +76,7 @@ def sealed(data, seal=True):
 class Router:
     def __init__(self, listeners=None, program=None, log_reader=True, nofile=0):
         self.nofile = nofile
+        self.log_thread = None
         self.berthd, berthd_child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control, control_child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.log_r, log_w = os.pipe()
@@ -104,7 +105,8 @@ class Router:
             self.read_logs()
 
     def read_logs(self):
-        threading.Thread(target=self._log_loop, daemon=True).start()
+        self.log_thread = threading.Thread(target=self._log_loop, daemon=True)
+        self.log_thread.start()
 
     def _spawn(self, fds):
         numbers = [f if isinstance(f, int) else f.fileno() for f in fds]
@@ -262,8 +264,10 @@ class Router:
         status = self.status
         for s in (self.berthd, self.control, self.listener) + self.children:
             s.close()
-        for fd in (self.log_r, self.log_w):
-            os.close(fd)
+        os.close(self.log_w)
+        if self.log_thread:
+            self.log_thread.join(5)  # its descriptor's number must not be reused under it
+        os.close(self.log_r)
         said = self.stderr()
         if status or "ERROR: " in said or "runtime error" in said:
             print("".join("# %s\n" % l for l in said.splitlines()[:60]), end="", flush=True)
