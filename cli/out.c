@@ -167,6 +167,23 @@ struct lines {
 	size_t n;
 };
 
+/* A list of objects: each as a line "key: its values". */
+static void collect_list(struct lines *ls, const char *key, const json_t *list)
+{
+	size_t i;
+	json_t *v;
+
+	json_array_foreach(list, i, v) {
+		struct line *l = &ls->list[ls->n];
+
+		if (ls->n == ARRAY_LEN(ls->list))
+			return;
+		snprintf(l->key, sizeof(l->key), "%.100s-%zu", key, i + 1);
+		l->value = v;
+		ls->n++;
+	}
+}
+
 static void collect(struct lines *ls, const char *prefix, const json_t *object, int depth)
 {
 	const char *key;
@@ -189,6 +206,13 @@ static void collect(struct lines *ls, const char *prefix, const json_t *object, 
 
 			snprintf(deeper, sizeof(deeper), "%s", l->key);
 			collect(ls, deeper, v, depth + 1);
+			continue;
+		}
+		if (json_is_object(json_array_get(v, 0))) {
+			char list[128];
+
+			snprintf(list, sizeof(list), "%s", l->key);
+			collect_list(ls, list, v);
 			continue;
 		}
 		l->value = v;
