@@ -221,7 +221,8 @@ static void drop_missing_files(struct plan *p, int app)
 
 	for (size_t i = json_array_size(p->files); i-- > 0;) {
 		const char *name = json_string_value(json_array_get(p->files, i));
-		if (fstatat(app, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		if (name[0] == '/' || strstr(name, "..") ||
+			fstatat(app, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 			!S_ISREG(st.st_mode))
 			json_array_remove(p->files, i);
 	}

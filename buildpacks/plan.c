@@ -31,9 +31,19 @@ void plan_free(struct plan *p)
 	buf_free(&p->deps);
 }
 
+/* What a terminal would obey becomes '?': names and values of the app are part of these
+ * sentences. */
+static void make_printable(char *text)
+{
+	for (char *s = text; *s; s++)
+		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			*s = '?';
+}
+
 /* A JSON string of text; bytes that are not UTF-8 become '?'. */
 static json_t *string_of(char *text)
 {
+	make_printable(text);
 	json_t *v = json_string(text);
 
 	for (char *s = text; !v && *s; s++)
@@ -62,6 +72,7 @@ void plan_fail(struct plan *p, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(p->error, sizeof(p->error), fmt, ap);
 	va_end(ap);
+	make_printable(p->error);
 }
 
 int plan_set_process(struct plan *p, const char *type, const char *command)
@@ -198,6 +209,14 @@ static json_t *key_input(const struct buf *b)
 	return json_stringn(b->len ? b->data : "", b->len);
 }
 
+static json_t *error_of(const struct plan *p)
+{
+	char text[sizeof(p->error)];
+
+	memcpy(text, p->error, sizeof(text));
+	return string_of(text);
+}
+
 static json_t *to_json(const struct plan *p)
 {
 	json_t *o = json_pack("{s:s*, s:s*, s:b, s:O, s:O, s:b, s:O}", "pack",
@@ -220,7 +239,7 @@ static json_t *to_json(const struct plan *p)
 				      key_input(&p->deps))
 			    : json_null());
 	if (p->error[0])
-		json_object_set_new(o, "error", json_string(p->error));
+		json_object_set_new(o, "error", error_of(p));
 	return o;
 }
 

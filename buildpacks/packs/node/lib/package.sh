@@ -45,9 +45,36 @@ has_build() {
 	[ -n "$build$prebuild$postbuild$cleanup" ]
 }
 
-# Whether installing needs more of the repository than package.json and its lock file: then it is part of compile.
+# The program that installs: sets tool (npm, yarn, pnpm) and tool_range. In the app's folder.
+choose_tool() {
+	tool=npm tool_range=$engine_npm
+	case $manager in
+	npm@* | pnpm@* | yarn@1*)
+		tool=${manager%%@*} tool_range=${manager#*@}
+		tool_range=${tool_range%%+*}
+		return
+		;;
+	esac
+	[ ! -f package-lock.json ] && [ ! -f npm-shrinkwrap.json ] || return 0
+	if [ -f pnpm-lock.yaml ]; then
+		tool=pnpm
+		case $(head -n 1 pnpm-lock.yaml) in
+		*5.*) tool_range=7 ;;
+		*6.*) tool_range=8 ;;
+		*) tool_range=9 ;;
+		esac
+	elif [ -f yarn.lock ] && ! grep -q '^__metadata:' yarn.lock; then
+		tool=yarn tool_range=1
+	fi
+}
+
+# Whether installing needs more than package.json and its lock file: the repository, or the app's config (a token in
+# .npmrc). Then it is part of compile.
 install_needs_tree() {
 	[ -z "$preinstall$install$postinstall$prepare$workspaces" ] || return 0
+	[ ! -f pnpm-workspace.yaml ] || return 0
+	# shellcheck disable=SC2016 # npm expands it
+	[ ! -f .npmrc ] || ! grep -q '${' .npmrc || return 0
 	case " $dependencies $dev_dependencies $optional_dependencies" in
 	*' file:'* | *' link:'* | *' workspace:'* | *' .'/* | *' ../'*) return 0 ;;
 	esac
