@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #ifndef MFD_EXEC
@@ -161,6 +162,18 @@ static int open_self(struct runtime *rt, struct err *e)
 	return 0;
 }
 
+/*
+ * Layers by descriptor need Linux 6.13. Asked of the kernel itself, on a file system that
+ * is never made; the way for older ones is tested through the variable.
+ */
+static bool overlay_takes_fds(int folder)
+{
+	int fs autoclose = fsopen("overlay", FSOPEN_CLOEXEC);
+
+	return !getenv("BERTH_OVERLAY_BY_NAME") && fs >= 0 &&
+	       fsconfig(fs, FSCONFIG_SET_FD, "lowerdir+", NULL, folder) == 0;
+}
+
 static int open_all(struct runtime *rt, struct err *e)
 {
 	unsigned int block;
@@ -174,6 +187,7 @@ static int open_all(struct runtime *rt, struct err *e)
 		(r = cgroups_open(&rt->cgroups, rt->id, e)) < 0 ||
 		(r = registry_claim(rt->registry, rt->state, rt->id, &block, e)) < 0)
 		return r;
+	rt->overlay_by_fd = overlay_takes_fds(rt->layers_fd);
 	rt->uid_base = RUNTIME_UID_BASE + block * RUNTIME_SLOTS * RUNTIME_UID_RANGE;
 	rt->addr_base = RUNTIME_ADDR_BASE + block * RUNTIME_ADDRS;
 	if ((r = rt->template_ns = template_make(rt, e)) < 0 ||
@@ -195,9 +209,6 @@ static struct runtime *new_runtime(const struct runtime_config *c)
 		rt->build_exec = -1;
 	for (int k = 0; k < CGROUP_KINDS; k++)
 		rt->cgroups.parent[k] = rt->cgroups.root[k] = -1;
-	/* layers by descriptor need Linux 6.13; the other way is tested through this
-	 * variable */
-	rt->overlay_by_fd = !getenv("BERTH_OVERLAY_BY_NAME");
 	snprintf(rt->state, sizeof(rt->state), "%s", c->state);
 	snprintf(rt->lib, sizeof(rt->lib), "%s", c->lib);
 	snprintf(rt->registry, sizeof(rt->registry), "%s",
