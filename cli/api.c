@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -131,6 +132,22 @@ int api_json(struct cli *c, const char *method, json_t *body, json_t **ret, cons
 	return r;
 }
 
+/*
+ * Waits for more of the answer. false when nobody reads our output any more: over ssh the caller's Ctrl-C shows only
+ * there, and ending closes the connection, which cancels what can be cancelled.
+ */
+static bool wait_more(const struct cli *c)
+{
+	struct pollfd p[2] = {{.fd = c->client.fd, .events = POLLIN}, {.fd = 1}};
+
+	if (client_buffered(&c->client))
+		return true;
+	while (poll(p, 2, -1) < 0)
+		if (errno != EINTR)
+			return true;
+	return !(p[1].revents & (POLLERR | POLLHUP));
+}
+
 /* How the lines of a stream reach the person. */
 struct view {
 	FILE *out;     /* of o lines: stderr when JSON is asked for */
@@ -179,10 +196,10 @@ static int show_stream(struct cli *c)
 {
 	struct view v = {.out = c->json ? stderr : stdout, .status = -1};
 	char *line;
-	int r;
+	int r = -EPIPE;
 
 	v.terminal = isatty(fileno(v.out));
-	while ((r = client_line(&c->client, &line)) > 0)
+	while (wait_more(c) && (r = client_line(&c->client, &line)) > 0)
 		handle(c, &v, line);
 	end_progress(&v);
 	return r < 0 || v.status < 0 ? broken(c) : v.status;
@@ -213,14 +230,14 @@ int api_stream(struct cli *c, const char *method, json_t *body, const char *path
 int api_text(struct cli *c, const char *path)
 {
 	char part[16384];
-	ssize_t n;
+	ssize_t n = 0;
 	int r = api_begin(c, "GET", path, NULL, NULL);
 
 	if (r)
 		return r;
 	if (c->client.status >= 300)
 		return api_fail(c);
-	while ((n = client_read(&c->client, part, sizeof(part))) > 0) {
+	while (wait_more(c) && (n = client_read(&c->client, part, sizeof(part))) > 0) {
 		r = io_write_all(1, part, (size_t)n);
 		if (r < 0)
 			return r == -EPIPE ? STATUS_OK : STATUS_FAILED; /* `| head` has seen enough */

@@ -77,6 +77,7 @@ const struct command *args_find(const char *name);
 /* help.c */
 void help_command(const struct command *cmd);
 void help_list(const char *topic); /* NULL: all */
+bool help_is_topic(const char *name);
 int help_unknown(const char *name);
 
 /* say.c: a failure, " !     text" on stderr; usage: the same, and how it is meant; returns STATUS_USAGE. */

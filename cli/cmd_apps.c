@@ -181,11 +181,11 @@ int cmd_help(struct cli *c)
 {
 	const struct command *cmd = c->argc ? args_find(c->argv[0]) : NULL;
 
-	if (cmd)
+	if (cmd && !(cmd->flags & CMD_HIDDEN))
 		help_command(cmd);
 	else if (c->argc == 0)
 		help_list(NULL);
-	else if (strchr(c->argv[0], ':'))
+	else if (!help_is_topic(c->argv[0]))
 		return help_unknown(c->argv[0]);
 	else
 		help_list(c->argv[0]);

@@ -71,7 +71,7 @@ void help_list(const char *topic)
 	}
 }
 
-static bool is_topic(const char *name)
+bool help_is_topic(const char *name)
 {
 	for (size_t i = 0; i < command_count; i++)
 		if (in_topic(&command_table[i], name))
@@ -86,7 +86,7 @@ int help_unknown(const char *name)
 
 	if (!names)
 		abort();
-	if (name[0] && is_topic(name)) {
+	if (name[0] && help_is_topic(name)) {
 		say("'%s' is a topic; its commands:", name);
 		fflush(stderr);
 		dup2(2, 1);

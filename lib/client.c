@@ -302,6 +302,12 @@ ssize_t client_read(struct client *c, void *data, size_t n)
 	c->left -= c->body == CLIENT_TO_END ? 0 : n;
 	if (c->body == CLIENT_LENGTH && c->left == 0)
 		c->body = CLIENT_DONE;
+	/* The line end after a chunk, now when it is here: it would pass for bytes worth reading on. */
+	if (c->body == CLIENT_CHUNKED && c->left == 0 && c->end - c->start >= 2 &&
+		memcmp(c->in + c->start, "\r\n", 2) == 0) {
+		c->start += 2;
+		c->in_chunk = false;
+	}
 	return (ssize_t)n;
 }
 
@@ -351,6 +357,11 @@ int client_line(struct client *c, char **ret)
 		if (buf_add(&c->text, part, (size_t)n) < 0)
 			return -EMSGSIZE;
 	}
+}
+
+bool client_buffered(const struct client *c)
+{
+	return c->start < c->end || c->text.len > c->given;
 }
 
 ssize_t client_raw(struct client *c, void *data, size_t n)

@@ -58,6 +58,8 @@ int client_body(struct client *c, struct buf *out);
  * 1, 0 at the end, or as client_read; -EMSGSIZE over CLIENT_LINE_MAX.
  */
 int client_line(struct client *c, char **ret);
+/* Whether the next read can go on without waiting for the other end. */
+bool client_buffered(const struct client *c);
 /* After status 101: the next raw bytes of the connection, descriptors go to fds. 0 at its end, -errno. */
 ssize_t client_raw(struct client *c, void *data, size_t n);
 

@@ -182,7 +182,7 @@ def app_route(conn, method, app, rest, query, b):
     if rest == "domains":
         return conn.json({"domains": ["x"], "global": []})
     if rest == "logs":
-        return conn.stream([f"line {i}" for i in range(3)], "text/plain")
+        return conn.stream(slow(conn) if app == "quiet" else [f"line {i}" for i in range(3)], "text/plain")
     if rest == "builds/1":
         return conn.json({"id": 1, "commit": "c" * 40, "status": "ok", "created": "2026-01-01T03:04:05Z", "seconds": 1.5,
                           "output": "-----> built\n"})
