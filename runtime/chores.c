@@ -99,15 +99,33 @@ static void settle(int layers, uint64_t id)
 	close(dir);
 }
 
+/* The child may outlive berthd: it must not hold its lock, sockets and FIFOs. */
+static int keep_two(int *a, int *b)
+{
+	*a = fcntl(*a, F_DUPFD_CLOEXEC, 100);
+	*b = *a < 0 ? -1 : fcntl(*b, F_DUPFD_CLOEXEC, *a + 1);
+	if (*b < 0)
+		return -errno;
+	if (close_range(3, (unsigned int)*a - 1, 0) < 0 || close_range((unsigned int)*b + 1, ~0u, 0) < 0)
+		return -errno;
+	if (*b > *a + 1 && close_range((unsigned int)*a + 1, (unsigned int)*b - 1, 0) < 0)
+		return -errno;
+	return 0;
+}
+
 static _Noreturn void work(struct chores *c)
 {
+	int trash = c->folders->trash, layers = c->folders->layers;
+
 	(void)setpriority(PRIO_PROCESS, 0, 10);
+	if (keep_two(&trash, &layers) < 0)
+		_exit(1);
 	if (c->trash)
-		empty(c->folders->trash);
-	if (c->n_layers && syncfs(c->folders->layers) < 0)
+		empty(trash);
+	if (c->n_layers && syncfs(layers) < 0)
 		_exit(1);
 	for (unsigned int i = 0; i < c->n_layers; i++)
-		settle(c->folders->layers, c->layers[i]);
+		settle(layers, c->layers[i]);
 	_exit(0);
 }
 
@@ -186,7 +204,10 @@ void chores_free(struct chores *c)
 {
 	if (!c)
 		return;
-	loop_cancel(c->timer);
+	if (c->timer) {
+		loop_cancel(c->timer);
+		start_work(c);
+	}
 	loop_del(c->watch);
 	if (c->pidfd >= 0)
 		close(c->pidfd);

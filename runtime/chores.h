@@ -12,6 +12,7 @@
 struct chores;
 
 struct chores *chores_new(struct loop *l, const struct folders *f);
+/* What still waits is begun at once, in a process that outlives this one. NULL is allowed. */
 void chores_free(struct chores *c);
 /*
  * The tree name below dirfd is gone from there when this returns (moved to the trash, or removed on the spot when

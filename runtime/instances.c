@@ -214,6 +214,10 @@ static void collect_exit(struct instance *i)
 		read_stack_exit(i, exit_fd, &i->record.exited);
 	else
 		(void)sandbox_exit_info(c->rt, &i->record.sandbox, exit_fd, &i->record.exited);
+	if (i->record.exited.reason == EXIT_REASON_LOST && (i->record.flags & RECORD_KILLED)) {
+		i->record.exited.reason = EXIT_REASON_SIGNALED;
+		i->record.exited.value = SIGKILL;
+	}
 	i->record.exited.id = i->record.id;
 	i->record.state = RECORD_ENDED;
 	instance_save(i);
@@ -285,6 +289,8 @@ static void kill_now(struct instance *i)
 {
 	int r;
 
+	i->record.flags |= RECORD_KILLED;
+	instance_save(i);
 	if (i->record.kind == RECORD_STACK)
 		r = pidfd_send_signal(i->pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH ? -errno : 0;
 	else

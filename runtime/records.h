@@ -21,6 +21,7 @@ enum record_flags {
 	RECORD_FIFO = 1 << 0,     /* has a log FIFO that the logger has not read to the end */
 	RECORD_ACKED = 1 << 1,    /* control knows of the end */
 	RECORD_STOPPING = 1 << 2, /* kill_at_ns holds */
+	RECORD_KILLED = 1 << 3,   /* SIGKILL was sent to all of it: berth-init leaves no word then */
 };
 
 struct record {
