@@ -7,6 +7,7 @@
 #include "runtime/cgroup.h"
 #include "runtime/netns.h"
 #include "runtime/runtime.h"
+#include "runtime/scratch.h"
 #include "runtime/seccomp.h"
 #include "runtime/userns.h"
 
@@ -47,7 +48,9 @@ struct runtime {
 	struct cgroups cgroups;
 	struct filter filter;
 	struct netpool *pool;
-	struct slot *slots; /* RUNTIME_SLOTS */
+	struct scratchpool *scratch;
+	bool scratch_warned; /* sizes cannot be kept here; said once */
+	struct slot *slots;  /* RUNTIME_SLOTS */
 	struct live *live;
 	char *host_env[24]; /* NULL-terminated NAME=VALUE for START_HOST_APT */
 };
@@ -102,6 +105,7 @@ struct child {
 	uint32_t profile, flags;
 	uint32_t uid_base; /* of the app's range */
 	uint64_t id;
+	int scratch; /* a mount of its own for the upper layer; -1: a folder */
 	int userns, idmap, netns;   /* netns -1: made by the clone, loopback only */
 	int target_pidfd;	    /* entering */
 	int cgroup_fds[CGROUP_FDS]; /* "tasks" files, v1; -1 none */

@@ -95,6 +95,26 @@ static int add_layers_by_name(struct root *r, int fs, int upper)
 	return 0;
 }
 
+/* The folder, or the file system made for it, with the app's ids. */
+static int open_upper(struct root *r)
+{
+	struct mount_attr a = {
+		.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)r->c->idmap};
+	char path[64];
+	int fd;
+
+	if (r->c->scratch >= 0)
+		return mount_setattr(r->c->scratch, "", AT_EMPTY_PATH, &a, sizeof(a)) < 0
+			       ? root_step(r, "map the ids of the %s", "scratch")
+			       : r->c->scratch;
+	upper_path(r->c, path);
+	fd = root_clone(path, r->c->idmap, 0);
+	if (fd >= 0)
+		return fd;
+	errno = -fd;
+	return root_step(r, "open %s", path);
+}
+
 /* The kernel's own words, "e overlay: ..." (fsopen(2)). */
 static int explain(struct root *r, int fs)
 {
@@ -114,8 +134,7 @@ static int make_overlay(struct root *r)
 	static const char *const options[][2] = {{"source", "overlay"},
 		{"redirect_dir", "nofollow"}, {"metacopy", "off"}, {"index", "off"}};
 	int fs autoclose = fsopen("overlay", FSOPEN_CLOEXEC);
-	int upper autoclose = -1;
-	char path[64];
+	int upper; /* open until the end of the process, as the layers */
 	int result;
 
 	if (fs < 0)
@@ -127,12 +146,9 @@ static int make_overlay(struct root *r)
 	/* an unfinished upper layer is never used again: nothing waits for the disk */
 	if (fsconfig(fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0) < 0)
 		return root_step(r, "overlay option %s", "volatile");
-	upper_path(r->c, path);
-	upper = root_clone(path, r->c->idmap, 0);
-	if (upper < 0) {
-		errno = -upper;
-		return root_step(r, "open %s", path);
-	}
+	upper = open_upper(r);
+	if (upper < 0)
+		return upper;
 	result = r->c->rt->overlay_by_fd ? add_layers_by_fd(r, fs, upper)
 					 : add_layers_by_name(r, fs, upper);
 	if (result < 0)

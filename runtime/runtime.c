@@ -194,7 +194,11 @@ static int open_all(struct runtime *rt, struct err *e)
 		(r = registry_forward_on(rt->registry, e)) < 0 ||
 		(r = nft_make(rt->id, rt->addr_base, e)) < 0)
 		return r;
-	return netpool_open(rt->id, rt->addr_base, RUNTIME_ADDRS, &rt->pool, e);
+	r = netpool_open(rt->id, rt->addr_base, RUNTIME_ADDRS, &rt->pool, e);
+	if (r < 0)
+		return r;
+	rt->scratch = scratchpool_new(rt->scratch_fd, rt->pool);
+	return rt->scratch ? 0 : err_set(e, ENOMEM, "out of memory");
 }
 
 static struct runtime *new_runtime(const struct runtime_config *c)
@@ -249,6 +253,7 @@ void runtime_close(struct runtime *rt)
 	if (!rt)
 		return;
 	netpool_close(rt->pool); /* its jobs use what follows */
+	scratchpool_free(rt->scratch);
 	for (unsigned int i = 0; rt->slots && i < RUNTIME_SLOTS; i++) {
 		close_fd(rt->slots[i].userns);
 		close_fd(rt->slots[i].idmap);

@@ -1,6 +1,7 @@
 /* Starting sandboxes: everything prepared in the parent, one clone, and the undo when a
  * step fails. */
 #include "lib/io.h"
+#include "lib/log.h"
 #include "lib/name.h"
 #include "runtime/inside.h"
 #include "runtime/process.h"
@@ -30,7 +31,6 @@
 struct attempt {
 	struct child child;
 	struct slot *slot;
-	bool cgroup, scratch;
 	uint32_t net_index;
 	int report; /* parent's end */
 	int pidfd, master;
@@ -184,22 +184,38 @@ static int make_scratch(struct runtime *rt, uint64_t id)
 	return 0;
 }
 
-static int prepare_folders(
+/* With a size where the host can do that, else a folder. */
+static int prepare_scratch(
 	struct runtime *rt, const struct msg_start *m, struct attempt *a, struct err *e)
 {
+	struct err why;
 	char name[24];
 	int r;
 
-	if (m->upper) {
-		if ((r = layer_make_upper(rt, m->upper)) < 0)
-			return err_sys(e, -r, "cannot make layer %016" PRIx64, m->upper);
-	} else {
-		snprintf(name, sizeof(name), "%016" PRIx64, m->id);
-		io_remove_tree(rt->scratch_fd, name); /* of an earlier, failed start */
-		a->scratch = true;
-		if ((r = make_scratch(rt, m->id)) < 0)
-			return err_sys(e, -r, "cannot make the scratch folder");
-	}
+	if (m->limits.scratch_bytes)
+		a->child.scratch = scratchpool_take(rt->scratch, m->limits.scratch_bytes,
+			RUNTIME_DISK_UID_BASE, &why);
+	if (a->child.scratch >= 0)
+		return 0;
+	if (m->limits.scratch_bytes && !rt->scratch_warned)
+		log_warn("the scratch space of instances has no limit: %s", why.text);
+	rt->scratch_warned = m->limits.scratch_bytes != 0 || rt->scratch_warned;
+	snprintf(name, sizeof(name), "%016" PRIx64, m->id);
+	io_remove_tree(rt->scratch_fd, name); /* of an earlier, failed start */
+	if ((r = make_scratch(rt, m->id)) < 0)
+		return err_sys(e, -r, "cannot make the scratch folder");
+	return 0;
+}
+
+static int prepare_folders(
+	struct runtime *rt, const struct msg_start *m, struct attempt *a, struct err *e)
+{
+	int r;
+
+	if (m->upper && (r = layer_make_upper(rt, m->upper)) < 0)
+		return err_sys(e, -r, "cannot make layer %016" PRIx64, m->upper);
+	if (!m->upper && (r = prepare_scratch(rt, m, a, e)) < 0)
+		return r;
 	for (uint32_t i = 0; i < m->n_mounts; i++)
 		if (m->mounts[i].kind == MOUNT_CACHE &&
 			(r = volume_make_dir(rt, MOUNT_CACHE, m->mounts[i].id)) < 0)
@@ -360,6 +376,8 @@ static void close_used(struct attempt *a)
 			close(a->child.cgroup_fds[k]);
 	if (a->child.netns >= 0)
 		close(a->child.netns);
+	if (a->child.scratch >= 0)
+		close(a->child.scratch);
 	if (a->child.fifo_write >= 0)
 		close(a->child.fifo_write);
 	if (a->child.target_pidfd >= 0)
@@ -396,6 +414,7 @@ static struct attempt attempt_new(struct runtime *rt, const struct sandbox_io *i
 			.idmap = -1,
 			.netns = -1,
 			.target_pidfd = -1,
+			.scratch = -1,
 			.fifo_write = -1,
 			.status = -1}};
 

@@ -259,6 +259,42 @@ static void scratch_is_gone_with_the_sandbox(void **state)
 	assert_end(&second, EXIT_REASON_EXITED, 1);
 }
 
+static void scratch_ends_at_its_size(void **state)
+{
+	struct box small = box_new(), large = box_new();
+
+	(void)state;
+	small.start.limits.scratch_bytes = 32 << 20;
+	run(&small, "fill", "/app/file", "48");
+	assert_end(&small, EXIT_REASON_EXITED, 1);
+	assert_non_null(strstr(small.text, "No space left on device"));
+	large.start.limits.scratch_bytes = 64 << 20;
+	run(&large, "fill", "/app/file", "48");
+	assert_end(&large, EXIT_REASON_EXITED, 0);
+}
+
+/* Layers by name instead of by descriptor: Linux 6.1 to 6.12. */
+static void the_way_of_older_kernels_works(void **state)
+{
+	const struct runtime_config c = {
+		.state = w.state, .run = w.dir, .lib = "build/bin"};
+	struct box b = box_new(), sized = box_new();
+	struct err e;
+
+	(void)state;
+	runtime_close(w.rt);
+	assert_int_equal(setenv("BERTH_OVERLAY_BY_NAME", "1", 1), 0);
+	assert_int_equal(runtime_open(&c, &w.rt, &e), 0);
+	run(&b, "cat", "/proc/self/mountinfo");
+	assert_non_null(strstr(b.text, "lowerdir=0:1,"));
+	sized.start.limits.scratch_bytes = 32 << 20;
+	run(&sized, "put", "/app/x", "1");
+	assert_end(&sized, EXIT_REASON_EXITED, 0);
+	runtime_close(w.rt);
+	assert_int_equal(unsetenv("BERTH_OVERLAY_BY_NAME"), 0);
+	assert_int_equal(runtime_open(&c, &w.rt, &e), 0);
+}
+
 static void a_build_makes_a_layer_that_others_see(void **state)
 {
 	struct box build = box_new(), app = box_new();
@@ -351,6 +387,8 @@ int main(void)
 		cmocka_unit_test(root_in_a_build_has_only_what_packages_need),
 		cmocka_unit_test(files_belong_to_ids_inside),
 		cmocka_unit_test(scratch_is_gone_with_the_sandbox),
+		cmocka_unit_test(scratch_ends_at_its_size),
+		cmocka_unit_test(the_way_of_older_kernels_works),
 		cmocka_unit_test(a_build_makes_a_layer_that_others_see),
 		cmocka_unit_test(a_volume_keeps_what_was_written),
 		cmocka_unit_test(a_link_in_a_layer_cannot_lead_a_mount_outside),

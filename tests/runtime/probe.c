@@ -121,6 +121,18 @@ static int put(const char *path, const char *text)
 	return close(fd);
 }
 
+static int fill(const char *path, int mib)
+{
+	static char block[1 << 20];
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+	memset(block, 'x', sizeof(block));
+	for (int i = 0; i < mib; i++)
+		if (write(fd, block, sizeof(block)) != (ssize_t)sizeof(block))
+			return printf("%s: %s\n", path, strerror(errno)), 1;
+	return 0;
+}
+
 /* Each line: name, and "refused" with the reason or "DONE". */
 static void say(const char *what, long r)
 {
@@ -235,6 +247,8 @@ int main(int argc, char **argv)
 		return serve(a, b);
 	if (!strcmp(op, "put"))
 		return put(a, b);
+	if (!strcmp(op, "fill"))
+		return fill(a, atoi(b));
 	if (!strcmp(op, "ids"))
 		return printf("%d %d %d\n", getuid(), getgid(), getpid()), 0;
 	if (!strcmp(op, "host"))
