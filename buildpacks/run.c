@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#define TICK_MS 5000 /* of silence, before the time is shown */
+
 extern char **environ;
 
 static void say(const char *lead, char end, const char *fmt, va_list ap)
@@ -73,6 +75,7 @@ struct lines {
 	struct buf in;
 	run_line_cb line;
 	void *arg;
+	bool tick; /* show the time when nothing is printed for a while */
 };
 
 static void relay(struct lines *l, bool at_end)
@@ -113,14 +116,20 @@ static int pump(int err_fd, int out_fd, int pid_fd, struct lines *lines, struct 
 {
 	struct pollfd p[] = {{.fd = err_fd, .events = POLLIN},
 		{.fd = out_fd, .events = POLLIN}, {.fd = pid_fd, .events = POLLIN}};
+	const uint64_t began = io_mono_ns();
 	int r = 0;
 
 	while (p[0].fd >= 0 || p[1].fd >= 0) {
 		bool ended = p[2].revents != 0;
 		p[0].revents = p[1].revents = 0;
-		int n = poll(p, ended ? 2 : 3, ended ? 0 : -1);
+		int n = poll(p, ended ? 2 : 3, ended ? 0 : lines->tick ? TICK_MS : -1);
 		if (n < 0 && errno != EINTR)
 			return -errno;
+		if (n == 0 && !ended) {
+			say_progress("%u s",
+				(unsigned int)((io_mono_ns() - began) / 1000000000));
+			continue;
+		}
 		if (n == 0 && ended)
 			break;
 		if (n > 0 && p[0].revents && read_some(err_fd, &lines->in) <= 0)
@@ -204,7 +213,7 @@ int run_lines(const char *const *argv, const char *dir, run_line_cb line, void *
 
 int run_program(const char *const *argv, const char *dir, struct buf *out, struct err *e)
 {
-	struct lines lines = {.line = relay_line};
+	struct lines lines = {.line = relay_line, .tick = !out};
 	int r = run(argv, dir, &lines, out, e);
 
 	buf_free(&lines.in);
