@@ -26,21 +26,24 @@ int keys_list(struct request *r)
 	return request_reply(r, 200, list);
 }
 
-/* The name that holds this key already. */
-static int fail_taken(struct request *r, const struct db_key *k)
+/* The key is there: under the same name that is what was asked for. */
+static int answer_taken(struct request *r, const struct db_key *k)
 {
 	struct db_key *keys autofree = NULL;
 	int n = db_key_list(r->c->db, &keys);
 
 	for (int i = 0; i < n; i++) {
-		if (strcmp(keys[i].blob, k->blob) == 0)
-			return request_fail(r, FAIL_CONFLICT,
-				"this key is there already, as %s", keys[i].name);
+		if (strcmp(keys[i].blob, k->blob) != 0)
+			continue;
+		if (strcmp(keys[i].name, k->name) == 0)
+			return request_reply(r, 200, key_json(&keys[i]));
+		return request_fail(r, FAIL_CONFLICT, "this key is there already, as %s",
+			keys[i].name);
 	}
 	return request_fail(r, FAIL_CONFLICT, "this key is there already");
 }
 
-static int check_room(struct request *r, const char *name)
+static int check_room(struct request *r)
 {
 	struct db_key *keys autofree = NULL;
 	int n = db_key_list(r->c->db, &keys);
@@ -50,20 +53,10 @@ static int check_room(struct request *r, const char *name)
 	if (n >= KEYS_MAX)
 		return request_fail(r, FAIL_CONFLICT,
 			"there are %d keys already, the most that berth takes", n);
-	for (int i = 0; i < n; i++) {
-		/* A second key under one name could not be removed alone. */
-		if (strcmp(keys[i].name, name) == 0) {
-			request_fail(r, FAIL_CONFLICT, "there is already a key named %s",
-				name);
-			return request_hint(r,
-				"choose another name, or remove it first: berth "
-				"ssh-keys:remove %s",
-				name);
-		}
-	}
 	return 0;
 }
 
+/* A name is a person's: it may hold several keys, which are removed together. */
 int keys_add(struct request *r)
 {
 	const char *name = request_string(r, "name");
@@ -74,16 +67,16 @@ int keys_add(struct request *r)
 		return -1;
 	if (sshkey_parse(request_string(r, "key"), &k, &e) < 0)
 		return request_fail(r, FAIL_USAGE, "%s", e.text);
-	if (check_room(r, name) < 0)
+	if (check_room(r) < 0)
 		return -1;
 	snprintf(k.name, sizeof(k.name), "%s", name);
 	int n = db_key_add(r->c->db, &k);
 	if (n == -EEXIST)
-		return fail_taken(r, &k);
+		return answer_taken(r, &k);
 	if (n < 0)
 		return request_fail_db(r, n, name);
 	if (keys_write(r->c, &e) < 0) {
-		db_key_remove(r->c->db, name);
+		db_key_delete(r->c->db, k.id);
 		return request_fail(r, FAIL_BERTH, "%s", e.text);
 	}
 	return request_reply(r, 201, key_json(&k));

@@ -319,6 +319,8 @@ static void ssh_keys_are_checked_and_written(void **state)
 	expect(f, "POST", "/v1/ssh-keys",
 		"{\"name\":\"eve\",\"key\":\"command=\\\"x\\\" " ED25519 "\"}", 400,
 		"options");
+	expect(f, "POST", "/v1/ssh-keys", "{\"name\":\"bob\",\"key\":\"" ED25519 "\"}",
+		200, "bob");
 	expect(f, "DELETE", "/v1/ssh-keys/bob", NULL, 200, "{}");
 	expect(f, "DELETE", "/v1/ssh-keys/bob", NULL, 404, "no key named bob");
 	atomic_store(&fail_next, true);

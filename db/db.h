@@ -194,6 +194,7 @@ struct db_key {
 };
 int db_key_add(struct db *db, struct db_key *k);    /* -EEXIST: the same key is there */
 int db_key_remove(struct db *db, const char *name); /* all of that name; count */
+int db_key_delete(struct db *db, uint32_t id);
 int db_key_list(struct db *db, struct db_key **ret);
 int db_key_get(struct db *db, uint32_t id, struct db_key *ret);
 int db_event_add(struct db *db, const char *actor, const char *what, const char *app,

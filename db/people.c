@@ -23,6 +23,11 @@ int db_key_remove(struct db *db, const char *name)
 	return query_exec(db, "DELETE FROM ssh_key WHERE name=?", "s", name);
 }
 
+int db_key_delete(struct db *db, uint32_t id)
+{
+	return query_changed(query_exec(db, "DELETE FROM ssh_key WHERE id=?", "u", id));
+}
+
 #define KEY_COLUMNS "id, name, type, blob, fingerprint"
 
 static void fill_key(struct query *q, void *element)
