@@ -256,7 +256,7 @@ still() {
 	old=$(git rev-parse HEAD)
 	printf 'web: exec perl serve.pl\nrelease: echo waiting; exec sleep 100\n' >Procfile
 	commit 'waits in its release task'
-	git push berth HEAD:main >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+	env --default-signal=INT git push berth HEAD:main >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
 	pid=$!
 	wait_for 30 grep -q waiting "$BATS_TEST_TMPDIR/out"
 	kill -INT "$pid" 2>/dev/null || :

@@ -57,7 +57,7 @@ live() {
 	live m-scale
 	try berth ps:scale m-scale web=3
 	ok
-	equal 3 "$(app_pids_web m-scale)"
+	equal 3 "$(app_parents m-scale | wc -l)"
 	equal 3 "$(json ps:report m-scale | jq '[.instances[] | select(.type == "web")] | length')"
 	seen=$(for _ in $(seq 30); do page m-scale /env | grep ^DYNO=; done | sort -u | tr '\n' ' ')
 	equal 'DYNO=web.1 DYNO=web.2 DYNO=web.3 ' "$seen"
@@ -71,17 +71,7 @@ live() {
 	try berth ps:scale m-scale web=-1
 	exits 2
 }
-# the parents only: the probe forks a child for each kept connection
-app_pids_web() {
-	local p n=0
-	for p in $(app_pids "$1"); do
-		case $(ps -o ppid= -p "$p") in
-		*) ps -o args= -p "$(ps -o ppid= -p "$p" | tr -d ' ')" | grep -q serve.pl || n=$((n + 1)) ;;
-		esac
-	done
-	echo $n
-}
-one_left() { [ "$(app_pids_web "$1")" = 1 ]; }
+one_left() { [ "$(app_parents "$1" | wc -l)" = 1 ]; }
 
 @test "rollback goes back to the code and config of an earlier release with a new number" {
 	live m-back
@@ -328,17 +318,17 @@ logged() { berth logs "$1" -n 1000 | grep -qF "$2"; }
 	try berth ps:start m-stop
 	ok
 	serves m-stop 'page 1'
-	old=$(app_pids m-stop)
+	old=$(app_parents m-stop)
 	try berth ps:restart m-stop
 	ok
 	serves m-stop 'page 1'
-	[ "$old" != "$(app_pids m-stop)" ]
+	[ "$old" != "$(app_parents m-stop)" ]
 }
 
 @test "a crashed instance comes back and the log says why it went" {
 	live m-crash
 	local old
-	old=$(app_pids m-crash | head -n 1)
+	old=$(app_parents m-crash)
 	kill -9 "$old"
 	wait_for 10 came_back m-crash "$old"
 	wait_for 10 logged m-crash 'signal 9'
@@ -346,7 +336,7 @@ logged() { berth logs "$1" -n 1000 | grep -qF "$2"; }
 }
 came_back() {
 	local now
-	now=$(app_pids "$1" | head -n 1)
+	now=$(app_parents "$1")
 	[ -n "$now" ] && [ "$now" != "$2" ] && [ "$(page "$1")" = 'page 1' ]
 }
 

@@ -36,14 +36,14 @@ survives() {
 	shift
 	live "$name"
 	berth config:set "$name" TICK_MS=5
-	before=$(app_pids "$name" | sort | head -n 1)
+	before=$(app_parents "$name")
 	load_start "$name" --expect "$BATS_TEST_TMPDIR/1" --fresh 0
 	wait_for 10 tick_reached "$name" 20
 	"$@"
 	back_within 2000 berth_answers
 	# Then it is whole again: a deploy works, and the instance that ran all the while was the same.
 	serves "$name" 'page 1'
-	after=$(app_pids "$name" | sort | head -n 1)
+	after=$(app_parents "$name")
 	equal "$before" "$after"
 	wait_for 10 tick_reached "$name" 500
 	ticks_whole "$name"
@@ -204,10 +204,10 @@ kill_just_routers() {
 @test "berthd stopped and started again finds the apps running" {
 	live kill-restart
 	local before
-	before=$(app_pids kill-restart | head -n 1)
+	before=$(app_parents kill-restart)
 	"$BERTH_PREFIX/sbin/berthd" --stop --state "$BERTH_STATE" --run "$BERTH_RUN" 3>&-
 	kill -0 "$before"
 	berthd_start
 	wait_for 5 serves_quietly kill-restart 'page 1'
-	equal "$before" "$(app_pids kill-restart | head -n 1)"
+	equal "$before" "$(app_parents kill-restart)"
 }

@@ -29,8 +29,8 @@ connect_to() {
 
 @test "an app is an unprivileged user in the host's eyes, and two apps are two users" {
 	local a b
-	a=$(stat -c %u "/proc/$(app_pids in-a | head -n 1)")
-	b=$(stat -c %u "/proc/$(app_pids in-b | head -n 1)")
+	a=$(stat -c %u "/proc/$(app_parents in-a)")
+	b=$(stat -c %u "/proc/$(app_parents in-b)")
 	[ "$a" -ge 100000 ]
 	[ "$b" -ge 100000 ]
 	[ "$a" -ne "$b" ]
@@ -50,7 +50,7 @@ connect_to() {
 }
 
 @test "an app cannot signal or trace what is not its own" {
-	inside in-a "kill -0 $(app_pids in-b | head -n 1)"
+	inside in-a "kill -0 $(app_parents in-b)"
 	fails
 	inside in-a 'kill -0 $$ && echo own'
 	ok
@@ -242,7 +242,7 @@ logged() { berth logs "$1" -n 1000 | grep -qF "$2"; }
 	equal 0 "$(stat -c %u "$BERTH_STATE/layers")"
 	equal 700 "$(stat -c %a "$BERTH_STATE/control")"
 	local a
-	a=$(stat -c %u "/proc/$(app_pids in-a | head -n 1)")
+	a=$(stat -c %u "/proc/$(app_parents in-a)")
 	equal '' "$(find "$BERTH_STATE/layers" -uid "$a" -print -quit)"
 }
 

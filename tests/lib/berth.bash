@@ -151,9 +151,11 @@ berth_up() {
 	users_snapshot >"$BERTH_TEST/users"
 	make_users >"$BERTH_TEST/users.log" 2>&1 || { cat "$BERTH_TEST/users.log" >&2; return 1; }
 	berthd_start || return 1
+	BERTH_ID=$(berth_id)
+	[ -n "$BERTH_ID" ] || { say "berthd's registry has no entry for $BERTH_STATE"; return 1; }
 	sshd_start || return 1
 	ssh_client
-	export BERTH_SSH_PORT SSH_CONFIG WORK
+	export BERTH_ID BERTH_SSH_PORT SSH_CONFIG WORK
 	berth ssh-keys:add tester "$BERTH_TEST/client/key.pub" >/dev/null || return 1
 	if [ "$stack" != - ]; then
 		if [ -n "${BERTH_TEST_QUIET:-}" ]; then
@@ -168,7 +170,7 @@ berth_up() {
 # The variables of this berth, for another shell to read.
 berth_environment() {
 	local v
-	for v in BERTH_SOURCE BERTH_TEST BERTH_STATE BERTH_RUN BERTH_PREFIX BERTH_SSH_USER BERTH_PORT BERTH_HTTP \
+	for v in BERTH_ID BERTH_SOURCE BERTH_TEST BERTH_STATE BERTH_RUN BERTH_PREFIX BERTH_SSH_USER BERTH_PORT BERTH_HTTP \
 		BERTH_SSH_PORT SSH_CONFIG WORK PATH GIT_SSH_COMMAND GIT_CONFIG_GLOBAL GIT_CONFIG_NOSYSTEM TESTS_KEEP; do
 		printf 'export %s=%q\n' $v "${!v:-}"
 	done
@@ -214,7 +216,7 @@ berthd_stop() {
 berth_down() {
 	local left status=0 pid
 	[ -n "${BERTH_TEST:-}" ] && [ -d "$BERTH_TEST" ] || return 0
-	BERTH_ID=$(berth_id)
+	BERTH_ID=${BERTH_ID:-$(berth_id)}
 	ssh -F "$SSH_CONFIG" -O exit shared >/dev/null 2>&1 || :
 	if [ -s "$BERTH_TEST/sshd/pid" ]; then
 		pid=$(cat "$BERTH_TEST/sshd/pid")

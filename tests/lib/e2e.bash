@@ -45,6 +45,10 @@ try() {
 # the shell goes there. SOURCE is a folder below examples/ or tests/e2e/apps/, or "-" for none.
 app() {
 	local name=$1 from=${2:-probe} dir=$WORK/$1
+	if [ -e "$dir" ]; then # left by a run before, with TESTS_KEEP
+		rm -rf "$dir"
+		berth apps:destroy "$name" --force >/dev/null 2>&1 || :
+	fi
 	mkdir -p "$dir"
 	cd "$dir" || return 1
 	git init -q
@@ -107,16 +111,23 @@ refuses() { fails && has "rejected"; }
 # over ssh, as a user would
 remote() { timeout --foreground 60 ssh -F "$SSH_CONFIG" berth "$@"; }
 
-# Host process ids of an app's command: the probe's command line holds nothing of its own, so by user namespace
-# would be needed; instead the app's environment names it.
+# app_pids APP [COMMAND]: host process ids of this berth's app whose command line holds COMMAND (default serve.pl).
 app_pids() {
-	local p
-	for p in /proc/[0-9]*; do
-		if tr '\0' '\n' <"$p/environ" 2>/dev/null | grep -qx "BERTH_APP=$1"; then
-			case $(tr '\0' ' ' <"$p/cmdline" 2>/dev/null) in
-			*"${2:-serve.pl}"*) echo "${p#/proc/}" ;;
-			esac
-		fi
+	local f p
+	for f in $(grep -lszxF "BERTH_APP=$1" /proc/[0-9]*/environ); do
+		p=${f#/proc/}
+		p=${p%/environ}
+		case $(tr '\0' ' ' 2>/dev/null <"/proc/$p/cmdline") in
+		*"${2:-serve.pl}"*) ! grep -qs "berth-$BERTH_ID" "/proc/$p/cgroup" || echo "$p" ;;
+		esac
+	done
+}
+# The same without children of such processes: the probe forks one for each connection.
+app_parents() {
+	local p all
+	all=$(app_pids "$@")
+	for p in $all; do
+		grep -qxF "$(ps -o ppid= -p "$p" | tr -d ' ')" <<<"$all" || echo "$p"
 	done
 }
 
