@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PATH_LOGGED_MAX 2048u /* what else a line holds is below 1 kB: a record always fits */
+/* what else a line holds is below 1 kB: a record always fits */
+#define PATH_LOGGED_MAX 2048u
 
 void access_open(struct access_log *l, int fd)
 {
@@ -16,7 +17,10 @@ void access_open(struct access_log *l, int fd)
 	int own;
 
 	*l = (struct access_log){.fd = fd};
-	/* a description of our own: O_NONBLOCK on the inherited one would be the other writers' too */
+	/*
+	 * a description of our own: O_NONBLOCK on the inherited one would be the other
+	 * writers' too
+	 */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	own = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 	if (own >= 0)
@@ -126,11 +130,14 @@ static char *put_line(char *o, const struct exchange *x, uint64_t now_ms)
 }
 
 /* Closes the record at start, whose text ends at end. */
-static void finish_record(struct access_log *l, char *start, const char *end, uint32_t app,
-	uint64_t now_ms)
+static void finish_record(
+	struct access_log *l, char *start, const char *end, uint32_t app, uint64_t now_ms)
 {
-	struct log_record r = {.magic = LOG_RECORD_MAGIC, .size = (uint16_t)(end - start),
-		.app = app, .time_us = io_now_us(), .source = "berth[router]"};
+	struct log_record r = {.magic = LOG_RECORD_MAGIC,
+		.size = (uint16_t)(end - start),
+		.app = app,
+		.time_us = io_now_us(),
+		.source = "berth[router]"};
 
 	memcpy(start, &r, sizeof(r));
 	l->len += (size_t)(end - start);
@@ -144,7 +151,8 @@ static void report_dropped(struct access_log *l, uint32_t app, uint64_t now_ms)
 
 	if (!start)
 		return;
-	o = PUT(start + sizeof(struct log_record), "at=warning desc=\"Lines dropped\" count=");
+	o = PUT(start + sizeof(struct log_record),
+		"at=warning desc=\"Lines dropped\" count=");
 	o = put_number(o, l->dropped);
 	l->dropped = 0;
 	finish_record(l, start, o, app, now_ms);
@@ -164,8 +172,8 @@ void access_line(struct worker *w, const struct exchange *x)
 		l->dropped++;
 		return;
 	}
-	finish_record(l, start, put_line(start + sizeof(struct log_record), x, w->now_ms), x->app,
-		w->now_ms);
+	finish_record(l, start, put_line(start + sizeof(struct log_record), x, w->now_ms),
+		x->app, w->now_ms);
 	if (l->len - l->off > LOG_RECORD_MAX)
 		access_flush(l, w->now_ms, false);
 }

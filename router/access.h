@@ -1,11 +1,12 @@
-/* Access lines (docs/CONVENTIONS.md, Logs): composed into records, batched into the log pipe. */
+/* Access lines (docs/CONVENTIONS.md, Logs): made into records, batched into the log pi */
 #ifndef ROUTER_ACCESS_H
 #define ROUTER_ACCESS_H
 
 #include "lib/base.h"
 
-#define ACCESS_MEMORY_MAX (1u << 20) /* a full pipe: more lines are dropped and counted */
-#define ACCESS_DELAY_MS 20u          /* a line waits at most this long for company */
+/* a full pipe: more lines are dropped and counted */
+#define ACCESS_MEMORY_MAX (1u << 20)
+#define ACCESS_DELAY_MS 20u /* a line waits at most this long for company */
 
 struct exchange;
 struct worker;
@@ -18,11 +19,17 @@ struct access_log {
 	uint64_t dropped;
 };
 
-/* fd is the log pipe; reopened without blocking where possible, since others write to it too. */
+/*
+ * fd is the log pipe; reopened without blocking where possible, since others write to
+ * it too.
+ */
 void access_open(struct access_log *l, int fd);
 /* Writes the line of a finished exchange, unless it belongs to no app. */
 void access_line(struct worker *w, const struct exchange *x);
-/* Sends what is due (all: everything that the pipe takes). Milliseconds until more is due, -1 none. */
+/*
+ * Sends what is due (all: everything that the pipe takes). Milliseconds until more is
+ * due, -1 none.
+ */
 int access_flush(struct access_log *l, uint64_t now_ms, bool all);
 void access_close(struct access_log *l);
 

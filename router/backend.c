@@ -103,8 +103,8 @@ static uint64_t cost(const struct instance *i, uint64_t now_ms)
 	return late << 32 | i->inflight;
 }
 
-struct instance *backend_pick(struct worker *w, const struct table_app *app,
-	const struct exchange *x)
+struct instance *backend_pick(
+	struct worker *w, const struct table_app *app, const struct exchange *x)
 {
 	struct instance **list = w->table->backends + app->first_instance, *best = NULL;
 	uint32_t n = app->n_instances, k, at;
@@ -125,7 +125,10 @@ struct instance *backend_pick(struct worker *w, const struct table_app *app,
 	return best;
 }
 
-/* Finds or makes every instance of t. On failure the new ones are swept like removed ones. */
+/*
+ * Finds or makes every instance of t. On failure the new ones are swept like removed
+ * ones.
+ */
 static int enlist(struct worker *w, struct table *t)
 {
 	uint32_t k;

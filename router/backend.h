@@ -1,4 +1,4 @@
-/* Instances as the router knows them: in-flight counts, ready sockets, idle connections. */
+/* Instances as the router knows them: requests in flight, ready sockets, idle connecti */
 #ifndef ROUTER_BACKEND_H
 #define ROUTER_BACKEND_H
 
@@ -7,10 +7,11 @@
 
 #define STOCK_MAX 32u
 #define STOCK_BATCH 16u
-#define STOCK_LOW 8u          /* refilled at half a batch */
-#define POOL_MAX 256u         /* idle connections of one instance in one worker */
-#define PREFETCH_INSTANCES 256u /* tables up to this size: sockets are fetched before the first request */
-#define REFUSED_MS 1000u      /* an instance that refused is second choice for that long */
+#define STOCK_LOW 8u  /* refilled at half a batch */
+#define POOL_MAX 256u /* idle connections of one instance in one worker */
+/* tables up to this size: sockets are fetched before the first request */
+#define PREFETCH_INSTANCES 256u
+#define REFUSED_MS 1000u /* an instance that refused is second choice for that long */
 
 /* Unconnected sockets of one family, and who waits for them. */
 struct stock {
@@ -25,8 +26,8 @@ struct instance {
 	struct instance *hash_next;
 	struct instance *next, **prev; /* all of the worker's */
 	uint32_t port, inflight, n_idle, generation;
-	bool listed; /* in the current table */
-	bool gone;   /* berthd does not know it any more */
+	bool listed;	/* in the current table */
+	bool gone;	/* berthd does not know it any more */
 	uint8_t family; /* 0 unknown, 1 answers on 127.0.0.1, 2 on ::1 */
 	uint8_t name_len;
 	char name[PROTO_NAME_MAX];
@@ -36,22 +37,29 @@ struct instance {
 };
 
 /*
- * backend.c. Makes t the current table (and frees the one before): finds or makes its instances.
- * 0, or -ENOMEM with nothing changed. backend_sweep, called next, lets go of those that the
- * current table does not have: sends their waiting requests elsewhere, reports the drained ones.
+ * backend.c. Makes t the current table (and frees the one before): finds or makes its
+ * instances. 0, or -ENOMEM with nothing changed. backend_sweep, called next, lets go of
+ * those that the current table does not have: sends their waiting requests elsewhere,
+ * reports the drained ones.
  */
 int backend_apply(struct worker *w, struct table *t);
 void backend_sweep(struct worker *w);
 struct instance *backend_find(struct worker *w, uint64_t id);
-/* The instance of app with the least requests in flight that x has not tried; NULL when none. */
-struct instance *backend_pick(struct worker *w, const struct table_app *app,
-	const struct exchange *x);
+/*
+ * The instance of app with the least requests in flight that x has not tried; NULL when
+ * none.
+ */
+struct instance *backend_pick(
+	struct worker *w, const struct table_app *app, const struct exchange *x);
 void backend_enter(struct instance *i, struct exchange *x);
 /* Takes x out; tells control when a removed instance has no request left. */
 void backend_leave(struct exchange *x);
 void backend_free_all(struct worker *w);
 
-/* stock.c. A ready socket of family (0: IPv4, 1: IPv6), or -1 after which x waits in line. */
+/*
+ * stock.c. A ready socket of family (0: IPv4, 1: IPv6), or -1 after which x waits in
+ * line.
+ */
 int backend_socket(struct exchange *x, uint8_t family);
 void backend_unwait(struct exchange *x);
 /* Sends those that wait for a socket of i elsewhere. */
@@ -61,7 +69,10 @@ void backend_drop_stock(struct instance *i);
 /* berthd's answer. Descriptors of m that are used are set to -1. */
 struct msg;
 void backend_sockets(struct worker *w, struct msg *m);
-/* Asks berthd again for whatever is open (it restarted), or only for what could not be sent. */
+/*
+ * Asks berthd again for whatever is open (it restarted), or only for what could not be
+ * sent.
+ */
 void backend_ask_again(struct worker *w, bool all);
 
 #endif

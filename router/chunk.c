@@ -10,7 +10,8 @@ enum state {
 	DATA,
 	DATA_CR,
 	DATA_LF,
-	LAST, /* after the last chunk or a trailer line: another trailer or the empty line */
+	LAST, /* after the last chunk or a trailer line: another trailer or the empty line
+	       */
 	NAME,
 	VALUE,
 	VALUE_LF,
@@ -85,7 +86,9 @@ static int step_trailer(struct chunk *k, uint8_t c)
 static int step(struct chunk *k, uint8_t c)
 {
 	static const uint8_t after_lf[] = {
-		[DATA_LF] = SIZE, [VALUE_LF] = LAST, [END_LF] = DONE,
+		[DATA_LF] = SIZE,
+		[VALUE_LF] = LAST,
+		[END_LF] = DONE,
 	};
 
 	switch (k->state) {
@@ -153,7 +156,8 @@ void body_init(struct body *b, enum body_kind kind, uint64_t length)
 	b->done = kind == BODY_NONE || (kind == BODY_LENGTH && !length);
 }
 
-static ssize_t take_chunked(struct body *b, const char *p, size_t n, char *out, size_t *ret_data)
+static ssize_t take_chunked(
+	struct body *b, const char *p, size_t n, char *out, size_t *ret_data)
 {
 	ssize_t r = walk(&b->chunk, p, n, out, ret_data);
 

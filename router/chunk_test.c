@@ -1,11 +1,14 @@
-/* Chunked framing: accepted and refused, whole and byte by byte; lengths; payload alone. */
-#include "router/http.h"
-#include <errno.h>
+/* Chunked framing: accepted and refused, whole and byte by byte; lengths; payload. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "router/http.h"
+#include <cmocka.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <cmocka.h>
 
 static const struct row {
 	const char *in;
@@ -93,7 +96,8 @@ static void the_payload_alone_is_left_when_asked(void **state)
 			continue;
 		memcpy(copy, rows[i].in, strlen(rows[i].in) + 1);
 		body_init(&b, BODY_CHUNKED, 0);
-		assert_int_equal(body_decode(&b, copy, strlen(copy), &data), rows[i].want);
+		assert_int_equal(
+			body_decode(&b, copy, strlen(copy), &data), rows[i].want);
 		assert_int_equal(data, strlen(rows[i].payload));
 		assert_memory_equal(copy, rows[i].payload, data);
 	}

@@ -1,13 +1,14 @@
 /*
  * Connections and the request between them.
  *
- * A client connection has at most one exchange (a request and its response) at a time; pipelined
- * requests wait as bytes. An exchange has at most one upstream connection. Nothing is buffered for
- * an idle connection: everything is received into the worker's one hot buffer and sent on at once;
- * only what cannot be finished or sent is copied into memory of its own.
+ * A client connection has at most one exchange (a request and its response) at a time;
+ * pipelined requests wait as bytes. An exchange has at most one upstream connection.
+ * Nothing is buffered for an idle connection: everything is received into the worker's
+ * one hot buffer and sent on at once; only what cannot be finished or sent is copied into
+ * memory of its own.
  *
- * All sockets are edge-triggered: `readable` stays true until a receive came back short, so data
- * that waits (backpressure, a request still running) is not forgotten.
+ * All sockets are edge-triggered: `readable` stays true until a receive came back short,
+ * so data that waits (backpressure, a request still running) is not forgotten.
  */
 #ifndef ROUTER_CONN_H
 #define ROUTER_CONN_H
@@ -17,17 +18,18 @@
 #include "router/wheel.h"
 
 #define HOT_SIZE 65536u
-#define HEAD_INLINE 2560u       /* most rewritten heads, and small bodies behind them, fit */
+#define HEAD_INLINE 2560u /* most rewritten heads, and small bodies behind them, fit */
 #define REQUEST_BODY_MAX (1ull << 30) /* 413 above */
-#define TRIED_MAX 4u            /* instances that refused one request */
+#define TRIED_MAX 4u		      /* instances that refused one request */
 #define CONNECT_MS 5000u
 #define HEAD_MS 10000u
 #define CLIENT_IDLE_MS 75000u
-#define POOL_IDLE_MS 4000u      /* under Node's keepAliveTimeout of 5 s */
+#define POOL_IDLE_MS 4000u /* under Node's keepAliveTimeout of 5 s */
 #define LINGER_MS 2000u
 #define DEFAULT_TIMEOUT_MS 30000u
 #define DEFAULT_IDLE_MS 55000u
-#define PUMP_TURNS 16u          /* receives in a row for one stream before others get their turn */
+/* receives in a row for one stream before others get their turn */
+#define PUMP_TURNS 16u
 
 struct worker;
 struct downstream;
@@ -49,7 +51,8 @@ struct pending {
 enum downstream_state {
 	CLIENT_IDLE,   /* no request, or part of a head */
 	CLIENT_BUSY,   /* x is set */
-	CLIENT_LINGER, /* last answer sent; reads until the client closes, so that no reset eats it */
+	CLIENT_LINGER, /* last answer sent; reads until the client closes, so that no
+			  reset eats it */
 };
 
 struct downstream {
@@ -63,7 +66,8 @@ struct downstream {
 	struct pending out;
 	uint8_t state; /* enum downstream_state */
 	bool readable, again, eof;
-	bool rest; /* in holds bytes that came with the request before: parse them first */
+	bool rest; /* in holds bytes that came with the request before: parse them first
+		    */
 	uint16_t port; /* that it came to */
 	uint8_t ip_len;
 	char ip[46];
@@ -76,55 +80,78 @@ struct upstream {
 	struct upstream *next, **prev; /* in the idle pool */
 	struct wheel_timer timer;
 	struct exchange *x; /* NULL: idle */
-	struct pending in; /* part of a response head */
-	uint8_t family; /* 0: 127.0.0.1, 1: ::1 */
+	struct pending in;  /* part of a response head */
+	uint8_t family;	    /* 0: 127.0.0.1, 1: ::1 */
 	bool readable, eof, connecting, reused;
 };
 
 enum exchange_state {
-	X_HELD,    /* until a table brings an instance */
-	X_SOCKET,  /* until berthd sends a socket */
-	X_SEND,    /* connecting, or sending, or waiting for the response head */
-	X_BODY,    /* response head passed on */
-	X_TUNNEL,  /* bytes both ways after 101 */
-	X_FLUSH,   /* response complete, client has not taken all */
+	X_HELD,	  /* until a table brings an instance */
+	X_SOCKET, /* until berthd sends a socket */
+	X_SEND,	  /* connecting, or sending, or waiting for the response head */
+	X_BODY,	  /* response head passed on */
+	X_TUNNEL, /* bytes both ways after 101 */
+	X_FLUSH,  /* response complete, client has not taken all */
 };
 
-enum hcode { H_NONE, H10, H11, H12, H13, H15, H17, H18, H19, H20, H21, H27, H28, H80, H99, H_COUNT };
+enum hcode {
+	H_NONE,
+	H10,
+	H11,
+	H12,
+	H13,
+	H15,
+	H17,
+	H18,
+	H19,
+	H20,
+	H21,
+	H27,
+	H28,
+	H80,
+	H99,
+	H_COUNT
+};
 
 struct exchange {
 	struct downstream *client;
 	struct upstream *up;
-	struct instance *inst; /* counted in its inflight */
+	struct instance *inst;	       /* counted in its inflight */
 	struct exchange *next, **prev; /* held, or waiting for a socket */
-	uint8_t state; /* enum exchange_state */
-	uint8_t family; /* which loopback address to try */
-	uint8_t code;  /* enum hcode: error so far */
+	uint8_t state;		       /* enum exchange_state */
+	uint8_t family;		       /* which loopback address to try */
+	uint8_t code;		       /* enum hcode: error so far */
 	uint8_t n_tried;
 	uint8_t resets; /* stale pooled connections met */
 	bool is_head, idempotent, keep_alive, minor0, upgrade, decode;
-	bool replay;    /* everything sent so far is still in head */
-	bool up_dead;   /* upstream takes no more; its answer may still come */
-	bool fresh;     /* no pooled connection */
-	bool reuse;     /* the instance keeps its connection open */
+	bool replay;		 /* everything sent so far is still in head */
+	bool up_dead;		 /* upstream takes no more; its answer may still come */
+	bool fresh;		 /* no pooled connection */
+	bool reuse;		 /* the instance keeps its connection open */
 	bool half_up, half_down; /* tunnel: the end of that direction was passed on */
 	uint16_t status;
+	uint32_t generation; /* of the table it was last dispatched by */
 	uint32_t app, timeout_ms, idle_ms;
 	uint64_t start_ms, hold_until_ms, connect_ms, sent_bytes;
 	uint64_t tried[TRIED_MAX];
 	uint8_t name_len;
-	char name[PROTO_NAME_MAX]; /* of the instance, which may be gone when the line is written */
+	char name[PROTO_NAME_MAX]; /* of the instance, which may be gone when the line is
+				      written */
 	struct body req, resp;
 	struct pending more; /* request body after head, not yet sent */
 	char *head; /* rewritten request head, and the body bytes that came with it */
 	uint32_t head_len, head_off, head_only; /* head_only: without those body bytes */
-	uint32_t method_len, path, path_len, host, host_len, id, id_len; /* in head, for the log */
+	uint32_t method_len, path, path_len, host, host_len, id,
+		id_len; /* in head, for the log */
 	char space[HEAD_INLINE];
 };
 
 /* downstream.c */
 void downstream_accept(struct worker *w, struct ev *ev, uint32_t events);
-/* Sends now or keeps the rest. 0, or -errno when the client is gone (nothing is closed yet). */
+/*
+ * Sends now or keeps the rest. 0, or -errno when the client is gone (nothing is closed
+ * yet).
+ */
 int downstream_send(struct downstream *c, const char *p, size_t n);
 /* After an exchange: next request, or the end of the connection. */
 void downstream_next(struct downstream *c, bool keep_alive);
@@ -142,7 +169,10 @@ struct exchange *exchange_new(struct downstream *c);
 void exchange_dispatch(struct exchange *x);
 /* An instance could not be used: tries another, then holds, then fails with code. */
 void exchange_retry(struct exchange *x, enum hcode code);
-/* Ends with an error page when no byte of the response went out, else cuts the connection. */
+/*
+ * Ends with an error page when no byte of the response went out, else cuts the
+ * connection.
+ */
 void exchange_fail(struct exchange *x, enum hcode code);
 /* As exchange_fail with a status of our own, and the connection closes. */
 void exchange_refuse(struct exchange *x, unsigned int status, enum hcode code);
@@ -151,7 +181,10 @@ void exchange_abort(struct exchange *x, enum hcode code);
 /* The response is complete and the upstream connection released. */
 void exchange_done(struct exchange *x);
 void exchange_timeout(struct exchange *x);
-/* Gives up its instance (in-flight count) and upstream; reuse: the connection may be pooled. */
+/*
+ * Gives up its instance (in-flight count) and upstream; reuse: the connection may be
+ * pooled.
+ */
 void exchange_release(struct exchange *x, bool reuse);
 /* Carries on where it stopped, after a pause for fairness or backpressure. */
 void exchange_continue(struct exchange *x);
@@ -184,11 +217,18 @@ void pump_first(struct exchange *x, char *head, size_t head_len, char *p, size_t
 void pump_tunnel(struct exchange *x);
 
 /* rewrite.c */
-/* Composes x->head from the parsed request at p and the first `body` bytes after it. 0 or -ENOMEM. */
-int rewrite_request(struct exchange *x, const struct http_head *h, const char *p, size_t body);
-/* Composes a response head at out (RESPONSE_ROOM bytes more than the head's length). Its length. */
-size_t rewrite_response(const struct exchange *x, const struct http_head *h, const char *p,
-	char *out);
+/*
+ * Composes x->head from the parsed request at p and the first `body` bytes after it. 0
+ * or -ENOMEM.
+ */
+int rewrite_request(
+	struct exchange *x, const struct http_head *h, const char *p, size_t body);
+/*
+ * Composes a response head at out (RESPONSE_ROOM bytes more than the head's length).
+ * Its length.
+ */
+size_t rewrite_response(
+	const struct exchange *x, const struct http_head *h, const char *p, char *out);
 #define RESPONSE_ROOM 256u
 
 /* hold.c */
@@ -204,7 +244,8 @@ unsigned int respond_status(enum hcode code);
 const char *respond_desc(enum hcode code);
 const char *respond_name(enum hcode code);
 /* Sends an error page; returns the bytes of its body. */
-size_t respond_page(struct downstream *c, unsigned int status, bool head, bool keep_alive);
+size_t respond_page(
+	struct downstream *c, unsigned int status, bool head, bool keep_alive);
 
 /* pending: fills only an empty one. 0 or -ENOMEM. */
 int pending_set(struct pending *p, const char *data, size_t n);

@@ -1,4 +1,4 @@
-/* Client connections: accepting, collecting a request head, what happens between requests. */
+/* Client connections: accepting, collecting a head, what happens between requests. */
 #include "router/worker.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -77,7 +77,10 @@ int downstream_send(struct downstream *c, const char *p, size_t n)
 	return 0;
 }
 
-/* Everything is said: close, after reading what the client still sends so that no reset is sent. */
+/*
+ * Everything is said: close, after reading what the client still sends so that no reset
+ * is sent.
+ */
 static void downstream_linger(struct downstream *c)
 {
 	c->state = CLIENT_LINGER;
@@ -114,14 +117,16 @@ static void refuse(struct downstream *c, unsigned int status)
 
 static bool method_is(const struct http_head *h, const char *p, const char *name)
 {
-	return h->method_len == strlen(name) && !memcmp(p + h->method, name, h->method_len);
+	return h->method_len == strlen(name) &&
+	       !memcmp(p + h->method, name, h->method_len);
 }
 
 /* RFC 9110 9.2.2: these may be sent twice. */
 static bool idempotent(const struct http_head *h, const char *p)
 {
-	return method_is(h, p, "GET") || method_is(h, p, "HEAD") || method_is(h, p, "PUT") ||
-		method_is(h, p, "DELETE") || method_is(h, p, "OPTIONS");
+	return method_is(h, p, "GET") || method_is(h, p, "HEAD") ||
+	       method_is(h, p, "PUT") || method_is(h, p, "DELETE") ||
+	       method_is(h, p, "OPTIONS");
 }
 
 /* A whole head is at p, n bytes in all. */
@@ -165,7 +170,10 @@ static void parse(struct downstream *c, const char *p, size_t n, size_t old)
 {
 	int r = 0;
 
-	/* a line end must come before anything new can be said: bytes that drip cost no parsing */
+	/*
+	 * a line end must come before anything new can be said: bytes that drip cost no
+	 * parsing
+	 */
 	if (!old || n >= HTTP_HEAD_MAX || memchr(p + old, '\n', n - old))
 		r = http_parse_request(p, n, &c->w->head);
 	if (r < 0) {
@@ -287,7 +295,8 @@ static void downstream_event(struct worker *w, struct ev *ev, uint32_t events)
 		c->readable = true;
 	if (events & (EPOLLRDHUP | EPOLLHUP))
 		c->eof = true;
-	if (pending_any(&c->out) && (events & (EPOLLOUT | EPOLLHUP)) && !downstream_writable(c))
+	if (pending_any(&c->out) && (events & (EPOLLOUT | EPOLLHUP)) &&
+		!downstream_writable(c))
 		return;
 	if (c->readable)
 		downstream_read(c);
@@ -343,7 +352,8 @@ static void set_address(struct downstream *c, const struct sockaddr_storage *ss)
 	c->ip_len = (uint8_t)strlen(c->ip);
 }
 
-static void add_client(struct worker *w, int fd, uint16_t port, const struct sockaddr_storage *ss)
+static void add_client(
+	struct worker *w, int fd, uint16_t port, const struct sockaddr_storage *ss)
 {
 	struct downstream *c = slab_get(&w->client_slab);
 
@@ -368,7 +378,10 @@ static void add_client(struct worker *w, int fd, uint16_t port, const struct soc
 		downstream_close(c);
 }
 
-/* Out of descriptors: one is given up so that the newcomer can be turned away, not left waiting. */
+/*
+ * Out of descriptors: one is given up so that the newcomer can be turned away, not left
+ * waiting.
+ */
 static void shed(struct worker *w, int listener)
 {
 	if (w->spare_fd < 0)

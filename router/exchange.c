@@ -85,7 +85,10 @@ static void answer(struct exchange *x, unsigned int status, enum hcode code)
 	exchange_done(x);
 }
 
-/* Part of the response is out: only cutting the connection tells the client that it is not whole. */
+/*
+ * Part of the response is out: only cutting the connection tells the client that it is
+ * not whole.
+ */
 static void cut(struct exchange *x, enum hcode code)
 {
 	struct downstream *c = x->client;
@@ -135,6 +138,12 @@ void exchange_dispatch(struct exchange *x)
 	const struct table_app *app;
 	struct instance *inst;
 
+	if (x->generation != w->generation) {
+		/* what refused under an older table says nothing about this one */
+		x->generation = w->generation;
+		x->n_tried = 0;
+		x->code = H_NONE;
+	}
 	app = w->table && name > 0 ? table_find(w->table, host, (size_t)name) : NULL;
 	if (!app) {
 		answer(x, w->table ? 404 : 503, H_NONE);

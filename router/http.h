@@ -1,11 +1,12 @@
-/* HTTP/1.x on the wire: strict head and chunk parsers (RFC 9110, 9112), no copies, no allocation. */
+/* HTTP/1.x on the wire (RFC 9110, 9112): strict parsers that neither copy nor allocate */
 #ifndef ROUTER_HTTP_H
 #define ROUTER_HTTP_H
 
 #include "lib/base.h"
 #include <sys/types.h>
 
-#define HTTP_HEAD_MAX 32768u  /* Node takes 16 kB, Apache 8 kB a line; cookies of several apps fit */
+/* Node takes 16 kB, Apache 8 kB a line; cookies of several apps fit */
+#define HTTP_HEAD_MAX 32768u
 #define HTTP_TARGET_MAX 8192u /* RFC 9112 3 asks for at least 8000 */
 #define HTTP_FIELDS_MAX 128u
 #define HTTP_METHOD_MAX 32u
@@ -30,8 +31,8 @@ enum http_id {
 struct http_field {
 	uint32_t start, name_len;  /* offsets from the start of the parsed bytes */
 	uint32_t value, value_len; /* without surrounding white space */
-	uint32_t end;              /* after CRLF */
-	uint8_t id;                /* enum http_id */
+	uint32_t end;		   /* after CRLF */
+	uint8_t id;		   /* enum http_id */
 };
 
 enum body_kind {
@@ -42,38 +43,46 @@ enum body_kind {
 };
 
 struct http_head {
-	uint32_t len;              /* bytes of the head, leading empty lines included */
+	uint32_t len; /* bytes of the head, leading empty lines included */
 	uint32_t method, method_len, target, target_len; /* requests */
-	uint32_t host, host_len;   /* requests: Host as received, or the authority of absolute-form */
-	uint32_t path, path_len;   /* requests: origin-form of the target (len 0: "/") */
+	uint32_t host, host_len; /* requests: Host as received, or the authority of
+				    absolute-form */
+	uint32_t path, path_len; /* requests: origin-form of the target (len 0: "/") */
 	uint32_t reason, reason_len; /* responses */
-	uint16_t status;           /* responses */
-	uint8_t minor;             /* HTTP/1.minor, 0 or 1 */
-	uint8_t body;              /* enum body_kind */
-	bool absolute;             /* requests: absolute-form, so Host is written anew */
-	bool keep_alive;           /* what the sender wants or its version implies */
-	bool upgrade;              /* Connection names upgrade and Upgrade names something we pass */
-	bool expect;               /* Expect: 100-continue */
+	uint16_t status;	     /* responses */
+	uint8_t minor;		     /* HTTP/1.minor, 0 or 1 */
+	uint8_t body;		     /* enum body_kind */
+	bool absolute;	 /* requests: absolute-form, so Host is written anew */
+	bool keep_alive; /* what the sender wants or its version implies */
+	bool upgrade; /* Connection names upgrade and Upgrade names something we pass */
+	bool expect;  /* Expect: 100-continue */
 	uint32_t n_fields;
 	uint32_t upgrade_field, id_field; /* index + 1; 0 none */
-	uint64_t length;           /* BODY_LENGTH */
+	uint64_t length;		  /* BODY_LENGTH */
 	struct http_field fields[HTTP_FIELDS_MAX];
 };
 
 /*
- * Parses a head at p. Returns its length (> 0), 0 when more bytes are needed, or minus the status
- * to answer with (400, 414, 417, 431, 501, 505). Everything ambiguous is refused.
+ * Parses a head at p. Returns its length (> 0), 0 when more bytes are needed, or minus
+ * the status to answer with (400, 414, 417, 431, 501, 505). Everything ambiguous is
+ * refused.
  */
 int http_parse_request(const char *p, size_t len, struct http_head *h);
-/* The same for a response to a request of method HEAD (head) or another. -502 when malformed. */
+/*
+ * The same for a response to a request of method HEAD (head) or another. -502 when
+ * malformed.
+ */
 int http_parse_response(const char *p, size_t len, bool head, struct http_head *h);
-/* Length of the host name in a valid Host value (port and trailing dot cut), or -EINVAL. */
+/*
+ * Length of the host name in a valid Host value (port and trailing dot cut), or
+ * -EINVAL.
+ */
 int http_host_name(const char *p, size_t len);
 bool http_equal(const char *p, size_t len, const char *lower);
 
 /* A chunked body, fed in pieces of any size. Zeroed is the start. */
 struct chunk {
-	uint64_t left;  /* data bytes of the current chunk still to come */
+	uint64_t left;	/* data bytes of the current chunk still to come */
 	uint32_t extra; /* extension bytes so far, then trailer bytes */
 	uint8_t state, digits;
 };
@@ -87,11 +96,14 @@ struct body {
 };
 
 void body_init(struct body *b, enum body_kind kind, uint64_t length);
-/* How many of the n bytes at p belong to the body (fewer than n only when done); -EBADMSG. */
+/*
+ * How many of the n bytes at p belong to the body (fewer than n only when done);
+ * -EBADMSG.
+ */
 ssize_t body_take(struct body *b, const char *p, size_t n);
 /*
- * As body_take, and moves the payload of a chunked body together at p (framing and trailers
- * dropped); *ret_data is its length.
+ * As body_take, and moves the payload of a chunked body together at p (framing and
+ * trailers dropped); *ret_data is its length.
  */
 ssize_t body_decode(struct body *b, char *p, size_t n, size_t *ret_data);
 

@@ -21,8 +21,8 @@ static int drop_user(const char *folder, const char *name, struct err *e)
 	struct passwd *pw = getpwnam(name); /* before the chroot hides /etc */
 
 	if (!pw)
-		return err_set(e, ENOENT, "user %s does not exist (packaging/berth-users makes it)",
-			name);
+		return err_set(e, ENOENT,
+			"user %s does not exist (packaging/berth-users makes it)", name);
 	if (chroot(folder) < 0 || chdir("/") < 0)
 		return err_sys(e, errno, "cannot enter %s", folder);
 	if (setgroups(0, NULL) < 0 || setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) < 0 ||
@@ -44,17 +44,44 @@ static int load_filter(struct err *e)
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		ALLOW(recvfrom), ALLOW(sendto), ALLOW(epoll_pwait),
+		ALLOW(recvfrom),
+		ALLOW(sendto),
+		ALLOW(epoll_pwait),
 #ifdef SYS_epoll_wait
 		ALLOW(epoll_wait),
 #endif
-		ALLOW(sendmsg), ALLOW(write), ALLOW(close), ALLOW(connect), ALLOW(accept4),
-		ALLOW(epoll_ctl), ALLOW(shutdown), ALLOW(recvmsg), ALLOW(setsockopt), ALLOW(read),
-		ALLOW(clock_gettime), ALLOW(brk), ALLOW(munmap), ALLOW(mremap), ALLOW(madvise),
-		ALLOW(mmap), ALLOW(futex), ALLOW(eventfd2), ALLOW(getpid), ALLOW(gettid),
-		ALLOW(restart_syscall), ALLOW(rt_sigreturn), ALLOW(rt_sigprocmask), ALLOW(tgkill),
-		ALLOW(exit), ALLOW(exit_group), ALLOW(gettimeofday), ALLOW(fstat),
-		ALLOW(newfstatat), ALLOW(fcntl), ALLOW(getrandom), ALLOW(writev),
+		ALLOW(sendmsg),
+		ALLOW(write),
+		ALLOW(close),
+		ALLOW(connect),
+		ALLOW(accept4),
+		ALLOW(epoll_ctl),
+		ALLOW(shutdown),
+		ALLOW(recvmsg),
+		ALLOW(setsockopt),
+		ALLOW(read),
+		ALLOW(clock_gettime),
+		ALLOW(brk),
+		ALLOW(munmap),
+		ALLOW(mremap),
+		ALLOW(madvise),
+		ALLOW(mmap),
+		ALLOW(futex),
+		ALLOW(eventfd2),
+		ALLOW(getpid),
+		ALLOW(gettid),
+		ALLOW(restart_syscall),
+		ALLOW(rt_sigreturn),
+		ALLOW(rt_sigprocmask),
+		ALLOW(tgkill),
+		ALLOW(exit),
+		ALLOW(exit_group),
+		ALLOW(gettimeofday),
+		ALLOW(fstat),
+		ALLOW(newfstatat),
+		ALLOW(fcntl),
+		ALLOW(getrandom),
+		ALLOW(writev),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
 	};
 	struct sock_fprog prog = {(unsigned short)(sizeof(code) / sizeof(code[0])), code};
@@ -77,7 +104,8 @@ int jail_enter(const char *folder, const char *name, struct err *e)
 
 	if (r < 0)
 		return r;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_sys(e, errno, "cannot give up privileges");
 	return getenv("BERTH_NO_SECCOMP") ? 0 : load_filter(e);
 }

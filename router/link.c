@@ -1,4 +1,4 @@
-/* The pairs to berthd and control: hello, tables in, sockets in, drained instances out. */
+/* The pairs to berthd and control: hello, tables in, sockets in, drained instances out */
 #include "lib/io.h"
 #include "lib/log.h"
 #include "router/worker.h"
@@ -13,7 +13,8 @@
 int link_ask_sockets(struct worker *w, uint64_t id, uint32_t n, int family, uint32_t seq)
 {
 	struct msg_sockets body = {.id = id, .n = n, .family = (uint32_t)family};
-	int r = msg_send(w->berthd.fd, MSG_ROUTER_SOCKETS, seq, 0, &body, sizeof(body), NULL, 0);
+	int r = msg_send(
+		w->berthd.fd, MSG_ROUTER_SOCKETS, seq, 0, &body, sizeof(body), NULL, 0);
 
 	if (r < 0)
 		wheel_set(&w->wheel, &w->link_timer, w->now_ms + RETRY_MS);
@@ -27,7 +28,8 @@ static void send_drained(struct worker *w)
 	for (i = 0; i < w->n_drained; i++) {
 		struct msg_instance body = {w->drained[i]};
 
-		if (msg_send(w->control.fd, MSG_DRAINED, 0, 0, &body, sizeof(body), NULL, 0) < 0)
+		if (msg_send(w->control.fd, MSG_DRAINED, 0, 0, &body, sizeof(body), NULL,
+			    0) < 0)
 			break;
 	}
 	w->n_drained -= i;
@@ -43,7 +45,8 @@ void link_drained(struct worker *w, uint64_t id)
 		uint64_t *grown = realloc(w->drained, cap * sizeof(*grown));
 
 		if (!grown) {
-			log_error("no memory to report instance %llu", (unsigned long long)id);
+			log_error("no memory to report instance %llu",
+				(unsigned long long)id);
 			return;
 		}
 		w->drained = grown;
@@ -66,11 +69,12 @@ static void retry_sends(void *arg)
 static void acknowledge(struct worker *w, uint32_t seq, uint64_t version, int status)
 {
 	struct msg_table body = {version};
-	int r = msg_send(w->control.fd, MSG_TABLE_ACK, seq, status, &body, sizeof(body), NULL, 0);
+	int r = msg_send(
+		w->control.fd, MSG_TABLE_ACK, seq, status, &body, sizeof(body), NULL, 0);
 
 	if (r < 0)
-		log_error("cannot acknowledge table %llu: %s", (unsigned long long)version,
-			strerror(-r));
+		log_error("cannot acknowledge table %llu: %s",
+			(unsigned long long)version, strerror(-r));
 }
 
 static int load_table(struct worker *w, const struct msg *m, uint64_t version)
@@ -126,7 +130,8 @@ static void control_message(struct worker *w, struct msg *m)
 		new_table(w, m);
 		break;
 	default:
-		log_warn("control sent message %u, which is not for the router", m->head.type);
+		log_warn("control sent message %u, which is not for the router",
+			m->head.type);
 	}
 }
 
@@ -140,11 +145,15 @@ static void berthd_message(struct worker *w, struct msg *m)
 		backend_sockets(w, m);
 		break;
 	default:
-		log_warn("berthd sent message %u, which is not for the router", m->head.type);
+		log_warn("berthd sent message %u, which is not for the router",
+			m->head.type);
 	}
 }
 
-/* The monitor holds both ends of each pair: an end of stream means that all of berth is going. */
+/*
+ * The monitor holds both ends of each pair: an end of stream means that all of berth is
+ * going.
+ */
 static void pair_event(struct worker *w, struct ev *ev, uint32_t events)
 {
 	int i, r = 1;

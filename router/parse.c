@@ -1,4 +1,4 @@
-/* Head parser: one pass over the bytes, one more over the fields for what they mean together. */
+/* Head parser: one pass over the bytes, one over the fields for what they mean togethe */
 #include "router/http.h"
 #include <errno.h>
 #include <string.h>
@@ -11,12 +11,43 @@ enum { C_TOKEN = 1, C_VALUE = 2, C_TARGET = 4, C_HOST = 8 };
 
 /* RFC 9110 5.6.2 tokens; 5.5 field values; targets take any visible character but '#'. */
 static const uint8_t class[256] = {
-	['\t'] = C_VALUE, [' '] = C_VALUE, ['!'] = T4, ['"'] = V6, ['#'] = C_TOKEN | C_VALUE,
-	['$'] = T4, ['%'] = T4, ['&'] = T4, ['\''] = T4, ['('] = V6, [')'] = V6, ['*'] = T4,
-	['+'] = T4, [','] = V6, ['-'] = T8, ['.'] = T8, ['/'] = V6, ['0' ... '9'] = T8,
-	[':'] = V6, [';'] = V6, ['<'] = V6, ['='] = V6, ['>'] = V6, ['?'] = V6, ['@'] = V6,
-	['A' ... 'Z'] = T8, ['['] = V6, ['\\'] = V6, [']'] = V6, ['^'] = T4, ['_'] = T8,
-	['`'] = T4, ['a' ... 'z'] = T8, ['{'] = V6, ['|'] = T4, ['}'] = V6, ['~'] = T4,
+	['\t'] = C_VALUE,
+	[' '] = C_VALUE,
+	['!'] = T4,
+	['"'] = V6,
+	['#'] = C_TOKEN | C_VALUE,
+	['$'] = T4,
+	['%'] = T4,
+	['&'] = T4,
+	['\''] = T4,
+	['('] = V6,
+	[')'] = V6,
+	['*'] = T4,
+	['+'] = T4,
+	[','] = V6,
+	['-'] = T8,
+	['.'] = T8,
+	['/'] = V6,
+	['0' ... '9'] = T8,
+	[':'] = V6,
+	[';'] = V6,
+	['<'] = V6,
+	['='] = V6,
+	['>'] = V6,
+	['?'] = V6,
+	['@'] = V6,
+	['A' ... 'Z'] = T8,
+	['['] = V6,
+	['\\'] = V6,
+	[']'] = V6,
+	['^'] = T4,
+	['_'] = T8,
+	['`'] = T4,
+	['a' ... 'z'] = T8,
+	['{'] = V6,
+	['|'] = T4,
+	['}'] = V6,
+	['~'] = T4,
 	[0x80 ... 0xff] = C_VALUE,
 };
 
@@ -40,19 +71,29 @@ bool http_equal(const char *p, size_t len, const char *lower)
 	return !lower[i];
 }
 
-/* Names that share a length are told apart by a whole comparison; most lengths have one or two. */
+/*
+ * Names that share a length are told apart by a whole comparison; most lengths have one
+ * or two.
+ */
 static uint8_t identify(const char *p, size_t n)
 {
 	static const struct {
 		const char *name;
 		uint8_t len, id;
 	} known[] = {
-		{"te", 2, HTTP_HOP}, {"host", 4, HTTP_HOST}, {"date", 4, HTTP_DATE},
-		{"expect", 6, HTTP_EXPECT}, {"upgrade", 7, HTTP_UPGRADE},
-		{"forwarded", 9, HTTP_FORGED}, {"connection", 10, HTTP_CONNECTION},
-		{"keep-alive", 10, HTTP_HOP}, {"x-request-id", 12, HTTP_REQUEST_ID},
-		{"content-length", 14, HTTP_CONTENT_LENGTH}, {"http2-settings", 14, HTTP_HOP},
-		{"x-request-start", 15, HTTP_FORGED}, {"proxy-connection", 16, HTTP_HOP},
+		{"te", 2, HTTP_HOP},
+		{"host", 4, HTTP_HOST},
+		{"date", 4, HTTP_DATE},
+		{"expect", 6, HTTP_EXPECT},
+		{"upgrade", 7, HTTP_UPGRADE},
+		{"forwarded", 9, HTTP_FORGED},
+		{"connection", 10, HTTP_CONNECTION},
+		{"keep-alive", 10, HTTP_HOP},
+		{"x-request-id", 12, HTTP_REQUEST_ID},
+		{"content-length", 14, HTTP_CONTENT_LENGTH},
+		{"http2-settings", 14, HTTP_HOP},
+		{"x-request-start", 15, HTTP_FORGED},
+		{"proxy-connection", 16, HTTP_HOP},
 		{"transfer-encoding", 17, HTTP_TRANSFER_ENCODING},
 	};
 	size_t i;
@@ -137,12 +178,13 @@ static int scan_fields(const char *p, size_t len, size_t at, struct http_head *h
 /* "HTTP/1.x" at p[i]: 0, or -400 / -505. */
 static int scan_version(const char *p, struct http_head *h)
 {
-	if (memcmp(p, "HTTP/", 5) != 0 || p[5] < '0' || p[5] > '9' || p[6] != '.' || p[7] < '0' ||
-		p[7] > '9')
+	if (memcmp(p, "HTTP/", 5) != 0 || p[5] < '0' || p[5] > '9' || p[6] != '.' ||
+		p[7] < '0' || p[7] > '9')
 		return -400;
 	if (p[5] != '1')
 		return -505;
-	h->minor = p[7] != '0'; /* a higher minor version is understood as 1.1 (RFC 9110 2.5) */
+	h->minor = p[7] !=
+		   '0'; /* a higher minor version is understood as 1.1 (RFC 9110 2.5) */
 	return 0;
 }
 
@@ -284,7 +326,10 @@ static bool same_name(const char *a, const char *b, size_t n)
 	return true;
 }
 
-/* A field named by Connection is hop-by-hop. Those that frame or route are not in its power. */
+/*
+ * A field named by Connection is hop-by-hop. Those that frame or route are not in its
+ * power.
+ */
 static void drop_named(const char *p, struct http_head *h, const char *tok, size_t len)
 {
 	uint32_t i;
@@ -292,12 +337,14 @@ static void drop_named(const char *p, struct http_head *h, const char *tok, size
 	for (i = 0; i < h->n_fields; i++) {
 		struct http_field *f = &h->fields[i];
 
-		if (f->id == HTTP_OTHER && f->name_len == len && same_name(p + f->start, tok, len))
+		if (f->id == HTTP_OTHER && f->name_len == len &&
+			same_name(p + f->start, tok, len))
 			f->id = HTTP_HOP;
 	}
 }
 
-static void read_connection(const char *p, struct http_head *h, const struct http_field *f)
+static void read_connection(
+	const char *p, struct http_head *h, const struct http_field *f)
 {
 	const char *s = p + f->value, *end = s + f->value_len, *tok;
 	size_t len;
@@ -348,7 +395,8 @@ static int read_coding(const char *p, const struct http_field *f)
 		if (http_equal(tok, len, "chunked"))
 			n++;
 	/* a coding we do not know, chunked last: 501; anything else is a framing trick */
-	return f->value_len && n <= 1 && !memchr(p + f->value, ';', f->value_len) ? -501 : -400;
+	return f->value_len && n <= 1 && !memchr(p + f->value, ';', f->value_len) ? -501
+										  : -400;
 }
 
 /* What requests and responses have in common. 0 or minus a status. */
@@ -381,7 +429,8 @@ static int read_field(const char *p, struct http_head *h, uint32_t i, struct fra
 	return 0;
 }
 
-static int read_request_field(const char *p, struct http_head *h, uint32_t i, struct framing *fr)
+static int read_request_field(
+	const char *p, struct http_head *h, uint32_t i, struct framing *fr)
 {
 	struct http_field *f = &h->fields[i];
 
@@ -425,7 +474,10 @@ int http_parse_request(const char *p, size_t len, struct http_head *h)
 	int r;
 
 	reset(h);
-	/* RFC 9112 2.2: an empty line before the request line is ignored; two are enough */
+	/*
+	 * RFC 9112 2.2: an empty line before the request line is ignored; two are
+	 * enough
+	 */
 	while (start < 4 && len - start >= 2 && p[start] == '\r' && p[start + 1] == '\n')
 		start += 2;
 	if (start < 4 && len - start == 1 && p[start] == '\r')
@@ -450,7 +502,7 @@ int http_parse_request(const char *p, size_t len, struct http_head *h)
 	else if (h->length)
 		h->body = BODY_LENGTH;
 	h->upgrade = h->upgrade && h->upgrade_field && h->minor && h->body == BODY_NONE &&
-		upgrade_passable(p, &h->fields[h->upgrade_field - 1]);
+		     upgrade_passable(p, &h->fields[h->upgrade_field - 1]);
 	return (int)h->len;
 }
 

@@ -1,10 +1,13 @@
 /* Request and response heads: a table of what is understood and what is refused. */
-#include "router/http.h"
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "router/http.h"
+#include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
-#include <cmocka.h>
 
 #define OK 1 /* the whole input is one head */
 #define H "Host: a\r\n"
@@ -40,8 +43,8 @@ static const struct row requests[] = {
 	{"a leading space", RAW(" GET / HTTP/1.1\r\n" H "\r\n"), -400},
 	{"a method with a colon", RAW("GE:T / HTTP/1.1\r\n" H "\r\n"), -400},
 	{"an unknown method", RAW("BREW / HTTP/1.1\r\n" H "\r\n"), OK},
-	{"a method of 33 letters", RAW("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA / HTTP/1.1\r\n" H "\r\n"),
-		-400},
+	{"a method of 33 letters",
+		RAW("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA / HTTP/1.1\r\n" H "\r\n"), -400},
 	{"CONNECT", RAW("CONNECT a:443 HTTP/1.1\r\n" H "\r\n"), -501},
 	{"asterisk with OPTIONS", RAW("OPTIONS * HTTP/1.1\r\n" H "\r\n"), OK},
 	{"asterisk with GET", RAW("GET * HTTP/1.1\r\n" H "\r\n"), -400},
@@ -54,7 +57,8 @@ static const struct row requests[] = {
 	{"a relative target", RAW("GET x HTTP/1.1\r\n" H "\r\n"), -400},
 	{"a fragment in the target", RAW("GET /#x HTTP/1.1\r\n" H "\r\n"), -400},
 	{"a NUL in the target", RAW("GET /\0 HTTP/1.1\r\n" H "\r\n"), -400},
-	{"a byte above 127 in the target", RAW("GET /\xc3\xa4 HTTP/1.1\r\n" H "\r\n"), -400},
+	{"a byte above 127 in the target", RAW("GET /\xc3\xa4 HTTP/1.1\r\n" H "\r\n"),
+		-400},
 	{"a DEL in the target", RAW("GET /\x7f HTTP/1.1\r\n" H "\r\n"), -400},
 	{"brackets in the query", RAW("GET /?a[]=1|2 HTTP/1.1\r\n" H "\r\n"), OK},
 	{"a bare LF after the request line", RAW("GET / HTTP/1.1\n" H "\r\n"), -400},
@@ -70,7 +74,8 @@ static const struct row requests[] = {
 	{"a Host with a port", RAW("GET / HTTP/1.1\r\nHost: a:8080\r\n\r\n"), OK},
 	{"a Host with an empty port", RAW("GET / HTTP/1.1\r\nHost: a:\r\n\r\n"), OK},
 	{"a Host with letters as port", RAW("GET / HTTP/1.1\r\nHost: a:b\r\n\r\n"), -400},
-	{"a Host with six digits as port", RAW("GET / HTTP/1.1\r\nHost: a:123456\r\n\r\n"), -400},
+	{"a Host with six digits as port",
+		RAW("GET / HTTP/1.1\r\nHost: a:123456\r\n\r\n"), -400},
 	{"a Host that is only a port", RAW("GET / HTTP/1.1\r\nHost: :80\r\n\r\n"), -400},
 	{"a Host with a dot at its end", RAW("GET / HTTP/1.1\r\nHost: a.\r\n\r\n"), OK},
 	{"a Host with a dot in front", RAW("GET / HTTP/1.1\r\nHost: .a\r\n\r\n"), -400},
@@ -105,8 +110,10 @@ static const struct row requests[] = {
 	{"a hexadecimal length", RAW(GET("Content-Length: 0x1\r\n")), -400},
 	{"a length list", RAW(GET("Content-Length: 5, 5\r\n")), -400},
 	{"a length with a space inside", RAW(GET("Content-Length: 5 5\r\n")), -400},
-	{"a length of 19 digits", RAW(GET("Content-Length: 1000000000000000000\r\n")), -400},
-	{"two equal lengths", RAW(GET("Content-Length: 5\r\nContent-Length: 5\r\n")), -400},
+	{"a length of 19 digits", RAW(GET("Content-Length: 1000000000000000000\r\n")),
+		-400},
+	{"two equal lengths", RAW(GET("Content-Length: 5\r\nContent-Length: 5\r\n")),
+		-400},
 	{"two lengths", RAW(GET("Content-Length: 5\r\nContent-Length: 6\r\n")), -400},
 	{"length and coding",
 		RAW(GET("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n")), -400},
@@ -120,12 +127,15 @@ static const struct row requests[] = {
 		RAW("POST / HTTP/1.0\r\n" H "Transfer-Encoding: chunked\r\n\r\n"), -400},
 	{"chunked twice", RAW(GET("Transfer-Encoding: chunked, chunked\r\n")), -400},
 	{"coding twice",
-		RAW(GET("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n")), -400},
+		RAW(GET("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n")),
+		-400},
 	{"identity", RAW(GET("Transfer-Encoding: identity\r\n")), -501},
 	{"gzip, chunked", RAW(GET("Transfer-Encoding: gzip, chunked\r\n")), -501},
-	{"chunked with a parameter", RAW(GET("Transfer-Encoding: chunked;x=1\r\n")), -400},
+	{"chunked with a parameter", RAW(GET("Transfer-Encoding: chunked;x=1\r\n")),
+		-400},
 	{"xchunked", RAW(GET("Transfer-Encoding: xchunked\r\n")), -501},
-	{"chunked after a vertical tab", RAW(GET("Transfer-Encoding: \vchunked\r\n")), -400},
+	{"chunked after a vertical tab", RAW(GET("Transfer-Encoding: \vchunked\r\n")),
+		-400},
 	{"an empty coding", RAW(GET("Transfer-Encoding:\r\n")), -400},
 	{"100-continue", RAW(GET("Expect: 100-continue\r\n")), OK},
 	{"100-Continue", RAW(GET("Expect: 100-Continue\r\n")), OK},
@@ -152,9 +162,12 @@ static const struct row responses[] = {
 	{"not HTTP", RAW("SSH-2.0-OpenSSH_9\r\n"), -502},
 	{"bare LF", RAW("HTTP/1.1 200 OK\n\n"), -502},
 	{"a folded field", RAW("HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n"), -502},
-	{"length and coding", RAW("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n"
-				  "Transfer-Encoding: chunked\r\n\r\n"), -502},
-	{"two lengths", RAW("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n"),
+	{"length and coding",
+		RAW("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n"
+		    "Transfer-Encoding: chunked\r\n\r\n"),
+		-502},
+	{"two lengths",
+		RAW("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n"),
 		-502},
 	{"a NUL in a value", RAW("HTTP/1.1 200 OK\r\nA: \0\r\n\r\n"), -502},
 	{"half of it", RAW("HTTP/1.1 200 OK\r\nA: "), 0},
@@ -175,7 +188,8 @@ static void requests_are_read_or_refused(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(requests); i++)
-		expect(&requests[i], http_parse_request(requests[i].in, requests[i].len, &head));
+		expect(&requests[i],
+			http_parse_request(requests[i].in, requests[i].len, &head));
 	assert_true(ARRAY_LEN(requests) >= 80);
 }
 
@@ -183,8 +197,8 @@ static void responses_are_read_or_refused(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(responses); i++)
-		expect(&responses[i],
-			http_parse_response(responses[i].in, responses[i].len, false, &head));
+		expect(&responses[i], http_parse_response(responses[i].in,
+					      responses[i].len, false, &head));
 }
 
 /* Memory of exactly that size: a read past the end is seen by the sanitizer. */
@@ -254,11 +268,14 @@ static void fields_mean_what_they_say(void **state)
 	(void)state;
 	assert_true(parse(GET("Connection: close\r\n")) > 0);
 	assert_false(head.keep_alive);
-	assert_true(parse("GET / HTTP/1.0\r\nHost: a\r\nConnection: Keep-Alive\r\n\r\n") > 0);
+	assert_true(
+		parse("GET / HTTP/1.0\r\nHost: a\r\nConnection: Keep-Alive\r\n\r\n") > 0);
 	assert_true(head.keep_alive);
 	assert_true(parse("GET / HTTP/1.0\r\nHost: a\r\n\r\n") > 0);
 	assert_false(head.keep_alive);
-	assert_true(parse(GET("Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n")) > 0);
+	assert_true(
+		parse(GET("Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n")) >
+		0);
 	assert_true(head.upgrade);
 	assert_true(parse(GET("Upgrade: websocket\r\n")) > 0);
 	assert_false(head.upgrade);
@@ -266,11 +283,14 @@ static void fields_mean_what_they_say(void **state)
 	assert_false(head.upgrade);
 	assert_true(parse(GET("Connection: X-Secret, close\r\nX-Secret: 1\r\n")) > 0);
 	assert_int_equal(head.fields[2].id, HTTP_HOP);
-	assert_true(parse(GET("Connection: Host, Content-Length\r\nContent-Length: 3\r\n")) > 0);
+	assert_true(
+		parse(GET("Connection: Host, Content-Length\r\nContent-Length: 3\r\n")) >
+		0);
 	assert_int_equal(head.fields[0].id, HTTP_HOST);
 	assert_int_equal(head.body, BODY_LENGTH);
 	assert_int_equal(head.length, 3);
-	assert_true(parse(GET("a_b: 1\r\nX-Forwarded-For: 6.6.6.6\r\nTE: trailers\r\n")) > 0);
+	assert_true(
+		parse(GET("a_b: 1\r\nX-Forwarded-For: 6.6.6.6\r\nTE: trailers\r\n")) > 0);
 	assert_int_equal(head.fields[1].id, HTTP_HOP);
 	assert_int_equal(head.fields[2].id, HTTP_FORGED);
 	assert_int_equal(head.fields[3].id, HTTP_HOP);
@@ -299,17 +319,19 @@ static void bodies_of_responses_follow_status_and_method(void **state)
 		{"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", false, BODY_LENGTH},
 		{"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", true, BODY_NONE},
 		{"HTTP/1.1 204 No\r\nContent-Length: 3\r\n\r\n", false, BODY_NONE},
-		{"HTTP/1.1 304 No\r\nTransfer-Encoding: chunked\r\n\r\n", false, BODY_NONE},
+		{"HTTP/1.1 304 No\r\nTransfer-Encoding: chunked\r\n\r\n", false,
+			BODY_NONE},
 		{"HTTP/1.1 100 Continue\r\n\r\n", false, BODY_NONE},
-		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", false, BODY_CHUNKED},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", false,
+			BODY_CHUNKED},
 		{"HTTP/1.1 200 OK\r\n\r\n", false, BODY_EOF},
 		{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false, BODY_NONE},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		assert_true(http_parse_response(rows[i].in, strlen(rows[i].in), rows[i].is_head,
-				    &head) > 0);
+		assert_true(http_parse_response(rows[i].in, strlen(rows[i].in),
+				    rows[i].is_head, &head) > 0);
 		assert_int_equal(head.body, rows[i].want);
 	}
 }

@@ -5,7 +5,8 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#define JOIN_MAX 8192u /* copying this much behind a head is cheaper than a gathered send */
+/* copying this much behind a head is cheaper than a gathered send */
+#define JOIN_MAX 8192u
 
 /* One receive. Bytes, 0 end of stream, -EAGAIN, -errno. */
 static ssize_t receive(int fd, char *hot, bool eof, bool *readable)
@@ -52,7 +53,9 @@ static void body_broken(struct exchange *x, bool gone)
 		exchange_refuse(x, x->req.seen > REQUEST_BODY_MAX ? 413 : 400, H_NONE);
 }
 
-/* One piece of the request body. False when nothing more can be done now, or x is gone. */
+/*
+ * One piece of the request body. False when nothing more can be done now, or x is gone.
+ */
 static bool pump_up_once(struct exchange *x)
 {
 	struct downstream *c = x->client;
@@ -107,7 +110,7 @@ static void response_complete(struct exchange *x, bool extra)
 	struct upstream *u = x->up;
 
 	exchange_release(x, x->reuse && !extra && x->req.done && !upstream_full(x) &&
-		!x->up_dead && !u->eof && !u->readable);
+				    !x->up_dead && !u->eof && !u->readable);
 	exchange_done(x);
 }
 
@@ -156,7 +159,8 @@ void pump_down(struct exchange *x)
 }
 
 /* Head and first bytes in one send. 0 or -errno. */
-static int send_both(struct downstream *c, char *head, size_t head_len, const char *p, size_t n)
+static int send_both(
+	struct downstream *c, char *head, size_t head_len, const char *p, size_t n)
 {
 	struct iovec iov[2] = {{head, head_len}, {(void *)(uintptr_t)p, n}};
 	struct msghdr mh = {.msg_iov = iov, .msg_iovlen = 2};
@@ -244,7 +248,10 @@ static bool tunnel_move(struct exchange *x, bool up, unsigned int *moves)
 	return true;
 }
 
-/* Passes ends on once everything before them is sent. False when both are, and x is gone. */
+/*
+ * Passes ends on once everything before them is sent. False when both are, and x is
+ * gone.
+ */
 static bool tunnel_ends(struct exchange *x)
 {
 	struct downstream *c = x->client;

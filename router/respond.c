@@ -40,7 +40,8 @@ static const struct page {
 	{502, "Bad Gateway", "The application did not answer properly."},
 	{503, "Service Unavailable", "The application is not available right now."},
 	{504, "Gateway Timeout", "The application did not answer in time."},
-	{505, "HTTP Version Not Supported", "Only HTTP/1.0 and HTTP/1.1 are spoken here."},
+	{505, "HTTP Version Not Supported",
+		"Only HTTP/1.0 and HTTP/1.1 are spoken here."},
 };
 
 unsigned int respond_status(enum hcode code)
@@ -74,12 +75,14 @@ size_t respond_page(struct downstream *c, unsigned int status, bool head, bool k
 	int n, len;
 
 	n = snprintf(body, sizeof(body),
-		"<!doctype html><title>%u %s</title><h1>%s</h1><p>%s</p>\n", p->status, p->reason,
-		p->reason, p->text);
+		"<!doctype html><title>%u %s</title><h1>%s</h1><p>%s</p>\n", p->status,
+		p->reason, p->reason, p->text);
 	len = snprintf(out, sizeof(out),
 		"HTTP/1.1 %u %s\r\nContent-Type: text/html; charset=utf-8\r\n"
-		"Content-Length: %d\r\nCache-Control: no-store\r\nConnection: %s\r\n\r\n%s",
-		p->status, p->reason, n, keep_alive ? "keep-alive" : "close", head ? "" : body);
+		"Content-Length: %d\r\nCache-Control: no-store\r\nConnection: "
+		"%s\r\n\r\n%s",
+		p->status, p->reason, n, keep_alive ? "keep-alive" : "close",
+		head ? "" : body);
 	/* a client that is gone is noticed by its event */
 	(void)!downstream_send(c, out, (size_t)len);
 	return head ? 0 : (size_t)n;

@@ -1,10 +1,11 @@
-/* Heads as they leave: kept fields are copied in runs, hop-by-hop ones left out, ours added. */
+/* Heads as they leave: kept fields copied in runs, hop-by-hop ones left out, ours adde */
 #include "router/worker.h"
 #include <errno.h>
 #include <string.h>
 
 #define ID_MAX 200u
-#define EXTRA_ROOM 512u /* what rewrite_request adds at most: X-Forwarded-*, id, start, upgrade */
+/* what rewrite_request adds at most: X-Forwarded-*, id, start, upgrade */
+#define EXTRA_ROOM 512u
 
 struct out {
 	char *p;
@@ -41,8 +42,9 @@ static bool id_valid(const char *p, size_t n)
 	for (i = 0; i < n; i++) {
 		char c = p[i];
 
-		if (!((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
-			c == '-' || c == '_' || c == '.' || c == '+' || c == '/' || c == '='))
+		if (!((c >= '0' && c <= '9') ||
+			    ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '-' ||
+			    c == '_' || c == '.' || c == '+' || c == '/' || c == '='))
 			return false;
 	}
 	return true;
@@ -66,7 +68,8 @@ static void add_uuid(struct worker *w, struct out *o)
 	o->len += (uint32_t)k;
 }
 
-static bool keeps_request_field(const struct http_head *h, const struct http_field *f, bool keep_id)
+static bool keeps_request_field(
+	const struct http_head *h, const struct http_field *f, bool keep_id)
 {
 	switch (f->id) {
 	case HTTP_CONNECTION:
@@ -86,8 +89,8 @@ static bool keeps_request_field(const struct http_head *h, const struct http_fie
 }
 
 /* Fields that are kept lie mostly side by side: each run is one copy. */
-static void add_request_fields(struct exchange *x, struct out *o, const struct http_head *h,
-	const char *p, bool keep_id)
+static void add_request_fields(struct exchange *x, struct out *o,
+	const struct http_head *h, const char *p, bool keep_id)
 {
 	uint32_t from = 0, to = 0, i;
 
@@ -112,8 +115,8 @@ static void add_request_fields(struct exchange *x, struct out *o, const struct h
 	add(o, p + from, to - from);
 }
 
-static void add_request_line(struct exchange *x, struct out *o, const struct http_head *h,
-	const char *p)
+static void add_request_line(
+	struct exchange *x, struct out *o, const struct http_head *h, const char *p)
 {
 	add(o, p + h->method, h->method_len);
 	x->method_len = h->method_len;
@@ -135,8 +138,8 @@ static void add_request_line(struct exchange *x, struct out *o, const struct htt
 	ADD(o, "\r\n");
 }
 
-static void add_ours(struct exchange *x, struct out *o, const struct http_head *h, const char *p,
-	bool keep_id)
+static void add_ours(struct exchange *x, struct out *o, const struct http_head *h,
+	const char *p, bool keep_id)
 {
 	struct downstream *c = x->client;
 
@@ -161,7 +164,8 @@ static void add_ours(struct exchange *x, struct out *o, const struct http_head *
 	ADD(o, "\r\n\r\n");
 }
 
-int rewrite_request(struct exchange *x, const struct http_head *h, const char *p, size_t body)
+int rewrite_request(
+	struct exchange *x, const struct http_head *h, const char *p, size_t body)
 {
 	size_t need = h->len + h->host_len + EXTRA_ROOM + body;
 	struct out o = {x->space, 0};
@@ -186,8 +190,8 @@ int rewrite_request(struct exchange *x, const struct http_head *h, const char *p
 	return 0;
 }
 
-static bool keeps_response_field(const struct exchange *x, const struct http_head *h,
-	const struct http_field *f)
+static bool keeps_response_field(
+	const struct exchange *x, const struct http_head *h, const struct http_field *f)
 {
 	bool no_body = h->status < 200 || h->status == 204;
 
@@ -205,8 +209,8 @@ static bool keeps_response_field(const struct exchange *x, const struct http_hea
 	}
 }
 
-static void add_response_fields(const struct exchange *x, struct out *o, const struct http_head *h,
-	const char *p)
+static void add_response_fields(
+	const struct exchange *x, struct out *o, const struct http_head *h, const char *p)
 {
 	uint32_t from = 0, to = 0, i;
 
@@ -224,8 +228,8 @@ static void add_response_fields(const struct exchange *x, struct out *o, const s
 	add(o, p + from, to - from);
 }
 
-size_t rewrite_response(const struct exchange *x, const struct http_head *h, const char *p,
-	char *out)
+size_t rewrite_response(
+	const struct exchange *x, const struct http_head *h, const char *p, char *out)
 {
 	struct out o = {out, 0};
 

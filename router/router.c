@@ -1,4 +1,4 @@
-/* berth-router: one worker. Sets up from the inherited descriptors, then runs its loop. */
+/* berth-router: one worker. Sets up from the inherited descriptors, then runs its loop */
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/name.h"
@@ -48,7 +48,8 @@ static int start_signals(struct worker *w)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	w->signals = (struct ev){signal_event, signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC)};
+	w->signals =
+		(struct ev){signal_event, signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC)};
 	return w->signals.fd < 0 ? -errno : watch_level(w, &w->signals);
 }
 
@@ -65,7 +66,8 @@ static int start_listener(struct worker *w, int fd)
 		l->port = ntohs(((struct sockaddr_in6 *)&ss)->sin6_port);
 	else
 		l->port = ntohs(((struct sockaddr_in *)&ss)->sin_port);
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* accepted ones inherit it */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one,
+		sizeof(one)); /* accepted ones inherit it */
 	l->ev = (struct ev){downstream_accept, fd};
 	io_set_nonblock(fd, true);
 	io_set_cloexec(fd, true);
@@ -79,7 +81,8 @@ static int start_listeners(struct worker *w)
 	uint64_t nfds = 0;
 	int fd, r = 0;
 
-	if (!s || num_parse_u64(s, FD_LISTEN - 3, FD_LISTEN - 3 + LISTENERS_MAX, &nfds) < 0) {
+	if (!s || num_parse_u64(s, FD_LISTEN - 3, FD_LISTEN - 3 + LISTENERS_MAX, &nfds) <
+			  0) {
 		log_error("BERTH_NFDS is missing or wrong: berthd starts this program");
 		return -EINVAL;
 	}

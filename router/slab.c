@@ -4,7 +4,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* The link lies at the end: the first member (ev.fn) of a dead object must stay callable. */
+/*
+ * The link lies at the end: the first member (ev.fn) of a dead object must stay
+ * callable.
+ */
 static void **link_of(const struct slab *s, void *p)
 {
 	return (void *)((char *)p + s->size - sizeof(void *));

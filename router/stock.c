@@ -1,4 +1,4 @@
-/* Ready sockets: batches from berthd, made inside an instance's network, and the line of waiters. */
+/* Ready sockets: batches from berthd, made inside an instance's network, and who waits */
 #include "router/worker.h"
 #include <errno.h>
 #include <sys/socket.h>
@@ -66,7 +66,10 @@ void backend_drop_stock(struct instance *i)
 			close(i->stock[k].fds[--i->stock[k].n]);
 }
 
-/* Those that wait at the moment are sent elsewhere; who comes back to this line waits anew. */
+/*
+ * Those that wait at the moment are sent elsewhere; who comes back to this line waits
+ * anew.
+ */
 static void retry_line(struct stock *s, enum hcode code)
 {
 	struct exchange *x;
@@ -91,7 +94,10 @@ static void serve_line(struct stock *s, uint8_t family)
 {
 	uint32_t n = s->n;
 
-	/* a socket that fails may bring its request back to the line: only so many rounds */
+	/*
+	 * a socket that fails may bring its request back to the line: only so many
+	 * rounds
+	 */
 	while (n-- && s->waiters && s->n) {
 		struct exchange *x = s->waiters;
 
@@ -100,7 +106,8 @@ static void serve_line(struct stock *s, uint8_t family)
 	}
 }
 
-static void take_sockets(struct worker *w, struct instance *i, uint8_t family, struct msg *m)
+static void take_sockets(
+	struct worker *w, struct instance *i, uint8_t family, struct msg *m)
 {
 	struct stock *s = &i->stock[family];
 	unsigned int k;
@@ -117,7 +124,8 @@ static void take_sockets(struct worker *w, struct instance *i, uint8_t family, s
 }
 
 /* An answer without a body is matched by its number. */
-static struct instance *find_asking(struct worker *w, const struct msg *m, uint8_t *family)
+static struct instance *find_asking(
+	struct worker *w, const struct msg *m, uint8_t *family)
 {
 	const struct msg_sockets *body = (const void *)m->body;
 	uint32_t seq = m->head.seq;

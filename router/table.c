@@ -1,4 +1,4 @@
-/* Routing table: validation, and lookup by a hash computed from the end so that suffixes are free. */
+/* Routing table: validation; lookup by a hash from the end, so that suffixes are free. */
 #include "router/table.h"
 #include "lib/io.h"
 #include <errno.h>
@@ -38,8 +38,8 @@ static int check_head(const void *data, size_t size, struct err *e)
 	if (h->magic != TABLE_MAGIC || h->size != size)
 		return err_set(e, EBADMSG, "table with a wrong magic or size");
 	sum = sizeof(*h) + (uint64_t)h->n_hosts * sizeof(struct table_host) +
-		(uint64_t)h->n_apps * sizeof(struct table_app) +
-		(uint64_t)h->n_instances * sizeof(struct table_instance) + h->strings_size;
+	      (uint64_t)h->n_apps * sizeof(struct table_app) +
+	      (uint64_t)h->n_instances * sizeof(struct table_instance) + h->strings_size;
 	if (sum != size)
 		return err_set(e, EBADMSG, "table parts do not add up to its size");
 	return 0;
@@ -48,10 +48,11 @@ static int check_head(const void *data, size_t size, struct err *e)
 static bool host_char(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-		c == '_' || c == ':' || c == '[' || c == ']';
+	       c == '_' || c == ':' || c == '[' || c == ']';
 }
 
-static int compare(const struct table *t, const struct table_host *a, const struct table_host *b)
+static int compare(
+	const struct table *t, const struct table_host *a, const struct table_host *b)
 {
 	uint32_t n = a->name_len < b->name_len ? a->name_len : b->name_len;
 	int r = memcmp(t->strings + a->name_off, t->strings + b->name_off, n);
@@ -59,7 +60,8 @@ static int compare(const struct table *t, const struct table_host *a, const stru
 	return r ? r : (a->name_len > b->name_len) - (a->name_len < b->name_len);
 }
 
-static int check_host(const struct table *t, const struct table_head *h, uint32_t i, struct err *e)
+static int check_host(
+	const struct table *t, const struct table_head *h, uint32_t i, struct err *e)
 {
 	const struct table_host *host = &t->hosts[i];
 	const char *name = t->strings + host->name_off;
@@ -75,7 +77,8 @@ static int check_host(const struct table *t, const struct table_head *h, uint32_
 		return err_set(e, EBADMSG, "host %u: wildcard flag and name differ", i);
 	for (k = 0; k < host->name_len; k++)
 		if (!host_char(name[k]))
-			return err_set(e, EBADMSG, "host %u: bad character in its name", i);
+			return err_set(
+				e, EBADMSG, "host %u: bad character in its name", i);
 	if (i && compare(t, host - 1, host) >= 0)
 		return err_set(e, EBADMSG, "host %u: not sorted or twice", i);
 	return 0;
@@ -91,24 +94,27 @@ static int check_app(const struct table *t, uint32_t i, struct err *e)
 		a->n_instances > t->n_instances - a->first_instance)
 		return err_set(e, EBADMSG, "app %u: instances out of bounds", i);
 	if (a->hold_ms > TABLE_HELD_MAX_MS)
-		return err_set(e, EBADMSG, "app %u: hold_ms above %u", i, TABLE_HELD_MAX_MS);
+		return err_set(
+			e, EBADMSG, "app %u: hold_ms above %u", i, TABLE_HELD_MAX_MS);
 	return 0;
 }
 
-static int check_instance(const struct table *t, const struct table_head *h, uint32_t i,
-	struct err *e)
+static int check_instance(
+	const struct table *t, const struct table_head *h, uint32_t i, struct err *e)
 {
 	const struct table_instance *n = &t->instances[i];
 
 	if (!n->id || !n->port || n->port > 65535)
 		return err_set(e, EBADMSG, "instance %u: bad id or port", i);
-	if (check_string(h, n->name_off, n->name_len) < 0 || n->name_len >= PROTO_NAME_MAX)
+	if (check_string(h, n->name_off, n->name_len) < 0 ||
+		n->name_len >= PROTO_NAME_MAX)
 		return err_set(e, EBADMSG, "instance %u: name out of bounds", i);
 	for (uint32_t k = 0; k < n->name_len; k++) {
 		char c = t->strings[n->name_off + k];
 
 		if (c <= ' ' || c >= 0x7f || c == '"')
-			return err_set(e, EBADMSG, "instance %u: bad character in its name", i);
+			return err_set(
+				e, EBADMSG, "instance %u: bad character in its name", i);
 	}
 	return 0;
 }
@@ -136,7 +142,8 @@ static int build_hash(struct table *t, struct err *e)
 	t->slots = calloc(slots, sizeof(*t->slots));
 	t->backends = calloc(t->n_instances + 1, sizeof(struct instance *));
 	if (!t->slots || !t->backends)
-		return err_set(e, ENOMEM, "no memory for a table of %u hosts", t->n_hosts);
+		return err_set(
+			e, ENOMEM, "no memory for a table of %u hosts", t->n_hosts);
 	t->mask = slots - 1;
 	for (i = 0; i < t->n_hosts; i++) {
 		const struct table_host *host = &t->hosts[i];
@@ -189,7 +196,8 @@ int table_load(int fd, struct table **ret, struct err *e)
 		return err_set(e, -r, "table is not in a sealed memory file");
 	if (fstat(fd, &st) < 0)
 		return err_sys(e, errno, "table");
-	if (st.st_size < (off_t)sizeof(struct table_head) || st.st_size > (off_t)TABLE_SIZE_MAX)
+	if (st.st_size < (off_t)sizeof(struct table_head) ||
+		st.st_size > (off_t)TABLE_SIZE_MAX)
 		return err_set(e, EBADMSG, "table of %lld bytes", (long long)st.st_size);
 	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (map == MAP_FAILED)
@@ -215,8 +223,8 @@ void table_free(struct table *t)
 	free(t);
 }
 
-static const struct table_app *probe(const struct table *t, uint32_t hash, const char *name,
-	size_t len)
+static const struct table_app *probe(
+	const struct table *t, uint32_t hash, const char *name, size_t len)
 {
 	uint32_t at = hash & t->mask;
 
@@ -231,7 +239,9 @@ static const struct table_app *probe(const struct table *t, uint32_t hash, const
 
 const struct table_app *table_find(const struct table *t, const char *host, size_t len)
 {
-	struct { uint32_t hash, at; } dots[HOST_MAX / 2 + 1];
+	struct {
+		uint32_t hash, at;
+	} dots[HOST_MAX / 2 + 1];
 	uint32_t h = 2166136261u;
 	const struct table_app *app;
 	char name[HOST_MAX];

@@ -1,11 +1,12 @@
-/* The routing table as control sends it (lib/proto.h): checked as a whole, then a hash of hosts. */
+/* The routing table as control sends it (lib/proto.h): checked as a whole, then hashed */
 #ifndef ROUTER_TABLE_H
 #define ROUTER_TABLE_H
 
 #include "lib/err.h"
 #include "lib/proto.h"
 
-#define TABLE_HELD_MAX_MS 600000u /* longer holds and timeouts than ten minutes are mistakes */
+/* longer holds and timeouts than ten minutes are mistakes */
+#define TABLE_HELD_MAX_MS 600000u
 
 struct instance;
 
@@ -14,18 +15,20 @@ struct table {
 	const struct table_app *apps;
 	const struct table_instance *instances;
 	const char *strings;
-	struct instance **backends; /* per instance: its run-time side; filled by backend_apply */
+	struct instance *
+		*backends; /* per instance: its run-time side; filled by backend_apply */
 	uint32_t n_hosts, n_apps, n_instances;
 	bool wildcards;
-	uint32_t mask; /* slots - 1 */
+	uint32_t mask;	 /* slots - 1 */
 	uint32_t *slots; /* host index + 1; 0 empty */
-	void *map; /* table_load: the mapping */
+	void *map;	 /* table_load: the mapping */
 	size_t map_size;
 };
 
 /*
- * Maps a sealed memfd and checks all of it. The descriptor stays the caller's. 0, -EPERM (not
- * sealed), -EBADMSG (with what is wrong in e), -ENOMEM, -errno. *ret is untouched on failure.
+ * Maps a sealed memfd and checks all of it. The descriptor stays the caller's. 0, -EPERM
+ * (not sealed), -EBADMSG (with what is wrong in e), -ENOMEM, -errno. *ret is untouched on
+ * failure.
  */
 int table_load(int fd, struct table **ret, struct err *e);
 /* The same from memory, which must outlive the table and be 8-byte aligned. */
@@ -33,8 +36,8 @@ int table_parse(const void *data, size_t size, struct table **ret, struct err *e
 /* NULL is allowed. Unmaps what table_load mapped. */
 void table_free(struct table *t);
 /*
- * The app of a host name (any case, no port, at most 253 bytes): exact match first, then the
- * longest wildcard. NULL when unknown.
+ * The app of a host name (any case, no port, at most 253 bytes): exact match first, then
+ * the longest wildcard. NULL when unknown.
  */
 const struct table_app *table_find(const struct table *t, const char *host, size_t len);
 

@@ -1,20 +1,26 @@
-/* Routing table: whole ones are used, every single corruption is refused, lookups find the longest. */
-#include "router/table.h"
-#include "lib/io.h"
-#include <errno.h>
+/* Routing table: whole ones are used, corrupt ones refused, lookups find the longest. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/io.h"
+#include "router/table.h"
+#include <cmocka.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <cmocka.h>
 
 /* apps: 0 has two instances, 1 has none */
 static const struct {
 	const char *name;
 	uint32_t app, flags;
 } hosts[] = {
-	{".deep.w.example", 1, HOST_WILDCARD}, {".w.example", 0, HOST_WILDCARD}, {"a.example", 0, 0},
-	{"b.example", 1, 0}, {"x.w.example", 1, 0},
+	{".deep.w.example", 1, HOST_WILDCARD},
+	{".w.example", 0, HOST_WILDCARD},
+	{"a.example", 0, 0},
+	{"b.example", 1, 0},
+	{"x.w.example", 1, 0},
 };
 
 struct small {
@@ -46,8 +52,8 @@ static size_t make(struct small *s)
 		s->hosts[i] = (struct table_host){put(s, hosts[i].name),
 			(uint32_t)strlen(hosts[i].name), hosts[i].app, hosts[i].flags};
 	s->apps[0] = (struct table_app){.id = 10, .n_instances = 2};
-	s->apps[1] = (struct table_app){.id = 11, .first_instance = 2, .flags = APP_HOLD,
-		.hold_ms = 1000};
+	s->apps[1] = (struct table_app){
+		.id = 11, .first_instance = 2, .flags = APP_HOLD, .hold_ms = 1000};
 	s->instances[0] = (struct table_instance){1, 5000, put(s, "web.1"), 5, 1};
 	s->instances[1] = (struct table_instance){2, 5000, put(s, "web.2"), 5, 1};
 	s->head.size = (uint32_t)(offsetof(struct small, strings) + s->head.strings_size);
@@ -134,7 +140,8 @@ static void random_bytes_never_break_the_loader(void **state)
 		size_t size = make(&s);
 
 		seed = seed * 1664525 + 1013904223;
-		((unsigned char *)&s)[(seed >> 8) % size] ^= (unsigned char)(1u << (seed >> 29));
+		((unsigned char *)&s)[(seed >> 8) % size] ^=
+			(unsigned char)(1u << (seed >> 29));
 		parse(&s, size);
 	}
 }

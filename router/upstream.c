@@ -95,7 +95,10 @@ static void upstream_event(struct worker *w, struct ev *ev, uint32_t events)
 		upstream_read(x);
 }
 
-/* The most recently used idle connection; one whose request cannot be repeated is looked at first. */
+/*
+ * The most recently used idle connection; one whose request cannot be repeated is
+ * looked at first.
+ */
 static struct upstream *take_idle(struct instance *i, bool idempotent)
 {
 	struct upstream *u;
@@ -141,9 +144,11 @@ void upstream_get(struct exchange *x)
 
 static int connect_loopback(int fd, uint8_t family, uint32_t port)
 {
-	struct sockaddr_in a4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+	struct sockaddr_in a4 = {.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	struct sockaddr_in6 a6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port),
+	struct sockaddr_in6 a6 = {.sin6_family = AF_INET6,
+		.sin6_port = htons((uint16_t)port),
 		.sin6_addr = IN6ADDR_LOOPBACK_INIT};
 	int r;
 
@@ -238,7 +243,8 @@ void upstream_flush(struct exchange *x)
 	int r;
 
 	while (x->head_off < x->head_len) {
-		n = send(u->ev.fd, x->head + x->head_off, x->head_len - x->head_off, MSG_NOSIGNAL);
+		n = send(u->ev.fd, x->head + x->head_off, x->head_len - x->head_off,
+			MSG_NOSIGNAL);
 		if (n < 0 && errno == EAGAIN)
 			return;
 		if (n < 0 && errno != EINTR) {
@@ -273,7 +279,7 @@ static bool was_stale(const struct exchange *x)
 	const struct upstream *u = x->up;
 
 	return u->reused && !u->in.len && x->replay && x->resets < RESETS_MAX &&
-		(x->idempotent || !x->head_off);
+	       (x->idempotent || !x->head_off);
 }
 
 void upstream_lost(struct exchange *x, int err)

@@ -1,4 +1,4 @@
-/* Deadlines: hashed wheel with lazy moves; a timer whose time moved on is put back when its slot comes. */
+/* Deadlines: hashed wheel; a timer whose time moved on is put back when its slot comes */
 #include "router/wheel.h"
 
 void wheel_init(struct wheel *w, uint64_t now_ms)
@@ -85,7 +85,8 @@ int wheel_wait_ms(const struct wheel *w, uint64_t now_ms)
 		uint64_t word = w->bits[i / 64] >> (i % 64);
 
 		if (word) {
-			uint64_t at = (tick + (unsigned int)__builtin_ctzll(word)) << WHEEL_SHIFT;
+			uint64_t at = (tick + (unsigned int)__builtin_ctzll(word))
+				      << WHEEL_SHIFT;
 
 			return at > now_ms ? (int)(at - now_ms) : 0;
 		}

@@ -4,14 +4,15 @@
 
 #include "lib/base.h"
 
-#define WHEEL_SHIFT 6 /* a slot is 64 ms: deadlines here are seconds, and fire up to one slot late */
+/* a slot is 64 ms: deadlines here are seconds, and fire up to one slot late */
+#define WHEEL_SHIFT 6
 #define WHEEL_SLOTS 1024u /* 65 s; what is later goes round again */
 #define TIMER_NEVER UINT64_MAX
 
 struct wheel_timer {
 	struct wheel_timer *next, **prev; /* prev NULL: not in the wheel */
-	uint64_t tick; /* of the slot that it stands in */
-	uint64_t want_ms; /* when to fire; the slot may be earlier */
+	uint64_t tick;			  /* of the slot that it stands in */
+	uint64_t want_ms;		  /* when to fire; the slot may be earlier */
 	void (*fn)(void *arg);
 	void *arg;
 };
@@ -24,7 +25,10 @@ struct wheel {
 };
 
 void wheel_init(struct wheel *w, uint64_t now_ms);
-/* (Re)sets t to fire at want_ms (TIMER_NEVER: not). fn and arg are set by the owner before. */
+/*
+ * (Re)sets t to fire at want_ms (TIMER_NEVER: not). fn and arg are set by the owner
+ * before.
+ */
 void wheel_set(struct wheel *w, struct wheel_timer *t, uint64_t want_ms);
 /* Takes t out; it may then be freed. */
 void wheel_del(struct wheel *w, struct wheel_timer *t);

@@ -1,9 +1,12 @@
 /* Deadlines: never early, at most one slot late, moved and taken out. */
-#include "router/wheel.h"
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "router/wheel.h"
 #include <cmocka.h>
+#include <stdio.h>
 
 static struct wheel wheel;
 static unsigned int fired;
@@ -30,7 +33,8 @@ static uint64_t run_until_fired(uint64_t now)
 
 static void a_timer_fires_in_time(void **state)
 {
-	static const uint64_t delays[] = {0, 1, 63, 64, 65, 1000, 4000, 30000, 65000, 75000, 600000};
+	static const uint64_t delays[] = {
+		0, 1, 63, 64, 65, 1000, 4000, 30000, 65000, 75000, 600000};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(delays); i++) {

@@ -5,7 +5,8 @@
 
 int worker_watch(struct worker *w, struct ev *ev)
 {
-	struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = ev};
+	struct epoll_event e = {
+		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = ev};
 
 	return epoll_ctl(w->epfd, EPOLL_CTL_ADD, ev->fd, &e) < 0 ? -errno : 0;
 }
@@ -36,7 +37,8 @@ void worker_stop(struct worker *w)
 	w->stop_ms = w->now_ms + STOP_MS;
 	for (i = 0; i < w->n_listeners; i++) {
 		worker_unwatch(w, &w->listeners[i].ev);
-		close(w->listeners[i].ev.fd); /* berthd holds them too: the queue waits for our heir */
+		close(w->listeners[i].ev.fd); /* berthd holds them too: the queue waits
+						 for our heir */
 	}
 	w->n_listeners = 0;
 	downstream_stop_all(w);

@@ -1,4 +1,4 @@
-/* What one router process has: its loop, buffers, table and lists. Made and owned by router.c. */
+/* What one router process has: loop, buffers, table and lists. Owned by router.c. */
 #ifndef ROUTER_WORKER_H
 #define ROUTER_WORKER_H
 
@@ -17,7 +17,10 @@ struct listener {
 	uint16_t port;
 };
 
-/* Objects of one size, kept for reuse. Those freed while events are handled wait until their end. */
+/*
+ * Objects of one size, kept for reuse. Those freed while events are handled wait until
+ * their end.
+ */
 struct slab {
 	void *free, *dead;
 	size_t size;
@@ -27,10 +30,10 @@ struct worker {
 	int epfd;
 	uint64_t now_ms, real_ms;
 	struct wheel wheel;
-	char *hot;  /* HOT_SIZE: everything is received here */
-	char *cold; /* HOT_SIZE: response heads are composed here */
+	char *hot;	       /* HOT_SIZE: everything is received here */
+	char *cold;	       /* HOT_SIZE: response heads are composed here */
 	struct http_head head; /* of the message in hot */
-	struct table *table; /* NULL until control sent one */
+	struct table *table;   /* NULL until control sent one */
 	uint64_t table_version;
 	struct instance *buckets[INSTANCE_BUCKETS], *instances;
 	uint32_t generation, seq, turn, n_held, n_exchanges, n_instances;
@@ -60,8 +63,8 @@ void slab_free(struct slab *s);
 /* Watches ev->fd, edge-triggered, both ways. 0 or -errno. */
 int worker_watch(struct worker *w, struct ev *ev);
 /*
- * Must come before the close of a descriptor that another process gave us: as long as it holds a
- * copy, epoll would go on reporting the socket, to memory that is freed.
+ * Must come before the close of a descriptor that another process gave us: as long as it
+ * holds a copy, epoll would go on reporting the socket, to memory that is freed.
  */
 void worker_unwatch(struct worker *w, struct ev *ev);
 /* Stops accepting; the loop ends when the requests in flight have, or after STOP_MS. */

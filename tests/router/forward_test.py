@@ -464,6 +464,21 @@ def test_forwarded_fields_are_the_routers_own():
         assert abs(int(field(head, "x-request-start")) / 1000 - time.time()) < 5
 
 
+def test_addresses_are_written_plainly_on_a_listener_for_both_families():
+    listener = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    b = Backend()
+    r = Router(listeners=listener)
+    r.send_table([App(7, ["a.example"], [(1, b.port, "web.1")])])
+    for address in ("127.0.0.1", "::1"):
+        with socket.create_connection((address, r.port)) as s:
+            s.sendall(get(extra="X-Request-Id: from%s\r\n" % address.replace(":", "-")))
+            assert status_of(read_head(s)[0]) == 200
+        assert field(b.requests[-1][0], "x-forwarded-for") == address
+        assert field(b.requests[-1][0], "x-forwarded-port") == str(r.port)
+        assert r.log_where('fwd="%s"' % address)
+    assert r.close() == 0
+
+
 def test_a_request_id_is_kept_when_valid_and_made_otherwise():
     with routed() as (r, b):
         for given, kept in (("abc-123_X.y", True), ("a" * 200, True), ("a" * 201, False), ("a b", False),
