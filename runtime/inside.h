@@ -30,6 +30,8 @@ struct slot {
 
 struct live {
 	struct sandbox_record rec;
+	int scratch; /* its scratch mount, so that the last to let go of it is not the
+			ending sandbox; -1 */
 	struct live *next;
 };
 
@@ -80,10 +82,13 @@ void host_allowed(host_addr_cb cb, void *arg);
 int nft_make(const char *id, uint32_t addr_base, struct err *e);
 int nft_remove(const char *id);
 
-/* running.c: gives back what a start took: the slot (NULL: none), the address (0: none),
- * and later cgroup and scratch. */
+/*
+ * running.c: gives back what a start took: the slot (NULL: none), the address (0: none),
+ * and later cgroup, scratch folder and scratch mount (-1: none; unmounting writes to the
+ * disk).
+ */
 void sandbox_forget(struct runtime *rt, uint64_t id, struct slot *s, uint32_t net_index,
-	bool entered);
+	int scratch, bool entered);
 
 /* The fixed descriptors that berth-init finds; see init.c. */
 enum {

@@ -79,7 +79,7 @@ int sandbox_adopt(struct runtime *rt, const struct sandbox_record *rec, int *ret
 	adopt_userns(s, rec->pid);
 	if (rec->net_index)
 		netpool_reserve(rt->pool, rec->net_index);
-	*l = (struct live){.rec = *rec, .next = rt->live};
+	*l = (struct live){.rec = *rec, .scratch = -1, .next = rt->live};
 	rt->live = l;
 	*ret_pidfd = fd;
 	return 0;
@@ -264,7 +264,7 @@ int sandbox_exit_info(struct runtime *rt, const struct sandbox_record *rec, int 
 struct leftover {
 	struct runtime *rt;
 	uint64_t id;
-	bool scratch;
+	int mount;
 };
 
 static int clean(void *arg)
@@ -272,6 +272,9 @@ static int clean(void *arg)
 	struct leftover *l = arg;
 	char name[24];
 
+	if (l->mount >= 0)
+		close(l->mount);
+	l->mount = -1;
 	/* the kernel may not have let go of the last process yet */
 	if (cgroup_remove(&l->rt->cgroups, l->id) == -EBUSY) {
 		cgroup_kill(&l->rt->cgroups, l->id);
@@ -284,30 +287,32 @@ static int clean(void *arg)
 	return 0;
 }
 
-static void clean_later(struct runtime *rt, uint64_t id)
+static void clean_later(struct runtime *rt, uint64_t id, int mount)
 {
 	struct leftover *l = malloc(sizeof(*l));
 
 	if (l) {
-		*l = (struct leftover){.rt = rt, .id = id};
+		*l = (struct leftover){.rt = rt, .id = id, .mount = mount};
 		if (netpool_later(rt->pool, clean, l) == 0)
 			return;
 	}
 	free(l);
+	if (mount >= 0)
+		close(mount);
 	log_warn("out of memory: what sandbox %016" PRIx64
 		 " leaves is removed at the next start",
 		id);
 }
 
-void sandbox_forget(
-	struct runtime *rt, uint64_t id, struct slot *s, uint32_t net_index, bool entered)
+void sandbox_forget(struct runtime *rt, uint64_t id, struct slot *s, uint32_t net_index,
+	int scratch, bool entered)
 {
 	if (s && s->users)
 		s->users--;
 	if (net_index)
 		netpool_release(rt->pool, net_index);
 	if (!entered)
-		clean_later(rt, id);
+		clean_later(rt, id, scratch);
 }
 
 void sandbox_cleanup(struct runtime *rt, const struct sandbox_record *rec)
@@ -318,11 +323,12 @@ void sandbox_cleanup(struct runtime *rt, const struct sandbox_record *rec)
 	/* one that ended while no berthd ran holds no range and no address any more, but
 	 * has left its folders */
 	if (!l) {
-		sandbox_forget(rt, rec->id, NULL, 0, entered);
+		sandbox_forget(rt, rec->id, NULL, 0, -1, entered);
 		return;
 	}
 	*at = l->next;
-	sandbox_forget(rt, rec->id, &rt->slots[l->rec.slot], l->rec.net_index, entered);
+	sandbox_forget(rt, rec->id, &rt->slots[l->rec.slot], l->rec.net_index, l->scratch,
+		entered);
 	free(l);
 }
 
@@ -331,7 +337,7 @@ static void sweep_one(void *arg, uint64_t id)
 	struct runtime *rt = arg;
 
 	if (!*find_live(rt, id))
-		clean_later(rt, id);
+		clean_later(rt, id, -1);
 }
 
 void runtime_sweep(struct runtime *rt)

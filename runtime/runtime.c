@@ -260,6 +260,7 @@ void runtime_close(struct runtime *rt)
 	}
 	for (struct live *l = rt->live, *next; l; l = next) {
 		next = l->next;
+		close_fd(l->scratch);
 		free(l);
 	}
 	for (char **v = rt->host_env; *v; v++)

@@ -357,13 +357,15 @@ static int fill_record(const struct runtime *rt, const struct attempt *a,
 	return r < 0 ? err_sys(e, -r, "cannot read the process's start time") : 0;
 }
 
-static int remember(struct runtime *rt, const struct sandbox_record *rec)
+static int remember(
+	struct runtime *rt, struct attempt *a, const struct sandbox_record *rec)
 {
 	struct live *l = calloc(1, sizeof(*l));
 
 	if (!l)
 		return -ENOMEM;
 	l->rec = *rec;
+	l->scratch = TAKE_FD(a->child.scratch);
 	l->next = rt->live;
 	rt->live = l;
 	return 0;
@@ -376,8 +378,6 @@ static void close_used(struct attempt *a)
 			close(a->child.cgroup_fds[k]);
 	if (a->child.netns >= 0)
 		close(a->child.netns);
-	if (a->child.scratch >= 0)
-		close(a->child.scratch);
 	if (a->child.fifo_write >= 0)
 		close(a->child.fifo_write);
 	if (a->child.target_pidfd >= 0)
@@ -399,8 +399,8 @@ static void undo(struct runtime *rt, struct attempt *a, const struct sandbox_rec
 	if (a->master >= 0)
 		close(a->master);
 	if (a->slot)
-		sandbox_forget(
-			rt, rec->id, a->slot, a->net_index, rec->flags & SANDBOX_ENTERED);
+		sandbox_forget(rt, rec->id, a->slot, a->net_index,
+			TAKE_FD(a->child.scratch), rec->flags & SANDBOX_ENTERED);
 }
 
 static struct attempt attempt_new(struct runtime *rt, const struct sandbox_io *io)
@@ -444,7 +444,7 @@ static int start_steps(struct runtime *rt, const struct msg_start *m, struct att
 		(r = clone_child(rt, a, e)) < 0 || (r = wait_started(a, e)) < 0 ||
 		(r = fill_record(rt, a, rec, e)) < 0)
 		return r;
-	return remember(rt, rec) < 0 ? err_set(e, ENOMEM, "out of memory") : 0;
+	return remember(rt, a, rec) < 0 ? err_set(e, ENOMEM, "out of memory") : 0;
 }
 
 static int finish(struct runtime *rt, struct attempt *a, int r,
@@ -525,7 +525,7 @@ static int enter_steps(struct runtime *rt, const struct sandbox_record *target,
 		(r = clone_in_pidns(rt, a, e)) < 0 || (r = wait_started(a, e)) < 0 ||
 		(r = fill_record(rt, a, rec, e)) < 0)
 		return r;
-	return remember(rt, rec) < 0 ? err_set(e, ENOMEM, "out of memory") : 0;
+	return remember(rt, a, rec) < 0 ? err_set(e, ENOMEM, "out of memory") : 0;
 }
 
 int sandbox_enter(struct runtime *rt, const struct sandbox_record *target, uint64_t id,

@@ -12,8 +12,9 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-#define LOOP_TRIES 32 /* others take free devices too, between the question and the use  \
-		       */
+#define LOOP_TRIES                                                                       \
+	32 /* others take free devices too, between the question and the use             \
+	    */
 
 struct scratchpool {
 	int dir;
