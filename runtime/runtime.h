@@ -88,6 +88,25 @@ struct sandbox_record {
 	char name[PROTO_NAME_MAX];
 };
 
+/*
+ * What a sandbox finds inside, besides its layers, volumes and caches:
+ *   /proc (parts covered or read-only), /dev (null zero full random urandom tty ptmx pts
+ * shm fd std*), no /sys /tmp (half of the memory limit, which it counts against),
+ * /dev/shm (64 MiB) /etc/hosts, /etc/hostname, /etc/resolv.conf (the host's, without
+ * servers on its loopback) /etc/ssl/certs: the host's store, read-only; a private copy
+ * for PROFILE_BUILD_ROOT, whose packages write there START_BUILDER: /berth/packs,
+ * read-only START_HOST_APT: /berth/host/{apt.conf,npmrc}, read-only, named by APT_CONFIG
+ * and NPM_CONFIG_GLOBALCONFIG; and the proxy, certificate and index variables of berthd's
+ * own environment, unless the spec names them A start without layers (a stack is
+ * unpacked) has only /proc and /dev. The mount points come from the state folder's skel/,
+ * a layer below all others, so builds do not contain them.
+ *
+ * Network: one address out of 198.18.0.0/15, translated to the host's. Refused: the
+ * host's own ports, other sandboxes, everything private; except the host's name servers
+ * and configured proxies, as they were at runtime_open. No IPv6 outside of the sandbox.
+ * Any port may be listened on.
+ */
+
 /* Descriptors for a start; all stay the caller's (close them after). */
 struct sandbox_io {
 	int spec_fd;  /* sealed memfd, lib/spec.h */
