@@ -1,4 +1,5 @@
-/* berthd: root's part of berth; see docs/ARCHITECTURE.md. main only decides which of its jobs to do. */
+/* berthd: root's part of berth; see docs/ARCHITECTURE.md. main only decides which of its
+ * jobs to do. */
 #include "lib/io.h"
 #include "lib/log.h"
 #include "runtime/handoff.h"

@@ -1,7 +1,8 @@
 /*
- * berthd as a whole, in a state folder of its own: what survives the death of which process. The test program stands in
- * for berth-control (it hands the descriptor of its pair to the test) and for berth-router (it waits); everything else is
- * real. Needs root and the users of packaging/berth-users.
+ * berthd as a whole, in a state folder of its own: what survives the death of which
+ * process. The test program stands in for berth-control (it hands the descriptor of its
+ * pair to the test) and for berth-router (it waits); everything else is real. Needs root
+ * and the users of packaging/berth-users.
  */
 #include "lib/buf.h"
 #include "lib/io.h"
@@ -27,20 +28,19 @@
 
 #include <cmocka.h>
 
+#include "runtime/berthd_root_test.h"
 #include "runtime/process.h"
-#include "runtime/runtime.h"
 
 #define DEADLINE_MS 10000
 #define LAYER 1u
 
-static char top[64], bin[256];
 static int control = -1; /* control's end of the pair */
 static uint32_t next_seq = 1;
 static struct msg reply;
 static struct msg_exited last_exit;
 static uint64_t next_id = 1;
 
-/* --- standing in --------------------------------------------------------------------------------------------- */
+/* --- standing in --- */
 
 static int send_fd(int sock, int fd)
 {
@@ -67,136 +67,7 @@ static _Noreturn void stand_in_control(void)
 	}
 }
 
-/* --- files --------------------------------------------------------------------------------------------------- */
-
-static void join(char out[PATH_MAX], const char *folder, const char *name)
-{
-	int n = snprintf(out, PATH_MAX, "%s/%s", folder, name);
-
-	assert_in_range(n, 1, PATH_MAX - 1);
-}
-
-static void path_of(char out[PATH_MAX], const char *name)
-{
-	join(out, top, name);
-}
-
-static void copy_file(const char *from, const char *to, mode_t mode)
-{
-	int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, mode);
-	struct stat st;
-
-	assert_true(in >= 0 && out >= 0);
-	assert_int_equal(fstat(in, &st), 0);
-	while (sendfile(out, in, NULL, (size_t)st.st_size) > 0)
-		;
-	assert_int_equal(fchmod(out, mode), 0);
-	close(in);
-	close(out);
-}
-
-/* The shell of this host with what it is linked to: a file system small enough to copy. */
-static void copy_mapped(const char *fs, const char *word)
-{
-	autobuf maps = BUF_INIT;
-	char *at, *start, from[PATH_MAX], to[PATH_MAX];
-
-	assert_int_equal(io_read_file(AT_FDCWD, "/proc/self/maps", &maps), 0);
-	at = strstr(maps.data, word);
-	assert_non_null(at);
-	start = at;
-	while (*start != ' ')
-		start--;
-	snprintf(from, sizeof(from), "%.*s", (int)strcspn(start + 1, "\n"), start + 1);
-	/* usr-merged: the folder lib stands for usr/lib. */
-	join(to, fs, from);
-	at = strrchr(to, '/');
-	*at = '\0';
-	assert_int_equal(io_mkdirs(to, 0755), 0);
-	*at = '/';
-	copy_file(from, to, 0755);
-}
-
-static void own(const char *path)
-{
-	assert_int_equal(lchown(path, RUNTIME_DISK_UID_BASE, RUNTIME_DISK_UID_BASE), 0);
-}
-
-static void own_tree(const char *path)
-{
-	DIR *d = opendir(path);
-	struct dirent *e;
-	char sub[PATH_MAX];
-
-	own(path);
-	while (d && (e = readdir(d))) {
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-			continue;
-		join(sub, path, e->d_name);
-		if (e->d_type == DT_DIR)
-			own_tree(sub);
-		else
-			own(sub);
-	}
-	if (d)
-		closedir(d);
-}
-
-static void make_layer(void)
-{
-	static const char *const folders[] = {"app", "bin", "dev", "etc", "proc", "tmp", "usr/lib", "usr/bin"};
-	static const char *const links[][2] = {{"usr/lib", "lib"}, {"usr/lib64", "lib64"}};
-	char fs[PATH_MAX], path[PATH_MAX];
-
-	path_of(fs, "state/layers/0000000000000001/fs");
-	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
-		join(path, fs, folders[i]);
-		assert_int_equal(io_mkdirs(path, 0755), 0);
-	}
-	join(path, fs, "usr/lib64");
-	assert_int_equal(io_mkdirs(path, 0755), 0);
-	for (size_t i = 0; i < ARRAY_LEN(links); i++) {
-		join(path, fs, links[i][1]);
-		assert_int_equal(symlink(links[i][0], path), 0);
-	}
-	copy_mapped(fs, "/libc.so.6\n");
-	copy_mapped(fs, "/ld-linux");
-	/* The name that programs have built in for their loader. */
-	join(path, fs, "usr/lib64/ld-linux-x86-64.so.2");
-	if (access(path, F_OK) < 0)
-		copy_file("/lib64/ld-linux-x86-64.so.2", path, 0755);
-	join(path, fs, "bin/sh");
-	copy_file("/bin/dash", path, 0755);
-	join(path, fs, "bin/sleep");
-	copy_file("/bin/sleep", path, 0755);
-	own_tree(fs);
-	/* As if it had been committed long ago. */
-	path_of(path, "state/layers/0000000000000001/synced");
-	copy_file("/dev/null", path, 0600);
-}
-
-static void make_programs(void)
-{
-	static const char *const real[] = {"berthd", "berth-init", "berth-logger"};
-	static const char *const stood_in[] = {"berth-control", "berth-router"};
-	char from[PATH_MAX], to[PATH_MAX];
-
-	snprintf(bin, sizeof(bin), "%s/bin", top);
-	assert_int_equal(io_mkdirs(bin, 0755), 0);
-	join(to, bin, "packs");
-	assert_int_equal(io_mkdirs(to, 0755), 0);
-	for (size_t i = 0; i < ARRAY_LEN(real); i++) {
-		snprintf(from, sizeof(from), "build/bin/%s", real[i]);
-		join(to, bin, real[i]);
-		copy_file(from, to, 0755);
-	}
-	for (size_t i = 0; i < ARRAY_LEN(stood_in); i++) {
-		join(to, bin, stood_in[i]);
-		copy_file("/proc/self/exe", to, 0755);
-	}
-}
-
-/* --- running berthd ------------------------------------------------------------------------------------------ */
+/* --- running berthd --- */
 
 /* Runs berthd with one more word, or in the background without. */
 static int run_berthd(const char *word)
@@ -211,8 +82,8 @@ static int run_berthd(const char *word)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		execl(program, "berthd", "--state", state, "--run", run, "--http", "127.0.0.1:0", "--workers",
-			"1", word, NULL);
+		execl(program, "berthd", "--state", state, "--run", run, "--http",
+			"127.0.0.1:0", "--workers", "1", word, NULL);
 		_exit(127);
 	}
 	if (!word)
@@ -258,7 +129,8 @@ static void connect_control(void)
 		close(control);
 	control = -1;
 	WAIT_FOR((control = try_connect()) >= 0);
-	assert_int_equal(msg_send(control, MSG_HELLO, 0, 0, &hello, sizeof(hello), NULL, 0), 0);
+	assert_int_equal(
+		msg_send(control, MSG_HELLO, 0, 0, &hello, sizeof(hello), NULL, 0), 0);
 }
 
 static void start_berthd(void)
@@ -286,7 +158,9 @@ static pid_t monitor_pid(void)
 	autobuf b = BUF_INIT;
 
 	path_of(path, "run/berthd.pid");
-	return io_read_file(AT_FDCWD, path, &b) < 0 || !b.data ? 0 : (pid_t)strtol(b.data, NULL, 10);
+	return io_read_file(AT_FDCWD, path, &b) < 0 || !b.data
+		       ? 0
+		       : (pid_t)strtol(b.data, NULL, 10);
 }
 
 static bool is_berthd(pid_t pid)
@@ -310,7 +184,8 @@ static pid_t worker_pid(void)
 	autobuf b = BUF_INIT;
 	pid_t monitor = monitor_pid();
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)monitor, (int)monitor);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)monitor,
+		(int)monitor);
 	if (monitor == 0 || io_read_file(AT_FDCWD, path, &b) < 0 || !b.data)
 		return 0;
 	for (p = b.data; *p;) {
@@ -332,7 +207,7 @@ static bool alive(pid_t pid)
 	return pid > 0 && process_start_time(pid, &start) == 0;
 }
 
-/* --- messages ------------------------------------------------------------------------------------------------ */
+/* --- messages --- */
 
 static void take_event(void)
 {
@@ -349,7 +224,8 @@ static bool receive(int ms)
 	return poll(&p, 1, ms) > 0 && msg_recv(control, &reply) == 1;
 }
 
-static int request(uint32_t type, const void *body, size_t size, const int *fds, unsigned int n)
+static int request(
+	uint32_t type, const void *body, size_t size, const int *fds, unsigned int n)
 {
 	uint32_t seq = next_seq++;
 
@@ -365,9 +241,17 @@ static int request(uint32_t type, const void *body, size_t size, const int *fds,
 
 static struct msg_start start_of(uint64_t id)
 {
-	struct msg_start m = {.id = id, .app = 3, .profile = PROFILE_APP, .n_layers = 1, .layers = {LAYER},
-		.limits = {.memory_bytes = 64 << 20, .cpu_millis = 1000, .pids = 64, .nofile = 256},
-		.stop_timeout_ms = 500, .name = "web.1"};
+	struct msg_start m = {.id = id,
+		.app = 3,
+		.profile = PROFILE_APP,
+		.n_layers = 1,
+		.layers = {LAYER},
+		.limits = {.memory_bytes = 64 << 20,
+			.cpu_millis = 1000,
+			.pids = 64,
+			.nofile = 256},
+		.stop_timeout_ms = 500,
+		.name = "web.1"};
 
 	return m;
 }
@@ -405,7 +289,8 @@ static void wait_exit(uint64_t id)
 	struct msg_instance ack = {.id = id};
 
 	WAIT_FOR(saw_exit(id));
-	assert_int_equal(msg_send(control, MSG_EXITED_ACK, 0, 0, &ack, sizeof(ack), NULL, 0), 0);
+	assert_int_equal(
+		msg_send(control, MSG_EXITED_ACK, 0, 0, &ack, sizeof(ack), NULL, 0), 0);
 }
 
 static void stop_app(uint64_t id)
@@ -425,7 +310,7 @@ static uint32_t listed(void)
 	return l.n;
 }
 
-/* --- logs ---------------------------------------------------------------------------------------------------- */
+/* --- logs --- */
 
 static void read_log(struct buf *out)
 {
@@ -440,7 +325,8 @@ static void read_log(struct buf *out)
 		autobuf one = BUF_INIT;
 
 		join(file, path, list[i]->d_name);
-		if (strstr(list[i]->d_name, ".log") && io_read_file(AT_FDCWD, file, &one) == 0)
+		if (strstr(list[i]->d_name, ".log") &&
+			io_read_file(AT_FDCWD, file, &one) == 0)
 			buf_add(out, one.data ? one.data : "", one.len);
 		free(list[i]);
 	}
@@ -476,7 +362,7 @@ static long check_count(const char *word)
 	return last;
 }
 
-/* --- tests --------------------------------------------------------------------------------------------------- */
+/* --- tests --- */
 
 static void an_app_runs_and_its_exit_status_and_output_arrive(void **state UNUSED)
 {
@@ -525,8 +411,11 @@ static void requests_out_of_range_are_refused(void **state UNUSED)
 
 static void stop_is_sigterm_and_then_sigkill(void **state UNUSED)
 {
-	uint64_t polite = start_shell("trap 'echo bye; exit 0' TERM; echo up1; while :; do sleep 0.05; done", NULL);
-	uint64_t deaf = start_shell("trap '' TERM; echo up2; while :; do sleep 0.05; done", NULL);
+	uint64_t polite = start_shell(
+		"trap 'echo bye; exit 0' TERM; echo up1; while :; do sleep 0.05; done",
+		NULL);
+	uint64_t deaf =
+		start_shell("trap '' TERM; echo up2; while :; do sleep 0.05; done", NULL);
 	struct msg_stop m = {.id = polite, .timeout_ms = 5000};
 
 	WAIT_FOR(logged(": up1\n") && logged(": up2\n"));
@@ -543,9 +432,11 @@ static void stop_is_sigterm_and_then_sigkill(void **state UNUSED)
 
 #define COUNT(word) "i=0; while :; do i=$((i+1)); echo " word " $i; sleep 0.003; done"
 
-static void killing_the_worker_or_the_monitor_changes_nothing_for_an_app(void **state UNUSED)
+static void killing_the_worker_or_the_monitor_changes_nothing_for_an_app(
+	void **state UNUSED)
 {
-	pid_t app, monitor = monitor_pid(), worker = worker_pid(), logger = daemon_pid("logger ");
+	pid_t app, monitor = monitor_pid(), worker = worker_pid(),
+		   logger = daemon_pid("logger ");
 	uint64_t id = start_shell(COUNT("one"), &app);
 
 	WAIT_FOR(check_count("one") > 10);
@@ -653,7 +544,8 @@ static int setup(void **state UNUSED)
 	char path[PATH_MAX];
 
 	if (geteuid() != 0 || !pw || !getpwnam("berth")) {
-		fprintf(stderr, "skipped: needs root and the users of packaging/berth-users\n");
+		fprintf(stderr,
+			"skipped: needs root and the users of packaging/berth-users\n");
 		return -1;
 	}
 	snprintf(top, sizeof(top), "/tmp/berthd-test-XXXXXX");
@@ -688,7 +580,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_command_that_does_not_exist_says_so),
 		cmocka_unit_test(requests_out_of_range_are_refused),
 		cmocka_unit_test(stop_is_sigterm_and_then_sigkill),
-		cmocka_unit_test(killing_the_worker_or_the_monitor_changes_nothing_for_an_app),
+		cmocka_unit_test(
+			killing_the_worker_or_the_monitor_changes_nothing_for_an_app),
 		cmocka_unit_test(an_end_that_no_worker_saw_is_told_by_the_next),
 		cmocka_unit_test(killing_the_logger_loses_no_line),
 		cmocka_unit_test(a_restarted_control_is_told_of_unrecorded_ends),

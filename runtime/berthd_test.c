@@ -1,4 +1,5 @@
-/* Unit tests of what berthd decides without being root: messages' ranges, keys, sources, names, settings. */
+/* Unit tests of what berthd decides without being root: messages' ranges, keys, sources,
+ * names, settings. */
 #include "lib/buf.h"
 #include "runtime/handoff.h"
 #include "runtime/keys.h"
@@ -19,8 +20,13 @@
 
 static struct msg_start good_start(void)
 {
-	struct msg_start m = {.id = 5, .app = 2, .profile = PROFILE_APP, .n_layers = 1, .layers = {9},
-		.limits = {.memory_bytes = 512 << 20, .cpu_millis = 1000, .pids = 512}, .name = "web.1"};
+	struct msg_start m = {.id = 5,
+		.app = 2,
+		.profile = PROFILE_APP,
+		.n_layers = 1,
+		.layers = {9},
+		.limits = {.memory_bytes = 512 << 20, .cpu_millis = 1000, .pids = 512},
+		.name = "web.1"};
 
 	return m;
 }
@@ -68,13 +74,19 @@ static void each_field_of_a_start_has_its_range(void **state UNUSED)
 
 static void a_mount_must_be_a_plain_path_and_the_apps_own_cache(void **state UNUSED)
 {
-	REFUSED((m.n_mounts = 1, m.mounts[0].kind = MOUNT_VOLUME, SET(m.mounts[0].path, "/a/../b")), 1);
-	REFUSED((m.n_mounts = 1, m.mounts[0].kind = MOUNT_VOLUME, SET(m.mounts[0].path, "a")), 1);
+	REFUSED((m.n_mounts = 1, m.mounts[0].kind = MOUNT_VOLUME,
+			SET(m.mounts[0].path, "/a/../b")),
+		1);
+	REFUSED((m.n_mounts = 1, m.mounts[0].kind = MOUNT_VOLUME,
+			SET(m.mounts[0].path, "a")),
+		1);
 	REFUSED((m.n_mounts = 1, m.mounts[0].kind = 9, SET(m.mounts[0].path, "/a")), 1);
 	REFUSED((m.n_mounts = 1, m.mounts[0].kind = MOUNT_CACHE, m.mounts[0].id = 3,
-			SET(m.mounts[0].path, "/a")), 1);
+			SET(m.mounts[0].path, "/a")),
+		1);
 	REFUSED((m.n_mounts = 1, m.mounts[0].kind = MOUNT_VOLUME, m.mounts[0].flags = 2,
-			SET(m.mounts[0].path, "/a")), 1);
+			SET(m.mounts[0].path, "/a")),
+		1);
 }
 
 #define BLOB "AAAAC3NzaC1lZDI1NTE5AAAAIA0123456789abcdefghijklmnopqrstuvwxyzABCDEF"
@@ -94,8 +106,9 @@ static void a_key_becomes_a_line_that_allows_one_command(void **state UNUSED)
 	autobuf b = BUF_INIT;
 
 	assert_int_equal(compose("ssh-ed25519", BLOB, &b), 0);
-	assert_non_null(strstr(b.data, "\nrestrict,pty,command=\"berth-shell --run /run/berth --state "
-				       "/var/lib/berth --key 7\" ssh-ed25519 " BLOB "\n"));
+	assert_non_null(strstr(b.data,
+		"\nrestrict,pty,command=\"berth-shell --run /run/berth --state "
+		"/var/lib/berth --key 7\" ssh-ed25519 " BLOB "\n"));
 }
 
 static void what_is_not_a_key_is_refused(void **state UNUSED)
@@ -126,8 +139,10 @@ static void only_debians_own_archives_become_sources(void **state UNUSED)
 		"Packages|Debian|http://one.example/debian/|bookworm|bookworm|non-free\n"
 		"Packages|Debian|http://one.example/debian/|bookworm|bookworm|main\n"
 		"Translations|Debian|http://two.example/|bookworm|bookworm|main\n"
-		"Packages|Debian|http://one.example/debian-security/|bookworm-security|bookworm|main\n"
-		"Packages|Debian|http://one.example/debian/|bookworm-backports|bookworm|main\n"
+		"Packages|Debian|http://one.example/debian-security/"
+		"|bookworm-security|bookworm|main\n"
+		"Packages|Debian|http://one.example/debian/"
+		"|bookworm-backports|bookworm|main\n"
 		"Packages|. nodistro|http://node.example/|nodistro|nodistro|main\n"
 		"Packages|Debian|http://bad.example/ x|bookworm|bookworm|main\n"
 		"garbage\n";
@@ -135,30 +150,39 @@ static void only_debians_own_archives_become_sources(void **state UNUSED)
 
 	assert_int_equal(stack_sources(targets, "bookworm", &b), 2);
 	assert_string_equal(b.data,
-		"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://one.example/debian/ bookworm main\n"
-		"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://one.example/debian-security/ "
+		"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] "
+		"http://one.example/debian/ bookworm main\n"
+		"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] "
+		"http://one.example/debian-security/ "
 		"bookworm-security main\n");
 }
 
 static void a_host_of_another_release_has_the_same_archives(void **state UNUSED)
 {
-	static const char targets[] = "Packages|Debian|http://h.example/debian/|trixie|trixie|main\n"
-				      "Packages|Debian|http://h.example/debian/|trixie-updates|trixie|main\n"
-				      "Packages|Debian|http://h.example/debian/|sid|sid|main\n";
+	static const char targets[] =
+		"Packages|Debian|http://h.example/debian/|trixie|trixie|main\n"
+		"Packages|Debian|http://h.example/debian/|trixie-updates|trixie|main\n"
+		"Packages|Debian|http://h.example/debian/|sid|sid|main\n";
 	autobuf b = BUF_INIT;
 
 	assert_int_equal(stack_sources(targets, "bookworm", &b), 2);
 	assert_non_null(strstr(b.data, "http://h.example/debian/ bookworm main\n"));
-	assert_non_null(strstr(b.data, "http://h.example/debian/ bookworm-updates main\n"));
+	assert_non_null(
+		strstr(b.data, "http://h.example/debian/ bookworm-updates main\n"));
 }
 
 static void proxies_of_the_host_are_kept_and_nothing_else(void **state UNUSED)
 {
 	autobuf b = BUF_INIT;
 
-	stack_apt_settings("APT::Install-Recommends \"1\";\nAcquire::http::Proxy \"http://p.example:3128\";\n"
-			   "Acquire::IndexTargets \"\";\nAcquire::Retries \"3\";\nDPkg::Post-Invoke \"x\";\n", &b);
-	assert_string_equal(b.data, "Acquire::http::Proxy \"http://p.example:3128\";\nAcquire::Retries \"3\";\n");
+	stack_apt_settings("APT::Install-Recommends \"1\";\nAcquire::http::Proxy "
+			   "\"http://p.example:3128\";\n"
+			   "Acquire::IndexTargets \"\";\nAcquire::Retries "
+			   "\"3\";\nDPkg::Post-Invoke \"x\";\n",
+		&b);
+	assert_string_equal(b.data,
+		"Acquire::http::Proxy "
+		"\"http://p.example:3128\";\nAcquire::Retries \"3\";\n");
 }
 
 static void ids_are_sixteen_digits_and_nothing_else(void **state UNUSED)

@@ -16,14 +16,19 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define SETTLE_DELAY_MS 2000 /* after the deploy that made it: the disk is busy enough */
+#define SETTLE_DELAY_MS                                                                  \
+	2000 /* after the deploy that made it: the disk is busy enough                   \
+	      */
 #define LAYERS_WAITING_MAX 256u
-#define WALK_MAX 20000000u /* entries: a layer of more is counted as if it ended there */
+#define WALK_MAX                                                                         \
+	20000000u /* entries: a layer of more is counted as if it ended there            \
+		   */
 
 struct chores {
 	struct loop *loop;
 	const struct folders *folders;
-	uint64_t layers[LAYERS_WAITING_MAX]; /* to settle; more are found again at the next start */
+	uint64_t layers[LAYERS_WAITING_MAX]; /* to settle; more are found again at the
+						next start */
 	unsigned int n_layers;
 	bool trash;
 	uint64_t serial;
@@ -80,7 +85,8 @@ static uint64_t tree_size(char *path)
 static void write_mark(int dir, const char *name, const char *text)
 {
 	if (io_replace_file(dir, name, text, strlen(text), 0600) < 0)
-		dprintf(STDERR_FILENO, "berthd: cannot write the mark %s of a layer\n", name);
+		dprintf(STDERR_FILENO, "berthd: cannot write the mark %s of a layer\n",
+			name);
 }
 
 static void settle(int layers, uint64_t id)
@@ -106,7 +112,8 @@ static int keep_two(int *a, int *b)
 	*b = *a < 0 ? -1 : fcntl(*b, F_DUPFD_CLOEXEC, *a + 1);
 	if (*b < 0)
 		return -errno;
-	if (close_range(3, (unsigned int)*a - 1, 0) < 0 || close_range((unsigned int)*b + 1, ~0u, 0) < 0)
+	if (close_range(3, (unsigned int)*a - 1, 0) < 0 ||
+		close_range((unsigned int)*b + 1, ~0u, 0) < 0)
 		return -errno;
 	if (*b > *a + 1 && close_range((unsigned int)*a + 1, (unsigned int)*b - 1, 0) < 0)
 		return -errno;

@@ -1,7 +1,8 @@
 /*
- * Slow work on disk that nobody waits for, done one after the other in short-lived child processes: removing trees,
- * writing finished layers to disk and counting their size. A chore lost with a dying berthd is found again at the
- * next start (state/trash, layers without their mark).
+ * Slow work on disk that nobody waits for, done one after the other in short-lived child
+ * processes: removing trees, writing finished layers to disk and counting their size. A
+ * chore lost with a dying berthd is found again at the next start (state/trash, layers
+ * without their mark).
  */
 #ifndef RUNTIME_CHORES_H
 #define RUNTIME_CHORES_H
@@ -12,16 +13,18 @@
 struct chores;
 
 struct chores *chores_new(struct loop *l, const struct folders *f);
-/* What still waits is begun at once, in a process that outlives this one. NULL is allowed. */
+/* What still waits is begun at once, in a process that outlives this one. NULL is
+ * allowed. */
 void chores_free(struct chores *c);
 /*
- * The tree name below dirfd is gone from there when this returns (moved to the trash, or removed on the spot when
- * that is another file system). Absent is 0. 0 or -errno.
+ * The tree name below dirfd is gone from there when this returns (moved to the trash, or
+ * removed on the spot when that is another file system). Absent is 0. 0 or -errno.
  */
 int chores_remove_tree(struct chores *c, int dirfd, const char *name);
 /* Empties what an earlier run left in the trash. */
 void chores_empty_trash(struct chores *c);
-/* Writes the layer to disk, then makes its files `size` (decimal bytes) and `synced`; a little later. */
+/* Writes the layer to disk, then makes its files `size` (decimal bytes) and `synced`; a
+ * little later. */
 void chores_settle_layer(struct chores *c, uint64_t id);
 
 #endif

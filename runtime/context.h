@@ -45,14 +45,16 @@ struct dispatch_row {
 	uint32_t type;
 	/* 0 or -errno, which is the reply's status. */
 	int (*handle)(struct context *ctx, struct msg *m, struct reply *r);
-	size_t size;          /* of the body, exactly */
-	bool size_or_zero;    /* an empty body is fine too */
+	size_t size;	   /* of the body, exactly */
+	bool size_or_zero; /* an empty body is fine too */
 	unsigned int fds_min, fds_max;
 	bool no_reply;
 };
 
-/* Checks m against the row of its type, calls it, sends the reply over fd. 0, or -EPROTO when no row fits. */
-int dispatch(struct context *ctx, const struct dispatch_row *rows, size_t n, int fd, struct msg *m);
+/* Checks m against the row of its type, calls it, sends the reply over fd. 0, or -EPROTO
+ * when no row fits. */
+int dispatch(struct context *ctx, const struct dispatch_row *rows, size_t n, int fd,
+	struct msg *m);
 
 /* The two tables: what control may ask, and what a router worker may ask. */
 int dispatch_control(struct context *ctx, struct msg *m);

@@ -19,7 +19,8 @@
 #include <sys/wait.h>
 
 #define FIRST_FD 3
-#define NOFILE_WANTED 1048576u /* the router: two sockets a request in flight, plus waiting sockets */
+#define NOFILE_WANTED                                                                    \
+	1048576u /* the router: two sockets a request in flight, plus waiting sockets */
 
 static const char *const program_names[] = {
 	[DAEMON_CONTROL] = "berth-control",
@@ -68,13 +69,15 @@ static int place_fds(struct fd_list *l)
 	int null;
 
 	for (unsigned int i = 0; i < l->n; i++)
-		if ((l->fds[i] = fcntl(l->fds[i], F_DUPFD_CLOEXEC, FIRST_FD + (int)l->n)) < 0)
+		if ((l->fds[i] = fcntl(
+			     l->fds[i], F_DUPFD_CLOEXEC, FIRST_FD + (int)l->n)) < 0)
 			return -errno;
 	for (unsigned int i = 0; i < l->n; i++)
 		if (dup2(l->fds[i], FIRST_FD + (int)i) < 0)
 			return -errno;
 	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0 ||
+		dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
 		return -errno;
 	return close_range(FIRST_FD + l->n, ~0u, 0) < 0 ? -errno : 0;
 }
@@ -127,7 +130,8 @@ int daemon_drop_to(uid_t uid, gid_t gid)
 
 	if (r < 0)
 		return r;
-	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 ||
+		setresuid(uid, uid, uid) < 0)
 		return -errno;
 	r = set_capabilities(0);
 	if (r < 0)
@@ -135,11 +139,12 @@ int daemon_drop_to(uid_t uid, gid_t gid)
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
 }
 
-/* The router must exec before it may give up the file system: it keeps what chroot and the change of user need. */
+/* The router must exec before it may give up the file system: it keeps what chroot and
+ * the change of user need. */
 static int confine_router(void)
 {
-	const uint64_t keep =
-		1ull << CAP_SYS_CHROOT | 1ull << CAP_SETUID | 1ull << CAP_SETGID | 1ull << CAP_SETPCAP;
+	const uint64_t keep = 1ull << CAP_SYS_CHROOT | 1ull << CAP_SETUID |
+			      1ull << CAP_SETGID | 1ull << CAP_SETPCAP;
 	int r = drop_bounding(keep);
 
 	if (r < 0)
@@ -185,13 +190,15 @@ static void PRINTF(2, 3) add_env(struct env_list *l, const char *fmt, ...)
 	va_start(ap, fmt);
 	n = vsnprintf(l->text + l->used, sizeof(l->text) - l->used, fmt, ap);
 	va_end(ap);
-	if (n < 0 || (size_t)n >= sizeof(l->text) - l->used || l->n + 1 >= ARRAY_LEN(l->vars))
+	if (n < 0 || (size_t)n >= sizeof(l->text) - l->used ||
+		l->n + 1 >= ARRAY_LEN(l->vars))
 		return;
 	l->vars[l->n++] = l->text + l->used;
 	l->used += (size_t)n + 1;
 }
 
-static void make_env(const struct daemon_program *p, struct env_list *l, unsigned int n_fds)
+static void make_env(
+	const struct daemon_program *p, struct env_list *l, unsigned int n_fds)
 {
 	const struct settings *s = p->settings;
 	char addresses[SETTINGS_HTTP_MAX];
@@ -223,8 +230,8 @@ static void reset_signals(void)
 }
 
 /* In the child of a process with threads: system calls only, everything is prepared. */
-static _Noreturn void run_child(const struct daemon_program *p, struct fd_list *fds, char *path,
-	char **env)
+static _Noreturn void run_child(
+	const struct daemon_program *p, struct fd_list *fds, char *path, char **env)
 {
 	char *argv[] = {path, NULL};
 	int r;
@@ -261,7 +268,8 @@ pid_t daemon_start(const struct daemon_program *p, int *ret_pidfd, struct err *e
 	if (collect_fds(p, &fds, logs) < 0)
 		return err_set(e, EINVAL, "unknown program");
 	make_env(p, &env, fds.n);
-	snprintf(path, sizeof(path), "%s/%s", p->settings->programs, program_names[p->kind]);
+	snprintf(path, sizeof(path), "%s/%s", p->settings->programs,
+		program_names[p->kind]);
 	pid = fork();
 	if (pid < 0)
 		return err_sys(e, errno, "fork");

@@ -17,13 +17,14 @@ struct daemon_program {
 };
 
 /*
- * Starts it. The pid, and its pidfd (CLOEXEC) in *ret_pidfd; or -errno. A failure after the fork (no such
- * program) shows as exit status 127 of the process, with a line on stderr.
+ * Starts it. The pid, and its pidfd (CLOEXEC) in *ret_pidfd; or -errno. A failure after
+ * the fork (no such program) shows as exit status 127 of the process, with a line on
+ * stderr.
  */
 pid_t daemon_start(const struct daemon_program *p, int *ret_pidfd, struct err *e);
 /*
- * In a forked child: becomes the user for good, without groups, capabilities or a way to get them back.
- * 0 or -errno.
+ * In a forked child: becomes the user for good, without groups, capabilities or a way to
+ * get them back. 0 or -errno.
  */
 int daemon_drop_to(uid_t uid, gid_t gid);
 

@@ -51,7 +51,9 @@ static int find_user(const char *name, uid_t *uid, gid_t *gid, struct err *e)
 	errno = 0;
 	pw = getpwnam(name);
 	if (!pw)
-		return err_set(e, ENOENT, "there is no user %s; make berth's users with: berth-users", name);
+		return err_set(e, ENOENT,
+			"there is no user %s; make berth's users with: berth-users",
+			name);
 	if (pw->pw_uid == 0)
 		return err_set(e, EPERM, "user %s must not be root", name);
 	*uid = pw->pw_uid;
@@ -64,8 +66,10 @@ int daemon_ids_load(struct daemon_ids *ids, const char *ssh_user, struct err *e)
 	int r;
 
 	if ((r = find_user("_berth", &ids->control_uid, &ids->control_gid, e)) < 0 ||
-		(r = find_user("_berth-log", &ids->logger_uid, &ids->logger_gid, e)) < 0 ||
-		(r = find_user("_berth-router", &ids->router_uid, &ids->router_gid, e)) < 0 ||
+		(r = find_user("_berth-log", &ids->logger_uid, &ids->logger_gid, e)) <
+			0 ||
+		(r = find_user("_berth-router", &ids->router_uid, &ids->router_gid, e)) <
+			0 ||
 		(r = find_user("_berth-build", &ids->build_uid, &ids->build_gid, e)) < 0)
 		return r;
 	return find_user(ssh_user, &ids->ssh_uid, &ids->ssh_gid, e);
@@ -110,7 +114,9 @@ static void plan_restart(struct one *o)
 
 	if (o->stopping)
 		return;
-	o->delay_ms = delay == 0 ? 50 : delay * 2 > DAEMON_RESTART_MAX_MS ? DAEMON_RESTART_MAX_MS : delay * 2;
+	o->delay_ms = delay == 0			  ? 50
+		      : delay * 2 > DAEMON_RESTART_MAX_MS ? DAEMON_RESTART_MAX_MS
+							  : delay * 2;
 	o->timer = loop_after(o->all->loop, delay, restart_timer, o);
 	if (!o->timer)
 		log_error("cannot plan the restart of %s", o->name);
@@ -146,8 +152,8 @@ static void tell_end(const struct one *o, const siginfo_t *si)
 	char how[32] = "";
 
 	if (si->si_pid)
-		snprintf(how, sizeof(how), " (%s %d)", si->si_code == CLD_EXITED ? "status" : "signal",
-			si->si_status);
+		snprintf(how, sizeof(how), " (%s %d)",
+			si->si_code == CLD_EXITED ? "status" : "signal", si->si_status);
 	log_warn("%s[%d] ended%s; starting it again%s", o->name, (int)o->pid, how,
 		o->delay_ms ? " after a pause" : "");
 }
@@ -296,8 +302,8 @@ static void add(struct daemons *d, const char *name, unsigned int worker)
 	o->program.handoff = d->handoff;
 }
 
-struct daemons *daemons_new(struct loop *l, const struct settings *s, const struct handoff *h,
-	const struct daemon_ids *ids)
+struct daemons *daemons_new(struct loop *l, const struct settings *s,
+	const struct handoff *h, const struct daemon_ids *ids)
 {
 	struct daemons *d = calloc(1, sizeof(*d));
 

@@ -1,7 +1,8 @@
 /*
- * berth's own programs: berth-control, berth-logger and the router workers. Each is started as its user, with
- * exactly the descriptors and the environment that lib/proto.h names, and started again when it ends.
- * run/daemons lists them, one a line: NAME PID START-TIME GENERATION.
+ * berth's own programs: berth-control, berth-logger and the router workers. Each is
+ * started as its user, with exactly the descriptors and the environment that lib/proto.h
+ * names, and started again when it ends. run/daemons lists them, one a line: NAME PID
+ * START-TIME GENERATION.
  */
 #ifndef RUNTIME_DAEMONS_H
 #define RUNTIME_DAEMONS_H
@@ -13,7 +14,7 @@
 
 #define DAEMON_NAME_MAX 16
 #define DAEMON_RESTART_MAX_MS 1000 /* longest pause before a restart: back within 2 s */
-#define DAEMON_STOP_MS 3000        /* between SIGTERM and SIGKILL */
+#define DAEMON_STOP_MS 3000	   /* between SIGTERM and SIGKILL */
 
 struct daemons;
 
@@ -26,21 +27,23 @@ struct daemon_ids {
 int daemon_ids_load(struct daemon_ids *ids, const char *ssh_user, struct err *e);
 
 /* Everything passed is kept by reference. NULL when out of memory. */
-struct daemons *daemons_new(struct loop *l, const struct settings *s, const struct handoff *h,
-	const struct daemon_ids *ids);
+struct daemons *daemons_new(struct loop *l, const struct settings *s,
+	const struct handoff *h, const struct daemon_ids *ids);
 /*
- * Takes over those that still run with this handoff's descriptors, ends those of an earlier one, and starts
- * what is missing. A program that cannot start is tried again and again.
+ * Takes over those that still run with this handoff's descriptors, ends those of an
+ * earlier one, and starts what is missing. A program that cannot start is tried again and
+ * again.
  */
 void daemons_start(struct daemons *d);
 /*
- * Ends all, or all but the logger (which still has to read the apps' last lines; call again later); done(arg) when
- * they are gone. None of them is restarted.
+ * Ends all, or all but the logger (which still has to read the apps' last lines; call
+ * again later); done(arg) when they are gone. None of them is restarted.
  */
 void daemons_stop(struct daemons *d, bool logger_too, void (*done)(void *arg), void *arg);
 /* Frees the memory; the programs stay. NULL is allowed. */
 void daemons_free(struct daemons *d);
-/* For --remove: ends what an earlier berthd left running here. Blocks up to DAEMON_STOP_MS. */
+/* For --remove: ends what an earlier berthd left running here. Blocks up to
+ * DAEMON_STOP_MS. */
 void daemons_end_leftovers(const struct settings *s);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * What berth-control may ask of root: a closed table. Messages carry ids and enums; where a name occurs (of an app's
- * repository) its characters are checked here. Were control taken over, it could start, stop and remove what is berth's,
- * and reach nothing else.
+ * What berth-control may ask of root: a closed table. Messages carry ids and enums; where
+ * a name occurs (of an app's repository) its characters are checked here. Were control
+ * taken over, it could start, stop and remove what is berth's, and reach nothing else.
  */
 #include "lib/log.h"
 #include "lib/name.h"
@@ -26,7 +26,7 @@ static void give(struct reply *r, const void *body, size_t size)
 	r->size = size;
 }
 
-/* --- sandboxes ----------------------------------------------------------------------------------------------- */
+/* --- sandboxes --- */
 
 static int hello(struct context *ctx, struct msg *m UNUSED, struct reply *r UNUSED)
 {
@@ -34,10 +34,12 @@ static int hello(struct context *ctx, struct msg *m UNUSED, struct reply *r UNUS
 	return 0;
 }
 
-static int answer_start(struct reply *r, int status, struct msg_started *s, int pty, const struct err *e)
+static int answer_start(
+	struct reply *r, int status, struct msg_started *s, int pty, const struct err *e)
 {
 	if (status < 0)
-		snprintf(s->error, sizeof(s->error), "%.*s", (int)sizeof(s->error) - 1, e->text);
+		snprintf(s->error, sizeof(s->error), "%.*s", (int)sizeof(s->error) - 1,
+			e->text);
 	if (pty >= 0)
 		r->fds[r->n_fds++] = pty;
 	give(r, s, sizeof(*s));
@@ -78,7 +80,8 @@ static int build_stack(struct context *ctx, struct msg *m, struct reply *r)
 
 	BODY(m, body);
 	s = (struct msg_started){.id = body.id};
-	return answer_start(r, instances_build_stack(ctx->instances, &body, m->fds, &s, &e), &s, -1, &e);
+	return answer_start(r,
+		instances_build_stack(ctx->instances, &body, m->fds, &s, &e), &s, -1, &e);
 }
 
 static int stop(struct context *ctx, struct msg *m, struct reply *r UNUSED)
@@ -100,7 +103,8 @@ static int send_signal(struct context *ctx, struct msg *m, struct reply *r UNUSE
 	if (body.signo < 1 || body.signo > (uint32_t)SIGRTMAX)
 		return -EINVAL;
 	record = instances_running(ctx->instances, body.id);
-	return record ? sandbox_signal(ctx->rt, &record->sandbox, (int)body.signo) : -ESRCH;
+	return record ? sandbox_signal(ctx->rt, &record->sandbox, (int)body.signo)
+		      : -ESRCH;
 }
 
 static int limits(struct context *ctx, struct msg *m, struct reply *r UNUSED)
@@ -130,10 +134,13 @@ static int sockets(struct context *ctx, struct msg *m, struct reply *r)
 	int status;
 
 	BODY(m, body);
-	if (body.n < 1 || body.n > PROTO_SOCKETS_MAX || (body.family != AF_INET && body.family != AF_INET6))
+	if (body.n < 1 || body.n > PROTO_SOCKETS_MAX ||
+		(body.family != AF_INET && body.family != AF_INET6))
 		return -EINVAL;
 	record = instances_running(ctx->instances, body.id);
-	status = record ? sandbox_sockets(ctx->rt, &record->sandbox, (int)body.family, body.n, r->fds) : -ESRCH;
+	status = record ? sandbox_sockets(ctx->rt, &record->sandbox, (int)body.family,
+				  body.n, r->fds)
+			: -ESRCH;
 	if (status == 0)
 		r->n_fds = body.n;
 	give(r, &body, sizeof(body));
@@ -175,7 +182,7 @@ static int exited_ack(struct context *ctx, struct msg *m, struct reply *r UNUSED
 	return 0;
 }
 
-/* --- layers and volumes -------------------------------------------------------------------------------------- */
+/* --- layers and volumes --- */
 
 static int commit_layer(struct context *ctx, struct msg *m, struct reply *r)
 {
@@ -186,9 +193,11 @@ static int commit_layer(struct context *ctx, struct msg *m, struct reply *r)
 	if (body.id == 0)
 		return -EINVAL;
 	/* A final layer may be in use: asking again for its size is fine then. */
-	if (!layer_is_final(ctx->folders.layers, body.id) && instances_use_layer(ctx->instances, body.id))
+	if (!layer_is_final(ctx->folders.layers, body.id) &&
+		instances_use_layer(ctx->instances, body.id))
 		return -EBUSY;
-	status = layer_commit(ctx->chores, ctx->folders.layers, body.id, &body.size_bytes);
+	status =
+		layer_commit(ctx->chores, ctx->folders.layers, body.id, &body.size_bytes);
 	give(r, &body, sizeof(body));
 	return status;
 }
@@ -252,7 +261,7 @@ static int disk(struct context *ctx, struct msg *m UNUSED, struct reply *r)
 	return 0;
 }
 
-/* --- apps and keys ------------------------------------------------------------------------------------------- */
+/* --- apps and keys --- */
 
 static void finish_close(struct closing *c)
 {
@@ -262,9 +271,11 @@ static void finish_close(struct closing *c)
 
 	loop_cancel(c->timer);
 	c->timer = NULL;
-	r = msg_send(ctx->handoff->fds[HANDOFF_CONTROL_OURS], MSG_APP_REMOVE, c->seq, status, NULL, 0, NULL, 0);
+	r = msg_send(ctx->handoff->fds[HANDOFF_CONTROL_OURS], MSG_APP_REMOVE, c->seq,
+		status, NULL, 0, NULL, 0);
 	if (r < 0)
-		log_error("cannot answer the removal of app %u: %s", c->app.id, strerror(-r));
+		log_error("cannot answer the removal of app %u: %s", c->app.id,
+			strerror(-r));
 	c->seq = 0;
 }
 
@@ -292,7 +303,8 @@ static int remove_app(struct context *ctx, struct msg *m, struct reply *r)
 	int status;
 
 	BODY(m, body);
-	if (body.id == 0 || memchr(body.name, '\0', sizeof(body.name)) == NULL || !name_valid(body.name))
+	if (body.id == 0 || memchr(body.name, '\0', sizeof(body.name)) == NULL ||
+		!name_valid(body.name))
 		return -EINVAL;
 	if (instances_use_app(ctx->instances, body.id))
 		return -EBUSY;
@@ -305,8 +317,8 @@ static int remove_app(struct context *ctx, struct msg *m, struct reply *r)
 	c->app = body;
 	c->seq = m->head.seq;
 	c->timer = loop_after(ctx->loop, CLOSE_WAIT_MS, close_late, c);
-	status = msg_send(ctx->handoff->fds[HANDOFF_LOGGER_OURS], MSG_LOG_CLOSE, body.id, 0, &body,
-		sizeof(body), NULL, 0);
+	status = msg_send(ctx->handoff->fds[HANDOFF_LOGGER_OURS], MSG_LOG_CLOSE, body.id,
+		0, &body, sizeof(body), NULL, 0);
 	r->later = true;
 	if (status < 0 || !c->timer)
 		finish_close(c);
@@ -328,25 +340,29 @@ static int write_keys(struct context *ctx, struct msg *m, struct reply *r UNUSED
 {
 	const struct settings *s = ctx->settings;
 	struct err e = {0};
-	int status = keys_write(m->fds[0], ctx->folders.ssh, ctx->ids.ssh_gid, s->run, s->state, &e);
+	int status = keys_write(
+		m->fds[0], ctx->folders.ssh, ctx->ids.ssh_gid, s->run, s->state, &e);
 
 	if (status < 0)
 		log_warn("keys: %s", e.text);
 	return status;
 }
 
-/* --- the tables ---------------------------------------------------------------------------------------------- */
+/* --- the tables --- */
 
 static const struct dispatch_row control_rows[] = {
 	/* safe: changes nothing, repeats what control is told anyway */
 	{MSG_HELLO, hello, sizeof(struct msg_hello), .no_reply = true},
-	/* safe: every field has a range (start_check.c), layers and volumes are named by id and exist, the
-	   program runs in a sandbox; the spec is read only by berth-init, inside it */
+	/* safe: every field has a range (start_check.c), layers and volumes are named by
+	   id and exist, the program runs in a sandbox; the spec is read only by
+	   berth-init, inside it */
 	{MSG_START, start, sizeof(struct msg_start), .fds_min = 1, .fds_max = 4},
 	/* safe: the new process gets exactly what the sandbox it joins has */
 	{MSG_ENTER, enter, sizeof(struct msg_enter), .fds_min = 1, .fds_max = 4},
-	/* safe: a fixed program as a plain user, only one number chooses among fixed suites */
-	{MSG_STACK_BUILD, build_stack, sizeof(struct msg_stack), .fds_min = 2, .fds_max = 2},
+	/* safe: a fixed program as a plain user, only one number chooses among fixed
+	   suites */
+	{MSG_STACK_BUILD, build_stack, sizeof(struct msg_stack), .fds_min = 2,
+		.fds_max = 2},
 	/* safe: these reach only processes of sandboxes, found by pidfd or cgroup */
 	{MSG_STOP, stop, sizeof(struct msg_stop), .fds_max = 0},
 	{MSG_SIGNAL, send_signal, sizeof(struct msg_signal), .fds_max = 0},
@@ -358,16 +374,18 @@ static const struct dispatch_row control_rows[] = {
 	/* safe: numbers that control chose itself */
 	{MSG_LIST, list, sizeof(struct msg_instance), .size_or_zero = true},
 	{MSG_EXITED_ACK, exited_ack, sizeof(struct msg_instance), .no_reply = true},
-	/* safe: renames or removes folders whose names are made from the number; content is not read; final
-	   layers are never written, used ones never removed */
+	/* safe: renames or removes folders whose names are made from the number; content
+	   is not read; final layers are never written, used ones never removed */
 	{MSG_LAYER_COMMIT, commit_layer, sizeof(struct msg_layer), .fds_max = 0},
 	{MSG_LAYER_REMOVE, remove_layer, sizeof(struct msg_layer), .fds_max = 0},
 	{MSG_LAYER_LIST, list_layers, sizeof(struct msg_layer_page), .fds_max = 0},
 	{MSG_VOLUME_CREATE, create_volume, sizeof(struct msg_volume), .fds_max = 0},
 	{MSG_VOLUME_REMOVE, remove_volume, sizeof(struct msg_volume), .fds_max = 0},
-	/* safe: the name has no slash or dot (name_valid) and is taken inside repos/ only */
+	/* safe: the name has no slash or dot (name_valid) and is taken inside repos/ only
+	 */
 	{MSG_APP_REMOVE, remove_app, sizeof(struct msg_app), .fds_max = 0},
-	/* safe: the line's options are ours; type from a closed list, key bytes are base64, the id a number */
+	/* safe: the line's options are ours; type from a closed list, key bytes are
+	   base64, the id a number */
 	{MSG_KEYS_WRITE, write_keys, 0, .fds_min = 1, .fds_max = 1},
 	/* safe: two numbers */
 	{MSG_DISK, disk, 0, .fds_max = 0},
@@ -377,7 +395,8 @@ _Static_assert(ARRAY_LEN(control_rows) == MSG_DISK - MSG_START + 1 + 2,
 
 int dispatch_control(struct context *ctx, struct msg *m)
 {
-	return dispatch(ctx, control_rows, ARRAY_LEN(control_rows), ctx->handoff->fds[HANDOFF_CONTROL_OURS], m);
+	return dispatch(ctx, control_rows, ARRAY_LEN(control_rows),
+		ctx->handoff->fds[HANDOFF_CONTROL_OURS], m);
 }
 
 static int logger_hello(struct context *ctx, struct msg *m UNUSED, struct reply *r UNUSED)
@@ -406,5 +425,6 @@ static const struct dispatch_row logger_rows[] = {
 
 int dispatch_logger(struct context *ctx, struct msg *m)
 {
-	return dispatch(ctx, logger_rows, ARRAY_LEN(logger_rows), ctx->handoff->fds[HANDOFF_LOGGER_OURS], m);
+	return dispatch(ctx, logger_rows, ARRAY_LEN(logger_rows),
+		ctx->handoff->fds[HANDOFF_LOGGER_OURS], m);
 }

@@ -17,11 +17,13 @@ static int sockets(struct context *ctx, struct msg *m, struct reply *r)
 	int status = -ESRCH;
 
 	BODY(m, body);
-	if (body.n < 1 || body.n > PROTO_SOCKETS_MAX || (body.family != AF_INET && body.family != AF_INET6))
+	if (body.n < 1 || body.n > PROTO_SOCKETS_MAX ||
+		(body.family != AF_INET && body.family != AF_INET6))
 		return -EINVAL;
 	record = instances_running(ctx->instances, body.id);
 	if (record)
-		status = sandbox_sockets(ctx->rt, &record->sandbox, (int)body.family, body.n, r->fds);
+		status = sandbox_sockets(
+			ctx->rt, &record->sandbox, (int)body.family, body.n, r->fds);
 	if (status == 0)
 		r->n_fds = body.n;
 	memcpy(r->body, &body, sizeof(body));
@@ -32,8 +34,9 @@ static int sockets(struct context *ctx, struct msg *m, struct reply *r)
 static const struct dispatch_row rows[] = {
 	/* safe: nothing is open between the two that a restart could lose */
 	{MSG_HELLO, hello, sizeof(struct msg_hello), .no_reply = true},
-	/* safe: sockets that reach what an app reaches, at most 32 at a time; which instances a router serves is
-	   control's table, and a router that was taken over could ask for those of any app */
+	/* safe: sockets that reach what an app reaches, at most 32 at a time; which
+	   instances a router serves is control's table, and a router that was taken over
+	   could ask for those of any app */
 	{MSG_ROUTER_SOCKETS, sockets, sizeof(struct msg_sockets), .fds_max = 0},
 };
 

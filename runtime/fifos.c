@@ -15,7 +15,8 @@ int fifo_make(int dirfd, uint64_t id)
 	fifo_remove(dirfd, id);
 	if (mkfifoat(dirfd, name, 0600) < 0)
 		return -errno;
-	/* Read-write never waits for the other side, and keeps the end from being seen too early. */
+	/* Read-write never waits for the other side, and keeps the end from being seen
+	 * too early. */
 	fd = openat(dirfd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return -errno;

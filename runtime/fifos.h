@@ -4,7 +4,9 @@
 
 #include "lib/base.h"
 
-#define FIFO_SIZE (1 << 20) /* so much an app can say while the logger restarts, before it has to wait */
+#define FIFO_SIZE                                                                        \
+	(1 << 20) /* so much an app can say while the logger restarts, before it has to  \
+		     wait */
 
 /* A new one, opened read-write (an old one of the same id is replaced). fd or -errno. */
 int fifo_make(int dirfd, uint64_t id);

@@ -38,13 +38,17 @@ static const struct folder run_folders[] = {
 
 static void owner_ids(const struct daemon_ids *ids, enum owner o, uid_t *uid, gid_t *gid)
 {
-	*uid = o == CONTROL ? ids->control_uid : o == LOGGER_CONTROL ? ids->logger_uid :
-		o == SSH_CONTROL ? ids->ssh_uid : 0;
-	*gid = o == CONTROL || o == LOGGER_CONTROL || o == SSH_CONTROL ? ids->control_gid :
-		o == ROOT_SSH ? ids->ssh_gid : 0;
+	*uid = o == CONTROL	     ? ids->control_uid
+	       : o == LOGGER_CONTROL ? ids->logger_uid
+	       : o == SSH_CONTROL    ? ids->ssh_uid
+				     : 0;
+	*gid = o == CONTROL || o == LOGGER_CONTROL || o == SSH_CONTROL ? ids->control_gid
+	       : o == ROOT_SSH					       ? ids->ssh_gid
+								       : 0;
 }
 
-static int make_one(int parent, const struct folder *f, const struct daemon_ids *ids, struct err *e)
+static int make_one(
+	int parent, const struct folder *f, const struct daemon_ids *ids, struct err *e)
 {
 	int fd autoclose = -1;
 	uid_t uid;
@@ -113,8 +117,8 @@ int folders_open(struct folders *f, const struct settings *s, struct err *e)
 
 void folders_close(struct folders *f)
 {
-	int *fds[] = {&f->state, &f->layers, &f->volumes, &f->cache, &f->repos, &f->ssh, &f->logs,
-		&f->trash, &f->run, &f->fifo, &f->instances};
+	int *fds[] = {&f->state, &f->layers, &f->volumes, &f->cache, &f->repos, &f->ssh,
+		&f->logs, &f->trash, &f->run, &f->fifo, &f->instances};
 
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
 		if (*fds[i] >= 0)

@@ -1,4 +1,5 @@
-/* The state and run folders: who owns what (docs/ARCHITECTURE.md), and descriptors for the parts berthd uses. */
+/* The state and run folders: who owns what (docs/ARCHITECTURE.md), and descriptors for
+ * the parts berthd uses. */
 #ifndef RUNTIME_FOLDERS_H
 #define RUNTIME_FOLDERS_H
 
@@ -7,7 +8,8 @@
 #include "runtime/settings.h"
 
 struct folders {
-	int state, layers, volumes, cache, repos, ssh, logs, trash; /* O_PATH or readable, CLOEXEC */
+	int state, layers, volumes, cache, repos, ssh, logs,
+		trash; /* O_PATH or readable, CLOEXEC */
 	int run, fifo, instances;
 };
 

@@ -13,7 +13,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#define PAIR_BUFFER (8 << 20) /* hundreds of the largest message wait while a daemon restarts */
+#define PAIR_BUFFER                                                                      \
+	(8 << 20) /* hundreds of the largest message wait while a daemon restarts */
 #define LOG_PIPE_SIZE (1 << 20)
 #define LISTEN_BACKLOG 4096
 
@@ -27,14 +28,16 @@ unsigned int handoff_count(const struct handoff *h)
 	return HANDOFF_FIXED + h->n_workers * group_size(h);
 }
 
-int handoff_router_fd(const struct handoff *h, unsigned int worker, enum handoff_router_fd which)
+int handoff_router_fd(
+	const struct handoff *h, unsigned int worker, enum handoff_router_fd which)
 {
 	return h->fds[HANDOFF_FIXED + worker * group_size(h) + which];
 }
 
 int handoff_listener(const struct handoff *h, unsigned int worker, unsigned int addr)
 {
-	return h->fds[HANDOFF_FIXED + worker * group_size(h) + HANDOFF_ROUTER_FIXED + addr];
+	return h->fds[HANDOFF_FIXED + worker * group_size(h) + HANDOFF_ROUTER_FIXED +
+		      addr];
 }
 
 static int lock_path(const struct settings *s, char *out, size_t size)
@@ -56,7 +59,8 @@ static int take_lock(struct handoff *h, const struct settings *s, struct err *e)
 		return err_sys(e, errno, "cannot open %s", path);
 	h->fds[HANDOFF_LOCK] = fd;
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return err_set(e, EBUSY, "another berthd runs on %s; stop it with: berthd --run %s --stop",
+		return err_set(e, EBUSY,
+			"another berthd runs on %s; stop it with: berthd --run %s --stop",
 			s->run, s->run);
 	return 0;
 }
@@ -81,11 +85,14 @@ static int make_pair(int fds[2], struct err *e)
 {
 	int size = PAIR_BUFFER;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) <
+		0)
 		return err_sys(e, errno, "socketpair");
 	for (int i = 0; i < 2; i++)
-		if (setsockopt(fds[i], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
-			(void)setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+		if (setsockopt(fds[i], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) <
+			0)
+			(void)setsockopt(
+				fds[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	return 0;
 }
 
@@ -104,7 +111,8 @@ static int make_log_pipe(struct handoff *h, struct err *e)
 
 static int listen_on(struct sockaddr *sa, socklen_t len, const char *what, struct err *e)
 {
-	int fd autoclose = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd autoclose =
+		socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int one = 1;
 
 	if (fd < 0)
@@ -115,19 +123,21 @@ static int listen_on(struct sockaddr *sa, socklen_t len, const char *what, struc
 			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0))
 		return err_sys(e, errno, "socket options for %s", what);
 	if (bind(fd, sa, len) < 0 || listen(fd, LISTEN_BACKLOG) < 0)
-		return err_sys(e, errno, "cannot listen on %s (choose another address with --http)", what);
+		return err_sys(e, errno,
+			"cannot listen on %s (choose another address with --http)", what);
 	return TAKE_FD(fd);
 }
 
 /* "HOST:PORT" or "[HOST]:PORT", numbers only: no name is ever looked up. */
-static int parse_address(const char *text, struct sockaddr_storage *sa, socklen_t *len,
-	struct err *e)
+static int parse_address(
+	const char *text, struct sockaddr_storage *sa, socklen_t *len, struct err *e)
 {
 	char host[64];
 	const char *colon = strrchr(text, ':');
 	const char *start = text, *end = colon;
 	const struct addrinfo hints = {
-		.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE, .ai_socktype = SOCK_STREAM};
+		.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
+		.ai_socktype = SOCK_STREAM};
 	struct addrinfo *list = NULL;
 
 	if (colon && *text == '[' && colon > text + 1 && colon[-1] == ']') {
@@ -147,7 +157,8 @@ static int parse_address(const char *text, struct sockaddr_storage *sa, socklen_
 }
 
 /* One address, one listener for each router worker. */
-static int make_listeners(struct handoff *h, unsigned int addr, const char *text, struct err *e)
+static int make_listeners(
+	struct handoff *h, unsigned int addr, const char *text, struct err *e)
 {
 	struct sockaddr_storage sa;
 	socklen_t len;
@@ -157,7 +168,8 @@ static int make_listeners(struct handoff *h, unsigned int addr, const char *text
 		r = listen_on((struct sockaddr *)&sa, len, text, e);
 		if (r < 0)
 			break;
-		h->fds[HANDOFF_FIXED + w * group_size(h) + HANDOFF_ROUTER_FIXED + addr] = r;
+		h->fds[HANDOFF_FIXED + w * group_size(h) + HANDOFF_ROUTER_FIXED + addr] =
+			r;
 		/* Port 0: the others take the port that the first one got. */
 		len = sizeof(sa);
 		if (getsockname(r, (struct sockaddr *)&sa, &len) < 0)
@@ -232,10 +244,13 @@ int handoff_make(struct handoff *h, const struct settings *s, struct err *e)
 	memcpy(text, s->http, sizeof(text));
 	n = split_addresses(text, addrs);
 	if (n < 1)
-		return err_set(e, EINVAL, "--http needs 1 to %d addresses", HANDOFF_ADDRS_MAX);
+		return err_set(
+			e, EINVAL, "--http needs 1 to %d addresses", HANDOFF_ADDRS_MAX);
 	h->n_addrs = (unsigned int)n;
-	if ((r = take_lock(h, s, e)) < 0 || (r = make_pair(&h->fds[HANDOFF_CONTROL_OURS], e)) < 0 ||
-		(r = make_pair(&h->fds[HANDOFF_LOGGER_OURS], e)) < 0 || (r = make_log_pipe(h, e)) < 0)
+	if ((r = take_lock(h, s, e)) < 0 ||
+		(r = make_pair(&h->fds[HANDOFF_CONTROL_OURS], e)) < 0 ||
+		(r = make_pair(&h->fds[HANDOFF_LOGGER_OURS], e)) < 0 ||
+		(r = make_log_pipe(h, e)) < 0)
 		return r;
 	for (unsigned int w = 0; w < h->n_workers; w++)
 		if ((r = make_router_group(h, w, e)) < 0)
@@ -250,7 +265,8 @@ int handoff_to_env(const struct handoff *h)
 {
 	autobuf b = BUF_INIT;
 
-	buf_addf(&b, "%llu %u %u", (unsigned long long)h->generation, h->n_workers, h->n_addrs);
+	buf_addf(&b, "%llu %u %u", (unsigned long long)h->generation, h->n_workers,
+		h->n_addrs);
 	for (unsigned int i = 0; i < handoff_count(h); i++) {
 		buf_addf(&b, " %d", h->fds[i]);
 		if (io_set_cloexec(h->fds[i], false) < 0)
@@ -279,14 +295,16 @@ static int parse_handoff(struct handoff *h, const char *p)
 
 	if (parse_number(&p, UINT64_MAX, &generation) < 0 ||
 		parse_number(&p, PROTO_WORKERS_MAX, &workers) < 0 ||
-		parse_number(&p, HANDOFF_ADDRS_MAX, &addrs) < 0 || workers == 0 || addrs == 0)
+		parse_number(&p, HANDOFF_ADDRS_MAX, &addrs) < 0 || workers == 0 ||
+		addrs == 0)
 		return -EBADF;
 	h->generation = generation;
 	h->n_workers = (unsigned int)workers;
 	h->n_addrs = (unsigned int)addrs;
 	memset(h->fds, -1, sizeof(h->fds));
 	for (unsigned int i = 0; i < handoff_count(h); i++) {
-		if (parse_number(&p, 1 << 20, &fd) < 0 || io_set_cloexec((int)fd, true) < 0)
+		if (parse_number(&p, 1 << 20, &fd) < 0 ||
+			io_set_cloexec((int)fd, true) < 0)
 			return -EBADF;
 		h->fds[i] = (int)fd;
 	}
@@ -303,7 +321,8 @@ int handoff_from_env(struct handoff *h, struct err *e)
 	r = parse_handoff(h, text);
 	unsetenv(HANDOFF_ENV);
 	if (r < 0)
-		return err_set(e, EBADF, "%s does not name inherited descriptors", HANDOFF_ENV);
+		return err_set(
+			e, EBADF, "%s does not name inherited descriptors", HANDOFF_ENV);
 	return 1;
 }
 
@@ -317,13 +336,15 @@ int handoff_addresses(const struct handoff *h, char *out, size_t size)
 		char host[64], port[16];
 		int n;
 
-		if (getsockname(handoff_listener(h, 0, a), (struct sockaddr *)&sa, &len) < 0)
+		if (getsockname(handoff_listener(h, 0, a), (struct sockaddr *)&sa, &len) <
+			0)
 			return -errno;
-		if (getnameinfo((struct sockaddr *)&sa, len, host, sizeof(host), port, sizeof(port),
-			    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+		if (getnameinfo((struct sockaddr *)&sa, len, host, sizeof(host), port,
+			    sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
 			return -EINVAL;
-		n = snprintf(out + used, size - used, sa.ss_family == AF_INET6 ? "%s[%s]:%s" : "%s%s:%s",
-			a ? "," : "", host, port);
+		n = snprintf(out + used, size - used,
+			sa.ss_family == AF_INET6 ? "%s[%s]:%s" : "%s%s:%s", a ? "," : "",
+			host, port);
 		if (n < 0 || (size_t)n >= size - used)
 			return -ENOSPC;
 		used += (size_t)n;

@@ -1,7 +1,8 @@
 /*
- * The descriptors that outlive every process of berth: made once, at the first start, by the monitor;
- * the worker inherits them, and whoever becomes the next monitor finds their numbers in an
- * environment variable. Both ends of each pair are kept, so messages queue while a daemon is away.
+ * The descriptors that outlive every process of berth: made once, at the first start, by
+ * the monitor; the worker inherits them, and whoever becomes the next monitor finds their
+ * numbers in an environment variable. Both ends of each pair are kept, so messages queue
+ * while a daemon is away.
  */
 #ifndef RUNTIME_HANDOFF_H
 #define RUNTIME_HANDOFF_H
@@ -32,29 +33,34 @@ enum handoff_router_fd {
 	HANDOFF_TABLE_ROUTER,
 	HANDOFF_ROUTER_FIXED,
 };
-#define HANDOFF_FDS_MAX \
+#define HANDOFF_FDS_MAX                                                                  \
 	(HANDOFF_FIXED + PROTO_WORKERS_MAX * (HANDOFF_ROUTER_FIXED + HANDOFF_ADDRS_MAX))
 
 struct handoff {
-	uint64_t generation; /* ns when they were made: a daemon of another generation holds other ones */
+	uint64_t generation; /* ns when they were made: a daemon of another generation
+				holds other ones */
 	unsigned int n_workers, n_addrs;
 	int fds[HANDOFF_FDS_MAX]; /* HANDOFF_FIXED, then a group for each router worker */
 };
 
 /*
- * Makes everything: takes the lock (-EBUSY with the sentence when another berthd has it), the listeners,
- * pairs and the pipe. The socket files and ports it needs must be free.
+ * Makes everything: takes the lock (-EBUSY with the sentence when another berthd has it),
+ * the listeners, pairs and the pipe. The socket files and ports it needs must be free.
  */
 int handoff_make(struct handoff *h, const struct settings *s, struct err *e);
-/* 1 and *h filled when the environment names a set, 0 when not, -EBADF when it is not ours. */
+/* 1 and *h filled when the environment names a set, 0 when not, -EBADF when it is not
+ * ours. */
 int handoff_from_env(struct handoff *h, struct err *e);
-/* Writes the environment variable and lets the descriptors survive an exec; undone by handoff_from_env. */
+/* Writes the environment variable and lets the descriptors survive an exec; undone by
+ * handoff_from_env. */
 int handoff_to_env(const struct handoff *h);
 
 unsigned int handoff_count(const struct handoff *h);
-int handoff_router_fd(const struct handoff *h, unsigned int worker, enum handoff_router_fd which);
+int handoff_router_fd(
+	const struct handoff *h, unsigned int worker, enum handoff_router_fd which);
 int handoff_listener(const struct handoff *h, unsigned int worker, unsigned int addr);
-/* The addresses really bound (a port 0 was chosen by the kernel), "HOST:PORT,…". 0 or -errno. */
+/* The addresses really bound (a port 0 was chosen by the kernel), "HOST:PORT,…". 0 or
+ * -errno. */
 int handoff_addresses(const struct handoff *h, char *out, size_t size);
 /* 0 when no berthd holds the lock of this run folder, -EBUSY when one does, -errno. */
 int handoff_lock_test(const struct settings *s);

@@ -1,4 +1,5 @@
-/* Sandboxes come to life: started, entered, or found again after a restart. The rest: instances.c. */
+/* Sandboxes come to life: started, entered, or found again after a restart. The rest:
+ * instances.c. */
 #include "lib/io.h"
 #include "lib/log.h"
 #include "runtime/fifos.h"
@@ -13,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --- a start ------------------------------------------------------------------------------------------------- */
+/* --- a start --- */
 
 /* What it is made of exists, and nobody else makes the same layer. */
 static int check_parts(struct instances *in, const struct msg_start *m, struct err *e)
@@ -25,9 +26,11 @@ static int check_parts(struct instances *in, const struct msg_start *m, struct e
 			return err_set(e, ENOENT, "layer %llx is not on this host",
 				(unsigned long long)m->layers[k]);
 	if (m->upper && layer_is_final(f->layers, m->upper))
-		return err_set(e, EEXIST, "layer %llx exists", (unsigned long long)m->upper);
+		return err_set(
+			e, EEXIST, "layer %llx exists", (unsigned long long)m->upper);
 	if (m->upper && instances_use_layer(in, m->upper))
-		return err_set(e, EBUSY, "layer %llx is being made", (unsigned long long)m->upper);
+		return err_set(e, EBUSY, "layer %llx is being made",
+			(unsigned long long)m->upper);
 	for (unsigned int k = 0; k < m->n_mounts; k++) {
 		int r = 0;
 
@@ -36,21 +39,33 @@ static int check_parts(struct instances *in, const struct msg_start *m, struct e
 		else if (!volume_exists(f, m->mounts[k].id))
 			r = -ENOENT;
 		if (r < 0)
-			return err_sys(e, -r, "volume %llx", (unsigned long long)m->mounts[k].id);
+			return err_sys(e, -r, "volume %llx",
+				(unsigned long long)m->mounts[k].id);
 	}
 	return 0;
 }
 
 static void fill_record(struct record *r, const struct msg_start *m)
 {
-	*r = (struct record){.magic = RECORD_MAGIC, .kind = RECORD_SANDBOX, .state = RECORD_STARTING,
-		.id = m->id, .app = m->app, .n_layers = m->n_layers, .n_mounts = m->n_mounts,
+	*r = (struct record){.magic = RECORD_MAGIC,
+		.kind = RECORD_SANDBOX,
+		.state = RECORD_STARTING,
+		.id = m->id,
+		.app = m->app,
+		.n_layers = m->n_layers,
+		.n_mounts = m->n_mounts,
 		.upper = m->upper};
 	if (!(m->flags & (START_STDIO | START_TTY)))
 		r->flags |= RECORD_FIFO;
-	/* Enough to find it by its id when this worker dies before sandbox_start has returned. */
-	r->sandbox = (struct sandbox_record){.magic = SANDBOX_RECORD_MAGIC, .app = m->app, .id = m->id,
-		.boot = 0, .profile = m->profile, .flags = m->flags, .upper = m->upper};
+	/* Enough to find it by its id when this worker dies before sandbox_start has
+	 * returned. */
+	r->sandbox = (struct sandbox_record){.magic = SANDBOX_RECORD_MAGIC,
+		.app = m->app,
+		.id = m->id,
+		.boot = 0,
+		.profile = m->profile,
+		.flags = m->flags,
+		.upper = m->upper};
 	memcpy(r->sandbox.name, m->name, sizeof(r->sandbox.name));
 	memcpy(r->layers, m->layers, sizeof(r->layers));
 	for (unsigned int k = 0; k < m->n_mounts; k++) {
@@ -68,11 +83,13 @@ static void undo_start(struct instance *i)
 	instance_drop(i);
 }
 
-static int prepare_io(struct instance *i, struct sandbox_io *io, const int *fds, unsigned int n_fds)
+static int prepare_io(
+	struct instance *i, struct sandbox_io *io, const int *fds, unsigned int n_fds)
 {
 	const struct folders *f = i->all->c.folders;
 
-	*io = (struct sandbox_io){.spec_fd = fds[0], .stdio = {-1, -1, -1}, .fifo_fd = -1};
+	*io = (struct sandbox_io){
+		.spec_fd = fds[0], .stdio = {-1, -1, -1}, .fifo_fd = -1};
 	for (unsigned int k = 1; k < n_fds; k++)
 		io->stdio[k - 1] = fds[k];
 	io->exit_fd = record_exit_create(f->instances, i->record.id);
@@ -106,7 +123,8 @@ static int finish_start(struct instance *i, int pidfd, struct msg_started *out)
 	i->record.state = RECORD_RUNNING;
 	r = instance_save(i);
 	*out = (struct msg_started){.id = i->record.id,
-		.pid = i->record.kind == RECORD_STACK ? i->record.pid : i->record.sandbox.pid};
+		.pid = i->record.kind == RECORD_STACK ? i->record.pid
+						      : i->record.sandbox.pid};
 	/* It runs: without a record it would outlive berthd unseen. */
 	if (r < 0) {
 		sandbox_kill(i->all->c.rt, &i->record.sandbox);
@@ -117,15 +135,16 @@ static int finish_start(struct instance *i, int pidfd, struct msg_started *out)
 	return instance_watch(i, pidfd);
 }
 
-static int new_instance(struct instances *in, const struct record *r, struct instance **ret,
-	struct err *e)
+static int new_instance(struct instances *in, const struct record *r,
+	struct instance **ret, struct err *e)
 {
 	int w;
 
 	if (in->stopping)
 		return err_set(e, ESHUTDOWN, "berthd is stopping");
 	if (instance_find(in, r->id))
-		return err_set(e, EEXIST, "instance %llx exists", (unsigned long long)r->id);
+		return err_set(
+			e, EEXIST, "instance %llx exists", (unsigned long long)r->id);
 	*ret = instance_add(in, r);
 	if (!*ret)
 		return err_sys(e, ENOMEM, "start");
@@ -137,8 +156,8 @@ static int new_instance(struct instances *in, const struct record *r, struct ins
 	return 0;
 }
 
-int instances_start(struct instances *in, const struct msg_start *m, const int *fds, unsigned int n_fds,
-	struct msg_started *out, int *ret_pty, struct err *e)
+int instances_start(struct instances *in, const struct msg_start *m, const int *fds,
+	unsigned int n_fds, struct msg_started *out, int *ret_pty, struct err *e)
 {
 	struct instance *i;
 	struct sandbox_io io;
@@ -157,7 +176,8 @@ int instances_start(struct instances *in, const struct msg_start *m, const int *
 	if (r < 0)
 		err_sys(e, -r, "cannot prepare the instance's files");
 	else
-		r = sandbox_start(in->c.rt, m, &io, &i->record.sandbox, &pidfd, ret_pty, e);
+		r = sandbox_start(
+			in->c.rt, m, &io, &i->record.sandbox, &pidfd, ret_pty, e);
 	if (r == 0)
 		r = finish_start(i, pidfd, out);
 	close_io(&io);
@@ -166,20 +186,24 @@ int instances_start(struct instances *in, const struct msg_start *m, const int *
 	return r;
 }
 
-int instances_enter(struct instances *in, const struct msg_enter *m, const int *fds, unsigned int n_fds,
-	struct msg_started *out, int *ret_pty, struct err *e)
+int instances_enter(struct instances *in, const struct msg_enter *m, const int *fds,
+	unsigned int n_fds, struct msg_started *out, int *ret_pty, struct err *e)
 {
 	struct instance *target = instance_find(in, m->target), *i;
-	struct record record = {.magic = RECORD_MAGIC, .kind = RECORD_SANDBOX, .state = RECORD_STARTING,
+	struct record record = {.magic = RECORD_MAGIC,
+		.kind = RECORD_SANDBOX,
+		.state = RECORD_STARTING,
 		.id = m->id};
 	struct sandbox_io io;
 	int pidfd, r;
 
 	*ret_pty = -1;
-	if (m->id == 0 || (m->flags & ~(uint32_t)(START_STDIO | START_TTY)) || m->flags == 0 ||
-		start_fds(m->flags) != (int)n_fds)
-		return err_set(e, EINVAL, "the flags %#x do not fit %u descriptors", m->flags, n_fds);
-	if (!target || target->record.state != RECORD_RUNNING || target->record.kind != RECORD_SANDBOX)
+	if (m->id == 0 || (m->flags & ~(uint32_t)(START_STDIO | START_TTY)) ||
+		m->flags == 0 || start_fds(m->flags) != (int)n_fds)
+		return err_set(e, EINVAL, "the flags %#x do not fit %u descriptors",
+			m->flags, n_fds);
+	if (!target || target->record.state != RECORD_RUNNING ||
+		target->record.kind != RECORD_SANDBOX)
 		return err_set(e, ESRCH, "the instance does not run");
 	record.app = target->record.app;
 	record.sandbox.magic = SANDBOX_RECORD_MAGIC;
@@ -195,8 +219,8 @@ int instances_enter(struct instances *in, const struct msg_enter *m, const int *
 	if (r < 0)
 		err_sys(e, -r, "cannot prepare the files");
 	else
-		r = sandbox_enter(in->c.rt, &target->record.sandbox, m->id, m->flags, &io, &i->record.sandbox,
-			&pidfd, ret_pty, e);
+		r = sandbox_enter(in->c.rt, &target->record.sandbox, m->id, m->flags, &io,
+			&i->record.sandbox, &pidfd, ret_pty, e);
 	if (r == 0)
 		r = finish_start(i, pidfd, out);
 	close_io(&io);
@@ -209,8 +233,11 @@ int instances_build_stack(struct instances *in, const struct msg_stack *m, const
 	struct msg_started *out, struct err *e)
 {
 	const struct instances_config *c = &in->c;
-	struct record record = {.magic = RECORD_MAGIC, .kind = RECORD_STACK, .state = RECORD_STARTING,
-		.id = m->id, .boot = records_boot()};
+	struct record record = {.magic = RECORD_MAGIC,
+		.kind = RECORD_STACK,
+		.state = RECORD_STARTING,
+		.id = m->id,
+		.boot = records_boot()};
 	struct instance *i;
 	int exit_fd autoclose = -1;
 	int pidfd, r;
@@ -222,9 +249,9 @@ int instances_build_stack(struct instances *in, const struct msg_stack *m, const
 	if (r < 0)
 		return r;
 	exit_fd = record_exit_create(c->folders->instances, m->id);
-	r = exit_fd < 0 ? err_sys(e, -exit_fd, "exit file") :
-		stackrun_start(c->settings, c->ids, c->folders, m->id, m->suite, exit_fd, fds[0], fds[1],
-			&pidfd, e);
+	r = exit_fd < 0 ? err_sys(e, -exit_fd, "exit file")
+			: stackrun_start(c->settings, c->ids, c->folders, m->id, m->suite,
+				  exit_fd, fds[0], fds[1], &pidfd, e);
 	if (r > 0) {
 		i->record.pid = (uint32_t)r;
 		(void)process_start_time(r, &i->record.start_time);
@@ -237,7 +264,7 @@ int instances_build_stack(struct instances *in, const struct msg_stack *m, const
 	return r;
 }
 
-/* --- adoption ------------------------------------------------------------------------------------------------ */
+/* --- adoption --- */
 
 static int adopt_process(struct instance *i, int *ret_pidfd)
 {
@@ -269,8 +296,10 @@ static void adopt_running(struct instance *i)
 /* The worker died in the middle of the start; control was told nothing and asks again. */
 static void drop_unfinished(struct instance *i)
 {
-	log_warn("the start of %llx was interrupted: undone", (unsigned long long)i->record.id);
-	if (i->record.kind == RECORD_SANDBOX && !(i->record.sandbox.flags & SANDBOX_ENTERED)) {
+	log_warn("the start of %llx was interrupted: undone",
+		(unsigned long long)i->record.id);
+	if (i->record.kind == RECORD_SANDBOX &&
+		!(i->record.sandbox.flags & SANDBOX_ENTERED)) {
 		(void)sandbox_kill(i->all->c.rt, &i->record.sandbox);
 		sandbox_cleanup(i->all->c.rt, &i->record.sandbox);
 	}
@@ -284,7 +313,8 @@ static void adopt_record(void *arg, const struct record *r)
 	struct instance *i = instance_add(arg, r);
 
 	if (!i)
-		log_error("out of memory: instance %llx is not watched", (unsigned long long)r->id);
+		log_error("out of memory: instance %llx is not watched",
+			(unsigned long long)r->id);
 }
 
 void instances_adopt(struct instances *in)
@@ -307,17 +337,19 @@ void instances_adopt(struct instances *in)
 	instances_tell_exits(in);
 }
 
-/* --- questions ----------------------------------------------------------------------------------------------- */
+/* --- questions --- */
 
 const struct record *instances_running(struct instances *in, uint64_t id)
 {
 	struct instance *i = instance_find(in, id);
 
-	return i && i->record.state == RECORD_RUNNING && i->record.kind == RECORD_SANDBOX ? &i->record : NULL;
+	return i && i->record.state == RECORD_RUNNING && i->record.kind == RECORD_SANDBOX
+		       ? &i->record
+		       : NULL;
 }
 
-static bool find_running(struct instances *in, bool (*match)(const struct record *r, uint64_t id),
-	uint64_t id)
+static bool find_running(struct instances *in,
+	bool (*match)(const struct record *r, uint64_t id), uint64_t id)
 {
 	for (unsigned int b = 0; b < INSTANCE_BUCKETS; b++)
 		for (struct instance *i = in->buckets[b]; i; i = i->next)

@@ -1,8 +1,9 @@
-/* All sandboxes that berthd knows: the table, their output and their end. Starting them: instance_start.c. */
-#include "runtime/instance_table.h"
+/* All sandboxes that berthd knows: the table, their output and their end. Starting them:
+ * instance_start.c. */
 #include "lib/io.h"
 #include "lib/log.h"
 #include "runtime/fifos.h"
+#include "runtime/instance_table.h"
 #include "runtime/process.h"
 #include "runtime/stackrun.h"
 
@@ -13,7 +14,9 @@
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 
-#define LOG_WAIT_MS 200 /* so long control's news of an end waits for the last output to be in the log */
+#define LOG_WAIT_MS                                                                      \
+	200 /* so long control's news of an end waits for the last output to be in the   \
+	       log */
 #define STOP_ALL_LOG_MS 1000
 
 struct instances *instances_new(const struct instances_config *c)
@@ -65,7 +68,8 @@ void instance_drop(struct instance *i)
 {
 	struct instances *in = i->all;
 
-	for (struct instance **at = &in->buckets[i->record.id % INSTANCE_BUCKETS]; *at; at = &(*at)->next) {
+	for (struct instance **at = &in->buckets[i->record.id % INSTANCE_BUCKETS]; *at;
+		at = &(*at)->next) {
 		if (*at == i) {
 			*at = i->next;
 			break;
@@ -95,13 +99,15 @@ int instance_save(struct instance *i)
 	int r = record_write(i->all->c.folders->instances, &i->record);
 
 	if (r < 0)
-		log_error("cannot write the record of %llx: %s", (unsigned long long)i->record.id, strerror(-r));
+		log_error("cannot write the record of %llx: %s",
+			(unsigned long long)i->record.id, strerror(-r));
 	return r;
 }
 
-/* --- output -------------------------------------------------------------------------------------------------- */
+/* --- output --- */
 
-/* Gives the logger a read end, and keeps one: what is in the FIFO lives as long as somebody has it open. */
+/* Gives the logger a read end, and keeps one: what is in the FIFO lives as long as
+ * somebody has it open. */
 int instance_attach(struct instance *i)
 {
 	const struct instances_config *c = &i->all->c;
@@ -130,14 +136,15 @@ static void forget_if_done(struct instance *i)
 static void tell_exit(struct instance *i)
 {
 	const struct msg_exited *body = &i->record.exited;
-	int r = msg_send(i->all->c.control_fd, MSG_EXITED, 0, 0, body, sizeof(*body), NULL, 0);
+	int r = msg_send(
+		i->all->c.control_fd, MSG_EXITED, 0, 0, body, sizeof(*body), NULL, 0);
 
 	loop_cancel(i->tell_timer);
 	i->tell_timer = NULL;
 	/* Said again after control's next HELLO. */
 	if (r < 0)
-		log_error("cannot tell control of the end of %llx: %s", (unsigned long long)body->id,
-			strerror(-r));
+		log_error("cannot tell control of the end of %llx: %s",
+			(unsigned long long)body->id, strerror(-r));
 }
 
 static void end_fifo(struct instance *i)
@@ -157,7 +164,8 @@ void instances_log_done(struct instances *in, uint64_t id)
 
 	if (!i || !(i->record.flags & RECORD_FIFO))
 		return;
-	/* Before the exit is seen the output may be at its end already; the record follows then. */
+	/* Before the exit is seen the output may be at its end already; the record
+	 * follows then. */
 	end_fifo(i);
 	instance_save(i);
 	if (i->tell_timer)
@@ -184,7 +192,7 @@ void instances_attach_all(struct instances *in)
 	}
 }
 
-/* --- the end ------------------------------------------------------------------------------------------------- */
+/* --- the end --- */
 
 static void tell_late(void *arg)
 {
@@ -198,8 +206,10 @@ static void read_stack_exit(const struct instance *i, int exit_fd, struct msg_ex
 {
 	int32_t status;
 
-	*ret = (struct msg_exited){.id = i->record.id, .reason = EXIT_REASON_LOST, .time_us = io_now_us()};
-	if (exit_fd >= 0 && pread(exit_fd, &status, sizeof(status), 0) == sizeof(status)) {
+	*ret = (struct msg_exited){
+		.id = i->record.id, .reason = EXIT_REASON_LOST, .time_us = io_now_us()};
+	if (exit_fd >= 0 &&
+		pread(exit_fd, &status, sizeof(status), 0) == sizeof(status)) {
 		ret->reason = EXIT_REASON_EXITED;
 		ret->value = status;
 	}
@@ -213,8 +223,10 @@ static void collect_exit(struct instance *i)
 	if (i->record.kind == RECORD_STACK)
 		read_stack_exit(i, exit_fd, &i->record.exited);
 	else
-		(void)sandbox_exit_info(c->rt, &i->record.sandbox, exit_fd, &i->record.exited);
-	if (i->record.exited.reason == EXIT_REASON_LOST && (i->record.flags & RECORD_KILLED)) {
+		(void)sandbox_exit_info(
+			c->rt, &i->record.sandbox, exit_fd, &i->record.exited);
+	if (i->record.exited.reason == EXIT_REASON_LOST &&
+		(i->record.flags & RECORD_KILLED)) {
 		i->record.exited.reason = EXIT_REASON_SIGNALED;
 		i->record.exited.value = SIGKILL;
 	}
@@ -266,8 +278,8 @@ void instances_tell_exits(struct instances *in)
 {
 	for (unsigned int b = 0; b < INSTANCE_BUCKETS; b++)
 		for (struct instance *i = in->buckets[b]; i; i = i->next)
-			if (i->record.state == RECORD_ENDED && !(i->record.flags & RECORD_ACKED) &&
-				!i->tell_timer)
+			if (i->record.state == RECORD_ENDED &&
+				!(i->record.flags & RECORD_ACKED) && !i->tell_timer)
 				tell_exit(i);
 }
 
@@ -283,7 +295,7 @@ void instances_acked(struct instances *in, uint64_t id)
 	forget_if_done(i);
 }
 
-/* --- stopping ------------------------------------------------------------------------------------------------ */
+/* --- stopping --- */
 
 static void kill_now(struct instance *i)
 {
@@ -292,11 +304,14 @@ static void kill_now(struct instance *i)
 	i->record.flags |= RECORD_KILLED;
 	instance_save(i);
 	if (i->record.kind == RECORD_STACK)
-		r = pidfd_send_signal(i->pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH ? -errno : 0;
+		r = pidfd_send_signal(i->pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH
+			    ? -errno
+			    : 0;
 	else
 		r = sandbox_kill(i->all->c.rt, &i->record.sandbox);
 	if (r < 0)
-		log_error("cannot kill %llx: %s", (unsigned long long)i->record.id, strerror(-r));
+		log_error("cannot kill %llx: %s", (unsigned long long)i->record.id,
+			strerror(-r));
 }
 
 static void kill_late(void *arg)
@@ -311,7 +326,8 @@ static void kill_late(void *arg)
 void instance_plan_kill(struct instance *i)
 {
 	uint64_t now = io_mono_ns();
-	uint64_t left = i->record.kill_at_ns > now ? (i->record.kill_at_ns - now) / 1000000 : 0;
+	uint64_t left =
+		i->record.kill_at_ns > now ? (i->record.kill_at_ns - now) / 1000000 : 0;
 
 	loop_cancel(i->kill_timer);
 	i->kill_timer = loop_after(i->all->c.loop, left, kill_late, i);
@@ -377,7 +393,8 @@ static void check_stop_all(struct instances *in)
 		loop_cancel(in->stop_timer);
 		finish_stop_all(in);
 	} else if (!in->stop_timer) {
-		in->stop_timer = loop_after(in->c.loop, STOP_ALL_LOG_MS, finish_stop_all, in);
+		in->stop_timer =
+			loop_after(in->c.loop, STOP_ALL_LOG_MS, finish_stop_all, in);
 	}
 }
 
@@ -391,7 +408,8 @@ void instances_stop_all(struct instances *in, void (*done)(void *arg), void *arg
 			uint32_t timeout = i->record.sandbox.stop_timeout_ms;
 
 			if (i->record.state == RECORD_RUNNING)
-				stop_one(i, timeout < STOP_ALL_MAX_MS ? timeout : STOP_ALL_MAX_MS);
+				stop_one(i, timeout < STOP_ALL_MAX_MS ? timeout
+								      : STOP_ALL_MAX_MS);
 		}
 	}
 	check_stop_all(in);

@@ -38,8 +38,8 @@ static bool blob_valid(const char *blob)
 /* The paths stand inside the quotes of an option. */
 static bool path_plain(const char *path)
 {
-	return path[strspn(path, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-")] ==
-		'\0';
+	return path[strspn(path, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012"
+				 "3456789/._-")] == '\0';
 }
 
 static bool terminated(const char *s, size_t size)
@@ -51,16 +51,21 @@ int keys_compose(const struct msg_key *keys, size_t n, const char *run, const ch
 	struct buf *out, struct err *e)
 {
 	if (!path_plain(run) || !path_plain(state))
-		return err_set(e, EINVAL, "the state and run folders must have plain names for ssh");
+		return err_set(e, EINVAL,
+			"the state and run folders must have plain names for ssh");
 	buf_adds(out, "# written by berthd; use: berth ssh-keys:add\n");
 	for (size_t i = 0; i < n; i++) {
 		const struct msg_key *k = &keys[i];
 
-		if (!terminated(k->type, sizeof(k->type)) || !terminated(k->blob, sizeof(k->blob)) ||
-			!type_known(k->type) || !blob_valid(k->blob))
-			return err_set(e, EINVAL, "key %u is not a public key of a known type", k->id);
-		buf_addf(out, "restrict,pty,command=\"berth-shell --run %s --state %s --key %u\" %s %s\n", run,
-			state, k->id, k->type, k->blob);
+		if (!terminated(k->type, sizeof(k->type)) ||
+			!terminated(k->blob, sizeof(k->blob)) || !type_known(k->type) ||
+			!blob_valid(k->blob))
+			return err_set(e, EINVAL,
+				"key %u is not a public key of a known type", k->id);
+		buf_addf(out,
+			"restrict,pty,command=\"berth-shell --run %s --state %s --key "
+			"%u\" %s %s\n",
+			run, state, k->id, k->type, k->blob);
 	}
 	return out->failed ? err_sys(e, ENOMEM, "authorized_keys") : 0;
 }
@@ -73,8 +78,10 @@ static int read_keys(int memfd, struct msg_key **ret, size_t *ret_n, struct err 
 
 	if (fstat(memfd, &st) < 0 || !S_ISREG(st.st_mode))
 		return err_set(e, EINVAL, "the keys are not a memory file");
-	if (st.st_size % (off_t)sizeof(*keys) != 0 || st.st_size > (off_t)(KEYS_MAX * sizeof(*keys)))
-		return err_set(e, EINVAL, "the keys have a wrong size, or are more than %d", KEYS_MAX);
+	if (st.st_size % (off_t)sizeof(*keys) != 0 ||
+		st.st_size > (off_t)(KEYS_MAX * sizeof(*keys)))
+		return err_set(e, EINVAL,
+			"the keys have a wrong size, or are more than %d", KEYS_MAX);
 	size = (size_t)st.st_size;
 	keys = calloc(1, size + 1);
 	if (!keys)
@@ -110,7 +117,8 @@ static int replace(int dirfd, gid_t gid, const struct buf *b)
 	return 0;
 }
 
-int keys_write(int memfd, int ssh_dirfd, gid_t gid, const char *run, const char *state, struct err *e)
+int keys_write(int memfd, int ssh_dirfd, gid_t gid, const char *run, const char *state,
+	struct err *e)
 {
 	struct msg_key *keys autofree = NULL;
 	autobuf text = BUF_INIT;
@@ -122,7 +130,8 @@ int keys_write(int memfd, int ssh_dirfd, gid_t gid, const char *run, const char 
 	r = replace(ssh_dirfd, gid, &text);
 	if (r < 0)
 		return err_sys(e, -r, "cannot write authorized_keys");
-	/* Where sshd looks by its own defaults: ~/.ssh/authorized_keys of a user whose home is this folder. */
+	/* Where sshd looks by its own defaults: ~/.ssh/authorized_keys of a user whose
+	 * home is this folder. */
 	if (symlinkat(".", ssh_dirfd, ".ssh") < 0 && errno != EEXIST)
 		return err_sys(e, errno, "cannot make .ssh");
 	return 0;

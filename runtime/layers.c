@@ -104,7 +104,8 @@ static int read_all(int dirfd, uint64_t **ret)
 		if (!id_parse(entry->d_name, "", &id))
 			continue;
 		if (n == room) {
-			uint64_t *more = reallocarray(ids, room ? room * 2 : 256, sizeof(*ids));
+			uint64_t *more =
+				reallocarray(ids, room ? room * 2 : 256, sizeof(*ids));
 
 			if (!more)
 				break;
@@ -165,7 +166,8 @@ int layers_check(struct chores *c, int dirfd, uint64_t boot)
 			chores_settle_layer(c, all[i]);
 			continue;
 		}
-		log_warn("layer %llx was not yet on disk when this host went down: it is made again",
+		log_warn("layer %llx was not yet on disk when this host went down: it is "
+			 "made again",
 			(unsigned long long)all[i]);
 		(void)layer_remove(c, dirfd, all[i]);
 	}

@@ -1,6 +1,7 @@
 /*
- * Layers on disk: layers/ID/fs is a final one, layers/ID.tmp/{fs,work} one being made. A final layer is never written
- * again; its files `synced` and `size` come some seconds later, when it is safely on disk.
+ * Layers on disk: layers/ID/fs is a final one, layers/ID.tmp/{fs,work} one being made. A
+ * final layer is never written again; its files `synced` and `size` come some seconds
+ * later, when it is safely on disk.
  */
 #ifndef RUNTIME_LAYERS_H
 #define RUNTIME_LAYERS_H
@@ -10,8 +11,8 @@
 /* dirfd is that of layers/ everywhere. */
 bool layer_is_final(int dirfd, uint64_t id);
 /*
- * Makes layer ID.tmp final; already final is 0. *ret_size is its size, 0 as long as it was not counted: ask again.
- * -ENOENT when there is neither, or -errno.
+ * Makes layer ID.tmp final; already final is 0. *ret_size is its size, 0 as long as it
+ * was not counted: ask again. -ENOENT when there is neither, or -errno.
  */
 int layer_commit(struct chores *c, int dirfd, uint64_t id, uint64_t *ret_size);
 /* Removes it, final or not; absent is 0. The caller knows that no sandbox uses it. */
@@ -19,8 +20,8 @@ int layer_remove(struct chores *c, int dirfd, uint64_t id);
 /* The ids greater than after, rising. How many (at most max), or -errno. */
 int layer_list(int dirfd, uint64_t after, uint64_t *ids, unsigned int max);
 /*
- * At a start: after another boot, layers that were not yet on disk are dropped (their bytes may be missing); in the
- * same boot they are settled again. boot is records_boot().
+ * At a start: after another boot, layers that were not yet on disk are dropped (their
+ * bytes may be missing); in the same boot they are settled again. boot is records_boot().
  */
 int layers_check(struct chores *c, int dirfd, uint64_t boot);
 

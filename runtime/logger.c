@@ -32,7 +32,8 @@ static void send_done(void *arg UNUSED, uint64_t id)
 
 	/* Nothing is lost by that: berthd attaches it again after its next start. */
 	if (r < 0)
-		log_error("cannot tell that instance %llx is read: %s", (unsigned long long)id, strerror(-r));
+		log_error("cannot tell that instance %llx is read: %s",
+			(unsigned long long)id, strerror(-r));
 }
 
 static int attach(struct logger *g, struct msg *m)
@@ -56,7 +57,8 @@ static int close_app(struct logger *g, const struct msg *m)
 		return -EPROTO;
 	memcpy(&body, m->body, sizeof(body));
 	store_close_app(g->store, body.id);
-	return msg_send(FD_BERTHD, MSG_LOG_CLOSE, m->head.seq, 0, &body, sizeof(body), NULL, 0);
+	return msg_send(
+		FD_BERTHD, MSG_LOG_CLOSE, m->head.seq, 0, &body, sizeof(body), NULL, 0);
 }
 
 static int handle(struct logger *g, struct msg *m)
@@ -85,7 +87,8 @@ static void on_berthd(void *arg, uint32_t events UNUSED)
 			log_error("message %u: %s", g->msg.head.type, strerror(-h));
 		msg_close_fds(&g->msg);
 	}
-	/* The end of the pair: monitor and worker are gone, and the next berthd starts its own logger. */
+	/* The end of the pair: monitor and worker are gone, and the next berthd starts
+	 * its own logger. */
 	if (r == 0 || (r != -EAGAIN && r != -EPROTO && r != -EINTR))
 		loop_stop(g->loop);
 }
@@ -130,7 +133,8 @@ static int setup(struct logger *g)
 	for (int fd = FD_BERTHD; fd < FD_END; fd++)
 		if (io_set_cloexec(fd, true) < 0)
 			return -EBADF;
-	if ((r = io_set_nonblock(FD_BERTHD, true)) < 0 || (r = peek_open(&g->records)) < 0)
+	if ((r = io_set_nonblock(FD_BERTHD, true)) < 0 ||
+		(r = peek_open(&g->records)) < 0)
 		return r;
 	g->loop = loop_new();
 	g->store = store_new(FD_LOGS, STORE_BUDGET_DEFAULT);

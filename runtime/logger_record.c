@@ -7,7 +7,8 @@
 
 #define ROUNDS_MAX 8
 
-/* Writers are other programs of berth, and the router may be in foreign hands: a source is never copied as it is. */
+/* Writers are other programs of berth, and the router may be in foreign hands: a source
+ * is never copied as it is. */
 static void clean_source(char out[sizeof(((struct log_record *)0)->source) + 1],
 	const struct log_record *r)
 {
@@ -16,8 +17,10 @@ static void clean_source(char out[sizeof(((struct log_record *)0)->source) + 1],
 	for (i = 0; i < sizeof(r->source) && r->source[i]; i++) {
 		char c = r->source[i];
 
-		out[i] = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-				strchr("[]._-", c) ? c : '?';
+		out[i] = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+					 (c >= '0' && c <= '9') || strchr("[]._-", c)
+				 ? c
+				 : '?';
 	}
 	out[i] = '\0';
 }
@@ -29,7 +32,8 @@ static uint64_t believed_time(uint64_t time_us, uint64_t now_us)
 	return time_us;
 }
 
-static void add_record(struct store *s, const struct log_record *r, const char *text, uint64_t now_us)
+static void add_record(
+	struct store *s, const struct log_record *r, const char *text, uint64_t now_us)
 {
 	char source[sizeof(r->source) + 1];
 	size_t len = r->size - sizeof(*r);
@@ -40,8 +44,8 @@ static void add_record(struct store *s, const struct log_record *r, const char *
 
 static bool is_record(const struct log_record *r)
 {
-	return r->magic == LOG_RECORD_MAGIC && r->size >= sizeof(*r) && r->size <= LOG_RECORD_MAX &&
-		r->app != 0;
+	return r->magic == LOG_RECORD_MAGIC && r->size >= sizeof(*r) &&
+	       r->size <= LOG_RECORD_MAX && r->app != 0;
 }
 
 size_t record_parse(struct store *s, const char *data, size_t len, uint64_t now_us)

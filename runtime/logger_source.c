@@ -47,7 +47,8 @@ int peek_open(struct peek *p)
 		peek_close(p);
 		return r;
 	}
-	/* As many slots as a full FIFO has: single bytes written one by one fill a slot each. */
+	/* As many slots as a full FIFO has: single bytes written one by one fill a slot
+	 * each. */
 	(void)fcntl(p->pipe[1], F_SETPIPE_SZ, 1 << 20);
 	return 0;
 }
@@ -80,7 +81,8 @@ int peek_fill(struct peek *p, int fd)
 int peek_consume(struct peek *p, int fd, size_t n)
 {
 	while (n > 0) {
-		/* Not read(): it would drop the rest of a packet that the app wrote with O_DIRECT. */
+		/* Not read(): it would drop the rest of a packet that the app wrote with
+		 * O_DIRECT. */
 		ssize_t got = splice(fd, NULL, p->null, NULL, n, SPLICE_F_NONBLOCK);
 
 		if (got < 0 && errno == EINTR)
@@ -119,7 +121,8 @@ static size_t add_lines(struct source *o, bool at_end)
 	size_t at = 0, used;
 
 	while ((used = text_next_line(p->data + at, p->len - at, at_end, &line)) > 0) {
-		store_add(o->all->store, o->app, io_now_us(), o->name, line.start, line.len, line.cut);
+		store_add(o->all->store, o->app, io_now_us(), o->name, line.start,
+			line.len, line.cut);
 		at += used;
 	}
 	return at;
@@ -149,7 +152,8 @@ static int look(struct source *o, bool with_partial)
 	store_flush(o->all->store);
 	r = peek_consume(p, o->fd, used);
 	if (r < 0) {
-		log_error("cannot take the output of %s from its fifo: %s", o->name, strerror(-r));
+		log_error("cannot take the output of %s from its fifo: %s", o->name,
+			strerror(-r));
 		return -1;
 	}
 	return used > 0;
@@ -213,8 +217,8 @@ static void on_ready(void *arg, uint32_t events UNUSED)
 	pump(arg, false);
 }
 
-struct sources *sources_new(struct loop *l, struct store *s, void (*done)(void *arg, uint64_t id),
-	void *arg)
+struct sources *sources_new(
+	struct loop *l, struct store *s, void (*done)(void *arg, uint64_t id), void *arg)
 {
 	struct sources *all = calloc(1, sizeof(*all));
 
@@ -255,8 +259,10 @@ int sources_attach(struct sources *s, const struct msg_log_attach *a, int fd)
 		return -ENOMEM;
 	}
 	*o = (struct source){.all = s, .id = a->id, .app = a->app, .fd = fd};
-	snprintf(o->name, sizeof(o->name), "app[%.*s]", (int)sizeof(a->name) - 1, a->name);
-	/* Edge-triggered: the beginning of a line stays in the FIFO until its end comes. */
+	snprintf(
+		o->name, sizeof(o->name), "app[%.*s]", (int)sizeof(a->name) - 1, a->name);
+	/* Edge-triggered: the beginning of a line stays in the FIFO until its end comes.
+	 */
 	o->watch = loop_add(s->loop, fd, EPOLLIN | EPOLLET, on_ready, o);
 	if (!o->watch) {
 		close(fd);

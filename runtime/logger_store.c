@@ -14,7 +14,8 @@
 #include <sys/stat.h>
 
 #define BUCKETS 1024u
-#define CLOSED_MAX 1024u /* app ids are never used twice, so an old entry may be forgotten late */
+#define CLOSED_MAX                                                                       \
+	1024u /* app ids are never used twice, so an old entry may be forgotten late */
 #define SEGMENTS_MAX 256u
 #define SEGMENT_DIGITS 16
 #define STORE_KEEP 16384u
@@ -29,7 +30,7 @@ struct app_log {
 	struct app_log *next, *next_dirty;
 	uint32_t id;
 	bool dirty;
-	int fd; /* of the newest segment, or -1 */
+	int fd;				       /* of the newest segment, or -1 */
 	struct segment segments[SEGMENTS_MAX]; /* oldest first */
 	unsigned int n_segments;
 	uint64_t last_us, first_pending_us, retry_at_us;
@@ -68,7 +69,8 @@ static bool parse_segment(const char *file, uint64_t *name)
 {
 	char digits[SEGMENT_DIGITS + 1];
 
-	if (strlen(file) != SEGMENT_DIGITS + 4 || strcmp(file + SEGMENT_DIGITS, ".log") != 0)
+	if (strlen(file) != SEGMENT_DIGITS + 4 ||
+		strcmp(file + SEGMENT_DIGITS, ".log") != 0)
 		return false;
 	memcpy(digits, file, SEGMENT_DIGITS);
 	digits[SEGMENT_DIGITS] = '\0';
@@ -83,7 +85,8 @@ static void insert_segment(struct app_log *a, uint64_t name, uint64_t size)
 		return;
 	while (at > 0 && a->segments[at - 1].name > name)
 		at--;
-	memmove(&a->segments[at + 1], &a->segments[at], (a->n_segments - at) * sizeof(a->segments[0]));
+	memmove(&a->segments[at + 1], &a->segments[at],
+		(a->n_segments - at) * sizeof(a->segments[0]));
 	a->segments[at] = (struct segment){.name = name, .size = size};
 	a->n_segments++;
 }
@@ -108,7 +111,8 @@ static void read_segments(struct store *s, struct app_log *a)
 	}
 	while ((entry = readdir(dir)))
 		if (parse_segment(entry->d_name, &name) &&
-			fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+			fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+			S_ISREG(st.st_mode))
 			insert_segment(a, name, (uint64_t)st.st_size);
 	closedir(dir);
 }
@@ -185,14 +189,16 @@ static int open_segment_file(struct store *s, struct app_log *a, uint64_t name)
 	int fd;
 
 	segment_path(path, a->id, name);
-	fd = openat(s->dirfd, path, O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
+	fd = openat(s->dirfd, path,
+		O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (fd >= 0 || errno != ENOENT)
 		return fd < 0 ? -errno : fd;
 	/* The folder above has the group and its setgid bit: both are inherited. */
 	snprintf(dir, sizeof(dir), "%u", a->id);
 	if (mkdirat(s->dirfd, dir, 0750) < 0 && errno != EEXIST)
 		return -errno;
-	fd = openat(s->dirfd, path, O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
+	fd = openat(s->dirfd, path,
+		O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -250,14 +256,15 @@ static int write_pending(struct store *s, struct app_log *a)
 	return 0;
 }
 
-static void add_line(struct app_log *a, uint64_t time_us, const char *source, const char *text,
-	size_t len, bool cut)
+static void add_line(struct app_log *a, uint64_t time_us, const char *source,
+	const char *text, size_t len, bool cut)
 {
 	char *room;
 
 	if (time_us < a->last_us)
 		time_us = a->last_us;
-	room = buf_room(&a->pending, TEXT_STAMP_LEN + STORE_SOURCE_MAX + len * TEXT_CLEAN_FACTOR + 64);
+	room = buf_room(&a->pending,
+		TEXT_STAMP_LEN + STORE_SOURCE_MAX + len * TEXT_CLEAN_FACTOR + 64);
 	if (!room) {
 		a->dropped++;
 		a->drop_errno = ENOMEM;
@@ -288,7 +295,8 @@ static void tell_dropped(struct app_log *a)
 
 static void empty_pending(struct app_log *a)
 {
-	/* Thousands of quiet apps must not each keep the buffer of their loudest moment. */
+	/* Thousands of quiet apps must not each keep the buffer of their loudest moment.
+	 */
 	if (a->pending.cap > STORE_KEEP)
 		buf_free(&a->pending);
 	else
@@ -303,12 +311,14 @@ static void flush_app(struct store *s, struct app_log *a)
 
 	if (a->pending.len == 0)
 		return;
-	if (a->dropped == 0 || now >= a->retry_at_us || now + STORE_RETRY_US < a->retry_at_us)
+	if (a->dropped == 0 || now >= a->retry_at_us ||
+		now + STORE_RETRY_US < a->retry_at_us)
 		r = write_pending(s, a);
 	if (r < 0) {
 		if (r != -EAGAIN) {
 			if (a->dropped == 0)
-				log_error("cannot write the log of app %u: %s", a->id, strerror(-r));
+				log_error("cannot write the log of app %u: %s", a->id,
+					strerror(-r));
 			a->drop_errno = -r;
 			a->retry_at_us = now + STORE_RETRY_US;
 			close_file(a);
@@ -353,8 +363,8 @@ static struct app_log *get_app(struct store *s, uint32_t app)
 	return a;
 }
 
-void store_add(struct store *s, uint32_t app, uint64_t time_us, const char *source, const char *text,
-	size_t len, bool cut)
+void store_add(struct store *s, uint32_t app, uint64_t time_us, const char *source,
+	const char *text, size_t len, bool cut)
 {
 	struct app_log *a = get_app(s, app);
 

@@ -1,4 +1,5 @@
-/* Unit tests of the logger's store, record parser and sources, in a folder of their own. */
+/* Unit tests of the logger's store, record parser and sources, in a folder of their own.
+ */
 #include "lib/buf.h"
 #include "lib/io.h"
 #include "runtime/logger_record.h"
@@ -84,8 +85,9 @@ static void a_line_has_time_source_and_text(void **state UNUSED)
 	store_free(s);
 	read_app("7", &b, &n);
 	assert_int_equal(n, 1);
-	assert_string_equal(b.data, "2026-01-02T03:04:05.000000Z app[web.1]: hello\n"
-				    "2026-01-02T03:04:05.000001Z app[web.1]: long [continues]\n");
+	assert_string_equal(b.data,
+		"2026-01-02T03:04:05.000000Z app[web.1]: hello\n"
+		"2026-01-02T03:04:05.000001Z app[web.1]: long [continues]\n");
 	assert_int_equal(faccessat(dirfd_, "7/1767323045000000.log", R_OK, 0), 0);
 }
 
@@ -168,7 +170,8 @@ static void a_log_that_cannot_be_written_counts_what_it_drops(void **state UNUSE
 	store_free(s);
 	read_app("1", &b, &n);
 	assert_non_null(strstr(b.data, ": kept\n"));
-	assert_non_null(strstr(b.data, "berth[logger]: 2 lines were dropped here: Not a directory\n"));
+	assert_non_null(strstr(
+		b.data, "berth[logger]: 2 lines were dropped here: Not a directory\n"));
 }
 
 static void a_closed_app_stays_closed_until_it_is_opened(void **state UNUSED)
@@ -189,7 +192,9 @@ static void a_closed_app_stays_closed_until_it_is_opened(void **state UNUSED)
 
 static size_t put_record(char *at, uint32_t app, const char *source, const char *text)
 {
-	struct log_record r = {.magic = LOG_RECORD_MAGIC, .app = app, .time_us = T0,
+	struct log_record r = {.magic = LOG_RECORD_MAGIC,
+		.app = app,
+		.time_us = T0,
 		.size = (uint16_t)(sizeof(r) + strlen(text))};
 
 	snprintf(r.source, sizeof(r.source), "%s", source);
@@ -214,8 +219,9 @@ static void records_are_read_and_garbage_between_them_skipped(void **state UNUSE
 	assert_int_equal(used, len); /* 20 zero bytes: they may begin a record */
 	store_free(s);
 	read_app("3", &b, &n);
-	assert_string_equal(b.data, "2026-01-02T03:04:05.000000Z berth[router]: one\\x0atwo\n"
-				    "2026-01-02T03:04:05.000000Z evil?name: three\n");
+	assert_string_equal(b.data,
+		"2026-01-02T03:04:05.000000Z berth[router]: one\\x0atwo\n"
+		"2026-01-02T03:04:05.000000Z evil?name: three\n");
 }
 
 static void count_done(void *arg, uint64_t id)

@@ -10,18 +10,20 @@
 
 struct text_line {
 	const char *start; /* into the data */
-	size_t len;        /* without its newline and a carriage return before it */
-	bool cut;          /* the line goes on: mark it */
+	size_t len;	   /* without its newline and a carriage return before it */
+	bool cut;	   /* the line goes on: mark it */
 };
 
 /*
- * The first line of data. Returns how many bytes it takes, newline included, and fills *line; 0 when the data
- * holds only the beginning of a line. With at_end the beginning counts as a line.
+ * The first line of data. Returns how many bytes it takes, newline included, and fills
+ * *line; 0 when the data holds only the beginning of a line. With at_end the beginning
+ * counts as a line.
  */
 size_t text_next_line(const char *data, size_t len, bool at_end, struct text_line *line);
 /*
- * Copies text with control bytes (but tab) and everything that is not UTF-8 written as \xNN; colour sequences
- * (ESC [ … m) are left out. out needs TEXT_CLEAN_FACTOR * len bytes. Returns the length; no NUL is added.
+ * Copies text with control bytes (but tab) and everything that is not UTF-8 written as
+ * \xNN; colour sequences (ESC [ … m) are left out. out needs TEXT_CLEAN_FACTOR * len
+ * bytes. Returns the length; no NUL is added.
  */
 size_t text_clean(char *out, const char *in, size_t len);
 /* "2026-01-02T03:04:05.678901Z", without NUL: TEXT_STAMP_LEN bytes. */

@@ -20,7 +20,8 @@ static void assert_clean(const char *in, size_t len, const char *want)
 static void plain_text_and_utf8_stay_as_they_are(void **state UNUSED)
 {
 	CLEAN("a\tb ~", "a\tb ~");
-	CLEAN("caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x9a\xa2", "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x9a\xa2");
+	CLEAN("caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x9a\xa2",
+		"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x9a\xa2");
 }
 
 static void control_bytes_are_written_as_hex(void **state UNUSED)
@@ -34,7 +35,7 @@ static void bytes_that_are_not_utf8_are_written_as_hex(void **state UNUSED)
 {
 	CLEAN("\xff", "\\xff");
 	CLEAN("\xc3", "\\xc3");
-	CLEAN("\xc0\xaf", "\\xc0\\xaf");         /* overlong */
+	CLEAN("\xc0\xaf", "\\xc0\\xaf");	  /* overlong */
 	CLEAN("\xed\xa0\x80", "\\xed\\xa0\\x80"); /* surrogate */
 	CLEAN("\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80");
 	CLEAN("\xe2\x82z", "\\xe2\\x82z");
@@ -80,10 +81,12 @@ static void a_long_line_is_cut_between_characters(void **state UNUSED)
 	assert_true(line.cut);
 	/* A euro sign stands across the place of the cut. */
 	memcpy(data + TEXT_LINE_MAX - 1, "\xe2\x82\xac", 3);
-	assert_int_equal(text_next_line(data, sizeof(data), false, &line), TEXT_LINE_MAX - 1);
+	assert_int_equal(
+		text_next_line(data, sizeof(data), false, &line), TEXT_LINE_MAX - 1);
 	/* A line of exactly the maximum is whole. */
 	data[TEXT_LINE_MAX] = '\n';
-	assert_int_equal(text_next_line(data, sizeof(data), false, &line), TEXT_LINE_MAX + 1);
+	assert_int_equal(
+		text_next_line(data, sizeof(data), false, &line), TEXT_LINE_MAX + 1);
 	assert_false(line.cut);
 }
 

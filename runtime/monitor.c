@@ -16,7 +16,8 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
-#define RESTART_QUICK_NS 1000000000ull /* after a worker that lived shorter than this there is a pause */
+#define RESTART_QUICK_NS                                                                 \
+	1000000000ull /* after a worker that lived shorter than this there is a pause */
 #define RESTART_DELAY_MIN_MS 100
 #define RESTART_DELAY_MAX_MS 1000
 
@@ -27,8 +28,8 @@ struct monitor {
 	int self;    /* pidfd of this process, for the worker to notice our end */
 	pid_t worker;
 	uint64_t worker_since_ns;
-	int delay_ms; /* before the next start */
-	bool first;   /* no worker of this start has come up yet */
+	int delay_ms;	 /* before the next start */
+	bool first;	 /* no worker of this start has come up yet */
 	int stop_signal; /* asked by the operator; 0: none */
 	bool done;
 	int status;
@@ -55,7 +56,8 @@ int monitor_pid_read(const struct settings *s)
 		return r == -ENOENT ? 0 : r;
 	if (b.len && b.data[b.len - 1] == '\n')
 		b.data[b.len - 1] = '\0';
-	return num_parse_u64(b.data ? b.data : "", 1, INT32_MAX, &pid) < 0 ? -EBADMSG : (int)pid;
+	return num_parse_u64(b.data ? b.data : "", 1, INT32_MAX, &pid) < 0 ? -EBADMSG
+									   : (int)pid;
 }
 
 static void write_pid(const struct settings *s)
@@ -104,9 +106,11 @@ static void worker_ended(struct monitor *m, int status)
 	if (m->delay_ms > RESTART_DELAY_MAX_MS)
 		m->delay_ms = RESTART_DELAY_MAX_MS;
 	if (WIFSIGNALED(status))
-		log_warn("the worker was killed by signal %d; starting another", WTERMSIG(status));
+		log_warn("the worker was killed by signal %d; starting another",
+			WTERMSIG(status));
 	else
-		log_warn("the worker ended with status %d; starting another", WEXITSTATUS(status));
+		log_warn("the worker ended with status %d; starting another",
+			WEXITSTATUS(status));
 }
 
 static void reap(struct monitor *m)
@@ -141,8 +145,10 @@ static int setup(struct monitor *m)
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
-		signal(SIGHUP, SIG_IGN) == SIG_ERR || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 ||
+		signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
+		signal(SIGHUP, SIG_IGN) == SIG_ERR ||
+		prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		return -errno;
 	m->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	m->self = pidfd_open(getpid(), 0);

@@ -16,7 +16,9 @@
 #include <string.h>
 #include <sys/pidfd.h>
 
-#define STOP_WAIT_MS 40000 /* STOP_ALL_MAX_MS for apps, DAEMON_STOP_MS twice, and some */
+#define STOP_WAIT_MS                                                                     \
+	40000 /* STOP_ALL_MAX_MS for apps, DAEMON_STOP_MS twice, and some                \
+	       */
 
 int operate_prepare(const struct settings *s, struct err *e)
 {
@@ -39,8 +41,10 @@ int operate_stop(const struct settings *s, bool everything)
 	pid = monitor_pid_read(s);
 	pidfd = pid > 0 ? pidfd_open(pid, 0) : -1;
 	/* The lock is held and the pid file is the holder's: it is not a stale number. */
-	if (pidfd < 0 || pidfd_send_signal(pidfd, everything ? SIGINT : SIGTERM, NULL, 0) < 0) {
-		log_error("cannot signal the berthd of %s (pid %d): %s", s->run, pid, strerror(errno));
+	if (pidfd < 0 ||
+		pidfd_send_signal(pidfd, everything ? SIGINT : SIGTERM, NULL, 0) < 0) {
+		log_error("cannot signal the berthd of %s (pid %d): %s", s->run, pid,
+			strerror(errno));
 		return 1;
 	}
 	p.fd = pidfd;
@@ -53,8 +57,8 @@ int operate_stop(const struct settings *s, bool everything)
 
 static int remove_run_files(const struct settings *s)
 {
-	static const char *const names[] = {"api.sock", "berthd.pid", "daemons", "daemons.new", "fifo",
-		"instances", "empty", "berthd.lock"};
+	static const char *const names[] = {"api.sock", "berthd.pid", "daemons",
+		"daemons.new", "fifo", "instances", "empty", "berthd.lock"};
 	int fd autoclose = open(s->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r;
 
@@ -71,13 +75,15 @@ static int remove_run_files(const struct settings *s)
 
 int operate_remove(const struct settings *s)
 {
-	const struct runtime_config config = {.state = s->state, .run = s->run, .lib = s->programs};
+	const struct runtime_config config = {
+		.state = s->state, .run = s->run, .lib = s->programs};
 	struct runtime *rt = NULL;
 	struct err e = {0};
 	int r;
 
 	if (handoff_lock_test(s) == -EBUSY) {
-		log_error("berthd runs on %s; first: berthd --run %s --stop-all", s->run, s->run);
+		log_error("berthd runs on %s; first: berthd --run %s --stop-all", s->run,
+			s->run);
 		return 1;
 	}
 	if (access(s->state, F_OK) < 0)

@@ -8,7 +8,8 @@
 #include <string.h>
 #include <sys/pidfd.h>
 
-#define FIELD_START_TIME 22 /* proc(5), counted from 1; the name in field 2 may hold anything */
+#define FIELD_START_TIME                                                                 \
+	22 /* proc(5), counted from 1; the name in field 2 may hold anything */
 
 int process_start_time(pid_t pid, uint64_t *ret)
 {

@@ -1,4 +1,5 @@
-/* Processes found again: a pid together with its start time, so that a reused pid is never taken for ours. */
+/* Processes found again: a pid together with its start time, so that a reused pid is
+ * never taken for ours. */
 #ifndef RUNTIME_PROCESS_H
 #define RUNTIME_PROCESS_H
 
@@ -7,7 +8,8 @@
 
 /* Field 22 of /proc/PID/stat, clock ticks since boot. 0, -ESRCH, -errno. */
 int process_start_time(pid_t pid, uint64_t *ret);
-/* A pidfd of the live process with this pid and start time, CLOEXEC; -ESRCH when it is gone. */
+/* A pidfd of the live process with this pid and start time, CLOEXEC; -ESRCH when it is
+ * gone. */
 int process_open(pid_t pid, uint64_t start_time);
 
 #endif

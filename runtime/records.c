@@ -44,7 +44,8 @@ int record_write(int dirfd, const struct record *r)
 
 	id_name(name, r->id, "");
 	id_name(temp, r->id, ".new");
-	fd = openat(dirfd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = openat(
+		dirfd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
 	e = io_write_all(fd, r, sizeof(*r));
@@ -118,7 +119,8 @@ int record_exit_create(int dirfd, uint64_t id)
 	int fd;
 
 	id_name(name, id, ".exit");
-	fd = openat(dirfd, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = openat(
+		dirfd, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	return fd < 0 ? -errno : fd;
 }
 

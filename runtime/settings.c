@@ -9,14 +9,27 @@
 #include <stdio.h>
 #include <string.h>
 
-const char settings_usage[] =
-	"usage: berthd [--state DIR] [--run DIR] [--http ADDR[,ADDR]] [--ssh-user NAME] [--workers N]\n"
-	"       berthd --stop       end berth's programs; apps go on and are found again at the next start\n"
-	"       berthd --stop-all   end the apps too (SIGTERM, their stop timeout, SIGKILL)\n"
-	"       berthd --remove     remove what a stopped berth left on this host at run time\n";
+const char settings_usage[] = "usage: berthd [--state DIR] [--run DIR] [--http "
+			      "ADDR[,ADDR]] [--ssh-user NAME] [--workers N]\n"
+			      "       berthd --stop       end berth's programs; apps go "
+			      "on and are found again at the next start\n"
+			      "       berthd --stop-all   end the apps too (SIGTERM, "
+			      "their stop timeout, SIGKILL)\n"
+			      "       berthd --remove     remove what a stopped berth "
+			      "left on this host at run time\n";
 
-enum { OPT_STATE = 256, OPT_RUN, OPT_HTTP, OPT_USER, OPT_WORKERS, OPT_STOP, OPT_STOP_ALL,
-	OPT_REMOVE, OPT_STACK, OPT_HELP };
+enum {
+	OPT_STATE = 256,
+	OPT_RUN,
+	OPT_HTTP,
+	OPT_USER,
+	OPT_WORKERS,
+	OPT_STOP,
+	OPT_STOP_ALL,
+	OPT_REMOVE,
+	OPT_STACK,
+	OPT_HELP
+};
 
 static const struct option options[] = {
 	{"state", required_argument, NULL, OPT_STATE},
@@ -37,7 +50,8 @@ static int copy(char *to, size_t size, const char *from, const char *what, struc
 	size_t len = strlen(from);
 
 	if (len == 0 || len >= size)
-		return err_set(e, EINVAL, "%s is empty or longer than %zu characters", what, size - 1);
+		return err_set(e, EINVAL, "%s is empty or longer than %zu characters",
+			what, size - 1);
 	memcpy(to, from, len + 1);
 	return 0;
 }
@@ -50,7 +64,8 @@ static int copy_dir(char *to, const char *from, const char *what, struct err *e)
 	if (r < 0)
 		return r;
 	if (to[0] != '/')
-		return err_set(e, EINVAL, "%s must be an absolute path, not \"%s\"", what, from);
+		return err_set(
+			e, EINVAL, "%s must be an absolute path, not \"%s\"", what, from);
 	for (len = strlen(to); len > 1 && to[len - 1] == '/'; len--)
 		to[len - 1] = '\0';
 	return 0;
@@ -76,7 +91,8 @@ static int set_workers(struct settings *s, const char *text, struct err *e)
 	uint64_t n;
 
 	if (num_parse_u64(text, 1, PROTO_WORKERS_MAX, &n) < 0)
-		return err_set(e, EINVAL, "workers must be a number from 1 to %d, not \"%s\"",
+		return err_set(e, EINVAL,
+			"workers must be a number from 1 to %d, not \"%s\"",
 			PROTO_WORKERS_MAX, text);
 	s->workers = (unsigned int)n;
 	return 0;
@@ -97,13 +113,17 @@ static int load_defaults(struct settings *s, struct err *e)
 	slash = strrchr(exe, '/');
 	if (slash)
 		*slash = '\0';
-	if ((r = copy(s->programs, sizeof(s->programs), exe, "the folder of berthd", e)) < 0 ||
-		(r = copy_dir(s->state, env_or("BERTH_STATE", "/var/lib/berth"), "BERTH_STATE", e)) < 0 ||
-		(r = copy_dir(s->run, env_or("BERTH_RUN", "/run/berth"), "BERTH_RUN", e)) < 0 ||
-		(r = copy(s->http, sizeof(s->http), env_or("BERTH_HTTP", "0.0.0.0:80,[::]:80"),
-			 "BERTH_HTTP", e)) < 0 ||
-		(r = copy(s->ssh_user, sizeof(s->ssh_user), env_or("BERTH_SSH_USER", "berth"),
-			 "BERTH_SSH_USER", e)) < 0)
+	if ((r = copy(s->programs, sizeof(s->programs), exe, "the folder of berthd", e)) <
+			0 ||
+		(r = copy_dir(s->state, env_or("BERTH_STATE", "/var/lib/berth"),
+			 "BERTH_STATE", e)) < 0 ||
+		(r = copy_dir(s->run, env_or("BERTH_RUN", "/run/berth"), "BERTH_RUN",
+			 e)) < 0 ||
+		(r = copy(s->http, sizeof(s->http),
+			 env_or("BERTH_HTTP", "0.0.0.0:80,[::]:80"), "BERTH_HTTP", e)) <
+			0 ||
+		(r = copy(s->ssh_user, sizeof(s->ssh_user),
+			 env_or("BERTH_SSH_USER", "berth"), "BERTH_SSH_USER", e)) < 0)
 		return r;
 	return workers ? set_workers(s, workers, e) : 0;
 }
@@ -147,8 +167,10 @@ static int export_settings(const struct settings *s, struct err *e)
 	char workers[16];
 
 	snprintf(workers, sizeof(workers), "%u", s->workers);
-	if (setenv("BERTH_STATE", s->state, 1) < 0 || setenv("BERTH_RUN", s->run, 1) < 0 ||
-		setenv("BERTH_HTTP", s->http, 1) < 0 || setenv("BERTH_SSH_USER", s->ssh_user, 1) < 0 ||
+	if (setenv("BERTH_STATE", s->state, 1) < 0 ||
+		setenv("BERTH_RUN", s->run, 1) < 0 ||
+		setenv("BERTH_HTTP", s->http, 1) < 0 ||
+		setenv("BERTH_SSH_USER", s->ssh_user, 1) < 0 ||
 		setenv("BERTH_WORKERS", workers, 1) < 0)
 		return err_sys(e, errno, "setenv");
 	return 0;

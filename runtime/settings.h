@@ -6,7 +6,8 @@
 #include "lib/err.h"
 #include "lib/proto.h"
 
-#define SETTINGS_PATH_MAX 200 /* "/instances/…" and unix socket names (108) are appended */
+#define SETTINGS_PATH_MAX                                                                \
+	200 /* "/instances/…" and unix socket names (108) are appended */
 #define SETTINGS_HTTP_MAX 512
 
 enum settings_mode {
@@ -20,17 +21,19 @@ enum settings_mode {
 
 struct settings {
 	enum settings_mode mode;
-	char state[SETTINGS_PATH_MAX], run[SETTINGS_PATH_MAX]; /* absolute, no trailing slash */
-	char http[SETTINGS_HTTP_MAX]; /* "HOST:PORT,…" */
+	char state[SETTINGS_PATH_MAX],
+		run[SETTINGS_PATH_MAX]; /* absolute, no trailing slash */
+	char http[SETTINGS_HTTP_MAX];	/* "HOST:PORT,…" */
 	char ssh_user[33];
-	unsigned int workers; /* 1 .. PROTO_WORKERS_MAX */
-	uint32_t suite;       /* MODE_STACK */
+	unsigned int workers;		  /* 1 .. PROTO_WORKERS_MAX */
+	uint32_t suite;			  /* MODE_STACK */
 	char programs[SETTINGS_PATH_MAX]; /* folder of this program */
 };
 
 /*
- * Fills *s from argv and the environment, and puts the result back into the environment, so that
- * programs started from here see the same. 0 or -EINVAL with the sentence for the operator in e.
+ * Fills *s from argv and the environment, and puts the result back into the environment,
+ * so that programs started from here see the same. 0 or -EINVAL with the sentence for the
+ * operator in e.
  */
 int settings_load(struct settings *s, int argc, char **argv, struct err *e);
 extern const char settings_usage[];

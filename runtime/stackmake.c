@@ -19,7 +19,7 @@
 
 enum field { F_CREATED_BY, F_ORIGIN, F_URI, F_RELEASE, F_CODENAME, F_COMPONENT };
 
-/* --- what apt knows ------------------------------------------------------------------------------------------ */
+/* --- what apt knows --- */
 
 static bool split_fields(char *line, char *fields[FIELDS])
 {
@@ -34,15 +34,17 @@ static bool split_fields(char *line, char *fields[FIELDS])
 	return false;
 }
 
-/* These come from signed files of the host's own archives, and yet: nothing that could end a sources line early. */
+/* These come from signed files of the host's own archives, and yet: nothing that could
+ * end a sources line early. */
 static bool is_word(const char *s)
 {
 	return *s && s[strcspn(s, " \t[]#\"'\\")] == '\0';
 }
 
 /*
- * "trixie-security" for bookworm becomes "bookworm-security": the same archives carry every release. The
- * code name stands first in the release's name, or the host uses words like "stable".
+ * "trixie-security" for bookworm becomes "bookworm-security": the same archives carry
+ * every release. The code name stands first in the release's name, or the host uses words
+ * like "stable".
  */
 static bool release_for(char *out, size_t size, const char *release, const char *codename)
 {
@@ -56,8 +58,8 @@ static bool release_for(char *out, size_t size, const char *release, const char 
 			return true;
 		}
 	}
-	if (strchr(release, '-') || strcmp(release, "sid") == 0 || strcmp(release, "unstable") == 0 ||
-		strcmp(release, "experimental") == 0)
+	if (strchr(release, '-') || strcmp(release, "sid") == 0 ||
+		strcmp(release, "unstable") == 0 || strcmp(release, "experimental") == 0)
 		return false;
 	snprintf(out, size, "%s", codename);
 	return true;
@@ -85,8 +87,10 @@ int stack_sources(const char *targets, const char *codename, struct buf *out)
 		next = strchr(line, '\n');
 		if (next)
 			*next++ = '\0';
-		if (!split_fields(line, fields) || strcmp(fields[F_CREATED_BY], "Packages") != 0 ||
-			strcmp(fields[F_ORIGIN], "Debian") != 0 || strcmp(fields[F_COMPONENT], "main") != 0 ||
+		if (!split_fields(line, fields) ||
+			strcmp(fields[F_CREATED_BY], "Packages") != 0 ||
+			strcmp(fields[F_ORIGIN], "Debian") != 0 ||
+			strcmp(fields[F_COMPONENT], "main") != 0 ||
 			!is_word(fields[F_URI]) || !is_word(fields[F_RELEASE]))
 			continue;
 		if (release_for(release, sizeof(release), fields[F_RELEASE], codename))
@@ -97,8 +101,9 @@ int stack_sources(const char *targets, const char *codename, struct buf *out)
 
 void stack_apt_settings(const char *dump, struct buf *out)
 {
-	static const char *const wanted[] = {"Acquire::http", "Acquire::https", "Acquire::Retries",
-		"Acquire::ForceIPv", "Acquire::Proxy", "Acquire::Check-Valid-Until", "Acquire::Max-FutureTime"};
+	static const char *const wanted[] = {"Acquire::http", "Acquire::https",
+		"Acquire::Retries", "Acquire::ForceIPv", "Acquire::Proxy",
+		"Acquire::Check-Valid-Until", "Acquire::Max-FutureTime"};
 
 	for (const char *line = dump, *end; *line; line = *end ? end + 1 : end) {
 		end = line + strcspn(line, "\n");
@@ -112,9 +117,10 @@ void stack_apt_settings(const char *dump, struct buf *out)
 	}
 }
 
-/* --- running programs ---------------------------------------------------------------------------------------- */
+/* --- running programs --- */
 
-/* Runs argv; stdout goes to out (read to its end) or, when out is NULL, to fd to. The exit status, or -errno. */
+/* Runs argv; stdout goes to out (read to its end) or, when out is NULL, to fd to. The
+ * exit status, or -errno. */
 static int run(const char *const *argv, struct buf *out, int to)
 {
 	int fds[2] = {-1, -1}, status;
@@ -145,7 +151,8 @@ static int run(const char *const *argv, struct buf *out, int to)
 
 static int read_targets(struct buf *out, const char *const *extra, size_t n_extra)
 {
-	const char *argv[16] = {"apt-get", "indextargets", "--format", STACK_TARGET_FORMAT};
+	const char *argv[16] = {
+		"apt-get", "indextargets", "--format", STACK_TARGET_FORMAT};
 
 	for (size_t i = 0; i < n_extra && i < 11; i++)
 		argv[4 + i] = extra[i];
@@ -154,15 +161,16 @@ static int read_targets(struct buf *out, const char *const *extra, size_t n_extr
 }
 
 /*
- * A host whose package lists were never fetched, or were cleaned: fetch them into a folder of our own, the host's
- * are not touched.
+ * A host whose package lists were never fetched, or were cleaned: fetch them into a
+ * folder of our own, the host's are not touched.
  */
 static int fetch_lists(const char *tmp, struct buf *targets)
 {
 	char lists[512], cache[512];
 	const char *const where[] = {"-o", lists, "-o", cache};
-	const char *const update[] = {"apt-get", "-o", lists, "-o", cache, "-o", "APT::Sandbox::User=",
-		"-o", "APT::Update::Post-Invoke-Success=", "-q", "update", NULL};
+	const char *const update[] = {"apt-get", "-o", lists, "-o", cache, "-o",
+		"APT::Sandbox::User=", "-o", "APT::Update::Post-Invoke-Success=", "-q",
+		"update", NULL};
 	int r;
 
 	snprintf(lists, sizeof(lists), "Dir::State::lists=%s/lists", tmp);
@@ -189,7 +197,8 @@ static int find_sources(const char *tmp, const char *codename, struct buf *sourc
 	return 1;
 }
 
-static int write_file(const char *tmp, const char *name, const struct buf *b, char path[512])
+static int write_file(
+	const char *tmp, const char *name, const struct buf *b, char path[512])
 {
 	int fd autoclose = -1;
 
@@ -211,11 +220,13 @@ static int write_settings(const char *tmp, char path[512])
 	return write_file(tmp, "apt.conf", &settings, path);
 }
 
-/* mmdebstrap runs this with the new root as $1: the user that apps are, and nothing of the host's settings left. */
+/* mmdebstrap runs this with the new root as $1: the user that apps are, and nothing of
+ * the host's settings left. */
 static const char finish[] =
 	"#!/bin/sh\n"
 	"set -e\n"
-	"rm -f \"$1/etc/apt/apt.conf.d/99mmdebstrap\" \"$1/etc/hostname\" \"$1/etc/resolv.conf\"\n"
+	"rm -f \"$1/etc/apt/apt.conf.d/99mmdebstrap\" \"$1/etc/hostname\" "
+	"\"$1/etc/resolv.conf\"\n"
 	"echo 'app:x:1000:1000:app:/app:/bin/sh' >>\"$1/etc/passwd\"\n"
 	"echo 'app:x:1000:' >>\"$1/etc/group\"\n"
 	"echo 'app:*:19675::::::' >>\"$1/etc/shadow\"\n"
@@ -234,17 +245,22 @@ static int write_hook(const char *tmp, char path[512])
 	return r < 0 ? r : chmod(path, 0755) < 0 ? -errno : 0;
 }
 
-static int bootstrap(const char *codename, const char *sources, const char *settings, const char *finisher)
+static int bootstrap(const char *codename, const char *sources, const char *settings,
+	const char *finisher)
 {
 	char aptopt[600], hook[600];
-	const char *const argv[] = {"mmdebstrap", "--mode=unshare", "--variant=minbase", "--format=tar",
-		"--include=ca-certificates", aptopt,
+	const char *const argv[] = {"mmdebstrap", "--mode=unshare", "--variant=minbase",
+		"--format=tar", "--include=ca-certificates", aptopt,
 		/* Pages nobody reads inside a container; licences stay. */
-		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-include=/usr/share/doc/*/copyright",
-		"--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/info/*",
-		"--dpkgopt=path-exclude=/usr/share/groff/*", "--dpkgopt=path-exclude=/usr/share/lintian/*",
+		"--dpkgopt=path-exclude=/usr/share/doc/*",
+		"--dpkgopt=path-include=/usr/share/doc/*/copyright",
+		"--dpkgopt=path-exclude=/usr/share/man/*",
+		"--dpkgopt=path-exclude=/usr/share/info/*",
+		"--dpkgopt=path-exclude=/usr/share/groff/*",
+		"--dpkgopt=path-exclude=/usr/share/lintian/*",
 		"--dpkgopt=path-exclude=/usr/share/locale/*",
-		"--dpkgopt=path-include=/usr/share/locale/locale.alias", hook, codename, "-", sources, NULL};
+		"--dpkgopt=path-include=/usr/share/locale/locale.alias", hook, codename,
+		"-", sources, NULL};
 
 	snprintf(aptopt, sizeof(aptopt), "--aptopt=%s", settings);
 	snprintf(hook, sizeof(hook), "--customize-hook=%s", finisher);
@@ -269,13 +285,15 @@ static int make(uint32_t suite)
 	if (r != 0)
 		return 1;
 	if ((r = write_file(tmp, "sources.list", &sources, sources_path)) < 0 ||
-		(r = write_settings(tmp, settings_path)) < 0 || (r = write_hook(tmp, hook_path)) < 0) {
+		(r = write_settings(tmp, settings_path)) < 0 ||
+		(r = write_hook(tmp, hook_path)) < 0) {
 		dprintf(STDERR_FILENO, "cannot write into %s: %s\n", tmp, strerror(-r));
 		return 1;
 	}
 	r = bootstrap(codename, sources_path, settings_path, hook_path);
 	if (r != 0)
-		dprintf(STDERR_FILENO, "mmdebstrap failed (status %d)\n", r < 0 ? 125 : r);
+		dprintf(STDERR_FILENO, "mmdebstrap failed (status %d)\n",
+			r < 0 ? 125 : r);
 	return r < 0 ? 125 : r;
 }
 

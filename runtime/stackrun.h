@@ -1,4 +1,5 @@
-/* Starting stackmake.h's work as a process of user _berth-build, in a pid namespace: its end ends all of it. */
+/* Starting stackmake.h's work as a process of user _berth-build, in a pid namespace: its
+ * end ends all of it. */
 #ifndef RUNTIME_STACKRUN_H
 #define RUNTIME_STACKRUN_H
 
@@ -8,11 +9,12 @@
 #define STACK_EXIT_FD 3 /* where the process writes its exit status, int32_t */
 
 /*
- * The tar goes to out, what it says to err_out; exit_fd gets the status. All stay the caller's. The pid and *ret_pidfd,
- * or -errno.
+ * The tar goes to out, what it says to err_out; exit_fd gets the status. All stay the
+ * caller's. The pid and *ret_pidfd, or -errno.
  */
-pid_t stackrun_start(const struct settings *s, const struct daemon_ids *ids, const struct folders *f,
-	uint64_t id, uint32_t suite, int exit_fd, int out, int err_out, int *ret_pidfd, struct err *e);
+pid_t stackrun_start(const struct settings *s, const struct daemon_ids *ids,
+	const struct folders *f, uint64_t id, uint32_t suite, int exit_fd, int out,
+	int err_out, int *ret_pidfd, struct err *e);
 /* What to call after its end: the folder it worked in goes. */
 struct chores;
 void stackrun_cleanup(struct chores *c, const struct folders *f, uint64_t id);

@@ -5,7 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define START_FLAGS (START_STDIO | START_TTY | START_BUILDER | START_NO_NET | START_HOST_APT)
+#define START_FLAGS                                                                      \
+	(START_STDIO | START_TTY | START_BUILDER | START_NO_NET | START_HOST_APT)
 
 int start_fds(uint32_t flags)
 {
@@ -21,8 +22,8 @@ int limits_check(const struct msg_limits_body *l, struct err *e)
 	if (l->cpu_millis < LIMIT_CPU_MIN || l->cpu_millis > LIMIT_CPU_MAX)
 		return err_set(e, EINVAL, "the processor limit must be at least 0.01");
 	if (l->pids < LIMIT_PIDS_MIN || l->pids > LIMIT_PIDS_MAX)
-		return err_set(e, EINVAL, "the process limit must be from %u to %u", LIMIT_PIDS_MIN,
-			LIMIT_PIDS_MAX);
+		return err_set(e, EINVAL, "the process limit must be from %u to %u",
+			LIMIT_PIDS_MIN, LIMIT_PIDS_MAX);
 	return 0;
 }
 
@@ -32,7 +33,8 @@ static bool name_ok(const char *name)
 	size_t len = strnlen(name, PROTO_NAME_MAX);
 
 	return len > 0 && len < PROTO_NAME_MAX && name[0] != '.' && name[0] != '-' &&
-		strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == len;
+	       strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567"
+			    "89._-") == len;
 }
 
 static int mounts_check(const struct msg_start *m, struct err *e)
@@ -42,11 +44,13 @@ static int mounts_check(const struct msg_start *m, struct err *e)
 
 		if (strnlen(mount->path, sizeof(mount->path)) == sizeof(mount->path) ||
 			!name_mount_path_valid(mount->path))
-			return err_set(e, EINVAL, "mount %u: the path is not acceptable", i);
+			return err_set(
+				e, EINVAL, "mount %u: the path is not acceptable", i);
 		if (mount->kind != MOUNT_VOLUME && mount->kind != MOUNT_CACHE)
 			return err_set(e, EINVAL, "mount %u: unknown kind", i);
 		if (mount->kind == MOUNT_CACHE && mount->id != m->app)
-			return err_set(e, EINVAL, "mount %u: the build cache of another app", i);
+			return err_set(
+				e, EINVAL, "mount %u: the build cache of another app", i);
 		if (mount->flags & ~(uint32_t)MOUNT_READ_ONLY_FLAG)
 			return err_set(e, EINVAL, "mount %u: unknown flag", i);
 	}
@@ -61,8 +65,10 @@ int start_check(const struct msg_start *m, unsigned int n_fds, struct err *e)
 		return err_set(e, EINVAL, "the ids start at 1");
 	if (m->profile != PROFILE_APP && m->profile != PROFILE_BUILD_ROOT)
 		return err_set(e, EINVAL, "unknown profile %u", m->profile);
-	if ((m->flags & ~(uint32_t)START_FLAGS) || want < 0 || (unsigned int)want != n_fds)
-		return err_set(e, EINVAL, "the flags %#x do not fit %u descriptors", m->flags, n_fds);
+	if ((m->flags & ~(uint32_t)START_FLAGS) || want < 0 ||
+		(unsigned int)want != n_fds)
+		return err_set(e, EINVAL, "the flags %#x do not fit %u descriptors",
+			m->flags, n_fds);
 	if (m->n_layers > PROTO_LAYERS_MAX || (m->n_layers == 0 && m->upper == 0))
 		return err_set(e, EINVAL, "%u layers", m->n_layers);
 	if (m->n_mounts > PROTO_MOUNTS_MAX)

@@ -1,4 +1,5 @@
-/* Is a start message acceptable? Every field has its range here: control may be in foreign hands. */
+/* Is a start message acceptable? Every field has its range here: control may be in
+ * foreign hands. */
 #ifndef RUNTIME_START_CHECK_H
 #define RUNTIME_START_CHECK_H
 
@@ -13,10 +14,12 @@
 #define LIMIT_PIDS_MAX 32768u
 #define STOP_TIMEOUT_MAX_MS 3600000u
 
-/* Ranges and combinations; not whether layers and volumes exist. 0, or -EINVAL with the field in e. */
+/* Ranges and combinations; not whether layers and volumes exist. 0, or -EINVAL with the
+ * field in e. */
 int start_check(const struct msg_start *m, unsigned int n_fds, struct err *e);
 int limits_check(const struct msg_limits_body *l, struct err *e);
-/* How many descriptors a start or enter with these flags brings; -EINVAL when the flags do not go together. */
+/* How many descriptors a start or enter with these flags brings; -EINVAL when the flags
+ * do not go together. */
 int start_fds(uint32_t flags);
 
 #endif

@@ -4,8 +4,8 @@
 #include "runtime/records.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 bool volume_exists(const struct folders *f, uint64_t id)
@@ -14,7 +14,8 @@ bool volume_exists(const struct folders *f, uint64_t id)
 	struct stat st;
 
 	id_name(name, id, "");
-	return fstatat(f->volumes, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+	return fstatat(f->volumes, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISDIR(st.st_mode);
 }
 
 int volume_create(struct runtime *rt, uint64_t id)
@@ -30,7 +31,8 @@ int volume_remove(struct chores *c, const struct folders *f, uint64_t id)
 	return chores_remove_tree(c, f->volumes, name);
 }
 
-int app_files_remove(struct chores *c, const struct folders *f, uint32_t app, const char *name)
+int app_files_remove(
+	struct chores *c, const struct folders *f, uint32_t app, const char *name)
 {
 	char file[NAME_MAX_LEN + 8], cache[32];
 	int r;

@@ -11,7 +11,8 @@ int volume_create(struct runtime *rt, uint64_t id);
 /* Absent is 0. The caller knows that no sandbox has it mounted. */
 int volume_remove(struct chores *c, const struct folders *f, uint64_t id);
 /* The app's repository and build cache; its logs. Absent is 0; name is name_valid. */
-int app_files_remove(struct chores *c, const struct folders *f, uint32_t app, const char *name);
+int app_files_remove(
+	struct chores *c, const struct folders *f, uint32_t app, const char *name);
 int app_logs_remove(struct chores *c, const struct folders *f, uint32_t app);
 
 #endif

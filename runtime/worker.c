@@ -31,7 +31,7 @@ struct worker {
 	int status;
 };
 
-/* --- messages ------------------------------------------------------------------------------------------------ */
+/* --- messages --- */
 
 static int from_control(struct context *ctx, int fd UNUSED, struct msg *m)
 {
@@ -61,7 +61,8 @@ static void on_peer(void *arg, uint32_t events UNUSED)
 	}
 }
 
-static int add_peer(struct worker *w, int fd, int (*handle)(struct context *ctx, int fd, struct msg *m))
+static int add_peer(struct worker *w, int fd,
+	int (*handle)(struct context *ctx, int fd, struct msg *m))
 {
 	struct peer *p = &w->peers[w->n_peers++];
 
@@ -77,7 +78,8 @@ static int add_peers(struct worker *w)
 	if (r == 0)
 		r = add_peer(w, h->fds[HANDOFF_LOGGER_OURS], from_logger);
 	for (unsigned int i = 0; r == 0 && i < h->n_workers; i++)
-		r = add_peer(w, handoff_router_fd(h, i, HANDOFF_ROUTER_OURS), dispatch_router);
+		r = add_peer(
+			w, handoff_router_fd(h, i, HANDOFF_ROUTER_OURS), dispatch_router);
 	return r;
 }
 
@@ -87,11 +89,12 @@ static void say_hello(struct worker *w)
 	struct msg_hello body = {.epoch = io_now_us() * 1000, .pid = (uint32_t)getpid()};
 
 	for (unsigned int i = 0; i < w->n_peers; i++)
-		if (msg_send(w->peers[i].fd, MSG_HELLO, 0, 0, &body, sizeof(body), NULL, 0) < 0)
+		if (msg_send(w->peers[i].fd, MSG_HELLO, 0, 0, &body, sizeof(body), NULL,
+			    0) < 0)
 			log_warn("a peer's queue is full");
 }
 
-/* --- stopping ------------------------------------------------------------------------------------------------ */
+/* --- stopping --- */
 
 static void all_ended(void *arg)
 {
@@ -115,7 +118,8 @@ static void front_ended(void *arg)
 	instances_stop_all(w->ctx.instances, instances_ended, w);
 }
 
-/* SIGTERM: our programs end, apps go on. SIGINT: everything ends; control first, which would start apps again. */
+/* SIGTERM: our programs end, apps go on. SIGINT: everything ends; control first, which
+ * would start apps again. */
 static void on_signal(void *arg, uint32_t events UNUSED)
 {
 	struct worker *w = arg;
@@ -125,7 +129,8 @@ static void on_signal(void *arg, uint32_t events UNUSED)
 		if (w->stopping)
 			continue;
 		w->stopping = true;
-		log_info(si.ssi_signo == SIGINT ? "stopping everything" : "stopping; apps go on");
+		log_info(si.ssi_signo == SIGINT ? "stopping everything"
+						: "stopping; apps go on");
 		if (si.ssi_signo == SIGINT)
 			daemons_stop(w->ctx.daemons, false, front_ended, w);
 		else
@@ -158,12 +163,13 @@ static void on_monitor_gone(void *arg, uint32_t events UNUSED)
 	loop_stop(w->ctx.loop);
 }
 
-/* --- start --------------------------------------------------------------------------------------------------- */
+/* --- start --- */
 
 static int open_parts(struct context *c, struct err *e)
 {
-	const struct runtime_config config = {
-		.state = c->settings->state, .run = c->settings->run, .lib = c->settings->programs};
+	const struct runtime_config config = {.state = c->settings->state,
+		.run = c->settings->run,
+		.lib = c->settings->programs};
 	int r;
 
 	if ((r = daemon_ids_load(&c->ids, c->settings->ssh_user, e)) < 0 ||
@@ -171,7 +177,8 @@ static int open_parts(struct context *c, struct err *e)
 		return r;
 	c->loop = loop_new();
 	c->chores = c->loop ? chores_new(c->loop, &c->folders) : NULL;
-	c->daemons = c->loop ? daemons_new(c->loop, c->settings, c->handoff, &c->ids) : NULL;
+	c->daemons =
+		c->loop ? daemons_new(c->loop, c->settings, c->handoff, &c->ids) : NULL;
 	if (!c->chores || !c->daemons)
 		return err_sys(e, ENOMEM, "worker");
 	return runtime_open(&config, &c->rt, e);
@@ -180,8 +187,12 @@ static int open_parts(struct context *c, struct err *e)
 static int make_instances(struct context *c, struct err *e)
 {
 	const struct instances_config config = {
-		.loop = c->loop, .rt = c->rt, .settings = c->settings, .ids = &c->ids,
-		.folders = &c->folders, .chores = c->chores,
+		.loop = c->loop,
+		.rt = c->rt,
+		.settings = c->settings,
+		.ids = &c->ids,
+		.folders = &c->folders,
+		.chores = c->chores,
 		.control_fd = c->handoff->fds[HANDOFF_CONTROL_OURS],
 		.logger_fd = c->handoff->fds[HANDOFF_LOGGER_OURS],
 	};

@@ -1,7 +1,7 @@
 /*
- * The worker: one event loop that serves the two message tables, starts and restarts the daemons, and
- * owns the sandboxes. A new worker finds what an earlier one left: daemons and sandboxes by their
- * records, requests in the queues of the pairs.
+ * The worker: one event loop that serves the two message tables, starts and restarts the
+ * daemons, and owns the sandboxes. A new worker finds what an earlier one left: daemons
+ * and sandboxes by their records, requests in the queues of the pairs.
  */
 #ifndef RUNTIME_WORKER_H
 #define RUNTIME_WORKER_H
@@ -10,7 +10,8 @@
 #include "runtime/handoff.h"
 #include "runtime/settings.h"
 
-/* Runs until told to stop (SIGTERM, SIGINT); monitor_pidfd tells the monitor's end. The exit status. */
+/* Runs until told to stop (SIGTERM, SIGINT); monitor_pidfd tells the monitor's end. The
+ * exit status. */
 int worker_run(const struct settings *s, const struct handoff *h, int monitor_pidfd);
 
 #endif
