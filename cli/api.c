@@ -31,7 +31,8 @@ static int connect_once(struct cli *c)
 		snprintf(path, sizeof(path), "%s/api.sock", run ? run : "/run/berth");
 		if (client_open(&c->client, path, &e) < 0) {
 			say("%s", e.text);
-			say("is berthd running on this host? From elsewhere: BERTH_HOST=HOST berth ..., or ssh berth@HOST ...");
+			say("is berthd running on this host? From elsewhere: "
+			    "BERTH_HOST=HOST berth ..., or ssh berth@HOST ...");
 			return STATUS_FAILED;
 		}
 	}
@@ -39,7 +40,8 @@ static int connect_once(struct cli *c)
 	return 0;
 }
 
-int api_begin(struct cli *c, const char *method, const char *path, const char *headers, json_t *body)
+int api_begin(struct cli *c, const char *method, const char *path, const char *headers,
+	json_t *body)
 {
 	char *text autofree = body ? json_dumps(body, JSON_COMPACT) : NULL;
 	struct err e = {0};
@@ -50,7 +52,8 @@ int api_begin(struct cli *c, const char *method, const char *path, const char *h
 	json_decref(body);
 	if (r)
 		return r;
-	r = client_send(&c->client, method, path, headers, text, text ? strlen(text) : 0, &e);
+	r = client_send(
+		&c->client, method, path, headers, text, text ? strlen(text) : 0, &e);
 	if (r == 0)
 		r = client_reply(&c->client, &e);
 	if (r < 0) {
@@ -111,7 +114,8 @@ static int read_json(struct cli *c, json_t **ret)
 	return 0;
 }
 
-int api_json(struct cli *c, const char *method, json_t *body, json_t **ret, const char *path, ...)
+int api_json(struct cli *c, const char *method, json_t *body, json_t **ret,
+	const char *path, ...)
 {
 	json_t *answer = NULL;
 	va_list ap;
@@ -133,8 +137,9 @@ int api_json(struct cli *c, const char *method, json_t *body, json_t **ret, cons
 }
 
 /*
- * Waits for more of the answer. false when nobody reads our output any more: over ssh the caller's Ctrl-C shows only
- * there, and ending closes the connection, which cancels what can be cancelled.
+ * Waits for more of the answer. false when nobody reads our output any more: over ssh the
+ * caller's Ctrl-C shows only there, and ending closes the connection, which cancels what
+ * can be cancelled.
  */
 static bool wait_more(const struct cli *c)
 {
@@ -240,14 +245,16 @@ int api_text(struct cli *c, const char *path)
 	while (wait_more(c) && (n = client_read(&c->client, part, sizeof(part))) > 0) {
 		r = io_write_all(1, part, (size_t)n);
 		if (r < 0)
-			return r == -EPIPE ? STATUS_OK : STATUS_FAILED; /* `| head` has seen enough */
+			return r == -EPIPE ? STATUS_OK
+					   : STATUS_FAILED; /* `| head` has seen enough */
 	}
 	return n < 0 ? broken(c) : STATUS_OK;
 }
 
 const char *api_word(const char *s)
 {
-	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~";
+	static const char plain[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~";
 	struct buf b = BUF_INIT;
 	const char *word;
 

@@ -9,21 +9,26 @@ const struct option_spec option_table[OPT_COUNT] = {
 	[OPT_NUM] = {'n', "num", "N", "so many lines"},
 	[OPT_PS] = {'p', "ps", "PROC", "only this process type or instance"},
 	[OPT_TAIL] = {'t', "tail", NULL, "go on showing new lines"},
-	[OPT_SINCE] = {0, "since", "TIME", "from this time on: 10m, 2h, 3d or 2026-01-02T03:04:05Z"},
+	[OPT_SINCE] = {0, "since", "TIME",
+		"from this time on: 10m, 2h, 3d or 2026-01-02T03:04:05Z"},
 	[OPT_GREP] = {0, "grep", "TEXT", "only lines that hold this text"},
-	[OPT_GLOBAL] = {0, "global", NULL, "for all apps that have no value of their own"},
+	[OPT_GLOBAL] = {0, "global", NULL,
+		"for all apps that have no value of their own"},
 	[OPT_MEMORY] = {0, "memory", "SIZE", "256M, 1G"},
 	[OPT_CPU] = {0, "cpu", "CPUS", "0.5, 2"},
 	[OPT_PIDS] = {0, "pids", "N", "processes and threads"},
 	[OPT_SCRATCH] = {0, "scratch", "SIZE", "files written outside of volumes"},
-	[OPT_PROCESS_TYPE] = {0, "process-type", "TYPE", "only this process type, as web"},
+	[OPT_PROCESS_TYPE] = {0, "process-type", "TYPE",
+		"only this process type, as web"},
 	[OPT_TTY] = {0, "tty", NULL, "with a terminal"},
 	[OPT_NO_TTY] = {0, "no-tty", NULL, "without a terminal"},
 	[OPT_READ_ONLY] = {0, "read-only", NULL, "the app cannot write to it"},
-	[OPT_VOLUMES] = {0, "volumes", "keep|destroy", "what becomes of its volumes (keep)"},
+	[OPT_VOLUMES] = {0, "volumes", "keep|destroy",
+		"what becomes of its volumes (keep)"},
 	[OPT_ENV] = {'e', "env", "KEY=VALUE", "more environment, may be repeated"},
 	[OPT_TYPE] = {0, "type", "TYPE", "with the limits of this process type"},
-	[OPT_NO_RESTART] = {0, "no-restart", NULL, "store only, takes effect with the next release"},
+	[OPT_NO_RESTART] = {0, "no-restart", NULL,
+		"store only, takes effect with the next release"},
 	[OPT_LIMIT] = {0, "limit", "N", "at most so many"},
 	[OPT_FORCE] = {'f', "force", NULL, "do not ask"},
 	[OPT_CONFIRM] = {0, "confirm", "NAME", "the name, instead of being asked for it"},
@@ -43,8 +48,10 @@ struct words {
 	char **argv;
 };
 
-/* The value of an option: after its "=", or the next word. NULL after saying that it is missing. */
-static const char *value_of(struct cli *c, struct words *w, const char *name, const char *attached)
+/* The value of an option: after its "=", or the next word. NULL after saying that it is
+ * missing. */
+static const char *value_of(
+	struct cli *c, struct words *w, const char *name, const char *attached)
 {
 	if (attached)
 		return attached;
@@ -78,14 +85,16 @@ static int set_format(struct cli *c, const char *value)
 {
 	if (!value)
 		return STATUS_USAGE;
-	if (strcmp(value, "json") != 0 && strcmp(value, "text") != 0 && strcmp(value, "stdout") != 0)
+	if (strcmp(value, "json") != 0 && strcmp(value, "text") != 0 &&
+		strcmp(value, "stdout") != 0)
 		return say_usage(c, "--format is json or text, not '%.40s'", value);
 	c->json = strcmp(value, "json") == 0;
 	return 0;
 }
 
 /* --remote and --app take their value from the same places as all others. */
-static int set_common(struct cli *c, struct words *w, const char *name, const char *attached, bool *known)
+static int set_common(struct cli *c, struct words *w, const char *name,
+	const char *attached, bool *known)
 {
 	const char *value;
 
@@ -124,7 +133,8 @@ static int long_option(struct cli *c, struct words *w, char *word)
 	if (known || r)
 		return r;
 	for (size_t i = 0; i < OPT_COUNT; i++)
-		if (c->cmd->options & (1u << i) && strcmp(word, option_table[i].name) == 0)
+		if (c->cmd->options & (1u << i) &&
+			strcmp(word, option_table[i].name) == 0)
 			return set_option(c, w, i, attached);
 	if (c->cmd->flags & CMD_REPORT && !attached && !c->report_key) {
 		c->report_key = word;
@@ -140,17 +150,23 @@ static int short_options(struct cli *c, struct words *w, const char *letters)
 		bool known = true;
 
 		if (*letters == 'h' || *letters == 'q' || *letters == 'a') {
-			const char *name = *letters == 'h' ? "help" : *letters == 'q' ? "quiet" : "app";
-			int r = set_common(c, w, name, *letters == 'a' && letters[1] ? letters + 1 : NULL, &known);
+			const char *name = *letters == 'h'   ? "help"
+					   : *letters == 'q' ? "quiet"
+							     : "app";
+			int r = set_common(c, w, name,
+				*letters == 'a' && letters[1] ? letters + 1 : NULL,
+				&known);
 
 			if (r || *letters == 'a')
 				return r;
 			continue;
 		}
-		while (i < OPT_COUNT && !(c->cmd->options & (1u << i) && option_table[i].letter == *letters))
+		while (i < OPT_COUNT && !(c->cmd->options & (1u << i) &&
+						option_table[i].letter == *letters))
 			i++;
 		if (i == OPT_COUNT)
-			return say_usage(c, "berth %s knows no option -%c", c->cmd->name, *letters);
+			return say_usage(c, "berth %s knows no option -%c", c->cmd->name,
+				*letters);
 		if (option_table[i].value)
 			return set_option(c, w, i, letters[1] ? letters + 1 : NULL);
 		c->options[i] = "";
@@ -163,7 +179,8 @@ static bool is_instance(const char *word)
 {
 	const char *dot = strrchr(word, '.');
 
-	return dot && dot > word && dot[1] && strspn(dot + 1, "0123456789") == strlen(dot + 1);
+	return dot && dot > word && dot[1] &&
+	       strspn(dot + 1, "0123456789") == strlen(dot + 1);
 }
 
 /* After the first word of a program its words are not ours to read. */
@@ -235,7 +252,9 @@ int args_check(struct cli *c)
 		return r;
 	}
 	if (c->app && !name_valid(c->app))
-		return say_usage(c, "'%.80s' is not an app name: 1 to 63 of a-z, 0-9 and '-', not starting with '-'",
+		return say_usage(c,
+			"'%.80s' is not an app name: 1 to 63 of a-z, 0-9 and '-', not "
+			"starting with '-'",
 			c->app);
 	if (c->argc < c->cmd->min)
 		return say_usage(c, "something is missing");

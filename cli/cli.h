@@ -1,6 +1,7 @@
 /*
- * The command line: one row a command (table.c) feeds dispatch, help and the checks of its arguments; handlers
- * (cmd_*.c) ask the API and show the answer. A short-lived program: it aborts when memory runs out.
+ * The command line: one row a command (table.c) feeds dispatch, help and the checks of
+ * its arguments; handlers (cmd_*.c) ask the API and show the answer. A short-lived
+ * program: it aborts when memory runs out.
  */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
@@ -12,11 +13,31 @@
 
 enum { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_START = 125 };
 
-/* Options beyond those that every command takes. Values are kept as given; handlers parse them. */
+/* Options beyond those that every command takes. Values are kept as given; handlers parse
+ * them. */
 enum option {
-	OPT_NUM, OPT_PS, OPT_TAIL, OPT_SINCE, OPT_GREP, OPT_GLOBAL, OPT_MEMORY, OPT_CPU, OPT_PIDS, OPT_SCRATCH,
-	OPT_PROCESS_TYPE, OPT_TTY, OPT_NO_TTY, OPT_READ_ONLY, OPT_VOLUMES, OPT_ENV, OPT_TYPE, OPT_NO_RESTART,
-	OPT_LIMIT, OPT_FORCE, OPT_CONFIRM, OPT_COUNT
+	OPT_NUM,
+	OPT_PS,
+	OPT_TAIL,
+	OPT_SINCE,
+	OPT_GREP,
+	OPT_GLOBAL,
+	OPT_MEMORY,
+	OPT_CPU,
+	OPT_PIDS,
+	OPT_SCRATCH,
+	OPT_PROCESS_TYPE,
+	OPT_TTY,
+	OPT_NO_TTY,
+	OPT_READ_ONLY,
+	OPT_VOLUMES,
+	OPT_ENV,
+	OPT_TYPE,
+	OPT_NO_RESTART,
+	OPT_LIMIT,
+	OPT_FORCE,
+	OPT_CONFIRM,
+	OPT_COUNT
 };
 #define OPT(o) (1u << OPT_##o)
 _Static_assert(OPT_COUNT <= 32, "a command's options are bits of one word");
@@ -30,11 +51,13 @@ struct option_spec {
 extern const struct option_spec option_table[OPT_COUNT];
 
 enum command_flags {
-	CMD_APP = 1 << 0,      /* the first argument is an app (or --app, or the checkout's remote) */
+	CMD_APP = 1 << 0, /* the first argument is an app (or --app, or the checkout's
+			     remote) */
 	CMD_APP_MAYBE = 1 << 1, /* an app may be given; without it: all */
-	CMD_REPORT = 1 << 2,   /* --KEY prints that bare value */
-	CMD_PROGRAM = 1 << 3,  /* words after the app are a program's, dashes and all; "--" may stand before them */
-	CMD_HIDDEN = 1 << 4,   /* another name of a command; not in the list */
+	CMD_REPORT = 1 << 2,	/* --KEY prints that bare value */
+	CMD_PROGRAM = 1 << 3, /* words after the app are a program's, dashes and all; "--"
+				 may stand before them */
+	CMD_HIDDEN = 1 << 4,  /* another name of a command; not in the list */
 };
 
 #define ENV_VARS_MAX 64 /* -e of one run */
@@ -42,15 +65,16 @@ enum command_flags {
 struct cli {
 	const struct command *cmd;
 	const char *app; /* NULL only without CMD_APP */
-	char **argv;     /* the rest, argc of them, after the app */
+	char **argv;	 /* the rest, argc of them, after the app */
 	int argc;
 	const char *options[OPT_COUNT]; /* value, "" for one without, NULL: not given */
-	const char *env[ENV_VARS_MAX];  /* all values of -e */
+	const char *env[ENV_VARS_MAX];	/* all values of -e */
 	size_t n_env;
-	const char *remote;     /* --remote */
+	const char *remote;	/* --remote */
 	const char *report_key; /* of --KEY */
 	bool json, quiet, help;
-	bool over_ssh; /* started by berth-shell: files of this host are not the caller's */
+	bool over_ssh; /* started by berth-shell: files of this host are not the caller's
+			*/
 	bool connected;
 	struct client client;
 };
@@ -61,14 +85,16 @@ struct command {
 	const char *help;
 	const char *example;
 	int (*run)(struct cli *c); /* returns the exit status */
-	int min, max;              /* arguments after the app; max -1: any number */
+	int min, max;		   /* arguments after the app; max -1: any number */
 	unsigned int flags, options;
-	const char *param; /* handlers shared by several rows: method, last part of the path, or topic */
+	const char *param; /* handlers shared by several rows: method, last part of the
+			      path, or topic */
 };
 extern const struct command command_table[];
 extern const size_t command_count;
 
-/* args.c: options and words (argv[0] is the command; "=" in options is cut). 0, or a status after saying why. */
+/* args.c: options and words (argv[0] is the command; "=" in options is cut). 0, or a
+ * status after saying why. */
 int args_parse(struct cli *c, int argc, char **argv);
 /* Takes the app from the words, checks it and how many are left. 0 or a status. */
 int args_check(struct cli *c);
@@ -80,21 +106,27 @@ void help_list(const char *topic); /* NULL: all */
 bool help_is_topic(const char *name);
 int help_unknown(const char *name);
 
-/* say.c: a failure, " !     text" on stderr; usage: the same, and how it is meant; returns STATUS_USAGE. */
+/* say.c: a failure, " !     text" on stderr; usage: the same, and how it is meant;
+ * returns STATUS_USAGE. */
 void say(const char *fmt, ...) PRINTF(1, 2);
 int say_usage(const struct cli *c, const char *fmt, ...) PRINTF(2, 3);
 
 /*
- * api.c: one request. path is a format whose %s take words that api_word has made safe. body is taken over (NULL: none).
- * All return an exit status, 0 when it went well; errors were said. *ret (if not NULL) is the caller's.
+ * api.c: one request. path is a format whose %s take words that api_word has made safe.
+ * body is taken over (NULL: none). All return an exit status, 0 when it went well; errors
+ * were said. *ret (if not NULL) is the caller's.
  */
-int api_json(struct cli *c, const char *method, json_t *body, json_t **ret, const char *path, ...) PRINTF(5, 6);
-/* For requests that stream, or answer with JSON after all. d lines: with --format json on stdout. */
-int api_stream(struct cli *c, const char *method, json_t *body, const char *path, ...) PRINTF(4, 5);
+int api_json(struct cli *c, const char *method, json_t *body, json_t **ret,
+	const char *path, ...) PRINTF(5, 6);
+/* For requests that stream, or answer with JSON after all. d lines: with --format json on
+ * stdout. */
+int api_stream(struct cli *c, const char *method, json_t *body, const char *path, ...)
+	PRINTF(4, 5);
 /* text/plain, copied to stdout as it comes. */
 int api_text(struct cli *c, const char *path);
 /* Sends and reads the head, on a connection made at first need. 0 or a status. */
-int api_begin(struct cli *c, const char *method, const char *path, const char *headers, json_t *body);
+int api_begin(struct cli *c, const char *method, const char *path, const char *headers,
+	json_t *body);
 /* Says what an answer with a 4xx or 5xx status says, returns its exit status. */
 int api_fail(struct cli *c);
 /* Percent-encodes a word for a path or a query; kept until the end of the program. */
@@ -104,21 +136,25 @@ json_t *api_value(const char *s);
 
 /* out.c */
 void out_json(const json_t *v);
-/* Columns: header cells (left out with --quiet), then rows; cells of NULL are "-". All are copied. */
+/* Columns: header cells (left out with --quiet), then rows; cells of NULL are "-". All
+ * are copied. */
 #define TABLE_COLUMNS_MAX 8
 struct table {
 	size_t columns, n_cells, capacity;
 	char **cells;
 };
-void table_init(struct table *t, const struct cli *c, size_t columns, const char *const *header);
+void table_init(
+	struct table *t, const struct cli *c, size_t columns, const char *const *header);
 void table_add(struct table *t, const char *const *cells);
 /* Prints aligned and frees. */
 void table_print(struct table *t);
-/* "=====> title" (unless --quiet) and aligned "key: value" lines; nested objects as key.sub. */
+/* "=====> title" (unless --quiet) and aligned "key: value" lines; nested objects as
+ * key.sub. */
 void out_report(const struct cli *c, const char *title, const json_t *object);
 /* --KEY of a report: prints it, or says what there is. An exit status. */
 int out_report_key(const struct cli *c, const json_t *object);
-/* A value as people read it, in one of a few static buffers: true, 12, text, "a b c" for lists, "" for null. */
+/* A value as people read it, in one of a few static buffers: true, 12, text, "a b c" for
+ * lists, "" for null. */
 const char *out_value(const json_t *v);
 /* The member's value, as above; "" when absent. */
 const char *out_member(const json_t *object, const char *key);
@@ -126,7 +162,8 @@ const char *out_size(const json_t *v);
 /* The bytes of a config value (string or {"base64"}). */
 int out_bytes(const json_t *v, struct buf *out);
 
-/* remote.c: replaces this program by ssh to the host, when the words are meant for one; returns when they are not. */
+/* remote.c: replaces this program by ssh to the host, when the words are meant for one;
+ * returns when they are not. */
 void remote_maybe(struct cli *c, int argc, char **argv);
 
 /* cmd_apps.c */

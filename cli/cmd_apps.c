@@ -6,7 +6,8 @@
 
 int cmd_apps_list(struct cli *c)
 {
-	static const char *const header[] = {"NAME", "STATE", "RELEASE", "INSTANCES", "URL"};
+	static const char *const header[] = {
+		"NAME", "STATE", "RELEASE", "INSTANCES", "URL"};
 	json_t *list, *app;
 	struct table t;
 	size_t i;
@@ -18,14 +19,17 @@ int cmd_apps_list(struct cli *c)
 		return r;
 	}
 	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach(list, i, app) {
+	json_array_foreach(list, i, app)
+	{
 		const char *version = out_member(app, "release");
 		char release[32] = "";
 
 		if (version[0])
 			snprintf(release, sizeof(release), "v%.20s", version);
-		table_add(&t, (const char *const[]){out_member(app, "name"), out_member(app, "state"), release,
-				      out_member(app, "instances"), out_member(app, "url")});
+		table_add(&t,
+			(const char *const[]){out_member(app, "name"),
+				out_member(app, "state"), release,
+				out_member(app, "instances"), out_member(app, "url")});
 	}
 	table_print(&t);
 	return 0;
@@ -46,7 +50,9 @@ int cmd_apps_create(struct cli *c)
 		out_json(answer);
 	} else if (!c->quiet) {
 		printf("-----> Created %s\n       %s\n", name, out_member(answer, "url"));
-		printf("       to deploy: git remote add berth %s && git push berth main\n", out_member(answer, "git"));
+		printf("       to deploy: git remote add berth %s && git push berth "
+		       "main\n",
+			out_member(answer, "git"));
 	}
 	return 0;
 }
@@ -79,14 +85,16 @@ int cmd_apps_report(struct cli *c)
 		return report_one(c, c->app);
 	r = api_json(c, "GET", NULL, &list, "/v1/apps");
 	all = json_array();
-	json_array_foreach(list, i, app) {
+	json_array_foreach(list, i, app)
+	{
 		json_t *one = NULL;
 
 		if (r)
 			break;
 		if (!c->json)
 			r = report_one(c, out_member(app, "name"));
-		else if (!(r = api_json(c, "GET", NULL, &one, "/v1/apps/%s", out_member(app, "name"))))
+		else if (!(r = api_json(c, "GET", NULL, &one, "/v1/apps/%s",
+				   out_member(app, "name"))))
 			json_array_append_new(all, one);
 	}
 	if (!r && c->json)
@@ -107,8 +115,8 @@ int cmd_apps_destroy(struct cli *c)
 		r = confirm(c, "app", c->app);
 	if (r)
 		return r;
-	return api_stream(c, "DELETE", NULL, "/v1/apps/%s?confirm=%s&volumes=%s", c->app, c->app,
-		volumes ? volumes : "keep");
+	return api_stream(c, "DELETE", NULL, "/v1/apps/%s?confirm=%s&volumes=%s", c->app,
+		c->app, volumes ? volumes : "keep");
 }
 
 int cmd_simple_post(struct cli *c)
@@ -160,8 +168,8 @@ int cmd_events(struct cli *c)
 	int r;
 
 	snprintf(query, sizeof(query), "?limit=%.40s%s%s",
-		c->options[OPT_LIMIT] ? api_word(c->options[OPT_LIMIT]) : "100", c->app ? "&app=" : "",
-		c->app ? c->app : "");
+		c->options[OPT_LIMIT] ? api_word(c->options[OPT_LIMIT]) : "100",
+		c->app ? "&app=" : "", c->app ? c->app : "");
 	r = api_json(c, "GET", NULL, &list, "/v1/events%s", query);
 	if (r || c->json) {
 		if (!r)
@@ -169,10 +177,10 @@ int cmd_events(struct cli *c)
 		return r;
 	}
 	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach(list, i, event)
-		table_add(&t, (const char *const[]){out_member(event, "time"), out_member(event, "who"),
-				      out_member(event, "what"), out_member(event, "app"),
-				      out_member(event, "outcome")});
+	json_array_foreach(list, i, event) table_add(
+		&t, (const char *const[]){out_member(event, "time"),
+			    out_member(event, "who"), out_member(event, "what"),
+			    out_member(event, "app"), out_member(event, "outcome")});
 	table_print(&t);
 	return 0;
 }

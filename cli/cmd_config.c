@@ -34,11 +34,12 @@ int cmd_config_show(struct cli *c)
 			out_json(config);
 		return r;
 	}
-	json_object_foreach(config, key, v)
-		widest = (int)strlen(key) > widest ? (int)strlen(key) : widest;
+	json_object_foreach(config, key, v) widest =
+		(int)strlen(key) > widest ? (int)strlen(key) : widest;
 	if (!c->quiet)
 		printf("=====> %s env vars\n", c->app);
-	json_object_foreach(config, key, v) {
+	json_object_foreach(config, key, v)
+	{
 		printf("%s:%*s ", key, widest - (int)strlen(key), "");
 		r = write_value(v, true);
 	}
@@ -73,7 +74,8 @@ int cmd_config_keys(struct cli *c)
 
 	if (r)
 		return r;
-	json_object_foreach(config, key, v) {
+	json_object_foreach(config, key, v)
+	{
 		json_array_append_new(keys, json_string(key));
 		if (!c->json)
 			puts(key);
@@ -95,7 +97,8 @@ int cmd_config_export(struct cli *c)
 			out_json(config);
 		return r;
 	}
-	json_object_foreach(config, key, v) {
+	json_object_foreach(config, key, v)
+	{
 		autobuf b = BUF_INIT;
 
 		if (out_bytes(v, &b) < 0)
@@ -114,7 +117,8 @@ int cmd_config_export(struct cli *c)
 static int change_config(struct cli *c, json_t *set, json_t *unset)
 {
 	return api_stream(c, "PATCH",
-		json_pack("{s:o, s:o, s:b}", "set", set, "unset", unset, "restart", !c->options[OPT_NO_RESTART]),
+		json_pack("{s:o, s:o, s:b}", "set", set, "unset", unset, "restart",
+			!c->options[OPT_NO_RESTART]),
 		"/v1/apps/%s/config", c->app);
 }
 
@@ -129,7 +133,9 @@ int cmd_config_set(struct cli *c)
 			return say_usage(c, "'%.80s' is not KEY=VALUE", c->argv[i]);
 		*value++ = 0;
 		if (!name_key_valid(c->argv[i]))
-			return say_usage(c, "'%.80s' is not a valid key: letters, digits and _, not starting with a digit",
+			return say_usage(c,
+				"'%.80s' is not a valid key: letters, digits and _, not "
+				"starting with a digit",
 				c->argv[i]);
 		json_object_set_new(set, c->argv[i], api_value(value));
 	}
@@ -227,9 +233,11 @@ int cmd_setting_set(struct cli *c)
 	if (c->options[OPT_GLOBAL])
 		r = api_stream(c, "PUT", body, "/v1/settings/%s", c->cmd->param);
 	else
-		r = api_stream(c, "PUT", body, "/v1/apps/%s/settings/%s", c->app, c->cmd->param);
+		r = api_stream(
+			c, "PUT", body, "/v1/apps/%s/settings/%s", c->app, c->cmd->param);
 	if (!r && !c->quiet && !c->json)
-		printf(*value ? "-----> Set %s to %s\n" : "-----> Unset %s%s\n", key, value);
+		printf(*value ? "-----> Set %s to %s\n" : "-----> Unset %s%s\n", key,
+			value);
 	return r;
 }
 
@@ -239,9 +247,11 @@ int cmd_setting_report(struct cli *c)
 	char title[128];
 	int r;
 
-	snprintf(title, sizeof(title), "%s %s information", c->app ? c->app : "global", c->cmd->param);
+	snprintf(title, sizeof(title), "%s %s information", c->app ? c->app : "global",
+		c->cmd->param);
 	if (c->app)
-		r = api_json(c, "GET", NULL, &answer, "/v1/apps/%s/settings/%s", c->app, c->cmd->param);
+		r = api_json(c, "GET", NULL, &answer, "/v1/apps/%s/settings/%s", c->app,
+			c->cmd->param);
 	else
 		r = api_json(c, "GET", NULL, &answer, "/v1/settings/%s", c->cmd->param);
 	if (r)

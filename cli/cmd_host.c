@@ -10,15 +10,17 @@
 int cmd_volumes_create(struct cli *c)
 {
 	json_t *answer;
-	int r = api_json(c, "POST", json_pack("{s:s}", "name", c->argv[0]), &answer, "/v1/volumes");
+	int r = api_json(c, "POST", json_pack("{s:s}", "name", c->argv[0]), &answer,
+		"/v1/volumes");
 
 	if (r)
 		return r;
 	if (c->json)
 		out_json(answer);
 	else if (!c->quiet)
-		printf("-----> Created volume %s\n       to use it: berth volumes:mount APP %s:/PATH\n", c->argv[0],
-			c->argv[0]);
+		printf("-----> Created volume %s\n       to use it: berth volumes:mount "
+		       "APP %s:/PATH\n",
+			c->argv[0], c->argv[0]);
 	return 0;
 }
 
@@ -40,16 +42,19 @@ int cmd_volumes_list(struct cli *c)
 		return r;
 	}
 	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach(list, i, volume) {
+	json_array_foreach(list, i, volume)
+	{
 		autobuf mounts = BUF_INIT;
 		const json_t *m;
 		size_t j;
 
-		json_array_foreach(json_object_get(volume, "mounts"), j, m)
-			buf_addf(&mounts, "%s%s:%s%s", j ? " " : "", out_member(m, "app"), out_member(m, "path"),
-				json_is_true(json_object_get(m, "read_only")) ? ":ro" : "");
-		table_add(&t, (const char *const[]){out_member(volume, "name"), out_member(volume, "app"),
-				      mounts.data, out_member(volume, "created")});
+		json_array_foreach(json_object_get(volume, "mounts"), j, m) buf_addf(
+			&mounts, "%s%s:%s%s", j ? " " : "", out_member(m, "app"),
+			out_member(m, "path"),
+			json_is_true(json_object_get(m, "read_only")) ? ":ro" : "");
+		table_add(&t, (const char *const[]){out_member(volume, "name"),
+				      out_member(volume, "app"), mounts.data,
+				      out_member(volume, "created")});
 	}
 	table_print(&t);
 	return 0;
@@ -82,9 +87,13 @@ int cmd_volumes_mount(struct cli *c)
 
 	mount_words(c, &name, &path, &read_only);
 	if (!path || path[0] != '/')
-		return say_usage(c, "which path inside the app? An absolute one: berth volumes:mount %s %s:/data", c->app,
-			name);
-	return api_stream(c, "POST", json_pack("{s:s, s:s, s:b}", "app", c->app, "path", path, "read_only", read_only),
+		return say_usage(c,
+			"which path inside the app? An absolute one: berth volumes:mount "
+			"%s %s:/data",
+			c->app, name);
+	return api_stream(c, "POST",
+		json_pack("{s:s, s:s, s:b}", "app", c->app, "path", path, "read_only",
+			read_only),
 		"/v1/volumes/%s/mount", api_word(name));
 }
 
@@ -107,7 +116,8 @@ int cmd_volumes_destroy(struct cli *c)
 	int r = confirm(c, "volume", name);
 
 	if (!r)
-		r = api_json(c, "DELETE", NULL, NULL, "/v1/volumes/%s?confirm=%s", api_word(name), api_word(name));
+		r = api_json(c, "DELETE", NULL, NULL, "/v1/volumes/%s?confirm=%s",
+			api_word(name), api_word(name));
 	if (!r && !c->quiet && !c->json)
 		printf("-----> Destroyed volume %s\n", name);
 	return r;
@@ -116,11 +126,13 @@ int cmd_volumes_destroy(struct cli *c)
 /* From the file, or stdin without one. */
 static int read_key(struct cli *c, struct buf *out)
 {
-	const char *path = c->argc > 1 && strcmp(c->argv[1], "-") != 0 ? c->argv[1] : NULL;
+	const char *path =
+		c->argc > 1 && strcmp(c->argv[1], "-") != 0 ? c->argv[1] : NULL;
 	int r;
 
 	if (path && c->over_ssh)
-		return say_usage(c, "over ssh the key comes from stdin: ... ssh-keys:add NAME < key.pub");
+		return say_usage(c, "over ssh the key comes from stdin: ... ssh-keys:add "
+				    "NAME < key.pub");
 	if (!path && isatty(0))
 		fputs("       paste the public key, then press Ctrl-D\n", stderr);
 	r = path ? io_read_file(AT_FDCWD, path, out) : io_read_all(0, out);
@@ -148,13 +160,15 @@ int cmd_keys_add(struct cli *c)
 		say("this is not a public key, as in ~/.ssh/id_ed25519.pub");
 		return STATUS_FAILED;
 	}
-	r = api_json(c, "POST", json_pack("{s:s, s:o}", "name", c->argv[0], "key", key), &answer, "/v1/ssh-keys");
+	r = api_json(c, "POST", json_pack("{s:s, s:o}", "name", c->argv[0], "key", key),
+		&answer, "/v1/ssh-keys");
 	if (r)
 		return r;
 	if (c->json)
 		out_json(answer);
 	else if (!c->quiet)
-		printf("-----> Added key %s %s\n", c->argv[0], out_member(answer, "fingerprint"));
+		printf("-----> Added key %s %s\n", c->argv[0],
+			out_member(answer, "fingerprint"));
 	return 0;
 }
 
@@ -172,16 +186,17 @@ int cmd_keys_list(struct cli *c)
 		return r;
 	}
 	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach(list, i, key)
-		table_add(&t, (const char *const[]){out_member(key, "name"), out_member(key, "type"),
-				      out_member(key, "fingerprint")});
+	json_array_foreach(list, i, key) table_add(
+		&t, (const char *const[]){out_member(key, "name"),
+			    out_member(key, "type"), out_member(key, "fingerprint")});
 	table_print(&t);
 	return 0;
 }
 
 int cmd_keys_remove(struct cli *c)
 {
-	int r = api_json(c, "DELETE", NULL, NULL, "/v1/ssh-keys/%s", api_word(c->argv[0]));
+	int r = api_json(
+		c, "DELETE", NULL, NULL, "/v1/ssh-keys/%s", api_word(c->argv[0]));
 
 	if (!r && !c->quiet && !c->json)
 		printf("-----> Removed key %s\n", c->argv[0]);
@@ -190,7 +205,9 @@ int cmd_keys_remove(struct cli *c)
 
 int cmd_stacks_create(struct cli *c)
 {
-	return api_stream(c, "POST", json_pack("{s:s}", "name", c->argc ? c->argv[0] : "debian-12"), "/v1/stacks");
+	return api_stream(c, "POST",
+		json_pack("{s:s}", "name", c->argc ? c->argv[0] : "debian-12"),
+		"/v1/stacks");
 }
 
 int cmd_stacks_list(struct cli *c)
@@ -207,13 +224,14 @@ int cmd_stacks_list(struct cli *c)
 		return r;
 	}
 	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach(list, i, stack) {
+	json_array_foreach(list, i, stack)
+	{
 		char digest[16];
 
 		snprintf(digest, sizeof(digest), "%.12s", out_member(stack, "digest"));
 		table_add(&t, (const char *const[]){out_member(stack, "name"),
-				      out_size(json_object_get(stack, "size")), out_member(stack, "created"),
-				      digest});
+				      out_size(json_object_get(stack, "size")),
+				      out_member(stack, "created"), digest});
 	}
 	table_print(&t);
 	return 0;

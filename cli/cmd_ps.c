@@ -14,15 +14,16 @@ static void show_processes(const struct cli *c, const json_t *answer)
 	size_t i;
 
 	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach(json_object_get(answer, "processes"), i, p)
-		table_add(&t, (const char *const[]){out_member(p, "type"), out_member(p, "quantity"),
-				      out_member(p, "command")});
+	json_array_foreach(json_object_get(answer, "processes"), i, p) table_add(
+		&t, (const char *const[]){out_member(p, "type"),
+			    out_member(p, "quantity"), out_member(p, "command")});
 	table_print(&t);
 }
 
 static void show_instances(const struct cli *c, const json_t *answer)
 {
-	static const char *const header[] = {"INSTANCE", "STATE", "RELEASE", "SINCE", "RESTARTS", "MEMORY", "REASON"};
+	static const char *const header[] = {
+		"INSTANCE", "STATE", "RELEASE", "SINCE", "RESTARTS", "MEMORY", "REASON"};
 	const json_t *list = json_object_get(answer, "instances"), *p;
 	struct table t;
 	size_t i;
@@ -32,9 +33,11 @@ static void show_instances(const struct cli *c, const json_t *answer)
 	putchar('\n');
 	table_init(&t, c, ARRAY_LEN(header), header);
 	json_array_foreach(list, i, p)
-		table_add(&t, (const char *const[]){out_member(p, "name"), out_member(p, "state"),
-				      out_member(p, "release"), out_member(p, "since"), out_member(p, "restarts"),
-				      out_size(json_object_get(p, "memory_bytes")), out_member(p, "reason")});
+		table_add(&t, (const char *const[]){out_member(p, "name"),
+				      out_member(p, "state"), out_member(p, "release"),
+				      out_member(p, "since"), out_member(p, "restarts"),
+				      out_size(json_object_get(p, "memory_bytes")),
+				      out_member(p, "reason")});
 	table_print(&t);
 }
 
@@ -70,9 +73,8 @@ int cmd_ps_report(struct cli *c)
 		return report_one(c, c->app);
 	r = api_json(c, "GET", NULL, &list, "/v1/apps");
 	if (!r)
-		json_array_foreach(list, i, app)
-			if ((r = report_one(c, out_member(app, "name"))))
-				break;
+		json_array_foreach(list, i,
+			app) if ((r = report_one(c, out_member(app, "name")))) break;
 	return r;
 }
 
@@ -92,10 +94,12 @@ int cmd_ps_scale(struct cli *c)
 		if (!name_type_valid(c->argv[i]))
 			return say_usage(c, "'%.80s' is not a process type", c->argv[i]);
 		if (num_parse_u64(count, 0, 10000, &n) < 0)
-			return say_usage(c, "'%.40s' is not a number of instances", count);
+			return say_usage(
+				c, "'%.40s' is not a number of instances", count);
 		json_object_set_new(formation, c->argv[i], json_integer((json_int_t)n));
 	}
-	return api_stream(c, "POST", json_pack("{s:o}", "formation", formation), "/v1/apps/%s/scale", c->app);
+	return api_stream(c, "POST", json_pack("{s:o}", "formation", formation),
+		"/v1/apps/%s/scale", c->app);
 }
 
 int cmd_ps_do(struct cli *c)
@@ -129,8 +133,10 @@ static int add_cpu(const struct cli *c, json_t *body)
 	if (!text)
 		return 0;
 	cpus = strtod(text, &end);
-	if (end == text || *end || !isfinite(cpus) || cpus <= 0 || cpus > 4096 || text[strspn(text, "0123456789.")])
-		return say_usage(c, "'%.40s' is not a number of processors like 0.5 or 2", text);
+	if (end == text || *end || !isfinite(cpus) || cpus <= 0 || cpus > 4096 ||
+		text[strspn(text, "0123456789.")])
+		return say_usage(
+			c, "'%.40s' is not a number of processors like 0.5 or 2", text);
 	json_object_set_new(body, "cpu", json_integer((json_int_t)(cpus * 1000 + 0.5)));
 	return 0;
 }
@@ -161,7 +167,8 @@ int cmd_resource_limit(struct cli *c)
 	if (json_object_size(body) == 0)
 		return cmd_resource_report(c);
 	if (c->options[OPT_PROCESS_TYPE])
-		json_object_set_new(body, "process", json_string(c->options[OPT_PROCESS_TYPE]));
+		json_object_set_new(
+			body, "process", json_string(c->options[OPT_PROCESS_TYPE]));
 	return api_stream(c, "PUT", body, "/v1/apps/%s/resources", c->app);
 }
 
@@ -169,8 +176,8 @@ int cmd_resource_clear(struct cli *c)
 {
 	const char *type = c->options[OPT_PROCESS_TYPE];
 
-	return api_stream(c, "DELETE", NULL, "/v1/apps/%s/resources%s%s", c->app, type ? "?process=" : "",
-		type ? api_word(type) : "");
+	return api_stream(c, "DELETE", NULL, "/v1/apps/%s/resources%s%s", c->app,
+		type ? "?process=" : "", type ? api_word(type) : "");
 }
 
 int cmd_resource_report(struct cli *c)
@@ -196,17 +203,21 @@ int cmd_logs(struct cli *c)
 	static const struct {
 		enum option option;
 		const char *word;
-	} rows[] = {{OPT_NUM, "n"}, {OPT_PS, "p"}, {OPT_SINCE, "since"}, {OPT_GREP, "grep"}};
+	} rows[] = {
+		{OPT_NUM, "n"}, {OPT_PS, "p"}, {OPT_SINCE, "since"}, {OPT_GREP, "grep"}};
 	autobuf path = BUF_INIT;
 	uint64_t n;
 	char sep = '?';
 
-	if (c->options[OPT_NUM] && num_parse_u64(c->options[OPT_NUM], 0, 1000000000, &n) < 0)
-		return say_usage(c, "'%.40s' is not a number of lines", c->options[OPT_NUM]);
+	if (c->options[OPT_NUM] &&
+		num_parse_u64(c->options[OPT_NUM], 0, 1000000000, &n) < 0)
+		return say_usage(
+			c, "'%.40s' is not a number of lines", c->options[OPT_NUM]);
 	buf_addf(&path, "/v1/apps/%s/logs", c->app);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (c->options[rows[i].option]) {
-			buf_addf(&path, "%c%s=%s", sep, rows[i].word, api_word(c->options[rows[i].option]));
+			buf_addf(&path, "%c%s=%s", sep, rows[i].word,
+				api_word(c->options[rows[i].option]));
 			sep = '&';
 		}
 	if (c->options[OPT_TAIL])

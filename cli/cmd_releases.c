@@ -6,7 +6,8 @@
 #include <string.h>
 
 /* "v3" or "3". */
-static int parse_number(const struct cli *c, const char *word, const char *noun, uint64_t *ret)
+static int parse_number(
+	const struct cli *c, const char *word, const char *noun, uint64_t *ret)
 {
 	if (num_parse_u64(word[0] == 'v' ? word + 1 : word, 1, UINT32_MAX, ret) < 0)
 		return say_usage(c, "'%.40s' is not a %s", word, noun);
@@ -15,17 +16,21 @@ static int parse_number(const struct cli *c, const char *word, const char *noun,
 
 int cmd_releases(struct cli *c)
 {
-	static const char *const header[] = {"RELEASE", "STATUS", "CREATED", "BY", "DESCRIPTION"};
+	static const char *const header[] = {
+		"RELEASE", "STATUS", "CREATED", "BY", "DESCRIPTION"};
 	json_t *list, *release;
 	struct table t;
 	uint64_t limit = 0;
 	size_t i;
 	int r;
 
-	if (c->options[OPT_LIMIT] && num_parse_u64(c->options[OPT_LIMIT], 1, 100000, &limit) < 0)
-		return say_usage(c, "'%.40s' is not a number of releases", c->options[OPT_LIMIT]);
+	if (c->options[OPT_LIMIT] &&
+		num_parse_u64(c->options[OPT_LIMIT], 1, 100000, &limit) < 0)
+		return say_usage(
+			c, "'%.40s' is not a number of releases", c->options[OPT_LIMIT]);
 	if (limit)
-		r = api_json(c, "GET", NULL, &list, "/v1/apps/%s/releases?limit=%u", c->app, (unsigned int)limit);
+		r = api_json(c, "GET", NULL, &list, "/v1/apps/%s/releases?limit=%u",
+			c->app, (unsigned int)limit);
 	else
 		r = api_json(c, "GET", NULL, &list, "/v1/apps/%s/releases", c->app);
 	if (r || c->json) {
@@ -34,14 +39,17 @@ int cmd_releases(struct cli *c)
 		return r;
 	}
 	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach(list, i, release) {
+	json_array_foreach(list, i, release)
+	{
 		char version[40];
 
-		snprintf(version, sizeof(version), "v%.20s%s", out_member(release, "version"),
+		snprintf(version, sizeof(version), "v%.20s%s",
+			out_member(release, "version"),
 			json_is_true(json_object_get(release, "current")) ? " *" : "");
-		table_add(&t, (const char *const[]){version, out_member(release, "status"),
-				      out_member(release, "created"), out_member(release, "by"),
-				      out_member(release, "description")});
+		table_add(&t,
+			(const char *const[]){version, out_member(release, "status"),
+				out_member(release, "created"), out_member(release, "by"),
+				out_member(release, "description")});
 	}
 	table_print(&t);
 	return 0;
@@ -68,7 +76,8 @@ int cmd_releases_info(struct cli *c)
 			return STATUS_FAILED;
 		}
 	}
-	r = api_json(c, "GET", NULL, &answer, "/v1/apps/%s/releases/%u", c->app, (unsigned int)version);
+	r = api_json(c, "GET", NULL, &answer, "/v1/apps/%s/releases/%u", c->app,
+		(unsigned int)version);
 	if (r)
 		return r;
 	snprintf(title, sizeof(title), "%s release v%u", c->app, (unsigned int)version);
@@ -96,7 +105,8 @@ int cmd_rollback(struct cli *c)
 
 int cmd_builds(struct cli *c)
 {
-	static const char *const header[] = {"BUILD", "STATUS", "CREATED", "SECONDS", "COMMIT"};
+	static const char *const header[] = {
+		"BUILD", "STATUS", "CREATED", "SECONDS", "COMMIT"};
 	json_t *list, *build;
 	struct table t;
 	size_t i;
@@ -108,12 +118,15 @@ int cmd_builds(struct cli *c)
 		return r;
 	}
 	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach(list, i, build) {
+	json_array_foreach(list, i, build)
+	{
 		char commit[12];
 
 		snprintf(commit, sizeof(commit), "%.7s", out_member(build, "commit"));
-		table_add(&t, (const char *const[]){out_member(build, "id"), out_member(build, "status"),
-				      out_member(build, "created"), out_member(build, "seconds"), commit});
+		table_add(&t,
+			(const char *const[]){out_member(build, "id"),
+				out_member(build, "status"), out_member(build, "created"),
+				out_member(build, "seconds"), commit});
 	}
 	table_print(&t);
 	return 0;
@@ -127,7 +140,8 @@ static int newest_build(struct cli *c, uint64_t *ret)
 
 	if (r)
 		return r;
-	*ret = (uint64_t)json_integer_value(json_object_get(json_array_get(list, 0), "id"));
+	*ret = (uint64_t)json_integer_value(
+		json_object_get(json_array_get(list, 0), "id"));
 	if (*ret)
 		return 0;
 	say("%s has no build yet", c->app);
@@ -139,10 +153,12 @@ int cmd_builds_info(struct cli *c)
 	json_t *answer, *output;
 	uint64_t id = 0;
 	char title[128];
-	int r = c->argc ? parse_number(c, c->argv[0], "build's number", &id) : newest_build(c, &id);
+	int r = c->argc ? parse_number(c, c->argv[0], "build's number", &id)
+			: newest_build(c, &id);
 
 	if (!r)
-		r = api_json(c, "GET", NULL, &answer, "/v1/apps/%s/builds/%llu", c->app, (unsigned long long)id);
+		r = api_json(c, "GET", NULL, &answer, "/v1/apps/%s/builds/%llu", c->app,
+			(unsigned long long)id);
 	if (r)
 		return r;
 	if (c->json) {

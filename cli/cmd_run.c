@@ -38,7 +38,8 @@ static int add_env(const struct cli *c, json_t *body)
 		const char *value = strchr(c->env[i], '=');
 		char key[256];
 
-		if (!value || value == c->env[i] || (size_t)(value - c->env[i]) >= sizeof(key))
+		if (!value || value == c->env[i] ||
+			(size_t)(value - c->env[i]) >= sizeof(key))
 			return say_usage(c, "'%.80s' is not KEY=VALUE", c->env[i]);
 		snprintf(key, sizeof(key), "%.*s", (int)(value - c->env[i]), c->env[i]);
 		json_object_set_new(env, key, api_value(value + 1));
@@ -64,7 +65,8 @@ static void add_terminal(json_t *body, bool tty)
 /* Where berth itself fails the status is 125: all others may be the program's. */
 static int upgrade(struct cli *c, const char *path, json_t *body, bool tty)
 {
-	int r = api_begin(c, "POST", path, "Connection: Upgrade\r\nUpgrade: berth-run\r\n", body);
+	int r = api_begin(
+		c, "POST", path, "Connection: Upgrade\r\nUpgrade: berth-run\r\n", body);
 
 	if (r)
 		return STATUS_START;

@@ -9,7 +9,8 @@ static int refuse(const char *noun, const char *name, const char *typed)
 	if (typed)
 		say("'%.80s' is not %s: nothing was changed", typed, name);
 	else
-		say("this destroys the %s %s: add --force, or --confirm %s", noun, name, name);
+		say("this destroys the %s %s: add --force, or --confirm %s", noun, name,
+			name);
 	return STATUS_USAGE;
 }
 
@@ -24,8 +25,10 @@ int confirm(const struct cli *c, const char *noun, const char *name)
 		return 0;
 	if (!isatty(0) || !isatty(2))
 		return refuse(noun, name, NULL);
-	fprintf(stderr, " !     This destroys the %s %s and cannot be undone.\n"
-			" !     To go on, type its name: ", noun, name);
+	fprintf(stderr,
+		" !     This destroys the %s %s and cannot be undone.\n"
+		" !     To go on, type its name: ",
+		noun, name);
 	if (!fgets(line, sizeof(line), stdin))
 		return refuse(noun, name, "");
 	line[strcspn(line, "\r\n")] = 0;

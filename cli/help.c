@@ -1,4 +1,5 @@
-/* Help: of one command, of a topic, of everything; and the command that was probably meant. */
+/* Help: of one command, of a topic, of everything; and the command that was probably
+ * meant. */
 #include "cli/cli.h"
 
 #include <stdio.h>
@@ -13,9 +14,10 @@ static void option_line(const struct option_spec *o)
 {
 	char text[64];
 
-	snprintf(text, sizeof(text), "--%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
-	printf("  %c%c%c %-24s %s\n", o->letter ? '-' : ' ', o->letter ? o->letter : ' ', o->letter ? ',' : ' ', text,
-		o->help);
+	snprintf(text, sizeof(text), "--%s%s%s", o->name, o->value ? " " : "",
+		o->value ? o->value : "");
+	printf("  %c%c%c %-24s %s\n", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
+		o->letter ? ',' : ' ', text, o->help);
 }
 
 void help_command(const struct command *cmd)
@@ -28,8 +30,9 @@ void help_command(const struct command *cmd)
 		{'h', "help", NULL, "this help"},
 	};
 
-	printf("berth %s%s%s%s\n    %s\n\nExample:\n    berth %s\n\nOptions:\n", cmd->name, app_word(cmd),
-		cmd->args[0] ? " " : "", cmd->args, cmd->help, cmd->example);
+	printf("berth %s%s%s%s\n    %s\n\nExample:\n    berth %s\n\nOptions:\n",
+		cmd->name, app_word(cmd), cmd->args[0] ? " " : "", cmd->args, cmd->help,
+		cmd->example);
 	for (size_t i = 0; i < OPT_COUNT; i++)
 		if (cmd->options & (1u << i))
 			option_line(&option_table[i]);
@@ -45,7 +48,8 @@ static bool in_topic(const struct command *cmd, const char *topic)
 	size_t n = topic ? strlen(topic) : 0;
 
 	return !(cmd->flags & CMD_HIDDEN) &&
-		(!topic || (strncmp(cmd->name, topic, n) == 0 && (!cmd->name[n] || cmd->name[n] == ':')));
+	       (!topic || (strncmp(cmd->name, topic, n) == 0 &&
+				  (!cmd->name[n] || cmd->name[n] == ':')));
 }
 
 void help_list(const char *topic)
@@ -54,19 +58,23 @@ void help_list(const char *topic)
 
 	for (size_t i = 0; i < command_count; i++) {
 		const struct command *cmd = &command_table[i];
-		int n = in_topic(cmd, topic) ? snprintf(NULL, 0, "%s%s %s", cmd->name, app_word(cmd), cmd->args) : 0;
+		int n = in_topic(cmd, topic) ? snprintf(NULL, 0, "%s%s %s", cmd->name,
+						       app_word(cmd), cmd->args)
+					     : 0;
 
 		width = n > width && n < 48 ? n : width;
 	}
 	if (!topic)
-		puts("berth TOPIC:COMMAND [APP] [ARGS]      berth help COMMAND for more on one of them\n");
+		puts("berth TOPIC:COMMAND [APP] [ARGS]      berth help COMMAND for more "
+		     "on one of them\n");
 	for (size_t i = 0; i < command_count; i++) {
 		const struct command *cmd = &command_table[i];
 		char text[160];
 
 		if (!in_topic(cmd, topic))
 			continue;
-		snprintf(text, sizeof(text), "%s%s %s", cmd->name, app_word(cmd), cmd->args);
+		snprintf(text, sizeof(text), "%s%s %s", cmd->name, app_word(cmd),
+			cmd->args);
 		printf("  %-*s  %s\n", width, text, cmd->help);
 	}
 }

@@ -9,16 +9,19 @@
 
 static void a_mistyped_name_finds_the_one_meant(void **state UNUSED)
 {
-	static const char *const names[] = {"apps:list", "config:set", "config:get", "rollback", "ps:scale"};
+	static const char *const names[] = {
+		"apps:list", "config:set", "config:get", "rollback", "ps:scale"};
 
 	assert_string_equal(nearest("app:list", names, ARRAY_LEN(names)), "apps:list");
-	assert_string_equal(nearest("config:sett", names, ARRAY_LEN(names)), "config:set");
+	assert_string_equal(
+		nearest("config:sett", names, ARRAY_LEN(names)), "config:set");
 	assert_string_equal(nearest("rolback", names, ARRAY_LEN(names)), "rollback");
 	assert_string_equal(nearest("ps:sacle", names, ARRAY_LEN(names)), "ps:scale");
 	assert_null(nearest("frobnicate", names, ARRAY_LEN(names)));
 	assert_null(nearest("", names, ARRAY_LEN(names)));
-	assert_null(nearest("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", names,
-		ARRAY_LEN(names)));
+	assert_null(nearest("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+			    "aaaaaaaaaaaaaaaaaaa",
+		names, ARRAY_LEN(names)));
 }
 
 static void every_command_is_whole(void **state UNUSED)
@@ -43,8 +46,10 @@ static void every_option_has_a_name_and_no_letter_twice(void **state UNUSED)
 		assert_non_null(option_table[i].name);
 		assert_non_null(option_table[i].help);
 		for (size_t j = 0; j < i; j++) {
-			assert_string_not_equal(option_table[i].name, option_table[j].name);
-			assert_true(!option_table[i].letter || option_table[i].letter != option_table[j].letter);
+			assert_string_not_equal(
+				option_table[i].name, option_table[j].name);
+			assert_true(!option_table[i].letter ||
+				    option_table[i].letter != option_table[j].letter);
 		}
 	}
 }

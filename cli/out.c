@@ -29,8 +29,10 @@ static void add_list(char *out, const json_t *list)
 	size_t i, used = 0;
 	json_t *v;
 
-	json_array_foreach(list, i, v) {
-		int n = snprintf(out + used, VALUE_MAX - used, "%s%s", i ? " " : "", out_value(v));
+	json_array_foreach(list, i, v)
+	{
+		int n = snprintf(
+			out + used, VALUE_MAX - used, "%s%s", i ? " " : "", out_value(v));
 
 		if (n < 0 || (size_t)n >= VALUE_MAX - used)
 			return;
@@ -48,8 +50,10 @@ static void add_pairs(char *out, const json_t *object)
 		json_t *to;
 	} o = {.from = object}; /* jansson's loop takes no const, and changes nothing */
 
-	json_object_foreach(o.to, key, v) {
-		int n = snprintf(out + used, VALUE_MAX - used, "%s%s=%s", used ? " " : "", key, out_value(v));
+	json_object_foreach(o.to, key, v)
+	{
+		int n = snprintf(out + used, VALUE_MAX - used, "%s%s=%s", used ? " " : "",
+			key, out_value(v));
 
 		if (n < 0 || (size_t)n >= VALUE_MAX - used)
 			return;
@@ -103,7 +107,8 @@ int out_bytes(const json_t *v, struct buf *out)
 	return coded ? base64_decode(coded, strlen(coded), out) : -1;
 }
 
-void table_init(struct table *t, const struct cli *c, size_t columns, const char *const *header)
+void table_init(
+	struct table *t, const struct cli *c, size_t columns, const char *const *header)
 {
 	*t = (struct table){.columns = columns};
 	if (!c->quiet)
@@ -148,7 +153,8 @@ void table_print(struct table *t)
 		size_t column = i % t->columns;
 		bool last = column + 1 == t->columns;
 
-		printf("%s%*s%s", t->cells[i], last ? 0 : widths[column] - width(t->cells[i]) + 2, "",
+		printf("%s%*s%s", t->cells[i],
+			last ? 0 : widths[column] - width(t->cells[i]) + 2, "",
 			last ? "\n" : "");
 		free(t->cells[i]);
 	}
@@ -173,7 +179,8 @@ static void collect_list(struct lines *ls, const char *key, const json_t *list)
 	size_t i;
 	json_t *v;
 
-	json_array_foreach(list, i, v) {
+	json_array_foreach(list, i, v)
+	{
 		struct line *l = &ls->list[ls->n];
 
 		if (ls->n == ARRAY_LEN(ls->list))
@@ -193,12 +200,14 @@ static void collect(struct lines *ls, const char *prefix, const json_t *object, 
 		json_t *to;
 	} o = {.from = object};
 
-	json_object_foreach(o.to, key, v) {
+	json_object_foreach(o.to, key, v)
+	{
 		struct line *l = &ls->list[ls->n];
 
 		if (ls->n == ARRAY_LEN(ls->list))
 			return;
-		snprintf(l->key, sizeof(l->key), "%s%s%s", prefix, prefix[0] ? "-" : "", key);
+		snprintf(l->key, sizeof(l->key), "%s%s%s", prefix, prefix[0] ? "-" : "",
+			key);
 		for (char *s = l->key; *s; s++)
 			*s = *s == '_' ? '-' : *s;
 		if (json_is_object(v) && depth < REPORT_DEPTH) {
@@ -222,7 +231,8 @@ static void collect(struct lines *ls, const char *prefix, const json_t *object, 
 
 static const char *shown(const struct line *l)
 {
-	static const char *const sizes[] = {"memory", "scratch", "size", "free", "total", "bytes"};
+	static const char *const sizes[] = {
+		"memory", "scratch", "size", "free", "total", "bytes"};
 	const char *last = strrchr(l->key, '-');
 
 	last = last ? last + 1 : l->key;
@@ -244,7 +254,8 @@ void out_report(const struct cli *c, const char *title, const json_t *object)
 	if (!c->quiet)
 		printf("=====> %s\n", title);
 	for (size_t i = 0; i < ls.n; i++)
-		printf("       %s:%*s %s\n", ls.list[i].key, widest - width(ls.list[i].key), "", shown(&ls.list[i]));
+		printf("       %s:%*s %s\n", ls.list[i].key,
+			widest - width(ls.list[i].key), "", shown(&ls.list[i]));
 }
 
 int out_report_key(const struct cli *c, const json_t *object)
@@ -259,7 +270,8 @@ int out_report_key(const struct cli *c, const json_t *object)
 
 		/* "--deploy-branch" is what counts: its computed value */
 		if (strcmp(key, c->report_key) == 0 ||
-			(strncmp(key, c->report_key, len) == 0 && strcmp(key + len, "-computed") == 0)) {
+			(strncmp(key, c->report_key, len) == 0 &&
+				strcmp(key + len, "-computed") == 0)) {
 			puts(out_value(ls.list[i].value));
 			return STATUS_OK;
 		}

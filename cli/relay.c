@@ -1,4 +1,5 @@
-/* Between this terminal (or these pipes) and a program inside berth, after the API's upgrade. */
+/* Between this terminal (or these pipes) and a program inside berth, after the API's
+ * upgrade. */
 #include "cli/relay.h"
 
 #include "cli/cli.h"
@@ -15,7 +16,8 @@
 #include <termios.h>
 
 #define PART 65536
-#define DRAIN_MS 300 /* after the program's end: a child of its may hold the pipe for ever */
+#define DRAIN_MS                                                                         \
+	300 /* after the program's end: a child of its may hold the pipe for ever */
 #define CTRL_D '\004'
 
 static struct termios saved;
@@ -61,7 +63,8 @@ void relay_size(unsigned int *rows, unsigned int *cols)
 
 	*rows = 24;
 	*cols = 80;
-	if ((ioctl(0, TIOCGWINSZ, &w) == 0 || ioctl(1, TIOCGWINSZ, &w) == 0) && w.ws_row && w.ws_col) {
+	if ((ioctl(0, TIOCGWINSZ, &w) == 0 || ioctl(1, TIOCGWINSZ, &w) == 0) &&
+		w.ws_row && w.ws_col) {
 		*rows = w.ws_row;
 		*cols = w.ws_col;
 	}
@@ -74,7 +77,8 @@ static void resize(struct relay *y)
 	relay_size(&rows, &cols);
 	if (y->tty && y->out >= 0)
 		ioctl(y->out, TIOCSWINSZ,
-			&(struct winsize){.ws_row = (unsigned short)rows, .ws_col = (unsigned short)cols});
+			&(struct winsize){.ws_row = (unsigned short)rows,
+				.ws_col = (unsigned short)cols});
 }
 
 static void take_signal(struct relay *y)
@@ -170,10 +174,13 @@ static void prepare(struct relay *y, struct pollfd *p)
 {
 	bool pending = y->pending > 0;
 
-	p[P_SOCKET] = (struct pollfd){.fd = y->ended ? -1 : y->client->fd, .events = POLLIN};
+	p[P_SOCKET] =
+		(struct pollfd){.fd = y->ended ? -1 : y->client->fd, .events = POLLIN};
 	p[P_SIGNAL] = (struct pollfd){.fd = y->signals, .events = POLLIN};
-	p[P_STDIN] = (struct pollfd){.fd = y->stdin_open && !pending && !y->ended ? 0 : -1, .events = POLLIN};
-	p[P_IN] = (struct pollfd){.fd = pending && !y->ended ? y->in : -1, .events = POLLOUT};
+	p[P_STDIN] = (struct pollfd){
+		.fd = y->stdin_open && !pending && !y->ended ? 0 : -1, .events = POLLIN};
+	p[P_IN] = (struct pollfd){
+		.fd = pending && !y->ended ? y->in : -1, .events = POLLOUT};
 	p[P_OUT] = (struct pollfd){.fd = y->out, .events = POLLIN};
 	p[P_ERR] = (struct pollfd){.fd = y->err, .events = POLLIN};
 	p[P_STDOUT] = (struct pollfd){.fd = 1}; /* only to hear that its reader is gone */
@@ -204,9 +211,11 @@ static bool turn(struct relay *y)
 		read_stdin(y);
 	if (p[P_IN].revents)
 		write_in(y);
-	if ((p[P_OUT].revents && !copy_out(&y->out, 1)) || (p[P_ERR].revents && !copy_out(&y->err, 2)) ||
+	if ((p[P_OUT].revents && !copy_out(&y->out, 1)) ||
+		(p[P_ERR].revents && !copy_out(&y->err, 2)) ||
 		p[P_STDOUT].revents & (POLLERR | POLLHUP)) {
-		/* Nobody sees the program any more: closing the connection ends it, as SIGPIPE would. */
+		/* Nobody sees the program any more: closing the connection ends it, as
+		 * SIGPIPE would. */
 		y->status = 128 + SIGPIPE;
 		return false;
 	}
@@ -215,7 +224,8 @@ static bool turn(struct relay *y)
 
 static int watch_signals(void)
 {
-	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
+	static const int numbers[] = {
+		SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -230,7 +240,8 @@ static bool take_fds(struct relay *y, struct client *c)
 {
 	char first = 0;
 
-	if (client_raw(c, &first, 1) != 1 || first != 'F' || c->nfds != (y->tty ? 1 : 3)) {
+	if (client_raw(c, &first, 1) != 1 || first != 'F' ||
+		c->nfds != (y->tty ? 1 : 3)) {
 		say("berth-control was interrupted before the program started");
 		return false;
 	}

@@ -1,13 +1,15 @@
-/* Between this terminal (or these pipes) and a program inside berth, after the API's upgrade. */
+/* Between this terminal (or these pipes) and a program inside berth, after the API's
+ * upgrade. */
 #ifndef CLI_RELAY_H
 #define CLI_RELAY_H
 
 #include "lib/client.h"
 
 /*
- * The upgraded connection's bytes and descriptors (docs/API.md, Upgrade), until the program has ended and all it wrote
- * is out. tty: the one descriptor is a pty's master; fd 0 becomes raw meanwhile, when it is a terminal.
- * Signals that end or resize us go to the program. Its exit status, or 125 when control went away.
+ * The upgraded connection's bytes and descriptors (docs/API.md, Upgrade), until the
+ * program has ended and all it wrote is out. tty: the one descriptor is a pty's master;
+ * fd 0 becomes raw meanwhile, when it is a terminal. Signals that end or resize us go to
+ * the program. Its exit status, or 125 when control went away.
  */
 int relay_run(struct client *c, bool tty);
 

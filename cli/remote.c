@@ -1,4 +1,5 @@
-/* Commands for another host: the same words over ssh, the app from the checkout's remote. */
+/* Commands for another host: the same words over ssh, the app from the checkout's remote.
+ */
 #include "cli/cli.h"
 #include "lib/io.h"
 #include "lib/name.h"
@@ -14,7 +15,7 @@
 
 struct target {
 	char dest[300]; /* [user@]host, as ssh takes it */
-	char port[8];   /* "" : ssh's own */
+	char port[8];	/* "" : ssh's own */
 	char app[NAME_MAX_LEN + 1];
 };
 
@@ -82,11 +83,13 @@ static bool set_app(struct target *t, const char *path)
 static bool set_host(struct target *t, const char *text, size_t len)
 {
 	const char *at = memchr(text, '@', len);
-	const char *colon = memchr(at ? at : text, ':', len - (size_t)(at ? at - text : 0));
+	const char *colon =
+		memchr(at ? at : text, ':', len - (size_t)(at ? at - text : 0));
 	size_t host = colon ? (size_t)(colon - text) : len;
 	uint64_t port;
 
-	if (host == 0 || host >= sizeof(t->dest) || text[0] == '-' || (at && at[1] == '-'))
+	if (host == 0 || host >= sizeof(t->dest) || text[0] == '-' ||
+		(at && at[1] == '-'))
 		return false;
 	memcpy(t->dest, text, host);
 	t->dest[host] = 0;
@@ -122,16 +125,20 @@ static bool host_from_env(const char *host, struct target *t)
 	return set_host(t, text, strlen(text));
 }
 
-/* Whether the words are for another host, and which. Exits when the host named cannot be one. */
+/* Whether the words are for another host, and which. Exits when the host named cannot be
+ * one. */
 static bool find_target(int argc, char **argv, struct target *t)
 {
-	const char *name = remote_option(argc, argv), *host = getenv("BERTH_HOST"), *run = getenv("BERTH_RUN");
+	const char *name = remote_option(argc, argv), *host = getenv("BERTH_HOST"),
+		   *run = getenv("BERTH_RUN");
 	char url[URL_MAX];
 
 	if (name) {
 		if (read_url(name, url) && parse_url(url, t))
 			return true;
-		say("this checkout has no remote '%.60s' that leads to berth (berth@HOST:APP)", name);
+		say("this checkout has no remote '%.60s' that leads to berth "
+		    "(berth@HOST:APP)",
+			name);
 		exit(STATUS_USAGE);
 	}
 	if (host && *host) {
@@ -140,13 +147,15 @@ static bool find_target(int argc, char **argv, struct target *t)
 		say("BERTH_HOST is not [USER@]HOST[:PORT]: '%.80s'", host);
 		exit(STATUS_USAGE);
 	}
-	return !run && access("/run/berth/api.sock", F_OK) < 0 && read_url("berth", url) && parse_url(url, t);
+	return !run && access("/run/berth/api.sock", F_OK) < 0 &&
+	       read_url("berth", url) && parse_url(url, t);
 }
 
 /* Appends a word as a POSIX shell reads it; berth-shell splits by the same rules. */
 static void quote(struct buf *b, const char *word)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+:,./@%";
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789-_=+:,./@%";
 
 	buf_adds(b, b->len ? " " : "");
 	if (*word && strspn(word, plain) == strlen(word)) {
@@ -180,13 +189,17 @@ static bool needs_app(const struct cli *c)
 {
 	const char *first = c->argc ? c->argv[0] : NULL;
 
-	if (c->app || !(c->cmd->flags & (CMD_APP | CMD_APP_MAYBE)) || c->options[OPT_GLOBAL])
+	if (c->app || !(c->cmd->flags & (CMD_APP | CMD_APP_MAYBE)) ||
+		c->options[OPT_GLOBAL])
 		return false;
-	/* A first word that can be no app, or that is needed for something else: the app was left out. */
-	return !first || !name_valid(first) || (c->cmd->min > 0 && c->argc == c->cmd->min);
+	/* A first word that can be no app, or that is needed for something else: the app
+	 * was left out. */
+	return !first || !name_valid(first) ||
+	       (c->cmd->min > 0 && c->argc == c->cmd->min);
 }
 
-static void build_line(const struct cli *c, const struct target *t, int argc, char **argv, struct buf *line)
+static void build_line(const struct cli *c, const struct target *t, int argc, char **argv,
+	struct buf *line)
 {
 	quote(line, argv[0]);
 	if (t->app[0] && needs_app(c)) {

@@ -1,4 +1,5 @@
-/* The client's end of the API: a small strict HTTP/1.1 reader and writer over a unix socket. */
+/* The client's end of the API: a small strict HTTP/1.1 reader and writer over a unix
+ * socket. */
 #include "lib/client.h"
 
 #include "lib/io.h"
@@ -56,8 +57,8 @@ static int send_all(int fd, const char *data, size_t len)
 	return 0;
 }
 
-int client_send(struct client *c, const char *method, const char *path, const char *headers,
-	const void *body, size_t len, struct err *e)
+int client_send(struct client *c, const char *method, const char *path,
+	const char *headers, const void *body, size_t len, struct err *e)
 {
 	autobuf b = BUF_INIT;
 	int r;
@@ -78,7 +79,8 @@ int client_send(struct client *c, const char *method, const char *path, const ch
 	return r < 0 ? err_sys(e, -r, "the connection to berth-control broke") : 0;
 }
 
-/* Descriptors may come with any read: a plain read() would lose those that follow a head in one go. */
+/* Descriptors may come with any read: a plain read() would lose those that follow a head
+ * in one go. */
 static void keep_fds(struct client *c, struct msghdr *mh)
 {
 	for (struct cmsghdr *h = CMSG_FIRSTHDR(mh); h; h = CMSG_NXTHDR(mh, h)) {
@@ -138,7 +140,8 @@ static ssize_t fill(struct client *c)
 	return n;
 }
 
-/* The next CRLF line of the head or of the chunk framing, NUL-terminated in place. 0 or -errno. */
+/* The next CRLF line of the head or of the chunk framing, NUL-terminated in place. 0 or
+ * -errno. */
 static int head_line(struct client *c, char **ret)
 {
 	for (;;) {
@@ -163,7 +166,8 @@ static int parse_u64(const char *s, int base, uint64_t *ret)
 {
 	char *end;
 
-	if (!((*s >= '0' && *s <= '9') || (base == 16 && strchr("abcdefABCDEF", *s) && *s)))
+	if (!((*s >= '0' && *s <= '9') ||
+		    (base == 16 && strchr("abcdefABCDEF", *s) && *s)))
 		return -EPROTO;
 	errno = 0;
 	*ret = strtoull(s, &end, base);
@@ -245,9 +249,11 @@ int client_reply(struct client *c, struct err *e)
 		r = read_head(c);
 	while (r == 0 && c->status < 200 && c->status != 101);
 	if (r == -EPROTO)
-		return err_set(e, EPROTO, "berth-control sent an answer that is not HTTP");
+		return err_set(
+			e, EPROTO, "berth-control sent an answer that is not HTTP");
 	if (r < 0)
-		return err_set(e, -r, "the connection to berth-control broke before it answered");
+		return err_set(e, -r,
+			"the connection to berth-control broke before it answered");
 	return 0;
 }
 
@@ -302,7 +308,8 @@ ssize_t client_read(struct client *c, void *data, size_t n)
 	c->left -= c->body == CLIENT_TO_END ? 0 : n;
 	if (c->body == CLIENT_LENGTH && c->left == 0)
 		c->body = CLIENT_DONE;
-	/* The line end after a chunk, now when it is here: it would pass for bytes worth reading on. */
+	/* The line end after a chunk, now when it is here: it would pass for bytes worth
+	 * reading on. */
 	if (c->body == CLIENT_CHUNKED && c->left == 0 && c->end - c->start >= 2 &&
 		memcmp(c->in + c->start, "\r\n", 2) == 0) {
 		c->start += 2;

@@ -9,7 +9,8 @@
 
 #include <cmocka.h>
 
-/* A client whose peer has already written text and (unless more) gone. Returns the peer's end. */
+/* A client whose peer has already written text and (unless more) gone. Returns the peer's
+ * end. */
 static int peer(struct client *c, const char *text)
 {
 	int sv[2];
@@ -24,9 +25,11 @@ static void a_chunked_stream_leaves_the_connection_clean(void **state UNUSED)
 {
 	struct client c;
 	char *line = NULL;
-	int other = peer(&c, "HTTP/1.1 200 OK\r\nContent-Type: text/x-berth-stream; charset=x\r\n"
-			     "Transfer-Encoding: chunked\r\n\r\n3\r\no a\r\n8;x=y\r\nb\no  \nx \r\n1\r\n7\r\n0\r\nT: v\r\n\r\n"
-			     "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}");
+	int other = peer(&c,
+		"HTTP/1.1 200 OK\r\nContent-Type: text/x-berth-stream; charset=x\r\n"
+		"Transfer-Encoding: chunked\r\n\r\n3\r\no a\r\n8;x=y\r\nb\no  \nx "
+		"\r\n1\r\n7\r\n0\r\nT: v\r\n\r\n"
+		"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}");
 	autobuf body = BUF_INIT;
 
 	assert_int_equal(client_reply(&c, NULL), 0);
@@ -51,7 +54,8 @@ static void a_cut_body_is_an_error(void **state UNUSED)
 {
 	struct client c;
 	char *line = NULL;
-	int other = peer(&c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\no a");
+	int other =
+		peer(&c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\no a");
 
 	close(other);
 	assert_int_equal(client_reply(&c, NULL), 0);
@@ -61,8 +65,10 @@ static void a_cut_body_is_an_error(void **state UNUSED)
 
 static void nonsense_is_refused(void **state UNUSED)
 {
-	static const char *const bad[] = {"SSH-2.0\r\n\r\n", "HTTP/1.1 999 x\r\n\r\n", "HTTP/1.1 200 OK\r\nnocolon\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5x\r\n\r\n",
+	static const char *const bad[] = {"SSH-2.0\r\n\r\n", "HTTP/1.1 999 x\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nnocolon\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 5x\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"};
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -81,9 +87,14 @@ static void descriptors_after_an_upgrade_are_kept(void **state UNUSED)
 	char space[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = {0};
 	char byte = 'F';
 	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof(space)};
+	struct msghdr mh = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = space,
+		.msg_controllen = sizeof(space)};
 	struct cmsghdr *h = CMSG_FIRSTHDR(&mh);
-	int other = peer(&c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: berth-run\r\n\r\n"), zero = 0;
+	int other = peer(
+		    &c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: berth-run\r\n\r\n"),
+	    zero = 0;
 
 	h->cmsg_level = SOL_SOCKET;
 	h->cmsg_type = SCM_RIGHTS;

@@ -7,15 +7,20 @@
 /* Length of the UTF-8 sequence at s, 0 when invalid (Unicode 15, table 3-7). */
 static size_t sequence(const unsigned char *s, size_t len)
 {
-	size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+	size_t n = s[0] < 0x80	 ? 1
+		   : s[0] < 0xc2 ? 0
+		   : s[0] < 0xe0 ? 2
+		   : s[0] < 0xf0 ? 3
+		   : s[0] < 0xf5 ? 4
+				 : 0;
 
 	if (n == 0 || n > len)
 		return 0;
 	for (size_t i = 1; i < n; i++)
 		if ((s[i] & 0xc0) != 0x80)
 			return 0;
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
-		(s[0] == 0xf4 && s[1] > 0x8f))
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+		(s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
 		return 0;
 	return n;
 }
@@ -93,7 +98,8 @@ static void add_utf8(struct buf *out, unsigned int c)
 	buf_add(out, u, n);
 }
 
-/* After "\u": the four digits at s, and the second half of a pair. The place after them, or NULL. */
+/* After "\u": the four digits at s, and the second half of a pair. The place after them,
+ * or NULL. */
 static const char *unicode(const char *s, struct buf *out)
 {
 	unsigned int c, low;
@@ -101,8 +107,8 @@ static const char *unicode(const char *s, struct buf *out)
 	if (hex4(s, &c) < 0)
 		return NULL;
 	s += 4;
-	if (c >= 0xd800 && c < 0xdc00 && s[0] == '\\' && s[1] == 'u' && hex4(s + 2, &low) == 0 && low >= 0xdc00 &&
-		low < 0xe000) {
+	if (c >= 0xd800 && c < 0xdc00 && s[0] == '\\' && s[1] == 'u' &&
+		hex4(s + 2, &low) == 0 && low >= 0xdc00 && low < 0xe000) {
 		c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
 		s += 6;
 	}
@@ -110,7 +116,8 @@ static const char *unicode(const char *s, struct buf *out)
 	return s;
 }
 
-/* Decodes the string whose first byte after the quote is s. The place after its closing quote, or NULL. */
+/* Decodes the string whose first byte after the quote is s. The place after its closing
+ * quote, or NULL. */
 static const char *string(const char *s, struct buf *out)
 {
 	static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -181,7 +188,8 @@ bool jtext_int(const char *json, const char *key, int *ret)
 		bool minus = *json == '-';
 		size_t n = strspn(json + minus, "0123456789");
 
-		if (n == 0 || n > 9 || strchr(".eE", json[minus + n] ? json[minus + n] : ' '))
+		if (n == 0 || n > 9 ||
+			strchr(".eE", json[minus + n] ? json[minus + n] : ' '))
 			continue;
 		*ret = (int)strtol(json, NULL, 10);
 		return true;

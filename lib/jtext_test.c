@@ -19,7 +19,8 @@ static void quoting_escapes_what_json_must(void **state UNUSED)
 
 static void a_key_is_found_but_not_inside_strings(void **state UNUSED)
 {
-	const char *j = "{\"x\":\"\\\"message\\\":\\\"no\\\"\", \"error\":{\"code\":\"c\",\"message\" : "
+	const char *j = "{\"x\":\"\\\"message\\\":\\\"no\\\"\", "
+			"\"error\":{\"code\":\"c\",\"message\" : "
 			"\"it\\u00e9 \\ud83d\\ude00\\n\",\"exit\":20}}";
 	autobuf b = BUF_INIT;
 	int n = 0;

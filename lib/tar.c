@@ -1,4 +1,5 @@
-/* Writes a tar stream: ustar, with pax records for long names (POSIX.1-2017, pax, "Extended Description"). */
+/* Writes a tar stream: ustar, with pax records for long names (POSIX.1-2017, pax,
+ * "Extended Description"). */
 #include "lib/tar.h"
 
 #include "lib/buf.h"
@@ -13,8 +14,10 @@
 #define BLOCK 512u
 
 struct ustar {
-	char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], check[8], type, link[100];
-	char magic[6], version[2], uname[32], gname[32], major[8], minor[8], prefix[155], pad[12];
+	char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], check[8], type,
+		link[100];
+	char magic[6], version[2], uname[32], gname[32], major[8], minor[8], prefix[155],
+		pad[12];
 };
 _Static_assert(sizeof(struct ustar) == BLOCK, "a ustar head is one block");
 
@@ -80,7 +83,8 @@ static void octal(char *field, size_t size, uint64_t value)
 	}
 }
 
-/* Puts the path into name, or splits it at a slash into prefix and name. false: it needs a pax record. */
+/* Puts the path into name, or splits it at a slash into prefix and name. false: it needs
+ * a pax record. */
 static bool fit_path(struct ustar *h, const char *path, size_t len)
 {
 	size_t cut;
@@ -174,10 +178,14 @@ static int put_entry(struct tar *t, const struct entry *n)
 
 int tar_folder(struct tar *t, const char *path)
 {
-	return put_entry(t, &(struct entry){.path = path, .path_len = strlen(path), .mode = 0755, .type = '5'});
+	return put_entry(t, &(struct entry){.path = path,
+				    .path_len = strlen(path),
+				    .mode = 0755,
+				    .type = '5'});
 }
 
-int tar_file(struct tar *t, const char *path, bool executable, const void *data, size_t size)
+int tar_file(
+	struct tar *t, const char *path, bool executable, const void *data, size_t size)
 {
 	return put_entry(t, &(struct entry){.path = path,
 				    .path_len = strlen(path),

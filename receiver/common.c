@@ -1,4 +1,5 @@
-/* What berth-shell and berth-hook share: asking control, and telling a person what it said. */
+/* What berth-shell and berth-hook share: asking control, and telling a person what it
+ * said. */
 #include "receiver/common.h"
 
 #include "lib/io.h"
@@ -49,7 +50,8 @@ int common_fail(struct client *c)
 	buf_reset(&text);
 	if (body.data && jtext_string(body.data, "hint", &text) && text.len)
 		common_say("%s", text.data);
-	if (body.data && (!jtext_int(body.data, "exit", &status) || status < 1 || status > 255))
+	if (body.data &&
+		(!jtext_int(body.data, "exit", &status) || status < 1 || status > 255))
 		status = 1;
 	return status;
 }

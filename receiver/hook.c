@@ -1,6 +1,7 @@
 /*
- * berth-hook: git's update hook; asks control to deploy what was pushed and relays what it says to the pusher. It is the
- * pre-receive hook too, because git tells only that one the push options: they wait in a memory file of berth-shell's.
+ * berth-hook: git's update hook; asks control to deploy what was pushed and relays what
+ * it says to the pusher. It is the pre-receive hook too, because git tells only that one
+ * the push options: they wait in a memory file of berth-shell's.
  */
 #include "lib/io.h"
 #include "lib/jtext.h"
@@ -14,18 +15,21 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define OPTIONS_MAX 64 /* push options of one push */
-#define OPTIONS_BYTES_MAX ((size_t)256 << 10) /* config values among them are at most 64 KiB each */
+#define OPTIONS_BYTES_MAX                                                                \
+	((size_t)256 << 10) /* config values among them are at most 64 KiB each */
 #define PROGRESS_EVERY_NS UINT64_C(5000000000) /* as lines of their own */
 #define REWRITE_EVERY_NS UINT64_C(100000000)   /* in place, on a terminal */
 #define TRACE_MAX ((size_t)256 << 10)
 
 struct relay {
-	bool terminal; /* the pusher's: progress is rewritten in place */
+	bool terminal;	      /* the pusher's: progress is rewritten in place */
 	uint64_t progress_ns; /* when it was shown last */
-	bool released; /* control stored a release's commit: the ref pushed is the deploy branch */
-	int status; /* of the x line, -1 before it */
+	bool released; /* control stored a release's commit: the ref pushed is the deploy
+			  branch */
+	int status;    /* of the x line, -1 before it */
 };
 
 /* GIT_PUSH_OPTION_n is KEY or KEY=VALUE; a key given twice keeps its last value. */
@@ -60,8 +64,9 @@ static int add_options(struct buf *b)
 }
 
 /*
- * The memory file BERTH_PUSH_FD lives as long as the push: its first byte is set by the first update hook, the options
- * as the inside of a JSON object follow. The hooks of a push run one after the other.
+ * The memory file BERTH_PUSH_FD lives as long as the push: its first byte is set by the
+ * first update hook, the options as the inside of a JSON object follow. The hooks of a
+ * push run one after the other.
  */
 static int keep_options(void)
 {
@@ -71,7 +76,8 @@ static int keep_options(void)
 
 	if (r < 0 || b.len == 0)
 		return r;
-	if (b.failed || b.len > OPTIONS_BYTES_MAX || pwrite(fd, b.data, b.len, 1) != (ssize_t)b.len) {
+	if (b.failed || b.len > OPTIONS_BYTES_MAX ||
+		pwrite(fd, b.data, b.len, 1) != (ssize_t)b.len) {
 		common_say("the push options are too long");
 		return -E2BIG;
 	}
@@ -81,7 +87,9 @@ static int keep_options(void)
 static int read_options(struct buf *b)
 {
 	char *room = buf_room(b, OPTIONS_BYTES_MAX);
-	ssize_t n = room ? pread(common_env_int("BERTH_PUSH_FD"), room, OPTIONS_BYTES_MAX, 1) : -1;
+	ssize_t n =
+		room ? pread(common_env_int("BERTH_PUSH_FD"), room, OPTIONS_BYTES_MAX, 1)
+		     : -1;
 
 	if (n < 0)
 		return -EIO;
@@ -114,7 +122,8 @@ static int make_request(struct buf *b, char **argv)
 	jtext_quote(b, argv[2]);
 	buf_adds(b, ",\"new\":");
 	jtext_quote(b, argv[3]);
-	buf_addf(b, ",\"first_of_push\":%s,\"options\":{", first_of_push() ? "true" : "false");
+	buf_addf(b, ",\"first_of_push\":%s,\"options\":{",
+		first_of_push() ? "true" : "false");
 	r = read_options(b);
 	buf_adds(b, "}}");
 	if (r < 0 || b->failed) {
@@ -125,15 +134,23 @@ static int make_request(struct buf *b, char **argv)
 }
 
 /*
- * Whether the pusher looks on: a client without a terminal (or with -q) asks for "quiet" in its first command, which git
- * honours and does not pass on. berth-shell has git write its packet trace into a memory file.
+ * Whether the pusher looks on: a client without a terminal (or with -q) asks for "quiet"
+ * in its first command, which git honours and does not pass on. berth-shell has git write
+ * its packet trace into a memory file.
  */
 static bool has_terminal(void)
 {
 	int fd = common_env_int("GIT_TRACE_PACKET");
 	char *trace autofree = malloc(TRACE_MAX + 1), *line, *end, *capabilities;
-	ssize_t n = fd < 0 || !trace ? -1 : pread(fd, trace, TRACE_MAX, 0);
+	struct stat st;
+	off_t from = 0;
+	ssize_t n = -1;
 
+	/* Its end: before the commands stands every ref that git advertised. */
+	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > (off_t)TRACE_MAX)
+		from = st.st_size - (off_t)TRACE_MAX;
+	if (fd >= 0 && trace)
+		n = pread(fd, trace, TRACE_MAX, from);
 	if (n <= 0)
 		return false;
 	trace[n] = 0;
@@ -176,11 +193,13 @@ static int write_ref(struct relay *y, char *text)
 
 	if (value) {
 		*value++ = 0;
-		y->released = y->released || strncmp(text, "refs/berth/releases/", 20) == 0;
+		y->released =
+			y->released || strncmp(text, "refs/berth/releases/", 20) == 0;
 		r = repo_write_ref(dir ? dir : ".", text, value, &e);
 	}
 	if (r < 0)
-		common_say("%s", e.text[0] ? e.text : "berth-control sent a malformed ref");
+		common_say(
+			"%s", e.text[0] ? e.text : "berth-control sent a malformed ref");
 	return r;
 }
 
@@ -206,7 +225,8 @@ static int handle(struct relay *y, char *line)
 	}
 }
 
-/* HEAD is the deploy branch, so that a clone checks it out: master, where that was pushed first. */
+/* HEAD is the deploy branch, so that a clone checks it out: master, where that was pushed
+ * first. */
 static void point_head(const char *ref)
 {
 	const char *dir = getenv("GIT_DIR");
@@ -215,7 +235,8 @@ static void point_head(const char *ref)
 	struct err e = {0};
 
 	snprintf(path, sizeof(path), "%s/HEAD", dir ? dir : ".");
-	if (strncmp(ref, "refs/heads/", 11) != 0 || io_read_file(AT_FDCWD, path, &head) < 0)
+	if (strncmp(ref, "refs/heads/", 11) != 0 ||
+		io_read_file(AT_FDCWD, path, &head) < 0)
 		return;
 	head.data[strcspn(head.data, "\n")] = 0;
 	if (strncmp(head.data, "ref: ", 5) == 0 && strcmp(head.data + 5, ref) == 0)
@@ -226,20 +247,24 @@ static void point_head(const char *ref)
 
 static int relay(struct client *c, const char *ref)
 {
-	struct relay y = {.terminal = has_terminal(), .progress_ns = io_mono_ns(), .status = -1};
+	struct relay y = {
+		.terminal = has_terminal(), .progress_ns = io_mono_ns(), .status = -1};
 	const char *app = getenv("BERTH_APP");
 	char *line;
 	int r = 0, bad = 0;
 
-	/* To its very end also after a failure: the next hook of this push uses the same connection.
-	 * Unless the pusher is gone: then the end of this process must reach control at once. */
+	/* To its very end also after a failure: the next hook of this push uses the same
+	 * connection. Unless the pusher is gone: then the end of this process must reach
+	 * control at once. */
 	while (bad != -EPIPE && (r = client_line(c, &line)) > 0)
 		if (bad == 0)
 			bad = handle(&y, line);
 	if (bad < 0)
 		return 1;
 	if (r < 0 || y.status < 0) {
-		common_say("berth-control was interrupted; see how the deploy ended: berth releases %s", app);
+		common_say("berth-control was interrupted; see how the deploy ended: "
+			   "berth releases %s",
+			app);
 		return 1;
 	}
 	if (y.status == 0 && y.released)

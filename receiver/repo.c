@@ -1,4 +1,5 @@
-/* An app's bare repository on disk: made by berth-shell, its refs written by berth-hook. */
+/* An app's bare repository on disk: made by berth-shell, its refs written by berth-hook.
+ */
 #include "receiver/repo.h"
 
 #include "lib/buf.h"
@@ -11,39 +12,45 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Another push of the app may be writing the same ref; it holds the lock for microseconds. */
+/* Another push of the app may be writing the same ref; it holds the lock for
+ * microseconds. */
 #define LOCK_TRIES 100
 #define LOCK_WAIT_US 10000
 
 /*
- * Refs below refs/berth are control's and hidden. A force push is normal here: what runs is named by its commit.
- * gc is control's matter: a push must not wait for it. The three fsck ids occur in old, honest histories.
+ * Refs below refs/berth are control's and hidden. A force push is normal here: what runs
+ * is named by its commit. gc is control's matter: a push must not wait for it. The three
+ * fsck ids occur in old, honest histories.
  */
-static const char config[] = "[core]\n"
-			     "\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
-			     "\tlogAllRefUpdates = true\n\tbigFileThreshold = 64m\n\thooksPath = %s\n"
-			     "[receive]\n"
-			     "\tfsckObjects = true\n\tmaxInputSize = 2g\n\tdenyNonFastForwards = false\n"
-			     "\tdenyDeletes = false\n\tdenyCurrentBranch = ignore\n\tdenyDeleteCurrent = ignore\n"
-			     "\tautogc = false\n\tunpackLimit = 1\n\tadvertisePushOptions = true\n"
-			     "[receive \"fsck\"]\n"
-			     "\tzeroPaddedFilemode = warn\n\tmissingSpaceBeforeDate = warn\n\tbadTimezone = warn\n"
-			     "[transfer]\n\thideRefs = refs/berth\n"
-			     "[gc]\n\tauto = 0\n"
-			     "[pack]\n\tthreads = 1\n\twindowMemory = 64m\n"
-			     "[uploadpack]\n\tallowAnySHA1InWant = false\n";
+static const char config[] =
+	"[core]\n"
+	"\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
+	"\tlogAllRefUpdates = true\n\tbigFileThreshold = 64m\n\thooksPath = %s\n"
+	"[receive]\n"
+	"\tfsckObjects = true\n\tmaxInputSize = 2g\n\tdenyNonFastForwards = false\n"
+	"\tdenyDeletes = false\n\tdenyCurrentBranch = ignore\n\tdenyDeleteCurrent = "
+	"ignore\n"
+	"\tautogc = false\n\tunpackLimit = 1\n\tadvertisePushOptions = true\n"
+	"[receive \"fsck\"]\n"
+	"\tzeroPaddedFilemode = warn\n\tmissingSpaceBeforeDate = warn\n\tbadTimezone = "
+	"warn\n"
+	"[transfer]\n\thideRefs = refs/berth\n"
+	"[gc]\n\tauto = 0\n"
+	"[pack]\n\tthreads = 1\n\twindowMemory = 64m\n"
+	"[uploadpack]\n\tallowAnySHA1InWant = false\n";
 
 static int write_new(int dir, const char *name, const char *text, size_t len)
 {
-	int fd autoclose = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+	int fd autoclose = openat(
+		dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
 
 	return fd < 0 ? -errno : io_write_all(fd, text, len);
 }
 
 static int build(int dir, const char *hooks)
 {
-	static const char *const folders[] = {"objects", "objects/info", "objects/pack", "refs", "refs/heads",
-		"refs/tags", "info"};
+	static const char *const folders[] = {"objects", "objects/info", "objects/pack",
+		"refs", "refs/heads", "refs/tags", "info"};
 	static const char head[] = "ref: refs/heads/main\n";
 	autobuf text = BUF_INIT;
 	int r;
@@ -58,7 +65,8 @@ static int build(int dir, const char *hooks)
 	return r < 0 ? r : write_new(dir, "HEAD", head, strlen(head));
 }
 
-/* Builds it in a temporary folder and renames. Losing the race against another push is as good as winning. */
+/* Builds it in a temporary folder and renames. Losing the race against another push is as
+ * good as winning. */
 static int make(int repos, const char *app, const char *hooks)
 {
 	char temp[NAME_MAX_LEN + 32];
@@ -102,7 +110,8 @@ static bool ref_valid(const char *ref)
 {
 	size_t len = strlen(ref);
 
-	if (strncmp(ref, "refs/", 5) != 0 || len > 1000 || ref[len - 1] == '/' || ref[len - 1] == '.')
+	if (strncmp(ref, "refs/", 5) != 0 || len > 1000 || ref[len - 1] == '/' ||
+		ref[len - 1] == '.')
 		return false;
 	for (const unsigned char *s = (const unsigned char *)ref; *s; s++) {
 		if (*s <= ' ' || *s == 127 || strchr("~^:?*[\\", *s))
@@ -164,7 +173,8 @@ int repo_write_ref(const char *git_dir, const char *ref, const char *value, stru
 	char text[1100];
 	int r;
 
-	if (head ? !ref_valid(value) || strncmp(value, "refs/heads/", 11) != 0 : !ref_valid(ref) || !oid_valid(value))
+	if (head ? !ref_valid(value) || strncmp(value, "refs/heads/", 11) != 0
+		 : !ref_valid(ref) || !oid_valid(value))
 		return err_set(e, EINVAL, "not a ref to write: '%.80s'", ref);
 	if (dir < 0)
 		return err_sys(e, errno, "cannot open the repository");

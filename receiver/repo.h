@@ -1,4 +1,5 @@
-/* An app's bare repository on disk: made by berth-shell, its refs written by berth-hook. */
+/* An app's bare repository on disk: made by berth-shell, its refs written by berth-hook.
+ */
 #ifndef RECEIVER_REPO_H
 #define RECEIVER_REPO_H
 
@@ -8,16 +9,18 @@
 #define REPO_OID_HEX 40
 
 /*
- * Makes STATE/repos/APP.git when it is missing: built under a temporary name, then renamed, so it is whole or absent,
- * also when two pushes race. umask decides who may read it. hooks: absolute path for core.hooksPath.
- * 0, or -errno with e.
+ * Makes STATE/repos/APP.git when it is missing: built under a temporary name, then
+ * renamed, so it is whole or absent, also when two pushes race. umask decides who may
+ * read it. hooks: absolute path for core.hooksPath. 0, or -errno with e.
  */
 int repo_ensure(const char *repos, const char *app, const char *hooks, struct err *e);
 
 /*
- * Sets a ref of the repository at git_dir as git does (lock file, rename). ref is below refs/, or "HEAD" with value a
- * branch ("refs/heads/master"); value is otherwise an object id. 0, -EINVAL for a malformed ref or value, -errno.
+ * Sets a ref of the repository at git_dir as git does (lock file, rename). ref is below
+ * refs/, or "HEAD" with value a branch ("refs/heads/master"); value is otherwise an
+ * object id. 0, -EINVAL for a malformed ref or value, -errno.
  */
-int repo_write_ref(const char *git_dir, const char *ref, const char *value, struct err *e);
+int repo_write_ref(
+	const char *git_dir, const char *ref, const char *value, struct err *e);
 
 #endif

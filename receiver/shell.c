@@ -1,4 +1,5 @@
-/* berth-shell: the ssh user's login shell; one git command or one berth command, nothing else. Libc only. */
+/* berth-shell: the ssh user's login shell; one git command or one berth command, nothing
+ * else. Libc only. */
 #include "lib/io.h"
 #include "lib/name.h"
 #include "receiver/common.h"
@@ -22,7 +23,8 @@
 #define ENV_MAX 24
 #define ENV_BYTES 8192
 #define GRACE_MS 200
-#define KILL_AFTER_MS 2000 /* git removes its quarantine on SIGTERM; what then still runs is stuck */
+#define KILL_AFTER_MS                                                                    \
+	2000 /* git removes its quarantine on SIGTERM; what then still runs is stuck */
 
 struct settings {
 	const char *run, *state;
@@ -62,8 +64,8 @@ static void env_pass(struct env *v, const char *name)
 	const char *value = getenv(name);
 
 	if (value && strlen(value) < 64 &&
-		strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789=:._@+-") ==
-			strlen(value))
+		strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345"
+			      "6789=:._@+-") == strlen(value))
 		env_add(v, name, value);
 }
 
@@ -95,17 +97,20 @@ static int parse_forced(const struct words *w, struct settings *s)
 		else if (strcmp(w->argv[i], "--state") == 0)
 			s->state = w->argv[i + 1];
 		else if (strcmp(w->argv[i], "--key") != 0 ||
-			num_parse_u64(w->argv[i + 1], 1, UINT32_MAX, &s->key) < 0)
+			 num_parse_u64(w->argv[i + 1], 1, UINT32_MAX, &s->key) < 0)
 			return -EINVAL;
 	}
 	return s->run && s->state && s->key ? 0 : -EINVAL;
 }
 
-/* A connection on which control knows which key we speak for. fd, or -errno after saying why. */
+/* A connection on which control knows which key we speak for. fd, or -errno after saying
+ * why. */
 static int connect_api(const struct settings *s)
 {
 	char path[PATH_MAX], line[32];
-	int fd, r, n = snprintf(line, sizeof(line), "KEY %llu\n", (unsigned long long)s->key);
+	int fd, r,
+		n = snprintf(
+			line, sizeof(line), "KEY %llu\n", (unsigned long long)s->key);
 
 	snprintf(path, sizeof(path), "%s/api.sock", s->run);
 	fd = io_unix_connect(path, SOCK_STREAM);
@@ -122,7 +127,8 @@ static int connect_api(const struct settings *s)
 	return fd;
 }
 
-/* Asks control whether this key may push to or read the app. 0, or the exit status after saying why not. */
+/* Asks control whether this key may push to or read the app. 0, or the exit status after
+ * saying why not. */
 static int ask_access(int fd, const char *app, enum git_service service)
 {
 	static struct client c;
@@ -130,7 +136,8 @@ static int ask_access(int fd, const char *app, enum git_service service)
 	char path[NAME_MAX_LEN + 32];
 
 	client_init(&c, fd);
-	buf_addf(&body, "{\"service\":\"%s\"}", service == GIT_RECEIVE ? "receive-pack" : "upload-pack");
+	buf_addf(&body, "{\"service\":\"%s\"}",
+		service == GIT_RECEIVE ? "receive-pack" : "upload-pack");
 	snprintf(path, sizeof(path), "/v1/git/%s/access", app);
 	if (common_post(&c, path, &body) < 0)
 		return 1;
@@ -150,7 +157,8 @@ static void git_env(struct env *v, const char *hooks)
 	env_add(v, "LANG", "C.UTF-8");
 	env_add(v, "GIT_CONFIG_NOSYSTEM", "1");
 	env_add(v, "GIT_CONFIG_GLOBAL", "/dev/null");
-	/* Again here: the repository may have been made by a berth installed elsewhere. */
+	/* Again here: the repository may have been made by a berth installed elsewhere.
+	 */
 	env_add(v, "GIT_CONFIG_COUNT", "1");
 	env_add(v, "GIT_CONFIG_KEY_0", "core.hooksPath");
 	env_add(v, "GIT_CONFIG_VALUE_0", hooks);
@@ -174,7 +182,8 @@ static void exec_path(const char *const *argv, const struct env *v)
 }
 
 /* In the child: its own process group, which dies with us however we end. */
-static void run_child(const char *const *argv, const struct env *v, pid_t parent, const int fds[3])
+static void run_child(
+	const char *const *argv, const struct env *v, pid_t parent, const int fds[3])
 {
 	sigset_t none;
 
@@ -201,13 +210,15 @@ static bool reap(pid_t pid, int *status)
 }
 
 /*
- * Waits for the child. sshd closes its end of our stdout when the client goes (Ctrl-C, lost connection); git itself
- * would notice only at its next output, so we end the whole group. A client that has its answer goes too, a moment
- * before git ends by itself: hence the grace.
+ * Waits for the child. sshd closes its end of our stdout when the client goes (Ctrl-C,
+ * lost connection); git itself would notice only at its next output, so we end the whole
+ * group. A client that has its answer goes too, a moment before git ends by itself: hence
+ * the grace.
  */
 static int watch(pid_t pid, int signals)
 {
-	static const int waits_ms[] = {-1, GRACE_MS, KILL_AFTER_MS, -1}, kills[] = {0, SIGTERM, SIGKILL};
+	static const int waits_ms[] = {-1, GRACE_MS, KILL_AFTER_MS, -1},
+			 kills[] = {0, SIGTERM, SIGKILL};
 	struct pollfd p[2] = {{.fd = signals, .events = POLLIN}, {.fd = 1, .events = 0}};
 	int status = 1, step = 0;
 
@@ -215,7 +226,8 @@ static int watch(pid_t pid, int signals)
 		struct signalfd_siginfo si;
 		int n = poll(p, 2, waits_ms[step]);
 
-		if (n > 0 && p[0].revents && read(signals, &si, sizeof(si)) == (ssize_t)sizeof(si) &&
+		if (n > 0 && p[0].revents &&
+			read(signals, &si, sizeof(si)) == (ssize_t)sizeof(si) &&
 			si.ssi_signo != SIGCHLD && step == 0)
 			step = 1;
 		if (n > 0 && (p[1].revents & (POLLHUP | POLLERR | POLLNVAL))) {
@@ -239,7 +251,8 @@ static int receive(const char *const *argv, struct env *v, int api, const char *
 
 	env_add_int(v, "BERTH_API_FD", api);
 	env_add_int(v, "BERTH_PUSH_FD", push);
-	/* git keeps from its hooks whether the pusher has a terminal; its packet trace, here in memory, tells. */
+	/* git keeps from its hooks whether the pusher has a terminal; its packet trace,
+	 * here in memory, tells. */
 	if (trace > 2 && trace < 10)
 		env_add_int(v, "GIT_TRACE_PACKET", trace);
 	env_add(v, "BERTH_APP", app);
@@ -264,7 +277,8 @@ static int receive(const char *const *argv, struct env *v, int api, const char *
 static int git(const struct settings *s, enum git_service service, const char *app)
 {
 	char repos[PATH_MAX], path[PATH_MAX], hooks[PATH_MAX];
-	const char *argv[] = {"git", service == GIT_RECEIVE ? "receive-pack" : "upload-pack", path, NULL};
+	const char *argv[] = {"git",
+		service == GIT_RECEIVE ? "receive-pack" : "upload-pack", path, NULL};
 	static struct env v;
 	struct err e;
 	int status, api = connect_api(s);
@@ -320,10 +334,11 @@ static int command(const struct settings *s, const struct words *w)
 
 static int help(void)
 {
-	static const char text[] = "berth: your key is known; there is no interactive shell here.\n"
-				   "  git push berth@HOST:APP main     deploys\n"
-				   "  ssh berth@HOST apps:list         runs a command\n"
-				   "  ssh berth@HOST help              lists the commands\n";
+	static const char text[] =
+		"berth: your key is known; there is no interactive shell here.\n"
+		"  git push berth@HOST:APP main     deploys\n"
+		"  ssh berth@HOST apps:list         runs a command\n"
+		"  ssh berth@HOST help              lists the commands\n";
 
 	return io_write_all(1, text, strlen(text)) < 0 ? 1 : 0;
 }
@@ -338,9 +353,11 @@ int main(int argc, char **argv)
 	struct err e = {0};
 	int r;
 
-	if (argc != 3 || strcmp(argv[1], "-c") != 0 || words_split(argv[2], &forced, &e) < 0 ||
-		parse_forced(&forced, &s) < 0 || find_self(&s) < 0) {
-		common_say("berth-shell is started by sshd, with the command of authorized_keys");
+	if (argc != 3 || strcmp(argv[1], "-c") != 0 ||
+		words_split(argv[2], &forced, &e) < 0 || parse_forced(&forced, &s) < 0 ||
+		find_self(&s) < 0) {
+		common_say("berth-shell is started by sshd, with the command of "
+			   "authorized_keys");
 		return 2;
 	}
 	if (!line)

@@ -1,4 +1,5 @@
-/* A commit's tree as a tar stream, and single files of a commit, straight from the git objects. */
+/* A commit's tree as a tar stream, and single files of a commit, straight from the git
+ * objects. */
 #include "receiver/source.h"
 
 #include "lib/tar.h"
@@ -17,7 +18,7 @@ struct level {
 	git_tree *tree;
 	size_t next, count;
 	size_t path_len; /* of the folder, its slash included */
-	bool all;        /* a filter named this folder itself: everything below is taken */
+	bool all; /* a filter named this folder itself: everything below is taken */
 };
 
 struct walk {
@@ -55,16 +56,19 @@ int source_open(const char *path, git_repository **ret, struct err *e)
 
 	if (rc < 0)
 		return git_fail(e, rc, "cannot start libgit2");
-	/* Repositories are the ssh user's; and receive-pack has already checked every object it stored. */
+	/* Repositories are the ssh user's; and receive-pack has already checked every
+	 * object it stored. */
 	git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);
 	git_libgit2_opts(GIT_OPT_ENABLE_STRICT_HASH_VERIFICATION, 0);
-	rc = git_repository_open_ext(ret, path, GIT_REPOSITORY_OPEN_NO_SEARCH | GIT_REPOSITORY_OPEN_BARE, NULL);
+	rc = git_repository_open_ext(ret, path,
+		GIT_REPOSITORY_OPEN_NO_SEARCH | GIT_REPOSITORY_OPEN_BARE, NULL);
 	if (rc < 0)
 		return git_fail(e, rc, "cannot open the repository");
 	return 0;
 }
 
-int source_commit(git_repository *repo, const char *hex, git_oid *ret_tree, int64_t *ret_time_s, struct err *e)
+int source_commit(git_repository *repo, const char *hex, git_oid *ret_tree,
+	int64_t *ret_time_s, struct err *e)
 {
 	git_object *any = NULL, *commit = NULL;
 	git_oid id;
@@ -87,7 +91,8 @@ int source_commit(git_repository *repo, const char *hex, git_oid *ret_tree, int6
 	return 0;
 }
 
-/* Which part of the filter a path meets: nothing, something below it, the path itself (or a folder above). */
+/* Which part of the filter a path meets: nothing, something below it, the path itself (or
+ * a folder above). */
 static enum part wanted(const struct walk *w, const char *path, bool all)
 {
 	size_t len = strlen(path);
@@ -108,10 +113,12 @@ static enum part wanted(const struct walk *w, const char *path, bool all)
 
 static int check_name(const struct walk *w, const char *name)
 {
-	if (*name && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
-		strcasecmp(name, ".git") != 0)
+	if (*name && !strchr(name, '/') && strcmp(name, ".") != 0 &&
+		strcmp(name, "..") != 0 && strcasecmp(name, ".git") != 0)
 		return 0;
-	return err_set(w->e, EINVAL, "the commit has a file or folder named '%s%s', which no file may be called",
+	return err_set(w->e, EINVAL,
+		"the commit has a file or folder named '%s%s', which no file may be "
+		"called",
 		w->path, name);
 }
 
@@ -120,7 +127,8 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* One name twice (a link and a folder) would let the folder's files be written through the link. */
+/* One name twice (a link and a folder) would let the folder's files be written through
+ * the link. */
 static int check_twice(const struct walk *w, const git_tree *tree, size_t count)
 {
 	const char **names autofree = NULL;
@@ -140,7 +148,8 @@ static int check_twice(const struct walk *w, const git_tree *tree, size_t count)
 	qsort(names, count, sizeof(*names), by_name);
 	for (size_t i = 1; i < count; i++)
 		if (strcmp(names[i - 1], names[i]) == 0)
-			return err_set(w->e, EINVAL, "the commit has '%s%s' twice", w->path, names[i]);
+			return err_set(w->e, EINVAL, "the commit has '%s%s' twice",
+				w->path, names[i]);
 	return 0;
 }
 
@@ -150,8 +159,9 @@ static int enter(struct walk *w, const git_oid *id, bool all)
 	int rc;
 
 	if (w->depth == SOURCE_DEPTH_MAX)
-		return err_set(w->e, E2BIG, "folders are nested more than %d deep at '%.200s'", SOURCE_DEPTH_MAX,
-			w->path);
+		return err_set(w->e, E2BIG,
+			"folders are nested more than %d deep at '%.200s'",
+			SOURCE_DEPTH_MAX, w->path);
 	rc = git_tree_lookup(&l->tree, w->repo, id);
 	if (rc < 0)
 		return git_fail(w->e, rc, "cannot read a folder of the commit");
@@ -180,7 +190,8 @@ static void note(char *list[], unsigned int *n, const char *path)
 
 static int write_failed(const struct walk *w, int r)
 {
-	return r == -EPIPE ? err_set(w->e, EPIPE, "the build went away while it was sent the source")
+	return r == -EPIPE ? err_set(w->e, EPIPE,
+				     "the build went away while it was sent the source")
 			   : err_sys(w->e, -r, "cannot send the source to the build");
 }
 
@@ -195,11 +206,13 @@ static int size_check(struct walk *w, const git_oid *id)
 	if (type != GIT_OBJECT_BLOB)
 		return err_set(w->e, EINVAL, "'%s' is not stored as a file", w->path);
 	if (size > SOURCE_BLOB_MAX)
-		return err_set(w->e, E2BIG, "'%s' is larger than %u MB; keep such files in a volume", w->path,
+		return err_set(w->e, E2BIG,
+			"'%s' is larger than %u MB; keep such files in a volume", w->path,
 			(unsigned int)(SOURCE_BLOB_MAX >> 20));
 	w->report->bytes += size;
 	if (w->report->bytes > SOURCE_TOTAL_MAX)
-		return err_set(w->e, E2BIG, "the files of the commit add up to more than %u GB",
+		return err_set(w->e, E2BIG,
+			"the files of the commit add up to more than %u GB",
 			(unsigned int)(SOURCE_TOTAL_MAX >> 30));
 	return 0;
 }
@@ -207,7 +220,8 @@ static int size_check(struct walk *w, const git_oid *id)
 static int put_link(struct walk *w, const char *target, size_t size)
 {
 	if (size == 0 || size > SOURCE_PATH_MAX || memchr(target, 0, size))
-		return err_set(w->e, EINVAL, "the symbolic link '%s' has no usable target", w->path);
+		return err_set(w->e, EINVAL,
+			"the symbolic link '%s' has no usable target", w->path);
 	return tar_link(&w->tar, w->path, target, size);
 }
 
@@ -228,8 +242,10 @@ static int put_blob(struct walk *w, const git_tree_entry *entry, git_filemode_t 
 	if (mode == GIT_FILEMODE_LINK)
 		r = put_link(w, data, size);
 	else
-		r = tar_file(&w->tar, w->path, mode == GIT_FILEMODE_BLOB_EXECUTABLE, data, size);
-	if (size <= LFS_POINTER_MAX && size > strlen(LFS_POINTER) && mode != GIT_FILEMODE_LINK &&
+		r = tar_file(&w->tar, w->path, mode == GIT_FILEMODE_BLOB_EXECUTABLE, data,
+			size);
+	if (size <= LFS_POINTER_MAX && size > strlen(LFS_POINTER) &&
+		mode != GIT_FILEMODE_LINK &&
 		memcmp(data, LFS_POINTER, strlen(LFS_POINTER)) == 0)
 		note(w->report->lfs, &w->report->n_lfs, w->path);
 	git_odb_object_free(blob);
@@ -257,13 +273,15 @@ static int put_entry(struct walk *w, const struct level *l, const git_tree_entry
 	if (r < 0)
 		return r;
 	if (l->path_len + strlen(name) > SOURCE_PATH_MAX)
-		return err_set(w->e, E2BIG, "a path is longer than %d bytes: '%.200s…'", SOURCE_PATH_MAX, w->path);
+		return err_set(w->e, E2BIG, "a path is longer than %d bytes: '%.200s…'",
+			SOURCE_PATH_MAX, w->path);
 	append(w, name);
 	part = wanted(w, w->path, l->all);
 	if (part == OUT || (part == BELOW && mode != GIT_FILEMODE_TREE))
 		return 0;
 	if (++w->report->entries > SOURCE_ENTRIES_MAX)
-		return err_set(w->e, E2BIG, "the commit has more than %d files", SOURCE_ENTRIES_MAX);
+		return err_set(w->e, E2BIG, "the commit has more than %d files",
+			SOURCE_ENTRIES_MAX);
 	if (mode == GIT_FILEMODE_TREE)
 		return put_folder(w, entry, part == WHOLE);
 	if (mode == GIT_FILEMODE_COMMIT) {
@@ -308,8 +326,8 @@ static int root_of(git_repository *repo, const git_oid *id, git_oid *ret, struct
 	return rc < 0 ? git_fail(e, rc, "cannot read the commit") : 0;
 }
 
-int source_stream(git_repository *repo, const git_oid *tree, int fd, const struct source_filter *f,
-	struct source_report *ret, struct err *e)
+int source_stream(git_repository *repo, const git_oid *tree, int fd,
+	const struct source_filter *f, struct source_report *ret, struct err *e)
 {
 	struct source_report own = {0};
 	struct walk *w autofree = calloc(1, sizeof(*w));
@@ -341,8 +359,8 @@ int source_stream(git_repository *repo, const git_oid *tree, int fd, const struc
 }
 
 /* Appends a blob of at most max bytes; its size is known before its content is read. */
-static int read_blob(git_repository *repo, const git_oid *id, size_t max, const char *path, struct buf *out,
-	struct err *e)
+static int read_blob(git_repository *repo, const git_oid *id, size_t max,
+	const char *path, struct buf *out, struct err *e)
 {
 	git_odb *odb = NULL;
 	git_odb_object *blob = NULL;
@@ -365,8 +383,8 @@ static int read_blob(git_repository *repo, const git_oid *id, size_t max, const 
 	return r;
 }
 
-int source_file(git_repository *repo, const git_oid *tree, const char *path, size_t max, struct buf *out,
-	struct err *e)
+int source_file(git_repository *repo, const git_oid *tree, const char *path, size_t max,
+	struct buf *out, struct err *e)
 {
 	git_tree *t = NULL;
 	git_tree_entry *entry = NULL;

@@ -38,24 +38,35 @@ static int sh(const char *script, struct buf *out)
 }
 
 static const char make_repo[] =
-	"export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 GIT_AUTHOR_DATE='1700000000 +0000' "
+	"export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 "
+	"GIT_AUTHOR_DATE='1700000000 +0000' "
 	"GIT_COMMITTER_DATE='1700000000 +0000'\n"
-	"git init -q -b main work; cd work; git config user.name t; git config user.email t@t\n"
+	"git init -q -b main work; cd work; git config user.name t; git config "
+	"user.email t@t\n"
 	"mkdir -p web/lib node_modules empty\n"
-	"d=$(printf 'd%.0s' $(seq 120))/$(printf 'e%.0s' $(seq 120)); mkdir -p $d; printf z > $d/f\n"
-	"printf '{}' > package.json; printf 'x' > web/lib/a.js; printf 'y' > web/package.json; : > none\n"
-	"printf '#!/bin/sh\\n' > run.sh; chmod 755 run.sh; ln -s web/lib/a.js link; ln -s /etc/passwd out\n"
+	"d=$(printf 'd%.0s' $(seq 120))/$(printf 'e%.0s' $(seq 120)); mkdir -p $d; "
+	"printf z > $d/f\n"
+	"printf '{}' > package.json; printf 'x' > web/lib/a.js; printf 'y' > "
+	"web/package.json; : > none\n"
+	"printf '#!/bin/sh\\n' > run.sh; chmod 755 run.sh; ln -s web/lib/a.js link; ln "
+	"-s /etc/passwd out\n"
 	"ln -s $(printf 'l%.0s' $(seq 150)) longlink; printf 'é' > 'naïve file'; "
-	"printf q > \"$(printf 'bad\\377name')\"; head -c 700000 /dev/zero | tr '\\0' k > big\n"
-	"printf 'version https://git-lfs.github.com/spec/v1\\noid sha256:1\\nsize 5\\n' > movie.mp4\n"
-	"git add -A; git update-index --add --cacheinfo 160000,1234567890123456789012345678901234567890,sub/mod\n"
+	"printf q > \"$(printf 'bad\\377name')\"; head -c 700000 /dev/zero | tr '\\0' k "
+	"> big\n"
+	"printf 'version https://git-lfs.github.com/spec/v1\\noid sha256:1\\nsize 5\\n' "
+	"> movie.mp4\n"
+	"git add -A; git update-index --add --cacheinfo "
+	"160000,1234567890123456789012345678901234567890,sub/mod\n"
 	"git commit -qm one; git tag -a -m t v1; git rev-parse HEAD; git rev-parse v1\n"
 	/* trees that git itself would refuse to make */
 	"b=$(git rev-parse HEAD:package.json); t=$(git rev-parse HEAD:web)\n"
 	"mk() { git hash-object -w -t tree --literally --stdin; }\n"
-	"raw() { printf '%s %s\\0' \"$1\" \"$2\"; printf '%s' \"$3\" | sed 's/../\\\\x&/g' | xargs -0 printf '%b'; }\n"
-	"raw 100644 .GIT $b | mk; raw 40000 .. $t | mk; { raw 120000 a $b; raw 100644 a.b $b; raw 40000 a $t; } | mk\n"
-	"raw 100644 'x/y' $b | mk; raw 100644 gone 1111111111111111111111111111111111111111 | mk\n";
+	"raw() { printf '%s %s\\0' \"$1\" \"$2\"; printf '%s' \"$3\" | sed "
+	"'s/../\\\\x&/g' | xargs -0 printf '%b'; }\n"
+	"raw 100644 .GIT $b | mk; raw 40000 .. $t | mk; { raw 120000 a $b; raw 100644 "
+	"a.b $b; raw 40000 a $t; } | mk\n"
+	"raw 100644 'x/y' $b | mk; raw 100644 gone "
+	"1111111111111111111111111111111111111111 | mk\n";
 
 static char ids[7][64]; /* commit, tag, bad trees */
 static git_repository *repo;
@@ -69,7 +80,8 @@ static int setup(void **state UNUSED)
 
 	if (!mkdtemp(dir) || sh(make_repo, &out) != 0)
 		return -1;
-	for (line = strtok_r(out.data, "\n", &save); line && n < 7; line = strtok_r(NULL, "\n", &save))
+	for (line = strtok_r(out.data, "\n", &save); line && n < 7;
+		line = strtok_r(NULL, "\n", &save))
 		snprintf(ids[n++], sizeof(ids[0]), "%s", line);
 	snprintf(path, sizeof(path), "%s/work/.git", dir);
 	return n == 7 && source_open(path, &repo, &e) == 0 ? 0 : -1;
@@ -82,7 +94,8 @@ static int teardown(void **state UNUSED)
 }
 
 /* Streams into the file t.tar of the test's folder. */
-static int stream(const char *hex, const struct source_filter *f, struct source_report *r, struct err *e)
+static int stream(const char *hex, const struct source_filter *f, struct source_report *r,
+	struct err *e)
 {
 	char path[64];
 	git_oid id;
@@ -101,10 +114,12 @@ static void the_tar_holds_what_git_archive_holds(void **state UNUSED)
 	autobuf out = BUF_INIT;
 
 	assert_int_equal(stream(ids[0], NULL, &r, &e), 0);
-	assert_int_equal(sh("mkdir a b; git -C work archive HEAD | tar -x -C a; tar -x -f t.tar -C b\n"
-			    "rmdir a/sub/mod; diff -r --no-dereference a b\n"
-			    "test -x b/run.sh && ! test -x b/none; readlink b/longlink | wc -c",
-				 &out),
+	assert_int_equal(
+		sh("mkdir a b; git -C work archive HEAD | tar -x -C a; tar -x -f t.tar "
+		   "-C b\n"
+		   "rmdir a/sub/mod; diff -r --no-dereference a b\n"
+		   "test -x b/run.sh && ! test -x b/none; readlink b/longlink | wc -c",
+			&out),
 		0);
 	assert_string_equal(out.data, "151\n");
 	assert_int_equal(r.n_submodules, 1);
@@ -121,22 +136,33 @@ static void equal_trees_give_equal_bytes_owned_by_1000(void **state UNUSED)
 	struct err e = {0};
 
 	assert_int_equal(stream(ids[0], NULL, NULL, &e), 0);
-	assert_int_equal(sh("sha256sum < t.tar; tar tvf t.tar --numeric-owner | grep -vc ' 1000/1000 ' || true", &one), 0);
+	assert_int_equal(sh("sha256sum < t.tar; tar tvf t.tar --numeric-owner | grep -vc "
+			    "' 1000/1000 ' || true",
+				 &one),
+		0);
 	assert_int_equal(stream(ids[1], &(struct source_filter){0}, NULL, &e), 0);
-	assert_int_equal(sh("sha256sum < t.tar; tar tvf t.tar --numeric-owner | grep -vc ' 1000/1000 ' || true", &two), 0);
+	assert_int_equal(sh("sha256sum < t.tar; tar tvf t.tar --numeric-owner | grep -vc "
+			    "' 1000/1000 ' || true",
+				 &two),
+		0);
 	assert_string_equal(one.data, two.data);
 	assert_non_null(strstr(one.data, "\n0\n"));
 }
 
 static void a_filter_takes_only_what_it_names(void **state UNUSED)
 {
-	static const char *const files[] = {"package.json", "web/package.json", "absent", "web/li", "empty"};
-	struct source_filter f = {.files = files, .n_files = ARRAY_LEN(files), .mtime_s = 1700000000};
+	static const char *const files[] = {
+		"package.json", "web/package.json", "absent", "web/li", "empty"};
+	struct source_filter f = {
+		.files = files, .n_files = ARRAY_LEN(files), .mtime_s = 1700000000};
 	autobuf out = BUF_INIT;
 	struct err e = {0};
 
 	assert_int_equal(stream(ids[0], &f, NULL, &e), 0);
-	assert_int_equal(sh("tar tf t.tar; TZ=UTC tar tvf t.tar | grep -c '2023-11-14 22:13'", &out), 0);
+	assert_int_equal(
+		sh("tar tf t.tar; TZ=UTC tar tvf t.tar | grep -c '2023-11-14 22:13'",
+			&out),
+		0);
 	assert_string_equal(out.data, "package.json\nweb/\nweb/package.json\n3\n");
 	f.files = (const char *const[]){"web"};
 	f.n_files = 1;

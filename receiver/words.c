@@ -1,10 +1,12 @@
-/* A command line that came over ssh: split into words as a shell would, and the git commands among them. */
+/* A command line that came over ssh: split into words as a shell would, and the git
+ * commands among them. */
 #include "receiver/words.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* The bytes after a backslash inside double quotes that it quotes; before others it stays itself. */
+/* The bytes after a backslash inside double quotes that it quotes; before others it stays
+ * itself. */
 static bool quotable(char c)
 {
 	return c == '$' || c == '`' || c == '"' || c == '\\';
@@ -23,7 +25,8 @@ static int word(const char **in, char **out, struct err *e)
 			quote = *s;
 		} else if (*s == '\\' && quote != '\'') {
 			if (!s[1] && !quote)
-				return err_set(e, EINVAL, "the command ends with a backslash");
+				return err_set(
+					e, EINVAL, "the command ends with a backslash");
 			if (s[1] == '\n')
 				s++;
 			else if (s[1] && (!quote || quotable(s[1])))
@@ -35,7 +38,8 @@ static int word(const char **in, char **out, struct err *e)
 		}
 	}
 	if (quote)
-		return err_set(e, EINVAL, "the command has an opening %c without a closing one", quote);
+		return err_set(e, EINVAL,
+			"the command has an opening %c without a closing one", quote);
 	*o++ = 0;
 	*in = s;
 	*out = o;
@@ -50,7 +54,8 @@ int words_split(const char *line, struct words *ret, struct err *e)
 	char *out;
 
 	if (len > WORDS_BYTES_MAX)
-		return err_set(e, E2BIG, "the command is longer than %zu kB", WORDS_BYTES_MAX >> 10);
+		return err_set(e, E2BIG, "the command is longer than %zu kB",
+			WORDS_BYTES_MAX >> 10);
 	argv = malloc(max * sizeof(*argv) + len + 1);
 	if (!argv)
 		return err_set(e, ENOMEM, "out of memory");
@@ -59,7 +64,8 @@ int words_split(const char *line, struct words *ret, struct err *e)
 		int r;
 
 		if (argc == WORDS_MAX)
-			return err_set(e, E2BIG, "the command has more than %d words", WORDS_MAX);
+			return err_set(e, E2BIG, "the command has more than %d words",
+				WORDS_MAX);
 		argv[argc++] = out;
 		r = word(&line, &out, e);
 		if (r < 0)
@@ -82,7 +88,9 @@ static bool strip_path(const char *path, char *out, size_t size)
 {
 	size_t len;
 
-	path += strncmp(path, "/~/", 3) == 0 ? 3 : strncmp(path, "~/", 2) == 0 ? 2 : *path == '/';
+	path += strncmp(path, "/~/", 3) == 0  ? 3
+		: strncmp(path, "~/", 2) == 0 ? 2
+					      : *path == '/';
 	len = strlen(path);
 	if (len > 1 && path[len - 1] == '/')
 		len--;
@@ -95,28 +103,34 @@ static bool strip_path(const char *path, char *out, size_t size)
 	return true;
 }
 
-static int git_command(const char *verb, size_t n_args, const char *path, enum git_service *ret, char *app,
-	struct err *e)
+static int git_command(const char *verb, size_t n_args, const char *path,
+	enum git_service *ret, char *app, struct err *e)
 {
 	if (strcmp(verb, "receive-pack") == 0)
 		*ret = GIT_RECEIVE;
 	else if (strcmp(verb, "upload-pack") == 0)
 		*ret = GIT_UPLOAD;
 	else
-		return err_set(e, EINVAL, "git %.40s is not offered here; push, fetch and clone are", verb);
+		return err_set(e, EINVAL,
+			"git %.40s is not offered here; push, fetch and clone are", verb);
 	if (n_args != 1)
 		return err_set(e, EINVAL, "git %s takes one path, the app's name", verb);
 	if (!strip_path(path, app, NAME_MAX_LEN + 1) || !name_valid(app))
 		return err_set(e, EINVAL,
-			"'%.80s' is not an app name: 1 to 63 of a-z, 0-9 and '-', not starting with '-'", path);
+			"'%.80s' is not an app name: 1 to 63 of a-z, 0-9 and '-', not "
+			"starting with '-'",
+			path);
 	return 1;
 }
 
-int words_git(const struct words *w, enum git_service *ret_service, char app[NAME_MAX_LEN + 1], struct err *e)
+int words_git(const struct words *w, enum git_service *ret_service,
+	char app[NAME_MAX_LEN + 1], struct err *e)
 {
 	if (w->argc >= 1 && strncmp(w->argv[0], "git-", 4) == 0)
-		return git_command(w->argv[0] + 4, w->argc - 1, w->argv[1], ret_service, app, e);
+		return git_command(
+			w->argv[0] + 4, w->argc - 1, w->argv[1], ret_service, app, e);
 	if (w->argc >= 2 && strcmp(w->argv[0], "git") == 0)
-		return git_command(w->argv[1], w->argc - 2, w->argv[2], ret_service, app, e);
+		return git_command(
+			w->argv[1], w->argc - 2, w->argv[2], ret_service, app, e);
 	return 0;
 }

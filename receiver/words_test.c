@@ -24,7 +24,8 @@ static void words_are_split_as_a_shell_does(void **state UNUSED)
 		{"'it'\\''s' \"a\\\"b\\n\\$c\"", {"it's", "a\"b\\n$c"}},
 		{"a\\ b c\\\nd", {"a b", "cd"}},
 		{"K='line1\nline2' \xff\xfe", {"K=line1\nline2", "\xff\xfe"}},
-		{"$HOME `id` ; | & * ~ #x", {"$HOME", "`id`", ";", "|", "&", "*", "~", "#x"}},
+		{"$HOME `id` ; | & * ~ #x",
+			{"$HOME", "`id`", ";", "|", "&", "*", "~", "#x"}},
 		{"'\\'", {"\\"}},
 		{"\"a\\\nb\"", {"ab"}},
 	};
@@ -73,8 +74,9 @@ static int git(const char *line, enum git_service *s, char *app)
 
 static void git_paths_name_an_app(void **state UNUSED)
 {
-	static const char *const good[] = {"git-receive-pack 'app-1'", "git-receive-pack '/app-1'",
-		"git receive-pack 'app-1.git'", "git-receive-pack \"/~/app-1.git/\"", "git-receive-pack '~/app-1'"};
+	static const char *const good[] = {"git-receive-pack 'app-1'",
+		"git-receive-pack '/app-1'", "git receive-pack 'app-1.git'",
+		"git-receive-pack \"/~/app-1.git/\"", "git-receive-pack '~/app-1'"};
 	char app[NAME_MAX_LEN + 1];
 	enum git_service s = GIT_NONE;
 
@@ -92,8 +94,8 @@ static void git_paths_name_an_app(void **state UNUSED)
 
 static void other_paths_and_commands_are_refused(void **state UNUSED)
 {
-	static const char *const bad[] = {"'../x'", "'A'", "'-x'", "'a/b'", "'//a'", "''", "'.git'", "'/'", "'a' 'b'",
-		"'a.git.git'", "'a\n'", "--strict 'a'", "",
+	static const char *const bad[] = {"'../x'", "'A'", "'-x'", "'a/b'", "'//a'", "''",
+		"'.git'", "'/'", "'a' 'b'", "'a.git.git'", "'a\n'", "--strict 'a'", "",
 		"'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'"};
 	char app[NAME_MAX_LEN + 1], line[128];
 	enum git_service s;
