@@ -17,6 +17,7 @@
 	(8 << 20) /* hundreds of the largest message wait while a daemon restarts */
 #define LOG_PIPE_SIZE (1 << 20)
 #define LISTEN_BACKLOG 4096
+#define LOCK_TRIES 50 /* a second */
 
 static unsigned int group_size(const struct handoff *h)
 {
@@ -51,6 +52,7 @@ static int take_lock(struct handoff *h, const struct settings *s, struct err *e)
 {
 	char path[SETTINGS_PATH_MAX + 32];
 	int fd, r = lock_path(s, path, sizeof(path));
+	bool held = true;
 
 	if (r < 0)
 		return err_sys(e, -r, "run folder");
@@ -58,7 +60,10 @@ static int take_lock(struct handoff *h, const struct settings *s, struct err *e)
 	if (fd < 0)
 		return err_sys(e, errno, "cannot open %s", path);
 	h->fds[HANDOFF_LOCK] = fd;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+	/* A killed berthd's child between fork and exec may hold it a moment longer. */
+	for (int i = 0; i < LOCK_TRIES && (held = flock(fd, LOCK_EX | LOCK_NB) < 0); i++)
+		usleep(20000);
+	if (held)
 		return err_set(e, EBUSY,
 			"another berthd runs on %s; stop it with: berthd --run %s --stop",
 			s->run, s->run);

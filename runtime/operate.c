@@ -20,6 +20,8 @@
 	40000 /* STOP_ALL_MAX_MS for apps, DAEMON_STOP_MS twice, and some                \
 	       */
 
+#define LOCK_WAIT_MS 2000
+
 int operate_prepare(const struct settings *s, struct err *e)
 {
 	struct daemon_ids ids;
@@ -52,6 +54,9 @@ int operate_stop(const struct settings *s, bool everything)
 		log_error("berthd[%d] did not end within %d s", pid, STOP_WAIT_MS / 1000);
 		return 1;
 	}
+	/* A child between fork and exec may hold the lock a moment longer. */
+	for (int i = 0; i < LOCK_WAIT_MS / 10 && handoff_lock_test(s) == -EBUSY; i++)
+		usleep(10000);
 	return 0;
 }
 
