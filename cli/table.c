@@ -1,4 +1,4 @@
-/* Every command, one a row: what is typed, how it is checked, who handles it, its help. */
+/* Every command, one a row: what is typed, how it is checked, who handles it, help. */
 #include "cli/cli.h"
 
 #define LOGS (OPT(NUM) | OPT(PS) | OPT(TAIL) | OPT(SINCE) | OPT(GREP))
