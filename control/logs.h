@@ -10,7 +10,7 @@
 #include "lib/stamp.h"
 #include <sys/types.h>
 
-#define LOGS_LINES_MAX 1000000000u /* only counted, never held */
+#define LOGS_LINES_MAX 1000000000u	 /* only counted, never held */
 #define LOGS_LINE_MAX ((size_t)64 << 10) /* longer than any that the logger writes */
 
 struct logs_query {
