@@ -18,8 +18,7 @@
 #define SOURCE_DEPTH_MAX 128	  /* folders inside folders; PATH_MAX would allow 2,000 */
 #define SOURCE_PATH_MAX 3072	  /* bytes of a path below /app; well below PATH_MAX */
 #define SOURCE_ENTRIES_MAX 300000 /* a tree of trees can name 10^10 files in a few kB */
-#define SOURCE_BLOB_MAX ((uint64_t)256 << 20) /* one file is in memory while it is sent  \
-					       */
+#define SOURCE_BLOB_MAX ((uint64_t)256 << 20) /* a file is in memory while sent */
 #define SOURCE_TOTAL_MAX ((uint64_t)4 << 30)
 #define SOURCE_NOTES_MAX 20 /* submodules and LFS pointers kept by name */
 
