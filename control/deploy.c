@@ -176,8 +176,34 @@ static int ref_rule(struct pushing *p, struct err *e)
 	return 1;
 }
 
-/* After waiting: git would refuse the ref anyway, so nothing is built for it. */
-static int still_current(struct pushing *p, struct err *e)
+/* The newest push that went through: its build's id, and its commit. 0: none yet. */
+static json_int_t last_push(struct pushing *p, char commit[GIT_OID_HEXSZ + 1])
+{
+	json_t *builds = NULL;
+	const json_t *b;
+	json_int_t id = 0;
+	size_t i;
+
+	if (db_build_list(p->d.c->db, p->d.app.id, &builds) < 0)
+		return 0;
+	json_array_foreach(builds, i, b) {
+		const char *status = json_string_value(json_object_get(b, "status"));
+		const char *of = json_string_value(json_object_get(b, "commit"));
+		if (!status || !of || strcmp(status, "succeeded") != 0)
+			continue;
+		id = json_integer_value(json_object_get(b, "id"));
+		snprintf(commit, GIT_OID_HEXSZ + 1, "%s", of);
+		break;
+	}
+	json_decref(builds);
+	return id;
+}
+
+/*
+ * After waiting: git would refuse the ref anyway, so nothing is built for it. A push that ended while we waited moves its
+ * ref a moment after its hook returned, so its build counts as well as the ref.
+ */
+static int still_current(struct pushing *p, json_int_t last_before, struct err *e)
 {
 	git_repository *repo = NULL;
 	git_reference *ref = NULL;
@@ -191,6 +217,9 @@ static int still_current(struct pushing *p, struct err *e)
 		git_oid_tostr(now, sizeof(now), git_reference_target(ref));
 	git_reference_free(ref);
 	git_repository_free(repo);
+	char pushed[GIT_OID_HEXSZ + 1];
+	if (last_push(p, pushed) != last_before)
+		memcpy(now, pushed, sizeof(now));
 	if (strcmp(now, p->p->old_oid) != 0)
 		return err_set(e, ESTALE, "%s moved to %.7s meanwhile; fetch and push again", p->branch, now);
 	return 0;
@@ -277,14 +306,14 @@ static int push_deploy(struct pushing *p, struct err *e)
 	return r;
 }
 
-static int push_locked(struct pushing *p, struct err *e)
+static int push_locked(struct pushing *p, json_int_t last_before, struct err *e)
 {
 	struct sink *to = p->d.s;
 	struct tee tee;
 	int r = begin(&p->d, p->d.app.id, e); /* again: it may have changed while we waited */
 
 	if (r == 0)
-		r = still_current(p, e);
+		r = still_current(p, last_before, e);
 	if (r < 0)
 		return r;
 	r = db_build_create(p->d.c->db, p->d.app.id, p->p->new_oid, p->p->actor, &p->build_id);
@@ -321,10 +350,12 @@ int deploy_push(struct control *c, const char *app, const struct push *push, str
 		sink_detail(s, "stored, not deployed (no-deploy)");
 		return 0;
 	}
+	char commit[GIT_OID_HEXSZ + 1];
+	json_int_t last_before = last_push(&p, commit);
 	r = applock_take(p.d.app.id, s, e);
 	if (r < 0)
 		return r;
-	r = push_locked(&p, e);
+	r = push_locked(&p, last_before, e);
 	applock_drop(p.d.app.id);
 	end(&p.d);
 	return r;
