@@ -7,7 +7,6 @@ import array
 import errno
 import fcntl
 import os
-import resource
 import signal
 import socket
 import struct
@@ -115,22 +114,19 @@ class Router:
             if key in os.environ:
                 env[key] = os.environ[key]
         words = os.environ.get("ROUTER_PREFIX", "").split() + [self.program]
+        if self.nofile:
+            words = ["prlimit", "--nofile=%d:%d" % (self.nofile, self.nofile)] + words
         if words[0] != self.program:
             env["PATH"] = os.environ["PATH"]
-        pid = os.fork()
-        if pid:
-            return pid
+        # the sources stand above the targets, or one dup2 would overwrite the next one's source
+        high = [fcntl.fcntl(n, fcntl.F_DUPFD_CLOEXEC, 100) for n in numbers + [self.errors.fileno()]]
+        actions = [(os.POSIX_SPAWN_DUP2, n, 3 + at) for at, n in enumerate(high[:-1])]
+        actions.append((os.POSIX_SPAWN_DUP2, high[-1], 2))
         try:
-            high = [fcntl.fcntl(n, fcntl.F_DUPFD, 60) for n in numbers]
-            os.dup2(self.errors.fileno(), 2)
-            for at, n in enumerate(high):
-                os.dup2(n, 3 + at)
-            os.closerange(3 + len(high), 1000)
-            if self.nofile:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (self.nofile, self.nofile))
-            os.execvpe(words[0], words, env)
+            return os.posix_spawnp(words[0], words, env, file_actions=actions)
         finally:
-            os._exit(127)
+            for n in high:
+                os.close(n)
 
     def restart(self):
         """Another worker process on the same pairs and listener."""

@@ -260,11 +260,12 @@ def test_a_held_client_that_leaves_is_forgotten():
     b = Backend()
     r = Router()
     r.send_table([App(7, ["a.example"], [], flags=HOLD, hold_ms=5000)])
-    for _ in range(20):
-        s = r.connect()
+    conns = [r.connect() for _ in range(20)]
+    for s in conns:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         s.sendall(get())
-        time.sleep(0.02)
+    time.sleep(0.3)
+    for s in conns:
         s.close()
     assert wait_for(lambda: sum("code=H27" in l[2] for l in r.logs) == 20)
     r.send_table([App(7, ["a.example"], [(1, b.port, "web.1")])])
