@@ -226,15 +226,18 @@ static int toolchain_step(struct build *b, struct err *e)
 	struct step st = {.command = "toolchain", .argument = b->pack, .profile = PROFILE_BUILD_ROOT,
 		.flags = START_HOST_APT, .stdin_fd = -1};
 	const json_t *t = json_object_get(b->plan, "toolchain");
-	char input[600];
-	const char *env[2] = {input, NULL};
+	autobuf input = BUF_INIT;
+	const char *env[2] = {NULL, NULL};
 	json_t *said = NULL;
 	struct key k;
 
 	if (!json_is_object(t))
 		return 0;
 	const char *key_input = json_string_value(json_object_get(t, "key_input"));
-	snprintf(input, sizeof(input), "BERTH_TOOLCHAIN=%.500s", key_input ? key_input : "");
+	buf_addf(&input, "BERTH_TOOLCHAIN=%s", key_input ? key_input : "");
+	if (input.failed)
+		return err_set(e, ENOMEM, "out of memory");
+	env[0] = input.data;
 	st.env = env;
 	key_begin(&k, "toolchain-1");
 	key_addu(&k, (uint64_t)json_integer_value(json_array_get(b->layers, 0)));
