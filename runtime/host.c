@@ -1,28 +1,20 @@
-/* The host's settings that sandboxes share: name servers, proxies, apt and npm settings.
+/* The host's settings that sandboxes share: name servers, apt and npm settings.
  * Files of the host's root only. */
 #include "lib/io.h"
 #include "lib/log.h"
 #include "runtime/command.h"
 #include "runtime/inside.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define RESOLV "/etc/resolv.conf"
-#define RESOLV_UPSTREAM                                                                  \
-	"/run/systemd/resolve/resolv.conf" /* what systemd-resolved's 127.0.0.53 asks    \
-					      itself */
-#define DNS_PORT 53
-
-static const char *const npmrc_files[] = {
-	"/etc/npmrc", "/usr/etc/npmrc", "/usr/local/etc/npmrc"};
+const char *const host_npmrc_files[] = {
+	"/etc/npmrc", "/usr/etc/npmrc", "/usr/local/etc/npmrc", NULL};
 
 /* Variables by which the host's administrator tells programs about proxies, certificates
  * and indexes. */
@@ -31,17 +23,15 @@ static const char *const shared_env[] = {"http_proxy", "https_proxy", "no_proxy"
 	"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "PIP_CERT",
 	"CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_INDEX_URL", "NPM_CONFIG_REGISTRY",
 	"npm_config_registry"};
-static const char *const proxy_env[] = {
-	"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"};
 
-static bool is_loopback(const char *server)
+bool host_is_loopback(const char *server)
 {
 	return strncmp(server, "127.", 4) == 0 || strcmp(server, "::1") == 0 ||
 	       strcmp(server, "0.0.0.0") == 0;
 }
 
 /* Calls cb(arg, line) for each line of the file, without the newline. */
-static void each_line(const char *path, void (*cb)(void *arg, char *line), void *arg)
+void host_each_line(const char *path, void (*cb)(void *arg, char *line), void *arg)
 {
 	autobuf b = {.max = 1 << 20};
 	char *save = NULL;
@@ -63,7 +53,7 @@ static void copy_resolv_line(void *arg, char *line)
 	char server[64];
 
 	if (sscanf(line, " nameserver %63s", server) == 1) {
-		if (is_loopback(server)) {
+		if (host_is_loopback(server)) {
 			r->loopback++;
 			return;
 		}
@@ -79,13 +69,13 @@ int host_resolv_conf(struct buf *out)
 {
 	struct resolv r = {.out = out};
 
-	each_line(RESOLV, copy_resolv_line, &r);
+	host_each_line(HOST_RESOLV, copy_resolv_line, &r);
 	if (!r.servers && r.loopback)
-		each_line(RESOLV_UPSTREAM, copy_resolv_line, &r);
+		host_each_line(HOST_RESOLV_UPSTREAM, copy_resolv_line, &r);
 	if (!r.servers)
 		log_warn("apps will resolve no names: %s lists no server that a sandbox "
 			 "can reach",
-			RESOLV);
+			HOST_RESOLV);
 	return out->failed ? -ENOMEM : 0;
 }
 
@@ -152,8 +142,8 @@ static void copy_npm_line(void *arg, char *line)
 int host_npmrc(struct buf *out)
 {
 	/* of repeated keys the last one counts, so repeating a file changes nothing */
-	for (size_t i = 0; i < ARRAY_LEN(npmrc_files); i++)
-		each_line(npmrc_files[i], copy_npm_line, out);
+	for (size_t i = 0; host_npmrc_files[i]; i++)
+		host_each_line(host_npmrc_files[i], copy_npm_line, out);
 	return out->failed ? -ENOMEM : 0;
 }
 
@@ -182,88 +172,4 @@ int host_env(char **out, size_t max, struct err *e)
 	}
 	out[n] = NULL;
 	return 0;
-}
-
-struct finder {
-	host_addr_cb cb;
-	void *arg;
-};
-
-static void give_server(void *arg, char *line)
-{
-	const struct finder *f = arg;
-	unsigned char addr[16];
-	char server[64];
-
-	if (sscanf(line, " nameserver %63s", server) != 1 || is_loopback(server))
-		return;
-	if (inet_pton(AF_INET, server, addr) == 1)
-		f->cb(f->arg, AF_INET, addr, DNS_PORT);
-	else if (inet_pton(AF_INET6, server, addr) == 1)
-		f->cb(f->arg, AF_INET6, addr, DNS_PORT);
-}
-
-/* "http://[user@]host[:port]/": every address of that host. */
-static void give_url(const struct finder *f, const char *url)
-{
-	const char *p = strstr(url, "://"), *at, *end;
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
-	char host[256], port[8] = "3128";
-
-	p = p ? p + 3 : url;
-	end = p + strcspn(p, "/\"");
-	at = memchr(p, '@', (size_t)(end - p));
-	p = at ? at + 1 : p;
-	if (sscanf(p, "[%255[^]]]:%7[0-9]", host, port) < 1 &&
-		sscanf(p, "%255[^:/\"]:%7[0-9]", host, port) < 1)
-		return;
-	if (getaddrinfo(host, port, &hints, &list) != 0)
-		return;
-	for (struct addrinfo *a = list; a; a = a->ai_next)
-		if (a->ai_family == AF_INET) {
-			const struct sockaddr_in *s = (const void *)a->ai_addr;
-			f->cb(f->arg, AF_INET, &s->sin_addr, ntohs(s->sin_port));
-		} else if (a->ai_family == AF_INET6) {
-			const struct sockaddr_in6 *s = (const void *)a->ai_addr;
-			f->cb(f->arg, AF_INET6, &s->sin6_addr, ntohs(s->sin6_port));
-		}
-	freeaddrinfo(list);
-}
-
-static void give_npm_proxy(void *arg, char *line)
-{
-	char key[64], value[512];
-
-	if (sscanf(line, " %63[a-zA-Z-] = %511s", key, value) == 2 &&
-		(strcmp(key, "proxy") == 0 || strcmp(key, "https-proxy") == 0))
-		give_url(arg, value);
-}
-
-static void give_apt_proxy(const struct finder *f)
-{
-	autobuf conf = BUF_INIT;
-	char *save = NULL, *quote;
-
-	if (host_apt_conf(&conf) < 0 || !conf.data)
-		return;
-	for (char *l = strtok_r(conf.data, "\n", &save); l;
-		l = strtok_r(NULL, "\n", &save))
-		if (strcasestr(l, "::Proxy") && (quote = strchr(l, '"')))
-			give_url(f, quote + 1);
-}
-
-void host_allowed(host_addr_cb cb, void *arg)
-{
-	struct finder f = {cb, arg};
-
-	each_line(RESOLV, give_server, &f);
-	each_line(RESOLV_UPSTREAM, give_server, &f);
-	for (size_t i = 0; i < ARRAY_LEN(proxy_env); i++) {
-		const char *v = getenv(proxy_env[i]);
-		if (v && *v)
-			give_url(&f, v);
-	}
-	for (size_t i = 0; i < ARRAY_LEN(npmrc_files); i++)
-		each_line(npmrc_files[i], give_npm_proxy, &f);
-	give_apt_proxy(&f);
 }

@@ -46,6 +46,7 @@ struct runtime {
 			  */
 	int init_exec, build_exec; /* sealed copies: no host path, and nothing to
 				      overwrite; build_exec may be -1 */
+	int namer;		   /* pidfd of nft_make's child, -1 */
 	bool overlay_by_fd;
 	struct cgroups cgroups;
 	struct filter filter;
@@ -73,13 +74,28 @@ int host_apt_conf(struct buf *out);    /* the host's Acquire:: settings as an ap
 int host_npmrc(struct buf *out);       /* the host's global npmrc files, joined */
 int host_env(char **out, size_t max,
 	struct err *e); /* allocated NAME=VALUE, NULL-terminated */
-/* Calls cb for every "ADDRESS PORT" that sandboxes may reach in a private range:
- * resolvers and proxies. */
+#define HOST_RESOLV "/etc/resolv.conf"
+#define HOST_RESOLV_UPSTREAM                                                             \
+	"/run/systemd/resolve/resolv.conf"   /* what systemd-resolved asks itself */
+extern const char *const host_npmrc_files[]; /* NULL-terminated */
+bool host_is_loopback(const char *server);
+/* Calls cb(arg, line) for each line of the file, without the newline; a missing file has
+ * none. */
+void host_each_line(const char *path, void (*cb)(void *arg, char *line), void *arg);
+
+/*
+ * reach.c: calls cb for every address and TCP port (53: UDP too) that sandboxes may reach
+ * even in a private range. reach_servers reads files only; reach_named asks the resolver,
+ * so it may block for long.
+ */
 typedef void (*host_addr_cb)(void *arg, int family, const void *addr, unsigned int port);
-void host_allowed(host_addr_cb cb, void *arg);
+void reach_servers(host_addr_cb cb, void *arg);
+void reach_named(host_addr_cb cb, void *arg);
 
 /* nft.c */
-int nft_make(const char *id, uint32_t addr_base, struct err *e);
+/* *ret_pidfd: of a child that still resolves names of proxies and indexes; -1 without
+ * one. */
+int nft_make(const char *id, uint32_t addr_base, int *ret_pidfd, struct err *e);
 int nft_remove(const char *id);
 
 /*

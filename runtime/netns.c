@@ -224,7 +224,7 @@ static void *run(void *arg)
 			refill(p);
 		if (p->n_jobs)
 			again = run_job(p);
-		if (again || (!full && p->error < 0))
+		if ((again && full) || (!full && p->error < 0))
 			wait_ms(p, &p->work, RETRY_MS);
 		else if (full && !p->n_jobs && !p->stop)
 			pthread_cond_wait(&p->work, &p->lock);

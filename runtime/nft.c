@@ -11,6 +11,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#define NAMED_MAX_S 8 /* within the 10 s for which the helper thread looks after it */
 
 struct sets {
 	struct buf v4, v6;
@@ -86,7 +90,7 @@ static int compose(struct buf *b, const char *id, uint32_t addr_base)
 	char pattern[24], range[32], base[INET_ADDRSTRLEN];
 	uint32_t addr = htonl(addr_base);
 
-	host_allowed(add_allowed, &sets);
+	reach_servers(add_allowed, &sets);
 	inet_ntop(AF_INET, &addr, base, sizeof(base));
 	snprintf(pattern, sizeof(pattern), "\"b%s-*\"", id);
 	snprintf(range, sizeof(range), "%s/20", base);
@@ -106,7 +110,55 @@ static int compose(struct buf *b, const char *id, uint32_t addr_base)
 	return b->failed ? -ENOMEM : 0;
 }
 
-int nft_make(const char *id, uint32_t addr_base, struct err *e)
+static void run_script(const struct buf *script)
+{
+	static const char *const argv[] = {"nft", "-f", "-", NULL};
+
+	if (script->len && !script->failed &&
+		command_run(argv, script->data, script->len, NULL) != 0)
+		log_debug("nft refused the addresses of proxies and indexes");
+}
+
+/* Proxies and package indexes, once their names are resolved. */
+static void allow_named(const char *id)
+{
+	struct sets sets = {.v4 = BUF_INIT, .v6 = BUF_INIT};
+	autobuf script = BUF_INIT;
+
+	reach_named(add_allowed, &sets);
+	if (sets.v4.len)
+		buf_addf(&script, "add element inet berth_%s allowed4 { %s }\n", id,
+			sets.v4.data);
+	if (sets.v6.len)
+		buf_addf(&script, "add element inet berth_%s allowed6 { %s }\n", id,
+			sets.v6.data);
+	run_script(&script);
+	buf_free(&sets.v4);
+	buf_free(&sets.v6);
+}
+
+/*
+ * A resolver that does not answer takes many seconds, and neither a start-up nor the
+ * helper thread may wait for it: a process of its own, with none of our descriptors. Its
+ * pidfd or -1.
+ */
+static int allow_named_later(const char *id)
+{
+	pid_t pid = fork();
+	int fd;
+
+	if (pid == 0) {
+		close_range(3, ~0u, 0);
+		setsid();
+		alarm(NAMED_MAX_S);
+		allow_named(id);
+		_exit(0);
+	}
+	fd = pid < 0 ? -1 : pidfd_open(pid, 0);
+	return fd;
+}
+
+int nft_make(const char *id, uint32_t addr_base, int *ret_pidfd, struct err *e)
 {
 	static const char *const argv[] = {"nft", "-f", "-", NULL};
 	autobuf script = BUF_INIT;
@@ -116,8 +168,10 @@ int nft_make(const char *id, uint32_t addr_base, struct err *e)
 	if (compose(&script, id, addr_base) < 0)
 		return err_set(e, ENOMEM, "out of memory");
 	r = command_run(argv, script.data, script.len, &out);
-	if (r == 0)
+	if (r == 0) {
+		*ret_pidfd = allow_named_later(id);
 		return 0;
+	}
 	if (r == -ENOENT)
 		return err_set(e, ENOENT, "the program nft is missing; install nftables");
 	return err_set(e, EIO, "nft refused berth's packet filter: %.300s",

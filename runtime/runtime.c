@@ -8,11 +8,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U /* Linux 6.3 */
@@ -174,6 +177,17 @@ static bool overlay_takes_fds(int folder)
 	       fsconfig(fs, FSCONFIG_SET_FD, "lowerdir+", NULL, folder) == 0;
 }
 
+/* On the helper's thread: nobody else waits for this child. */
+static int reap_namer(void *arg)
+{
+	const struct runtime *rt = arg;
+	siginfo_t info = {0};
+
+	if (waitid(P_PIDFD, (id_t)rt->namer, &info, WEXITED | WNOHANG) < 0)
+		return 0;
+	return info.si_pid ? 0 : -EAGAIN;
+}
+
 static int open_all(struct runtime *rt, struct err *e)
 {
 	unsigned int block;
@@ -192,12 +206,14 @@ static int open_all(struct runtime *rt, struct err *e)
 	rt->addr_base = RUNTIME_ADDR_BASE + block * RUNTIME_ADDRS;
 	if ((r = rt->template_ns = template_make(rt, e)) < 0 ||
 		(r = registry_forward_on(rt->registry, e)) < 0 ||
-		(r = nft_make(rt->id, rt->addr_base, e)) < 0)
+		(r = nft_make(rt->id, rt->addr_base, &rt->namer, e)) < 0)
 		return r;
 	r = netpool_open(rt->id, rt->addr_base, RUNTIME_ADDRS, &rt->pool, e);
 	if (r < 0)
 		return r;
 	rt->scratch = scratchpool_new(rt->scratch_fd, rt->pool);
+	if (rt->namer >= 0 && (r = netpool_later(rt->pool, reap_namer, rt)) < 0)
+		return err_set(e, ENOMEM, "out of memory");
 	return rt->scratch ? 0 : err_set(e, ENOMEM, "out of memory");
 }
 
@@ -210,7 +226,7 @@ static struct runtime *new_runtime(const struct runtime_config *c)
 	rt->state_fd = rt->layers_fd = rt->volumes_fd = rt->cache_fd = rt->scratch_fd =
 		-1;
 	rt->self_pidns = rt->self_netns = rt->template_ns = rt->init_exec =
-		rt->build_exec = -1;
+		rt->build_exec = rt->namer = -1;
 	for (int k = 0; k < CGROUP_KINDS; k++)
 		rt->cgroups.parent[k] = rt->cgroups.root[k] = -1;
 	snprintf(rt->state, sizeof(rt->state), "%s", c->state);
@@ -252,6 +268,8 @@ void runtime_close(struct runtime *rt)
 {
 	if (!rt)
 		return;
+	if (rt->namer >= 0)
+		pidfd_send_signal(rt->namer, SIGKILL, NULL, 0);
 	netpool_close(rt->pool); /* its jobs use what follows */
 	scratchpool_free(rt->scratch);
 	for (unsigned int i = 0; rt->slots && i < RUNTIME_SLOTS; i++) {
@@ -277,6 +295,7 @@ void runtime_close(struct runtime *rt)
 	close_fd(rt->template_ns);
 	close_fd(rt->init_exec);
 	close_fd(rt->build_exec);
+	close_fd(rt->namer);
 	free(rt->slots);
 	free(rt);
 }
@@ -294,6 +313,8 @@ int runtime_remove(struct runtime *rt, struct err *e)
 		return err_set(e, EBUSY,
 			"sandboxes still run; stop them first (berthd --stop-all)");
 	runtime_sweep(rt);
+	if (rt->namer >= 0)
+		pidfd_send_signal(rt->namer, SIGKILL, NULL, 0);
 	netpool_drain(rt->pool);
 	netpool_close(rt->pool);
 	rt->pool = NULL;

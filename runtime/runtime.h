@@ -102,9 +102,9 @@ struct sandbox_record {
  * a layer below all others, so builds do not contain them.
  *
  * Network: one address out of 198.18.0.0/15, translated to the host's. Refused: the
- * host's own ports, other sandboxes, everything private; except the host's name servers
- * and configured proxies, as they were at runtime_open. No IPv6 outside of the sandbox.
- * Any port may be listened on.
+ * host's own ports, other sandboxes, everything private; except the host's name servers,
+ * proxies and package indexes, as they were at runtime_open. No IPv6 outside of the
+ * sandbox. Any port may be listened on.
  */
 
 /* Descriptors for a start; all stay the caller's (close them after). */
