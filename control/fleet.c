@@ -10,6 +10,7 @@
 #include "lib/spec.h"
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -514,7 +515,13 @@ void fleet_exited(struct control *c, const struct msg_exited *e)
 	db_instance_exit(c->db, e->id, reason, e->time_us);
 	if (!remove_member(c->fleet, e->id, &m))
 		return;
-	applog(m.app, "berth[ps]", "%s.%u of v%u ended: %s", m.type, m.number, m.version, reason);
+	if (m.state == MEMBER_RETIRING) {
+		bool forced = e->reason == EXIT_REASON_SIGNALED && e->value == SIGKILL;
+		applog(m.app, "berth[ps]", "%s.%u of v%u stopped%s", m.type, m.number, m.version,
+			forced ? ": killed, it did not end in time" : "");
+	} else {
+		applog(m.app, "berth[ps]", "%s.%u of v%u ended: %s", m.type, m.number, m.version, reason);
+	}
 	if (m.state != MEMBER_READY)
 		return; /* its starter, or whoever stops it, waits for it */
 	if (e->time_us > m.started_us + STABLE_US)
