@@ -320,7 +320,7 @@ static int read_report(struct attempt *a, struct child_report *rep)
 
 static int wait_started(struct attempt *a, struct err *e)
 {
-	struct child_report rep;
+	struct child_report rep = {0};
 	int r;
 
 	while ((r = read_report(a, &rep)) > 0) {
