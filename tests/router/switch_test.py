@@ -50,6 +50,11 @@ class Load:
                 s = None
             time.sleep(self.pause)
 
+    def progress(self, n=4):
+        """Waits until n more requests were answered: every switch meets traffic."""
+        target = self.done + n
+        assert wait_for(lambda: self.done >= target or self.failures), self.done
+
     def stop(self):
         self.stop_now.set()
         for t in self.threads:
@@ -73,6 +78,7 @@ def test_fifty_switches_under_load_lose_nothing():
     load = Load(r, 6, 4, bodies)
     for i in range(1, 51):
         new = numbered(i)
+        load.progress()
         assert r.send_table([App(7, ["a.example"], [(i + 1, new.port, "web.1")])]) == 0
         assert wait_for(lambda: i in r.drained), i
         old.stop()
@@ -109,6 +115,7 @@ def test_fifty_stop_first_switches_hold_and_lose_nothing():
     r.send_table([App(7, ["a.example"], [(1, old.port, "web.1")])])
     load = Load(r, 6, 4, bodies)
     for i in range(1, 51):
+        load.progress()
         assert r.send_table([App(7, ["a.example"], [], flags=HOLD, hold_ms=5000)]) == 0
         assert wait_for(lambda: i in r.drained), i
         old.stop()
