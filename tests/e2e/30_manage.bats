@@ -398,8 +398,9 @@ no_process_of() { [ -z "$(app_pids "$1")" ]; }
 	ssh-keygen -q -t ed25519 -N '' -f "$d/second"
 	try sh -c "berth ssh-keys:add second <$d/second.pub"
 	ok
-	run berth ssh-keys:add second "$d/second.pub"
-	ok
+	try berth ssh-keys:add second "$d/second.pub"
+	fails
+	has 'already a key named second'
 	try berth ssh-keys:list
 	has second tester "$(ssh-keygen -lf "$d/second.pub" | cut -d' ' -f2)"
 	sed "s|$BERTH_TEST/client/key|$d/second|" "$SSH_CONFIG" >"$d/config"

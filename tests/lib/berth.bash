@@ -184,11 +184,11 @@ berth_leftovers() {
 	for p in /proc/[0-9]*; do
 		[ "${p#/proc/}" != $$ ] || continue
 		exe=$(readlink "$p/exe" 2>/dev/null) || continue
-		cmd=$(tr '\0' ' ' <"$p/cmdline" 2>/dev/null) || continue
+		cmd=$({ tr '\0' ' ' <"$p/cmdline"; } 2>/dev/null) || continue
 		case "$exe $cmd" in
 		*"berth-test.$id/"*usr/* | *"--run $BERTH_RUN"* | *"$BERTH_TEST/sshd/config"*) echo "process ${p#/proc/}: $cmd" ;;
 		esac
-		if [ -r "$p/environ" ] && tr '\0' '\n' <"$p/environ" 2>/dev/null | grep -qx "BERTH_RUN=$BERTH_RUN"; then
+		if [ -r "$p/environ" ] && tr '\0' '\n' 2>/dev/null <"$p/environ" | grep -qx "BERTH_RUN=$BERTH_RUN"; then
 			# The tests' own shells carry the variable too; they descend from bats, not from berthd.
 			case $exe in *berth*) echo "process ${p#/proc/}: $cmd" ;; esac
 		fi
