@@ -66,7 +66,7 @@ $(B)/db/db.o: $(wildcard db/*.sql)
 
 # The buildpacks stand beside the programs; the static file server is part of its pack.
 $(B)/bin/packs: $(wildcard buildpacks/packs/*/* buildpacks/packs/*/*/*) $(B)/bin/berth-static
-	@rm -rf $@ && cp -a buildpacks/packs $@ && mkdir -p $@/static/lib && cp $(B)/bin/berth-static $@/static/lib/
+	@mkdir -p $@ && find $@ -mindepth 1 -delete && cp -a buildpacks/packs/. $@/ && mkdir -p $@/static/lib && cp $(B)/bin/berth-static $@/static/lib/
 $(B)/bin/hooks/pre-receive: $(B)/bin/berth-hook
 	@mkdir -p $(@D) && ln -sf ../berth-hook $@ && ln -sf ../berth-hook $(@D)/update
 
@@ -116,13 +116,14 @@ asan:
 .PHONY: tests-bin list-unit list-root check-unit check-root check e2e demo soak bench-push deps layers lint asan install uninstall clean help
 
 L = $(DESTDIR)$(PREFIX)/lib/berth
+# packs/ itself stays where it is: a running berthd has it mounted for builds.
 install: all
 	install -d $(L)/hooks $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
 	install -m 755 $(filter-out $(B)/bin/berth,$(PROGRAMS:%=$(B)/bin/%)) $(L)/
 	install -m 755 $(B)/bin/berth $(DESTDIR)$(PREFIX)/bin/
 	ln -sf ../berth-hook $(L)/hooks/update
 	ln -sf ../berth-hook $(L)/hooks/pre-receive
-	rm -rf $(L)/packs && cp -a --no-preserve=ownership $(B)/bin/packs $(L)/packs
+	install -d $(L)/packs && find $(L)/packs -mindepth 1 -delete && cp -a --no-preserve=ownership $(B)/bin/packs/. $(L)/packs/
 	ln -sf ../lib/berth/berthd $(DESTDIR)$(PREFIX)/sbin/berthd
 uninstall:
 	rm -rf $(L) $(DESTDIR)$(PREFIX)/bin/berth $(DESTDIR)$(PREFIX)/sbin/berthd
