@@ -73,6 +73,8 @@ def sealed(data, seal=True):
 
 
 class Router:
+    running = set()  # those that a failed test left behind are ended by the runner
+
     def __init__(self, listeners=None, program=None, log_reader=True, nofile=0):
         self.nofile = nofile
         self.log_thread = None
@@ -98,6 +100,7 @@ class Router:
         self.program = program or PROGRAM
         self.status = None
         self.pid = self._spawn([berthd_child, log_w, control_child, self.listener])
+        Router.running.add(self)
         for target in (self._berthd_loop, self._control_loop):
             threading.Thread(target=target, daemon=True).start()
         if log_reader:
@@ -252,6 +255,7 @@ class Router:
 
     def close(self):
         """Ends it; the exit status."""
+        Router.running.discard(self)
         if self.alive():
             self.kill()
             if not self.wait_exit():
