@@ -23,7 +23,7 @@ static void show_processes(const struct cli *c, const json_t *answer)
 static void show_instances(const struct cli *c, const json_t *answer)
 {
 	static const char *const header[] = {
-		"INSTANCE", "STATE", "RELEASE", "SINCE", "RESTARTS", "MEMORY", "REASON"};
+		"INSTANCE", "STATE", "RELEASE", "SINCE", "RESTARTS", "REASON"};
 	const json_t *list = json_object_get(answer, "instances"), *p;
 	struct table t;
 	size_t i;
@@ -36,7 +36,6 @@ static void show_instances(const struct cli *c, const json_t *answer)
 		table_add(&t, (const char *const[]){out_member(p, "name"),
 				      out_member(p, "state"), out_member(p, "release"),
 				      out_member(p, "since"), out_member(p, "restarts"),
-				      out_size(json_object_get(p, "memory_bytes")),
 				      out_member(p, "reason")});
 	table_print(&t);
 }

@@ -28,11 +28,11 @@ static json_t *processes_json(struct control *c, uint32_t app)
 
 static json_t *instance_json(const struct db_instance *i, const char *state)
 {
-	return json_pack("{s:o, s:s, s:s, s:s, s:I, s:o, s:I, s:s, s:n}", "name",
+	return json_pack("{s:o, s:s, s:s, s:s, s:I, s:o, s:I, s:s}", "name",
 		json_sprintf("%s.%u", i->type, i->number), "type", i->type, "kind",
 		i->kind, "state", state, "release", (json_int_t)i->version, "since",
 		json_stamp(i->exited_us ? i->exited_us : i->started_us), "restarts",
-		(json_int_t)i->restarts, "reason", i->reason, "memory_bytes");
+		(json_int_t)i->restarts, "reason", i->reason);
 }
 
 static bool same_place(const struct db_instance *a, const struct db_instance *b)

@@ -1,4 +1,4 @@
-/* The names people give and the numbers they write: which are valid. Follows CONVENTIONS (docs/CONVENTIONS.md). */
+/* The names people give and the numbers they write: which are valid. */
 #ifndef LIB_NAME_H
 #define LIB_NAME_H
 
