@@ -14,6 +14,7 @@
 
 #define ZERO_OID "0000000000000000000000000000000000000000"
 #define OUTPUT_MAX (1u << 20) /* of a build, kept in the database */
+#define DISK_RESERVE (16u << 20) /* scratch image, database log, routing: what a deploy writes beside its layers */
 
 /* ---- a sink that also keeps the build's output and the app's log ---- */
 
@@ -64,6 +65,17 @@ static double seconds(uint64_t from_ns, uint64_t to_ns)
 	return (double)(to_ns - from_ns) / 1e9;
 }
 
+/* A deploy that runs out of disk half way leaves an instance that cannot write beside records that could not be written. */
+static int check_space(struct control *c, struct err *e)
+{
+	uint64_t left, total;
+
+	if (disk_free(c, &left, &total) < 0 || left >= DISK_RESERVE)
+		return 0;
+	return err_set(e, ENOSPC, "No space left on device: %u kB are free in %s, a deploy needs %u MB", (unsigned int)(left >> 10),
+		c->state, DISK_RESERVE >> 20);
+}
+
 static int begin(struct deploy *d, uint32_t app, struct err *e)
 {
 	int r = db_app_by_id(d->c->db, app, &d->app);
@@ -73,7 +85,7 @@ static int begin(struct deploy *d, uint32_t app, struct err *e)
 		return err_sys(e, -r, "read the app");
 	if (d->app.removing)
 		return err_set(e, ENOENT, "%s is being destroyed", d->app.name);
-	return 0;
+	return check_space(d->c, e);
 }
 
 static void end(struct deploy *d)

@@ -229,7 +229,6 @@ logged() { berth logs "$1" -n 1000 | grep -qF "$2"; }
 }
 
 @test "scratch space ends at its limit" {
-	skip 'the scratch limit is not enforced yet: scratch is a plain folder of the state'
 	app in-scratch
 	pushed
 	inside in-scratch 'head -c 20000000 /dev/zero >/tmp/a && rm /tmp/a && echo fits'
