@@ -272,14 +272,18 @@ static int run(struct run *r, json_t **ret, struct err *e)
 	}
 	if (r->feeding)
 		pthread_join(r->feeder, NULL);
-	/* The step that stopped reading tells why better than the broken pipe does. */
-	if (status == 0 && r->feeding && r->feed_status < 0)
-		status = unread(r, e);
-	else if (status < 0 && r->feeding && r->feed_status < 0 && r->feed_status != -EPIPE)
+	/* A step that stopped reading says why itself, by its answer or its exit; any other end of the feed is news. */
+	if (r->feeding && r->feed_status < 0 && r->feed_status != -EPIPE)
 		status = err_set(e, -r->feed_status, "%s", r->feed_error.text);
 	engine_forget(r->c->engine, r->id);
 	if (status == 0)
 		status = parse_answer(r, ret, e);
+	/* A refusal is told, not kept: its cause may be gone at the next push. */
+	const char *refusal = status == 0 ? json_string_value(json_object_get(*ret, "error")) : NULL;
+	if (refusal)
+		return err_set(e, EINVAL, "%s", refusal);
+	if (status == 0 && r->feeding && r->feed_status < 0)
+		return err_set(e, -r->feed_status, "%s", r->feed_error.text);
 	return status == 0 ? commit_layer(r, e) : status;
 }
 
