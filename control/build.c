@@ -201,15 +201,12 @@ static int source_step(struct build *b, struct err *e)
 static int check_plan(struct build *b, struct err *e)
 {
 	const json_t *wanted = json_object_get(b->plan, "looked_for");
-	const char *error = json_string_value(json_object_get(b->plan, "error"));
 	const json_t *item;
 	size_t i;
 
 	json_array_foreach(json_object_get(b->plan, "warnings"), i, item)
 		sink_fail(b->s, "%s", json_string_value(item));
 	b->pack = json_string_value(json_object_get(b->plan, "pack"));
-	if (error)
-		return err_set(e, EINVAL, "%s", error);
 	if (b->pack && name_valid(b->pack)) {
 		const char *name = json_string_value(json_object_get(b->plan, "name"));
 		sink_step(b->s, "%s app detected", name ? name : b->pack);

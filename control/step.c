@@ -238,17 +238,6 @@ static int parse_answer(struct run *r, json_t **ret, struct err *e)
 	return 0;
 }
 
-/* The step ended well but did not read all it was sent: its answer says why (a full disk), else the feeder does. */
-static int unread(struct run *r, struct err *e)
-{
-	json_t *answer = r->answer.len ? json_loads(r->answer.data, 0, NULL) : NULL;
-	const char *why = json_string_value(json_object_get(answer, "error"));
-	int status = err_set(e, -r->feed_status, "%s", why ? why : r->feed_error.text);
-
-	json_decref(answer);
-	return status;
-}
-
 static int run(struct run *r, json_t **ret, struct err *e)
 {
 	int status = make_pipes(r);
