@@ -398,9 +398,13 @@ no_process_of() { [ -z "$(app_pids "$1")" ]; }
 	ssh-keygen -q -t ed25519 -N '' -f "$d/second"
 	try sh -c "berth ssh-keys:add second <$d/second.pub"
 	ok
-	try berth ssh-keys:add second "$d/second.pub"
-	fails
-	has 'already a key named second'
+	try berth ssh-keys:add second "$d/second.pub" # again, from a file: nothing new
+	ok
+	try grep -cF "$(cut -d' ' -f2 "$d/second.pub")" "$BERTH_STATE/ssh/authorized_keys"
+	equal 1 "$output"
+	ssh-keygen -q -t ed25519 -N '' -f "$d/third"
+	try berth ssh-keys:add second "$d/third.pub" # a name may hold several keys
+	ok
 	try berth ssh-keys:list
 	has second tester "$(ssh-keygen -lf "$d/second.pub" | cut -d' ' -f2)"
 	sed "s|$BERTH_TEST/client/key|$d/second|" "$SSH_CONFIG" >"$d/config"
@@ -411,7 +415,8 @@ no_process_of() { [ -z "$(app_pids "$1")" ]; }
 	try ssh -F "$d/config" berth apps:list
 	fails
 	has 'Permission denied'
-	try grep -cF "$(cut -d' ' -f2 "$d/second.pub")" "$BERTH_STATE/ssh/authorized_keys"
+	try grep -cF -e "$(cut -d' ' -f2 "$d/second.pub")" -e "$(cut -d' ' -f2 "$d/third.pub")" \
+		"$BERTH_STATE/ssh/authorized_keys"
 	equal 0 "$output"
 	echo 'ssh-ed25519 not-base64! x' >"$d/bad"
 	try berth ssh-keys:add bad "$d/bad"

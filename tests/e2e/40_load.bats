@@ -31,34 +31,30 @@ live() {
 @test "redeploys under load lose no request" {
 	live load-push
 	load_start load-push --expect "$PAGES/1" --expect "$PAGES/2" --expect "$PAGES/3"
-	page_is 'page 2'
-	pushed
-	page_is 'page 3'
-	pushed
-	for i in 1 2 3; do
+	for i in 2 3 1 2 3 1 2 3 1 2 3; do
 		page_is "page $i"
 		pushed
 	done
-	load_stop 'five redeploys'
+	load_stop 'eleven redeploys'
 	serves load-push 'page 3'
 }
 
 @test "config changes, restarts and a live limit under load lose no request" {
 	live load-config
 	load_start load-config --expect "$PAGES/1"
-	for i in 1 2 3; do berth config:set load-config "N=$i"; done
-	berth ps:restart load-config
+	for i in $(seq 15); do berth config:set load-config "N=$i"; done
+	for i in $(seq 5); do berth ps:restart load-config; done
 	berth resource:limit load-config --memory 256M
-	load_stop 'three config changes, a restart, a limit'
+	load_stop '15 config changes, 5 restarts, a limit'
 	inside load-config 'echo $N'
-	equal 3 "$output"
+	equal 15 "$output"
 }
 
 @test "scaling up and down under load loses no request" {
 	live load-scale
 	load_start load-scale --expect "$PAGES/1"
-	for n in 3 1 2 1; do berth ps:scale load-scale web=$n; done
-	load_stop 'scale to 3, 1, 2, 1'
+	for n in 3 1 2 1 4 2 3 1 2 1; do berth ps:scale load-scale web=$n; done
+	load_stop 'scaling ten times between 1 and 4'
 }
 
 @test "rollbacks under load lose no request" {
@@ -66,8 +62,8 @@ live() {
 	page_is 'page 2'
 	pushed
 	load_start load-back --expect "$PAGES/1" --expect "$PAGES/2"
-	for v in v1 v2 v1; do berth rollback load-back $v; done
-	load_stop 'three rollbacks'
+	for v in v1 v2 v1 v2 v1 v2 v1 v2 v1; do berth rollback load-back $v; done
+	load_stop 'nine rollbacks'
 	serves load-back 'page 1'
 }
 
