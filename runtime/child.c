@@ -146,14 +146,21 @@ static int limit(int what, uint64_t value)
 	return setrlimit((__rlimit_resource_t)what, &l) < 0 ? -errno : 0;
 }
 
-static int set_limits(const struct child *c, char step[124])
+/*
+ * berthd may be protected from the out-of-memory killer; what it starts is not. Raising
+ * needs no right. In the host's /proc: what a sandbox has there may be of its own making,
+ * such as a FIFO on which root would wait for ever.
+ */
+static void give_up_protection(void)
 {
 	int fd autoclose = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
-	/* berthd may be protected from the out-of-memory killer; what it starts is not.
-	 * Raising needs no right. */
 	if (fd >= 0 && write(fd, "0", 1) < 0)
 		errno = 0;
+}
+
+static int set_limits(const struct child *c, char step[124])
+{
 	if (limit(RLIMIT_CORE, 0) < 0 ||
 		(c->nofile && limit(RLIMIT_NOFILE, c->nofile) < 0))
 		return fail(step, "set resource limits");
@@ -253,6 +260,7 @@ static int confine(struct child *c, char step[124])
 {
 	int fds[3], r;
 
+	give_up_protection();
 	if ((r = c->start ? make_place(c, step) : join_place(c, step)) < 0 ||
 		(r = set_limits(c, step)) < 0 || (r = choose_stdio(c, fds, step)) < 0 ||
 		(r = become_user(c, step)) < 0 ||

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 
 #define SHM_SIZE "67108864" /* 64 MiB, what containers elsewhere have */
 #define PTS_GROUP 5	    /* "tty" in Debian */
@@ -59,6 +61,14 @@ int root_clone(const char *path, int idmap, uint64_t attrs)
 	return TAKE_FD(fd);
 }
 
+static int attach_to(struct root *r, int mount, int to, const char *path)
+{
+	if (move_mount(mount, "", to, "",
+		    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return root_step(r, "mount /%s inside", path);
+	return 0;
+}
+
 static int attach(struct root *r, int mount, const char *path)
 {
 	int to autoclose = mounts_open_in(r->fd, path, O_PATH);
@@ -67,10 +77,7 @@ static int attach(struct root *r, int mount, const char *path)
 		errno = -to;
 		return root_step(r, "open /%s inside", path);
 	}
-	if (move_mount(mount, "", to, "",
-		    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
-		return root_step(r, "mount /%s inside", path);
-	return 0;
+	return attach_to(r, mount, to, path);
 }
 
 /* The file system that the options make, as a detached mount. options: name, value pairs,
@@ -357,15 +364,48 @@ static int make_folders(struct root *r, const char *path)
 	return 0;
 }
 
-static int make_mount(struct root *r, const struct msg_mount *m)
+/* /proc, /dev and what else comes from the template: a link in a layer may lead there. */
+static bool is_ours(int fd)
 {
-	uint64_t attrs = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
-	int result = make_folders(r, m->path);
-	char path[64];
-	int tree;
+	struct statfs fs;
+	struct stat st, template;
+
+	if (fstatfs(fd, &fs) < 0 || fstat(fd, &st) < 0 || stat("/", &template) < 0)
+		return true;
+	return fs.f_type == PROC_SUPER_MAGIC || fs.f_type == DEVPTS_SUPER_MAGIC ||
+	       st.st_dev == template.st_dev;
+}
+
+/* The place is looked up once: a link on the way may lie in a volume that another app
+ * changes now. */
+static int open_place(struct root *r, const char *path)
+{
+	int result = make_folders(r, path);
+	int to autoclose = -1;
 
 	if (result < 0)
 		return result;
+	to = mounts_open_in(r->fd, path, O_PATH | O_DIRECTORY);
+	if (to < 0) {
+		errno = -to;
+		return root_step(r, "open %s inside", path);
+	}
+	if (is_ours(to)) {
+		errno = EPERM;
+		return root_step(r, "mount over what %s leads to", path);
+	}
+	return TAKE_FD(to);
+}
+
+static int make_mount(struct root *r, const struct msg_mount *m)
+{
+	uint64_t attrs = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+	int to autoclose = open_place(r, m->path);
+	int tree autoclose = -1;
+	char path[64];
+
+	if (to < 0)
+		return to;
 	if (m->kind == MOUNT_VOLUME)
 		snprintf(path, sizeof(path), "/volumes/%016" PRIx64, m->id);
 	else
@@ -377,7 +417,7 @@ static int make_mount(struct root *r, const struct msg_mount *m)
 		errno = -tree;
 		return root_step(r, "open %s", path);
 	}
-	return attach_fs(r, tree, m->path);
+	return attach_to(r, tree, to, m->path + 1);
 }
 
 static int pivot(struct root *r)

@@ -25,6 +25,7 @@
 #define PIPEFS_MAGIC 0x50495045
 #endif
 #define MEMORY_MIN ((uint64_t)16 << 20)
+#define START_SECONDS_MAX 20 /* milliseconds are normal, also under load */
 #define CLONE3_INTO_CGROUP 0x200000000ULL
 
 /* What a start holds until it succeeds. */
@@ -262,6 +263,7 @@ static uint64_t clone_flags(const struct attempt *a)
 
 static int clone_child(struct runtime *rt, struct attempt *a, struct err *e)
 {
+	const struct timeval patience = {.tv_sec = START_SECONDS_MAX};
 	int ends[2], pidfd = -1;
 	struct clone_args args = {.flags = clone_flags(a),
 		.pidfd = (uint64_t)(uintptr_t)&pidfd,
@@ -271,6 +273,9 @@ static int clone_child(struct runtime *rt, struct attempt *a, struct err *e)
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return err_sys(e, errno, "socketpair");
+	/* Whatever keeps the child from starting may keep this one app from it, not all
+	 * the others. */
+	setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	a->report = ends[0];
 	a->child.status = ends[1];
 	if (rt->cgroups.v2) {
@@ -328,6 +333,9 @@ static int wait_started(struct attempt *a, struct err *e)
 		if (rep.error)
 			return err_sys(e, rep.error, "cannot %s", rep.step);
 	}
+	if (r == -EAGAIN)
+		return err_set(e, ETIMEDOUT, "its setting up took more than %d s",
+			START_SECONDS_MAX);
 	if (r < 0)
 		return err_sys(e, -r, "cannot hear from the new process");
 	/* the end also comes when it was killed before berth-init: out of memory, or by
