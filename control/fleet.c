@@ -1,6 +1,7 @@
 /* The instances that run: membership, exits and restarts. */
 #include "control/fleet.h"
 #include "control/applog.h"
+#include "control/command.h"
 #include "control/engine.h"
 #include "control/env.h"
 #include "control/probe.h"
@@ -274,7 +275,7 @@ static int fill_start(struct control *c, const struct fleet_start *s, uint64_t i
 	return fill_mounts(c, s->app->id, m, e);
 }
 
-/* The command through the image's shell: dash replaces itself by a single command, so signals reach the app. */
+/* The command through the image's shell. */
 static int pack_command(const struct fleet_start *s, const char *const *env)
 {
 	static const char profile[] = "for f in /app/.profile.d/*.sh; do [ -r \"$f\" ] && . \"$f\"; done\n"
@@ -284,7 +285,7 @@ static int pack_command(const struct fleet_start *s, const char *const *env)
 	if (s->image->profile_d)
 		buf_adds(&text, profile);
 	if (s->command)
-		buf_adds(&text, s->command);
+		command_for_shell(s->command, &text);
 	else
 		buf_adds(&text, "exec \"$@\"");
 	if (text.failed)

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "control/applock.h"
+#include "control/command.h"
 #include "control/engine.h"
 #include "control/env.h"
 #include "control/key.h"
@@ -80,6 +81,32 @@ static void exits_read_as_people_say_them(void **state)
 	assert_string_equal(text, "killed by signal 9 (Killed)");
 }
 
+static void a_single_command_takes_the_place_of_its_shell(void **state)
+{
+	static const char *const rows[][2] = {
+		{"node server.js", "exec node server.js"},
+		{"  ./run --x='a && b' \"c;d\" 2>&1 >out", "exec ./run --x='a && b' \"c;d\" 2>&1 >out"},
+		{"A=1 B_2=x node s.js", "exec env A=1 B_2=x node s.js"},
+		{"exec perl s.pl", "exec perl s.pl"},
+		{"cd web && node s.js", "cd web && node s.js"},
+		{"a | b", "a | b"},
+		{"a; b", "a; b"},
+		{"serve -n $(nproc) -p ${PORT:-80} `x | y`", "exec serve -n $(nproc) -p ${PORT:-80} `x | y`"},
+		{"{ a; }", "{ a; }"},
+		{"(a)", "(a)"},
+		{"a 'unterminated", "exec a 'unterminated"},
+		{"if true", "if true"},
+		{"echo a\\;b", "exec echo a\\;b"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		autobuf b = BUF_INIT;
+		command_for_shell(rows[i][0], &b);
+		assert_string_equal(b.data, rows[i][1]);
+	}
+}
+
 static atomic_int told, order;
 static bool gone;
 
@@ -131,6 +158,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(config_wins_over_the_buildpack_and_berth_over_both),
 		cmocka_unit_test(different_fields_never_share_a_key),
+		cmocka_unit_test(a_single_command_takes_the_place_of_its_shell),
 		cmocka_unit_test(exits_read_as_people_say_them),
 		cmocka_unit_test(a_second_operation_waits_says_so_and_may_give_up),
 	};
