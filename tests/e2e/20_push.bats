@@ -300,3 +300,84 @@ no_process_of() { [ -z "$(app_pids "$1" "$2")" ]; }
 	has "GIT_REV=$(git rev-parse HEAD)" "SOURCE_VERSION=$(git rev-parse HEAD)" DYNO=web.1 BERTH_INSTANCE=web.1 \
 		BERTH_APP=push-rev BERTH_RELEASE= HOME=/app PORT=5000
 }
+
+@test "push options: config, message, no-deploy, no-cache" {
+	live push-options
+	page_is 'page 2'
+	pushed -o config.COLOUR=red -o message='with a colour' berth HEAD:main
+	equal red "$(berth config:get push-options COLOUR)"
+	try page push-options /env
+	has COLOUR=red
+	try berth releases push-options
+	has 'with a colour'
+	page_is 'page 3'
+	pushed -o no-deploy berth HEAD:main
+	lacks Released
+	serves push-options 'page 2'
+	commit 'again'
+	pushed -o no-cache berth HEAD:main
+	serves push-options 'page 3'
+}
+
+@test "the deploy branch can be chosen" {
+	live push-chosen
+	try berth git:set push-chosen deploy-branch stable
+	ok
+	page_is 'page 2'
+	pushed
+	lacks Released
+	serves push-chosen 'page 1'
+	pushed berth HEAD:stable
+	has Released
+	serves push-chosen 'page 2'
+}
+
+@test "pushes to several apps at once all go live" {
+	local i pids=() failed=0
+	for i in 1 2 3 4; do
+		app "push-at-once-$i"
+		page_is "page of $i"
+		git push -q berth HEAD:main >"$BATS_TEST_TMPDIR/$i" 2>&1 3>&- &
+		pids+=($!)
+	done
+	for i in 1 2 3 4; do wait "${pids[i - 1]}" || { failed=1; cat "$BATS_TEST_TMPDIR/$i"; }; done
+	equal 0 $failed
+	for i in 1 2 3 4; do serves "push-at-once-$i" "page of $i"; done
+}
+
+@test "a health check that fails rejects the push with its answer" {
+	app push-health static-site
+	pushed
+	berth checks:set push-health path /missing
+	berth checks:set push-health timeout 2
+	sed -i 's|<title>[^<]*|<title>second|' index.html
+	commit second
+	push
+	refuses
+	has 'HTTP 404 from /missing' 'v1 is still serving'
+	berth checks:set push-health path /index.html
+	pushed
+	has 'Released v3'
+	try page push-health
+	has '<title>second'
+}
+
+@test "an app on a port of its own serves once berth is told the port" {
+	app push-own-port
+	echo 'web: PORT=3000 exec perl serve.pl' >Procfile
+	commit port
+	berth apps:create push-own-port
+	try berth ports:set push-own-port 3000
+	ok
+	pushed
+	serves push-own-port 'page 1'
+}
+
+@test "app.json gives the first formation" {
+	app push-formation
+	printf 'web: exec perl serve.pl\nclock: exec sleep 1000\n' >Procfile
+	echo '{"formation":{"web":{"quantity":2},"clock":{"quantity":1}}}' >app.json
+	commit formation
+	pushed
+	equal 'clock.1 web.1 web.2' "$(json ps:report push-formation | jq -r '[.instances[].name] | sort | join(" ")')"
+}

@@ -440,3 +440,52 @@ no_process_of() { [ -z "$(app_pids "$1")" ]; }
 	ok
 	has 'config:set'
 }
+
+@test "every command that prints data prints JSON when asked" {
+	live m-json
+	berth volumes:create m-json-data
+	local c
+	for c in apps:list 'apps:report m-json' 'config:show m-json' 'domains:report m-json' domains:report 'ps:report m-json' \
+		'releases m-json' 'releases:info m-json v1' 'builds:list m-json' 'builds:info m-json' 'resource:report m-json' \
+		volumes:list ssh-keys:list stacks:list status version events 'git:report m-json' 'checks:report m-json' \
+		'ports:report m-json'; do
+		# shellcheck disable=SC2086 # words
+		try berth $c --format json
+		ok
+		jq -e . <<<"$output" >/dev/null || fail "$c: $output"
+		try remote "$c --format json"
+		ok
+		jq -e . <<<"$output" >/dev/null || fail "over ssh, $c: $output"
+	done
+}
+
+@test "a report's single key prints the bare value" {
+	live m-key
+	try berth apps:report m-key --url
+	equal "http://m-key.localhost:$BERTH_PORT" "$output"
+	try berth apps:report m-key --nonsense
+	fails
+}
+
+@test "an app that keeps crashing is started again with pauses, and the router says H10 meanwhile" {
+	live m-loop
+	printf 'web: exec perl serve.pl & sleep 1; echo giving up; exit 4\n' >Procfile
+	commit loop
+	pushed
+	wait_for 20 logged m-loop 'giving up'
+	wait_for 30 router_says_h10
+	try berth ps:report m-loop --format json
+	jq -e '.instances[0].restarts >= 1' <<<"$output"
+	logged m-loop 'exit status 4'
+}
+router_says_h10() {
+	[ "$(code_of m-loop.localhost)" = 503 ] && logged m-loop 'at=error code=H10'
+}
+
+@test "events tell who did what" {
+	live m-events
+	remote config:set m-events A=b
+	try berth events m-events
+	ok
+	has config:set tester
+}

@@ -211,3 +211,17 @@ kill_just_routers() {
 	wait_for 5 serves_quietly kill-restart 'page 1'
 	equal "$before" "$(app_parents kill-restart)"
 }
+
+@test "stopped as a whole and started again, the apps come back by themselves" {
+	live kill-all
+	berth config:set kill-all KEPT=yes
+	berthd_stop
+	equal '' "$(app_pids kill-all)"
+	berthd_start
+	wait_for 10 serves_quietly kill-all 'page 1'
+	try page kill-all /env
+	has KEPT=yes
+	page_is 'page 2'
+	pushed
+	serves kill-all 'page 2'
+}

@@ -149,6 +149,8 @@ berth_up() {
 			{ tail -n 20 "$BERTH_TEST/install.log" >&2; return 1; }
 	fi
 	users_snapshot >"$BERTH_TEST/users"
+	# With another berth on the host the switch is that one's to put back.
+	ls /var/lib/berth-ranges/block-* >/dev/null 2>&1 || cat /proc/sys/net/ipv4/ip_forward >"$BERTH_TEST/forward"
 	make_users >"$BERTH_TEST/users.log" 2>&1 || { cat "$BERTH_TEST/users.log" >&2; return 1; }
 	berthd_start || return 1
 	BERTH_ID=$(berth_id)
@@ -231,6 +233,10 @@ berth_down() {
 	fi
 	wait_for 10 no_leftovers || :
 	left=$(berth_leftovers)
+	if [ -s "$BERTH_TEST/forward" ] && ! ls /var/lib/berth-ranges/block-* >/dev/null 2>&1 &&
+		[ "$(cat /proc/sys/net/ipv4/ip_forward)" != "$(cat "$BERTH_TEST/forward")" ]; then
+		left="$left"$'\n'"net.ipv4.ip_forward is $(cat /proc/sys/net/ipv4/ip_forward), was $(cat "$BERTH_TEST/forward")"
+	fi
 	if [ -n "$left" ]; then
 		say "left behind:"
 		say "$left"
