@@ -110,7 +110,7 @@ static int fail_mounted(struct request *r, const struct db_volume *v)
 		request_fail(r, FAIL_CONFLICT, "%s is mounted by %s at %s", v->name,
 			a.name, rows[i].path);
 		return request_hint(r, "unmount it first: berth volumes:unmount %s %s",
-			v->name, a.name);
+			a.name, v->name);
 	}
 	return -1;
 }

@@ -1,4 +1,4 @@
-/* Disk: layers that nothing can need any more are removed. */
+/* Disk: layers are counted, and those that nothing can need any more removed. */
 #include "control/retention.h"
 #include "control/engine.h"
 #include "lib/io.h"
@@ -11,9 +11,28 @@
 #define UNUSED_US (UINT64_C(3600) * 1000000u) /* an hour: a build under way may have found the layer just now */
 #define EVERY_NS (UINT64_C(60) * 1000000000u)
 
+/* berthd counts a layer's bytes after the switch; asked again for a finished layer, it tells them. */
+static void fill_sizes(struct control *c)
+{
+	struct msg *reply autofree = calloc(1, sizeof(*reply));
+	struct db_layer *layers autofree = NULL;
+	int n = reply ? db_layer_list(c->db, &layers) : 0;
+
+	for (int i = 0; i < n; i++) {
+		struct msg_layer ask = {.id = layers[i].id};
+		if (!layers[i].ready || layers[i].size_bytes ||
+			engine_call(c->engine, MSG_LAYER_COMMIT, &ask, sizeof(ask), NULL, 0, reply) < 0)
+			continue;
+		const struct msg_layer *l = (const struct msg_layer *)(const void *)reply->body;
+		if (l->size_bytes)
+			db_layer_set_size(c->db, ask.id, l->size_bytes);
+	}
+}
+
 static void *retention_main(void *arg)
 {
 	struct control *c = arg;
+	fill_sizes(c);
 	uint64_t *ids autofree = NULL;
 	int n = db_layer_unused(c->db, io_now_us() - UNUSED_US, &ids);
 

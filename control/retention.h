@@ -1,4 +1,4 @@
-/* Disk: layers that nothing can need any more are removed. */
+/* Disk: layers are counted, and those that nothing can need any more removed. */
 #ifndef CONTROL_RETENTION_H
 #define CONTROL_RETENTION_H
 

@@ -69,6 +69,8 @@ int db_layer_begin(
 	struct db *db, const char *kind, const char *key, uint32_t app, uint64_t *ret_id);
 /* -EEXIST when another build finished the same key first: use that one, drop this one. */
 int db_layer_ready(struct db *db, uint64_t id, const json_t *meta, uint64_t size_bytes);
+/* berthd counts a layer after it is in use. */
+int db_layer_set_size(struct db *db, uint64_t id, uint64_t size_bytes);
 int db_layer_delete(struct db *db, uint64_t id);
 int db_layer_get(struct db *db, uint64_t id, struct db_layer *ret, json_t **ret_meta);
 int db_layer_list(struct db *db, struct db_layer **ret);

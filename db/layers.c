@@ -51,6 +51,11 @@ int db_layer_ready(struct db *db, uint64_t id, const json_t *meta, uint64_t size
 		"sUUU", text ? text : "{}", size_bytes, io_now_us(), id));
 }
 
+int db_layer_set_size(struct db *db, uint64_t id, uint64_t size_bytes)
+{
+	return query_exec(db, "UPDATE layer SET size_bytes=? WHERE id=?", "UU", size_bytes, id);
+}
+
 int db_layer_delete(struct db *db, uint64_t id)
 {
 	return query_changed(query_exec(db, "DELETE FROM layer WHERE id=?", "U", id));
