@@ -265,3 +265,70 @@ logged() { berth logs "$1" -n 1000 | grep -qF "$2"; }
 		berth-router _berth-router
 	END
 }
+
+@test "only ordinary socket families open" {
+	local f
+	socket_of() { printf '%s' "perl -e 'print socket(my \$s, $1, $2, ${3:-0}) ? \"open\n\" : \"closed\n\"'"; }
+	for f in '1 1' '2 1' '2 2' '10 1'; do
+		# shellcheck disable=SC2086 # two words
+		inside in-a "$(socket_of $f)"
+		equal open "$output"
+	done
+	# raw, packet, key, algorithms, vsock, bluetooth, express data path
+	for f in '2 3 1' '17 3' '15 3' '38 5' '40 1' '31 3' '44 3'; do
+		# shellcheck disable=SC2086
+		inside in-a "$(socket_of $f)"
+		equal closed "$output"
+	done
+	# The control: root outside may open a raw and a packet socket.
+	equal $'open\nopen' "$(eval "$(socket_of 2 3 1)"; eval "$(socket_of 17 3)")"
+}
+
+@test "datagrams of one app don't reach another" {
+	local b
+	inside in-b "perl -e 'open my \$f, \"<\", \"/proc/net/fib_trie\"; my %a; my \$l; while (<\$f>) { \$l = \$1 if /\\|-- ([0-9.]+)/; \$a{\$l} = 1 if /32 host LOCAL/ } print join(\"\n\", grep { !/^127/ } sort keys %a), \"\n\"'"
+	b=$(head -n 1 <<<"$output")
+	inside in-b "perl -MIO::Socket::INET -e 'my \$s = IO::Socket::INET->new(LocalPort => 5353, Proto => \"udp\") or die; if (fork) { exit } close STDOUT; close STDERR; open my \$f, \">>\", \"/tmp/got\"; \$f->autoflush(1); alarm 20; while (\$s->recv(my \$d, 100)) { print \$f \$d }'"
+	local send="perl -MIO::Socket::INET -e 'IO::Socket::INET->new(PeerAddr => \"$b\", PeerPort => 5353, Proto => \"udp\")->send(shift)'"
+	inside in-a "$send from-a"
+	inside in-b "$send from-b"
+	wait_for 5 got from-b
+	inside in-b 'cat /tmp/got'
+	equal from-b "$output"
+}
+got() { inside in-b 'cat /tmp/got' && [[ $output == *$1* ]]; }
+
+@test "a build step is in a sandbox of its own" {
+	app in-build c-plain
+	sed 's/^\./\t/' >Makefile <<-'END'
+		server: server.c
+		.@echo "PROBE uid $$(id -u) processes $$(ls /proc | grep -c '^[0-9]') init $$(tr '\0' ' ' </proc/1/cmdline)"
+		.@echo "PROBE state $$(ls -d /var/lib/berth* /run/berth* 2>/dev/null | wc -l) caps $$(sed -n 's/^CapEff:.//p' /proc/self/status)"
+		.@touch /berth/packs/touched 2>/dev/null && echo "PROBE wrote to the packs" || :
+		.$(CC) -O2 -o $@ server.c
+	END
+	commit probe
+	pushed
+	has 'PROBE uid 1000' 'caps 0000000000000000' 'PROBE state 0'
+	lacks 'wrote to the packs'
+	equal 1 "$(grep -cE 'PROBE uid 1000 processes [0-9]{1,2} init berth-init' <<<"$output")"
+}
+
+@test "a link in the repository does not lead a volume's mount out of the sandbox" {
+	mkdir -p "$BERTH_TEST/target"
+	app in-volume
+	ln -s "../../../../../../..$BERTH_TEST/target" data
+	commit link
+	berth apps:create in-volume
+	berth volumes:create in-volume-data
+	berth volumes:mount in-volume in-volume-data:/app/data
+	push
+	if [ "$status" -eq 0 ]; then
+		inside in-volume 'echo inside >/app/data/file; cat /app/data/file'
+		equal inside "$output"
+	else
+		has data
+	fi
+	equal '' "$(ls -A "$BERTH_TEST/target")"
+	equal 0 "$(grep -c "$BERTH_TEST/target" /proc/self/mountinfo)"
+}
