@@ -127,7 +127,7 @@ static const char *const hidden_files[] = {"kcore", "keys", "key-users", "timer_
 	"sched_debug", "sysrq-trigger", "kmsg", "cmdline", "kpagecount", "kpageflags",
 	"kpagecgroup", "vmcore"};
 static const char *const hidden_folders[] = {"acpi", "asound", "scsi", "driver"};
-static const char *const read_only[] = {"sys", "bus", "fs", "irq"};
+static const char *const read_only[] = {"sys", "bus", "fs", "irq", "pressure"};
 
 static int cover(struct root *r, int proc, const char *name, const char *with)
 {
