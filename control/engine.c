@@ -24,6 +24,7 @@ struct call {
 
 struct expected {
 	uint64_t id;
+	unsigned int users; /* two may wait for one: a drain and a ps:stop */
 	bool done;
 	int event_fd;
 	struct msg_exited exit;
@@ -335,20 +336,29 @@ int engine_ports(struct engine *g, uint64_t id, uint16_t *ports, int max)
 
 int engine_expect(struct engine *g, uint64_t id)
 {
-	struct expected *x = calloc(1, sizeof(*x));
+	struct expected *fresh = calloc(1, sizeof(*fresh));
 
-	if (!x)
+	if (!fresh)
 		return -ENOMEM;
-	x->id = id;
-	x->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (x->event_fd < 0) {
-		free(x);
-		return -errno;
+	*fresh = (struct expected){.id = id, .users = 1, .event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	if (fresh->event_fd < 0) {
+		int r = -errno;
+		free(fresh);
+		return r;
 	}
 	pthread_mutex_lock(&g->lock);
-	x->next = g->expected;
-	g->expected = x;
+	struct expected *x = find_expected(g, id);
+	if (x) {
+		x->users++;
+	} else {
+		fresh->next = g->expected;
+		g->expected = fresh;
+	}
 	pthread_mutex_unlock(&g->lock);
+	if (x) {
+		close(fresh->event_fd);
+		free(fresh);
+	}
 	return 0;
 }
 
@@ -387,6 +397,8 @@ void engine_forget(struct engine *g, uint64_t id)
 	for (struct expected **at = &g->expected; *at; at = &(*at)->next) {
 		struct expected *x = *at;
 		if (x->id == id) {
+			if (--x->users)
+				break;
 			*at = x->next;
 			close(x->event_fd);
 			free(x);

@@ -47,7 +47,7 @@ int engine_ports(struct engine *g, uint64_t id, uint16_t *ports, int max);
 
 /*
  * Exits. A sandbox to be waited for is announced before it is started (engine_expect); its exit is then kept until
- * engine_forget. Returns 0 with *ret, -EAGAIN when timeout_ms passed (-1: none) or watch_fd (-1: none) became ready.
+ * engine_forget; several may expect the same, each forgets for itself. Returns 0 with *ret, -EAGAIN when timeout_ms passed (-1: none) or watch_fd (-1: none) became ready.
  */
 int engine_expect(struct engine *g, uint64_t id);
 int engine_wait_exit(struct engine *g, uint64_t id, int timeout_ms, struct msg_exited *ret);
