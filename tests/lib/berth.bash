@@ -196,6 +196,7 @@ berth_leftovers() {
 		fi
 	done | sort -u
 	grep -E "berth-test\.$id|$BERTH_RUN" /proc/self/mountinfo | sed 's/^/mount: /' || :
+	losetup -a 2>/dev/null | grep -F "$BERTH_TEST/" | sed 's/^/loop device: /' || :
 	[ -z "$(berth_id)" ] || echo "registry: $(grep -lF "$BERTH_STATE" /var/lib/berth-ranges/block-*)"
 	[ -n "${BERTH_ID:-}" ] || return 0
 	find /sys/fs/cgroup -type d -name "*berth*$BERTH_ID*" 2>/dev/null | sed 's/^/cgroup: /'
