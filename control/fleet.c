@@ -185,10 +185,11 @@ bool fleet_ready(struct control *c, uint64_t id)
 		return false;
 	pthread_mutex_lock(&f->lock);
 	struct node *n = *find(f, id);
-	if (n)
+	bool starting = n && n->m.state == MEMBER_STARTING;
+	if (starting)
 		n->m.state = MEMBER_READY;
 	pthread_mutex_unlock(&f->lock);
-	return n != NULL;
+	return starting;
 }
 
 void fleet_retire(struct control *c, const uint64_t *ids, unsigned int count)
@@ -371,24 +372,44 @@ int fleet_start(struct control *c, const struct fleet_start *s, struct member *r
 
 /* ---- stopping ---- */
 
+/* Stopping twice does no harm; a stop that berthd's restart swallowed leaves an instance that nobody wants. */
+static int send_stop(struct control *c, uint64_t id, uint32_t timeout_ms)
+{
+	int r = -ECONNRESET;
+
+	for (int tries = 0; tries < 3 && r == -ECONNRESET; tries++)
+		r = engine_stop(c->engine, id, timeout_ms);
+	return r;
+}
+
 void fleet_stop(struct control *c, const struct member *m, unsigned int n)
 {
+	bool *done autofree = calloc(n + 1, sizeof(*done));
 	struct msg_exited x;
+
+	if (!done)
+		return;
 
 	for (unsigned int i = 0; i < n; i++) {
 		db_instance_state(c->db, m[i].id, "stopping");
 		engine_expect(c->engine, m[i].id);
 	}
 	for (unsigned int i = 0; i < n; i++) {
-		int r = engine_stop(c->engine, m[i].id, fleet_stop_timeout_ms(c, m[i].app));
+		int r = send_stop(c, m[i].id, fleet_stop_timeout_ms(c, m[i].app));
 		if (r == -ESRCH) {
 			struct member gone;
 			remove_member(c->fleet, m[i].id, &gone);
-			engine_forget(c->engine, m[i].id);
+		} else if (engine_wait_exit(c->engine, m[i].id, 0, &x) == -EAGAIN) {
+			continue;
 		}
+		engine_forget(c->engine, m[i].id);
+		done[i] = true;
 	}
 	for (unsigned int i = 0; i < n; i++) {
-		engine_wait_exit(c->engine, m[i].id, (int)fleet_stop_timeout_ms(c, m[i].app) + 5000, &x);
+		if (done[i])
+			continue;
+		if (engine_wait_exit(c->engine, m[i].id, (int)fleet_stop_timeout_ms(c, m[i].app) + 5000, &x) == -EAGAIN)
+			log_warn("%s.%u (%llu) did not end in time", m[i].type, m[i].number, (unsigned long long)m[i].id);
 		engine_forget(c->engine, m[i].id);
 	}
 }
@@ -469,11 +490,17 @@ static void restart_once(struct control *c, struct member *m)
 		routes_refresh(c, NULL);
 		return;
 	}
+	/* Not ready; or it ended between its start and now, which is how a worker that fails at once ends. */
 	struct member gone;
 	bool was = remove_member(c->fleet, next.id, &gone); /* so that its exit starts no second restart */
-	engine_stop(c->engine, next.id, 0);
-	if (r < 0 && (was || wanted(c, &next)))
+	if (was)
+		send_stop(c, next.id, 0);
+	if ((was && gone.state == MEMBER_RETIRING) || !wanted(c, &next))
+		return;
+	if (r < 0)
 		restart_failed(c, &next, &e);
+	else
+		fleet_restart_later(c, &next, backoff_ms(next.restarts));
 }
 
 static void *restart_main(void *arg)
@@ -505,6 +532,48 @@ void fleet_restart_later(struct control *c, const struct member *m, uint64_t del
 		free(r);
 	}
 	pthread_attr_destroy(&attr);
+}
+
+static void fill_type(struct control *c, const struct db_app *a, const char *type, uint64_t delay_ms)
+{
+	struct member *m autofree = NULL;
+	int n = fleet_list(c, a->id, type, &m);
+	uint32_t want = fleet_quantity(c, a->id, type);
+
+	for (uint32_t number = 1; number <= want; number++) {
+		struct member lost = {.app = a->id, .version = a->live_version, .number = number};
+		bool there = false;
+		for (int i = 0; i < n; i++)
+			there |= m[i].number == number && m[i].version == a->live_version && m[i].state != MEMBER_RETIRING;
+		if (there)
+			continue;
+		snprintf(lost.type, sizeof(lost.type), "%s", type);
+		if (strcmp(type, "web") == 0)
+			lost.port = fleet_port(c, a->id);
+		fleet_restart_later(c, &lost, delay_ms);
+		delay_ms += 50; /* not all at once after a reboot */
+	}
+}
+
+void fleet_fill(struct control *c, uint32_t app, uint64_t delay_ms)
+{
+	struct db_app a;
+	struct db_release live = {0};
+	struct db_image image = {0};
+	const char *type;
+	json_t *command;
+
+	if (db_app_by_id(c->db, app, &a) < 0 || a.removing || a.stopped || !a.live_version ||
+		db_release_get(c->db, app, 0, &live) < 0)
+		return;
+	if (db_image_get(c->db, live.image, &image) == 0) {
+		json_object_foreach(image.processes, type, command) {
+			if (strcmp(type, "release") != 0)
+				fill_type(c, &a, type, delay_ms);
+		}
+	}
+	db_image_clear(&image);
+	db_release_clear(&live);
 }
 
 void fleet_exited(struct control *c, const struct msg_exited *e)

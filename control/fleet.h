@@ -57,6 +57,8 @@ bool fleet_held(struct control *c, uint32_t app);
 void fleet_stop(struct control *c, const struct member *m, unsigned int n);
 /* Instance n of a type is missing: start it soon, with backoff by `restarts`. */
 void fleet_restart_later(struct control *c, const struct member *m, uint64_t delay_ms);
+/* Starts in the background, after delay_ms, whatever the live release and the formation want and is not there. */
+void fleet_fill(struct control *c, uint32_t app, uint64_t delay_ms);
 /* From the engine's reader thread: a sandbox ended. */
 void fleet_exited(struct control *c, const struct msg_exited *e);
 /* Instances a type should have: the formation in the database, else 1 for web, 0 for others. */

@@ -52,6 +52,19 @@ static bool is_running(const struct running *r, uint64_t id)
 	return false;
 }
 
+/* During a restart two have the same place for a moment: the newer one was probed before the older was told to go. */
+static bool replaced(const struct db_instance *rows, int n, const struct db_instance *i, const struct running *run)
+{
+	for (int j = 0; j < n; j++) {
+		if (rows[j].id > i->id && rows[j].app == i->app && rows[j].number == i->number &&
+			rows[j].version == i->version && strcmp(rows[j].type, i->type) == 0 &&
+			strcmp(rows[j].kind, "app") == 0 && strcmp(rows[j].state, "running") == 0 &&
+			is_running(run, rows[j].id))
+			return true;
+	}
+	return false;
+}
+
 /* An instance that served the live release goes on serving; a half-started or unwanted one is stopped. */
 static bool adopt(struct control *c, const struct db_instance *i)
 {
@@ -81,7 +94,7 @@ static void reconcile_instances(struct control *c, const struct running *run)
 			db_instance_exit(c->db, rows[i].id, "ended while berth was down", io_now_us());
 			continue;
 		}
-		if (!adopt(c, &rows[i]))
+		if (replaced(rows, n, &rows[i], run) || !adopt(c, &rows[i]))
 			engine_stop(c->engine, rows[i].id, 5000);
 	}
 }
@@ -166,32 +179,6 @@ static void quiet_write(struct sink *s, char kind, const char *text)
 		log_info("%s", text);
 }
 
-static void start_missing(struct control *c, const struct db_app *a, const json_t *processes)
-{
-	const char *type;
-	json_t *command;
-	uint64_t delay_ms = 0;
-
-	json_object_foreach((json_t *)(uintptr_t)processes, type, command) {
-		struct member *m autofree = NULL;
-		int n = fleet_list(c, a->id, type, &m);
-		uint32_t want = strcmp(type, "release") == 0 ? 0 : fleet_quantity(c, a->id, type);
-		for (uint32_t number = 1; number <= want; number++) {
-			struct member lost = {.app = a->id, .version = a->live_version, .number = number};
-			bool there = false;
-			for (int i = 0; i < n; i++)
-				there |= m[i].number == number;
-			if (there)
-				continue;
-			snprintf(lost.type, sizeof(lost.type), "%s", type);
-			if (strcmp(type, "web") == 0)
-				lost.port = fleet_port(c, a->id);
-			fleet_restart_later(c, &lost, delay_ms);
-			delay_ms += 50; /* not all at once after a reboot */
-		}
-	}
-}
-
 static void *apps_main(void *arg)
 {
 	struct control *c = arg;
@@ -201,19 +188,12 @@ static void *apps_main(void *arg)
 	int n = db_app_list(c->db, &apps);
 
 	for (int i = 0; i < n; i++) {
-		struct db_release live = {0};
-		struct db_image image = {0};
 		if (apps[i].removing) {
 			if (app_destroy(c, apps[i].id, false, "berth", &quiet, &e) < 0)
 				log_warn("%s: %s", apps[i].name, e.text);
 			continue;
 		}
-		if (apps[i].stopped || !apps[i].live_version || db_release_get(c->db, apps[i].id, 0, &live) < 0)
-			continue;
-		if (db_image_get(c->db, live.image, &image) == 0)
-			start_missing(c, &apps[i], image.processes);
-		db_image_clear(&image);
-		db_release_clear(&live);
+		fleet_fill(c, apps[i].id, 0);
 	}
 	return NULL;
 }
