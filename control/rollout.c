@@ -17,6 +17,7 @@
 #define TAIL_LINES 20
 #define INSTANCES_MAX 512
 #define STACK_BYTES (256 << 10)
+#define RETRY_MS 500 /* what a failed change left empty is filled soon, after the caller took its wishes back */
 
 struct set {
 	struct member *m;
@@ -58,14 +59,14 @@ bool rollout_stop_first(struct control *c, uint32_t app)
 
 /* ---- old instances ---- */
 
-/* Members that go: of this app and type, not already on their way out. */
+/* Members that go: of this app and type, not already on their way out; one that a restart just started goes as well. */
 static void list_old(struct control *c, const struct rollout *r, bool web, struct set *ret)
 {
 	struct member *m autofree = NULL;
 	int n = fleet_list(c, r->app->id, r->type, &m);
 
 	for (int i = 0; i < n; i++) {
-		if (m[i].state == MEMBER_READY && (strcmp(m[i].type, "web") == 0) == web)
+		if (m[i].state != MEMBER_RETIRING && (strcmp(m[i].type, "web") == 0) == web)
 			set_add(ret, &m[i]);
 	}
 }
@@ -77,15 +78,21 @@ struct retirement {
 
 static void drain_and_stop(struct control *c, const struct set *old)
 {
-	uint64_t *ids autofree = ids_of(old);
+	uint64_t *ids autofree = calloc(old->n + 1, sizeof(*ids));
+	unsigned int n = 0;
 
 	if (!ids || old->n == 0)
 		return;
-	if (routes_wait_drained(c->routes, ids, old->n, DRAIN_MS) < 0)
+	/* One that never served is unknown to the router, which would say nothing of it. */
+	for (unsigned int i = 0; i < old->n; i++) {
+		if (old->m[i].state == MEMBER_READY && old->m[i].port)
+			ids[n++] = old->m[i].id;
+	}
+	if (routes_wait_drained(c->routes, ids, n, DRAIN_MS) < 0)
 		applog(old->m[0].app, "berth[deploy]", "requests still run after %d s in the old instances: stopping them",
 			DRAIN_MS / 1000);
 	fleet_stop(c, old->m, old->n);
-	routes_forget(c->routes, ids, old->n);
+	routes_forget(c->routes, ids, n);
 }
 
 static void *retire_main(void *arg)
@@ -169,8 +176,12 @@ static void abandon(struct control *c, struct set *fresh)
 {
 	if (fresh->n == 0)
 		return;
-	for (unsigned int i = 0; i < fresh->n; i++)
-		engine_stop(c->engine, fresh->m[i].id, 2000);
+	retire(c, fresh);
+	for (unsigned int i = 0; i < fresh->n; i++) {
+		/* again when berthd's restart swallowed it */
+		if (engine_stop(c->engine, fresh->m[i].id, 2000) == -ECONNRESET)
+			engine_stop(c->engine, fresh->m[i].id, 2000);
+	}
 	for (unsigned int i = 0; i < fresh->n; i++) {
 		struct msg_exited x;
 		engine_wait_exit(c->engine, fresh->m[i].id, 7000, &x);
@@ -243,29 +254,52 @@ static int release_task(struct control *c, const struct rollout *r, struct err *
 
 /* ---- workers: stop, then start ---- */
 
+/* Says once a type that the release has no such process. */
+static void tell_vanished(const struct rollout *r, const struct set *old)
+{
+	for (unsigned int i = 0; i < old->n; i++) {
+		const char *type = old->m[i].type;
+		bool told = json_object_get(r->image->processes, type) != NULL;
+		for (unsigned int j = 0; j < i; j++)
+			told |= strcmp(old->m[j].type, type) == 0;
+		if (told)
+			continue;
+		sink_fail(r->s, "%s: not in v%u, its instances stop", type, r->release->version);
+		applog(r->app->id, "berth[ps]", "v%u has no process type %s: its instances stop", r->release->version, type);
+	}
+}
+
 static void roll_workers(struct control *c, const struct rollout *r)
 {
 	struct set old = {0}, fresh = {0};
 	struct err e;
 	const char *type;
 	json_t *command;
+	bool missing = false;
 
 	list_old(c, r, false, &old);
+	tell_vanished(r, &old);
 	retire(c, &old);
 	fleet_stop(c, old.m, old.n);
 	json_object_foreach(r->image->processes, type, command) {
 		if (strcmp(type, "web") == 0 || strcmp(type, "release") == 0 ||
 			(r->type && strcmp(r->type, type) != 0))
 			continue;
-		uint32_t n = quantity(c, r, type);
+		uint32_t n = quantity(c, r, type), started = 0;
 		for (uint32_t i = 1; i <= n; i++) {
-			if (start_one(c, r, type, i, &fresh, &e) < 0)
-				sink_fail(r->s, "%s.%u: %s", type, i, e.text);
+			if (start_one(c, r, type, i, &fresh, &e) == 0) {
+				started++;
+				continue;
+			}
+			sink_fail(r->s, "%s.%u: %s", type, i, e.text);
+			missing = true;
 		}
-		if (n)
-			sink_detail(r->s, "%s: %u started", type, n);
+		if (started)
+			sink_detail(r->s, "%s: %u started", type, started);
 	}
 	make_ready(c, &fresh);
+	if (missing)
+		fleet_fill(c, r->app->id, RETRY_MS);
 	free(old.m);
 	free(fresh.m);
 }
@@ -277,8 +311,11 @@ static void stop_old(struct control *c, const struct rollout *r, struct set *web
 {
 	struct set workers = {0};
 
-	sink_step(r->s, "Stopping the old instance first: the app has a writable volume (requests wait)");
+	if (web->n)
+		sink_step(r->s, "Stopping the old instance first: the app has a writable volume (requests wait)");
 	list_old(c, r, false, &workers);
+	tell_vanished(r, web);
+	tell_vanished(r, &workers);
 	fleet_hold(c, r->app->id, true);
 	retire(c, web);
 	retire(c, &workers);
@@ -288,12 +325,26 @@ static void stop_old(struct control *c, const struct rollout *r, struct set *web
 	free(workers.m);
 }
 
+/* To a sink whose asker may be gone: what was running is brought back all the same. */
+struct patient {
+	struct sink sink;
+	struct sink *to;
+};
+
+static void patient_write(struct sink *s, char kind, const char *text)
+{
+	struct sink *to = ((struct patient *)s)->to;
+
+	to->write(to, kind, text);
+}
+
 /* What ran before runs again: the live release, started anew. */
 static void bring_back(struct control *c, const struct rollout *r)
 {
 	struct db_release release = {0};
 	struct db_image image = {0};
 	struct set fresh = {0};
+	struct patient patient = {.sink = {.write = patient_write, .watch_fd = -1}, .to = r->s};
 	struct err e;
 
 	if (db_release_get(c->db, r->app->id, 0, &release) < 0)
@@ -302,6 +353,7 @@ static void bring_back(struct control *c, const struct rollout *r)
 		struct rollout back = *r;
 		back.release = &release;
 		back.image = &image;
+		back.s = &patient.sink;
 		if (start_web(c, &back, &fresh, &e) < 0)
 			sink_fail(r->s, "v%u did not come back: %s", release.version, e.text);
 		make_ready(c, &fresh);
@@ -312,12 +364,15 @@ static void bring_back(struct control *c, const struct rollout *r)
 	db_release_clear(&release);
 }
 
-static int commit(struct control *c, const struct rollout *r, struct err *e)
+static int commit(struct control *c, const struct rollout *r, const struct set *fresh, struct err *e)
 {
 	if (sink_cancelled(r->s))
 		return err_set(e, ECANCELED, "cancelled");
 	if (!r->commit)
 		return 0;
+	/* From the switch on a berth that dies here goes on with them: they were probed. */
+	for (unsigned int i = 0; i < fresh->n; i++)
+		db_instance_state(c->db, fresh->m[i].id, "running");
 	int status = db_release_switch(c->db, r->app->id, r->release->version);
 	return status < 0 ? err_sys(e, -status, "record the switch") : 0;
 }
@@ -326,10 +381,12 @@ int rollout_run(struct control *c, const struct rollout *r, struct err *e)
 {
 	struct set old = {0}, fresh = {0};
 	struct err routing;
-	bool hold = false;
+	bool hold = false, served;
 
 	list_old(c, r, true, &old);
-	if (old.n && rollout_stop_first(c, r->app->id)) {
+	served = old.n > 0;
+	/* One that crashed and waits for its restart must not come back beside the new one either: the hold sees to it. */
+	if (r->app->live_version && !(r->type && strcmp(r->type, "web") != 0) && rollout_stop_first(c, r->app->id)) {
 		hold = true;
 		stop_old(c, r, &old);
 		old.n = 0;
@@ -338,14 +395,15 @@ int rollout_run(struct control *c, const struct rollout *r, struct err *e)
 	if (status == 0)
 		status = start_web(c, r, &fresh, e);
 	if (status == 0)
-		status = commit(c, r, e);
+		status = commit(c, r, &fresh, e);
 	if (status < 0) {
 		abandon(c, &fresh);
-		if (hold)
+		if (hold && served)
 			bring_back(c, r);
 		fleet_hold(c, r->app->id, false);
 		if (hold)
 			routes_refresh(c, NULL);
+		fleet_fill(c, r->app->id, RETRY_MS); /* one that crashed meanwhile found its place taken by what failed */
 		free(old.m);
 		free(fresh.m);
 		return status;
@@ -363,6 +421,7 @@ int rollout_run(struct control *c, const struct rollout *r, struct err *e)
 		if (!is_fresh && now[i].state != MEMBER_RETIRING)
 			set_add(&old, &now[i]);
 	}
+	tell_vanished(r, &old);
 	retire(c, &old);
 	fleet_hold(c, r->app->id, false);
 	if (routes_refresh(c, &routing) < 0)
@@ -418,10 +477,13 @@ int rollout_scale(struct control *c, const struct rollout *r, struct err *e)
 	}
 	if (status < 0) {
 		abandon(c, &fresh);
+		fleet_fill(c, r->app->id, RETRY_MS);
 	} else {
+		struct err routing;
 		make_ready(c, &fresh);
 		retire(c, &gone);
-		status = routes_refresh(c, e);
+		if (routes_refresh(c, &routing) < 0)
+			sink_fail(r->s, "%s", routing.text);
 		retire_in_background(c, &gone);
 	}
 	free(fresh.m);

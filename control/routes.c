@@ -391,6 +391,9 @@ int routes_wait_drained(struct routes *r, const uint64_t *ids, unsigned int n, i
 	int status = 0;
 
 	pthread_mutex_lock(&r->lock);
+	/* A worker that starts anew while we wait has nothing there: its HELLO is noted in the rows that exist. */
+	for (unsigned int i = 0; i < n; i++)
+		drained_row(r, ids[i], true);
 	for (unsigned int i = 0; i < n && status == 0;) {
 		if (drained(r, ids[i]))
 			i++;
