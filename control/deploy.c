@@ -81,6 +81,8 @@ static int begin(struct deploy *d, uint32_t app, struct err *e)
 	int r = db_app_by_id(d->c->db, app, &d->app);
 
 	d->began_ns = d->built_ns = io_mono_ns();
+	if (r == -ENOENT)
+		return err_set(e, ENOENT, "the app was destroyed meanwhile");
 	if (r < 0)
 		return err_sys(e, -r, "read the app");
 	if (d->app.removing)
@@ -114,6 +116,8 @@ static void still_serving(struct deploy *d)
 		sink_fail(d->s, "v%u is still serving", d->app.live_version);
 	else if (!d->app.live_version)
 		sink_fail(d->s, "nothing is serving yet");
+	else
+		sink_fail(d->s, "%s stays stopped, at v%u", d->app.name, d->app.live_version);
 }
 
 /* Image and config are filled in: gives the number, rolls out, records how it went. */
@@ -149,6 +153,7 @@ struct pushing {
 	const struct push *p;
 	const char *branch; /* of refs/heads/ */
 	uint64_t build_id;
+	json_t *config_before; /* when push options changed it, else NULL */
 };
 
 static bool is_zero(const char *oid)
@@ -246,18 +251,25 @@ static const char *option(const struct push *p, const char *key)
 static int option_config(struct pushing *p, json_t *config, struct err *e)
 {
 	const char *key;
-	json_t *value;
+	json_t *value, *before = json_deep_copy(config);
 	bool any = false;
 
 	json_object_foreach((json_t *)(uintptr_t)p->p->options, key, value) {
 		if (strncmp(key, "config.", 7) != 0)
 			continue;
-		if (!name_key_valid(key + 7) || strcmp(key + 7, "PORT") == 0)
+		if (!name_key_valid(key + 7) || strcmp(key + 7, "PORT") == 0) {
+			json_decref(before);
 			return err_set(e, EINVAL, "push option %s: no valid config key", key);
+		}
 		json_object_set(config, key + 7, value);
 		any = true;
 	}
-	return any ? db_config_put(p->d.c->db, p->d.app.id, config) : 0;
+	if (!any) {
+		json_decref(before);
+		return 0;
+	}
+	p->config_before = before;
+	return db_config_put(p->d.c->db, p->d.app.id, config);
 }
 
 static void apply_formation(struct pushing *p)
@@ -291,14 +303,26 @@ static int push_build(struct pushing *p, struct err *e)
 	return r;
 }
 
+/* What a push that failed had changed beside the code. */
+static void push_undo(struct pushing *p, bool was_stopped)
+{
+	if (p->config_before)
+		db_config_put(p->d.c->db, p->d.app.id, p->config_before);
+	if (was_stopped && db_app_set_stopped(p->d.c->db, p->d.app.id, true) == 0)
+		p->d.app.stopped = true;
+}
+
 static int push_deploy(struct pushing *p, struct err *e)
 {
 	char description[256];
 	const char *message = option(p->p, "message");
+	bool was_stopped = p->d.app.stopped;
 
 	int r = push_build(p, e);
-	if (r < 0)
+	if (r < 0) {
+		push_undo(p, false);
 		return r;
+	}
 	apply_formation(p);
 	if (p->d.app.stopped && db_app_set_stopped(p->d.c->db, p->d.app.id, false) == 0)
 		p->d.app.stopped = false;
@@ -314,6 +338,8 @@ static int push_deploy(struct pushing *p, struct err *e)
 		snprintf(ref, sizeof(ref), "refs/berth/releases/%u %s", p->d.release.version, p->p->new_oid);
 		p->d.s->write(p->d.s, 'r', ref);
 		print_released(&p->d);
+	} else {
+		push_undo(p, was_stopped);
 	}
 	return r;
 }
@@ -367,8 +393,10 @@ int deploy_push(struct control *c, const char *app, const struct push *push, str
 	r = applock_take(p.d.app.id, s, e);
 	if (r < 0)
 		return r;
+	uint32_t id = p.d.app.id; /* of the lock: reading an app that is gone clears the rest */
 	r = push_locked(&p, last_before, e);
-	applock_drop(p.d.app.id);
+	applock_drop(id);
+	json_decref(p.config_before);
 	end(&p.d);
 	return r;
 }

@@ -168,8 +168,10 @@ static int enter(struct control *c, struct live *l, const struct oneoff *o, int 
 	if (r < 0)
 		return err_sys(e, -r, "record it");
 	int spec autoclose = pack_enter(c, l, o, &target);
-	if (spec < 0)
+	if (spec < 0) {
+		db_instance_exit(c->db, row.id, "not started", io_now_us());
 		return err_sys(e, -spec, "pack the command");
+	}
 	struct msg_enter m = {.id = row.id, .target = target.id, .flags = o->tty ? START_TTY : START_STDIO};
 	int fds[4] = {spec, stdio[0], stdio[1], stdio[2]};
 	r = engine_expect(c->engine, row.id);
@@ -177,6 +179,7 @@ static int enter(struct control *c, struct live *l, const struct oneoff *o, int 
 		r = engine_enter(c->engine, &m, fds, o->tty ? 1 : 4, &pty, e);
 	if (r < 0) {
 		engine_forget(c->engine, row.id);
+		engine_stop(c->engine, row.id, 0); /* as fleet_start */
 		db_instance_exit(c->db, row.id, "not started", io_now_us());
 		return r;
 	}

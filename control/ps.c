@@ -21,6 +21,8 @@ static int load(struct ps *p, uint32_t app, struct err *e)
 {
 	int r = db_app_by_id(p->c->db, app, &p->app);
 
+	if (r == 0 && p->app.removing)
+		return err_set(e, ENOENT, "%s is being destroyed", p->app.name);
 	if (r == 0 && p->app.live_version == 0)
 		return 0;
 	if (r == 0)
@@ -83,7 +85,7 @@ static int act(struct control *c, uint32_t app, enum act what, const char *type,
 	/* The wish is recorded first: a berth that dies here continues with it. */
 	if (what == ACT_STOP || what == ACT_START)
 		r = db_app_set_stopped(c->db, app, what == ACT_STOP);
-	r = r < 0 ? err_sys(e, -r, "record it") : load(&p, app, e);
+	r = r == -ENOENT ? err_set(e, ENOENT, "the app was destroyed meanwhile") : r < 0 ? err_sys(e, -r, "record it") : load(&p, app, e);
 	if (r == 0)
 		sink_detail(s, "no release yet: it takes effect with the first push");
 	if (r > 0)

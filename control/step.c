@@ -258,6 +258,9 @@ static int run(struct run *r, json_t **ret, struct err *e)
 		else
 			status = collect(r, e);
 		status = finish(r, status, e);
+	} else {
+		engine_stop(r->c->engine, r->id, 0); /* it may have started when only the answer was lost */
+		db_instance_exit(r->c->db, r->id, "not started", io_now_us());
 	}
 	if (r->feeding)
 		pthread_join(r->feeder, NULL);
