@@ -32,13 +32,14 @@ count_is() { [ "$(app_pids "$1" "$2" | wc -l)" = "$3" ]; }
 	berth volumes:create r-loop-data
 	berth volumes:mount r-loop r-loop-data /data
 	pushed
-	inside r-loop 'touch /data/stop; kill $PPID'
+	inside r-loop 'touch /data/stop'
+	kill $(app_parents r-loop)
 	wait_for 10 count_is r-loop serve.pl 0
 	try berth ps:restart r-loop
 	fails
-	wait_for 12 lines r-loop 'web.1 restarts in' 1
+	wait_for 12 lines r-loop 'restarts in' 1
 	local before
-	before=$(berth logs r-loop -n 500 | grep -c 'web.1 of v2 ended\|could not be restarted')
+	before=$(berth logs r-loop -n 500 | grep -c 'web.1 of v2 ended\|could not be restarted' || :)
 	wait_for 15 lines r-loop 'could not be restarted' "$((before + 1))"
 	berth apps:destroy r-loop --force
 }
@@ -72,17 +73,17 @@ count_is() { [ "$(app_pids "$1" "$2" | wc -l)" = "$3" ]; }
 	live r-stopped
 	try berth ps:stop r-stopped
 	ok
-	printf 'web: exit 3\n' >Procfile
+	printf 'web: false\n' >Procfile
 	commit bad
 	push
 	refuses
 	lacks 'still serving'
-	equal true "$(json apps:info r-stopped | jq .stopped)"
+	equal true "$(json apps:report r-stopped | jq .stopped)"
 }
 
 @test "a push option's config goes back when the push fails" {
 	live r-option
-	printf 'web: exit 3\n' >Procfile
+	printf 'web: false\n' >Procfile
 	commit bad
 	push -o config.ODD=1 berth HEAD:main
 	refuses
