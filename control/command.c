@@ -54,7 +54,7 @@ static bool is_single(const char *p)
 static bool begins_with_shell_word(const char *s)
 {
 	static const char *const words[] = {"exec", "if", "for", "while", "until", "case", "cd", "export", "set", ".",
-		"source", "eval", "trap", "!", "ulimit", "umask"};
+		"source", "eval", "trap", "!", "ulimit", "umask", "exit", "wait", "read", ":"};
 	size_t n = strcspn(s, " \t");
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
@@ -74,7 +74,9 @@ static bool begins_with_assignment(const char *s)
 void command_for_shell(const char *command, struct buf *out)
 {
 	command += strspn(command, " \t");
-	if (is_single(command) && !begins_with_shell_word(command))
-		buf_adds(out, begins_with_assignment(command) ? "exec env " : "exec ");
+	bool assigns = begins_with_assignment(command);
+	/* env knows no exec: who writes it after the assignments needs no other. */
+	if (is_single(command) && !begins_with_shell_word(command) && !(assigns && strstr(command, " exec ")))
+		buf_adds(out, assigns ? "exec env " : "exec ");
 	buf_adds(out, command);
 }

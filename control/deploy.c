@@ -454,11 +454,12 @@ static int config_locked(struct deploy *d, const char *description, const char *
 		err_sys(e, -r, "read the config");
 	if (r == 0) {
 		r = release_and_roll(d, description, actor, e);
-		/* A change that does not start is refused like a push: what config shows is what serves. */
-		if (r < 0 && db_config_put(d->c->db, d->app.id, live.config) >= 0)
-			sink_fail(d->s, "the config is as it was in v%u", live.version);
 		r = finish_change(d, r, e);
 	}
+	/* A change that does not start is refused like a push: what config shows is what serves. */
+	if (r < 0 && (live.config || db_release_get(d->c->db, d->app.id, 0, &live) == 0) &&
+		db_config_put(d->c->db, d->app.id, live.config) >= 0)
+		sink_fail(d->s, "the config is as it was in v%u", live.version);
 	db_release_clear(&live);
 	return r;
 }

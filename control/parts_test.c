@@ -88,6 +88,8 @@ static void a_single_command_takes_the_place_of_its_shell(void **state)
 		{"  ./run --x='a && b' \"c;d\" 2>&1 >out", "exec ./run --x='a && b' \"c;d\" 2>&1 >out"},
 		{"A=1 B_2=x node s.js", "exec env A=1 B_2=x node s.js"},
 		{"exec perl s.pl", "exec perl s.pl"},
+		{"A=1 exec perl s.pl", "A=1 exec perl s.pl"},
+		{"exit 3", "exit 3"},
 		{"cd web && node s.js", "cd web && node s.js"},
 		{"a | b", "a | b"},
 		{"a; b", "a; b"},
