@@ -67,7 +67,7 @@ as() { # as USER COMMAND…
 	# The control: a plain place, and the FIFO on which root once waited.
 	try berth volumes:mount at-volume at-volume:/data
 	ok
-	inside at-volume 'mkdir -p /data/self && mkfifo /data/self/oom_score_adj && echo made'
+	inside at-volume 'rm -rf /data/self; mkdir -p /data/self && mkfifo /data/self/oom_score_adj && echo made'
 	equal made "$output"
 	berth volumes:unmount at-volume at-volume >/dev/null
 	for link in px dx; do
