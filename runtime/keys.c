@@ -76,7 +76,10 @@ static int read_keys(int memfd, struct msg_key **ret, size_t *ret_n, struct err 
 	struct msg_key *keys autofree = NULL;
 	size_t size, done = 0;
 
-	if (fstat(memfd, &st) < 0 || !S_ISREG(st.st_mode))
+	/* Only memory has seals: reading a file of a file system that the sender serves
+	 * could take for ever. */
+	if (fstat(memfd, &st) < 0 || !S_ISREG(st.st_mode) ||
+		fcntl(memfd, F_GET_SEALS) < 0)
 		return err_set(e, EINVAL, "the keys are not a memory file");
 	if (st.st_size % (off_t)sizeof(*keys) != 0 ||
 		st.st_size > (off_t)(KEYS_MAX * sizeof(*keys)))
