@@ -508,10 +508,18 @@ static struct MHD_Daemon *start_daemon(struct api *a)
 	/* No idle timeout: a push keeps its connection while git sends objects, and a
 	 * dead peer's socket hangs up. */
 	return MHD_start_daemon(flags, 0, NULL, NULL, access_handler, a,
-		MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL, MHD_OPTION_NOTIFY_CONNECTION,
+		MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL, MHD_OPTION_UNESCAPE_CALLBACK,
+		unescape, NULL, MHD_OPTION_NOTIFY_CONNECTION,
 		notify_connection, a, MHD_OPTION_NOTIFY_COMPLETED, request_completed, a,
 		MHD_OPTION_CONNECTION_LIMIT, (unsigned int)API_CONNECTIONS_MAX + 8,
 		MHD_OPTION_THREAD_STACK_SIZE, STACK_SIZE, MHD_OPTION_END);
+}
+
+/* A NUL would end the text for everyone who reads on: such a part stays as it was sent, and fits no name. */
+static size_t unescape(void *cls, struct MHD_Connection *connection, char *text)
+{
+	(void)cls, (void)connection;
+	return strstr(text, "%00") ? strlen(text) : MHD_http_unescape(text);
 }
 
 int api_start(struct control *c, int listen_fd, struct api **ret, struct err *e)

@@ -1,6 +1,6 @@
 /* Apps: list, create, report, destroy, lock. */
 #include "control/api_handlers.h"
-#include "control/fleet.h"
+#include "control/settings.h"
 #include "control/view.h"
 #include <errno.h>
 #include <string.h>
@@ -66,7 +66,7 @@ static json_t *quantities(struct control *c, uint32_t app)
 	{
 		if (strcmp(type, "release") != 0)
 			json_object_set_new(
-				o, type, json_integer(fleet_quantity(c, app, type)));
+				o, type, json_integer(app_quantity(c, app, type)));
 	}
 	json_decref(processes);
 	return o;

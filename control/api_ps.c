@@ -1,6 +1,6 @@
 /* Processes: what runs, how many, and starting and stopping them. */
 #include "control/api_handlers.h"
-#include "control/fleet.h"
+#include "control/settings.h"
 #include "control/rollout.h"
 #include "control/view.h"
 #include <errno.h>
@@ -20,7 +20,7 @@ static json_t *processes_json(struct control *c, uint32_t app)
 			json_array_append_new(
 				list, json_pack("{s:s, s:O, s:i}", "type", type,
 					      "command", command, "quantity",
-					      (int)fleet_quantity(c, app, type)));
+					      (int)app_quantity(c, app, type)));
 	}
 	json_decref(processes);
 	return list;
@@ -49,7 +49,7 @@ static bool is_crashed(struct request *r, const struct db_instance *rows, int n,
 
 	if (strcmp(i->kind, "app") != 0 || r->app.stopped ||
 		i->version != r->app.live_version ||
-		i->number > fleet_quantity(r->c, r->app.id, i->type))
+		i->number > app_quantity(r->c, r->app.id, i->type))
 		return false;
 	for (int j = 0; j < n; j++) {
 		if (j != at && same_place(&rows[j], i) &&
@@ -167,7 +167,7 @@ int scale_run(struct request *r, struct sink *s, struct err *e)
 	const char *type;
 
 	json_object_foreach(wanted, type, v) json_object_set_new(
-		before, type, json_integer(fleet_quantity(r->c, r->app.id, type)));
+		before, type, json_integer(app_quantity(r->c, r->app.id, type)));
 	int n = set_formation(r, wanted);
 	if (n < 0) {
 		json_decref(before);

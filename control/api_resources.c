@@ -1,6 +1,7 @@
 /* Resource limits of an app and its process types. */
 #include "control/api_handlers.h"
 #include "control/view.h"
+#include "control/settings.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,7 +31,7 @@ static json_t *computed_json(struct control *c, uint32_t app, const char *type)
 {
 	struct msg_limits_body l = {0};
 
-	ps_limits_of(c, app, type, &l);
+	app_limits(c, app, type, &l);
 	return json_pack("{s:I, s:I, s:I, s:I}", "memory", (json_int_t)l.memory_bytes,
 		"cpu", (json_int_t)l.cpu_millis, "pids", (json_int_t)l.pids, "scratch",
 		(json_int_t)l.scratch_bytes);

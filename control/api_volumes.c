@@ -1,6 +1,6 @@
 /* Volumes: folders that outlive instances, and where apps see them. */
 #include "control/api_handlers.h"
-#include "control/fleet.h"
+#include "control/settings.h"
 #include "control/view.h"
 #include "lib/proto.h"
 #include <errno.h>
@@ -211,7 +211,7 @@ static int check_shared(struct request *r)
 	}
 	json_object_foreach(processes, type, command)
 	{
-		uint32_t n = fleet_quantity(r->c, r->app.id, type);
+		uint32_t n = app_quantity(r->c, r->app.id, type);
 
 		if (n <= 1 || strcmp(type, "release") == 0)
 			continue;

@@ -64,8 +64,6 @@ int ps_stop(struct control *c, uint32_t app, struct sink *s, struct err *e);
 int ps_start(struct control *c, uint32_t app, struct sink *s, struct err *e);
 /* Changed limits reach running instances live. */
 int ps_limits(struct control *c, uint32_t app, struct sink *s, struct err *e);
-/* The limits a process type gets: app's own, else defaults (512M, 1.0, 512, 1G; builds 2G, 2 cpus). */
-void ps_limits_of(struct control *c, uint32_t app, const char *type, struct msg_limits_body *ret);
 
 int app_destroy(struct control *c, uint32_t app, bool with_volumes, const char *actor, struct sink *s, struct err *e);
 int stack_create(struct control *c, const char *name, struct sink *s, struct err *e);

@@ -6,6 +6,7 @@
 #include "control/env.h"
 #include "control/probe.h"
 #include "control/routes.h"
+#include "control/settings.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/spec.h"
@@ -19,7 +20,6 @@
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MAX_MS 60000
 #define STABLE_US 60000000u /* an instance that lived this long starts its count anew */
-#define DEFAULT_PORT 5000
 #define STACK_BYTES (256 << 10)
 
 struct node {
@@ -48,45 +48,6 @@ int fleet_open(struct control *c, struct fleet **ret)
 	pthread_mutex_init(&f->lock, NULL);
 	*ret = f;
 	return 0;
-}
-
-/* ---- settings ---- */
-
-uint64_t setting_u64(struct control *c, uint32_t app, const char *topic, const char *key, uint64_t fallback)
-{
-	uint64_t v;
-
-	for (int i = 0; i < 2; i++) {
-		char *text autofree = NULL;
-		if (db_setting_get(c->db, i ? 0 : app, topic, key, &text) == 0 && text &&
-			num_parse_u64(text, 0, UINT32_MAX, &v) == 0)
-			return v;
-	}
-	return fallback;
-}
-
-uint16_t fleet_port(struct control *c, uint32_t app)
-{
-	return (uint16_t)setting_u64(c, app, "ports", "web", DEFAULT_PORT);
-}
-
-uint32_t fleet_stop_timeout_ms(struct control *c, uint32_t app)
-{
-	return (uint32_t)setting_u64(c, app, "checks", "stop-timeout", 30) * 1000;
-}
-
-uint32_t fleet_quantity(struct control *c, uint32_t app, const char *type)
-{
-	json_t *formation = NULL;
-	uint32_t n = strcmp(type, "web") == 0;
-
-	if (db_formation_get(c->db, app, &formation) >= 0) {
-		const json_t *set = json_object_get(formation, type);
-		if (json_is_integer(set))
-			n = (uint32_t)json_integer_value(set);
-	}
-	json_decref(formation);
-	return n;
 }
 
 /* ---- membership ---- */
@@ -163,7 +124,7 @@ static bool wanted(struct control *c, const struct member *m)
 	struct db_app app;
 
 	return db_app_by_id(c->db, m->app, &app) == 0 && !app.removing && !app.stopped &&
-	       app.live_version == m->version && m->number <= fleet_quantity(c, m->app, m->type);
+	       app.live_version == m->version && m->number <= app_quantity(c, m->app, m->type);
 }
 
 static bool taken(struct fleet *f, const struct member *m)
@@ -266,8 +227,8 @@ static int fill_start(struct control *c, const struct fleet_start *s, uint64_t i
 	m->app = s->app->id;
 	m->profile = PROFILE_APP;
 	m->flags = s->flags;
-	m->stop_timeout_ms = fleet_stop_timeout_ms(c, s->app->id);
-	ps_limits_of(c, s->app->id, s->type, &m->limits);
+	m->stop_timeout_ms = app_stop_timeout_ms(c, s->app->id);
+	app_limits(c, s->app->id, s->type, &m->limits);
 	snprintf(m->name, sizeof(m->name), "%s.%u", s->type, s->number);
 	if (json_array_size(s->image->layers) > PROTO_LAYERS_MAX)
 		return err_set(e, E2BIG, "an image takes at most %d layers", PROTO_LAYERS_MAX);
@@ -350,7 +311,7 @@ int fleet_start(struct control *c, const struct fleet_start *s, struct member *r
 		return err_sys(e, -r, "record the new instance");
 	snprintf(m.type, sizeof(m.type), "%s", s->type);
 	if (strcmp(s->type, "web") == 0)
-		m.port = fleet_port(c, m.app);
+		m.port = app_port(c, m.app);
 	r = engine_expect(c->engine, m.id);
 	if (r == 0 && member)
 		r = add_member(c->fleet, &m);
@@ -395,7 +356,7 @@ void fleet_stop(struct control *c, const struct member *m, unsigned int n)
 		engine_expect(c->engine, m[i].id);
 	}
 	for (unsigned int i = 0; i < n; i++) {
-		int r = send_stop(c, m[i].id, fleet_stop_timeout_ms(c, m[i].app));
+		int r = send_stop(c, m[i].id, app_stop_timeout_ms(c, m[i].app));
 		if (r == -ESRCH) {
 			struct member gone;
 			remove_member(c->fleet, m[i].id, &gone);
@@ -408,7 +369,7 @@ void fleet_stop(struct control *c, const struct member *m, unsigned int n)
 	for (unsigned int i = 0; i < n; i++) {
 		if (done[i])
 			continue;
-		if (engine_wait_exit(c->engine, m[i].id, (int)fleet_stop_timeout_ms(c, m[i].app) + 5000, &x) == -EAGAIN)
+		if (engine_wait_exit(c->engine, m[i].id, (int)app_stop_timeout_ms(c, m[i].app) + 5000, &x) == -EAGAIN)
 			log_warn("%s.%u (%llu) did not end in time", m[i].type, m[i].number, (unsigned long long)m[i].id);
 		engine_forget(c->engine, m[i].id);
 	}
@@ -538,7 +499,7 @@ static void fill_type(struct control *c, const struct db_app *a, const char *typ
 {
 	struct member *m autofree = NULL;
 	int n = fleet_list(c, a->id, type, &m);
-	uint32_t want = fleet_quantity(c, a->id, type);
+	uint32_t want = app_quantity(c, a->id, type);
 
 	for (uint32_t number = 1; number <= want; number++) {
 		struct member lost = {.app = a->id, .version = a->live_version, .number = number};
@@ -549,7 +510,7 @@ static void fill_type(struct control *c, const struct db_app *a, const char *typ
 			continue;
 		snprintf(lost.type, sizeof(lost.type), "%s", type);
 		if (strcmp(type, "web") == 0)
-			lost.port = fleet_port(c, a->id);
+			lost.port = app_port(c, a->id);
 		fleet_restart_later(c, &lost, delay_ms);
 		delay_ms += 50; /* not all at once after a reboot */
 	}

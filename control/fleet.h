@@ -6,21 +6,7 @@
 #define CONTROL_FLEET_H
 
 #include "control/control.h"
-
-enum member_state {
-	MEMBER_STARTING, /* started, not ready yet */
-	MEMBER_READY,    /* serves (web) or runs (others) */
-	MEMBER_RETIRING, /* out of the table: drains, then stops; its end is wanted */
-};
-
-struct member {
-	uint64_t id;
-	uint32_t app, version, number, restarts;
-	char type[32];
-	enum member_state state;
-	uint16_t port; /* web only */
-	uint64_t started_us;
-};
+#include "control/member.h"
 
 /* What an instance is started with. */
 struct fleet_start {
@@ -61,13 +47,4 @@ void fleet_restart_later(struct control *c, const struct member *m, uint64_t del
 void fleet_fill(struct control *c, uint32_t app, uint64_t delay_ms);
 /* From the engine's reader thread: a sandbox ended. */
 void fleet_exited(struct control *c, const struct msg_exited *e);
-/* Instances a type should have: the formation in the database, else 1 for web, 0 for others. */
-uint32_t fleet_quantity(struct control *c, uint32_t app, const char *type);
-/* The port a web process is told and probed on: 5000, or what ports:set says. */
-uint16_t fleet_port(struct control *c, uint32_t app);
-/* Seconds between SIGTERM and SIGKILL, ms. */
-uint32_t fleet_stop_timeout_ms(struct control *c, uint32_t app);
-/* A setting as a number: app, else global, else fallback. */
-uint64_t setting_u64(struct control *c, uint32_t app, const char *topic, const char *key, uint64_t fallback);
-
 #endif

@@ -2,6 +2,7 @@
 #include "control/engine.h"
 #include "control/env.h"
 #include "control/fleet.h"
+#include "control/settings.h"
 #include "lib/io.h"
 #include "lib/spec.h"
 #include <errno.h>
@@ -139,7 +140,7 @@ static int pack_enter(struct control *c, struct live *l, const struct oneoff *o,
 	struct msg_limits_body limits;
 	char name[48];
 
-	ps_limits_of(c, l->app.id, m->type, &limits);
+	app_limits(c, l->app.id, m->type, &limits);
 	snprintf(name, sizeof(name), "%s.%u", m->type, m->number);
 	struct env_for f = {.app = &l->app, .release = &l->release, .image = &l->image, .name = name,
 		.limits = &limits, .port = m->port, .term = o->tty ? o->term : NULL, .extra = o->env};

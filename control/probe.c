@@ -1,6 +1,7 @@
 /* Is an instance ready. */
 #include "control/probe.h"
 #include "control/engine.h"
+#include "control/settings.h"
 #include "lib/io.h"
 #include <arpa/inet.h>
 #include <errno.h>

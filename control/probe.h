@@ -3,7 +3,7 @@
 #define CONTROL_PROBE_H
 
 #include "control/control.h"
-#include "control/fleet.h"
+#include "control/member.h"
 
 /*
  * Blocks until ready (0), or fails with the reason: ended (-ECHILD), nothing listens within the time (-ETIMEDOUT, names

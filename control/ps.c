@@ -4,6 +4,7 @@
 #include "control/engine.h"
 #include "control/fleet.h"
 #include "control/rollout.h"
+#include "control/settings.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -117,35 +118,6 @@ int ps_start(struct control *c, uint32_t app, struct sink *s, struct err *e)
 
 /* ---- limits ---- */
 
-static const struct msg_limits_body defaults = {.memory_bytes = 512u << 20, .scratch_bytes = 1u << 30,
-	.cpu_millis = 1000, .pids = 512, .nofile = 65536};
-static const struct msg_limits_body build_defaults = {.memory_bytes = (uint64_t)2 << 30, .scratch_bytes = 0,
-	.cpu_millis = 2000, .pids = 4096, .nofile = 65536};
-
-static void overlay(struct msg_limits_body *l, const struct db_resource *r)
-{
-	if (r->memory_bytes)
-		l->memory_bytes = r->memory_bytes;
-	if (r->scratch_bytes)
-		l->scratch_bytes = r->scratch_bytes;
-	if (r->cpu_millis)
-		l->cpu_millis = r->cpu_millis;
-	if (r->pids)
-		l->pids = r->pids;
-}
-
-void ps_limits_of(struct control *c, uint32_t app, const char *type, struct msg_limits_body *ret)
-{
-	bool build = strcmp(type, "build") == 0;
-	struct db_resource r = {0};
-
-	*ret = build ? build_defaults : defaults;
-	if (!build && db_resource_get(c->db, app, "", &r) == 0)
-		overlay(ret, &r);
-	if (db_resource_get(c->db, app, type, &r) == 0)
-		overlay(ret, &r);
-}
-
 int ps_limits(struct control *c, uint32_t app, struct sink *s, struct err *e)
 {
 	struct member *m autofree = NULL;
@@ -154,7 +126,7 @@ int ps_limits(struct control *c, uint32_t app, struct sink *s, struct err *e)
 
 	for (int i = 0; i < n; i++) {
 		struct msg_limits body = {.id = m[i].id};
-		ps_limits_of(c, app, m[i].type, &body.limits);
+		app_limits(c, app, m[i].type, &body.limits);
 		int r = engine_call(c->engine, MSG_LIMITS, &body, sizeof(body), NULL, 0, NULL);
 		if (r == -ESRCH)
 			continue; /* it ended meanwhile */

@@ -3,6 +3,7 @@
 #include "control/engine.h"
 #include "control/fleet.h"
 #include "control/rollout.h"
+#include "control/settings.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include <errno.h>
@@ -74,11 +75,11 @@ static bool adopt(struct control *c, const struct db_instance *i)
 
 	if (strcmp(i->kind, "app") != 0 || strcmp(i->state, "running") != 0 ||
 		db_app_by_id(c->db, i->app, &app) < 0 || app.removing || app.stopped ||
-		app.live_version != i->version || i->number > fleet_quantity(c, i->app, i->type))
+		app.live_version != i->version || i->number > app_quantity(c, i->app, i->type))
 		return false;
 	snprintf(m.type, sizeof(m.type), "%s", i->type);
 	if (strcmp(i->type, "web") == 0)
-		m.port = fleet_port(c, i->app);
+		m.port = app_port(c, i->app);
 	fleet_adopt(c, &m);
 	return true;
 }

@@ -6,6 +6,7 @@
 #include "control/probe.h"
 #include "control/routes.h"
 #include "control/tail.h"
+#include "control/settings.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include <errno.h>
@@ -192,7 +193,7 @@ static void abandon(struct control *c, struct set *fresh)
 
 static uint32_t quantity(struct control *c, const struct rollout *r, const char *type)
 {
-	return r->app->stopped ? 0 : fleet_quantity(c, r->app->id, type);
+	return r->app->stopped ? 0 : app_quantity(c, r->app->id, type);
 }
 
 static int start_web(struct control *c, const struct rollout *r, struct set *fresh, struct err *e)

@@ -1,6 +1,7 @@
 /* The routing table and the router workers. */
 #include "control/routes.h"
 #include "control/fleet.h"
+#include "control/settings.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/msg.h"

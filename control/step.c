@@ -1,6 +1,7 @@
 /* One build step: a sandbox that makes a layer. */
 #include "control/step.h"
 #include "control/engine.h"
+#include "control/settings.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/spec.h"
@@ -79,7 +80,7 @@ static void fill(struct run *r, struct msg_start *m)
 	m->flags = st->flags | START_STDIO | START_BUILDER;
 	m->upper = st->upper;
 	m->stop_timeout_ms = 2000;
-	ps_limits_of(r->c, st->app, "build", &m->limits);
+	app_limits(r->c, st->app, "build", &m->limits);
 	snprintf(m->name, sizeof(m->name), "build.%llu", (unsigned long long)r->id);
 	json_array_foreach(st->layers, i, layer) {
 		if (m->n_layers < PROTO_LAYERS_MAX)

@@ -1,6 +1,6 @@
 /* An app as several handlers show it. */
 #include "control/view.h"
-#include "control/fleet.h"
+#include "control/settings.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,7 +30,7 @@ static bool wants_instances(struct control *c, const struct db_app *a)
 
 	json_object_foreach(processes, type, command)
 	{
-		if (strcmp(type, "release") != 0 && fleet_quantity(c, a->id, type) > 0)
+		if (strcmp(type, "release") != 0 && app_quantity(c, a->id, type) > 0)
 			wanted = true;
 	}
 	json_decref(processes);

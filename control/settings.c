@@ -1,0 +1,73 @@
+/* What an app is set to, with berth's defaults where nothing is set. */
+#include "control/settings.h"
+#include <string.h>
+
+#define DEFAULT_PORT 5000
+
+uint64_t setting_u64(struct control *c, uint32_t app, const char *topic, const char *key, uint64_t fallback)
+{
+	uint64_t v;
+
+	for (int i = 0; i < 2; i++) {
+		char *text autofree = NULL;
+		if (db_setting_get(c->db, i ? 0 : app, topic, key, &text) == 0 && text &&
+			num_parse_u64(text, 0, UINT32_MAX, &v) == 0)
+			return v;
+	}
+	return fallback;
+}
+
+uint16_t app_port(struct control *c, uint32_t app)
+{
+	return (uint16_t)setting_u64(c, app, "ports", "web", DEFAULT_PORT);
+}
+
+uint32_t app_stop_timeout_ms(struct control *c, uint32_t app)
+{
+	return (uint32_t)setting_u64(c, app, "checks", "stop-timeout", 30) * 1000;
+}
+
+uint32_t app_quantity(struct control *c, uint32_t app, const char *type)
+{
+	json_t *formation = NULL;
+	uint32_t n = strcmp(type, "web") == 0;
+
+	if (db_formation_get(c->db, app, &formation) >= 0) {
+		const json_t *set = json_object_get(formation, type);
+		if (json_is_integer(set))
+			n = (uint32_t)json_integer_value(set);
+	}
+	json_decref(formation);
+	return n;
+}
+
+/* ---- limits ---- */
+
+static const struct msg_limits_body defaults = {.memory_bytes = 512u << 20, .scratch_bytes = 1u << 30,
+	.cpu_millis = 1000, .pids = 512, .nofile = 65536};
+static const struct msg_limits_body build_defaults = {.memory_bytes = (uint64_t)2 << 30, .scratch_bytes = 0,
+	.cpu_millis = 2000, .pids = 4096, .nofile = 65536};
+
+static void overlay(struct msg_limits_body *l, const struct db_resource *r)
+{
+	if (r->memory_bytes)
+		l->memory_bytes = r->memory_bytes;
+	if (r->scratch_bytes)
+		l->scratch_bytes = r->scratch_bytes;
+	if (r->cpu_millis)
+		l->cpu_millis = r->cpu_millis;
+	if (r->pids)
+		l->pids = r->pids;
+}
+
+void app_limits(struct control *c, uint32_t app, const char *type, struct msg_limits_body *ret)
+{
+	bool build = strcmp(type, "build") == 0;
+	struct db_resource r = {0};
+
+	*ret = build ? build_defaults : defaults;
+	if (!build && db_resource_get(c->db, app, "", &r) == 0)
+		overlay(ret, &r);
+	if (db_resource_get(c->db, app, type, &r) == 0)
+		overlay(ret, &r);
+}

@@ -1,0 +1,19 @@
+/* What an app is set to: numbers of the settings and limits, with berth's defaults where nothing is set. */
+#ifndef CONTROL_SETTINGS_H
+#define CONTROL_SETTINGS_H
+
+#include "control/control.h"
+
+/* Instances a type should have: the formation in the database, else 1 for web, 0 for others. */
+uint32_t app_quantity(struct control *c, uint32_t app, const char *type);
+/* The port a web process is told and probed on: 5000, or what ports:set says. */
+uint16_t app_port(struct control *c, uint32_t app);
+/* Seconds between SIGTERM and SIGKILL, ms. */
+uint32_t app_stop_timeout_ms(struct control *c, uint32_t app);
+/* A setting as a number: app, else global, else fallback. */
+uint64_t setting_u64(struct control *c, uint32_t app, const char *topic, const char *key, uint64_t fallback);
+
+/* The limits a process type gets: app's own, else defaults (512M, 1.0, 512, 1G; builds 2G, 2 cpus). */
+void app_limits(struct control *c, uint32_t app, const char *type, struct msg_limits_body *ret);
+
+#endif
