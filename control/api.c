@@ -498,6 +498,13 @@ static void log_mhd(void *cls, const char *fmt, va_list ap)
 	log_debug("http: %s", text);
 }
 
+/* A NUL would end the text for everyone who reads on: such a part stays as it was sent, and fits no name. */
+static size_t unescape(void *cls, struct MHD_Connection *connection, char *text)
+{
+	(void)cls, (void)connection;
+	return strstr(text, "%00") ? strlen(text) : MHD_http_unescape(text);
+}
+
 static struct MHD_Daemon *start_daemon(struct api *a)
 {
 	unsigned int flags = MHD_USE_THREAD_PER_CONNECTION |
@@ -513,13 +520,6 @@ static struct MHD_Daemon *start_daemon(struct api *a)
 		notify_connection, a, MHD_OPTION_NOTIFY_COMPLETED, request_completed, a,
 		MHD_OPTION_CONNECTION_LIMIT, (unsigned int)API_CONNECTIONS_MAX + 8,
 		MHD_OPTION_THREAD_STACK_SIZE, STACK_SIZE, MHD_OPTION_END);
-}
-
-/* A NUL would end the text for everyone who reads on: such a part stays as it was sent, and fits no name. */
-static size_t unescape(void *cls, struct MHD_Connection *connection, char *text)
-{
-	(void)cls, (void)connection;
-	return strstr(text, "%00") ? strlen(text) : MHD_http_unescape(text);
 }
 
 int api_start(struct control *c, int listen_fd, struct api **ret, struct err *e)
