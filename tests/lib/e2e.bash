@@ -114,6 +114,7 @@ remote() { timeout --foreground 60 ssh -F "$SSH_CONFIG" berth "$@"; }
 # app_pids APP [COMMAND]: host process ids of this berth's app whose command line holds COMMAND (default serve.pl).
 app_pids() {
 	local f p
+	# shellcheck disable=SC2013 # names in /proc hold no spaces
 	for f in $(grep -lszxF "BERTH_APP=$1" /proc/[0-9]*/environ); do
 		p=${f#/proc/}
 		p=${p%/environ}

@@ -3,6 +3,7 @@
 # Process ids of a program of this berth, by its file and its environment. Quick: times are measured with it.
 program_pids() {
 	local f
+	# shellcheck disable=SC2044 # names in /proc hold no spaces
 	for f in $(find /proc -maxdepth 2 -path '/proc/[0-9]*/exe' -lname "$BERTH_PREFIX/lib/berth/$1*" 2>/dev/null); do
 		f=${f%/exe}
 		! grep -qszxF "BERTH_RUN=$BERTH_RUN" "$f/environ" || echo "${f#/proc/}"
