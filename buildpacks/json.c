@@ -37,8 +37,7 @@ static void add_all(struct buf *out, json_t *v, bool keys)
 	const char *key;
 	json_t *item;
 
-	json_object_foreach(v, key, item)
-	{
+	json_object_foreach (v, key, item) {
 		if (keys)
 			add_text(out, key);
 		else

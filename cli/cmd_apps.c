@@ -19,8 +19,7 @@ int cmd_apps_list(struct cli *c)
 		return r;
 	}
 	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach(list, i, app)
-	{
+	json_array_foreach (list, i, app) {
 		const char *version = out_member(app, "release");
 		char release[32] = "";
 
@@ -85,8 +84,7 @@ int cmd_apps_report(struct cli *c)
 		return report_one(c, c->app);
 	r = api_json(c, "GET", NULL, &list, "/v1/apps");
 	all = json_array();
-	json_array_foreach(list, i, app)
-	{
+	json_array_foreach (list, i, app) {
 		json_t *one = NULL;
 
 		if (r)
@@ -177,10 +175,11 @@ int cmd_events(struct cli *c)
 		return r;
 	}
 	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach(list, i, event) table_add(
-		&t, (const char *const[]){out_member(event, "time"),
-			    out_member(event, "who"), out_member(event, "what"),
-			    out_member(event, "app"), out_member(event, "outcome")});
+	json_array_foreach (list, i, event)
+		table_add(&t,
+			(const char *const[]){out_member(event, "time"),
+				out_member(event, "who"), out_member(event, "what"),
+				out_member(event, "app"), out_member(event, "outcome")});
 	table_print(&t);
 	return 0;
 }

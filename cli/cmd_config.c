@@ -34,12 +34,11 @@ int cmd_config_show(struct cli *c)
 			out_json(config);
 		return r;
 	}
-	json_object_foreach(config, key, v) widest =
-		(int)strlen(key) > widest ? (int)strlen(key) : widest;
+	json_object_foreach (config, key, v)
+		widest = (int)strlen(key) > widest ? (int)strlen(key) : widest;
 	if (!c->quiet)
 		printf("=====> %s env vars\n", c->app);
-	json_object_foreach(config, key, v)
-	{
+	json_object_foreach (config, key, v) {
 		printf("%s:%*s ", key, widest - (int)strlen(key), "");
 		r = write_value(v, true);
 	}
@@ -74,8 +73,7 @@ int cmd_config_keys(struct cli *c)
 
 	if (r)
 		return r;
-	json_object_foreach(config, key, v)
-	{
+	json_object_foreach (config, key, v) {
 		json_array_append_new(keys, json_string(key));
 		if (!c->json)
 			puts(key);
@@ -97,8 +95,7 @@ int cmd_config_export(struct cli *c)
 			out_json(config);
 		return r;
 	}
-	json_object_foreach(config, key, v)
-	{
+	json_object_foreach (config, key, v) {
 		autobuf b = BUF_INIT;
 
 		if (out_bytes(v, &b) < 0)

@@ -42,16 +42,16 @@ int cmd_volumes_list(struct cli *c)
 		return r;
 	}
 	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach(list, i, volume)
-	{
+	json_array_foreach (list, i, volume) {
 		autobuf mounts = BUF_INIT;
 		const json_t *m;
 		size_t j;
 
-		json_array_foreach(json_object_get(volume, "mounts"), j, m) buf_addf(
-			&mounts, "%s%s:%s%s", j ? " " : "", out_member(m, "app"),
-			out_member(m, "path"),
-			json_is_true(json_object_get(m, "read_only")) ? ":ro" : "");
+		json_array_foreach (json_object_get(volume, "mounts"), j, m)
+			buf_addf(&mounts, "%s%s:%s%s", j ? " " : "", out_member(m, "app"),
+				out_member(m, "path"),
+				json_is_true(json_object_get(m, "read_only")) ? ":ro"
+									      : "");
 		table_add(&t, (const char *const[]){out_member(volume, "name"),
 				      out_member(volume, "app"), mounts.data,
 				      out_member(volume, "created")});
@@ -186,9 +186,10 @@ int cmd_keys_list(struct cli *c)
 		return r;
 	}
 	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach(list, i, key) table_add(
-		&t, (const char *const[]){out_member(key, "name"),
-			    out_member(key, "type"), out_member(key, "fingerprint")});
+	json_array_foreach (list, i, key)
+		table_add(&t,
+			(const char *const[]){out_member(key, "name"),
+				out_member(key, "type"), out_member(key, "fingerprint")});
 	table_print(&t);
 	return 0;
 }
@@ -224,8 +225,7 @@ int cmd_stacks_list(struct cli *c)
 		return r;
 	}
 	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach(list, i, stack)
-	{
+	json_array_foreach (list, i, stack) {
 		char digest[16];
 
 		snprintf(digest, sizeof(digest), "%.12s", out_member(stack, "digest"));

@@ -14,9 +14,10 @@ static void show_processes(const struct cli *c, const json_t *answer)
 	size_t i;
 
 	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach(json_object_get(answer, "processes"), i, p) table_add(
-		&t, (const char *const[]){out_member(p, "type"),
-			    out_member(p, "quantity"), out_member(p, "command")});
+	json_array_foreach (json_object_get(answer, "processes"), i, p)
+		table_add(
+			&t, (const char *const[]){out_member(p, "type"),
+				    out_member(p, "quantity"), out_member(p, "command")});
 	table_print(&t);
 }
 
@@ -32,7 +33,7 @@ static void show_instances(const struct cli *c, const json_t *answer)
 		return;
 	putchar('\n');
 	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach(list, i, p)
+	json_array_foreach (list, i, p)
 		table_add(&t, (const char *const[]){out_member(p, "name"),
 				      out_member(p, "state"), out_member(p, "release"),
 				      out_member(p, "since"), out_member(p, "restarts"),
@@ -72,8 +73,9 @@ int cmd_ps_report(struct cli *c)
 		return report_one(c, c->app);
 	r = api_json(c, "GET", NULL, &list, "/v1/apps");
 	if (!r)
-		json_array_foreach(list, i,
-			app) if ((r = report_one(c, out_member(app, "name")))) break;
+		json_array_foreach (list, i, app)
+			if ((r = report_one(c, out_member(app, "name"))))
+				break;
 	return r;
 }
 

@@ -39,8 +39,7 @@ int cmd_releases(struct cli *c)
 		return r;
 	}
 	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach(list, i, release)
-	{
+	json_array_foreach (list, i, release) {
 		char version[40];
 
 		snprintf(version, sizeof(version), "v%.20s%s",
@@ -118,8 +117,7 @@ int cmd_builds(struct cli *c)
 		return r;
 	}
 	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach(list, i, build)
-	{
+	json_array_foreach (list, i, build) {
 		char commit[12];
 
 		snprintf(commit, sizeof(commit), "%.7s", out_member(build, "commit"));

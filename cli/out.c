@@ -29,8 +29,7 @@ static void add_list(char *out, const json_t *list)
 	size_t i, used = 0;
 	json_t *v;
 
-	json_array_foreach(list, i, v)
-	{
+	json_array_foreach (list, i, v) {
 		int n = snprintf(
 			out + used, VALUE_MAX - used, "%s%s", i ? " " : "", out_value(v));
 
@@ -50,8 +49,7 @@ static void add_pairs(char *out, const json_t *object)
 		json_t *to;
 	} o = {.from = object}; /* jansson's loop takes no const, and changes nothing */
 
-	json_object_foreach(o.to, key, v)
-	{
+	json_object_foreach (o.to, key, v) {
 		int n = snprintf(out + used, VALUE_MAX - used, "%s%s=%s", used ? " " : "",
 			key, out_value(v));
 
@@ -179,8 +177,7 @@ static void collect_list(struct lines *ls, const char *key, const json_t *list)
 	size_t i;
 	json_t *v;
 
-	json_array_foreach(list, i, v)
-	{
+	json_array_foreach (list, i, v) {
 		struct line *l = &ls->list[ls->n];
 
 		if (ls->n == ARRAY_LEN(ls->list))
@@ -200,8 +197,7 @@ static void collect(struct lines *ls, const char *prefix, const json_t *object, 
 		json_t *to;
 	} o = {.from = object};
 
-	json_object_foreach(o.to, key, v)
-	{
+	json_object_foreach (o.to, key, v) {
 		struct line *l = &ls->list[ls->n];
 
 		if (ls->n == ARRAY_LEN(ls->list))

@@ -17,7 +17,8 @@
 #include <sys/un.h>
 
 #define STACK_SIZE                                                                       \
-	((size_t)512 << 10) /* the largest frames are a message of 16 KiB and SQLite's   \
+	((size_t)512                                                                     \
+		<< 10) /* the largest frames are a message of 16 KiB and SQLite's   \
 			     */
 #define PATH_MAX_LEN 1024
 #define REFUSED_TIMEOUT_S 10u /* a stranger's silent connection */
@@ -516,8 +517,8 @@ static struct MHD_Daemon *start_daemon(struct api *a)
 	 * dead peer's socket hangs up. */
 	return MHD_start_daemon(flags, 0, NULL, NULL, access_handler, a,
 		MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL, MHD_OPTION_UNESCAPE_CALLBACK,
-		unescape, NULL, MHD_OPTION_NOTIFY_CONNECTION,
-		notify_connection, a, MHD_OPTION_NOTIFY_COMPLETED, request_completed, a,
+		unescape, NULL, MHD_OPTION_NOTIFY_CONNECTION, notify_connection, a,
+		MHD_OPTION_NOTIFY_COMPLETED, request_completed, a,
 		MHD_OPTION_CONNECTION_LIMIT, (unsigned int)API_CONNECTIONS_MAX + 8,
 		MHD_OPTION_THREAD_STACK_SIZE, STACK_SIZE, MHD_OPTION_END);
 }

@@ -62,8 +62,7 @@ static json_t *quantities(struct control *c, uint32_t app)
 	json_t *processes = view_processes(c, app), *o = json_object(), *command;
 	const char *type;
 
-	json_object_foreach(processes, type, command)
-	{
+	json_object_foreach (processes, type, command) {
 		if (strcmp(type, "release") != 0)
 			json_object_set_new(
 				o, type, json_integer(app_quantity(c, app, type)));

@@ -40,8 +40,7 @@ static int check_set(struct request *r)
 	json_t *v;
 	size_t size;
 
-	json_object_foreach(request_json(r, "set"), key, v)
-	{
+	json_object_foreach (request_json(r, "set"), key, v) {
 		if (!name_key_valid(key))
 			return request_fail(r, FAIL_USAGE,
 				"\"%.80s\" is not a valid config name: letters, digits "
@@ -74,8 +73,7 @@ static int check_unset(struct request *r)
 	json_t *v;
 	size_t i;
 
-	json_array_foreach(request_json(r, "unset"), i, v)
-	{
+	json_array_foreach (request_json(r, "unset"), i, v) {
 		const char *key = json_string_value(v);
 
 		if (!key || !name_key_valid(key))
@@ -94,8 +92,7 @@ static size_t total_size(const json_t *config)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach((json_t *)(uintptr_t)config, key, v)
-	{
+	json_object_foreach ((json_t *)(uintptr_t)config, key, v) {
 		if (value_size(v, &size) == 0)
 			total += strlen(key) + size + 2;
 	}
@@ -110,8 +107,7 @@ static bool merge(json_t *config, json_t *set, json_t *unset, json_t *undo)
 	json_t *v;
 	size_t i;
 
-	json_object_foreach(set, key, v)
-	{
+	json_object_foreach (set, key, v) {
 		json_t *old = json_object_get(config, key);
 
 		if (old && json_equal(old, v))
@@ -119,8 +115,7 @@ static bool merge(json_t *config, json_t *set, json_t *unset, json_t *undo)
 		json_object_set_new(undo, key, old ? json_incref(old) : json_null());
 		json_object_set(config, key, v);
 	}
-	json_array_foreach(unset, i, v)
-	{
+	json_array_foreach (unset, i, v) {
 		json_t *old = json_object_get(config, json_string_value(v));
 
 		if (!old)
@@ -188,8 +183,7 @@ static void take_back(struct request *r, json_t *undo)
 	if (n < 0)
 		return;
 	n = db_config_get(r->c->db, r->app.id, &config);
-	json_object_foreach(undo, key, old)
-	{
+	json_object_foreach (undo, key, old) {
 		json_t *mine = json_object_get(set, key),
 		       *now = json_object_get(config, key);
 
@@ -216,8 +210,7 @@ static void describe(struct request *r, json_t *undo, char *out, size_t size)
 	for (int pass = 0; pass < 2; pass++) {
 		bool first = true;
 
-		json_object_foreach(undo, key, old)
-		{
+		json_object_foreach (undo, key, old) {
 			bool is_set =
 				json_object_get(request_json(r, "set"), key) != NULL;
 

@@ -88,8 +88,9 @@ static int check_defaults(struct request *r, uint32_t app, const char *name)
 
 	if (n < 0)
 		return request_fail_db(r, n, name);
-	json_array_foreach(global, i, v) taken =
-		taken || is_default_of(r, app, name, json_string_value(v), &other);
+	json_array_foreach (global, i, v)
+		taken = taken ||
+			is_default_of(r, app, name, json_string_value(v), &other);
 	if (!json_array_size(global))
 		taken = is_default_of(r, app, name, "localhost", &other);
 	json_decref(global);
@@ -135,8 +136,7 @@ static int each(struct request *r, uint32_t app, const char *field,
 	json_t *v;
 	size_t i;
 
-	json_array_foreach(request_json(r, field), i, v)
-	{
+	json_array_foreach (request_json(r, field), i, v) {
 		if (normalise(r, v, app == 0, name) < 0 || act(r, app, name) < 0)
 			return -1;
 	}
@@ -151,7 +151,7 @@ static int clear(struct request *r, uint32_t app)
 
 	if (n < 0)
 		return request_fail_db(r, n, "domains");
-	json_array_foreach(list, i, v)
+	json_array_foreach (list, i, v)
 		db_domain_remove(r->c->db, app, json_string_value(v));
 	json_decref(list);
 	return 0;

@@ -61,8 +61,7 @@ static int check_options(struct request *r)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach(request_json(r, "options"), key, v)
-	{
+	json_object_foreach (request_json(r, "options"), key, v) {
 		if (!json_is_string(v) ||
 			strlen(json_string_value(v)) != json_string_length(v))
 			return request_fail(

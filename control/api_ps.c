@@ -1,7 +1,7 @@
 /* Processes: what runs, how many, and starting and stopping them. */
 #include "control/api_handlers.h"
-#include "control/settings.h"
 #include "control/rollout.h"
+#include "control/settings.h"
 #include "control/view.h"
 #include <errno.h>
 #include <stdio.h>
@@ -14,8 +14,7 @@ static json_t *processes_json(struct control *c, uint32_t app)
 	json_t *processes = view_processes(c, app), *list = json_array(), *command;
 	const char *type;
 
-	json_object_foreach(processes, type, command)
-	{
+	json_object_foreach (processes, type, command) {
 		if (strcmp(type, "release") != 0)
 			json_array_append_new(
 				list, json_pack("{s:s, s:O, s:i}", "type", type,
@@ -121,8 +120,7 @@ int scale_check(struct request *r)
 
 	if (!processes)
 		return request_fail_db(r, -EIO, r->app.name);
-	json_object_foreach(request_json(r, "formation"), type, v)
-	{
+	json_object_foreach (request_json(r, "formation"), type, v) {
 		json_int_t n = json_integer_value(v);
 
 		if (check_type(r, processes, type) < 0)
@@ -150,8 +148,7 @@ static int set_formation(struct request *r, json_t *formation)
 
 	if (n < 0)
 		return n;
-	json_object_foreach(formation, type, v)
-	{
+	json_object_foreach (formation, type, v) {
 		n = db_formation_set(
 			r->c->db, r->app.id, type, (uint32_t)json_integer_value(v));
 		if (n < 0)
@@ -166,15 +163,16 @@ int scale_run(struct request *r, struct sink *s, struct err *e)
 	json_t *wanted = request_json(r, "formation"), *before = json_object(), *v;
 	const char *type;
 
-	json_object_foreach(wanted, type, v) json_object_set_new(
-		before, type, json_integer(app_quantity(r->c, r->app.id, type)));
+	json_object_foreach (wanted, type, v)
+		json_object_set_new(
+			before, type, json_integer(app_quantity(r->c, r->app.id, type)));
 	int n = set_formation(r, wanted);
 	if (n < 0) {
 		json_decref(before);
 		return err_sys(
 			e, -n, "the formation of %s could not be stored", r->app.name);
 	}
-	json_object_foreach(wanted, type, v)
+	json_object_foreach (wanted, type, v)
 		sink_step(s, "Scaling %s to %d", type, (int)json_integer_value(v));
 	if (!r->app.live_version)
 		sink_detail(s, "takes effect with the first deploy");

@@ -64,8 +64,7 @@ static json_t *layers_json(struct control *c, const json_t *ids)
 	json_t *list = json_array(), *id;
 	size_t i;
 
-	json_array_foreach((json_t *)(uintptr_t)ids, i, id)
-	{
+	json_array_foreach ((json_t *)(uintptr_t)ids, i, id) {
 		struct db_layer l;
 
 		if (db_layer_get(c->db, (uint64_t)json_integer_value(id), &l, NULL) == 0)
@@ -82,7 +81,7 @@ static json_t *keys_of(const json_t *object)
 	json_t *list = json_array(), *v;
 	const char *key;
 
-	json_object_foreach((json_t *)(uintptr_t)object, key, v)
+	json_object_foreach ((json_t *)(uintptr_t)object, key, v)
 		json_array_append_new(list, json_string(key));
 	return list;
 }

@@ -1,7 +1,7 @@
 /* Resource limits of an app and its process types. */
 #include "control/api_handlers.h"
-#include "control/view.h"
 #include "control/settings.h"
+#include "control/view.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -44,7 +44,7 @@ static json_t *types_of(struct request *r)
 	       *command;
 	const char *type;
 
-	json_object_foreach(processes, type, command)
+	json_object_foreach (processes, type, command)
 		json_object_set_new(types, type, json_null());
 	json_decref(processes);
 	if (!json_object_size(types))
@@ -61,8 +61,7 @@ int resources_show(struct request *r)
 
 	db_resource_get(r->c->db, r->app.id, "", &l);
 	json_object_set_new(o, "default", set_json(&l));
-	json_object_foreach(types, type, v)
-	{
+	json_object_foreach (types, type, v) {
 		if (db_resource_get(r->c->db, r->app.id, type, &l) == 0 &&
 			(l.memory_bytes || l.cpu_millis || l.pids || l.scratch_bytes))
 			json_object_set_new(o, type, set_json(&l));

@@ -168,8 +168,7 @@ static int read_argv(struct request *r, struct relay *y)
 	if (json_array_size(request_json(r, "command")) > ARGS_MAX)
 		return request_fail(
 			r, FAIL_USAGE, "the command has more than %d words", ARGS_MAX);
-	json_array_foreach(request_json(r, "command"), i, v)
-	{
+	json_array_foreach (request_json(r, "command"), i, v) {
 		if (!json_is_string(v) ||
 			strlen(json_string_value(v)) != json_string_length(v))
 			return request_fail(r, FAIL_USAGE,
@@ -184,8 +183,7 @@ static int read_env(struct request *r)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach(request_json(r, "env"), key, v)
-	{
+	json_object_foreach (request_json(r, "env"), key, v) {
 		if (!name_key_valid(key))
 			return request_fail(r, FAIL_USAGE,
 				"\"%.80s\" is not a valid variable name", key);

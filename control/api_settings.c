@@ -231,13 +231,11 @@ static int set(struct request *r, const char *topic, enum setting_scope scope)
 
 	if (check_topic(r, topic) < 0)
 		return -1;
-	json_object_foreach(r->body, key, v)
-	{
+	json_object_foreach (r->body, key, v) {
 		if (check_entry(r, topic, key, v, scope) < 0)
 			return -1;
 	}
-	json_object_foreach(r->body, key, v)
-	{
+	json_object_foreach (r->body, key, v) {
 		const char *value = json_string_value(v);
 		int n = store(r, find(topic, key), value && *value ? value : NULL);
 

@@ -209,8 +209,7 @@ static int check_shared(struct request *r)
 		json_decref(processes);
 		return 0;
 	}
-	json_object_foreach(processes, type, command)
-	{
+	json_object_foreach (processes, type, command) {
 		uint32_t n = app_quantity(r->c, r->app.id, type);
 
 		if (n <= 1 || strcmp(type, "release") == 0)

@@ -69,7 +69,8 @@ int applock_take(uint32_t app, struct sink *s, struct err *e)
 		if (!told || sink_cancelled(s)) {
 			pthread_mutex_unlock(&guard);
 			if (!told)
-				sink_step(s, "Waiting: another operation on this app is under way");
+				sink_step(s, "Waiting: another operation on this app is "
+					     "under way");
 			gone = sink_cancelled(s);
 			told = true;
 			pthread_mutex_lock(&guard);

@@ -38,9 +38,11 @@ void applog(uint32_t app, const char *source, const char *fmt, ...)
 		*p = ' ';
 	r.head.size = (uint16_t)(sizeof(r.head) + strlen(text));
 	for (int tries = 0; tries < 100; tries++) {
-		if (write(pipe_fd, r.bytes, r.head.size) >= 0 || (errno != EAGAIN && errno != EINTR))
+		if (write(pipe_fd, r.bytes, r.head.size) >= 0 ||
+			(errno != EAGAIN && errno != EINTR))
 			return;
 		struct pollfd p = {.fd = pipe_fd, .events = POLLOUT};
-		poll(&p, 1, 10); /* a logger that stands still costs a second at most, then the line */
+		poll(&p, 1,
+			10); /* a logger that stands still costs a second at most, then the line */
 	}
 }

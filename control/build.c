@@ -22,7 +22,7 @@ struct build {
 	git_repository *repo;
 	git_oid tree;
 	json_t *procfile, *app_json;
-	json_t *plan;   /* what the source step said */
+	json_t *plan;	/* what the source step said */
 	json_t *result; /* what the compile step said, or NULL */
 	json_t *layers; /* so far, bottom first */
 	const char *pack;
@@ -34,7 +34,9 @@ int stack_layer(struct control *c, uint64_t *ret_id, struct err *e)
 	int r = db_layer_find(c->db, "stack", STACK_NAME, ret_id, NULL);
 
 	if (r == -ENOENT)
-		return err_set(e, ENOENT, "there is no base image yet; on the host: berth stacks:create %s", STACK_NAME);
+		return err_set(e, ENOENT,
+			"there is no base image yet; on the host: berth stacks:create %s",
+			STACK_NAME);
 	return r < 0 ? err_sys(e, -r, "look for the base image") : 0;
 }
 
@@ -60,7 +62,8 @@ static int read_manifest(struct build *b, const char *name, char **ret, struct e
 	}
 	buf_free(&text);
 	if (r == -EFBIG)
-		return err_set(e, EFBIG, "%s is larger than %u kB", name, MANIFEST_MAX >> 10);
+		return err_set(
+			e, EFBIG, "%s is larger than %u kB", name, MANIFEST_MAX >> 10);
 	return r == -ENOENT ? 0 : r;
 }
 
@@ -106,8 +109,8 @@ static int feed_source(void *arg, int fd, struct err *e)
  * Finds the layer of kind and key, or makes it by st. ret_meta: what the step said, then and now. app: 0 when any app may
  * use the layer.
  */
-static int layer_of(struct build *b, const char *kind, const char *key, uint32_t app, struct step *st,
-	json_t **ret_meta, struct err *e)
+static int layer_of(struct build *b, const char *kind, const char *key, uint32_t app,
+	struct step *st, json_t **ret_meta, struct err *e)
 {
 	uint64_t id;
 	int r = db_layer_find(b->c->db, kind, key, &id, ret_meta);
@@ -161,7 +164,8 @@ static void note_submodules(json_t *plan, const struct source_report *report)
 		json_object_set_new(plan, "warnings", warnings);
 	}
 	for (unsigned int i = 0; i < report->n_submodules && i < SOURCE_NOTES_MAX; i++) {
-		snprintf(text, sizeof(text), "submodule %s is not fetched: add its files to the repository",
+		snprintf(text, sizeof(text),
+			"submodule %s is not fetched: add its files to the repository",
 			report->submodules[i]);
 		json_array_append_new(warnings, json_string(text));
 	}
@@ -170,8 +174,12 @@ static void note_submodules(json_t *plan, const struct source_report *report)
 static int source_step(struct build *b, struct err *e)
 {
 	struct feed f = {.b = b};
-	struct step st = {.command = "source", .profile = PROFILE_APP, .flags = START_NO_NET, .feed = feed_source,
-		.feed_arg = &f, .stdin_fd = -1};
+	struct step st = {.command = "source",
+		.profile = PROFILE_APP,
+		.flags = START_NO_NET,
+		.feed = feed_source,
+		.feed_arg = &f,
+		.stdin_fd = -1};
 	char *forced autofree = NULL;
 	char force_env[64];
 	const char *env[2] = {NULL, NULL};
@@ -184,7 +192,10 @@ static int source_step(struct build *b, struct err *e)
 		st.env = env;
 	}
 	key_begin(&k, "source-1");
-	key_add(&k, json_array_size(b->layers) ? &(json_int_t){json_integer_value(json_array_get(b->layers, 0))} : NULL,
+	key_add(&k,
+		json_array_size(b->layers)
+			? &(json_int_t){json_integer_value(json_array_get(b->layers, 0))}
+			: NULL,
 		json_array_size(b->layers) ? sizeof(json_int_t) : 0);
 	key_add_pack(&k, ".");
 	key_adds(&k, forced);
@@ -204,7 +215,7 @@ static int check_plan(struct build *b, struct err *e)
 	const json_t *item;
 	size_t i;
 
-	json_array_foreach(json_object_get(b->plan, "warnings"), i, item)
+	json_array_foreach (json_object_get(b->plan, "warnings"), i, item)
 		sink_fail(b->s, "%s", json_string_value(item));
 	b->pack = json_string_value(json_object_get(b->plan, "pack"));
 	if (b->pack && name_valid(b->pack)) {
@@ -213,15 +224,19 @@ static int check_plan(struct build *b, struct err *e)
 		return 0;
 	}
 	autobuf list = BUF_INIT;
-	json_array_foreach(wanted, i, item)
+	json_array_foreach (wanted, i, item)
 		buf_addf(&list, "%s%s", i ? ", " : "", json_string_value(item));
-	return err_set(e, EINVAL, "no buildpack fits this repository; looked for: %s", list.data ? list.data : "");
+	return err_set(e, EINVAL, "no buildpack fits this repository; looked for: %s",
+		list.data ? list.data : "");
 }
 
 static int toolchain_step(struct build *b, struct err *e)
 {
-	struct step st = {.command = "toolchain", .argument = b->pack, .profile = PROFILE_BUILD_ROOT,
-		.flags = START_HOST_APT, .stdin_fd = -1};
+	struct step st = {.command = "toolchain",
+		.argument = b->pack,
+		.profile = PROFILE_BUILD_ROOT,
+		.flags = START_HOST_APT,
+		.stdin_fd = -1};
 	const json_t *t = json_object_get(b->plan, "toolchain");
 	autobuf input = BUF_INIT;
 	const char *env[2] = {NULL, NULL};
@@ -267,8 +282,13 @@ static int deps_step(struct build *b, struct err *e)
 {
 	const char *files[DEPS_FILES_MAX];
 	struct feed f = {.b = b, .filter.files = files};
-	struct step st = {.command = "deps", .argument = b->pack, .profile = PROFILE_APP, .flags = START_HOST_APT,
-		.feed = feed_source, .feed_arg = &f, .stdin_fd = -1};
+	struct step st = {.command = "deps",
+		.argument = b->pack,
+		.profile = PROFILE_APP,
+		.flags = START_HOST_APT,
+		.feed = feed_source,
+		.feed_arg = &f,
+		.stdin_fd = -1};
 	const json_t *d = json_object_get(b->plan, "deps"), *file;
 	json_t *said = NULL;
 	struct key k;
@@ -281,9 +301,10 @@ static int deps_step(struct build *b, struct err *e)
 	key_addu(&k, (uint64_t)json_integer_value(json_array_get(b->layers, 0)));
 	key_add_pack(&k, b->pack);
 	key_adds(&k, json_string_value(json_object_get(d, "key_input")));
-	json_array_foreach(json_object_get(d, "files"), i, file) {
+	json_array_foreach (json_object_get(d, "files"), i, file) {
 		if (i >= DEPS_FILES_MAX || !json_is_string(file))
-			return err_set(e, E2BIG, "the buildpack names more than %d files", DEPS_FILES_MAX);
+			return err_set(e, E2BIG, "the buildpack names more than %d files",
+				DEPS_FILES_MAX);
 		files[f.filter.n_files++] = json_string_value(file);
 		add_blob(b, &k, json_string_value(file));
 	}
@@ -298,8 +319,12 @@ static int deps_step(struct build *b, struct err *e)
 /* The compile step sees the app's config (as files) and its cache, so its layer is the app's own. */
 static int compile_step(struct build *b, struct err *e)
 {
-	struct step st = {.command = "compile", .argument = b->pack, .profile = PROFILE_APP, .flags = START_HOST_APT,
-		.cache = true, .stdin_fd = -1};
+	struct step st = {.command = "compile",
+		.argument = b->pack,
+		.profile = PROFILE_APP,
+		.flags = START_HOST_APT,
+		.cache = true,
+		.stdin_fd = -1};
 	char *config autofree = json_dumps(b->req->config, JSON_COMPACT | JSON_SORT_KEYS);
 	char commit[128];
 	struct key k;
@@ -320,7 +345,7 @@ static int compile_step(struct build *b, struct err *e)
 	const char *name;
 	json_t *value;
 	size_t n = 0;
-	json_object_foreach((json_t *)(uintptr_t)b->req->config, name, value) {
+	json_object_foreach ((json_t *)(uintptr_t)b->req->config, name, value) {
 		if (!env || !json_is_string(value))
 			continue;
 		struct buf pair = BUF_INIT;
@@ -372,7 +397,8 @@ static int make_image(struct build *b, struct db_image *ret, struct err *e)
 	snprintf(ret->commit, sizeof(ret->commit), "%s", b->req->commit);
 	if (json_object_size(ret->processes) == 0)
 		return err_set(e, EINVAL,
-			"no start command: add a Procfile with a line such as `web: ./server`");
+			"no start command: add a Procfile with a line such as `web: "
+			"./server`");
 	int r = db_image_create(b->c->db, ret);
 	return r < 0 ? err_sys(e, -r, "record the image") : 0;
 }
@@ -406,7 +432,8 @@ static int build_steps(struct build *b, struct db_image *ret, struct err *e)
 	return r < 0 ? r : make_image(b, ret, e);
 }
 
-int build_image(struct control *c, const struct build_request *req, struct sink *s, struct db_image *ret, struct err *e)
+int build_image(struct control *c, const struct build_request *req, struct sink *s,
+	struct db_image *ret, struct err *e)
 {
 	struct build b = {.c = c, .req = req, .s = s, .layers = json_array()};
 

@@ -6,7 +6,7 @@
 
 struct build_request {
 	const struct db_app *app;
-	const char *commit; /* 40 hex digits */
+	const char *commit;   /* 40 hex digits */
 	const json_t *config; /* of the app; the compile step sees it */
 	bool no_cache;
 };
@@ -14,7 +14,8 @@ struct build_request {
  * Blocks until the image is in the database (ret, cleared by the caller) or a step failed (-errno, e). Prints steps to
  * the sink. -ECANCELED when the asker went away.
  */
-int build_image(struct control *c, const struct build_request *b, struct sink *s, struct db_image *ret, struct err *e);
+int build_image(struct control *c, const struct build_request *b, struct sink *s,
+	struct db_image *ret, struct err *e);
 /* The stack's layer: -ENOENT with how to make it. */
 int stack_layer(struct control *c, uint64_t *ret_id, struct err *e);
 

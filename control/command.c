@@ -53,8 +53,9 @@ static bool is_single(const char *p)
 /* Words that only a shell knows, before which exec means nothing. */
 static bool begins_with_shell_word(const char *s)
 {
-	static const char *const words[] = {"exec", "if", "for", "while", "until", "case", "cd", "export", "set", ".",
-		"source", "eval", "trap", "!", "ulimit", "umask", "exit", "wait", "read", ":"};
+	static const char *const words[] = {"exec", "if", "for", "while", "until", "case",
+		"cd", "export", "set", ".", "source", "eval", "trap", "!", "ulimit",
+		"umask", "exit", "wait", "read", ":"};
 	size_t n = strcspn(s, " \t");
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
@@ -66,7 +67,8 @@ static bool begins_with_shell_word(const char *s)
 
 static bool begins_with_assignment(const char *s)
 {
-	size_t n = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
+	size_t n = strspn(
+		s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
 
 	return n > 0 && s[n] == '=';
 }
@@ -76,7 +78,8 @@ void command_for_shell(const char *command, struct buf *out)
 	command += strspn(command, " \t");
 	bool assigns = begins_with_assignment(command);
 	/* env knows no exec: who writes it after the assignments needs no other. */
-	if (is_single(command) && !begins_with_shell_word(command) && !(assigns && strstr(command, " exec ")))
+	if (is_single(command) && !begins_with_shell_word(command) &&
+		!(assigns && strstr(command, " exec ")))
 		buf_adds(out, assigns ? "exec env " : "exec ");
 	buf_adds(out, command);
 }

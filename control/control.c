@@ -55,7 +55,8 @@ static unsigned int count_routers(void)
 	const char *text = getenv("BERTH_NFDS");
 	uint64_t n;
 
-	if (!text || num_parse_u64(text, FD_ROUTERS - FD_BERTHD, FD_ROUTERS - FD_BERTHD + PROTO_WORKERS_MAX, &n) < 0) {
+	if (!text || num_parse_u64(text, FD_ROUTERS - FD_BERTHD,
+			     FD_ROUTERS - FD_BERTHD + PROTO_WORKERS_MAX, &n) < 0) {
 		log_error("BERTH_NFDS is not set: berth-control is started by berthd");
 		exit(2);
 	}

@@ -31,10 +31,12 @@ struct sink {
 	/* A descriptor that becomes readable or hung-up when the asker goes; -1: none. */
 	int watch_fd;
 };
-void sink_line(struct sink *s, const char *fmt, ...) PRINTF(2, 3);  /* "       detail" is given whole by the caller */
-void sink_step(struct sink *s, const char *fmt, ...) PRINTF(2, 3);  /* "-----> ..." */
+void sink_line(struct sink *s, const char *fmt, ...)
+	PRINTF(2, 3); /* "       detail" is given whole by the caller */
+void sink_step(struct sink *s, const char *fmt, ...) PRINTF(2, 3);   /* "-----> ..." */
 void sink_detail(struct sink *s, const char *fmt, ...) PRINTF(2, 3); /* "       ..." */
-void sink_fail(struct sink *s, const char *fmt, ...) PRINTF(2, 3);  /* " !     ..." ; several lines allowed */
+void sink_fail(struct sink *s, const char *fmt, ...)
+	PRINTF(2, 3); /* " !     ..." ; several lines allowed */
 bool sink_cancelled(struct sink *s);
 
 /*
@@ -44,28 +46,33 @@ bool sink_cancelled(struct sink *s);
  */
 struct push {
 	const char *ref, *old_oid, *new_oid; /* 40 hex digits */
-	const json_t *options; /* push options, object of strings */
+	const json_t *options;		     /* push options, object of strings */
 	const char *actor;
 };
-int deploy_push(struct control *c, const char *app, const struct push *p, struct sink *s, struct err *e);
-/* A new release with the live image and the config as it now stands in the database. */
-int deploy_config(struct control *c, uint32_t app, const char *description, const char *actor, struct sink *s,
+int deploy_push(struct control *c, const char *app, const struct push *p, struct sink *s,
 	struct err *e);
+/* A new release with the live image and the config as it now stands in the database. */
+int deploy_config(struct control *c, uint32_t app, const char *description,
+	const char *actor, struct sink *s, struct err *e);
 /* version 0: the previous live one. */
-int deploy_rollback(struct control *c, uint32_t app, uint32_t version, const char *actor, struct sink *s, struct err *e);
+int deploy_rollback(struct control *c, uint32_t app, uint32_t version, const char *actor,
+	struct sink *s, struct err *e);
 /* Builds the live release's commit again without cached dependency layers, and deploys it. */
-int deploy_rebuild(struct control *c, uint32_t app, const char *actor, struct sink *s, struct err *e);
+int deploy_rebuild(struct control *c, uint32_t app, const char *actor, struct sink *s,
+	struct err *e);
 
 /* Brings the running instances to the formation in the database. */
 int ps_apply(struct control *c, uint32_t app, struct sink *s, struct err *e);
 /* New instances of the same release, then the old ones drain. type NULL: all. */
-int ps_restart(struct control *c, uint32_t app, const char *type, struct sink *s, struct err *e);
+int ps_restart(
+	struct control *c, uint32_t app, const char *type, struct sink *s, struct err *e);
 int ps_stop(struct control *c, uint32_t app, struct sink *s, struct err *e);
 int ps_start(struct control *c, uint32_t app, struct sink *s, struct err *e);
 /* Changed limits reach running instances live. */
 int ps_limits(struct control *c, uint32_t app, struct sink *s, struct err *e);
 
-int app_destroy(struct control *c, uint32_t app, bool with_volumes, const char *actor, struct sink *s, struct err *e);
+int app_destroy(struct control *c, uint32_t app, bool with_volumes, const char *actor,
+	struct sink *s, struct err *e);
 int stack_create(struct control *c, const char *name, struct sink *s, struct err *e);
 /* Domains or settings changed: send the router a new table, wait for every worker's word (at most 5 s). */
 int routes_refresh(struct control *c, struct err *e);
@@ -81,22 +88,25 @@ void app_url(struct control *c, const struct db_app *a, char *out, size_t size);
 /* One-off programs and entering instances. */
 struct oneoff {
 	const char *const *argv; /* NULL-terminated */
-	const json_t *env;       /* extra, may be NULL */
-	const char *term;        /* value of TERM for a tty */
+	const json_t *env;	 /* extra, may be NULL */
+	const char *term;	 /* value of TERM for a tty */
 	bool tty, detach;
 	unsigned int rows, cols;
-	const char *type;     /* process type whose command and limits are taken; NULL: argv only */
+	const char *
+		type; /* process type whose command and limits are taken; NULL: argv only */
 	const char *instance; /* enter: "web.1"; NULL: a new one-off run.N */
 };
 struct oneoff_handle {
 	uint64_t id;
 	char name[48]; /* run.1 */
-	int fds[3];    /* tty: fds[0] is the pty master, others -1; else stdin (write), stdout, stderr (read); the caller's */
+	int fds[3]; /* tty: fds[0] is the pty master, others -1; else stdin (write), stdout, stderr (read); the caller's */
 };
-int oneoff_start(struct control *c, uint32_t app, const struct oneoff *o, struct oneoff_handle *ret, struct err *e);
+int oneoff_start(struct control *c, uint32_t app, const struct oneoff *o,
+	struct oneoff_handle *ret, struct err *e);
 int oneoff_signal(struct control *c, uint64_t id, int signo);
 int oneoff_stop(struct control *c, uint64_t id);
 /* Waits for the end or for watch_fd to become readable or hang up (then -EAGAIN). Status: exit code or 128 + signal. */
-int oneoff_wait(struct control *c, uint64_t id, int watch_fd, int *ret_status, char reason[160]);
+int oneoff_wait(
+	struct control *c, uint64_t id, int watch_fd, int *ret_status, char reason[160]);
 
 #endif

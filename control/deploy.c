@@ -14,7 +14,8 @@
 
 #define ZERO_OID "0000000000000000000000000000000000000000"
 #define OUTPUT_MAX (1u << 20) /* of a build, kept in the database */
-#define DISK_RESERVE (16u << 20) /* scratch image, database log, routing: what a deploy writes beside its layers */
+#define DISK_RESERVE                                                                     \
+	(16u << 20) /* scratch image, database log, routing: what a deploy writes beside its layers */
 
 /* ---- a sink that also keeps the build's output and the app's log ---- */
 
@@ -44,7 +45,9 @@ static bool tee_cancelled(struct sink *s)
 
 static void tee_open(struct tee *t, struct sink *to, uint32_t app)
 {
-	*t = (struct tee){.sink = {tee_write, tee_cancelled, to->watch_fd}, .to = to, .app = app,
+	*t = (struct tee){.sink = {tee_write, tee_cancelled, to->watch_fd},
+		.to = to,
+		.app = app,
 		.kept.max = OUTPUT_MAX + 65536};
 }
 
@@ -72,8 +75,9 @@ static int check_space(struct control *c, struct err *e)
 
 	if (disk_free(c, &left, &total) < 0 || left >= DISK_RESERVE)
 		return 0;
-	return err_set(e, ENOSPC, "No space left on device: %u kB are free in %s, a deploy needs %u MB", (unsigned int)(left >> 10),
-		c->state, DISK_RESERVE >> 20);
+	return err_set(e, ENOSPC,
+		"No space left on device: %u kB are free in %s, a deploy needs %u MB",
+		(unsigned int)(left >> 10), c->state, DISK_RESERVE >> 20);
 }
 
 static int begin(struct deploy *d, uint32_t app, struct err *e)
@@ -103,10 +107,12 @@ static void print_released(struct deploy *d)
 
 	app_url(d->c, &d->app, url, sizeof(url));
 	if (d->built_ns > d->began_ns)
-		sink_step(d->s, "Released v%u (build %.1fs, start %.1fs, total %.1fs)", d->release.version,
-			seconds(d->began_ns, d->built_ns), seconds(d->built_ns, now), seconds(d->began_ns, now));
+		sink_step(d->s, "Released v%u (build %.1fs, start %.1fs, total %.1fs)",
+			d->release.version, seconds(d->began_ns, d->built_ns),
+			seconds(d->built_ns, now), seconds(d->began_ns, now));
 	else
-		sink_step(d->s, "Released v%u (start %.1fs)", d->release.version, seconds(d->built_ns, now));
+		sink_step(d->s, "Released v%u (start %.1fs)", d->release.version,
+			seconds(d->built_ns, now));
 	sink_detail(d->s, "%s", url);
 }
 
@@ -117,11 +123,13 @@ static void still_serving(struct deploy *d)
 	else if (!d->app.live_version)
 		sink_fail(d->s, "nothing is serving yet");
 	else
-		sink_fail(d->s, "%s stays stopped, at v%u", d->app.name, d->app.live_version);
+		sink_fail(d->s, "%s stays stopped, at v%u", d->app.name,
+			d->app.live_version);
 }
 
 /* Image and config are filled in: gives the number, rolls out, records how it went. */
-static int release_and_roll(struct deploy *d, const char *description, const char *actor, struct err *e)
+static int release_and_roll(
+	struct deploy *d, const char *description, const char *actor, struct err *e)
 {
 	struct db_release *rel = &d->release;
 
@@ -132,13 +140,20 @@ static int release_and_roll(struct deploy *d, const char *description, const cha
 	int r = db_release_create(d->c->db, rel);
 	if (r < 0)
 		return err_sys(e, -r, "record the release");
-	struct rollout roll = {.app = &d->app, .release = rel, .image = &d->image, .commit = true,
-		.release_task = d->release_task, .skip_checks = d->skip_checks, .s = d->s};
-	applog(d->app.id, "berth[deploy]", "v%u: %s by %s", rel->version, rel->description, actor);
+	struct rollout roll = {.app = &d->app,
+		.release = rel,
+		.image = &d->image,
+		.commit = true,
+		.release_task = d->release_task,
+		.skip_checks = d->skip_checks,
+		.s = d->s};
+	applog(d->app.id, "berth[deploy]", "v%u: %s by %s", rel->version,
+		rel->description, actor);
 	r = rollout_run(d->c, &roll, e);
 	if (r < 0) {
 		db_release_fail(d->c->db, d->app.id, rel->version, e->text);
-		applog(d->app.id, "berth[deploy]", "v%u failed: %s", rel->version, e->text);
+		applog(d->app.id, "berth[deploy]", "v%u failed: %s", rel->version,
+			e->text);
 		return r;
 	}
 	applog(d->app.id, "berth[deploy]", "v%u serves", rel->version);
@@ -181,13 +196,19 @@ static int ref_rule(struct pushing *p, struct err *e)
 	}
 	bool deploys = strcmp(p->branch, a->deploy_branch) == 0;
 	if (deploys && is_zero(p->p->new_oid))
-		return err_set(e, EPERM, "%s is the branch that deploys: it cannot be deleted", p->branch);
+		return err_set(e, EPERM,
+			"%s is the branch that deploys: it cannot be deleted", p->branch);
 	if (is_zero(p->p->new_oid))
 		return 0;
 	if (!deploys) {
-		sink_fail(p->d.s, "%s is stored, not deployed: %s deploys (`berth git:set %s deploy-branch %s`, or push "
-			"`%s:%s`)", p->branch, a->deploy_branch[0] ? a->deploy_branch : "main or master", a->name,
-			p->branch, p->branch, a->deploy_branch[0] ? a->deploy_branch : "main");
+		sink_fail(p->d.s,
+			"%s is stored, not deployed: %s deploys (`berth git:set %s "
+			"deploy-branch %s`, or push "
+			"`%s:%s`)",
+			p->branch,
+			a->deploy_branch[0] ? a->deploy_branch : "main or master",
+			a->name, p->branch, p->branch,
+			a->deploy_branch[0] ? a->deploy_branch : "main");
 		return 0;
 	}
 	return 1;
@@ -203,7 +224,7 @@ static json_int_t last_push(struct pushing *p, char commit[GIT_OID_HEXSZ + 1])
 
 	if (db_build_list(p->d.c->db, p->d.app.id, &builds) < 0)
 		return 0;
-	json_array_foreach(builds, i, b) {
+	json_array_foreach (builds, i, b) {
 		const char *status = json_string_value(json_object_get(b, "status"));
 		const char *of = json_string_value(json_object_get(b, "commit"));
 		if (!status || !of || strcmp(status, "succeeded") != 0)
@@ -238,7 +259,9 @@ static int still_current(struct pushing *p, json_int_t last_before, struct err *
 	if (last_push(p, pushed) != last_before)
 		memcpy(now, pushed, sizeof(now));
 	if (strcmp(now, p->p->old_oid) != 0)
-		return err_set(e, ESTALE, "%s moved to %.7s meanwhile; fetch and push again", p->branch, now);
+		return err_set(e, ESTALE,
+			"%s moved to %.7s meanwhile; fetch and push again", p->branch,
+			now);
 	return 0;
 }
 
@@ -254,12 +277,13 @@ static int option_config(struct pushing *p, json_t *config, struct err *e)
 	json_t *value, *before = json_deep_copy(config);
 	bool any = false;
 
-	json_object_foreach((json_t *)(uintptr_t)p->p->options, key, value) {
+	json_object_foreach ((json_t *)(uintptr_t)p->p->options, key, value) {
 		if (strncmp(key, "config.", 7) != 0)
 			continue;
 		if (!name_key_valid(key + 7) || strcmp(key + 7, "PORT") == 0) {
 			json_decref(before);
-			return err_set(e, EINVAL, "push option %s: no valid config key", key);
+			return err_set(
+				e, EINVAL, "push option %s: no valid config key", key);
 		}
 		json_object_set(config, key + 7, value);
 		any = true;
@@ -280,10 +304,11 @@ static void apply_formation(struct pushing *p)
 	/* app.json's formation counts on the first release only: later, ps:scale is the owner's word. */
 	if (p->d.app.live_version)
 		return;
-	json_object_foreach(json_object_get(p->d.image.checks, "formation"), type, row) {
+	json_object_foreach (json_object_get(p->d.image.checks, "formation"), type, row) {
 		const json_t *n = json_object_get(row, "quantity");
 		if (json_is_integer(n) && name_type_valid(type))
-			db_formation_set(p->d.c->db, p->d.app.id, type, (uint32_t)json_integer_value(n));
+			db_formation_set(p->d.c->db, p->d.app.id, type,
+				(uint32_t)json_integer_value(n));
 	}
 }
 
@@ -296,7 +321,9 @@ static int push_build(struct pushing *p, struct err *e)
 		r = option_config(p, d->release.config, e);
 	if (r < 0)
 		return err_sys(e, -r, "the app's config");
-	struct build_request req = {.app = &d->app, .commit = p->p->new_oid, .config = d->release.config,
+	struct build_request req = {.app = &d->app,
+		.commit = p->p->new_oid,
+		.config = d->release.config,
 		.no_cache = option(p->p, "no-cache") != NULL};
 	r = build_image(d->c, &req, d->s, &d->image, e);
 	d->built_ns = io_mono_ns();
@@ -335,7 +362,8 @@ static int push_deploy(struct pushing *p, struct err *e)
 	r = release_and_roll(&p->d, description, p->p->actor, e);
 	if (r == 0) {
 		char ref[128];
-		snprintf(ref, sizeof(ref), "refs/berth/releases/%u %s", p->d.release.version, p->p->new_oid);
+		snprintf(ref, sizeof(ref), "refs/berth/releases/%u %s",
+			p->d.release.version, p->p->new_oid);
 		p->d.s->write(p->d.s, 'r', ref);
 		print_released(&p->d);
 	} else {
@@ -348,13 +376,15 @@ static int push_locked(struct pushing *p, json_int_t last_before, struct err *e)
 {
 	struct sink *to = p->d.s;
 	struct tee tee;
-	int r = begin(&p->d, p->d.app.id, e); /* again: it may have changed while we waited */
+	int r = begin(
+		&p->d, p->d.app.id, e); /* again: it may have changed while we waited */
 
 	if (r == 0)
 		r = still_current(p, last_before, e);
 	if (r < 0)
 		return r;
-	r = db_build_create(p->d.c->db, p->d.app.id, p->p->new_oid, p->p->actor, &p->build_id);
+	r = db_build_create(
+		p->d.c->db, p->d.app.id, p->p->new_oid, p->p->actor, &p->build_id);
 	if (r < 0)
 		return err_sys(e, -r, "record the build");
 	tee_open(&tee, to, p->d.app.id);
@@ -365,14 +395,18 @@ static int push_locked(struct pushing *p, json_int_t last_before, struct err *e)
 		still_serving(&p->d);
 	}
 	p->d.s = to;
-	const char *status = r == 0 ? "succeeded" : r == -ECANCELED ? "cancelled" : "failed";
-	db_build_finish(p->d.c->db, p->build_id, status, p->d.release.version, tee.kept.data ? tee.kept.data : "");
+	const char *status = r == 0	       ? "succeeded"
+			     : r == -ECANCELED ? "cancelled"
+					       : "failed";
+	db_build_finish(p->d.c->db, p->build_id, status, p->d.release.version,
+		tee.kept.data ? tee.kept.data : "");
 	buf_free(&tee.kept);
 	e->told = r < 0;
 	return r;
 }
 
-int deploy_push(struct control *c, const char *app, const struct push *push, struct sink *s, struct err *e)
+int deploy_push(struct control *c, const char *app, const struct push *push,
+	struct sink *s, struct err *e)
 {
 	struct pushing p = {.d = {.c = c, .s = s}, .p = push};
 	int r = db_app_by_name(c->db, app, &p.d.app);
@@ -380,7 +414,8 @@ int deploy_push(struct control *c, const char *app, const struct push *push, str
 	if (r < 0)
 		return err_set(e, -r, "no app %s", app);
 	if (p.d.app.locked)
-		return err_set(e, EPERM, "%s is locked; `berth apps:unlock %s`", app, app);
+		return err_set(
+			e, EPERM, "%s is locked; `berth apps:unlock %s`", app, app);
 	r = ref_rule(&p, e);
 	if (r <= 0)
 		return r;
@@ -393,7 +428,8 @@ int deploy_push(struct control *c, const char *app, const struct push *push, str
 	r = applock_take(p.d.app.id, s, e);
 	if (r < 0)
 		return r;
-	uint32_t id = p.d.app.id; /* of the lock: reading an app that is gone clears the rest */
+	uint32_t id =
+		p.d.app.id; /* of the lock: reading an app that is gone clears the rest */
 	r = push_locked(&p, last_before, e);
 	applock_drop(id);
 	json_decref(p.config_before);
@@ -409,24 +445,31 @@ static int layers_there(struct deploy *d, uint32_t version, struct err *e)
 	struct db_layer l;
 	size_t i;
 
-	json_array_foreach(d->image.layers, i, id) {
-		if (db_layer_get(d->c->db, (uint64_t)json_integer_value(id), &l, NULL) < 0)
-			return err_set(e, ENOENT, "the image of v%u is no longer kept (the newest %d are); push its "
-				"commit %.7s again", version, DB_RELEASES_KEPT, d->image.commit);
+	json_array_foreach (d->image.layers, i, id) {
+		if (db_layer_get(d->c->db, (uint64_t)json_integer_value(id), &l, NULL) <
+			0)
+			return err_set(e, ENOENT,
+				"the image of v%u is no longer kept (the newest %d are); "
+				"push its "
+				"commit %.7s again",
+				version, DB_RELEASES_KEPT, d->image.commit);
 	}
 	return 0;
 }
 
-static int load_image(struct deploy *d, uint32_t version, struct db_release *from, struct err *e)
+static int load_image(
+	struct deploy *d, uint32_t version, struct db_release *from, struct err *e)
 {
 	int r = db_release_get(d->c->db, d->app.id, version, from);
 
 	if (r == -ENOENT && version)
-		return err_set(e, ENOENT, "%s has no release v%u; `berth releases %s` lists them", d->app.name, version,
-			d->app.name);
+		return err_set(e, ENOENT,
+			"%s has no release v%u; `berth releases %s` lists them",
+			d->app.name, version, d->app.name);
 	if (r == 0)
 		r = db_image_get(d->c->db, from->image, &d->image);
-	return r < 0 ? err_sys(e, -r, "read the release") : layers_there(d, from->version, e);
+	return r < 0 ? err_sys(e, -r, "read the release")
+		     : layers_there(d, from->version, e);
 }
 
 static int finish_change(struct deploy *d, int r, struct err *e)
@@ -441,7 +484,8 @@ static int finish_change(struct deploy *d, int r, struct err *e)
 	return r;
 }
 
-static int config_locked(struct deploy *d, const char *description, const char *actor, struct err *e)
+static int config_locked(
+	struct deploy *d, const char *description, const char *actor, struct err *e)
 {
 	struct db_release live = {0};
 	int r = begin(d, d->app.id, e);
@@ -457,15 +501,16 @@ static int config_locked(struct deploy *d, const char *description, const char *
 		r = finish_change(d, r, e);
 	}
 	/* A change that does not start is refused like a push: what config shows is what serves. */
-	if (r < 0 && (live.config || db_release_get(d->c->db, d->app.id, 0, &live) == 0) &&
+	if (r < 0 &&
+		(live.config || db_release_get(d->c->db, d->app.id, 0, &live) == 0) &&
 		db_config_put(d->c->db, d->app.id, live.config) >= 0)
 		sink_fail(d->s, "the config is as it was in v%u", live.version);
 	db_release_clear(&live);
 	return r;
 }
 
-int deploy_config(struct control *c, uint32_t app, const char *description, const char *actor, struct sink *s,
-	struct err *e)
+int deploy_config(struct control *c, uint32_t app, const char *description,
+	const char *actor, struct sink *s, struct err *e)
 {
 	struct deploy d = {.c = c, .s = s, .app.id = app};
 	int r = applock_take(app, s, e);
@@ -478,7 +523,8 @@ int deploy_config(struct control *c, uint32_t app, const char *description, cons
 	return r;
 }
 
-static int rollback_locked(struct deploy *d, uint32_t version, const char *actor, struct err *e)
+static int rollback_locked(
+	struct deploy *d, uint32_t version, const char *actor, struct err *e)
 {
 	struct db_release from = {0};
 	char description[64];
@@ -487,15 +533,18 @@ static int rollback_locked(struct deploy *d, uint32_t version, const char *actor
 	if (r == 0 && version == 0) {
 		r = db_release_previous(d->c->db, d->app.id, &version);
 		if (r < 0)
-			return err_set(e, ENOENT, "%s has no earlier release to go back to", d->app.name);
+			return err_set(e, ENOENT,
+				"%s has no earlier release to go back to", d->app.name);
 	}
 	if (r == 0 && version == d->app.live_version)
 		return err_set(e, EINVAL, "v%u is the release that serves", version);
 	if (r == 0)
 		r = load_image(d, version, &from, e);
 	if (r == 0 && strcmp(from.status, "failed") == 0)
-		r = err_set(e, EINVAL, "v%u failed and never served; `berth releases %s` lists the others", version,
-			d->app.name);
+		r = err_set(e, EINVAL,
+			"v%u failed and never served; `berth releases %s` lists the "
+			"others",
+			version, d->app.name);
 	if (r == 0) {
 		d->release.config = json_deep_copy(from.config);
 		snprintf(description, sizeof(description), "Rollback to v%u", version);
@@ -508,7 +557,8 @@ static int rollback_locked(struct deploy *d, uint32_t version, const char *actor
 	return r;
 }
 
-int deploy_rollback(struct control *c, uint32_t app, uint32_t version, const char *actor, struct sink *s, struct err *e)
+int deploy_rollback(struct control *c, uint32_t app, uint32_t version, const char *actor,
+	struct sink *s, struct err *e)
 {
 	struct deploy d = {.c = c, .s = s, .app.id = app};
 	int r = applock_take(app, s, e);
@@ -528,7 +578,8 @@ static int rebuild_locked(struct deploy *d, const char *actor, struct err *e)
 	int r = begin(d, d->app.id, e);
 
 	if (r == 0 && !d->app.live_version)
-		return err_set(e, ENOENT, "%s has no release to rebuild; push first", d->app.name);
+		return err_set(e, ENOENT, "%s has no release to rebuild; push first",
+			d->app.name);
 	if (r == 0 && (r = db_release_get(d->c->db, d->app.id, 0, &live)) == 0)
 		r = db_image_get(d->c->db, live.image, &old);
 	if (r == 0)
@@ -537,7 +588,10 @@ static int rebuild_locked(struct deploy *d, const char *actor, struct err *e)
 		db_release_clear(&live);
 		return err_sys(e, -r, "read the release");
 	}
-	struct build_request req = {.app = &d->app, .commit = old.commit, .config = d->release.config, .no_cache = true};
+	struct build_request req = {.app = &d->app,
+		.commit = old.commit,
+		.config = d->release.config,
+		.no_cache = true};
 	r = build_image(d->c, &req, d->s, &d->image, e);
 	d->built_ns = io_mono_ns();
 	d->release_task = true;
@@ -549,7 +603,8 @@ static int rebuild_locked(struct deploy *d, const char *actor, struct err *e)
 	return r;
 }
 
-int deploy_rebuild(struct control *c, uint32_t app, const char *actor, struct sink *s, struct err *e)
+int deploy_rebuild(
+	struct control *c, uint32_t app, const char *actor, struct sink *s, struct err *e)
 {
 	struct deploy d = {.c = c, .s = s, .app.id = app};
 	int r = applock_take(app, s, e);

@@ -144,7 +144,8 @@ static void *read_main(void *arg)
 			continue;
 		}
 		struct msg *m = &g->in;
-		if (m->head.type == MSG_EXITED && m->head.size == sizeof(struct msg_exited)) {
+		if (m->head.type == MSG_EXITED &&
+			m->head.size == sizeof(struct msg_exited)) {
 			struct msg_exited e;
 			memcpy(&e, m->body, sizeof(e));
 			handle_exit(g, &e);
@@ -173,8 +174,8 @@ int engine_run(struct engine *g)
 	return 0;
 }
 
-static int send_wait(struct engine *g, uint32_t type, uint32_t seq, const void *body, size_t size,
-	const int *fds, unsigned int nfds)
+static int send_wait(struct engine *g, uint32_t type, uint32_t seq, const void *body,
+	size_t size, const int *fds, unsigned int nfds)
 {
 	for (int tries = 0;; tries++) {
 		int r = msg_send(g->fd, type, seq, 0, body, size, fds, nfds);
@@ -209,8 +210,8 @@ static void drop_call(struct engine *g, struct call *c)
 	}
 }
 
-int engine_call(struct engine *g, uint32_t type, const void *body, size_t size, const int *fds,
-	unsigned int nfds, struct msg *reply)
+int engine_call(struct engine *g, uint32_t type, const void *body, size_t size,
+	const int *fds, unsigned int nfds, struct msg *reply)
 {
 	struct call c = {.reply = reply};
 	struct timespec until = deadline_in(ENGINE_TIMEOUT_MS);
@@ -237,8 +238,8 @@ int engine_tell(struct engine *g, uint32_t type, const void *body, size_t size)
 	return send_wait(g, type, 0, body, size, NULL, 0);
 }
 
-static int start_call(struct engine *g, uint32_t type, const void *body, size_t size, const int *fds,
-	unsigned int nfds, int *ret_pty, struct err *e)
+static int start_call(struct engine *g, uint32_t type, const void *body, size_t size,
+	const int *fds, unsigned int nfds, int *ret_pty, struct err *e)
 {
 	struct msg *reply autofree = calloc(1, sizeof(*reply));
 	struct msg_started *s;
@@ -259,14 +260,14 @@ static int start_call(struct engine *g, uint32_t type, const void *body, size_t 
 	return r;
 }
 
-int engine_start(struct engine *g, const struct msg_start *m, const int *fds, unsigned int nfds, int *ret_pty,
-	struct err *e)
+int engine_start(struct engine *g, const struct msg_start *m, const int *fds,
+	unsigned int nfds, int *ret_pty, struct err *e)
 {
 	return start_call(g, MSG_START, m, sizeof(*m), fds, nfds, ret_pty, e);
 }
 
-int engine_enter(struct engine *g, const struct msg_enter *m, const int *fds, unsigned int nfds, int *ret_pty,
-	struct err *e)
+int engine_enter(struct engine *g, const struct msg_enter *m, const int *fds,
+	unsigned int nfds, int *ret_pty, struct err *e)
 {
 	return start_call(g, MSG_ENTER, m, sizeof(*m), fds, nfds, ret_pty, e);
 }
@@ -296,7 +297,8 @@ static int listening_port(const char *line)
 {
 	unsigned int port, state;
 
-	if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x", &port, &state) != 2)
+	if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x", &port, &state) !=
+		2)
 		return -1;
 	return state == 0x0a && port <= 0xffff ? (int)port : -1;
 }
@@ -340,7 +342,8 @@ int engine_expect(struct engine *g, uint64_t id)
 
 	if (!fresh)
 		return -ENOMEM;
-	*fresh = (struct expected){.id = id, .users = 1, .event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	*fresh = (struct expected){
+		.id = id, .users = 1, .event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
 	if (fresh->event_fd < 0) {
 		int r = -errno;
 		free(fresh);
@@ -371,7 +374,8 @@ int engine_exit_fd(struct engine *g, uint64_t id)
 	return fd;
 }
 
-int engine_wait_exit(struct engine *g, uint64_t id, int timeout_ms, struct msg_exited *ret)
+int engine_wait_exit(
+	struct engine *g, uint64_t id, int timeout_ms, struct msg_exited *ret)
 {
 	struct timespec until = deadline_in(timeout_ms < 0 ? 0 : timeout_ms);
 	int r = 0;
@@ -417,14 +421,16 @@ void exit_text(const struct msg_exited *e, char out[160])
 		snprintf(out, 160, "exit status %d", e->value);
 		return;
 	case EXIT_REASON_SIGNALED:
-		snprintf(out, 160, "killed by signal %d (%s)", e->value, strsignal(e->value));
+		snprintf(out, 160, "killed by signal %d (%s)", e->value,
+			strsignal(e->value));
 		return;
 	case EXIT_REASON_OOM:
 		num_format_size(e->memory_limit_bytes, size);
 		snprintf(out, 160, "out of memory at %s", size);
 		return;
 	case EXIT_REASON_EXEC:
-		snprintf(out, 160, "the command could not be started: %s", strerror(e->value));
+		snprintf(out, 160, "the command could not be started: %s",
+			strerror(e->value));
 		return;
 	case EXIT_REASON_LOST:
 		break;

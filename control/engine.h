@@ -9,7 +9,8 @@
 #include "lib/msg.h"
 #include "lib/proto.h"
 
-#define ENGINE_TIMEOUT_MS 20000 /* berthd answers in milliseconds; a longer silence is a fault */
+#define ENGINE_TIMEOUT_MS                                                                \
+	20000 /* berthd answers in milliseconds; a longer silence is a fault */
 
 struct engine;
 
@@ -29,16 +30,16 @@ int engine_run(struct engine *g);
  * One call. reply may be NULL; else it is filled and its descriptors are the caller's. Returns the reply's status
  * (0 or -errno), -ETIMEDOUT, or -ECONNRESET.
  */
-int engine_call(struct engine *g, uint32_t type, const void *body, size_t size, const int *fds,
-	unsigned int nfds, struct msg *reply);
+int engine_call(struct engine *g, uint32_t type, const void *body, size_t size,
+	const int *fds, unsigned int nfds, struct msg *reply);
 /* Without waiting for the answer. */
 int engine_tell(struct engine *g, uint32_t type, const void *body, size_t size);
 
 /* MSG_START or MSG_ENTER; *ret_pty (may be NULL) is the pty master, or -1. e says which step failed. */
-int engine_start(struct engine *g, const struct msg_start *m, const int *fds, unsigned int nfds, int *ret_pty,
-	struct err *e);
-int engine_enter(struct engine *g, const struct msg_enter *m, const int *fds, unsigned int nfds, int *ret_pty,
-	struct err *e);
+int engine_start(struct engine *g, const struct msg_start *m, const int *fds,
+	unsigned int nfds, int *ret_pty, struct err *e);
+int engine_enter(struct engine *g, const struct msg_enter *m, const int *fds,
+	unsigned int nfds, int *ret_pty, struct err *e);
 int engine_stop(struct engine *g, uint64_t id, uint32_t timeout_ms);
 /* One nonblocking TCP socket inside the sandbox; the caller's. fd or -errno. */
 int engine_socket(struct engine *g, uint64_t id, int family);
@@ -50,7 +51,8 @@ int engine_ports(struct engine *g, uint64_t id, uint16_t *ports, int max);
  * engine_forget; several may expect the same, each forgets for itself. Returns 0 with *ret, -EAGAIN when timeout_ms passed (-1: none) or watch_fd (-1: none) became ready.
  */
 int engine_expect(struct engine *g, uint64_t id);
-int engine_wait_exit(struct engine *g, uint64_t id, int timeout_ms, struct msg_exited *ret);
+int engine_wait_exit(
+	struct engine *g, uint64_t id, int timeout_ms, struct msg_exited *ret);
 void engine_forget(struct engine *g, uint64_t id);
 /* A descriptor that becomes readable when the expected sandbox ended; owned by the engine, valid until forgotten. */
 int engine_exit_fd(struct engine *g, uint64_t id);

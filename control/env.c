@@ -94,7 +94,7 @@ static char **flatten(const json_t *env)
 
 	if (!v)
 		return NULL;
-	json_object_foreach((json_t *)(uintptr_t)env, key, value) {
+	json_object_foreach ((json_t *)(uintptr_t)env, key, value) {
 		autobuf b = BUF_INIT;
 		buf_addf(&b, "%s=", key);
 		if (env_value(value, &b) < 0 || b.failed)

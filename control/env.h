@@ -10,8 +10,8 @@ struct env_for {
 	const struct db_image *image;
 	const char *name; /* web.1 */
 	const struct msg_limits_body *limits;
-	uint16_t port;     /* 0: no PORT */
-	const char *term;  /* may be NULL */
+	uint16_t port;	     /* 0: no PORT */
+	const char *term;    /* may be NULL */
 	const json_t *extra; /* may be NULL; over everything but berth's own */
 };
 /* NULL-terminated vector of KEY=value in one allocation list: free with env_free. NULL when out of memory. */

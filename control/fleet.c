@@ -124,7 +124,8 @@ static bool wanted(struct control *c, const struct member *m)
 	struct db_app app;
 
 	return db_app_by_id(c->db, m->app, &app) == 0 && !app.removing && !app.stopped &&
-	       app.live_version == m->version && m->number <= app_quantity(c, m->app, m->type);
+	       app.live_version == m->version &&
+	       m->number <= app_quantity(c, m->app, m->type);
 }
 
 static bool taken(struct fleet *f, const struct member *m)
@@ -198,7 +199,8 @@ void fleet_hold(struct control *c, uint32_t app, bool on)
 
 /* ---- starting ---- */
 
-static int fill_mounts(struct control *c, uint32_t app, struct msg_start *m, struct err *e)
+static int fill_mounts(
+	struct control *c, uint32_t app, struct msg_start *m, struct err *e)
 {
 	struct db_mount *mounts autofree = NULL;
 	int n = db_mount_list(c->db, app, &mounts);
@@ -206,7 +208,8 @@ static int fill_mounts(struct control *c, uint32_t app, struct msg_start *m, str
 	if (n < 0)
 		return err_sys(e, -n, "read the app's volumes");
 	if (n > PROTO_MOUNTS_MAX)
-		return err_set(e, E2BIG, "an app takes at most %d volumes", PROTO_MOUNTS_MAX);
+		return err_set(
+			e, E2BIG, "an app takes at most %d volumes", PROTO_MOUNTS_MAX);
 	for (int i = 0; i < n; i++) {
 		m->mounts[i].id = mounts[i].volume;
 		m->mounts[i].kind = MOUNT_VOLUME;
@@ -217,8 +220,8 @@ static int fill_mounts(struct control *c, uint32_t app, struct msg_start *m, str
 	return 0;
 }
 
-static int fill_start(struct control *c, const struct fleet_start *s, uint64_t id, struct msg_start *m,
-	struct err *e)
+static int fill_start(struct control *c, const struct fleet_start *s, uint64_t id,
+	struct msg_start *m, struct err *e)
 {
 	const json_t *layer;
 	size_t i;
@@ -231,8 +234,9 @@ static int fill_start(struct control *c, const struct fleet_start *s, uint64_t i
 	app_limits(c, s->app->id, s->type, &m->limits);
 	snprintf(m->name, sizeof(m->name), "%s.%u", s->type, s->number);
 	if (json_array_size(s->image->layers) > PROTO_LAYERS_MAX)
-		return err_set(e, E2BIG, "an image takes at most %d layers", PROTO_LAYERS_MAX);
-	json_array_foreach(s->image->layers, i, layer)
+		return err_set(
+			e, E2BIG, "an image takes at most %d layers", PROTO_LAYERS_MAX);
+	json_array_foreach (s->image->layers, i, layer)
 		m->layers[m->n_layers++] = (uint64_t)json_integer_value(layer);
 	return fill_mounts(c, s->app->id, m, e);
 }
@@ -240,8 +244,9 @@ static int fill_start(struct control *c, const struct fleet_start *s, uint64_t i
 /* The command through the image's shell. */
 static int pack_command(const struct fleet_start *s, const char *const *env)
 {
-	static const char profile[] = "for f in /app/.profile.d/*.sh; do [ -r \"$f\" ] && . \"$f\"; done\n"
-				      "[ -r /app/.profile ] && . /app/.profile\n";
+	static const char profile[] =
+		"for f in /app/.profile.d/*.sh; do [ -r \"$f\" ] && . \"$f\"; done\n"
+		"[ -r /app/.profile ] && . /app/.profile\n";
 	autobuf text = BUF_INIT;
 
 	if (s->image->profile_d)
@@ -263,8 +268,8 @@ static int pack_command(const struct fleet_start *s, const char *const *env)
 	return spec_pack(argv, env, "/app");
 }
 
-static int start_sandbox(struct control *c, const struct fleet_start *s, const struct member *m, int *ret_pty,
-	struct err *e)
+static int start_sandbox(struct control *c, const struct fleet_start *s,
+	const struct member *m, int *ret_pty, struct err *e)
 {
 	struct msg_start *start autofree = calloc(1, sizeof(*start));
 	if (!start)
@@ -272,8 +277,14 @@ static int start_sandbox(struct control *c, const struct fleet_start *s, const s
 	int r = fill_start(c, s, m->id, start, e);
 	if (r < 0)
 		return r;
-	struct env_for f = {.app = s->app, .release = s->release, .image = s->image, .name = start->name,
-		.limits = &start->limits, .port = m->port, .term = s->term, .extra = s->env};
+	struct env_for f = {.app = s->app,
+		.release = s->release,
+		.image = s->image,
+		.name = start->name,
+		.limits = &start->limits,
+		.port = m->port,
+		.term = s->term,
+		.extra = s->env};
 	char **env = env_build(&f);
 	if (!env)
 		return err_set(e, ENOMEM, "out of memory");
@@ -289,8 +300,11 @@ static int start_sandbox(struct control *c, const struct fleet_start *s, const s
 
 static int begin_row(struct control *c, const struct fleet_start *s, uint64_t *ret_id)
 {
-	struct db_instance row = {.app = s->app->id, .number = s->number, .restarts = s->restarts,
-		.version = s->release->version, .started_us = io_now_us()};
+	struct db_instance row = {.app = s->app->id,
+		.number = s->number,
+		.restarts = s->restarts,
+		.version = s->release->version,
+		.started_us = io_now_us()};
 
 	snprintf(row.kind, sizeof(row.kind), "%s", s->kind);
 	snprintf(row.type, sizeof(row.type), "%s", s->type);
@@ -300,10 +314,15 @@ static int begin_row(struct control *c, const struct fleet_start *s, uint64_t *r
 	return r;
 }
 
-int fleet_start(struct control *c, const struct fleet_start *s, struct member *ret, int *ret_pty, struct err *e)
+int fleet_start(struct control *c, const struct fleet_start *s, struct member *ret,
+	int *ret_pty, struct err *e)
 {
-	struct member m = {.app = s->app->id, .version = s->release->version, .number = s->number,
-		.restarts = s->restarts, .state = MEMBER_STARTING, .started_us = io_now_us()};
+	struct member m = {.app = s->app->id,
+		.version = s->release->version,
+		.number = s->number,
+		.restarts = s->restarts,
+		.state = MEMBER_STARTING,
+		.started_us = io_now_us()};
 	bool member = strcmp(s->kind, "app") == 0;
 
 	int r = begin_row(c, s, &m.id);
@@ -323,7 +342,8 @@ int fleet_start(struct control *c, const struct fleet_start *s, struct member *r
 		struct member gone;
 		remove_member(c->fleet, m.id, &gone);
 		engine_forget(c->engine, m.id);
-		engine_stop(c->engine, m.id, 0); /* it may have started when only the answer was lost */
+		engine_stop(c->engine, m.id,
+			0); /* it may have started when only the answer was lost */
 		db_instance_exit(c->db, m.id, e ? e->text : "not started", io_now_us());
 		return r;
 	}
@@ -369,8 +389,10 @@ void fleet_stop(struct control *c, const struct member *m, unsigned int n)
 	for (unsigned int i = 0; i < n; i++) {
 		if (done[i])
 			continue;
-		if (engine_wait_exit(c->engine, m[i].id, (int)app_stop_timeout_ms(c, m[i].app) + 5000, &x) == -EAGAIN)
-			log_warn("%s.%u (%llu) did not end in time", m[i].type, m[i].number, (unsigned long long)m[i].id);
+		if (engine_wait_exit(c->engine, m[i].id,
+			    (int)app_stop_timeout_ms(c, m[i].app) + 5000, &x) == -EAGAIN)
+			log_warn("%s.%u (%llu) did not end in time", m[i].type,
+				m[i].number, (unsigned long long)m[i].id);
 		engine_forget(c->engine, m[i].id);
 	}
 }
@@ -385,11 +407,13 @@ struct restart {
 
 static uint64_t backoff_ms(uint32_t restarts)
 {
-	uint64_t ms = restarts >= 10 ? BACKOFF_MAX_MS : (uint64_t)BACKOFF_FIRST_MS << restarts;
+	uint64_t ms =
+		restarts >= 10 ? BACKOFF_MAX_MS : (uint64_t)BACKOFF_FIRST_MS << restarts;
 
 	if (ms > BACKOFF_MAX_MS)
 		ms = BACKOFF_MAX_MS;
-	return ms + ms * (io_mono_ns() / 1000 % 20) / 100; /* up to 20 % later: many apps don't start as one */
+	return ms + ms * (io_mono_ns() / 1000 % 20) /
+			    100; /* up to 20 % later: many apps don't start as one */
 }
 
 static int restart_start(struct control *c, struct member *m, struct err *e)
@@ -405,9 +429,15 @@ static int restart_start(struct control *c, struct member *m, struct err *e)
 		r = db_image_get(c->db, release.image, &image);
 	if (r < 0)
 		return err_sys(e, -r, "read release v%u", m->version);
-	const char *command = json_string_value(json_object_get(image.processes, m->type));
-	struct fleet_start s = {.app = &app, .release = &release, .image = &image, .type = m->type,
-		.command = command ? command : "false", .kind = "app", .number = m->number,
+	const char *command =
+		json_string_value(json_object_get(image.processes, m->type));
+	struct fleet_start s = {.app = &app,
+		.release = &release,
+		.image = &image,
+		.type = m->type,
+		.command = command ? command : "false",
+		.kind = "app",
+		.number = m->number,
 		.restarts = m->restarts + 1};
 	r = fleet_start(c, &s, m, NULL, e);
 	db_release_clear(&release);
@@ -425,7 +455,8 @@ static int await_ready(struct control *c, const struct member *m, struct err *e)
 
 static void restart_failed(struct control *c, const struct member *m, const struct err *e)
 {
-	applog(m->app, "berth[ps]", "%s.%u could not be restarted: %s", m->type, m->number, e->text);
+	applog(m->app, "berth[ps]", "%s.%u could not be restarted: %s", m->type,
+		m->number, e->text);
 	fleet_restart_later(c, m, backoff_ms(m->restarts));
 }
 
@@ -453,7 +484,8 @@ static void restart_once(struct control *c, struct member *m)
 	}
 	/* Not ready; or it ended between its start and now, which is how a worker that fails at once ends. */
 	struct member gone;
-	bool was = remove_member(c->fleet, next.id, &gone); /* so that its exit starts no second restart */
+	bool was = remove_member(
+		c->fleet, next.id, &gone); /* so that its exit starts no second restart */
 	if (was)
 		send_stop(c, next.id, 0);
 	if ((was && gone.state == MEMBER_RETIRING) || !wanted(c, &next))
@@ -495,17 +527,21 @@ void fleet_restart_later(struct control *c, const struct member *m, uint64_t del
 	pthread_attr_destroy(&attr);
 }
 
-static void fill_type(struct control *c, const struct db_app *a, const char *type, uint64_t delay_ms)
+static void fill_type(
+	struct control *c, const struct db_app *a, const char *type, uint64_t delay_ms)
 {
 	struct member *m autofree = NULL;
 	int n = fleet_list(c, a->id, type, &m);
 	uint32_t want = app_quantity(c, a->id, type);
 
 	for (uint32_t number = 1; number <= want; number++) {
-		struct member lost = {.app = a->id, .version = a->live_version, .number = number};
+		struct member lost = {
+			.app = a->id, .version = a->live_version, .number = number};
 		bool there = false;
 		for (int i = 0; i < n; i++)
-			there |= m[i].number == number && m[i].version == a->live_version && m[i].state != MEMBER_RETIRING;
+			there |= m[i].number == number &&
+				 m[i].version == a->live_version &&
+				 m[i].state != MEMBER_RETIRING;
 		if (there)
 			continue;
 		snprintf(lost.type, sizeof(lost.type), "%s", type);
@@ -524,11 +560,11 @@ void fleet_fill(struct control *c, uint32_t app, uint64_t delay_ms)
 	const char *type;
 	json_t *command;
 
-	if (db_app_by_id(c->db, app, &a) < 0 || a.removing || a.stopped || !a.live_version ||
-		db_release_get(c->db, app, 0, &live) < 0)
+	if (db_app_by_id(c->db, app, &a) < 0 || a.removing || a.stopped ||
+		!a.live_version || db_release_get(c->db, app, 0, &live) < 0)
 		return;
 	if (db_image_get(c->db, live.image, &image) == 0) {
-		json_object_foreach(image.processes, type, command) {
+		json_object_foreach (image.processes, type, command) {
 			if (strcmp(type, "release") != 0)
 				fill_type(c, &a, type, delay_ms);
 		}
@@ -548,16 +584,18 @@ void fleet_exited(struct control *c, const struct msg_exited *e)
 		return;
 	if (m.state == MEMBER_RETIRING) {
 		bool forced = e->reason == EXIT_REASON_SIGNALED && e->value == SIGKILL;
-		applog(m.app, "berth[ps]", "%s.%u of v%u stopped%s", m.type, m.number, m.version,
-			forced ? ": killed, it did not end in time" : "");
+		applog(m.app, "berth[ps]", "%s.%u of v%u stopped%s", m.type, m.number,
+			m.version, forced ? ": killed, it did not end in time" : "");
 	} else {
-		applog(m.app, "berth[ps]", "%s.%u of v%u ended: %s", m.type, m.number, m.version, reason);
+		applog(m.app, "berth[ps]", "%s.%u of v%u ended: %s", m.type, m.number,
+			m.version, reason);
 	}
 	if (m.state != MEMBER_READY)
 		return; /* its starter, or whoever stops it, waits for it */
 	if (e->time_us > m.started_us + STABLE_US)
 		m.restarts = 0;
 	uint64_t delay = backoff_ms(m.restarts);
-	applog(m.app, "berth[ps]", "%s.%u restarts in %.1f s", m.type, m.number, (double)delay / 1000);
+	applog(m.app, "berth[ps]", "%s.%u restarts in %.1f s", m.type, m.number,
+		(double)delay / 1000);
 	fleet_restart_later(c, &m, delay);
 }

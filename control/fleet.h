@@ -13,14 +13,14 @@ struct fleet_start {
 	const struct db_app *app;
 	const struct db_release *release;
 	const struct db_image *image;
-	const char *type;    /* "web"; also "release" and "run" (not members: no restart) */
+	const char *type; /* "web"; also "release" and "run" (not members: no restart) */
 	const char *command; /* through the image's shell; NULL: argv */
 	const char *const *argv;
 	const json_t *env; /* extra; may be NULL */
 	const char *term;
-	const char *kind; /* "app", "run" */
+	const char *kind;		  /* "app", "run" */
 	uint32_t number, restarts, flags; /* enum start_flags */
-	const int *stdio; /* three, with START_STDIO */
+	const int *stdio;		  /* three, with START_STDIO */
 };
 
 int fleet_open(struct control *c, struct fleet **ret);
@@ -28,7 +28,8 @@ int fleet_open(struct control *c, struct fleet **ret);
  * Starts one sandbox and waits for berthd's word. The exit is expected (engine_expect): the caller calls engine_forget.
  * kind "app" also makes it a member, STARTING. *ret_pty may be NULL.
  */
-int fleet_start(struct control *c, const struct fleet_start *s, struct member *ret, int *ret_pty, struct err *e);
+int fleet_start(struct control *c, const struct fleet_start *s, struct member *ret,
+	int *ret_pty, struct err *e);
 /* STARTING to READY; false when it ended meanwhile or is not wanted any more (the caller stops it). */
 bool fleet_ready(struct control *c, uint64_t id);
 /* A running instance found at start-up. */

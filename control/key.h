@@ -3,8 +3,8 @@
 #define CONTROL_KEY_H
 
 #include "lib/base.h"
-#include <sys/types.h>
 #include <sha2.h>
+#include <sys/types.h>
 
 struct key {
 	SHA2_CTX ctx;

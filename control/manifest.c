@@ -42,21 +42,27 @@ static int parse_line(char *line, unsigned int number, json_t *into, struct err 
 		return 0;
 	char *colon = strchr(line, ':');
 	if (!colon)
-		return err_set(e, EINVAL, "Procfile line %u: no colon in \"%.60s\"; a line is `type: command`",
+		return err_set(e, EINVAL,
+			"Procfile line %u: no colon in \"%.60s\"; a line is `type: "
+			"command`",
 			number, line);
 	*colon = '\0';
 	char *type = trim(line), *command = trim(colon + 1);
 	if (!name_type_valid(type))
 		return err_set(e, EINVAL,
-			"Procfile line %u: \"%.60s\" is no process type (letters, digits, - and _, at most 30)",
+			"Procfile line %u: \"%.60s\" is no process type (letters, "
+			"digits, - and _, at most 30)",
 			number, type);
 	if (!*command)
-		return err_set(e, EINVAL, "Procfile line %u: %s has no command", number, type);
+		return err_set(
+			e, EINVAL, "Procfile line %u: %s has no command", number, type);
 	if (json_object_get(into, type))
-		return err_set(e, EINVAL, "Procfile line %u: %s stands there twice", number, type);
+		return err_set(e, EINVAL, "Procfile line %u: %s stands there twice",
+			number, type);
 	json_t *value = json_string(command);
 	if (!value)
-		return err_set(e, EINVAL, "Procfile line %u: the command is not UTF-8 text", number);
+		return err_set(e, EINVAL,
+			"Procfile line %u: the command is not UTF-8 text", number);
 	json_object_set_new(into, type, value);
 	return 0;
 }
@@ -114,10 +120,13 @@ static int check_formation(const json_t *formation, struct err *e)
 
 	if (formation && !json_is_object(formation))
 		return err_set(e, EINVAL, "app.json: formation is not an object");
-	json_object_foreach((json_t *)(uintptr_t)formation, type, row) {
+	json_object_foreach ((json_t *)(uintptr_t)formation, type, row) {
 		const json_t *n = json_object_get(row, "quantity");
-		if (n && (!json_is_integer(n) || json_integer_value(n) < 0 || json_integer_value(n) > 100))
-			return err_set(e, EINVAL, "app.json: formation.%s.quantity is no number from 0 to 100",
+		if (n && (!json_is_integer(n) || json_integer_value(n) < 0 ||
+				 json_integer_value(n) > 100))
+			return err_set(e, EINVAL,
+				"app.json: formation.%s.quantity is no number from 0 to "
+				"100",
 				type);
 	}
 	return 0;
@@ -133,7 +142,8 @@ int appjson_parse(const char *text, json_t **ret, struct err *e)
 	blank_comments(copy);
 	json_t *o = json_loads(copy, JSON_REJECT_DUPLICATES, &je);
 	if (!o)
-		return err_set(e, EINVAL, "app.json line %d, column %d: %s", je.line, je.column, je.text);
+		return err_set(e, EINVAL, "app.json line %d, column %d: %s", je.line,
+			je.column, je.text);
 	int r = json_is_object(o) ? check_formation(json_object_get(o, "formation"), e)
 				  : err_set(e, EINVAL, "app.json is not an object");
 	if (r < 0) {

@@ -20,8 +20,12 @@ static void a_procfile_has_types_comments_and_crlf(void **state)
 	struct err e;
 
 	(void)state;
-	assert_int_equal(procfile_parse("# a comment\r\n\r\nweb: node server.js --port=$PORT # inline\r\n"
-					"  worker :  ./work 'a # b' \r\nrelease:echo hi#there", &o, &e), 0);
+	assert_int_equal(
+		procfile_parse(
+			"# a comment\r\n\r\nweb: node server.js --port=$PORT # inline\r\n"
+			"  worker :  ./work 'a # b' \r\nrelease:echo hi#there",
+			&o, &e),
+		0);
 	assert_string_equal(command(o, "web"), "node server.js --port=$PORT");
 	assert_string_equal(command(o, "worker"), "./work 'a # b'");
 	assert_string_equal(command(o, "release"), "echo hi#there");
@@ -36,8 +40,10 @@ static void a_procfile_mistake_names_its_line(void **state)
 {
 	static const struct {
 		const char *text, *says;
-	} rows[] = {{"web: a\nno colon here\n", "line 2"}, {"web: a\n\nweb: b", "line 3: web stands there twice"},
-		{"we b: x", "line 1"}, {"web:", "line 1: web has no command"}, {"web: \xff\xfe", "UTF-8"}};
+	} rows[] = {{"web: a\nno colon here\n", "line 2"},
+		{"web: a\n\nweb: b", "line 3: web stands there twice"},
+		{"we b: x", "line 1"}, {"web:", "line 1: web has no command"},
+		{"web: \xff\xfe", "UTF-8"}};
 	json_t *o;
 	struct err e;
 
@@ -54,14 +60,20 @@ static void app_json_may_have_comments_and_mistakes_keep_their_place(void **stat
 	struct err e;
 
 	(void)state;
-	assert_int_equal(appjson_parse("{ // one\n \"url\": \"http://x\", /* two\n */ \"formation\":"
-				       "{\"web\":{\"quantity\":2}}}", &o, &e), 0);
+	assert_int_equal(
+		appjson_parse(
+			"{ // one\n \"url\": \"http://x\", /* two\n */ \"formation\":"
+			"{\"web\":{\"quantity\":2}}}",
+			&o, &e),
+		0);
 	assert_string_equal(command(o, "url"), "http://x");
 	json_decref(o);
 	assert_int_equal(appjson_parse("{\n \"a\": 1,\n \"b\" 2}", &o, &e), -EINVAL);
 	assert_non_null(strstr(e.text, "line 3"));
 	assert_int_equal(appjson_parse("[]", &o, &e), -EINVAL);
-	assert_int_equal(appjson_parse("{\"formation\":{\"web\":{\"quantity\":-1}}}", &o, &e), -EINVAL);
+	assert_int_equal(
+		appjson_parse("{\"formation\":{\"web\":{\"quantity\":-1}}}", &o, &e),
+		-EINVAL);
 	assert_non_null(strstr(e.text, "formation.web.quantity"));
 	assert_int_equal(appjson_parse("{\"a\": \"unterminated", &o, &e), -EINVAL);
 }
@@ -71,7 +83,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_procfile_has_types_comments_and_crlf),
 		cmocka_unit_test(a_procfile_mistake_names_its_line),
-		cmocka_unit_test(app_json_may_have_comments_and_mistakes_keep_their_place),
+		cmocka_unit_test(
+			app_json_may_have_comments_and_mistakes_keep_their_place),
 	};
 	return cmocka_run_group_tests_name("control/manifest", tests, NULL, NULL);
 }

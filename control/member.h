@@ -6,7 +6,7 @@
 
 enum member_state {
 	MEMBER_STARTING, /* started, not ready yet */
-	MEMBER_READY,    /* serves (web) or runs (others) */
+	MEMBER_READY,	 /* serves (web) or runs (others) */
 	MEMBER_RETIRING, /* out of the table: drains, then stops; its end is wanted */
 };
 

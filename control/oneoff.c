@@ -25,7 +25,8 @@ static int load(struct control *c, uint32_t app, struct live *l, struct err *e)
 	int r = db_app_by_id(c->db, app, &l->app);
 
 	if (r == 0 && l->app.live_version == 0)
-		return err_set(e, ENOENT, "%s has no release yet; push first", l->app.name);
+		return err_set(
+			e, ENOENT, "%s has no release yet; push first", l->app.name);
 	if (r == 0)
 		r = db_release_get(c->db, app, 0, &l->release);
 	if (r == 0)
@@ -63,7 +64,8 @@ static void close_all(int fds[3])
 
 static void set_size(int pty, const struct oneoff *o)
 {
-	struct winsize size = {.ws_row = (unsigned short)o->rows, .ws_col = (unsigned short)o->cols};
+	struct winsize size = {
+		.ws_row = (unsigned short)o->rows, .ws_col = (unsigned short)o->cols};
 
 	if (pty >= 0 && o->rows && o->cols)
 		ioctl(pty, TIOCSWINSZ, &size); /* a wrong size is no reason to fail */
@@ -79,15 +81,16 @@ static uint32_t next_number(struct control *c, uint32_t app)
 	do {
 		taken = false;
 		for (int i = 0; i < n; i++)
-			taken |= strcmp(rows[i].kind, "run") == 0 && strcmp(rows[i].type, "run") == 0 &&
+			taken |= strcmp(rows[i].kind, "run") == 0 &&
+				 strcmp(rows[i].type, "run") == 0 &&
 				 rows[i].number == number;
 		number += taken;
 	} while (taken);
 	return number;
 }
 
-static int run_new(struct control *c, struct live *l, const struct oneoff *o, int stdio[3], struct oneoff_handle *ret,
-	struct err *e)
+static int run_new(struct control *c, struct live *l, const struct oneoff *o,
+	int stdio[3], struct oneoff_handle *ret, struct err *e)
 {
 	const char *first = o->argv && o->argv[0] ? o->argv[0] : o->type;
 	const char *command = NULL;
@@ -99,10 +102,19 @@ static int run_new(struct control *c, struct live *l, const struct oneoff *o, in
 		command = json_string_value(json_object_get(l->image.processes, first));
 	if (!command && (!o->argv || !o->argv[0]))
 		return err_set(e, EINVAL, "no command given");
-	struct fleet_start s = {.app = &l->app, .release = &l->release, .image = &l->image, .type = "run",
-		.command = command, .argv = o->argv, .env = o->env, .term = o->tty ? o->term : NULL, .kind = "run",
+	struct fleet_start s = {.app = &l->app,
+		.release = &l->release,
+		.image = &l->image,
+		.type = "run",
+		.command = command,
+		.argv = o->argv,
+		.env = o->env,
+		.term = o->tty ? o->term : NULL,
+		.kind = "run",
 		.number = next_number(c, l->app.id),
-		.flags = o->tty ? START_TTY : o->detach ? 0 : START_STDIO,
+		.flags = o->tty	     ? START_TTY
+			 : o->detach ? 0
+				     : START_STDIO,
 		.stdio = o->tty || o->detach ? NULL : stdio};
 	int r = fleet_start(c, &s, &m, &pty, e);
 	if (r < 0)
@@ -114,7 +126,8 @@ static int run_new(struct control *c, struct live *l, const struct oneoff *o, in
 	return 0;
 }
 
-static int find_instance(struct control *c, uint32_t app, const char *name, struct member *ret, struct err *e)
+static int find_instance(struct control *c, uint32_t app, const char *name,
+	struct member *ret, struct err *e)
 {
 	struct member *m autofree = NULL;
 	int n = fleet_list(c, app, NULL, &m);
@@ -131,10 +144,12 @@ static int find_instance(struct control *c, uint32_t app, const char *name, stru
 		}
 		buf_addf(&names, "%s%s", names.len ? ", " : "", one);
 	}
-	return err_set(e, ENOENT, "no running instance %s; running: %s", name, names.len ? names.data : "none");
+	return err_set(e, ENOENT, "no running instance %s; running: %s", name,
+		names.len ? names.data : "none");
 }
 
-static int pack_enter(struct control *c, struct live *l, const struct oneoff *o, const struct member *m)
+static int pack_enter(
+	struct control *c, struct live *l, const struct oneoff *o, const struct member *m)
 {
 	const char *shell[] = {"/bin/sh", NULL};
 	struct msg_limits_body limits;
@@ -142,23 +157,35 @@ static int pack_enter(struct control *c, struct live *l, const struct oneoff *o,
 
 	app_limits(c, l->app.id, m->type, &limits);
 	snprintf(name, sizeof(name), "%s.%u", m->type, m->number);
-	struct env_for f = {.app = &l->app, .release = &l->release, .image = &l->image, .name = name,
-		.limits = &limits, .port = m->port, .term = o->tty ? o->term : NULL, .extra = o->env};
+	struct env_for f = {.app = &l->app,
+		.release = &l->release,
+		.image = &l->image,
+		.name = name,
+		.limits = &limits,
+		.port = m->port,
+		.term = o->tty ? o->term : NULL,
+		.extra = o->env};
 	char **env = env_build(&f);
 	const char *argv[256] = {"/bin/sh", "-c", "exec \"$@\"", "sh"};
 	size_t n = 4;
-	for (const char *const *a = o->argv && o->argv[0] ? o->argv : shell; *a && n + 1 < ARRAY_LEN(argv); a++)
+	for (const char *const *a = o->argv && o->argv[0] ? o->argv : shell;
+		*a && n + 1 < ARRAY_LEN(argv); a++)
 		argv[n++] = *a;
 	int fd = env ? spec_pack(argv, (const char *const *)env, "/app") : -ENOMEM;
 	env_free(env);
 	return fd;
 }
 
-static int enter(struct control *c, struct live *l, const struct oneoff *o, int stdio[3], struct oneoff_handle *ret,
-	struct err *e)
+static int enter(struct control *c, struct live *l, const struct oneoff *o, int stdio[3],
+	struct oneoff_handle *ret, struct err *e)
 {
-	struct db_instance row = {.app = l->app.id, .number = 1, .version = l->release.version, .kind = "run",
-		.type = "enter", .state = "starting", .started_us = io_now_us()};
+	struct db_instance row = {.app = l->app.id,
+		.number = 1,
+		.version = l->release.version,
+		.kind = "run",
+		.type = "enter",
+		.state = "starting",
+		.started_us = io_now_us()};
 	struct member target;
 	int pty = -1;
 
@@ -173,7 +200,9 @@ static int enter(struct control *c, struct live *l, const struct oneoff *o, int 
 		db_instance_exit(c->db, row.id, "not started", io_now_us());
 		return err_sys(e, -spec, "pack the command");
 	}
-	struct msg_enter m = {.id = row.id, .target = target.id, .flags = o->tty ? START_TTY : START_STDIO};
+	struct msg_enter m = {.id = row.id,
+		.target = target.id,
+		.flags = o->tty ? START_TTY : START_STDIO};
 	int fds[4] = {spec, stdio[0], stdio[1], stdio[2]};
 	r = engine_expect(c->engine, row.id);
 	if (r == 0)
@@ -191,7 +220,8 @@ static int enter(struct control *c, struct live *l, const struct oneoff *o, int 
 	return 0;
 }
 
-int oneoff_start(struct control *c, uint32_t app, const struct oneoff *o, struct oneoff_handle *ret, struct err *e)
+int oneoff_start(struct control *c, uint32_t app, const struct oneoff *o,
+	struct oneoff_handle *ret, struct err *e)
 {
 	int theirs[3] = {-1, -1, -1};
 	struct live l = {0};
@@ -201,7 +231,8 @@ int oneoff_start(struct control *c, uint32_t app, const struct oneoff *o, struct
 	if (r == 0 && !o->tty && !o->detach && (r = make_stdio(theirs, ret->fds)) < 0)
 		err_sys(e, -r, "make pipes");
 	if (r == 0)
-		r = o->instance ? enter(c, &l, o, theirs, ret, e) : run_new(c, &l, o, theirs, ret, e);
+		r = o->instance ? enter(c, &l, o, theirs, ret, e)
+				: run_new(c, &l, o, theirs, ret, e);
 	close_all(theirs);
 	if (r < 0)
 		close_all(ret->fds);
@@ -227,7 +258,8 @@ int oneoff_stop(struct control *c, uint64_t id)
 	return engine_stop(c->engine, id, 5000);
 }
 
-int oneoff_wait(struct control *c, uint64_t id, int watch_fd, int *ret_status, char reason[160])
+int oneoff_wait(
+	struct control *c, uint64_t id, int watch_fd, int *ret_status, char reason[160])
 {
 	struct pollfd p[2] = {{.fd = engine_exit_fd(c->engine, id), .events = POLLIN},
 		{.fd = watch_fd, .events = POLLIN | POLLRDHUP}};

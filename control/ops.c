@@ -36,7 +36,9 @@ int keys_write(struct control *c, struct err *e)
 		memcpy(k.blob, keys[i].blob, sizeof(k.blob));
 		buf_add(&records, &k, sizeof(k));
 	}
-	int fd autoclose = n < 0 || records.failed ? -ENOMEM : io_memfd_sealed("keys", records.data, records.len);
+	int fd autoclose = n < 0 || records.failed
+				   ? -ENOMEM
+				   : io_memfd_sealed("keys", records.data, records.len);
 	if (fd < 0)
 		return err_sys(e, -fd, "collect the keys");
 	int r = engine_call(c->engine, MSG_KEYS_WRITE, NULL, 0, &fd, 1, NULL);
@@ -86,7 +88,8 @@ void app_url(struct control *c, const struct db_app *a, char *out, size_t size)
 	if (first && strncmp(first, "*.", 2) != 0)
 		snprintf(out, size, "http://%s%s", first, port);
 	else
-		snprintf(out, size, "http://%s.%s%s", a->name, domain ? domain : "localhost", port);
+		snprintf(out, size, "http://%s.%s%s", a->name,
+			domain ? domain : "localhost", port);
 	json_decref(own);
 	json_decref(global);
 }
@@ -119,19 +122,22 @@ static void remove_layers(struct control *c, uint32_t app)
 
 	for (int i = 0; i < n; i++) {
 		struct msg_layer l = {.id = layers[i].id};
-		if (layers[i].app == app && engine_call(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0, NULL) == 0)
+		if (layers[i].app == app && engine_call(c->engine, MSG_LAYER_REMOVE, &l,
+						    sizeof(l), NULL, 0, NULL) == 0)
 			db_layer_delete(c->db, layers[i].id);
 	}
 }
 
-static int remove_volumes(struct control *c, const struct db_mount *mounts, int n, struct sink *s, struct err *e)
+static int remove_volumes(struct control *c, const struct db_mount *mounts, int n,
+	struct sink *s, struct err *e)
 {
 	int r = 0;
 
 	for (int i = 0; r == 0 && i < n; i++) {
 		r = db_volume_delete(c->db, mounts[i].volume);
 		if (r == -EBUSY) {
-			sink_detail(s, "volume %s stays: another app uses it", mounts[i].volume_name);
+			sink_detail(s, "volume %s stays: another app uses it",
+				mounts[i].volume_name);
 			r = 0;
 			continue;
 		}
@@ -143,7 +149,8 @@ static int remove_volumes(struct control *c, const struct db_mount *mounts, int 
 	return r;
 }
 
-static int destroy_locked(struct control *c, const struct db_app *a, bool with_volumes, struct sink *s, struct err *e)
+static int destroy_locked(struct control *c, const struct db_app *a, bool with_volumes,
+	struct sink *s, struct err *e)
 {
 	struct db_mount *mounts autofree = NULL;
 	struct msg_app gone = {.id = a->id};
@@ -165,12 +172,13 @@ static int destroy_locked(struct control *c, const struct db_app *a, bool with_v
 	if (with_volumes)
 		r = remove_volumes(c, mounts, n, s, e);
 	for (int i = 0; !with_volumes && i < n; i++)
-		sink_detail(s, "volume %s is kept; `berth volumes:destroy %s`", mounts[i].volume_name,
-			mounts[i].volume_name);
+		sink_detail(s, "volume %s is kept; `berth volumes:destroy %s`",
+			mounts[i].volume_name, mounts[i].volume_name);
 	return r;
 }
 
-int app_destroy(struct control *c, uint32_t app, bool with_volumes, const char *actor, struct sink *s, struct err *e)
+int app_destroy(struct control *c, uint32_t app, bool with_volumes, const char *actor,
+	struct sink *s, struct err *e)
 {
 	struct db_app a;
 	int r = applock_take(app, s, e);

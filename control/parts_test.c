@@ -30,10 +30,17 @@ static void config_wins_over_the_buildpack_and_berth_over_both(void **state)
 {
 	struct db_app app = {.name = "shop"};
 	struct db_release release = {.version = 7,
-		.config = json_pack("{s:s,s:s,s:{s:s}}", "NODE_ENV", "test", "PORT", "1", "RAW", "base64", "/wE=")};
-	struct db_image image = {.env = json_pack("{s:s,s:s}", "NODE_ENV", "production", "X", "1"), .commit = "abc"};
+		.config = json_pack("{s:s,s:s,s:{s:s}}", "NODE_ENV", "test", "PORT", "1",
+			"RAW", "base64", "/wE=")};
+	struct db_image image = {
+		.env = json_pack("{s:s,s:s}", "NODE_ENV", "production", "X", "1"),
+		.commit = "abc"};
 	struct msg_limits_body limits = {.memory_bytes = 256u << 20, .cpu_millis = 1500};
-	struct env_for f = {.app = &app, .release = &release, .image = &image, .name = "web.1", .limits = &limits,
+	struct env_for f = {.app = &app,
+		.release = &release,
+		.image = &image,
+		.name = "web.1",
+		.limits = &limits,
 		.port = 5000};
 
 	(void)state;
@@ -75,7 +82,9 @@ static void exits_read_as_people_say_them(void **state)
 	(void)state;
 	exit_text(&(struct msg_exited){.reason = EXIT_REASON_EXITED, .value = 3}, text);
 	assert_string_equal(text, "exit status 3");
-	exit_text(&(struct msg_exited){.reason = EXIT_REASON_OOM, .memory_limit_bytes = 256u << 20}, text);
+	exit_text(&(struct msg_exited){.reason = EXIT_REASON_OOM,
+			  .memory_limit_bytes = 256u << 20},
+		text);
 	assert_string_equal(text, "out of memory at 256M");
 	exit_text(&(struct msg_exited){.reason = EXIT_REASON_SIGNALED, .value = 9}, text);
 	assert_string_equal(text, "killed by signal 9 (Killed)");
@@ -85,7 +94,8 @@ static void a_single_command_takes_the_place_of_its_shell(void **state)
 {
 	static const char *const rows[][2] = {
 		{"node server.js", "exec node server.js"},
-		{"  ./run --x='a && b' \"c;d\" 2>&1 >out", "exec ./run --x='a && b' \"c;d\" 2>&1 >out"},
+		{"  ./run --x='a && b' \"c;d\" 2>&1 >out",
+			"exec ./run --x='a && b' \"c;d\" 2>&1 >out"},
 		{"A=1 B_2=x node s.js", "exec env A=1 B_2=x node s.js"},
 		{"exec perl s.pl", "exec perl s.pl"},
 		{"A=1 exec perl s.pl", "A=1 exec perl s.pl"},
@@ -93,7 +103,8 @@ static void a_single_command_takes_the_place_of_its_shell(void **state)
 		{"cd web && node s.js", "cd web && node s.js"},
 		{"a | b", "a | b"},
 		{"a; b", "a; b"},
-		{"serve -n $(nproc) -p ${PORT:-80} `x | y`", "exec serve -n $(nproc) -p ${PORT:-80} `x | y`"},
+		{"serve -n $(nproc) -p ${PORT:-80} `x | y`",
+			"exec serve -n $(nproc) -p ${PORT:-80} `x | y`"},
 		{"{ a; }", "{ a; }"},
 		{"(a)", "(a)"},
 		{"a 'unterminated", "exec a 'unterminated"},

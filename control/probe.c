@@ -11,9 +11,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define TIMEOUT_S 30      /* until something listens */
-#define CONNECT_MS 1000   /* loopback: an accept queue that stays full that long is not ready */
-#define ANSWER_MS 5000    /* one health check's answer */
+#define TIMEOUT_S 30 /* until something listens */
+#define CONNECT_MS                                                                       \
+	1000 /* loopback: an accept queue that stays full that long is not ready */
+#define ANSWER_MS 5000 /* one health check's answer */
 #define PORTS_MAX 16
 
 struct probe {
@@ -23,7 +24,7 @@ struct probe {
 	int v4, v6; /* sockets inside the instance, kept over refused attempts */
 	uint64_t deadline_ns;
 	unsigned int attempt;
-	char path[256]; /* "": TCP only */
+	char path[256];	  /* "": TCP only */
 	char answer[160]; /* last unwanted answer of the check */
 };
 
@@ -35,7 +36,8 @@ static int ended(struct probe *p, struct err *e)
 	if (engine_wait_exit(p->c->engine, p->m->id, 0, &x) != 0)
 		return 0;
 	exit_text(&x, reason);
-	return err_set(e, ECHILD, "%s.%u ended before it was ready: %s", p->m->type, p->m->number, reason);
+	return err_set(e, ECHILD, "%s.%u ended before it was ready: %s", p->m->type,
+		p->m->number, reason);
 }
 
 /* Sleeps a little, less at first: apps that start in a millisecond are seen at once. */
@@ -58,22 +60,29 @@ static int pause_between(struct probe *p, struct err *e)
 /* 0 connected, 1 refused or not yet, -errno a fault. */
 static int try_connect(int fd, int family, uint16_t port)
 {
-	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port),
+	struct sockaddr_in v4 = {.sin_family = AF_INET,
+		.sin_port = htons(port),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port),
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6,
+		.sin6_port = htons(port),
 		.sin6_addr = IN6ADDR_LOOPBACK_INIT};
 	int failure = 0;
 	socklen_t len = sizeof(failure);
 
-	const struct sockaddr *to = family == AF_INET ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6;
+	const struct sockaddr *to =
+		family == AF_INET ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6;
 	socklen_t to_len = family == AF_INET ? sizeof(v4) : sizeof(v6);
 	int r = connect(fd, to, to_len);
 	if (r < 0 && errno == ECONNABORTED)
-		r = connect(fd, to, to_len); /* Linux reports the attempt before once more, then starts anew */
+		r = connect(fd, to,
+			to_len); /* Linux reports the attempt before once more, then starts anew */
 	if (r == 0)
 		return 0;
 	if (errno != EINPROGRESS)
-		return errno == ECONNREFUSED || errno == EADDRNOTAVAIL || errno == ENETUNREACH ? 1 : -errno;
+		return errno == ECONNREFUSED || errno == EADDRNOTAVAIL ||
+				       errno == ENETUNREACH
+			       ? 1
+			       : -errno;
 	struct pollfd p = {.fd = fd, .events = POLLOUT};
 	if (poll(&p, 1, CONNECT_MS) <= 0)
 		return 1;
@@ -88,8 +97,10 @@ static int ask(struct probe *p, int fd)
 	size_t have = 0;
 	int status = 0;
 
-	snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: berth-check\r\n"
-		"Connection: close\r\n\r\n", p->path);
+	snprintf(text, sizeof(text),
+		"GET %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: berth-check\r\n"
+		"Connection: close\r\n\r\n",
+		p->path);
 	if (send(fd, text, strlen(text), MSG_NOSIGNAL) < 0)
 		return 0;
 	while (have < sizeof(text) - 1) {
@@ -115,15 +126,18 @@ static int attempt(struct probe *p, int *fd, int family)
 	if (*fd < 0)
 		*fd = engine_socket(p->c->engine, p->m->id, family);
 	if (*fd < 0)
-		return *fd == -ESRCH || *fd == -ECONNRESET || *fd == -EAFNOSUPPORT ? 1 : *fd;
+		return *fd == -ESRCH || *fd == -ECONNRESET || *fd == -EAFNOSUPPORT ? 1
+										   : *fd;
 	int r = try_connect(*fd, family, p->m->port);
 	if (r == 0 && p->path[0]) {
 		int status = ask(p, *fd);
 		if (status < 200 || status > 399) {
 			if (status)
-				snprintf(p->answer, sizeof(p->answer), "HTTP %d from %.100s", status, p->path);
+				snprintf(p->answer, sizeof(p->answer),
+					"HTTP %d from %.100s", status, p->path);
 			else
-				snprintf(p->answer, sizeof(p->answer), "no answer from %.100s", p->path);
+				snprintf(p->answer, sizeof(p->answer),
+					"no answer from %.100s", p->path);
 			close(*fd);
 			*fd = -1;
 			return 1;
@@ -139,19 +153,21 @@ static int too_late(struct probe *p, unsigned int seconds, struct err *e)
 	char list[128] = "";
 
 	if (p->answer[0])
-		return err_set(e, EPROTO, "%s.%u is not healthy after %u s: %s", p->m->type, p->m->number,
-			seconds, p->answer);
+		return err_set(e, EPROTO, "%s.%u is not healthy after %u s: %s",
+			p->m->type, p->m->number, seconds, p->answer);
 	for (int i = 0; i < n; i++) {
 		size_t used = strlen(list);
-		snprintf(list + used, sizeof(list) - used, "%s%u", i ? ", " : "", ports[i]);
+		snprintf(list + used, sizeof(list) - used, "%s%u", i ? ", " : "",
+			ports[i]);
 	}
 	if (n > 0)
 		return err_set(e, ETIMEDOUT,
-			"%s.%u listens on %s, not on $PORT=%u: read PORT from the environment, or "
+			"%s.%u listens on %s, not on $PORT=%u: read PORT from the "
+			"environment, or "
 			"`berth ports:set APP web %u`",
 			p->m->type, p->m->number, list, p->m->port, ports[0]);
-	return err_set(e, ETIMEDOUT, "no listener on $PORT=%u within %u s in %s.%u", p->m->port, seconds,
-		p->m->type, p->m->number);
+	return err_set(e, ETIMEDOUT, "no listener on $PORT=%u within %u s in %s.%u",
+		p->m->port, seconds, p->m->type, p->m->number);
 }
 
 static void read_path(struct control *c, const struct member *m, char out[256])
@@ -164,8 +180,13 @@ static void read_path(struct control *c, const struct member *m, char out[256])
 
 int probe_wait(struct control *c, const struct member *m, struct sink *s, struct err *e)
 {
-	unsigned int seconds = (unsigned int)setting_u64(c, m->app, "checks", "timeout", TIMEOUT_S);
-	struct probe p = {.c = c, .m = m, .s = s, .v4 = -1, .v6 = -1,
+	unsigned int seconds =
+		(unsigned int)setting_u64(c, m->app, "checks", "timeout", TIMEOUT_S);
+	struct probe p = {.c = c,
+		.m = m,
+		.s = s,
+		.v4 = -1,
+		.v6 = -1,
 		.deadline_ns = io_mono_ns() + (uint64_t)seconds * 1000000000u};
 	int r = 1;
 

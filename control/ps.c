@@ -57,7 +57,11 @@ static void stop_all(struct ps *p)
 
 static int act_loaded(struct ps *p, enum act act, const char *type, struct err *e)
 {
-	struct rollout roll = {.app = &p->app, .release = &p->release, .image = &p->image, .type = type, .s = p->s};
+	struct rollout roll = {.app = &p->app,
+		.release = &p->release,
+		.image = &p->image,
+		.type = type,
+		.s = p->s};
 
 	switch (act) {
 	case ACT_SCALE:
@@ -76,7 +80,8 @@ static int act_loaded(struct ps *p, enum act act, const char *type, struct err *
 	return 0;
 }
 
-static int act(struct control *c, uint32_t app, enum act what, const char *type, struct sink *s, struct err *e)
+static int act(struct control *c, uint32_t app, enum act what, const char *type,
+	struct sink *s, struct err *e)
 {
 	struct ps p = {.c = c, .s = s};
 	int r = applock_take(app, s, e);
@@ -86,7 +91,9 @@ static int act(struct control *c, uint32_t app, enum act what, const char *type,
 	/* The wish is recorded first: a berth that dies here continues with it. */
 	if (what == ACT_STOP || what == ACT_START)
 		r = db_app_set_stopped(c->db, app, what == ACT_STOP);
-	r = r == -ENOENT ? err_set(e, ENOENT, "the app was destroyed meanwhile") : r < 0 ? err_sys(e, -r, "record it") : load(&p, app, e);
+	r = r == -ENOENT ? err_set(e, ENOENT, "the app was destroyed meanwhile")
+	    : r < 0	 ? err_sys(e, -r, "record it")
+			 : load(&p, app, e);
 	if (r == 0)
 		sink_detail(s, "no release yet: it takes effect with the first push");
 	if (r > 0)
@@ -101,7 +108,8 @@ int ps_apply(struct control *c, uint32_t app, struct sink *s, struct err *e)
 	return act(c, app, ACT_SCALE, NULL, s, e);
 }
 
-int ps_restart(struct control *c, uint32_t app, const char *type, struct sink *s, struct err *e)
+int ps_restart(
+	struct control *c, uint32_t app, const char *type, struct sink *s, struct err *e)
 {
 	return act(c, app, ACT_RESTART, type, s, e);
 }
@@ -127,17 +135,23 @@ int ps_limits(struct control *c, uint32_t app, struct sink *s, struct err *e)
 	for (int i = 0; i < n; i++) {
 		struct msg_limits body = {.id = m[i].id};
 		app_limits(c, app, m[i].type, &body.limits);
-		int r = engine_call(c->engine, MSG_LIMITS, &body, sizeof(body), NULL, 0, NULL);
+		int r = engine_call(
+			c->engine, MSG_LIMITS, &body, sizeof(body), NULL, 0, NULL);
 		if (r == -ESRCH)
 			continue; /* it ended meanwhile */
 		if (r < 0) {
-			sink_fail(s, "%s.%u keeps its old limits: %s", m[i].type, m[i].number,
-				r == -EBUSY ? "it uses more memory than the new limit" : strerror(-r));
+			sink_fail(s, "%s.%u keeps its old limits: %s", m[i].type,
+				m[i].number,
+				r == -EBUSY ? "it uses more memory than the new limit"
+					    : strerror(-r));
 			failed = r;
 		} else {
-			sink_detail(s, "%s.%u has the new limits", m[i].type, m[i].number);
+			sink_detail(
+				s, "%s.%u has the new limits", m[i].type, m[i].number);
 		}
 	}
-	return failed ? err_set(e, -failed, "some instances keep their old limits; `berth ps:restart` gives them the new")
+	return failed ? err_set(e, -failed,
+				"some instances keep their old limits; `berth "
+				"ps:restart` gives them the new")
 		      : 0;
 }

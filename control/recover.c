@@ -26,8 +26,10 @@ static int list_running(struct control *c, struct running *ret)
 
 	*ret = (struct running){0};
 	while (reply && more) {
-		int r = engine_call(c->engine, MSG_LIST, &after, sizeof(after), NULL, 0, reply);
-		const struct msg_list *l = (const struct msg_list *)(const void *)reply->body;
+		int r = engine_call(
+			c->engine, MSG_LIST, &after, sizeof(after), NULL, 0, reply);
+		const struct msg_list *l =
+			(const struct msg_list *)(const void *)reply->body;
 		if (r < 0)
 			return r;
 		uint64_t *ids = realloc(ret->ids, (ret->n + l->n + 1) * sizeof(*ids));
@@ -54,12 +56,15 @@ static bool is_running(const struct running *r, uint64_t id)
 }
 
 /* During a restart two have the same place for a moment: the newer one was probed before the older was told to go. */
-static bool replaced(const struct db_instance *rows, int n, const struct db_instance *i, const struct running *run)
+static bool replaced(const struct db_instance *rows, int n, const struct db_instance *i,
+	const struct running *run)
 {
 	for (int j = 0; j < n; j++) {
-		if (rows[j].id > i->id && rows[j].app == i->app && rows[j].number == i->number &&
-			rows[j].version == i->version && strcmp(rows[j].type, i->type) == 0 &&
-			strcmp(rows[j].kind, "app") == 0 && strcmp(rows[j].state, "running") == 0 &&
+		if (rows[j].id > i->id && rows[j].app == i->app &&
+			rows[j].number == i->number && rows[j].version == i->version &&
+			strcmp(rows[j].type, i->type) == 0 &&
+			strcmp(rows[j].kind, "app") == 0 &&
+			strcmp(rows[j].state, "running") == 0 &&
 			is_running(run, rows[j].id))
 			return true;
 	}
@@ -70,12 +75,18 @@ static bool replaced(const struct db_instance *rows, int n, const struct db_inst
 static bool adopt(struct control *c, const struct db_instance *i)
 {
 	struct db_app app;
-	struct member m = {.id = i->id, .app = i->app, .version = i->version, .number = i->number,
-		.restarts = i->restarts, .state = MEMBER_READY, .started_us = i->started_us};
+	struct member m = {.id = i->id,
+		.app = i->app,
+		.version = i->version,
+		.number = i->number,
+		.restarts = i->restarts,
+		.state = MEMBER_READY,
+		.started_us = i->started_us};
 
 	if (strcmp(i->kind, "app") != 0 || strcmp(i->state, "running") != 0 ||
 		db_app_by_id(c->db, i->app, &app) < 0 || app.removing || app.stopped ||
-		app.live_version != i->version || i->number > app_quantity(c, i->app, i->type))
+		app.live_version != i->version ||
+		i->number > app_quantity(c, i->app, i->type))
 		return false;
 	snprintf(m.type, sizeof(m.type), "%s", i->type);
 	if (strcmp(i->type, "web") == 0)
@@ -92,7 +103,8 @@ static void reconcile_instances(struct control *c, const struct running *run)
 	for (int i = 0; i < n; i++) {
 		if (!is_running(run, rows[i].id)) {
 			/* Its exit may still come with the true reason; that overwrites this. */
-			db_instance_exit(c->db, rows[i].id, "ended while berth was down", io_now_us());
+			db_instance_exit(c->db, rows[i].id, "ended while berth was down",
+				io_now_us());
 			continue;
 		}
 		if (replaced(rows, n, &rows[i], run) || !adopt(c, &rows[i]))
@@ -105,7 +117,8 @@ static void stop_unknown(struct control *c, const struct running *run)
 	struct db_instance row;
 
 	for (size_t i = 0; i < run->n; i++) {
-		if (db_instance_get(c->db, run->ids[i], &row) < 0 || strcmp(row.state, "exited") == 0)
+		if (db_instance_get(c->db, run->ids[i], &row) < 0 ||
+			strcmp(row.state, "exited") == 0)
 			engine_stop(c->engine, run->ids[i], 0);
 	}
 }
@@ -119,11 +132,13 @@ static void drop_half_layers(struct control *c)
 		struct msg_layer l = {.id = layers[i].id};
 		if (layers[i].ready)
 			continue;
-		int r = engine_call(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0, NULL);
+		int r = engine_call(
+			c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0, NULL);
 		if (r == 0)
 			db_layer_delete(c->db, layers[i].id);
 		else
-			log_warn("half-made layer %llu: %s", (unsigned long long)l.id, strerror(-r));
+			log_warn("half-made layer %llu: %s", (unsigned long long)l.id,
+				strerror(-r));
 	}
 }
 
@@ -137,7 +152,8 @@ static void drop_stray_layers(struct control *c)
 
 	do {
 		if (!reply || !ask ||
-			engine_call(c->engine, MSG_LAYER_LIST, ask, sizeof(*ask), NULL, 0, reply) < 0)
+			engine_call(c->engine, MSG_LAYER_LIST, ask, sizeof(*ask), NULL, 0,
+				reply) < 0)
 			return;
 		page = (const struct msg_layer_page *)(const void *)reply->body;
 		for (uint32_t i = 0; i < page->n && i < ARRAY_LEN(page->ids); i++) {

@@ -221,8 +221,7 @@ int request_check_body(struct request *r)
 
 	if (r->route->flags & ROUTE_ANY_FIELD)
 		return 0;
-	json_object_foreach(r->body, name, v)
-	{
+	json_object_foreach (r->body, name, v) {
 		const struct field *f = find_field(fields, name);
 
 		if (!f)

@@ -8,7 +8,9 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define UNUSED_US (UINT64_C(3600) * 1000000u) /* an hour: a build under way may have found the layer just now */
+#define UNUSED_US                                                                        \
+	(UINT64_C(3600) *                                                                \
+		1000000u) /* an hour: a build under way may have found the layer just now */
 #define EVERY_NS (UINT64_C(60) * 1000000000u)
 
 /* berthd counts a layer's bytes after the switch; asked again for a finished layer, it tells them. */
@@ -21,9 +23,11 @@ static void fill_sizes(struct control *c)
 	for (int i = 0; i < n; i++) {
 		struct msg_layer ask = {.id = layers[i].id};
 		if (!layers[i].ready || layers[i].size_bytes ||
-			engine_call(c->engine, MSG_LAYER_COMMIT, &ask, sizeof(ask), NULL, 0, reply) < 0)
+			engine_call(c->engine, MSG_LAYER_COMMIT, &ask, sizeof(ask), NULL,
+				0, reply) < 0)
 			continue;
-		const struct msg_layer *l = (const struct msg_layer *)(const void *)reply->body;
+		const struct msg_layer *l =
+			(const struct msg_layer *)(const void *)reply->body;
 		if (l->size_bytes)
 			db_layer_set_size(c->db, ask.id, l->size_bytes);
 	}
@@ -41,9 +45,11 @@ static void *retention_main(void *arg)
 		/* The row goes first: a layer on disk without a row is found at the next start, the reverse is a broken image. */
 		if (db_layer_delete(c->db, l.id) < 0)
 			continue;
-		int r = engine_call(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0, NULL);
+		int r = engine_call(
+			c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0, NULL);
 		if (r < 0)
-			log_warn("layer %llu: %s", (unsigned long long)l.id, strerror(-r));
+			log_warn(
+				"layer %llu: %s", (unsigned long long)l.id, strerror(-r));
 	}
 	if (n > 0)
 		log_info("removed %d layers that no kept release uses", n);
@@ -56,7 +62,8 @@ void retention_soon(struct control *c)
 	uint64_t now = io_mono_ns(), last = atomic_load(&last_ns);
 	pthread_t thread;
 
-	if ((last && now - last < EVERY_NS) || !atomic_compare_exchange_strong(&last_ns, &last, now))
+	if ((last && now - last < EVERY_NS) ||
+		!atomic_compare_exchange_strong(&last_ns, &last, now))
 		return;
 	if (pthread_create(&thread, NULL, retention_main, c) == 0)
 		pthread_detach(thread);

@@ -5,8 +5,8 @@
 #include "control/fleet.h"
 #include "control/probe.h"
 #include "control/routes.h"
-#include "control/tail.h"
 #include "control/settings.h"
+#include "control/tail.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include <errno.h>
@@ -18,7 +18,8 @@
 #define TAIL_LINES 20
 #define INSTANCES_MAX 512
 #define STACK_BYTES (256 << 10)
-#define RETRY_MS 500 /* what a failed change left empty is filled soon, after the caller took its wishes back */
+#define RETRY_MS                                                                         \
+	500 /* what a failed change left empty is filled soon, after the caller took its wishes back */
 
 struct set {
 	struct member *m;
@@ -61,13 +62,15 @@ bool rollout_stop_first(struct control *c, uint32_t app)
 /* ---- old instances ---- */
 
 /* Members that go: of this app and type, not already on their way out; one that a restart just started goes as well. */
-static void list_old(struct control *c, const struct rollout *r, bool web, struct set *ret)
+static void list_old(
+	struct control *c, const struct rollout *r, bool web, struct set *ret)
 {
 	struct member *m autofree = NULL;
 	int n = fleet_list(c, r->app->id, r->type, &m);
 
 	for (int i = 0; i < n; i++) {
-		if (m[i].state != MEMBER_RETIRING && (strcmp(m[i].type, "web") == 0) == web)
+		if (m[i].state != MEMBER_RETIRING &&
+			(strcmp(m[i].type, "web") == 0) == web)
 			set_add(ret, &m[i]);
 	}
 }
@@ -90,7 +93,9 @@ static void drain_and_stop(struct control *c, const struct set *old)
 			ids[n++] = old->m[i].id;
 	}
 	if (routes_wait_drained(c->routes, ids, n, DRAIN_MS) < 0)
-		applog(old->m[0].app, "berth[deploy]", "requests still run after %d s in the old instances: stopping them",
+		applog(old->m[0].app, "berth[deploy]",
+			"requests still run after %d s in the old instances: stopping "
+			"them",
 			DRAIN_MS / 1000);
 	fleet_stop(c, old->m, old->n);
 	routes_forget(c->routes, ids, n);
@@ -137,12 +142,16 @@ static void retire(struct control *c, const struct set *s)
 
 /* ---- new instances ---- */
 
-static int start_one(struct control *c, const struct rollout *r, const char *type, uint32_t number, struct set *into,
-	struct err *e)
+static int start_one(struct control *c, const struct rollout *r, const char *type,
+	uint32_t number, struct set *into, struct err *e)
 {
 	struct member m;
-	struct fleet_start s = {.app = r->app, .release = r->release, .image = r->image, .type = type,
-		.command = json_string_value(json_object_get(r->image->processes, type)), .kind = "app",
+	struct fleet_start s = {.app = r->app,
+		.release = r->release,
+		.image = r->image,
+		.type = type,
+		.command = json_string_value(json_object_get(r->image->processes, type)),
+		.kind = "app",
 		.number = number};
 
 	if (into->n >= INSTANCES_MAX)
@@ -196,12 +205,14 @@ static uint32_t quantity(struct control *c, const struct rollout *r, const char 
 	return r->app->stopped ? 0 : app_quantity(c, r->app->id, type);
 }
 
-static int start_web(struct control *c, const struct rollout *r, struct set *fresh, struct err *e)
+static int start_web(
+	struct control *c, const struct rollout *r, struct set *fresh, struct err *e)
 {
 	uint32_t n = quantity(c, r, "web");
 	int status = 0;
 
-	if ((r->type && strcmp(r->type, "web") != 0) || !json_object_get(r->image->processes, "web"))
+	if ((r->type && strcmp(r->type, "web") != 0) ||
+		!json_object_get(r->image->processes, "web"))
 		return 0;
 	for (uint32_t i = 1; status == 0 && i <= n; i++)
 		status = start_one(c, r, "web", i, fresh, e);
@@ -217,7 +228,8 @@ static void make_ready(struct control *c, struct set *fresh)
 {
 	for (unsigned int i = 0; i < fresh->n; i++) {
 		if (!fleet_ready(c, fresh->m[i].id))
-			fleet_restart_later(c, &fresh->m[i], 100); /* it ended between its probe and now */
+			fleet_restart_later(c, &fresh->m[i],
+				100); /* it ended between its probe and now */
 		engine_forget(c->engine, fresh->m[i].id);
 	}
 }
@@ -226,9 +238,15 @@ static void make_ready(struct control *c, struct set *fresh)
 
 static int release_task(struct control *c, const struct rollout *r, struct err *e)
 {
-	const char *command = json_string_value(json_object_get(r->image->processes, "release"));
-	struct fleet_start s = {.app = r->app, .release = r->release, .image = r->image, .type = "release",
-		.command = command, .kind = "run", .number = 1};
+	const char *command =
+		json_string_value(json_object_get(r->image->processes, "release"));
+	struct fleet_start s = {.app = r->app,
+		.release = r->release,
+		.image = r->image,
+		.type = "release",
+		.command = command,
+		.kind = "run",
+		.number = 1};
 	struct msg_exited x = {0};
 	struct member m;
 	char reason[160];
@@ -265,8 +283,11 @@ static void tell_vanished(const struct rollout *r, const struct set *old)
 			told |= strcmp(old->m[j].type, type) == 0;
 		if (told)
 			continue;
-		sink_fail(r->s, "%s: not in v%u, its instances stop", type, r->release->version);
-		applog(r->app->id, "berth[ps]", "v%u has no process type %s: its instances stop", r->release->version, type);
+		sink_fail(r->s, "%s: not in v%u, its instances stop", type,
+			r->release->version);
+		applog(r->app->id, "berth[ps]",
+			"v%u has no process type %s: its instances stop",
+			r->release->version, type);
 	}
 }
 
@@ -282,7 +303,7 @@ static void roll_workers(struct control *c, const struct rollout *r)
 	tell_vanished(r, &old);
 	retire(c, &old);
 	fleet_stop(c, old.m, old.n);
-	json_object_foreach(r->image->processes, type, command) {
+	json_object_foreach (r->image->processes, type, command) {
 		if (strcmp(type, "web") == 0 || strcmp(type, "release") == 0 ||
 			(r->type && strcmp(r->type, type) != 0))
 			continue;
@@ -313,7 +334,8 @@ static void stop_old(struct control *c, const struct rollout *r, struct set *web
 	struct set workers = {0};
 
 	if (web->n)
-		sink_step(r->s, "Stopping the old instance first: the app has a writable volume (requests wait)");
+		sink_step(r->s, "Stopping the old instance first: the app has a writable "
+				"volume (requests wait)");
 	list_old(c, r, false, &workers);
 	tell_vanished(r, web);
 	tell_vanished(r, &workers);
@@ -345,7 +367,8 @@ static void bring_back(struct control *c, const struct rollout *r)
 	struct db_release release = {0};
 	struct db_image image = {0};
 	struct set fresh = {0};
-	struct patient patient = {.sink = {.write = patient_write, .watch_fd = -1}, .to = r->s};
+	struct patient patient = {
+		.sink = {.write = patient_write, .watch_fd = -1}, .to = r->s};
 	struct err e;
 
 	if (db_release_get(c->db, r->app->id, 0, &release) < 0)
@@ -356,7 +379,8 @@ static void bring_back(struct control *c, const struct rollout *r)
 		back.image = &image;
 		back.s = &patient.sink;
 		if (start_web(c, &back, &fresh, &e) < 0)
-			sink_fail(r->s, "v%u did not come back: %s", release.version, e.text);
+			sink_fail(r->s, "v%u did not come back: %s", release.version,
+				e.text);
 		make_ready(c, &fresh);
 		roll_workers(c, &back);
 	}
@@ -365,7 +389,8 @@ static void bring_back(struct control *c, const struct rollout *r)
 	db_release_clear(&release);
 }
 
-static int commit(struct control *c, const struct rollout *r, const struct set *fresh, struct err *e)
+static int commit(struct control *c, const struct rollout *r, const struct set *fresh,
+	struct err *e)
 {
 	if (sink_cancelled(r->s))
 		return err_set(e, ECANCELED, "cancelled");
@@ -387,7 +412,8 @@ int rollout_run(struct control *c, const struct rollout *r, struct err *e)
 	list_old(c, r, true, &old);
 	served = old.n > 0;
 	/* One that crashed and waits for its restart must not come back beside the new one either: the hold sees to it. */
-	if (r->app->live_version && !(r->type && strcmp(r->type, "web") != 0) && rollout_stop_first(c, r->app->id)) {
+	if (r->app->live_version && !(r->type && strcmp(r->type, "web") != 0) &&
+		rollout_stop_first(c, r->app->id)) {
 		hold = true;
 		stop_old(c, r, &old);
 		old.n = 0;
@@ -404,7 +430,8 @@ int rollout_run(struct control *c, const struct rollout *r, struct err *e)
 		fleet_hold(c, r->app->id, false);
 		if (hold)
 			routes_refresh(c, NULL);
-		fleet_fill(c, r->app->id, RETRY_MS); /* one that crashed meanwhile found its place taken by what failed */
+		fleet_fill(c, r->app->id,
+			RETRY_MS); /* one that crashed meanwhile found its place taken by what failed */
 		free(old.m);
 		free(fresh.m);
 		return status;
@@ -414,7 +441,9 @@ int rollout_run(struct control *c, const struct rollout *r, struct err *e)
 	old = (struct set){0};
 	/* Listed again: one that crashed and was restarted meanwhile is old too. */
 	struct member *now autofree = NULL;
-	int n = r->type && strcmp(r->type, "web") != 0 ? 0 : fleet_list(c, r->app->id, "web", &now);
+	int n = r->type && strcmp(r->type, "web") != 0
+			? 0
+			: fleet_list(c, r->app->id, "web", &now);
 	for (int i = 0; i < n; i++) {
 		bool is_fresh = false;
 		for (unsigned int j = 0; j < fresh.n; j++)
@@ -436,8 +465,8 @@ int rollout_run(struct control *c, const struct rollout *r, struct err *e)
 
 /* ---- scaling ---- */
 
-static int scale_type(struct control *c, const struct rollout *r, const char *type, struct set *fresh, struct set *gone,
-	struct err *e)
+static int scale_type(struct control *c, const struct rollout *r, const char *type,
+	struct set *fresh, struct set *gone, struct err *e)
 {
 	struct member *m autofree = NULL;
 	int n = fleet_list(c, r->app->id, type, &m);
@@ -465,8 +494,9 @@ int rollout_scale(struct control *c, const struct rollout *r, struct err *e)
 	json_t *command;
 	int status = 0;
 
-	json_object_foreach(r->image->processes, type, command) {
-		if (status == 0 && strcmp(type, "release") != 0 && (!r->type || strcmp(r->type, type) == 0))
+	json_object_foreach (r->image->processes, type, command) {
+		if (status == 0 && strcmp(type, "release") != 0 &&
+			(!r->type || strcmp(r->type, type) == 0))
 			status = scale_type(c, r, type, &fresh, &gone, e);
 	}
 	for (unsigned int i = 0; status == 0 && !r->skip_checks && i < fresh.n; i++) {

@@ -12,7 +12,7 @@ struct rollout {
 	const struct db_release *release;
 	const struct db_image *image;
 	const char *type;  /* only this process type; NULL: all */
-	bool commit;       /* a new release: becomes the live one at the switch */
+	bool commit;	   /* a new release: becomes the live one at the switch */
 	bool release_task; /* run the release process before the switch */
 	bool skip_checks;
 	struct sink *s;

@@ -12,13 +12,14 @@
 #include <string.h>
 #include <time.h>
 
-#define HOLD_MS 30000 /* a held request waits as long as Heroku's router waits for a response */
+#define HOLD_MS                                                                          \
+	30000 /* a held request waits as long as Heroku's router waits for a response */
 
 struct worker {
 	int fd;
 	uint64_t acked; /* newest table version in use there */
-	int status;     /* of its last answer */
-	bool up;        /* said HELLO or answered since we started */
+	int status;	/* of its last answer */
+	bool up;	/* said HELLO or answered since we started */
 };
 
 struct drained {
@@ -34,7 +35,7 @@ struct routes {
 	uint64_t version;
 	int table; /* memfd of the newest table, -1 */
 	struct drained *drained;
-	pthread_mutex_t lock;    /* everything above */
+	pthread_mutex_t lock;	 /* everything above */
 	pthread_mutex_t publish; /* one table at a time */
 	pthread_cond_t changed;
 	struct msg in;
@@ -68,7 +69,8 @@ static void add_host(struct build *b, const char *name, uint32_t app)
 	b->n_hosts++;
 }
 
-static void add_default_hosts(struct build *b, const struct db_app *a, const json_t *global, uint32_t index)
+static void add_default_hosts(
+	struct build *b, const struct db_app *a, const json_t *global, uint32_t index)
 {
 	char name[HOST_MAX_LEN + 64];
 	const json_t *domain;
@@ -78,13 +80,14 @@ static void add_default_hosts(struct build *b, const struct db_app *a, const jso
 		snprintf(name, sizeof(name), "%s.localhost", a->name);
 		add_host(b, name, index);
 	}
-	json_array_foreach(global, i, domain) {
+	json_array_foreach (global, i, domain) {
 		snprintf(name, sizeof(name), "%s.%s", a->name, json_string_value(domain));
 		add_host(b, name, index);
 	}
 }
 
-static void add_instances(struct control *c, struct build *b, uint32_t app, struct table_app *t)
+static void add_instances(
+	struct control *c, struct build *b, uint32_t app, struct table_app *t)
 {
 	struct member *m autofree = NULL;
 	int n = fleet_list(c, app, "web", &m);
@@ -106,7 +109,8 @@ static void add_instances(struct control *c, struct build *b, uint32_t app, stru
 	}
 }
 
-static void add_app(struct control *c, struct build *b, const struct db_app *a, const json_t *global)
+static void add_app(
+	struct control *c, struct build *b, const struct db_app *a, const json_t *global)
 {
 	json_t *own = NULL;
 	const json_t *domain;
@@ -116,10 +120,11 @@ static void add_app(struct control *c, struct build *b, const struct db_app *a, 
 	if (fleet_held(c, a->id))
 		t.flags |= APP_HOLD;
 	t.timeout_ms = (uint32_t)setting_u64(c, a->id, "http", "timeout", 0) * 1000;
-	t.idle_timeout_ms = (uint32_t)setting_u64(c, a->id, "http", "idle-timeout", 0) * 1000;
+	t.idle_timeout_ms =
+		(uint32_t)setting_u64(c, a->id, "http", "idle-timeout", 0) * 1000;
 	add_default_hosts(b, a, global, b->n_apps);
 	if (db_domain_list(c->db, a->id, &own) >= 0) {
-		json_array_foreach(own, i, domain)
+		json_array_foreach (own, i, domain)
 			add_host(b, json_string_value(domain), b->n_apps);
 	}
 	json_decref(own);
@@ -170,7 +175,8 @@ static int pack_table(struct build *b)
 	buf_add(&out, b->apps.data, b->apps.len);
 	buf_add(&out, b->instances.data, b->instances.len);
 	buf_add(&out, b->strings.data, b->strings.len);
-	if (out.failed || b->hosts.failed || b->apps.failed || b->instances.failed || b->strings.failed)
+	if (out.failed || b->hosts.failed || b->apps.failed || b->instances.failed ||
+		b->strings.failed)
 		return -ENOMEM;
 	head.size = (uint32_t)out.len;
 	memcpy(out.data, &head, sizeof(head));
@@ -206,7 +212,8 @@ static int build_table(struct control *c)
 static void send_table(struct routes *r, unsigned int worker)
 {
 	struct msg_table m = {r->version};
-	int sent = msg_send(r->workers[worker].fd, MSG_TABLE, 0, 0, &m, sizeof(m), &r->table, 1);
+	int sent = msg_send(
+		r->workers[worker].fd, MSG_TABLE, 0, 0, &m, sizeof(m), &r->table, 1);
 
 	if (sent < 0)
 		log_warn("table to router %u: %s", worker, strerror(-sent));
@@ -305,12 +312,15 @@ static void receive(struct routes *r, unsigned int i)
 	pthread_mutex_lock(&r->lock);
 	if (m->head.type == MSG_HELLO) {
 		worker_hello(r, i);
-	} else if (m->head.type == MSG_TABLE_ACK && m->head.size == sizeof(struct msg_table)) {
+	} else if (m->head.type == MSG_TABLE_ACK &&
+		   m->head.size == sizeof(struct msg_table)) {
 		r->workers[i].acked = ((const struct msg_table *)body)->version;
 		r->workers[i].status = m->head.status;
 		r->workers[i].up = true;
-	} else if (m->head.type == MSG_DRAINED && m->head.size == sizeof(struct msg_instance)) {
-		struct drained *d = drained_row(r, ((const struct msg_instance *)body)->id, true);
+	} else if (m->head.type == MSG_DRAINED &&
+		   m->head.size == sizeof(struct msg_instance)) {
+		struct drained *d =
+			drained_row(r, ((const struct msg_instance *)body)->id, true);
 		if (d)
 			d->workers |= 1u << i;
 	}
@@ -367,7 +377,8 @@ int routes_run(struct routes *r)
 	pthread_t thread;
 
 	for (unsigned int i = 0; i < r->n; i++)
-		msg_send(r->workers[i].fd, MSG_HELLO, 0, 0, &hello, sizeof(hello), NULL, 0);
+		msg_send(r->workers[i].fd, MSG_HELLO, 0, 0, &hello, sizeof(hello), NULL,
+			0);
 	int code = pthread_create(&thread, NULL, routes_main, r);
 	if (code)
 		return -code;
@@ -386,7 +397,8 @@ static bool drained(struct routes *r, uint64_t id)
 	return true;
 }
 
-int routes_wait_drained(struct routes *r, const uint64_t *ids, unsigned int n, int timeout_ms)
+int routes_wait_drained(
+	struct routes *r, const uint64_t *ids, unsigned int n, int timeout_ms)
 {
 	struct timespec until = in_ms(timeout_ms);
 	int status = 0;

@@ -7,14 +7,16 @@
 
 #include "control/control.h"
 
-#define ROUTES_ACK_MS 5000 /* a worker answers in well under a millisecond; a dead one is restarted meanwhile */
+#define ROUTES_ACK_MS                                                                    \
+	5000 /* a worker answers in well under a millisecond; a dead one is restarted meanwhile */
 
 /* fds: one pair a router worker, the caller's, n at most PROTO_WORKERS_MAX. */
 int routes_open(struct control *c, const int *fds, unsigned int n, struct routes **ret);
 /* Says HELLO and starts receiving. */
 int routes_run(struct routes *r);
 /* Waits until no worker has a request in flight at any of these removed instances. 0, or -ETIMEDOUT. */
-int routes_wait_drained(struct routes *r, const uint64_t *ids, unsigned int n, int timeout_ms);
+int routes_wait_drained(
+	struct routes *r, const uint64_t *ids, unsigned int n, int timeout_ms);
 /* A removed instance whose end was waited for (or not) is forgotten. */
 void routes_forget(struct routes *r, const uint64_t *ids, unsigned int n);
 

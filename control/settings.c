@@ -4,7 +4,8 @@
 
 #define DEFAULT_PORT 5000
 
-uint64_t setting_u64(struct control *c, uint32_t app, const char *topic, const char *key, uint64_t fallback)
+uint64_t setting_u64(struct control *c, uint32_t app, const char *topic, const char *key,
+	uint64_t fallback)
 {
 	uint64_t v;
 
@@ -43,10 +44,16 @@ uint32_t app_quantity(struct control *c, uint32_t app, const char *type)
 
 /* ---- limits ---- */
 
-static const struct msg_limits_body defaults = {.memory_bytes = 512u << 20, .scratch_bytes = 1u << 30,
-	.cpu_millis = 1000, .pids = 512, .nofile = 65536};
-static const struct msg_limits_body build_defaults = {.memory_bytes = (uint64_t)2 << 30, .scratch_bytes = 0,
-	.cpu_millis = 2000, .pids = 4096, .nofile = 65536};
+static const struct msg_limits_body defaults = {.memory_bytes = 512u << 20,
+	.scratch_bytes = 1u << 30,
+	.cpu_millis = 1000,
+	.pids = 512,
+	.nofile = 65536};
+static const struct msg_limits_body build_defaults = {.memory_bytes = (uint64_t)2 << 30,
+	.scratch_bytes = 0,
+	.cpu_millis = 2000,
+	.pids = 4096,
+	.nofile = 65536};
 
 static void overlay(struct msg_limits_body *l, const struct db_resource *r)
 {
@@ -60,7 +67,8 @@ static void overlay(struct msg_limits_body *l, const struct db_resource *r)
 		l->pids = r->pids;
 }
 
-void app_limits(struct control *c, uint32_t app, const char *type, struct msg_limits_body *ret)
+void app_limits(
+	struct control *c, uint32_t app, const char *type, struct msg_limits_body *ret)
 {
 	bool build = strcmp(type, "build") == 0;
 	struct db_resource r = {0};

@@ -11,9 +11,11 @@ uint16_t app_port(struct control *c, uint32_t app);
 /* Seconds between SIGTERM and SIGKILL, ms. */
 uint32_t app_stop_timeout_ms(struct control *c, uint32_t app);
 /* A setting as a number: app, else global, else fallback. */
-uint64_t setting_u64(struct control *c, uint32_t app, const char *topic, const char *key, uint64_t fallback);
+uint64_t setting_u64(struct control *c, uint32_t app, const char *topic, const char *key,
+	uint64_t fallback);
 
 /* The limits a process type gets: app's own, else defaults (512M, 1.0, 512, 1G; builds 2G, 2 cpus). */
-void app_limits(struct control *c, uint32_t app, const char *type, struct msg_limits_body *ret);
+void app_limits(
+	struct control *c, uint32_t app, const char *type, struct msg_limits_body *ret);
 
 #endif

@@ -13,8 +13,8 @@
 struct maker {
 	struct control *c;
 	struct sink *s;
-	uint64_t id; /* of mmdebstrap's process at berthd */
-	int words;   /* its stderr */
+	uint64_t id;	 /* of mmdebstrap's process at berthd */
+	int words;	 /* its stderr */
 	struct buf kept; /* the last lines, for a failure */
 	uint64_t began_ns;
 	int status; /* 0, or -errno */
@@ -30,8 +30,8 @@ static void say_progress(struct maker *m, char *line)
 		buf_consume(&m->kept, 4096);
 	buf_addf(&m->kept, "%s\n", line);
 	if (strncmp(line, "I: ", 3) == 0) {
-		snprintf(text, sizeof(text), "       %3.0f s  %.200s", (double)(io_mono_ns() - m->began_ns) / 1e9,
-			line + 3);
+		snprintf(text, sizeof(text), "       %3.0f s  %.200s",
+			(double)(io_mono_ns() - m->began_ns) / 1e9, line + 3);
 		m->s->write(m->s, 'o', text);
 	}
 }
@@ -52,7 +52,9 @@ static void *watch_main(void *arg)
 	m->status = -EIO;
 	if (engine_wait_exit(m->c->engine, m->id, 20000, &x) == 0) {
 		exit_text(&x, m->reason);
-		m->status = x.reason != EXIT_REASON_EXITED ? -EINTR : x.value ? -ECHILD : 0;
+		m->status = x.reason != EXIT_REASON_EXITED ? -EINTR
+			    : x.value			   ? -ECHILD
+							   : 0;
 	}
 	engine_forget(m->c->engine, m->id);
 	return NULL;
@@ -60,7 +62,10 @@ static void *watch_main(void *arg)
 
 static int start_maker(struct maker *m, int tar_w, int words_w, struct err *e)
 {
-	struct db_instance row = {.kind = "build", .type = "stack", .number = 1, .state = "starting",
+	struct db_instance row = {.kind = "build",
+		.type = "stack",
+		.number = 1,
+		.state = "starting",
 		.started_us = io_now_us()};
 	int fds[2] = {tar_w, words_w};
 	int r = db_instance_create(m->c->db, &row);
@@ -72,7 +77,8 @@ static int start_maker(struct maker *m, int tar_w, int words_w, struct err *e)
 	struct msg_stack ask = {.id = row.id, .suite = 1};
 	r = engine_expect(m->c->engine, row.id);
 	if (r == 0)
-		r = engine_call(m->c->engine, MSG_STACK_BUILD, &ask, sizeof(ask), fds, 2, NULL);
+		r = engine_call(
+			m->c->engine, MSG_STACK_BUILD, &ask, sizeof(ask), fds, 2, NULL);
 	if (r < 0) {
 		engine_forget(m->c->engine, row.id);
 		return err_sys(e, -r, "start mmdebstrap");
@@ -80,10 +86,15 @@ static int start_maker(struct maker *m, int tar_w, int words_w, struct err *e)
 	return 0;
 }
 
-static int make_layer(struct maker *m, int tar_r, uint64_t layer, json_t **meta, struct err *e)
+static int make_layer(
+	struct maker *m, int tar_r, uint64_t layer, json_t **meta, struct err *e)
 {
-	struct step st = {.app = STEP_NO_APP, .command = "unpack", .upper = layer, .profile = PROFILE_BUILD_ROOT,
-		.flags = START_NO_NET, .stdin_fd = tar_r};
+	struct step st = {.app = STEP_NO_APP,
+		.command = "unpack",
+		.upper = layer,
+		.profile = PROFILE_BUILD_ROOT,
+		.flags = START_NO_NET,
+		.stdin_fd = tar_r};
 	pthread_t watcher;
 	struct err unpack = {0};
 
@@ -125,7 +136,10 @@ static int create(struct control *c, const char *name, struct sink *s, struct er
 		return r;
 	}
 	m.words = words[0];
-	sink_step(s, "Making the base image %s with mmdebstrap from this host's Debian sources", name);
+	sink_step(s,
+		"Making the base image %s with mmdebstrap from this host's Debian "
+		"sources",
+		name);
 	r = start_maker(&m, tar[1], words[1], e);
 	close(tar[1]);
 	close(words[1]);
@@ -139,7 +153,8 @@ static int create(struct control *c, const char *name, struct sink *s, struct er
 		json_t *named = json_pack("{s:s}", "name", name);
 		r = db_layer_ready(c->db, layer, named, 0);
 		json_decref(named);
-		sink_step(s, "%s is ready (%.0f s)", name, (double)(io_mono_ns() - m.began_ns) / 1e9);
+		sink_step(s, "%s is ready (%.0f s)", name,
+			(double)(io_mono_ns() - m.began_ns) / 1e9);
 	} else {
 		struct msg_layer l = {.id = layer};
 		engine_call(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0, NULL);
@@ -156,7 +171,8 @@ int stack_create(struct control *c, const char *name, struct sink *s, struct err
 	uint64_t id;
 
 	if (strcmp(name, "debian-12") != 0)
-		return err_set(e, EINVAL, "no stack is called %s; there is debian-12", name);
+		return err_set(
+			e, EINVAL, "no stack is called %s; there is debian-12", name);
 	pthread_mutex_lock(&one);
 	int r = db_layer_find(c->db, "stack", name, &id, NULL);
 	if (r == 0)

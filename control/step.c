@@ -64,7 +64,8 @@ static int make_pipes(struct run *r)
 	if (status == 0)
 		status = make_pipe(&r->err_r, &r->err_w);
 	if (r->in_w >= 0)
-		fcntl(r->in_w, F_SETPIPE_SZ, 1 << 20); /* a small tree goes over in one turn */
+		fcntl(r->in_w, F_SETPIPE_SZ,
+			1 << 20); /* a small tree goes over in one turn */
 	return status;
 }
 
@@ -82,13 +83,14 @@ static void fill(struct run *r, struct msg_start *m)
 	m->stop_timeout_ms = 2000;
 	app_limits(r->c, st->app, "build", &m->limits);
 	snprintf(m->name, sizeof(m->name), "build.%llu", (unsigned long long)r->id);
-	json_array_foreach(st->layers, i, layer) {
+	json_array_foreach (st->layers, i, layer) {
 		if (m->n_layers < PROTO_LAYERS_MAX)
 			m->layers[m->n_layers++] = (uint64_t)json_integer_value(layer);
 	}
 	if (st->cache) {
 		m->n_mounts = 1;
-		m->mounts[0] = (struct msg_mount){.id = st->app, .kind = MOUNT_CACHE, .path = "/cache"};
+		m->mounts[0] = (struct msg_mount){
+			.id = st->app, .kind = MOUNT_CACHE, .path = "/cache"};
 	}
 }
 
@@ -203,13 +205,17 @@ static int finish(struct run *r, int status, struct err *e)
 	if (status < 0)
 		engine_stop(r->c->engine, r->id, 0);
 	if (engine_wait_exit(r->c->engine, r->id, 20000, &x) < 0)
-		return status < 0 ? status : err_set(e, EIO, "the build step's end was lost");
+		return status < 0 ? status
+				  : err_set(e, EIO, "the build step's end was lost");
 	if (status < 0)
 		return status;
 	exit_text(&x, reason);
 	if (x.reason == EXIT_REASON_OOM)
-		return err_set(e, ENOMEM, "the build ran %s: `berth resource:limit APP --process build --memory 4G` "
-			"gives it more", reason);
+		return err_set(e, ENOMEM,
+			"the build ran %s: `berth resource:limit APP --process build "
+			"--memory 4G` "
+			"gives it more",
+			reason);
 	if (x.reason != EXIT_REASON_EXITED || x.value != 0)
 		return err_set(e, ECHILD, "%s failed: %s", r->st->command, reason);
 	return 0;
@@ -218,7 +224,8 @@ static int finish(struct run *r, int status, struct err *e)
 static int commit_layer(struct run *r, struct err *e)
 {
 	struct msg_layer l = {.id = r->st->upper};
-	int status = engine_call(r->c->engine, MSG_LAYER_COMMIT, &l, sizeof(l), NULL, 0, NULL);
+	int status =
+		engine_call(r->c->engine, MSG_LAYER_COMMIT, &l, sizeof(l), NULL, 0, NULL);
 
 	return status < 0 ? err_sys(e, -status, "keep the layer") : 0;
 }
@@ -234,7 +241,8 @@ static int parse_answer(struct run *r, json_t **ret, struct err *e)
 	if (!json_is_object(*ret)) {
 		json_decref(*ret);
 		*ret = NULL;
-		return err_set(e, EBADMSG, "%s answered what is no JSON object: %s", r->st->command, je.text);
+		return err_set(e, EBADMSG, "%s answered what is no JSON object: %s",
+			r->st->command, je.text);
 	}
 	return 0;
 }
@@ -260,7 +268,8 @@ static int run(struct run *r, json_t **ret, struct err *e)
 			status = collect(r, e);
 		status = finish(r, status, e);
 	} else {
-		engine_stop(r->c->engine, r->id, 0); /* it may have started when only the answer was lost */
+		engine_stop(r->c->engine, r->id,
+			0); /* it may have started when only the answer was lost */
 		db_instance_exit(r->c->db, r->id, "not started", io_now_us());
 	}
 	if (r->feeding)
@@ -272,7 +281,8 @@ static int run(struct run *r, json_t **ret, struct err *e)
 	if (status == 0)
 		status = parse_answer(r, ret, e);
 	/* A refusal is told, not kept: its cause may be gone at the next push. */
-	const char *refusal = status == 0 ? json_string_value(json_object_get(*ret, "error")) : NULL;
+	const char *refusal =
+		status == 0 ? json_string_value(json_object_get(*ret, "error")) : NULL;
 	if (refusal)
 		return err_set(e, EINVAL, "%s", refusal);
 	if (status == 0 && r->feeding && r->feed_status < 0)
@@ -282,8 +292,11 @@ static int run(struct run *r, json_t **ret, struct err *e)
 
 static int begin_row(struct run *r)
 {
-	struct db_instance row = {.app = r->st->app == STEP_NO_APP ? 0 : r->st->app, .number = 1,
-		.kind = "build", .state = "starting", .started_us = io_now_us()};
+	struct db_instance row = {.app = r->st->app == STEP_NO_APP ? 0 : r->st->app,
+		.number = 1,
+		.kind = "build",
+		.state = "starting",
+		.started_us = io_now_us()};
 
 	snprintf(row.type, sizeof(row.type), "%s", r->st->command);
 	int status = db_instance_create(r->c->db, &row);
@@ -291,10 +304,19 @@ static int begin_row(struct run *r)
 	return status;
 }
 
-int step_run(struct control *c, const struct step *st, struct sink *s, json_t **ret_answer, struct err *e)
+int step_run(struct control *c, const struct step *st, struct sink *s,
+	json_t **ret_answer, struct err *e)
 {
-	struct run r = {.c = c, .st = st, .s = s, .in_w = -1, .out_r = -1, .err_r = -1, .in_r = -1,
-		.out_w = -1, .err_w = -1, .answer.max = STEP_ANSWER_MAX};
+	struct run r = {.c = c,
+		.st = st,
+		.s = s,
+		.in_w = -1,
+		.out_r = -1,
+		.err_r = -1,
+		.in_r = -1,
+		.out_w = -1,
+		.err_w = -1,
+		.answer.max = STEP_ANSWER_MAX};
 	int status = begin_row(&r);
 
 	*ret_answer = NULL;

@@ -10,13 +10,13 @@
 
 struct step {
 	uint32_t app;
-	const char *command;  /* of berth-build: source toolchain deps compile unpack */
-	const char *argument; /* the pack, or NULL */
+	const char *command;	/* of berth-build: source toolchain deps compile unpack */
+	const char *argument;	/* the pack, or NULL */
 	const char *const *env; /* NULL-terminated, may be NULL */
-	const json_t *layers; /* ids below, bottom first; may be NULL */
-	uint64_t upper;       /* the layer it makes */
+	const json_t *layers;	/* ids below, bottom first; may be NULL */
+	uint64_t upper;		/* the layer it makes */
 	uint32_t profile, flags; /* of MSG_START */
-	bool cache;           /* the app's build cache at /cache */
+	bool cache;		 /* the app's build cache at /cache */
 	/* Writes the step's standard input to fd, in a thread of its own; may be NULL. Returns 0 or -errno with e. */
 	int (*feed)(void *arg, int fd, struct err *e);
 	void *feed_arg;
@@ -26,6 +26,7 @@ struct step {
  * Blocks until it ended. 0 and *ret_answer (JSON object, or NULL when it printed none); the layer is committed at
  * berthd. On failure the half-made layer is removed. -ECANCELED when the sink's asker went away.
  */
-int step_run(struct control *c, const struct step *st, struct sink *s, json_t **ret_answer, struct err *e);
+int step_run(struct control *c, const struct step *st, struct sink *s,
+	json_t **ret_answer, struct err *e);
 
 #endif

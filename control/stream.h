@@ -12,7 +12,8 @@ struct MHD_Response;
 
 #define STREAM_TYPE "text/x-berth-stream"
 #define STREAM_WAITING_MAX                                                               \
-	((size_t)4 << 20) /* lines written and not yet sent; beyond that output is       \
+	((size_t)4                                                                       \
+		<< 20) /* lines written and not yet sent; beyond that output is       \
 			     dropped */
 
 /* Runs in the stream's thread, writes to s, returns the exit status for the last line. */

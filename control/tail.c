@@ -25,7 +25,8 @@ static int open_newest(struct control *c, uint32_t app)
 		return -1;
 	while ((d = readdir(dir))) {
 		size_t n = strlen(d->d_name);
-		if (n > 4 && strcmp(d->d_name + n - 4, ".log") == 0 && strcmp(d->d_name, newest) > 0)
+		if (n > 4 && strcmp(d->d_name + n - 4, ".log") == 0 &&
+			strcmp(d->d_name, newest) > 0)
 			snprintf(newest, sizeof(newest), "%s", d->d_name);
 	}
 	int fd = newest[0] ? openat(dirfd(dir), newest, O_RDONLY | O_CLOEXEC) : -1;
@@ -64,7 +65,8 @@ static int open_settled(struct control *c, uint32_t app)
 	return fd;
 }
 
-void tail_read(struct control *c, uint32_t app, const char *source, uint64_t since_us, unsigned int n, struct buf *out)
+void tail_read(struct control *c, uint32_t app, const char *source, uint64_t since_us,
+	unsigned int n, struct buf *out)
 {
 	char from[STAMP_LEN + 1];
 	autobuf text = {.max = TAIL_BYTES};
@@ -83,7 +85,8 @@ void tail_read(struct control *c, uint32_t app, const char *source, uint64_t sin
 	char *rest = text.data;
 	for (char *line; (line = strsep(&rest, "\n"));) {
 		char *name = strchr(line, ' ');
-		if (!name || strncmp(line, from, STAMP_LEN) < 0 || strncmp(name + 1, source, len) != 0 ||
+		if (!name || strncmp(line, from, STAMP_LEN) < 0 ||
+			strncmp(name + 1, source, len) != 0 ||
 			strncmp(name + 1 + len, ": ", 2) != 0)
 			continue;
 		lines[found++ % ARRAY_LEN(lines)] = name + 1 + len + 2;

@@ -8,6 +8,7 @@
  * Appends at most n last lines of source ("app[web.1]") stamped at or after since_us, without stamp and source. The
  * logger may still be writing: waits until the log stands still, at most 300 ms.
  */
-void tail_read(struct control *c, uint32_t app, const char *source, uint64_t since_us, unsigned int n, struct buf *out);
+void tail_read(struct control *c, uint32_t app, const char *source, uint64_t since_us,
+	unsigned int n, struct buf *out);
 
 #endif

@@ -28,8 +28,7 @@ static bool wants_instances(struct control *c, const struct db_app *a)
 	json_t *command;
 	bool wanted = false;
 
-	json_object_foreach(processes, type, command)
-	{
+	json_object_foreach (processes, type, command) {
 		if (strcmp(type, "release") != 0 && app_quantity(c, a->id, type) > 0)
 			wanted = true;
 	}
@@ -65,8 +64,9 @@ json_t *view_hostnames(struct control *c, const struct db_app *a)
 		json_decref(names);
 		return NULL;
 	}
-	json_array_foreach(global, i, domain) json_array_append_new(
-		names, json_sprintf("%s.%s", a->name, json_string_value(domain)));
+	json_array_foreach (global, i, domain)
+		json_array_append_new(
+			names, json_sprintf("%s.%s", a->name, json_string_value(domain)));
 	if (!json_array_size(global))
 		json_array_append_new(names, json_sprintf("%s.localhost", a->name));
 	json_decref(global);
@@ -99,8 +99,7 @@ void view_type_names(const json_t *processes, char *out, size_t size)
 	size_t len = 0;
 
 	out[0] = '\0';
-	json_object_foreach((json_t *)(uintptr_t)processes, type, command)
-	{
+	json_object_foreach ((json_t *)(uintptr_t)processes, type, command) {
 		int n = snprintf(out + len, size - len, "%s%s", len ? ", " : "", type);
 
 		if (n < 0 || (size_t)n >= size - len)
@@ -122,8 +121,7 @@ bool view_contains(const json_t *array, const char *v)
 	size_t i;
 	json_t *item;
 
-	json_array_foreach((json_t *)(uintptr_t)array, i, item)
-	{
+	json_array_foreach ((json_t *)(uintptr_t)array, i, item) {
 		if (json_is_string(item) && strcmp(json_string_value(item), v) == 0)
 			return true;
 	}

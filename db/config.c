@@ -64,8 +64,7 @@ static int put_all(struct db *db, uint32_t app, const json_t *config)
 	if (r < 0)
 		return r;
 	/* jansson's iteration takes a non-const object; it is not changed. */
-	json_object_foreach((json_t *)(uintptr_t)config, key, v)
-	{
+	json_object_foreach ((json_t *)(uintptr_t)config, key, v) {
 		autobuf bytes = BUF_INIT;
 
 		r = bytes_of(v, &bytes);

@@ -53,7 +53,8 @@ int db_layer_ready(struct db *db, uint64_t id, const json_t *meta, uint64_t size
 
 int db_layer_set_size(struct db *db, uint64_t id, uint64_t size_bytes)
 {
-	return query_exec(db, "UPDATE layer SET size_bytes=? WHERE id=?", "UU", size_bytes, id);
+	return query_exec(
+		db, "UPDATE layer SET size_bytes=? WHERE id=?", "UU", size_bytes, id);
 }
 
 int db_layer_delete(struct db *db, uint64_t id)

@@ -4,16 +4,20 @@
 
 #include "lib/base.h"
 
-#define BUF_MAX_DEFAULT ((size_t)16 << 20) /* 16 MiB: nothing we hold in memory is larger */
+#define BUF_MAX_DEFAULT                                                                  \
+	((size_t)16 << 20) /* 16 MiB: nothing we hold in memory is larger */
 
 struct buf {
 	char *data;
 	size_t len, cap;
-	size_t max; /* 0 means BUF_MAX_DEFAULT */
+	size_t max;  /* 0 means BUF_MAX_DEFAULT */
 	bool failed; /* an add did not fit or memory ran out; sticky until buf_reset */
 };
 
-#define BUF_INIT {0}
+#define BUF_INIT                                                                         \
+	{                                                                                \
+		0                                                                        \
+	}
 #define autobuf __attribute__((cleanup(buf_free))) struct buf
 
 /* All return 0, or -ENOMEM / -EMSGSIZE and set failed: callers may add many times and check once. */

@@ -13,7 +13,8 @@
 #include <time.h>
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
-#define TREE_DEPTH_MAX 1000 /* a deeper tree cannot be made through paths (PATH_MAX) and is refused */
+#define TREE_DEPTH_MAX                                                                   \
+	1000 /* a deeper tree cannot be made through paths (PATH_MAX) and is refused */
 
 int io_write_all(int fd, const void *data, size_t len)
 {
@@ -82,14 +83,15 @@ int io_read_file(int dirfd, const char *path, struct buf *b)
 	return fd < 0 ? -errno : io_read_all(fd, b);
 }
 
-int io_replace_file(int dirfd, const char *name, const void *data, size_t len, mode_t mode)
+int io_replace_file(
+	int dirfd, const char *name, const void *data, size_t len, mode_t mode)
 {
 	char temp[NAME_MAX + 1];
 
 	if (snprintf(temp, sizeof(temp), ".%s.tmp", name) >= (int)sizeof(temp))
 		return -ENAMETOOLONG;
-	int fd autoclose =
-		openat(dirfd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
+	int fd autoclose = openat(
+		dirfd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0)
 		return -errno;
 	int r = io_write_all(fd, data, len);
@@ -170,7 +172,6 @@ static int remove_entry(int dirfd, const char *name, dev_t dev, int depth)
 	return unlinkat(dirfd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
 
-
 static int remove_below(DIR *dir, dev_t dev, int depth)
 {
 	struct dirent *d;
@@ -200,7 +201,8 @@ int io_mkdirs(const char *path, mode_t mode)
 {
 	char part[PATH_MAX];
 
-	if (path[0] != '/' || snprintf(part, sizeof(part), "%s", path) >= (int)sizeof(part))
+	if (path[0] != '/' ||
+		snprintf(part, sizeof(part), "%s", path) >= (int)sizeof(part))
 		return -EINVAL;
 	for (char *slash = strchr(part + 1, '/');; slash = strchr(slash + 1, '/')) {
 		if (slash)

@@ -15,7 +15,8 @@ int io_read_all(int fd, struct buf *b);
 /* Reads the file at path (relative to dirfd, AT_FDCWD allowed) into b. 0 or -errno. */
 int io_read_file(int dirfd, const char *path, struct buf *b);
 /* Replaces name in dirfd: temp file, fsync, rename, fsync of the directory. 0 or -errno. */
-int io_replace_file(int dirfd, const char *name, const void *data, size_t len, mode_t mode);
+int io_replace_file(
+	int dirfd, const char *name, const void *data, size_t len, mode_t mode);
 /* A memfd with the data, sealed against every change; CLOEXEC. fd or -errno. */
 int io_memfd_sealed(const char *name, const void *data, size_t len);
 /* 0 when fd is a memfd sealed against write, grow and shrink; -EPERM otherwise. */

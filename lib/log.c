@@ -21,7 +21,8 @@ static void put(enum log_level at, const char *fmt, va_list ap)
 
 	if (at > level)
 		return;
-	int n = snprintf(line, sizeof(line), "%s[%d]: %s", program, (int)getpid(), words[at]);
+	int n = snprintf(
+		line, sizeof(line), "%s[%d]: %s", program, (int)getpid(), words[at]);
 	int m = vsnprintf(line + n, sizeof(line) - (size_t)n - 1, fmt, ap);
 	size_t len = strlen(line);
 	(void)m;

@@ -68,7 +68,8 @@ void loop_stop(struct loop *l)
 	l->stop = true;
 }
 
-struct loop_io *loop_add(struct loop *l, int fd, uint32_t events, loop_io_cb cb, void *arg)
+struct loop_io *loop_add(
+	struct loop *l, int fd, uint32_t events, loop_io_cb cb, void *arg)
 {
 	struct loop_io *w = calloc(1, sizeof(*w));
 
@@ -100,14 +101,17 @@ void loop_del(struct loop_io *w)
 	w->loop->dead = w;
 }
 
-struct loop_timer *loop_after(struct loop *l, uint64_t delay_ms, loop_timer_cb cb, void *arg)
+struct loop_timer *loop_after(
+	struct loop *l, uint64_t delay_ms, loop_timer_cb cb, void *arg)
 {
 	struct loop_timer *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return NULL;
-	*t = (struct loop_timer){
-		.loop = l, .due_ns = io_mono_ns() + delay_ms * 1000000u, .cb = cb, .arg = arg};
+	*t = (struct loop_timer){.loop = l,
+		.due_ns = io_mono_ns() + delay_ms * 1000000u,
+		.cb = cb,
+		.arg = arg};
 	struct loop_timer **at = &l->timers;
 	while (*at && (*at)->due_ns <= t->due_ns)
 		at = &(*at)->next;

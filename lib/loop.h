@@ -23,13 +23,15 @@ int loop_once(struct loop *l, int timeout_ms);
 void loop_stop(struct loop *l);
 
 /* Watches fd for events; the loop never closes fd. NULL on failure. */
-struct loop_io *loop_add(struct loop *l, int fd, uint32_t events, loop_io_cb cb, void *arg);
+struct loop_io *loop_add(
+	struct loop *l, int fd, uint32_t events, loop_io_cb cb, void *arg);
 int loop_mod(struct loop_io *w, uint32_t events);
 /* Safe inside any callback, its own included. NULL is allowed. */
 void loop_del(struct loop_io *w);
 
 /* Calls cb once after delay_ms (0: next turn). NULL on failure; freed after it fires. */
-struct loop_timer *loop_after(struct loop *l, uint64_t delay_ms, loop_timer_cb cb, void *arg);
+struct loop_timer *loop_after(
+	struct loop *l, uint64_t delay_ms, loop_timer_cb cb, void *arg);
 /* Before it fired only. NULL is allowed. */
 void loop_cancel(struct loop_timer *t);
 

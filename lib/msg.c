@@ -5,16 +5,15 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-int msg_send(int fd, uint32_t type, uint32_t seq, int status, const void *body, size_t size,
-	const int *fds, unsigned int nfds)
+int msg_send(int fd, uint32_t type, uint32_t seq, int status, const void *body,
+	size_t size, const int *fds, unsigned int nfds)
 {
 	union {
 		struct cmsghdr align;
 		char space[CMSG_SPACE(sizeof(int) * MSG_FDS_MAX)];
 	} control = {0};
 	struct msg_head head = {type, seq, status, (uint32_t)size};
-	struct iovec iov[2] = {
-		{&head, sizeof(head)}, {(void *)(uintptr_t)body, size}};
+	struct iovec iov[2] = {{&head, sizeof(head)}, {(void *)(uintptr_t)body, size}};
 	struct msghdr mh = {.msg_iov = iov, .msg_iovlen = size ? 2 : 1};
 
 	if (size > MSG_BODY_MAX || nfds > MSG_FDS_MAX)

@@ -4,14 +4,15 @@
 
 #include "lib/base.h"
 
-#define MSG_BODY_MAX (16 << 10) /* a start message with 64 layers and 16 mounts is below 8 kB */
+#define MSG_BODY_MAX                                                                     \
+	(16 << 10)     /* a start message with 64 layers and 16 mounts is below 8 kB */
 #define MSG_FDS_MAX 64 /* SCM_MAX_FD is 253; a batch of router sockets is 32 */
 
 struct msg_head {
-	uint32_t type; /* of the row in the receiver's table */
-	uint32_t seq;  /* of the request; a reply repeats it; 0 in events */
+	uint32_t type;	/* of the row in the receiver's table */
+	uint32_t seq;	/* of the request; a reply repeats it; 0 in events */
 	int32_t status; /* replies: 0 or -errno */
-	uint32_t size; /* of the body that follows, bytes */
+	uint32_t size;	/* of the body that follows, bytes */
 };
 
 struct msg {
@@ -22,8 +23,8 @@ struct msg {
 };
 
 /* Sends one message; fds stay the caller's. 0, -EAGAIN when the socket is full (nonblocking), -errno. */
-int msg_send(int fd, uint32_t type, uint32_t seq, int status, const void *body, size_t size,
-	const int *fds, unsigned int nfds);
+int msg_send(int fd, uint32_t type, uint32_t seq, int status, const void *body,
+	size_t size, const int *fds, unsigned int nfds);
 /*
  * Receives one message. 1, 0 at end of stream, -EAGAIN, -EPROTO when the size in the head is not
  * what arrived or descriptors were cut (those that came are closed), or -errno.

@@ -17,7 +17,8 @@ bool name_valid(const char *s)
 {
 	size_t n = strlen(s);
 
-	return n >= 1 && n <= NAME_MAX_LEN && s[0] != '-' && strspn(s, LOWER DIGIT "-") == n;
+	return n >= 1 && n <= NAME_MAX_LEN && s[0] != '-' &&
+	       strspn(s, LOWER DIGIT "-") == n;
 }
 
 bool name_type_valid(const char *s)
@@ -31,7 +32,8 @@ bool name_key_valid(const char *s)
 {
 	size_t n = strlen(s);
 
-	return n >= 1 && n <= 255 && !in(s[0], DIGIT) && strspn(s, LOWER UPPER DIGIT "_") == n;
+	return n >= 1 && n <= 255 && !in(s[0], DIGIT) &&
+	       strspn(s, LOWER UPPER DIGIT "_") == n;
 }
 
 bool name_host_valid(const char *s)

@@ -4,7 +4,7 @@
 
 #include "lib/base.h"
 
-#define NAME_MAX_LEN 63  /* an app's name is also a DNS label */
+#define NAME_MAX_LEN 63	 /* an app's name is also a DNS label */
 #define HOST_MAX_LEN 253 /* RFC 1035 2.3.4 */
 
 /* ^[a-z0-9][a-z0-9-]{0,62}$ : apps, volumes, members */

@@ -13,10 +13,12 @@ static void app_names_are_dns_labels(void **state)
 	static const struct {
 		const char *name;
 		bool ok;
-	} rows[] = {{"a", true}, {"my-app2", true}, {"0x", true}, {"", false}, {"-x", false},
-		{"A", false}, {"../x", false}, {"a.b", false}, {"a_b", false},
+	} rows[] = {{"a", true}, {"my-app2", true}, {"0x", true}, {"", false},
+		{"-x", false}, {"A", false}, {"../x", false}, {"a.b", false},
+		{"a_b", false},
 		{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", true},
-		{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false}};
+		{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+			false}};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		assert_int_equal(name_valid(rows[i].name), rows[i].ok);
@@ -29,7 +31,8 @@ static void hostnames_are_lower_case_labels(void **state)
 		bool ok;
 	} rows[] = {{"a.example.com", true}, {"*.example.com", true}, {"localhost", true},
 		{"A.example", false}, {"a..b", false}, {".a", false}, {"a.", false},
-		{"-a.b", false}, {"a-.b", false}, {"*.*.a", false}, {"a b", false}, {"*", false}};
+		{"-a.b", false}, {"a-.b", false}, {"*.*.a", false}, {"a b", false},
+		{"*", false}};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		assert_int_equal(name_host_valid(rows[i].name), rows[i].ok);
@@ -55,7 +58,8 @@ static void numbers_keep_their_range(void **state)
 	(void)state;
 	assert_int_equal(num_parse_u64("18446744073709551615", 0, UINT64_MAX, &v), 0);
 	assert_true(v == UINT64_MAX);
-	assert_int_equal(num_parse_u64("18446744073709551616", 0, UINT64_MAX, &v), -ERANGE);
+	assert_int_equal(
+		num_parse_u64("18446744073709551616", 0, UINT64_MAX, &v), -ERANGE);
 	assert_int_equal(num_parse_u64("5", 6, 9, &v), -ERANGE);
 	assert_int_equal(num_parse_u64("", 0, 9, &v), -EINVAL);
 	assert_int_equal(num_parse_u64("-1", 0, 9, &v), -EINVAL);

@@ -98,7 +98,8 @@ static void a_message_carries_its_descriptors(void **state)
 
 static void a_spec_survives_the_trip_and_refuses_damage(void **state)
 {
-	const char *argv[] = {"prog", "an arg", "", NULL}, *env[] = {"A=1", "B=two\nlines", NULL};
+	const char *argv[] = {"prog", "an arg", "", NULL},
+		   *env[] = {"A=1", "B=two\nlines", NULL};
 	char **got_argv, **got_env, cwd[256];
 	void *mem;
 
@@ -169,7 +170,8 @@ int main(void)
 		cmocka_unit_test(a_tree_is_removed_without_following_links),
 		cmocka_unit_test(a_message_carries_its_descriptors),
 		cmocka_unit_test(a_spec_survives_the_trip_and_refuses_damage),
-		cmocka_unit_test(a_loop_fires_timers_in_order_and_deletes_within_callbacks),
+		cmocka_unit_test(
+			a_loop_fires_timers_in_order_and_deletes_within_callbacks),
 	};
 	return cmocka_run_group_tests_name("lib", tests, NULL, NULL);
 }

@@ -17,6 +17,8 @@
 
 #include "lib/base.h"
 
+/* Tables are read down their columns: */
+/* clang-format off */
 #define PROTO_LAYERS_MAX 64  /* an image has fewer than ten; overlayfs takes 500 */
 #define PROTO_MOUNTS_MAX 16
 #define PROTO_PATH_MAX 256   /* a mount point inside the sandbox */
@@ -281,4 +283,5 @@ struct log_record {
  * The app's FIFO lines get source app[NAME].
  */
 
+/* clang-format on */
 #endif

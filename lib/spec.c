@@ -57,7 +57,8 @@ static char *point(char **v, uint32_t n, char *s, const char *end)
 	return s;
 }
 
-int spec_unpack(int fd, char ***ret_argv, char ***ret_env, char ret_cwd[256], void **ret_mem)
+int spec_unpack(
+	int fd, char ***ret_argv, char ***ret_env, char ret_cwd[256], void **ret_mem)
 {
 	struct spec_head h;
 	struct stat st;
@@ -66,7 +67,8 @@ int spec_unpack(int fd, char ***ret_argv, char ***ret_env, char ret_cwd[256], vo
 		return -EPERM;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (pread(fd, &h, sizeof(h), 0) != sizeof(h) || !head_valid(&h, (uint64_t)st.st_size))
+	if (pread(fd, &h, sizeof(h), 0) != sizeof(h) ||
+		!head_valid(&h, (uint64_t)st.st_size))
 		return -EBADMSG;
 	size_t vectors = sizeof(char *) * ((size_t)h.argc + h.envc + 2);
 	char *mem autofree = malloc(vectors + h.size + 1);

@@ -8,7 +8,7 @@
 
 #include "lib/base.h"
 
-#define SPEC_MAGIC 0x62727370u /* "brsp" */
+#define SPEC_MAGIC 0x62727370u	 /* "brsp" */
 #define SPEC_SIZE_MAX (1u << 20) /* config is at most 256 KiB in all; ARG_MAX is 2 MiB */
 #define SPEC_STRINGS_MAX 4096u
 
@@ -26,6 +26,7 @@ int spec_pack(const char *const *argv, const char *const *env, const char *cwd);
  * Reads one back: one allocation that holds the vectors and the strings; free(*ret_mem).
  * 0, -EBADMSG when malformed, -EPERM when not sealed, -errno.
  */
-int spec_unpack(int fd, char ***ret_argv, char ***ret_env, char ret_cwd[256], void **ret_mem);
+int spec_unpack(
+	int fd, char ***ret_argv, char ***ret_env, char ret_cwd[256], void **ret_mem);
 
 #endif

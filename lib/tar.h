@@ -6,9 +6,10 @@
 #include "lib/base.h"
 
 #define TAR_BUFFER                                                                       \
-	((size_t)256 << 10) /* one write a few hundred small files; the pipe's own size  \
+	((size_t)256                                                                     \
+		<< 10) /* one write a few hundred small files; the pipe's own size  \
 			       limit is 1 MB */
-#define TAR_OWNER 1000	    /* uid and gid of every entry: user `app` of every sandbox */
+#define TAR_OWNER 1000 /* uid and gid of every entry: user `app` of every sandbox */
 #define TAR_SIZE_MAX (((uint64_t)1 << 33) - 1) /* what ustar's octal field holds */
 
 struct tar {

@@ -17,7 +17,8 @@ static void answer(int fd, const char *status, const char *body)
 {
 	char text[512];
 	int n = snprintf(text, sizeof(text),
-		"HTTP/1.1 %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n"
+		"HTTP/1.1 %s\r\nContent-Type: text/plain; "
+		"charset=utf-8\r\nContent-Length: %zu\r\n"
 		"Connection: close\r\n\r\n%s",
 		status, strlen(body), body);
 
