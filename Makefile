@@ -93,7 +93,7 @@ check-unit: $(UNIT_TESTS)
 	@set -e; for t in $^; do $$t; done
 check-root: all $(ROOT_TESTS)
 	@set -e; for t in $(ROOT_TESTS); do $$t; done
-check: deps
+check: deps layers
 	$(MAKE) -j2 all tests-bin
 	tests/run
 e2e: all
