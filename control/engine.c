@@ -186,20 +186,6 @@ static int send_wait(struct engine *g, uint32_t type, uint32_t seq, const void *
 	}
 }
 
-static struct timespec deadline_in(int ms)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += ms / 1000;
-	t.tv_nsec += (long)(ms % 1000) * 1000000L;
-	if (t.tv_nsec >= 1000000000L) {
-		t.tv_sec++;
-		t.tv_nsec -= 1000000000L;
-	}
-	return t;
-}
-
 static void drop_call(struct engine *g, struct call *c)
 {
 	for (struct call **at = &g->calls; *at; at = &(*at)->next) {
@@ -214,7 +200,7 @@ int engine_call(struct engine *g, uint32_t type, const void *body, size_t size,
 	const int *fds, unsigned int nfds, struct msg *reply)
 {
 	struct call c = {.reply = reply};
-	struct timespec until = deadline_in(ENGINE_TIMEOUT_MS);
+	struct timespec until = io_mono_in(ENGINE_TIMEOUT_MS);
 	int r = 0;
 
 	if (reply)
@@ -377,7 +363,7 @@ int engine_exit_fd(struct engine *g, uint64_t id)
 int engine_wait_exit(
 	struct engine *g, uint64_t id, int timeout_ms, struct msg_exited *ret)
 {
-	struct timespec until = deadline_in(timeout_ms < 0 ? 0 : timeout_ms);
+	struct timespec until = io_mono_in(timeout_ms < 0 ? 0 : timeout_ms);
 	int r = 0;
 
 	pthread_mutex_lock(&g->lock);

@@ -228,23 +228,9 @@ static bool all_acked(const struct routes *r)
 	return true;
 }
 
-static struct timespec in_ms(int ms)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += ms / 1000;
-	t.tv_nsec += (long)(ms % 1000) * 1000000L;
-	if (t.tv_nsec >= 1000000000L) {
-		t.tv_sec++;
-		t.tv_nsec -= 1000000000L;
-	}
-	return t;
-}
-
 static int publish(struct routes *r, struct err *e)
 {
-	struct timespec until = in_ms(ROUTES_ACK_MS);
+	struct timespec until = io_mono_in(ROUTES_ACK_MS);
 	int table = build_table(r->c);
 	int status = 0;
 
@@ -400,7 +386,7 @@ static bool drained(struct routes *r, uint64_t id)
 int routes_wait_drained(
 	struct routes *r, const uint64_t *ids, unsigned int n, int timeout_ms)
 {
-	struct timespec until = in_ms(timeout_ms);
+	struct timespec until = io_mono_in(timeout_ms);
 	int status = 0;
 
 	pthread_mutex_lock(&r->lock);

@@ -271,3 +271,17 @@ uint64_t io_mono_ns(void)
 {
 	return clock_ns(CLOCK_MONOTONIC);
 }
+
+struct timespec io_mono_in(int ms)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += (long)(ms % 1000) * 1000000L;
+	if (t.tv_nsec >= 1000000000L) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000L;
+	}
+	return t;
+}

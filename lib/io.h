@@ -5,6 +5,7 @@
 #include "lib/base.h"
 #include "lib/buf.h"
 #include <sys/types.h>
+#include <time.h>
 
 /* Writes all of it, retrying EINTR and short writes; blocks. 0 or -errno. */
 int io_write_all(int fd, const void *data, size_t len);
@@ -34,5 +35,7 @@ int io_unix_listen(const char *path, int type, mode_t mode);
 /* Clocks: microseconds since 1970; monotonic nanoseconds. */
 uint64_t io_now_us(void);
 uint64_t io_mono_ns(void);
+/* The monotonic clock ms from now, as pthread_cond_timedwait takes it. */
+struct timespec io_mono_in(int ms);
 
 #endif
