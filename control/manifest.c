@@ -132,6 +132,33 @@ static int check_formation(const json_t *formation, struct err *e)
 	return 0;
 }
 
+/* healthchecks: process type -> array of checks; a path goes into a request line as it is. */
+static int check_healthchecks(const json_t *all, struct err *e)
+{
+	const char *type;
+	json_t *checks, *check;
+	size_t i;
+
+	if (all && !json_is_object(all))
+		return err_set(e, EINVAL, "app.json: healthchecks is not an object");
+	json_object_foreach ((json_t *)(uintptr_t)all, type, checks) {
+		if (!json_is_array(checks))
+			return err_set(e, EINVAL,
+				"app.json: healthchecks.%s is not an array", type);
+		json_array_foreach (checks, i, check) {
+			const json_t *path = json_object_get(check, "path");
+			const char *text = json_string_value(path);
+			if (path && (!text || text[0] != '/' || strlen(text) > 255 ||
+					    strpbrk(text, " \t\r\n")))
+				return err_set(e, EINVAL,
+					"app.json: healthchecks.%s[%zu].path is no path "
+					"that begins with / and holds no blank",
+					type, i);
+		}
+	}
+	return 0;
+}
+
 int appjson_parse(const char *text, json_t **ret, struct err *e)
 {
 	char *copy autofree = strdup(text);
@@ -146,6 +173,8 @@ int appjson_parse(const char *text, json_t **ret, struct err *e)
 			je.column, je.text);
 	int r = json_is_object(o) ? check_formation(json_object_get(o, "formation"), e)
 				  : err_set(e, EINVAL, "app.json is not an object");
+	if (r == 0)
+		r = check_healthchecks(json_object_get(o, "healthchecks"), e);
 	if (r < 0) {
 		json_decref(o);
 		return r;

@@ -75,6 +75,18 @@ static void app_json_may_have_comments_and_mistakes_keep_their_place(void **stat
 		appjson_parse("{\"formation\":{\"web\":{\"quantity\":-1}}}", &o, &e),
 		-EINVAL);
 	assert_non_null(strstr(e.text, "formation.web.quantity"));
+	assert_int_equal(
+		appjson_parse(
+			"{\"healthchecks\":{\"web\":[{\"path\":\"/x y\"}]}}", &o, &e),
+		-EINVAL);
+	assert_non_null(strstr(e.text, "healthchecks.web[0].path"));
+	assert_int_equal(
+		appjson_parse("{\"healthchecks\":{\"web\":{}}}", &o, &e), -EINVAL);
+	assert_int_equal(
+		appjson_parse(
+			"{\"healthchecks\":{\"web\":[{\"path\":\"/up\"}]}}", &o, &e),
+		0);
+	json_decref(o);
 	assert_int_equal(appjson_parse("{\"a\": \"unterminated", &o, &e), -EINVAL);
 }
 

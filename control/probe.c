@@ -170,12 +170,42 @@ static int too_late(struct probe *p, unsigned int seconds, struct err *e)
 		p->m->port, seconds, p->m->type, p->m->number);
 }
 
+/* The startup check of the release's app.json: the first of its process type that names a path. NULL: none. */
+static const char *startup_path(const json_t *app_json, const char *type)
+{
+	const json_t *checks = json_object_get(
+			     json_object_get(app_json, "healthchecks"), type),
+		     *check;
+	size_t i;
+
+	json_array_foreach (checks, i, check) {
+		const char *kind = json_string_value(json_object_get(check, "type"));
+		const char *path = json_string_value(json_object_get(check, "path"));
+		if (path && path[0] == '/' && (!kind || strcmp(kind, "startup") == 0))
+			return path;
+	}
+	return NULL;
+}
+
+/* What `checks:set path` says, else app.json. */
 static void read_path(struct control *c, const struct member *m, char out[256])
 {
+	struct db_release release = {0};
+	struct db_image image = {0};
 	char *path autofree = NULL;
 
-	if (db_setting_get(c->db, m->app, "checks", "path", &path) == 0 && path)
+	if (db_setting_get(c->db, m->app, "checks", "path", &path) == 0 && path) {
 		snprintf(out, 256, "%s", path);
+		return;
+	}
+	if (db_release_get(c->db, m->app, m->version, &release) == 0 &&
+		db_image_get(c->db, release.image, &image) == 0) {
+		const char *own = startup_path(image.checks, m->type);
+		if (own)
+			snprintf(out, 256, "%s", own);
+	}
+	db_image_clear(&image);
+	db_release_clear(&release);
 }
 
 int probe_wait(struct control *c, const struct member *m, struct sink *s, struct err *e)

@@ -362,6 +362,26 @@ no_process_of() { [ -z "$(app_pids "$1" "$2")" ]; }
 	has '<title>second'
 }
 
+@test "the startup check of app.json decides when a release is ready" {
+	app push-own-check static-site
+	berth apps:create push-own-check
+	berth checks:set push-own-check timeout 2
+	echo '{"healthchecks": {"web": [{"type": "startup", "path": "/missing"}]}}' >app.json
+	commit 'checked at a missing page'
+	push
+	refuses
+	has 'HTTP 404 from /missing'
+	echo '{"healthchecks": {"web": [{"type": "startup", "path": "/index.html"}]}}' >app.json
+	commit 'checked at its page'
+	pushed
+	has 'Released v2'
+	echo '{"healthchecks": {"web": [{"path": "missing"}]}}' >app.json
+	commit 'checked at no path'
+	push
+	refuses
+	has 'healthchecks.web[0].path' 'v2 is still serving'
+}
+
 @test "an app on a port of its own serves once berth is told the port" {
 	app push-own-port
 	echo 'web: PORT=3000 exec perl serve.pl' >Procfile
