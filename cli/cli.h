@@ -153,6 +153,8 @@ void table_print(struct table *t);
 void out_report(const struct cli *c, const char *title, const json_t *object);
 /* --KEY of a report: prints it, or says what there is. An exit status. */
 int out_report_key(const struct cli *c, const json_t *object);
+/* An answer as was asked for: one --KEY of it, JSON, or a report. An exit status. */
+int out_answer(const struct cli *c, const char *title, const json_t *object);
 /* A value as people read it, in one of a few static buffers: true, 12, text, "a b c" for
  * lists, "" for null. */
 const char *out_value(const json_t *v);

@@ -65,13 +65,7 @@ static int report_one(struct cli *c, const char *app)
 	if (r)
 		return r;
 	snprintf(title, sizeof(title), "%s app information", app);
-	if (c->report_key)
-		return out_report_key(c, answer);
-	if (c->json)
-		out_json(answer);
-	else
-		out_report(c, title, answer);
-	return 0;
+	return out_answer(c, title, answer);
 }
 
 int cmd_apps_report(struct cli *c)
@@ -133,13 +127,7 @@ int cmd_status(struct cli *c)
 
 	if (r)
 		return r;
-	if (c->report_key)
-		return out_report_key(c, answer);
-	if (c->json)
-		out_json(answer);
-	else
-		out_report(c, "berth status", answer);
-	return 0;
+	return out_answer(c, "berth status", answer);
 }
 
 int cmd_version(struct cli *c)

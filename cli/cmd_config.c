@@ -253,11 +253,5 @@ int cmd_setting_report(struct cli *c)
 		r = api_json(c, "GET", NULL, &answer, "/v1/settings/%s", c->cmd->param);
 	if (r)
 		return r;
-	if (c->report_key)
-		return out_report_key(c, answer);
-	if (c->json)
-		out_json(answer);
-	else
-		out_report(c, title, answer);
-	return 0;
+	return out_answer(c, title, answer);
 }

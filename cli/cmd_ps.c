@@ -190,13 +190,7 @@ int cmd_resource_report(struct cli *c)
 	if (r)
 		return r;
 	snprintf(title, sizeof(title), "%s resource information", c->app);
-	if (c->report_key)
-		return out_report_key(c, answer);
-	if (c->json)
-		out_json(answer);
-	else
-		out_report(c, title, answer);
-	return 0;
+	return out_answer(c, title, answer);
 }
 
 int cmd_logs(struct cli *c)

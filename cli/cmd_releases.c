@@ -80,13 +80,7 @@ int cmd_releases_info(struct cli *c)
 	if (r)
 		return r;
 	snprintf(title, sizeof(title), "%s release v%u", c->app, (unsigned int)version);
-	if (c->report_key)
-		return out_report_key(c, answer);
-	if (c->json)
-		out_json(answer);
-	else
-		out_report(c, title, answer);
-	return 0;
+	return out_answer(c, title, answer);
 }
 
 int cmd_rollback(struct cli *c)

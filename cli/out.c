@@ -277,3 +277,14 @@ int out_report_key(const struct cli *c, const json_t *object)
 		fprintf(stderr, "       --%s\n", ls.list[i].key);
 	return STATUS_USAGE;
 }
+
+int out_answer(const struct cli *c, const char *title, const json_t *object)
+{
+	if (c->report_key)
+		return out_report_key(c, object);
+	if (c->json)
+		out_json(object);
+	else
+		out_report(c, title, object);
+	return 0;
+}

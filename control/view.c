@@ -115,15 +115,3 @@ json_t *view_url(struct control *c, const struct db_app *a)
 	app_url(c, a, url, sizeof(url));
 	return json_string(url);
 }
-
-bool view_contains(const json_t *array, const char *v)
-{
-	size_t i;
-	json_t *item;
-
-	json_array_foreach ((json_t *)(uintptr_t)array, i, item) {
-		if (json_is_string(item) && strcmp(json_string_value(item), v) == 0)
-			return true;
-	}
-	return false;
-}

@@ -22,7 +22,5 @@ json_t *view_processes(struct control *c, uint32_t app);
 void view_type_names(const json_t *processes, char *out, size_t size);
 /* The URL as a JSON string. */
 json_t *view_url(struct control *c, const struct db_app *a);
-/* true when v is in the array. */
-bool view_contains(const json_t *array, const char *v);
 
 #endif

@@ -135,7 +135,6 @@ int db_setting_get(
 	struct db *db, uint32_t app, const char *topic, const char *key, char **ret);
 int db_setting_set(struct db *db, uint32_t app, const char *topic, const char *key,
 	const char *value); /* NULL: unset */
-int db_setting_list(struct db *db, uint32_t app, const char *topic, json_t **ret);
 /* app 0: global. JSON array of names. */
 int db_domain_list(struct db *db, uint32_t app, json_t **ret);
 int db_domain_add(

@@ -43,26 +43,6 @@ int db_setting_set(struct db *db, uint32_t app, const char *topic, const char *k
 	return r < 0 ? r : 0;
 }
 
-int db_setting_list(struct db *db, uint32_t app, const char *topic, json_t **ret)
-{
-	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db,
-		"SELECT key, value FROM setting WHERE app=? AND topic=? ORDER BY key",
-		"us", app, topic);
-
-	if (r < 0)
-		return r;
-	json_t *o = json_object();
-	while ((r = query_next(&q)) > 0)
-		json_object_set_new(o, query_str(&q, 0), json_string(query_str(&q, 1)));
-	if (r < 0) {
-		json_decref(o);
-		return r;
-	}
-	*ret = o;
-	return 0;
-}
-
 int db_domain_list(struct db *db, uint32_t app, json_t **ret)
 {
 	autoquery q = QUERY_INIT;
