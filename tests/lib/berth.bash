@@ -220,7 +220,7 @@ berth_down() {
 	local left status=0 pid
 	[ -n "${BERTH_TEST:-}" ] && [ -d "$BERTH_TEST" ] || return 0
 	BERTH_ID=${BERTH_ID:-$(berth_id)}
-	ssh -F "$SSH_CONFIG" -O exit shared >/dev/null 2>&1 || :
+	[ -z "${SSH_CONFIG:-}" ] || ssh -F "$SSH_CONFIG" -O exit shared >/dev/null 2>&1 || :
 	if [ -s "$BERTH_TEST/sshd/pid" ]; then
 		pid=$(cat "$BERTH_TEST/sshd/pid")
 		kill "$pid" 2>/dev/null || :
