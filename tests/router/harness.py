@@ -401,8 +401,8 @@ class Backend:
         except OSError:
             pass
         finally:
-            self.conns.discard(conn)
             conn.close()
+            self.conns.discard(conn)
 
     def stop(self):
         """No longer listens, and every connection ends."""
