@@ -59,7 +59,7 @@ static int copy_word(struct request *r, const char *name, char *out, size_t size
 	return 0;
 }
 
-static int read_query(struct request *r, struct logs_query *q, bool *follow)
+static int read_query(struct request *r, struct logs_query *q)
 {
 	const char *since = request_query(r, "since"),
 		   *wants = request_query(r, "follow");
@@ -68,7 +68,7 @@ static int read_query(struct request *r, struct logs_query *q, bool *follow)
 		return request_fail(r, FAIL_USAGE,
 			"since must be a time such as 2026-01-02T03:04:05Z, or how long "
 			"ago: 90s, 10m, 2h, 3d");
-	*follow = wants && strcmp(wants, "0") != 0;
+	q->follow = wants && strcmp(wants, "0") != 0;
 	if (request_query_u64(
 		    r, "n", 0, LOGS_LINES_MAX, since ? 0 : LINES_DEFAULT, &q->lines) < 0)
 		return -1;
@@ -85,9 +85,8 @@ int logs_show(struct request *r)
 {
 	struct logs_query q = {0};
 	char folder[512];
-	bool follow = false;
 
-	if (read_query(r, &q, &follow) < 0)
+	if (read_query(r, &q) < 0)
 		return -1;
 	struct tail *t = calloc(1, sizeof(*t));
 	if (!t)
@@ -95,7 +94,7 @@ int logs_show(struct request *r)
 	snprintf(folder, sizeof(folder), "%s/logs/%u", r->c->state, r->app.id);
 	t->logs = logs_open(folder, &q);
 	t->fd = r->fd;
-	t->follow = follow;
+	t->follow = q.follow;
 	if (t->logs)
 		r->response = MHD_create_response_from_callback(
 			MHD_SIZE_UNKNOWN, 32768, read_some, t, free_tail);

@@ -27,6 +27,7 @@ struct logs {
 	uint64_t segment;	/* 0: none yet */
 	struct scan scan;
 	uint64_t skip; /* matching lines before the first one wanted */
+	uint64_t left; /* matching lines still wanted */
 	struct buf out;
 };
 
@@ -287,6 +288,7 @@ struct logs *logs_open(const char *folder, const struct logs_query *q)
 	if (!l)
 		return NULL;
 	l->q = *q;
+	l->left = q->lines && !q->follow ? q->lines : UINT64_MAX;
 	l->scan.fd = -1;
 	snprintf(l->folder, sizeof(l->folder), "%s", folder);
 	if (q->since_us)
@@ -316,7 +318,7 @@ static int take_lines(struct logs *l, size_t enough)
 	size_t len;
 	int taken = 0, r = 0;
 
-	while (l->scan.fd >= 0 && l->out.len < enough &&
+	while (l->scan.fd >= 0 && l->left && l->out.len < enough &&
 		(r = scan_line(&l->scan, &line, &len)) > 0) {
 		taken = 1;
 		if (!logs_match(&l->q, l->since, line, len))
@@ -325,6 +327,7 @@ static int take_lines(struct logs *l, size_t enough)
 			l->skip--;
 			continue;
 		}
+		l->left--;
 		buf_add(&l->out, line, len);
 		buf_add(&l->out, "\n", 1);
 	}
@@ -351,7 +354,7 @@ ssize_t logs_read(struct logs *l, char *out, size_t size)
 {
 	int r = 1;
 
-	while (r > 0 && l->out.len < size) {
+	while (r > 0 && l->left && l->out.len < size) {
 		r = take_lines(l, size);
 		if (r == 0)
 			r = next_segment(l);

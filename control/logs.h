@@ -15,6 +15,7 @@
 
 struct logs_query {
 	uint64_t lines;	   /* the last n that match; 0: all */
+	bool follow;	   /* what comes later belongs to the answer too */
 	uint64_t since_us; /* 0: from the beginning */
 	char process[48];  /* "web" or "web.1"; "router", "deploy" too; "": all */
 	char grep[256];	   /* part of the text; "": all */

@@ -153,7 +153,8 @@ static void lines_are_filtered(void **state)
 static void followed_lines_come_from_the_next_segment_too(void **state)
 {
 	const char *folder = *state;
-	struct logs *l = logs_open(folder, &(struct logs_query){.lines = 1});
+	struct logs *l =
+		logs_open(folder, &(struct logs_query){.lines = 1, .follow = true});
 	autobuf out = BUF_INIT;
 
 	read_all(l, &out);
@@ -165,6 +166,23 @@ static void followed_lines_come_from_the_next_segment_too(void **state)
 	add_lines(folder, 3, 3, 4);
 	read_all(l, &out);
 	assert_int_equal(count_lines(&out), 2);
+	logs_close(l);
+}
+
+/* An app writes while one asks for its last lines. */
+static void lines_that_come_later_do_not_add_to_the_last_ones(void **state)
+{
+	const char *folder = *state;
+	struct logs *l;
+	autobuf out = BUF_INIT;
+
+	add_lines(folder, 0, 0, 10);
+	l = logs_open(folder, &(struct logs_query){.lines = 2});
+	add_lines(folder, 0, 10, 12);
+	add_lines(folder, 12, 12, 14);
+	read_all(l, &out);
+	assert_int_equal(count_lines(&out), 2);
+	assert_non_null(strstr(out.data, "line 8\n"));
 	logs_close(l);
 }
 
@@ -222,6 +240,7 @@ int main(void)
 		T(each_number_of_lines_is_exact),
 		T(lines_are_filtered),
 		T(followed_lines_come_from_the_next_segment_too),
+		T(lines_that_come_later_do_not_add_to_the_last_ones),
 		T(half_a_line_is_not_shown),
 		T(foreign_files_and_odd_lines_do_no_harm),
 	};
