@@ -54,6 +54,9 @@ enum {
 	MSG_STACK_BUILD,     /* struct msg_stack; fds: stdout (tar), stderr; runs mmdebstrap as user _berth-build; reply at
 	                        once with its id, MSG_EXITED follows */
 	MSG_DISK,            /* reply: struct msg_disk: free space of the state folder */
+	MSG_FREEZE,          /* struct msg_freeze: none of its processes runs any more; -EBUSY while somebody is inside (MSG_ENTER) or
+	                        it stops, -EOPNOTSUPP where the host has no freezer */
+	MSG_THAW,            /* struct msg_instance: they go on; also 0 when it was not frozen */
 };
 
 /* ---- berthd -> berth-control, events (seq 0) ---- */
@@ -143,11 +146,12 @@ struct msg_sockets {
 	uint32_t n; /* 1 .. PROTO_SOCKETS_MAX; nonblocking, TCP_NODELAY, unconnected */
 	uint32_t family; /* AF_INET or AF_INET6 */
 };
+enum list_state { LIST_RUNS = 1, LIST_ENDED /* but not acknowledged */, LIST_FROZEN };
 struct msg_list {
 	uint32_t n, more; /* more: ask again with the last id in `after` (request body struct msg_instance) */
 	struct {
 		uint64_t id;
-		uint32_t app, state; /* 1 running, 2 ended but not acknowledged */
+		uint32_t app, state; /* enum list_state */
 	} rows[512];
 };
 struct msg_layer {
@@ -177,6 +181,12 @@ struct msg_stack {
 	uint32_t suite; /* enum: 1 debian-12 */
 	uint32_t pad;
 };
+enum freeze_flags { FREEZE_RECLAIM = 1 << 0 /* its memory goes to swap, its part of the page cache is dropped */ };
+struct msg_freeze {
+	uint64_t id;
+	uint32_t flags; /* enum freeze_flags */
+	uint32_t pad;
+};
 struct msg_disk {
 	uint64_t free_bytes, total_bytes;
 };
@@ -201,6 +211,7 @@ struct msg_exited {
 /* ---- berth-router -> berthd: a table of its own, nothing else ---- */
 enum {
 	MSG_ROUTER_SOCKETS = 80, /* struct msg_sockets; reply the same with the sockets; -ESRCH when the instance is gone */
+	MSG_ROUTER_WAKE,         /* struct msg_instance: as MSG_THAW; reply the same; -ESRCH when the instance is gone */
 };
 
 /* ---- berth-control <-> berth-router worker ---- */

@@ -301,13 +301,35 @@ static void stop_app(uint64_t id)
 	wait_exit(id);
 }
 
+static struct msg_list found;
+
 static uint32_t listed(void)
 {
-	static struct msg_list l;
-
 	assert_int_equal(request(MSG_LIST, NULL, 0, NULL, 0), 0);
-	memcpy(&l, reply.body, sizeof(l));
-	return l.n;
+	memcpy(&found, reply.body, sizeof(found));
+	return found.n;
+}
+
+static bool listed_frozen(uint64_t id)
+{
+	for (uint32_t i = 0, n = listed(); i < n; i++)
+		if (found.rows[i].id == id)
+			return found.rows[i].state == LIST_FROZEN;
+	return false;
+}
+
+static int freeze(uint64_t id)
+{
+	struct msg_freeze m = {.id = id, .flags = FREEZE_RECLAIM};
+
+	return request(MSG_FREEZE, &m, sizeof(m), NULL, 0);
+}
+
+static int thaw(uint64_t id)
+{
+	struct msg_instance m = {.id = id};
+
+	return request(MSG_THAW, &m, sizeof(m), NULL, 0);
 }
 
 /* --- logs --- */
@@ -456,6 +478,66 @@ static void killing_the_worker_or_the_monitor_changes_nothing_for_an_app(
 	assert_true(check_count("one") > 10);
 }
 
+static void a_frozen_app_is_found_frozen_and_stopped_as_any_other(void **state UNUSED)
+{
+	pid_t app, worker = worker_pid();
+	uint64_t id = start_shell("trap 'echo woken; exit 0' TERM; " COUNT("ice"), &app);
+	struct msg_stop m = {.id = id, .timeout_ms = 5000};
+	long seen;
+
+	WAIT_FOR(check_count("ice") > 10);
+	assert_false(listed_frozen(id));
+	assert_int_equal(freeze(id), 0);
+	assert_true(listed_frozen(id));
+	usleep(200000); /* what it wrote is in the log */
+	seen = check_count("ice");
+	assert_int_equal(kill(worker, SIGKILL), 0);
+	WAIT_FOR(worker_pid() != 0 && worker_pid() != worker);
+	assert_true(listed_frozen(id));
+	usleep(200000);
+	assert_int_equal(check_count("ice"), seen);
+	assert_int_equal(thaw(id), 0);
+	assert_false(listed_frozen(id));
+	WAIT_FOR(check_count("ice") > seen);
+	assert_int_equal(freeze(id), 0);
+	assert_int_equal(request(MSG_STOP, &m, sizeof(m), NULL, 0), 0);
+	assert_int_equal(freeze(id), -EBUSY);
+	wait_exit(id);
+	assert_int_equal(last_exit.reason, EXIT_REASON_EXITED);
+	assert_true(logged(": woken\n"));
+	assert_int_equal(freeze(id), -ESRCH);
+	assert_int_equal(thaw(id), -ESRCH);
+}
+
+static int enter(uint64_t target, uint64_t *ret_id)
+{
+	const char *argv[] = {"/bin/sleep", "60", NULL}, *env[] = {NULL};
+	struct msg_enter m = {.id = next_id++, .target = target, .flags = START_STDIO};
+	int spec = spec_pack(argv, env, "/");
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int fds[] = {spec, null, null, null}, r;
+
+	r = request(MSG_ENTER, &m, sizeof(m), fds, 4);
+	close(spec);
+	close(null);
+	*ret_id = m.id;
+	return r;
+}
+
+static void nobody_is_frozen_inside_an_app(void **state UNUSED)
+{
+	uint64_t id = start_shell("while :; do sleep 0.05; done", NULL), inside;
+
+	assert_int_equal(enter(id, &inside), 0);
+	assert_int_equal(freeze(id), -EBUSY);
+	assert_int_equal(freeze(inside), -EINVAL);
+	stop_app(inside);
+	assert_int_equal(freeze(id), 0);
+	assert_int_equal(enter(id, &inside), -EBUSY);
+	stop_app(id); /* SIGKILL reaches it as it is */
+	assert_int_equal(listed(), 0);
+}
+
 static void an_end_that_no_worker_saw_is_told_by_the_next(void **state UNUSED)
 {
 	pid_t worker = worker_pid();
@@ -582,6 +664,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(stop_is_sigterm_and_then_sigkill),
 		cmocka_unit_test(
 			killing_the_worker_or_the_monitor_changes_nothing_for_an_app),
+		cmocka_unit_test(a_frozen_app_is_found_frozen_and_stopped_as_any_other),
+		cmocka_unit_test(nobody_is_frozen_inside_an_app),
 		cmocka_unit_test(an_end_that_no_worker_saw_is_told_by_the_next),
 		cmocka_unit_test(killing_the_logger_loses_no_line),
 		cmocka_unit_test(a_restarted_control_is_told_of_unrecorded_ends),

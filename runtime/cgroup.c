@@ -358,6 +358,52 @@ int cgroup_kill(const struct cgroups *g, uint64_t id)
 	return 0;
 }
 
+static int open_freezer(const struct cgroups *g, uint64_t id)
+{
+	return !g->v2 && g->parent[CGROUP_FREEZER] < 0
+		       ? -EOPNOTSUPP
+		       : open_group(g, CGROUP_FREEZER, id);
+}
+
+int cgroup_freeze(const struct cgroups *g, uint64_t id, bool on)
+{
+	int dir autoclose = open_freezer(g, id);
+
+	if (dir < 0)
+		return dir;
+	if (!g->v2)
+		return write_file(dir, "freezer.state", on ? "FROZEN" : "THAWED");
+	if (!on)
+		write_file(dir, "memory.swap.max", "0"); /* see cgroup_reclaim_open */
+	return write_file(dir, "cgroup.freeze", on ? "1" : "0");
+}
+
+int cgroup_frozen(const struct cgroups *g, uint64_t id)
+{
+	int dir autoclose = open_freezer(g, id);
+
+	if (dir < 0)
+		return dir;
+	return read_number(dir, g->v2 ? "cgroup.freeze" : "freezer.self_freezing", "") !=
+	       0;
+}
+
+int cgroup_reclaim_open(const struct cgroups *g, uint64_t id, char text[24])
+{
+	int dir autoclose = open_group(g, CGROUP_MEMORY, id);
+	int fd;
+
+	if (dir < 0)
+		return dir;
+	if (g->v2)
+		write_file(dir, "memory.swap.max", "max");
+	snprintf(
+		text, 24, "%" PRIu64, g->v2 ? read_number(dir, "memory.current", "") : 0);
+	fd = openat(dir, g->v2 ? "memory.reclaim" : "memory.force_empty",
+		O_WRONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 int cgroup_remove(const struct cgroups *g, uint64_t id)
 {
 	char name[17];

@@ -47,6 +47,20 @@ int cgroup_limit(const struct cgroups *g, uint64_t id, const struct msg_limits_b
 	struct err *e);
 /* SIGKILL to every process, frozen ones thawed. 0, also when the group is gone. */
 int cgroup_kill(const struct cgroups *g, uint64_t id);
+/*
+ * Whether its processes stand still. 0 as soon as the kernel was told (they stop within
+ * microseconds, one in the middle of a disk access after it); -ENOENT the group is gone,
+ * -EOPNOTSUPP this host has no freezer.
+ */
+int cgroup_freeze(const struct cgroups *g, uint64_t id, bool on);
+/* 1 when they were told to, 0, or -errno as cgroup_freeze. */
+int cgroup_frozen(const struct cgroups *g, uint64_t id);
+/*
+ * Lets its memory go to swap until it is thawed (v2; on v1 its limit counts both), and
+ * opens the file that reclaims memory when text is written to it: a write that may take
+ * seconds and ends early with a signal. fd or -errno.
+ */
+int cgroup_reclaim_open(const struct cgroups *g, uint64_t id, char text[24]);
 /* -EBUSY while processes (or zombies) are left; absent is 0. */
 int cgroup_remove(const struct cgroups *g, uint64_t id);
 

@@ -42,7 +42,8 @@ static void assert_text(const char *name, const char *text)
 static void make_group_files(void)
 {
 	static const char *const files[] = {"memory.max", "memory.swap.max", "cpu.max",
-		"pids.max", "memory.events", "memory.peak", "cpu.stat"};
+		"pids.max", "memory.events", "memory.peak", "cpu.stat", "cgroup.freeze",
+		"memory.current", "memory.reclaim"};
 	char name[96];
 
 	snprintf(name, sizeof(name), "%s/berth-0a1b2c3d/00000000000000ff", root);
@@ -94,6 +95,30 @@ static void limits_are_written_as_the_kernel_reads_them(void **state)
 	assert_text("pids.max", "33");
 	assert_true(fds[0] >= 0);
 	close(fds[0]);
+}
+
+static void a_frozen_group_may_be_swapped_out(void **state)
+{
+	char text[24];
+	int fd;
+
+	(void)state;
+	assert_int_equal(cgroup_frozen(&groups, 0xff), 0);
+	assert_int_equal(cgroup_freeze(&groups, 0xff, true), 0);
+	assert_text("cgroup.freeze", "1");
+	assert_int_equal(cgroup_frozen(&groups, 0xff), 1);
+	write_at("berth-0a1b2c3d/00000000000000ff/memory.current", "4096\n");
+	write_at("berth-0a1b2c3d/00000000000000ff/memory.swap.max", "");
+	fd = cgroup_reclaim_open(&groups, 0xff, text);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_string_equal(text, "4096");
+	assert_text("memory.swap.max", "max");
+	write_at("berth-0a1b2c3d/00000000000000ff/memory.swap.max", "");
+	assert_int_equal(cgroup_freeze(&groups, 0xff, false), 0);
+	assert_text("cgroup.freeze", "0");
+	assert_text("memory.swap.max", "0");
+	assert_int_equal(cgroup_freeze(&groups, 0xdead, true), -ENOENT);
 }
 
 static void counts_are_read_by_their_key(void **state)
@@ -148,6 +173,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(limits_are_written_as_the_kernel_reads_them),
+		cmocka_unit_test(a_frozen_group_may_be_swapped_out),
 		cmocka_unit_test(counts_are_read_by_their_key),
 		cmocka_unit_test(a_group_that_cannot_be_limited_is_not_left),
 		cmocka_unit_test(groups_are_found_again),

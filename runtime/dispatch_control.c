@@ -161,6 +161,24 @@ static int ports(struct context *ctx, struct msg *m, struct reply *r)
 	return status;
 }
 
+static int freeze(struct context *ctx, struct msg *m, struct reply *r UNUSED)
+{
+	struct msg_freeze body;
+
+	BODY(m, body);
+	if (body.flags & ~(uint32_t)FREEZE_RECLAIM)
+		return -EINVAL;
+	return instances_freeze(ctx->instances, body.id, body.flags & FREEZE_RECLAIM);
+}
+
+static int thaw(struct context *ctx, struct msg *m, struct reply *r UNUSED)
+{
+	struct msg_instance body;
+
+	BODY(m, body);
+	return instances_thaw(ctx->instances, body.id);
+}
+
 static int list(struct context *ctx, struct msg *m, struct reply *r)
 {
 	struct msg_instance after = {0};
@@ -389,8 +407,12 @@ static const struct dispatch_row control_rows[] = {
 	{MSG_KEYS_WRITE, write_keys, 0, .fds_min = 1, .fds_max = 1},
 	/* safe: two numbers */
 	{MSG_DISK, disk, 0, .fds_max = 0},
+	/* safe: whether the processes of one of berth's own sandboxes run; its group is
+	   found by its number */
+	{MSG_FREEZE, freeze, sizeof(struct msg_freeze), .fds_max = 0},
+	{MSG_THAW, thaw, sizeof(struct msg_instance), .fds_max = 0},
 };
-_Static_assert(ARRAY_LEN(control_rows) == MSG_DISK - MSG_START + 1 + 2,
+_Static_assert(ARRAY_LEN(control_rows) == MSG_THAW - MSG_START + 1 + 2,
 	"a row for each message from control, HELLO and EXITED_ACK");
 
 int dispatch_control(struct context *ctx, struct msg *m)

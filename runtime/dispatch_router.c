@@ -1,4 +1,4 @@
-/* What a router worker, which reads the internet, may ask of root: one thing. */
+/* What a router worker, which reads the internet, may ask of root: two things. */
 #include "runtime/context.h"
 
 #include <errno.h>
@@ -31,6 +31,16 @@ static int sockets(struct context *ctx, struct msg *m, struct reply *r)
 	return status;
 }
 
+static int wake(struct context *ctx, struct msg *m, struct reply *r)
+{
+	struct msg_instance body;
+
+	BODY(m, body);
+	memcpy(r->body, &body, sizeof(body));
+	r->size = sizeof(body);
+	return instances_thaw(ctx->instances, body.id);
+}
+
 static const struct dispatch_row rows[] = {
 	/* safe: nothing is open between the two that a restart could lose */
 	{MSG_HELLO, hello, sizeof(struct msg_hello), .no_reply = true},
@@ -38,6 +48,9 @@ static const struct dispatch_row rows[] = {
 	   instances a router serves is control's table, and a router that was taken over
 	   could ask for those of any app */
 	{MSG_ROUTER_SOCKETS, sockets, sizeof(struct msg_sockets), .fds_max = 0},
+	/* safe: only ever lets an app go on that control started; a router that was taken
+	   over could keep all of them awake */
+	{MSG_ROUTER_WAKE, wake, sizeof(struct msg_instance), .fds_max = 0},
 };
 
 int dispatch_router(struct context *ctx, int fd, struct msg *m)

@@ -211,6 +211,9 @@ int instances_enter(struct instances *in, const struct msg_enter *m, const int *
 	record.sandbox.app = record.app;
 	record.sandbox.flags = SANDBOX_ENTERED;
 	record.sandbox.target = m->target;
+	/* whoever joins a frozen group stands still in it */
+	if (instance_frozen(target))
+		return err_set(e, EBUSY, "the instance is frozen");
 	r = new_instance(in, &record, &i, e);
 	if (r < 0)
 		return r;
@@ -405,8 +408,9 @@ bool instances_any_running(struct instances *in)
 }
 
 /* Keeps the rows sorted, the lowest ids first; what does not fit makes `more`. */
-static void insert_row(struct msg_list *l, const struct record *r)
+static void insert_row(struct msg_list *l, const struct instance *i)
 {
+	const struct record *r = &i->record;
 	unsigned int at = l->n, max = ARRAY_LEN(l->rows);
 
 	while (at > 0 && l->rows[at - 1].id > r->id)
@@ -420,7 +424,9 @@ static void insert_row(struct msg_list *l, const struct record *r)
 	memmove(&l->rows[at + 1], &l->rows[at], (l->n - 1 - at) * sizeof(l->rows[0]));
 	l->rows[at].id = r->id;
 	l->rows[at].app = r->app;
-	l->rows[at].state = r->state == RECORD_ENDED ? 2 : 1;
+	l->rows[at].state = r->state == RECORD_ENDED ? LIST_ENDED
+			    : instance_frozen(i)     ? LIST_FROZEN
+						     : LIST_RUNS;
 }
 
 void instances_list(struct instances *in, uint64_t after, struct msg_list *ret)
@@ -429,5 +435,5 @@ void instances_list(struct instances *in, uint64_t after, struct msg_list *ret)
 	for (unsigned int b = 0; b < INSTANCE_BUCKETS; b++)
 		for (struct instance *i = in->buckets[b]; i; i = i->next)
 			if (i->record.id > after && !(i->record.flags & RECORD_ACKED))
-				insert_row(ret, &i->record);
+				insert_row(ret, i);
 }

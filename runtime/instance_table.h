@@ -10,9 +10,10 @@ struct instance {
 	struct instance *next;
 	struct instances *all;
 	struct record record;
-	int pidfd; /* while it runs */
-	int fifo;  /* read end, as long as RECORD_FIFO */
-	struct loop_io *watch;
+	int pidfd;   /* while it runs */
+	int fifo;    /* read end, as long as RECORD_FIFO */
+	int reclaim; /* pidfd of the process that reclaims its memory, or -1 */
+	struct loop_io *watch, *reclaim_watch;
 	struct loop_timer *kill_timer, *tell_timer;
 };
 
@@ -35,5 +36,10 @@ int instance_attach(struct instance *i);
 int instance_watch(struct instance *i, int pidfd);
 void instance_ended(struct instance *i);
 void instance_plan_kill(struct instance *i);
+/* freeze.c. As instances_thaw. */
+int instance_thaw(struct instance *i);
+/* Ends and reaps the process that reclaims, if there is one. */
+void instance_end_reclaim(struct instance *i);
+bool instance_frozen(const struct instance *i);
 
 #endif

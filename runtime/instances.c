@@ -47,6 +47,7 @@ struct instance *instance_add(struct instances *in, const struct record *r)
 	i->record = *r;
 	i->pidfd = -1;
 	i->fifo = -1;
+	i->reclaim = -1;
 	i->next = in->buckets[r->id % INSTANCE_BUCKETS];
 	in->buckets[r->id % INSTANCE_BUCKETS] = i;
 	return i;
@@ -57,6 +58,7 @@ static void free_instance(struct instance *i)
 	loop_del(i->watch);
 	loop_cancel(i->kill_timer);
 	loop_cancel(i->tell_timer);
+	instance_end_reclaim(i);
 	if (i->pidfd >= 0)
 		close(i->pidfd);
 	if (i->fifo >= 0)
@@ -249,6 +251,7 @@ void instance_ended(struct instance *i)
 	i->pidfd = -1;
 	loop_cancel(i->kill_timer);
 	i->kill_timer = NULL;
+	instance_end_reclaim(i);
 	collect_exit(i);
 	if (i->record.flags & RECORD_FIFO)
 		i->tell_timer = loop_after(i->all->c.loop, LOG_WAIT_MS, tell_late, i);
@@ -349,6 +352,7 @@ static void stop_one(struct instance *i, uint32_t timeout_ms)
 		i->record.kill_at_ns = kill_at;
 		instance_save(i);
 	}
+	(void)instance_thaw(i); /* or it would not see the signal */
 	if (sandbox_signal(i->all->c.rt, &i->record.sandbox, SIGTERM) < 0)
 		log_warn("cannot send SIGTERM to %llx", (unsigned long long)i->record.id);
 	instance_plan_kill(i);

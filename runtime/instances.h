@@ -48,6 +48,15 @@ int instances_build_stack(struct instances *in, const struct msg_stack *m, const
 /* SIGTERM, SIGKILL timeout_ms later; 0: SIGKILL. 0 (also when it ended already), -ESRCH
  * for an unknown id. */
 int instances_stop(struct instances *in, uint64_t id, uint32_t timeout_ms);
+/*
+ * freeze.c. None of its processes runs until it is thawed, or stopped; reclaim: its memory
+ * goes to swap meanwhile, in the background. 0 (also when it is frozen already), -ESRCH
+ * for one that does not run, -EBUSY while it stops or somebody is inside, -EINVAL for a
+ * build or an entered program, -EOPNOTSUPP where the host has no freezer.
+ */
+int instances_freeze(struct instances *in, uint64_t id, bool reclaim);
+/* 0 (also when it was not frozen), -ESRCH, -errno. */
+int instances_thaw(struct instances *in, uint64_t id);
 /* The record of one that runs, or NULL. Valid until the loop's next turn. */
 const struct record *instances_running(struct instances *in, uint64_t id);
 /* Rows of those with ids greater than after, rising. */

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -134,6 +135,47 @@ int sandbox_kill(struct runtime *rt, const struct sandbox_record *rec)
 		pidfd_send_signal(
 			fd, SIGKILL, NULL, 0); /* takes its whole pid namespace along */
 	return cgroup_kill(&rt->cgroups, rec->id);
+}
+
+int sandbox_freeze(struct runtime *rt, const struct sandbox_record *rec, bool on)
+{
+	int r = cgroup_freeze(&rt->cgroups, rec->id, on);
+
+	return r == -ENOENT ? -ESRCH : r;
+}
+
+bool sandbox_frozen(struct runtime *rt, const struct sandbox_record *rec)
+{
+	return cgroup_frozen(&rt->cgroups, rec->id) > 0;
+}
+
+/* After a fork in a process with threads: system calls only. */
+static _Noreturn void reclaim(int fd, const char *text, pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(1);
+	/* berthd's locks and sockets are not for it */
+	if ((fd > 3 && close_range(3, (unsigned int)fd - 1, 0) < 0) ||
+		close_range((unsigned int)fd + 1, ~0u, 0) < 0)
+		_exit(1);
+	_exit(write(fd, text, strlen(text)) < 0);
+}
+
+int sandbox_reclaim(struct runtime *rt, const struct sandbox_record *rec)
+{
+	char text[24];
+	int fd autoclose = cgroup_reclaim_open(&rt->cgroups, rec->id, text);
+	pid_t parent = getpid(), pid = fd < 0 ? -1 : fork();
+	int pidfd;
+
+	if (fd < 0)
+		return fd;
+	if (pid == 0)
+		reclaim(fd, text, parent);
+	if (pid < 0)
+		return -errno;
+	pidfd = pidfd_open(pid, 0);
+	return pidfd < 0 ? -errno : pidfd;
 }
 
 int sandbox_limits(struct runtime *rt, const struct sandbox_record *rec,

@@ -150,6 +150,20 @@ int sandbox_adopt(struct runtime *rt, const struct sandbox_record *rec, int *ret
 int sandbox_signal(struct runtime *rt, const struct sandbox_record *rec, int signo);
 /* Ends every process of it at once, frozen ones too. 0 (also when gone) or -errno. */
 int sandbox_kill(struct runtime *rt, const struct sandbox_record *rec);
+/*
+ * Frozen, none of its processes runs, and signals but SIGKILL to all of it (sandbox_kill)
+ * wait. Thawing also keeps it out of swap again. 0 (also when it is so already), -ESRCH
+ * when the group is gone, -EOPNOTSUPP where the host has no freezer.
+ */
+int sandbox_freeze(struct runtime *rt, const struct sandbox_record *rec, bool on);
+/* Whether it was frozen, by whatever process. */
+bool sandbox_frozen(struct runtime *rt, const struct sandbox_record *rec);
+/*
+ * Begins to move the memory of a frozen one to swap (where there is some) and to drop its
+ * page cache, in a process of its own that may be killed at any time. Its pidfd, the
+ * caller's, who also reaps it; or -errno.
+ */
+int sandbox_reclaim(struct runtime *rt, const struct sandbox_record *rec);
 /* New limits while it runs (memory, processor, pids; others hold from the next start). */
 int sandbox_limits(struct runtime *rt, const struct sandbox_record *rec,
 	const struct msg_limits_body *l, struct err *e);

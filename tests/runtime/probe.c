@@ -133,6 +133,26 @@ static int fill(const char *path, int mib)
 	return 0;
 }
 
+/* A line every 2 ms, without end. */
+static int count(void)
+{
+	for (int n = 1;; n++) {
+		printf("%d\n", n);
+		usleep(2000);
+	}
+}
+
+/* So much of the page cache is its own, until it is ended. */
+static int fill_and_wait(const char *path, int mib)
+{
+	int fd;
+
+	if (fill(path, mib) || (fd = open(path, O_RDONLY)) < 0 || fsync(fd) < 0)
+		return 1;
+	puts("ready");
+	return pause();
+}
+
 /* Each line: name, and "refused" with the reason or "DONE". */
 static void say(const char *what, long r)
 {
@@ -249,6 +269,10 @@ int main(int argc, char **argv)
 		return put(a, b);
 	if (!strcmp(op, "fill"))
 		return fill(a, atoi(b));
+	if (!strcmp(op, "fill-and-wait"))
+		return fill_and_wait(a, atoi(b));
+	if (!strcmp(op, "count"))
+		return count();
 	if (!strcmp(op, "ids"))
 		return printf("%d %d %d\n", getuid(), getgid(), getpid()), 0;
 	if (!strcmp(op, "host"))
