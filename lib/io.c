@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
 
@@ -147,32 +149,41 @@ int io_set_nonblock(int fd, bool on)
 	return set_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK, on);
 }
 
-static int remove_below(DIR *dir, dev_t dev, int depth);
+/* A bind mount of the same file system has the same device number, so the kernel is asked
+ * (openat2(2)). The way to the topmost folder may cross mounts. */
+static int open_to_empty(int dirfd, const char *name, int depth)
+{
+	struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = depth ? RESOLVE_NO_XDEV : 0};
 
-static int remove_entry(int dirfd, const char *name, dev_t dev, int depth)
+	return (int)syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
+}
+
+static int remove_below(DIR *dir, int depth);
+
+static int remove_entry(int dirfd, const char *name, int depth)
 {
 	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
 		return 0;
 	if (errno != EISDIR && errno != EPERM)
 		return -errno;
-	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = open_to_empty(dirfd, name, depth);
 	if (fd < 0)
 		return -errno;
-	struct stat st;
 	DIR *dir = fdopendir(fd);
-	if (!dir || fstat(fd, &st) < 0) {
+	if (!dir) {
 		int code = errno;
-		dir ? (void)closedir(dir) : (void)close(fd);
+		close(fd);
 		return -code;
 	}
-	int r = st.st_dev != dev ? -EXDEV : remove_below(dir, dev, depth + 1);
+	int r = remove_below(dir, depth + 1);
 	closedir(dir);
 	if (r < 0)
 		return r;
 	return unlinkat(dirfd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
 
-static int remove_below(DIR *dir, dev_t dev, int depth)
+static int remove_below(DIR *dir, int depth)
 {
 	struct dirent *d;
 
@@ -181,7 +192,7 @@ static int remove_below(DIR *dir, dev_t dev, int depth)
 	while ((errno = 0, d = readdir(dir))) {
 		if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
 			continue;
-		int r = remove_entry(dirfd(dir), d->d_name, dev, depth);
+		int r = remove_entry(dirfd(dir), d->d_name, depth);
 		if (r < 0)
 			return r;
 	}
@@ -190,11 +201,7 @@ static int remove_below(DIR *dir, dev_t dev, int depth)
 
 int io_remove_tree(int dirfd, const char *name)
 {
-	struct stat st;
-
-	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	return remove_entry(dirfd, name, st.st_dev, 0);
+	return remove_entry(dirfd, name, 0);
 }
 
 int io_mkdirs(const char *path, mode_t mode)

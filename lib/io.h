@@ -24,7 +24,8 @@ int io_memfd_sealed(const char *name, const void *data, size_t len);
 int io_memfd_check(int fd);
 int io_set_cloexec(int fd, bool on);
 int io_set_nonblock(int fd, bool on);
-/* Removes the tree name below dirfd without following links or crossing mounts; -ENOENT is 0. */
+/* Removes the tree name below dirfd without following links; -EXDEV at a mount point in it, whatever is mounted there.
+ * Absent is 0. */
 int io_remove_tree(int dirfd, const char *name);
 /* mkdir -p for an absolute path; existing folders are left as they are. 0 or -errno. */
 int io_mkdirs(const char *path, mode_t mode);
