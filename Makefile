@@ -81,6 +81,13 @@ $(B)/test/%: $(B)/%.o $$(call folder_code,$$(firstword $$(subst /, ,$$*))) \
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(sort $^) $(shell pkg-config --libs $(TEST_PKG)) -lmd
 -include $(patsubst $(B)/test/%,$(B)/%.d,$(UNIT_TESTS) $(ROOT_TESTS))
 
+# What the tests of sandboxes run inside.
+$(filter $(B)/test/runtime/%,$(ROOT_TESTS)): | $(B)/test/runtime/probe
+$(B)/test/runtime/probe: tests/runtime/probe.c
+	@mkdir -p $(@D)
+	@$(if $(V),,echo "  LINK $@")
+	$(Q)$(CC) $(CFLAGS) -static -o $@ $<
+
 # The API is tested over stubs that take the place of the operations behind it.
 $(B)/test/control/api_test $(B)/test/control/api_wire_test: LDFLAGS += -Wl,-z,muldefs
 

@@ -19,13 +19,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
 
-#define PROBE_SOURCE "tests/runtime/probe.c"
+#define PROBE_PROGRAM "build/test/runtime/probe" /* tests/runtime/probe.c, static */
 #define ROOT_LAYER 1
 #define END_MS 15000
 
@@ -152,31 +153,34 @@ static UNUSED void wait_for_line(const struct box *b)
 
 /* ---- the world ---- */
 
+static UNUSED int copy_probe(const char *to)
+{
+	int in autoclose = open(PROBE_PROGRAM, O_RDONLY | O_CLOEXEC),
+	       out autoclose = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+	struct stat st;
+
+	if (in < 0 || out < 0 || fstat(in, &st) < 0 ||
+		sendfile(out, in, NULL, (size_t)st.st_size) != st.st_size)
+		return -1;
+	return fchown(out, RUNTIME_DISK_UID_BASE, RUNTIME_DISK_UID_BASE);
+}
+
 static UNUSED int make_root_layer(void)
 {
-	char path[200];
+	const uid_t user = RUNTIME_DISK_UID_BASE + RUNTIME_APP_UID;
+	char made[160], path[200];
 
-	snprintf(path, sizeof(path), "%s/layers/%016x.tmp", w.state, ROOT_LAYER);
+	snprintf(made, sizeof(made), "%s/layers/%016x.tmp", w.state, ROOT_LAYER);
 	if (layer_make_upper(w.rt, ROOT_LAYER) < 0)
 		return -1;
-	char cmd[256];
-	snprintf(cmd, sizeof(cmd), "%s/fs/probe", path);
-	pid_t pid = fork();
-	if (pid == 0) {
-		execlp("cc", "cc", "-O1", "-static", "-o", cmd, PROBE_SOURCE,
-			(char *)NULL);
-		_exit(127);
-	}
-	int status = 1;
-	if (waitpid(pid, &status, 0) < 0 || status != 0 ||
-		chown(cmd, RUNTIME_DISK_UID_BASE, RUNTIME_DISK_UID_BASE) < 0)
+	snprintf(path, sizeof(path), "%s/fs/probe", made);
+	if (copy_probe(path) < 0)
 		return -1;
-	snprintf(cmd, sizeof(cmd), "%s/fs/app", path);
-	if (mkdir(cmd, 0755) < 0 || chown(cmd, RUNTIME_DISK_UID_BASE + 1000,
-					    RUNTIME_DISK_UID_BASE + 1000) < 0)
+	snprintf(path, sizeof(path), "%s/fs/app", made);
+	if (mkdir(path, 0755) < 0 || chown(path, user, user) < 0)
 		return -1;
-	snprintf(cmd, sizeof(cmd), "%s/layers/%016x", w.state, ROOT_LAYER);
-	return rename(path, cmd);
+	snprintf(path, sizeof(path), "%s/layers/%016x", w.state, ROOT_LAYER);
+	return rename(made, path);
 }
 
 static UNUSED int set_up(void **state)
