@@ -18,7 +18,9 @@
  * populated groups. */
 #define CGROUP_APPS_UNIT CGROUP_ROOT "/system.slice/berth-apps.service"
 #define PERIOD_US 100000u
+#define CGROUP_LEAF "berth-aside"
 #define KILL_ROUNDS 50
+#define MOVE_ROUNDS 50
 
 static const char *const controllers[CGROUP_KINDS] = {
 	[CGROUP_MEMORY] = "memory",
@@ -126,32 +128,76 @@ static int make_parent(struct cgroups *g, int kind, const char *root, struct err
 	return 0;
 }
 
-static bool v2_has_all(const char *root)
+/* 1 when this v2 folder may hand down memory, cpu and pids, 0 when not, -ENOENT when it is
+ * no v2 folder. */
+static int v2_has_all(const char *root)
 {
 	autobuf b = {.max = 4096};
 	int dir autoclose = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (dir < 0 || io_read_file(dir, "cgroup.controllers", &b) < 0 || !b.data)
-		return false;
-	return has_word(b.data, "memory", ' ') && has_word(b.data, "cpu", ' ') &&
-	       has_word(b.data, "pids", ' ');
+	if (dir < 0 || io_read_file(dir, "cgroup.controllers", &b) < 0)
+		return -ENOENT;
+	return b.data && has_word(b.data, "memory", ' ') &&
+	       has_word(b.data, "cpu", ' ') && has_word(b.data, "pids", ' ');
 }
 
-static int open_v2(struct cgroups *g, const char *root, struct err *e)
+static int hand_down(int dir)
+{
+	return write_file(dir, "cgroup.subtree_control", "+memory +cpu +pids");
+}
+
+/* Moves whoever sits in the group itself to a leaf below it. */
+static int empty_into_leaf(int dir)
+{
+	int leaf autoclose = -1;
+	int r;
+
+	if (mkdirat(dir, CGROUP_LEAF, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	leaf = openat(dir, CGROUP_LEAF, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (leaf < 0)
+		return -errno;
+	for (int i = 0; i < MOVE_ROUNDS; i++) { /* they may fork meanwhile */
+		autobuf b = {.max = 1 << 20};
+		if ((r = io_read_file(dir, "cgroup.procs", &b)) < 0 || !b.len)
+			return r;
+		for (char *p = b.data, *end; (end = strchr(p, '\n')); p = end + 1) {
+			*end = '\0';
+			r = write_file(leaf, "cgroup.procs", p);
+			if (r < 0 && r != -ESRCH)
+				return r;
+		}
+	}
+	return 0;
+}
+
+/*
+ * A group with processes of its own hands no controllers down (cgroups(7), "no internal
+ * processes"; the host's root is exempt). A folder given to berth holds only what keeps
+ * it, or berthd itself: they move aside.
+ */
+static int open_v2(struct cgroups *g, const char *root, bool given, struct err *e)
 {
 	int r = make_parent(g, CGROUP_MEMORY, root, e);
 
 	if (r < 0)
 		return r;
 	g->v2 = true;
-	if ((r = write_file(g->root[CGROUP_MEMORY], "cgroup.subtree_control",
-		     "+memory +cpu +pids")) < 0 ||
-		(r = write_file(g->parent[CGROUP_MEMORY], "cgroup.subtree_control",
-			 "+memory +cpu +pids")) < 0)
-		return err_sys(e, -r,
-			"cannot hand the memory, cpu and pids controllers to %s/%s", root,
-			g->name);
-	return 0;
+	r = hand_down(g->root[CGROUP_MEMORY]);
+	if (r == -EBUSY && given && (r = empty_into_leaf(g->root[CGROUP_MEMORY])) == 0)
+		r = hand_down(g->root[CGROUP_MEMORY]);
+	if (r == 0)
+		r = hand_down(g->parent[CGROUP_MEMORY]);
+	if (r == -EBUSY)
+		return err_set(e, EBUSY,
+			"%s has processes of its own, so no limits can be handed down in "
+			"it; name a folder delegated to berth in BERTH_CGROUP",
+			root);
+	return r < 0 ? err_sys(e, -r,
+			       "cannot hand the memory, cpu and pids controllers to "
+			       "%s/%s",
+			       root, g->name)
+		     : 0;
 }
 
 static int open_v1(struct cgroups *g, struct err *e)
@@ -174,15 +220,23 @@ static int open_v1(struct cgroups *g, struct err *e)
 int cgroups_open(struct cgroups *g, const char *id, struct err *e)
 {
 	const char *root = getenv("BERTH_CGROUP"); /* a delegated folder, for packagers */
+	bool given = root || access(CGROUP_APPS_UNIT, F_OK) == 0;
+	int has;
 
 	*g = (struct cgroups){0};
 	for (int k = 0; k < CGROUP_KINDS; k++)
 		g->parent[k] = g->root[k] = -1;
 	snprintf(g->name, sizeof(g->name), "berth-%.8s", id);
 	if (!root)
-		root = access(CGROUP_APPS_UNIT, F_OK) == 0 ? CGROUP_APPS_UNIT
-							   : CGROUP_ROOT;
-	return v2_has_all(root) ? open_v2(g, root, e) : open_v1(g, e);
+		root = given ? CGROUP_APPS_UNIT : CGROUP_ROOT;
+	has = v2_has_all(root);
+	if (has <= 0 && given)
+		return err_set(e, ENOSYS,
+			has < 0 ? "%s is no version 2 control group; see BERTH_CGROUP"
+				: "%s lacks the memory, cpu or pids controller; delegate "
+				  "them to it",
+			root);
+	return has > 0 ? open_v2(g, root, given, e) : open_v1(g, e);
 }
 
 void cgroups_close(struct cgroups *g)

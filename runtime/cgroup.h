@@ -27,8 +27,14 @@ struct cgroups {
 	char name[16];
 };
 
-/* Finds the hierarchies and makes the parents. -ENOSYS when memory, cpu or pids cannot be
- * limited here. */
+/*
+ * Finds the hierarchies and makes the parents. Version 2: below the folder that
+ * BERTH_CGROUP names, else the unit berth-apps.service when systemd has delegated that,
+ * else the host's root group; processes that sit in one of the first two itself are moved
+ * to its leaf berth-aside, since a group with processes hands no limits down (cgroups(7)).
+ * -ENOSYS when memory, cpu or pids cannot be limited here, -EBUSY when processes are in
+ * the way.
+ */
 int cgroups_open(struct cgroups *g, const char *id, struct err *e);
 void cgroups_close(struct cgroups *g);
 /* Removes the parents; -EBUSY while a group below has processes. */
