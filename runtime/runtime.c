@@ -188,11 +188,22 @@ static int reap_namer(void *arg)
 	return info.si_pid ? 0 : -EAGAIN;
 }
 
+/* Before anything is made: without user namespaces there is nothing to do here. */
+static int probe_userns(struct err *e)
+{
+	const struct userns_extent root = {0, 0, 1};
+	int fd autoclose = userns_make(&root, 1, e);
+
+	return fd < 0 ? fd : 0;
+}
+
 static int open_all(struct runtime *rt, struct err *e)
 {
 	unsigned int block;
 	int r;
 
+	if ((r = probe_userns(e)) < 0)
+		return r;
 	if ((r = hash_boot(&rt->boot)) < 0)
 		return err_sys(e, -r, "cannot read the kernel's boot id");
 	if ((r = open_self(rt, e)) < 0 || (r = open_folders(rt, e)) < 0 ||
@@ -251,6 +262,7 @@ int runtime_open(const struct runtime_config *c, struct runtime **ret, struct er
 	}
 	r = open_all(rt, e);
 	if (r < 0) {
+		cgroups_remove(&rt->cgroups); /* stays while a sandbox is in it */
 		runtime_close(rt);
 		return r;
 	}

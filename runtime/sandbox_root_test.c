@@ -365,6 +365,36 @@ static void a_link_in_a_layer_cannot_lead_a_mount_outside(void **state)
 	assert_int_equal(unlink(path), 0);
 }
 
+/* ---- where it cannot run ---- */
+
+/* In a child: nothing here may return to the tests. */
+static _Noreturn void open_in_a_chroot(const struct runtime_config *c)
+{
+	struct runtime *rt;
+	struct err e;
+
+	if (chroot(w.dir) < 0)
+		_exit(1);
+	if (runtime_open(c, &rt, &e) != -EPERM || !strstr(e.text, "chroot"))
+		_exit(2);
+	_exit(0);
+}
+
+static void a_chroot_is_told_as_the_cause(void **state)
+{
+	const struct runtime_config c = {
+		.state = w.state, .run = w.dir, .lib = "build/bin"};
+	int status = 1;
+	pid_t pid;
+
+	(void)state;
+	pid = fork();
+	if (pid == 0)
+		open_in_a_chroot(&c);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -392,6 +422,7 @@ int main(void)
 		cmocka_unit_test(a_build_makes_a_layer_that_others_see),
 		cmocka_unit_test(a_volume_keeps_what_was_written),
 		cmocka_unit_test(a_link_in_a_layer_cannot_lead_a_mount_outside),
+		cmocka_unit_test(a_chroot_is_told_as_the_cause),
 	};
 
 	if (geteuid() != 0) {

@@ -166,6 +166,21 @@ static int take_trees(const struct runtime *rt, int trees[TREES])
 	return 0;
 }
 
+/*
+ * The tmpfs becomes the root of the namespace and all else goes. The kernel's own first
+ * file system (a host that runs from its initramfs) can neither be pivoted away nor
+ * unmounted: it stays below, where no path leads, as it does on every host.
+ */
+static int take_over(int root)
+{
+	if (move_mount(root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
+		fchdir(root) < 0)
+		return -errno;
+	if (syscall(SYS_pivot_root, ".", ".") == 0)
+		return umount2(".", MNT_DETACH) < 0 ? -errno : 0;
+	return errno == EINVAL && chroot(".") == 0 ? 0 : -errno;
+}
+
 /* Runs in a child: everything until the namespace is as it shall be. */
 static int enter_template(const struct runtime *rt)
 {
@@ -177,17 +192,12 @@ static int enter_template(const struct runtime *rt)
 		return -errno;
 	if ((r = take_trees(rt, trees)) < 0 || (root = new_tmpfs()) < 0)
 		return r < 0 ? r : root;
-	if ((r = fill(root)) < 0)
+	if ((r = fill(root)) < 0 || (r = take_over(root)) < 0)
 		return r;
-	if (move_mount(root, "", AT_FDCWD, rt->state, MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
-		fchdir(root) < 0)
-		return -errno;
 	for (int i = 0; i < TREES; i++)
 		if (trees[i] >= 0 && move_mount(trees[i], "", AT_FDCWD, folders[i],
 					     MOVE_MOUNT_F_EMPTY_PATH) < 0)
 			return -errno;
-	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0)
-		return -errno;
 	return 0;
 }
 

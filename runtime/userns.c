@@ -35,6 +35,20 @@ static int map_and_open(pid_t pid, const struct buf *map, struct err *e)
 	return fd < 0 ? err_sys(e, errno, "cannot open the user namespace") : fd;
 }
 
+/* The kernel's reasons (clone(2), user_namespaces(7)) in words. */
+static int explain(int error, struct err *e)
+{
+	if (error == EPERM)
+		return err_set(e, EPERM,
+			"the kernel refuses to make a user namespace; it does so for "
+			"whatever runs in a chroot: start berthd outside of it");
+	if (error == ENOSPC)
+		return err_set(e, ENOSPC,
+			"this host allows no (more) user namespaces; raise "
+			"/proc/sys/user/max_user_namespaces");
+	return err_sys(e, error, "cannot make a user namespace");
+}
+
 int userns_make(const struct userns_extent *map, size_t n, struct err *e)
 {
 	autobuf b = {.max = 1024};
@@ -48,7 +62,7 @@ int userns_make(const struct userns_extent *map, size_t n, struct err *e)
 	/* The child shares nothing it could change and only waits to be killed. */
 	pid = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL);
 	if (pid < 0)
-		return err_sys(e, errno, "cannot make a user namespace");
+		return explain(errno, e);
 	if (pid == 0)
 		for (;;)
 			pause();

@@ -10,7 +10,7 @@ struct userns_extent {
 };
 
 /* A namespace with that map for uids and gids (setgroups allowed). Its fd (CLOEXEC), or
- * -errno. Blocks about 1 ms. */
+ * -errno: -EPERM in a chroot. Blocks about 1 ms. */
 int userns_make(const struct userns_extent *map, size_t n, struct err *e);
 
 #endif
