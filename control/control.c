@@ -2,7 +2,7 @@
  * berth-control: the database, the deploys, the API. Runs as user _berth without capabilities.
  *
  * Threads: a deploy or a command runs in its request's thread (a deploy is one long story, unreadable as callbacks);
- * one reader each for berthd and the routers; short-lived ones for restarts and draining. Shared state is the database
+ * one reader each for berthd and the routers; one that waits for all restarts; short-lived ones for starts and draining. Shared state is the database
  * (one lock), the fleet, the routes and the engine, each with a lock of its own and never two held at once.
  */
 #include "control/control.h"
@@ -13,6 +13,7 @@
 #include "control/recover.h"
 #include "control/retention.h"
 #include "control/routes.h"
+#include "control/supervise.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include <errno.h>
@@ -31,7 +32,7 @@
 
 static void on_exited(void *arg, const struct msg_exited *e)
 {
-	fleet_exited(arg, e);
+	supervise_exited(arg, e);
 }
 
 static void on_restarted(void *arg)
@@ -104,6 +105,9 @@ static int serve(struct control *c, const sigset_t *wait, struct err *e)
 	r = api_start(c, FD_API, &api, e);
 	if (r < 0)
 		return r;
+	r = supervise_run(c);
+	if (r < 0)
+		return err_sys(e, -r, "start");
 	recover_apps(c);
 	retention_soon(c);
 	log_info("ready");

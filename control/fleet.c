@@ -1,92 +1,150 @@
-/* The instances that run: membership, exits and restarts. */
-#include "control/fleet.h"
+/* The instances that run: membership, starting and stopping. */
 #include "control/applog.h"
 #include "control/command.h"
 #include "control/engine.h"
 #include "control/env.h"
-#include "control/probe.h"
-#include "control/routes.h"
+#include "control/fleet_inside.h"
 #include "control/settings.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/spec.h"
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-
-#define BACKOFF_FIRST_MS 100
-#define BACKOFF_MAX_MS 60000
-#define STABLE_US 60000000u /* an instance that lived this long starts its count anew */
-#define STACK_BYTES (256 << 10)
-
-struct node {
-	struct member m;
-	struct node *next;
-};
-
-struct held {
-	uint32_t app;
-	struct held *next;
-};
-
-struct fleet {
-	pthread_mutex_t lock;
-	struct node *members;
-	struct held *held;
-};
 
 int fleet_open(struct control *c, struct fleet **ret)
 {
 	struct fleet *f = calloc(1, sizeof(*f));
+	pthread_condattr_t attr;
 
 	(void)c;
 	if (!f)
 		return -ENOMEM;
 	pthread_mutex_init(&f->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&f->changed, &attr);
 	*ret = f;
 	return 0;
 }
 
 /* ---- membership ---- */
 
-static struct node **find(struct fleet *f, uint64_t id)
+static struct node **find(struct fleet *f, const struct node *n)
 {
 	struct node **at = &f->members;
 
-	while (*at && (*at)->m.id != id)
+	while (*at && *at != n)
 		at = &(*at)->next;
 	return at;
 }
 
-static int add_member(struct fleet *f, const struct member *m)
+struct node *fleet_node(struct fleet *f, uint64_t id)
+{
+	struct node *n = id ? f->members : NULL;
+
+	while (n && n->m.id != id)
+		n = n->next;
+	return n;
+}
+
+struct node *fleet_node_by_key(struct fleet *f, uint32_t key)
+{
+	struct node *n = f->members;
+
+	while (n && n->m.key != key)
+		n = n->next;
+	return n;
+}
+
+struct node *fleet_add(struct fleet *f, const struct member *m)
 {
 	struct node *n = calloc(1, sizeof(*n));
 
 	if (!n)
-		return -ENOMEM;
+		return NULL;
 	n->m = *m;
-	pthread_mutex_lock(&f->lock);
+	n->m.key = ++f->last_key;
+	n->m.since_us = io_now_us();
 	n->next = f->members;
 	f->members = n;
-	pthread_mutex_unlock(&f->lock);
-	return 0;
+	pthread_cond_broadcast(&f->changed);
+	return n;
 }
 
-/* true and *ret when it was one. */
-static bool remove_member(struct fleet *f, uint64_t id, struct member *ret)
+static void drop(struct fleet *f, struct node *n)
+{
+	*find(f, n) = n->next;
+	free(n);
+	pthread_cond_broadcast(&f->changed);
+}
+
+enum member_action fleet_step(struct fleet *f, struct node *n, enum member_event event)
+{
+	const struct member_step *s = member_step(n->m.state, event);
+
+	if (s->action == MEMBER_FAULT) {
+		log_error("%s.%u: event %d while %s", n->m.type, n->m.number, event,
+			member_state_name(n->m.state));
+		return s->action;
+	}
+	if (s->next != n->m.state)
+		n->m.since_us = io_now_us();
+	n->m.state = s->next;
+	if (s->action == MEMBER_FORGET)
+		drop(f, n);
+	pthread_cond_broadcast(&f->changed);
+	return s->action;
+}
+
+static bool same_place(const struct member *a, const struct member *b)
+{
+	return a->app == b->app && a->number == b->number && a->version == b->version &&
+	       strcmp(a->type, b->type) == 0;
+}
+
+bool fleet_taken(struct fleet *f, const struct member *m)
+{
+	for (struct node *i = f->members; i; i = i->next) {
+		if (i->m.key != m->key && same_place(&i->m, m) &&
+			(i->m.state == MEMBER_STARTING || i->m.state == MEMBER_READY ||
+				i->m.state == MEMBER_RESTARTING))
+			return true;
+	}
+	return false;
+}
+
+/* What waits in the place that a new one takes waits in vain. */
+static void forget_waiting(struct fleet *f, const struct member *m)
+{
+	struct node *next;
+
+	for (struct node *i = f->members; i; i = next) {
+		next = i->next;
+		if (same_place(&i->m, m) && i->m.state != MEMBER_RETIRING && !i->m.id &&
+			i->m.state != MEMBER_RESTARTING)
+			fleet_step(f, i, EVENT_UNWANTED);
+	}
+}
+
+static int add_member(struct fleet *f, struct member *m)
 {
 	pthread_mutex_lock(&f->lock);
-	struct node **at = find(f, id), *n = *at;
-	if (n) {
-		*ret = n->m;
-		*at = n->next;
-		free(n);
-	}
+	forget_waiting(f, m);
+	struct node *n = fleet_add(f, m);
+	if (n)
+		m->key = n->m.key;
 	pthread_mutex_unlock(&f->lock);
-	return n != NULL;
+	return n ? 0 : -ENOMEM;
+}
+
+static void remove_member(struct fleet *f, uint64_t id)
+{
+	pthread_mutex_lock(&f->lock);
+	struct node *n = fleet_node(f, id);
+	if (n)
+		drop(f, n);
+	pthread_mutex_unlock(&f->lock);
 }
 
 int fleet_list(struct control *c, uint32_t app, const char *type, struct member **ret)
@@ -97,7 +155,8 @@ int fleet_list(struct control *c, uint32_t app, const char *type, struct member 
 	*ret = NULL;
 	pthread_mutex_lock(&f->lock);
 	for (struct node *i = f->members; i; i = i->next) {
-		if ((app && i->m.app != app) || (type && strcmp(i->m.type, type) != 0))
+		if (!i->m.id || (app && i->m.app != app) ||
+			(type && strcmp(i->m.type, type) != 0))
 			continue;
 		if (n == cap) {
 			cap = cap ? cap * 2 : 8;
@@ -114,29 +173,19 @@ int fleet_list(struct control *c, uint32_t app, const char *type, struct member 
 
 void fleet_adopt(struct control *c, const struct member *m)
 {
-	if (add_member(c->fleet, m) < 0)
+	struct member copy = *m;
+
+	if (add_member(c->fleet, &copy) < 0)
 		log_warn("instance %llu: out of memory", (unsigned long long)m->id);
 }
 
-/* Is there room for this instance: right release, app running, its number in the formation and not taken? */
-static bool wanted(struct control *c, const struct member *m)
+bool fleet_wanted(struct control *c, const struct member *m)
 {
 	struct db_app app;
 
 	return db_app_by_id(c->db, m->app, &app) == 0 && !app.removing && !app.stopped &&
 	       app.live_version == m->version &&
 	       m->number <= app_quantity(c, m->app, m->type);
-}
-
-static bool taken(struct fleet *f, const struct member *m)
-{
-	for (struct node *i = f->members; i; i = i->next) {
-		if (i->m.id != m->id && i->m.app == m->app && i->m.number == m->number &&
-			i->m.version == m->version && i->m.state != MEMBER_RETIRING &&
-			strcmp(i->m.type, m->type) == 0)
-			return true;
-	}
-	return false;
 }
 
 bool fleet_ready(struct control *c, uint64_t id)
@@ -146,12 +195,14 @@ bool fleet_ready(struct control *c, uint64_t id)
 	if (db_instance_state(c->db, id, "running") < 0)
 		return false;
 	pthread_mutex_lock(&f->lock);
-	struct node *n = *find(f, id);
-	bool starting = n && n->m.state == MEMBER_STARTING;
-	if (starting)
-		n->m.state = MEMBER_READY;
+	struct node *n = fleet_node(f, id);
+	bool ready = n && !n->fell;
+	if (ready) {
+		fleet_step(f, n, EVENT_READY);
+		ready = n->m.state == MEMBER_READY;
+	}
 	pthread_mutex_unlock(&f->lock);
-	return starting;
+	return ready;
 }
 
 void fleet_retire(struct control *c, const uint64_t *ids, unsigned int count)
@@ -159,20 +210,26 @@ void fleet_retire(struct control *c, const uint64_t *ids, unsigned int count)
 	for (unsigned int i = 0; i < count; i++) {
 		db_instance_state(c->db, ids[i], "stopping");
 		pthread_mutex_lock(&c->fleet->lock);
-		struct node *n = *find(c->fleet, ids[i]);
+		struct node *n = fleet_node(c->fleet, ids[i]);
 		if (n)
-			n->m.state = MEMBER_RETIRING;
+			fleet_step(c->fleet, n, EVENT_UNWANTED);
 		pthread_mutex_unlock(&c->fleet->lock);
 	}
 }
 
-bool fleet_held(struct control *c, uint32_t app)
+bool fleet_held_locked(struct fleet *f, uint32_t app)
 {
 	bool on = false;
 
-	pthread_mutex_lock(&c->fleet->lock);
-	for (struct held *h = c->fleet->held; h; h = h->next)
+	for (struct held *h = f->held; h; h = h->next)
 		on |= h->app == app;
+	return on;
+}
+
+bool fleet_held(struct control *c, uint32_t app)
+{
+	pthread_mutex_lock(&c->fleet->lock);
+	bool on = fleet_held_locked(c->fleet, app);
 	pthread_mutex_unlock(&c->fleet->lock);
 	return on;
 }
@@ -193,6 +250,7 @@ void fleet_hold(struct control *c, uint32_t app, bool on)
 	} else if (!on && h) {
 		*at = h->next;
 		free(h);
+		pthread_cond_broadcast(&f->changed);
 	}
 	pthread_mutex_unlock(&f->lock);
 }
@@ -314,6 +372,37 @@ static int begin_row(struct control *c, const struct fleet_start *s, uint64_t *r
 	return r;
 }
 
+/* Its place in the list: a new one, or that of the member that is started again. */
+static int take_place(struct fleet *f, const struct fleet_start *s, struct member *m)
+{
+	int r = -ESRCH;
+
+	if (!s->key)
+		return add_member(f, m);
+	pthread_mutex_lock(&f->lock);
+	struct node *n = fleet_node_by_key(f, s->key);
+	if (n) {
+		n->m.id = m->id;
+		n->m.port = m->port;
+		n->m.started_us = m->started_us;
+		*m = n->m;
+		r = 0;
+	}
+	pthread_mutex_unlock(&f->lock);
+	return r;
+}
+
+static void leave_place(struct fleet *f, const struct fleet_start *s, uint64_t id)
+{
+	pthread_mutex_lock(&f->lock);
+	struct node *n = fleet_node(f, id);
+	if (n && s->key)
+		n->m.id = 0;
+	else if (n)
+		drop(f, n);
+	pthread_mutex_unlock(&f->lock);
+}
+
 int fleet_start(struct control *c, const struct fleet_start *s, struct member *ret,
 	int *ret_pty, struct err *e)
 {
@@ -333,14 +422,13 @@ int fleet_start(struct control *c, const struct fleet_start *s, struct member *r
 		m.port = app_port(c, m.app);
 	r = engine_expect(c->engine, m.id);
 	if (r == 0 && member)
-		r = add_member(c->fleet, &m);
+		r = take_place(c->fleet, s, &m);
 	if (r < 0)
 		err_sys(e, -r, "start %s.%u", s->type, s->number);
 	else
 		r = start_sandbox(c, s, &m, ret_pty, e);
 	if (r < 0) {
-		struct member gone;
-		remove_member(c->fleet, m.id, &gone);
+		leave_place(c->fleet, s, m.id);
 		engine_forget(c->engine, m.id);
 		engine_stop(c->engine, m.id,
 			0); /* it may have started when only the answer was lost */
@@ -354,7 +442,7 @@ int fleet_start(struct control *c, const struct fleet_start *s, struct member *r
 /* ---- stopping ---- */
 
 /* Stopping twice does no harm; a stop that berthd's restart swallowed leaves an instance that nobody wants. */
-static int send_stop(struct control *c, uint64_t id, uint32_t timeout_ms)
+int fleet_send_stop(struct control *c, uint64_t id, uint32_t timeout_ms)
 {
 	int r = -ECONNRESET;
 
@@ -376,10 +464,9 @@ void fleet_stop(struct control *c, const struct member *m, unsigned int n)
 		engine_expect(c->engine, m[i].id);
 	}
 	for (unsigned int i = 0; i < n; i++) {
-		int r = send_stop(c, m[i].id, app_stop_timeout_ms(c, m[i].app));
+		int r = fleet_send_stop(c, m[i].id, app_stop_timeout_ms(c, m[i].app));
 		if (r == -ESRCH) {
-			struct member gone;
-			remove_member(c->fleet, m[i].id, &gone);
+			remove_member(c->fleet, m[i].id);
 		} else if (engine_wait_exit(c->engine, m[i].id, 0, &x) == -EAGAIN) {
 			continue;
 		}
@@ -395,207 +482,4 @@ void fleet_stop(struct control *c, const struct member *m, unsigned int n)
 				m[i].number, (unsigned long long)m[i].id);
 		engine_forget(c->engine, m[i].id);
 	}
-}
-
-/* ---- restarting ---- */
-
-struct restart {
-	struct control *c;
-	struct member m;
-	uint64_t delay_ms;
-};
-
-static uint64_t backoff_ms(uint32_t restarts)
-{
-	uint64_t ms =
-		restarts >= 10 ? BACKOFF_MAX_MS : (uint64_t)BACKOFF_FIRST_MS << restarts;
-
-	if (ms > BACKOFF_MAX_MS)
-		ms = BACKOFF_MAX_MS;
-	return ms + ms * (io_mono_ns() / 1000 % 20) /
-			    100; /* up to 20 % later: many apps don't start as one */
-}
-
-static int restart_start(struct control *c, struct member *m, struct err *e)
-{
-	struct db_app app;
-	struct db_release release = {0};
-	struct db_image image = {0};
-	int r = db_app_by_id(c->db, m->app, &app);
-
-	if (r == 0)
-		r = db_release_get(c->db, m->app, m->version, &release);
-	if (r == 0)
-		r = db_image_get(c->db, release.image, &image);
-	if (r < 0)
-		return err_sys(e, -r, "read release v%u", m->version);
-	const char *command =
-		json_string_value(json_object_get(image.processes, m->type));
-	struct fleet_start s = {.app = &app,
-		.release = &release,
-		.image = &image,
-		.type = m->type,
-		.command = command ? command : "false",
-		.kind = "app",
-		.number = m->number,
-		.restarts = m->restarts + 1};
-	r = fleet_start(c, &s, m, NULL, e);
-	db_release_clear(&release);
-	db_image_clear(&image);
-	return r;
-}
-
-/* Only workers are ready by being started; a web process must listen. */
-static int await_ready(struct control *c, const struct member *m, struct err *e)
-{
-	if (!m->port)
-		return 0;
-	return probe_wait(c, m, NULL, e);
-}
-
-static void restart_failed(struct control *c, const struct member *m, const struct err *e)
-{
-	applog(m->app, "berth[ps]", "%s.%u could not be restarted: %s", m->type,
-		m->number, e->text);
-	fleet_restart_later(c, m, backoff_ms(m->restarts));
-}
-
-static void restart_once(struct control *c, struct member *m)
-{
-	struct err e = {0};
-
-	pthread_mutex_lock(&c->fleet->lock);
-	bool free_place = !taken(c->fleet, m);
-	pthread_mutex_unlock(&c->fleet->lock);
-	if (!free_place || !wanted(c, m) || fleet_held(c, m->app))
-		return;
-	struct member next = *m;
-	next.id = 0;
-	if (restart_start(c, &next, &e) < 0) {
-		next.restarts = m->restarts + 1;
-		restart_failed(c, &next, &e);
-		return;
-	}
-	int r = await_ready(c, &next, &e);
-	engine_forget(c->engine, next.id);
-	if (r == 0 && wanted(c, &next) && fleet_ready(c, next.id)) {
-		routes_refresh(c, NULL);
-		return;
-	}
-	/* Not ready; or it ended between its start and now, which is how a worker that fails at once ends. */
-	struct member gone;
-	bool was = remove_member(
-		c->fleet, next.id, &gone); /* so that its exit starts no second restart */
-	if (was)
-		send_stop(c, next.id, 0);
-	if ((was && gone.state == MEMBER_RETIRING) || !wanted(c, &next))
-		return;
-	if (r < 0)
-		restart_failed(c, &next, &e);
-	else
-		fleet_restart_later(c, &next, backoff_ms(next.restarts));
-}
-
-static void *restart_main(void *arg)
-{
-	struct restart *r = arg;
-	struct timespec wait = {.tv_sec = (time_t)(r->delay_ms / 1000),
-		.tv_nsec = (long)(r->delay_ms % 1000) * 1000000L};
-
-	nanosleep(&wait, NULL);
-	restart_once(r->c, &r->m);
-	free(r);
-	return NULL;
-}
-
-void fleet_restart_later(struct control *c, const struct member *m, uint64_t delay_ms)
-{
-	struct restart *r = calloc(1, sizeof(*r));
-	pthread_attr_t attr;
-	pthread_t thread;
-
-	if (!r)
-		return;
-	*r = (struct restart){.c = c, .m = *m, .delay_ms = delay_ms};
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	if (pthread_create(&thread, &attr, restart_main, r)) {
-		log_warn("no thread to restart %s.%u", m->type, m->number);
-		free(r);
-	}
-	pthread_attr_destroy(&attr);
-}
-
-static void fill_type(
-	struct control *c, const struct db_app *a, const char *type, uint64_t delay_ms)
-{
-	struct member *m autofree = NULL;
-	int n = fleet_list(c, a->id, type, &m);
-	uint32_t want = app_quantity(c, a->id, type);
-
-	for (uint32_t number = 1; number <= want; number++) {
-		struct member lost = {
-			.app = a->id, .version = a->live_version, .number = number};
-		bool there = false;
-		for (int i = 0; i < n; i++)
-			there |= m[i].number == number &&
-				 m[i].version == a->live_version &&
-				 m[i].state != MEMBER_RETIRING;
-		if (there)
-			continue;
-		snprintf(lost.type, sizeof(lost.type), "%s", type);
-		if (strcmp(type, "web") == 0)
-			lost.port = app_port(c, a->id);
-		fleet_restart_later(c, &lost, delay_ms);
-		delay_ms += 50; /* not all at once after a reboot */
-	}
-}
-
-void fleet_fill(struct control *c, uint32_t app, uint64_t delay_ms)
-{
-	struct db_app a;
-	struct db_release live = {0};
-	struct db_image image = {0};
-	const char *type;
-	json_t *command;
-
-	if (db_app_by_id(c->db, app, &a) < 0 || a.removing || a.stopped ||
-		!a.live_version || db_release_get(c->db, app, 0, &live) < 0)
-		return;
-	if (db_image_get(c->db, live.image, &image) == 0) {
-		json_object_foreach (image.processes, type, command) {
-			if (strcmp(type, "release") != 0)
-				fill_type(c, &a, type, delay_ms);
-		}
-	}
-	db_image_clear(&image);
-	db_release_clear(&live);
-}
-
-void fleet_exited(struct control *c, const struct msg_exited *e)
-{
-	char reason[160];
-	struct member m;
-
-	exit_text(e, reason);
-	db_instance_exit(c->db, e->id, reason, e->time_us);
-	if (!remove_member(c->fleet, e->id, &m))
-		return;
-	if (m.state == MEMBER_RETIRING) {
-		bool forced = e->reason == EXIT_REASON_SIGNALED && e->value == SIGKILL;
-		applog(m.app, "berth[ps]", "%s.%u of v%u stopped%s", m.type, m.number,
-			m.version, forced ? ": killed, it did not end in time" : "");
-	} else {
-		applog(m.app, "berth[ps]", "%s.%u of v%u ended: %s", m.type, m.number,
-			m.version, reason);
-	}
-	if (m.state != MEMBER_READY)
-		return; /* its starter, or whoever stops it, waits for it */
-	if (e->time_us > m.started_us + STABLE_US)
-		m.restarts = 0;
-	uint64_t delay = backoff_ms(m.restarts);
-	applog(m.app, "berth[ps]", "%s.%u restarts in %.1f s", m.type, m.number,
-		(double)delay / 1000);
-	fleet_restart_later(c, &m, delay);
 }

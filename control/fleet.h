@@ -1,6 +1,6 @@
 /*
- * The instances that run: who they are, which of them requests go to, and who restarts them when they crash. State in
- * memory, every change written to the database first. Safe from any thread.
+ * The instances that run: who they are, which of them requests go to, starting and stopping them. State in memory, every
+ * change written to the database first. Safe from any thread. Who starts them again is supervise.h.
  */
 #ifndef CONTROL_FLEET_H
 #define CONTROL_FLEET_H
@@ -20,13 +20,14 @@ struct fleet_start {
 	const char *term;
 	const char *kind;		  /* "app", "run" */
 	uint32_t number, restarts, flags; /* enum start_flags */
-	const int *stdio;		  /* three, with START_STDIO */
+	uint32_t key;	  /* kind "app": the member that is started again; 0: a new one */
+	const int *stdio; /* three, with START_STDIO */
 };
 
 int fleet_open(struct control *c, struct fleet **ret);
 /*
  * Starts one sandbox and waits for berthd's word. The exit is expected (engine_expect): the caller calls engine_forget.
- * kind "app" also makes it a member, STARTING. *ret_pty may be NULL.
+ * kind "app" without a key also makes it a member, STARTING; one that waited in its place is forgotten. *ret_pty may be NULL.
  */
 int fleet_start(struct control *c, const struct fleet_start *s, struct member *ret,
 	int *ret_pty, struct err *e);
@@ -34,18 +35,20 @@ int fleet_start(struct control *c, const struct fleet_start *s, struct member *r
 bool fleet_ready(struct control *c, uint64_t id);
 /* A running instance found at start-up. */
 void fleet_adopt(struct control *c, const struct member *m);
-/* Members of an app (0: all); type NULL: all. Count; *ret allocated, may be NULL when 0. */
+/*
+ * Members of an app (0: all) that have a sandbox; type NULL: all. Count; *ret allocated, may be NULL when 0. Those that
+ * wait for a restart are in supervise_waiting.
+ */
 int fleet_list(struct control *c, uint32_t app, const char *type, struct member **ret);
+/* The release is live, the app runs, and its number is in the formation. */
+bool fleet_wanted(struct control *c, const struct member *m);
 void fleet_retire(struct control *c, const uint64_t *ids, unsigned int n);
-/* While on: the router holds the app's requests, and nothing of it is restarted. */
+/* While on: the router holds the app's requests, and nothing of it is started again. */
 void fleet_hold(struct control *c, uint32_t app, bool on);
 bool fleet_held(struct control *c, uint32_t app);
 /* Sends SIGTERM and waits for the end (SIGKILL after the app's stop timeout). */
 void fleet_stop(struct control *c, const struct member *m, unsigned int n);
-/* Instance n of a type is missing: start it soon, with backoff by `restarts`. */
-void fleet_restart_later(struct control *c, const struct member *m, uint64_t delay_ms);
-/* Starts in the background, after delay_ms, whatever the live release and the formation want and is not there. */
-void fleet_fill(struct control *c, uint32_t app, uint64_t delay_ms);
-/* From the engine's reader thread: a sandbox ended. */
-void fleet_exited(struct control *c, const struct msg_exited *e);
+/* Stops one after timeout_ms, also when berthd's restart swallows the first message. Does not wait. 0 or -errno. */
+int fleet_send_stop(struct control *c, uint64_t id, uint32_t timeout_ms);
+
 #endif

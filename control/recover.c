@@ -4,6 +4,7 @@
 #include "control/fleet.h"
 #include "control/rollout.h"
 #include "control/settings.h"
+#include "control/supervise.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include <errno.h>
@@ -74,7 +75,6 @@ static bool replaced(const struct db_instance *rows, int n, const struct db_inst
 /* An instance that served the live release goes on serving; a half-started or unwanted one is stopped. */
 static bool adopt(struct control *c, const struct db_instance *i)
 {
-	struct db_app app;
 	struct member m = {.id = i->id,
 		.app = i->app,
 		.version = i->version,
@@ -83,12 +83,10 @@ static bool adopt(struct control *c, const struct db_instance *i)
 		.state = MEMBER_READY,
 		.started_us = i->started_us};
 
-	if (strcmp(i->kind, "app") != 0 || strcmp(i->state, "running") != 0 ||
-		db_app_by_id(c->db, i->app, &app) < 0 || app.removing || app.stopped ||
-		app.live_version != i->version ||
-		i->number > app_quantity(c, i->app, i->type))
-		return false;
 	snprintf(m.type, sizeof(m.type), "%s", i->type);
+	if (strcmp(i->kind, "app") != 0 || strcmp(i->state, "running") != 0 ||
+		!fleet_wanted(c, &m))
+		return false;
 	if (strcmp(i->type, "web") == 0)
 		m.port = app_port(c, i->app);
 	fleet_adopt(c, &m);
@@ -210,7 +208,7 @@ static void *apps_main(void *arg)
 				log_warn("%s: %s", apps[i].name, e.text);
 			continue;
 		}
-		fleet_fill(c, apps[i].id, 0);
+		supervise_fill(c, apps[i].id, 0);
 	}
 	return NULL;
 }

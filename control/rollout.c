@@ -6,6 +6,7 @@
 #include "control/probe.h"
 #include "control/routes.h"
 #include "control/settings.h"
+#include "control/supervise.h"
 #include "control/tail.h"
 #include "lib/io.h"
 #include "lib/log.h"
@@ -61,12 +62,17 @@ bool rollout_stop_first(struct control *c, uint32_t app)
 
 /* ---- old instances ---- */
 
-/* Members that go: of this app and type, not already on their way out; one that a restart just started goes as well. */
+/*
+ * Members that go: of this app and type, not already on their way out; one that is being restarted just now goes as well.
+ */
 static void list_old(
 	struct control *c, const struct rollout *r, bool web, struct set *ret)
 {
 	struct member *m autofree = NULL;
-	int n = fleet_list(c, r->app->id, r->type, &m);
+	int n;
+
+	supervise_settle(c, r->app->id);
+	n = fleet_list(c, r->app->id, r->type, &m);
 
 	for (int i = 0; i < n; i++) {
 		if (m[i].state != MEMBER_RETIRING &&
@@ -228,8 +234,7 @@ static void make_ready(struct control *c, struct set *fresh)
 {
 	for (unsigned int i = 0; i < fresh->n; i++) {
 		if (!fleet_ready(c, fresh->m[i].id))
-			fleet_restart_later(c, &fresh->m[i],
-				100); /* it ended between its probe and now */
+			supervise_lost(c, &fresh->m[i]);
 		engine_forget(c->engine, fresh->m[i].id);
 	}
 }
@@ -321,7 +326,7 @@ static void roll_workers(struct control *c, const struct rollout *r)
 	}
 	make_ready(c, &fresh);
 	if (missing)
-		fleet_fill(c, r->app->id, RETRY_MS);
+		supervise_fill(c, r->app->id, RETRY_MS);
 	free(old.m);
 	free(fresh.m);
 }
@@ -336,10 +341,14 @@ static void stop_old(struct control *c, const struct rollout *r, struct set *web
 	if (web->n)
 		sink_step(r->s, "Stopping the old instance first: the app has a writable "
 				"volume (requests wait)");
-	list_old(c, r, false, &workers);
 	tell_vanished(r, web);
-	tell_vanished(r, &workers);
 	fleet_hold(c, r->app->id, true);
+	/* Again, now that nothing is restarted any more: what was restarted just now must not run beside the new one. */
+	free(web->m);
+	*web = (struct set){0};
+	list_old(c, r, true, web);
+	list_old(c, r, false, &workers);
+	tell_vanished(r, &workers);
 	retire(c, web);
 	retire(c, &workers);
 	routes_refresh(c, NULL);
@@ -411,7 +420,6 @@ int rollout_run(struct control *c, const struct rollout *r, struct err *e)
 
 	list_old(c, r, true, &old);
 	served = old.n > 0;
-	/* One that crashed and waits for its restart must not come back beside the new one either: the hold sees to it. */
 	if (r->app->live_version && !(r->type && strcmp(r->type, "web") != 0) &&
 		rollout_stop_first(c, r->app->id)) {
 		hold = true;
@@ -430,7 +438,7 @@ int rollout_run(struct control *c, const struct rollout *r, struct err *e)
 		fleet_hold(c, r->app->id, false);
 		if (hold)
 			routes_refresh(c, NULL);
-		fleet_fill(c, r->app->id,
+		supervise_fill(c, r->app->id,
 			RETRY_MS); /* one that crashed meanwhile found its place taken by what failed */
 		free(old.m);
 		free(fresh.m);
@@ -440,6 +448,7 @@ int rollout_run(struct control *c, const struct rollout *r, struct err *e)
 	free(old.m);
 	old = (struct set){0};
 	/* Listed again: one that crashed and was restarted meanwhile is old too. */
+	supervise_settle(c, r->app->id);
 	struct member *now autofree = NULL;
 	int n = r->type && strcmp(r->type, "web") != 0
 			? 0
@@ -494,6 +503,7 @@ int rollout_scale(struct control *c, const struct rollout *r, struct err *e)
 	json_t *command;
 	int status = 0;
 
+	supervise_settle(c, r->app->id);
 	json_object_foreach (r->image->processes, type, command) {
 		if (status == 0 && strcmp(type, "release") != 0 &&
 			(!r->type || strcmp(r->type, type) == 0))
@@ -508,7 +518,7 @@ int rollout_scale(struct control *c, const struct rollout *r, struct err *e)
 	}
 	if (status < 0) {
 		abandon(c, &fresh);
-		fleet_fill(c, r->app->id, RETRY_MS);
+		supervise_fill(c, r->app->id, RETRY_MS);
 	} else {
 		struct err routing;
 		make_ready(c, &fresh);
