@@ -3,6 +3,7 @@
 #include "lib/io.h"
 #include "lib/name.h"
 #include "receiver/common.h"
+#include "receiver/jail.h"
 #include "receiver/repo.h"
 #include "receiver/words.h"
 
@@ -181,9 +182,24 @@ static void exec_path(const char *const *argv, const struct env *v)
 	_exit(1);
 }
 
+/* git from here on; does not return. argv[2] is the repository. Without Landlock in the
+ * kernel the rest of the confinement still holds. */
+static void exec_git(const struct settings *s, const char *const *argv,
+	const struct env *v, bool writable)
+{
+	struct err e = {0};
+	int r = jail_enter(argv[2], writable, s->bin, &e);
+
+	if (r < 0 && r != -EOPNOTSUPP) {
+		common_say("%s", e.text);
+		_exit(1);
+	}
+	exec_path(argv, v);
+}
+
 /* In the child: its own process group, which dies with us however we end. */
-static void run_child(
-	const char *const *argv, const struct env *v, pid_t parent, const int fds[3])
+static void run_child(const struct settings *s, const char *const *argv,
+	const struct env *v, pid_t parent, const int fds[3])
 {
 	sigset_t none;
 
@@ -195,7 +211,7 @@ static void run_child(
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	for (size_t i = 0; i < 3; i++)
 		io_set_cloexec(fds[i], false);
-	exec_path(argv, v);
+	exec_git(s, argv, v, true);
 }
 
 /* True when the child has ended; *status is then what a shell would say. */
@@ -242,7 +258,8 @@ static int watch(pid_t pid, int signals)
 	return status;
 }
 
-static int receive(const char *const *argv, struct env *v, int api, const char *app)
+static int receive(const struct settings *s, const char *const *argv, struct env *v,
+	int api, const char *app)
 {
 	sigset_t set;
 	pid_t pid, parent = getpid();
@@ -268,7 +285,7 @@ static int receive(const char *const *argv, struct env *v, int api, const char *
 		return 1;
 	}
 	if (pid == 0)
-		run_child(argv, v, parent, (int[]){api, push, trace});
+		run_child(s, argv, v, parent, (int[]){api, push, trace});
 	setpgid(pid, pid);
 	close(api); /* so that control sees the end when the child's side ends */
 	return watch(pid, signals);
@@ -298,9 +315,9 @@ static int git(const struct settings *s, enum git_service service, const char *a
 	}
 	git_env(&v, hooks);
 	if (service == GIT_RECEIVE)
-		return receive(argv, &v, api, app);
+		return receive(s, argv, &v, api, app);
 	close(api);
-	exec_path(argv, &v);
+	exec_git(s, argv, &v, false);
 	return 1;
 }
 

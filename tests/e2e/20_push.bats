@@ -37,6 +37,34 @@ still() {
 	has 'main'
 	try diff -r --exclude=.git push-clone push-clone-back
 	ok
+	# a part of the history, and the rest of it later
+	cd push-clone
+	page_is 'page 2'
+	pushed
+	cd "$WORK"
+	try git clone -q --depth 1 berth:push-clone push-clone-part
+	ok
+	equal 1 "$(git -C push-clone-part rev-list --count HEAD)"
+	try git -C push-clone-part fetch -q --unshallow
+	ok
+	equal 2 "$(git -C push-clone-part rev-list --count HEAD)"
+}
+
+# What git is kept from is receiver/jail_test.c's matter; here, that it is.
+@test "git is confined while it reads a push" {
+	live push-jail
+	printf 'web: exec perl serve.pl\nrelease: echo waiting; exec sleep 100\n' >Procfile
+	commit 'waits in its release task'
+	local pid push confined=0
+	waiting_push
+	for pid in $(pgrep -u "$BERTH_SSH_USER" -f 'git receive-pack|berth-hook|hooks/update'); do
+		grep -q '^NoNewPrivs:.1$' "/proc/$pid/status" && grep -q '^Seccomp:.2$' "/proc/$pid/status" ||
+			fail "not confined: $(tr '\0' ' ' <"/proc/$pid/cmdline")"
+		confined=$((confined + 1))
+	done
+	interrupt_push
+	[ "$confined" -ge 2 ] || fail "found only $confined processes of the push"
+	wait_for 20 no_process_of push-jail 'sleep'
 }
 
 @test "each form of the remote's address leads to the same app" {
@@ -252,22 +280,29 @@ still() {
 
 @test "Ctrl-C cancels the deploy and leaves nothing half-made" {
 	live push-cancel
-	local old pid
+	local old push
 	old=$(git rev-parse HEAD)
 	printf 'web: exec perl serve.pl\nrelease: echo waiting; exec sleep 100\n' >Procfile
 	commit 'waits in its release task'
-	env --default-signal=INT git push berth HEAD:main >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
-	pid=$!
-	wait_for 30 grep -q waiting "$BATS_TEST_TMPDIR/out"
-	kill -INT "$pid" 2>/dev/null || :
-	pkill -INT -P "$pid" || :
-	wait_for 10 not_running "$pid"
+	waiting_push
+	interrupt_push
 	wait_for 20 no_process_of push-cancel 'sleep'
 	still push-cancel "$old"
 	git reset -q --hard HEAD~1
 	page_is 'page 2'
 	pushed
 	serves push-cancel 'page 2'
+}
+# A push in the background (its process id in $push) whose release task says "waiting" and waits; Ctrl-C on it.
+waiting_push() {
+	env --default-signal=INT git push berth HEAD:main >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+	push=$!
+	wait_for 30 grep -q waiting "$BATS_TEST_TMPDIR/out"
+}
+interrupt_push() {
+	kill -INT "$push" 2>/dev/null || :
+	pkill -INT -P "$push" || :
+	wait_for 10 not_running "$push"
 }
 no_process_of() { [ -z "$(app_pids "$1" "$2")" ]; }
 
