@@ -219,6 +219,14 @@ enum {
 	MSG_TABLE = 90,  /* control -> router: struct msg_table; fds: sealed memfd with the table below */
 	MSG_TABLE_ACK,   /* router -> control: struct msg_table; status 0 in use, else refused and the old one stays */
 	MSG_DRAINED,     /* router -> control: struct msg_instance: removed by a table, and no request in flight there */
+	MSG_IDLE,        /* router -> control: struct msg_sleeper: nobody asked for it here for idle_after_ms, nothing is in flight;
+	                    said again every idle_after_ms as long as that is so */
+	MSG_BUSY,        /* router -> control: struct msg_sleeper: no longer idle, after a MSG_IDLE */
+	MSG_WAKE,        /* router -> control: struct msg_sleeper: a request waits for it; once a table, from each worker */
+};
+struct msg_sleeper {
+	uint32_t app; /* id */
+	uint32_t pad;
 };
 struct msg_table {
 	uint64_t version; /* rises; the router refuses a lower one from the same control epoch */
@@ -234,6 +242,8 @@ enum table_host_flags { HOST_WILDCARD = 1 << 0 };
 enum table_app_flags {
 	APP_HOLD = 1 << 0, /* hold requests (at most hold_ms) until a later table gives an instance */
 	APP_MAINTENANCE = 1 << 1,
+	APP_ASLEEP = 1 << 2, /* with APP_HOLD: whoever asks wakes it. The instances, if any, are frozen: none is used before
+	                        berthd has answered MSG_ROUTER_WAKE for it. Control is told in any case */
 };
 struct table_head {
 	uint32_t magic, size; /* size of everything */
@@ -252,7 +262,7 @@ struct table_app {
 	uint32_t hold_ms;        /* longest hold; then 503 H20 */
 	uint32_t timeout_ms;     /* to the first byte of the response; then H12; 0: the default, 30 s */
 	uint32_t idle_timeout_ms; /* no byte either way in a body or an upgraded stream: H28/H15; 0: the default, 55 s */
-	uint32_t pad;
+	uint32_t idle_after_ms; /* MSG_IDLE after so long without a request, not while APP_ASLEEP; 0: never */
 };
 struct table_instance {
 	uint64_t id; /* as in msg_start */

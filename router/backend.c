@@ -72,6 +72,8 @@ void backend_enter(struct instance *i, struct exchange *x)
 {
 	x->inst = i;
 	i->inflight++;
+	if (i->sleeper)
+		sleeper_used(x->client->w, i->sleeper);
 	x->name_len = i->name_len;
 	memcpy(x->name, i->name, i->name_len);
 }
@@ -81,6 +83,8 @@ void backend_leave(struct exchange *x)
 	struct instance *i = x->inst;
 
 	x->inst = NULL;
+	if (i->sleeper)
+		sleeper_used(x->client->w, i->sleeper);
 	if (!--i->inflight && !i->listed)
 		drained(x->client->w, i);
 }
@@ -111,13 +115,13 @@ struct instance *backend_pick(
 
 	if (x->n_tried >= TRIED_MAX)
 		return NULL;
-	if (n == 1 && !list[0]->gone && !x->n_tried)
+	if (n == 1 && !list[0]->gone && !list[0]->frozen && !x->n_tried)
 		return list[0];
 	at = n > 1 ? w->turn++ % n : 0; /* equals take turns */
 	for (k = 0; k < n; k++, at = at + 1 < n ? at + 1 : 0) {
 		struct instance *i = list[at];
 
-		if (i->gone || tried(x, i->id))
+		if (i->gone || i->frozen || tried(x, i->id))
 			continue;
 		if (!best || cost(i, w->now_ms) < cost(best, w->now_ms))
 			best = i;
@@ -143,7 +147,7 @@ static int enlist(struct worker *w, struct table *t)
 			return -ENOMEM;
 		t->backends[k] = i;
 	}
-	return 0;
+	return sleepers_enlist(w, t);
 }
 
 static void list_all(struct worker *w, struct table *t)
@@ -154,16 +158,18 @@ static void list_all(struct worker *w, struct table *t)
 	for (k = 0; k < t->n_instances; k++) {
 		const struct table_instance *ti = &t->instances[k];
 		struct instance *i = t->backends[k];
-		bool is_new = !i->listed;
 
+		i->fresh = !i->listed;
 		i->generation = w->generation;
 		i->listed = true;
 		i->gone = false;
+		i->frozen = false;
+		i->sleeper = NULL;
 		i->refused_ms = 0;
 		i->port = ti->port;
 		i->name_len = (uint8_t)ti->name_len;
 		memcpy(i->name, t->strings + ti->name_off, ti->name_len);
-		if (is_new && t->n_instances <= PREFETCH_INSTANCES)
+		if (i->fresh && t->n_instances <= PREFETCH_INSTANCES)
 			backend_prefetch(w, i);
 	}
 }
@@ -179,6 +185,7 @@ int backend_apply(struct worker *w, struct table *t)
 	list_all(w, t);
 	w->table = t;
 	table_free(old);
+	sleepers_list(w);
 	return 0;
 }
 
@@ -191,12 +198,16 @@ void backend_sweep(struct worker *w)
 		if (i->generation == w->generation)
 			continue;
 		i->listed = false;
+		i->frozen = false;
+		i->wake_seq = 0;
+		i->sleeper = NULL;
 		i->inflight++; /* stays while its waiters leave */
 		backend_retry_waiters(i, H10);
 		empty_instance(i);
 		if (!--i->inflight)
 			drained(w, i);
 	}
+	sleepers_sweep(w);
 }
 
 void backend_free_all(struct worker *w)
@@ -205,6 +216,8 @@ void backend_free_all(struct worker *w)
 		empty_instance(w->instances);
 		free_instance(w, w->instances);
 	}
+	w->generation++;
+	sleepers_sweep(w);
 	table_free(w->table);
 	w->table = NULL;
 }

@@ -13,6 +13,9 @@
 #define PREFETCH_INSTANCES 256u
 #define REFUSED_MS 1000u /* an instance that refused is second choice for that long */
 
+struct msg;
+struct sleeper;
+
 /* Unconnected sockets of one family, and who waits for them. */
 struct stock {
 	int fds[STOCK_MAX];
@@ -26,9 +29,14 @@ struct instance {
 	struct instance *hash_next;
 	struct instance *next, **prev; /* all of the worker's */
 	uint32_t port, inflight, n_idle, generation;
-	bool listed;	/* in the current table */
-	bool gone;	/* berthd does not know it any more */
-	uint8_t family; /* 0 unknown, 1 answers on 127.0.0.1, 2 on ::1 */
+	bool listed; /* in the current table */
+	bool fresh;  /* not in the one before */
+	bool gone;   /* berthd does not know it any more */
+	bool frozen; /* nothing is sent there before berthd said that it goes on */
+	bool wake_unsent;
+	uint32_t wake_seq;	 /* of the open question to berthd; 0: none */
+	struct sleeper *sleeper; /* of its app, while it is listed; may be NULL */
+	uint8_t family;		 /* 0 unknown, 1 answers on 127.0.0.1, 2 on ::1 */
 	uint8_t name_len;
 	char name[PROTO_NAME_MAX];
 	uint64_t refused_ms;
@@ -67,12 +75,31 @@ void backend_retry_waiters(struct instance *i, enum hcode code);
 void backend_prefetch(struct worker *w, struct instance *i);
 void backend_drop_stock(struct instance *i);
 /* berthd's answer. Descriptors of m that are used are set to -1. */
-struct msg;
 void backend_sockets(struct worker *w, struct msg *m);
 /*
  * Asks berthd again for whatever is open (it restarted), or only for what could not be
  * sent.
  */
 void backend_ask_again(struct worker *w, bool all);
+
+/* sleeper.c: apps that sleep when nobody asks for them, and those that do. */
+/*
+ * Finds or makes the sleepers of t, which becomes the current table: 0, or -ENOMEM.
+ * sleepers_list, called when it has: what the rows say holds from now on. sleepers_sweep
+ * lets go of those that the current table does not have.
+ */
+int sleepers_enlist(struct worker *w, struct table *t);
+void sleepers_list(struct worker *w);
+void sleepers_sweep(struct worker *w);
+/* Somebody uses its app now. */
+void sleeper_used(struct worker *w, struct sleeper *s);
+/* A request waits for this app of the current table: control is told, berthd is asked. */
+void sleeper_wake(struct worker *w, const struct table_app *app);
+/* berthd's answer. */
+void sleeper_woken(struct worker *w, const struct msg *m);
+/* Says and asks what could not be sent; all: berthd restarted, what is open is asked again. */
+void sleepers_retry(struct worker *w, bool all);
+/* A control that knows nothing yet. */
+void sleepers_new_control(struct worker *w);
 
 #endif

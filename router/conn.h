@@ -235,8 +235,8 @@ size_t rewrite_response(
 /* Queues x until a later table; answers 503 when its time or the queue is over. */
 void hold_add(struct exchange *x, uint32_t hold_ms);
 void hold_del(struct exchange *x);
-/* Dispatches everything held again. */
-void hold_release_all(struct worker *w);
+/* Dispatches again what is held for an app (0: for all). */
+void hold_release(struct worker *w, uint32_t app);
 
 /* respond.c */
 /* The status a code is answered with, and its words for the log. */

@@ -162,6 +162,8 @@ void exchange_dispatch(struct exchange *x)
 		upstream_get(x);
 	} else if (app->flags & APP_HOLD) {
 		hold_add(x, app->hold_ms);
+		if (app->flags & APP_ASLEEP)
+			sleeper_wake(w, app);
 	} else {
 		exchange_fail(x, x->code ? (enum hcode)x->code : H10);
 	}

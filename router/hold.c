@@ -1,6 +1,15 @@
 /* Requests that wait for a later table: a stop-first switch, an app that wakes. */
 #include "router/worker.h"
 
+static void append(struct worker *w, struct exchange *x)
+{
+	x->next = NULL;
+	x->prev = w->held_tail;
+	*w->held_tail = x;
+	w->held_tail = &x->next;
+	w->n_held++;
+}
+
 void hold_add(struct exchange *x, uint32_t hold_ms)
 {
 	struct downstream *c = x->client;
@@ -18,11 +27,7 @@ void hold_add(struct exchange *x, uint32_t hold_ms)
 	}
 	x->state = X_HELD;
 	x->n_tried = 0;
-	x->next = NULL;
-	x->prev = w->held_tail;
-	*w->held_tail = x;
-	w->held_tail = &x->next;
-	w->n_held++;
+	append(w, x);
 	downstream_deadline(c, x->hold_until_ms - w->now_ms);
 }
 
@@ -39,7 +44,7 @@ void hold_del(struct exchange *x)
 	w->n_held--;
 }
 
-void hold_release_all(struct worker *w)
+void hold_release(struct worker *w, uint32_t app)
 {
 	uint32_t n = w->n_held; /* those that are held again go to the end */
 
@@ -47,6 +52,10 @@ void hold_release_all(struct worker *w)
 		struct exchange *x = w->held;
 
 		hold_del(x);
+		if (app && x->app != app) {
+			append(w, x);
+			continue;
+		}
 		x->code = H_NONE;
 		exchange_dispatch(x);
 	}

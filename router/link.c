@@ -21,6 +21,27 @@ int link_ask_sockets(struct worker *w, uint64_t id, uint32_t n, int family, uint
 	return r;
 }
 
+int link_ask_wake(struct worker *w, uint64_t id, uint32_t seq)
+{
+	struct msg_instance body = {id};
+	int r = msg_send(
+		w->berthd.fd, MSG_ROUTER_WAKE, seq, 0, &body, sizeof(body), NULL, 0);
+
+	if (r < 0)
+		wheel_set(&w->wheel, &w->link_timer, w->now_ms + RETRY_MS);
+	return r;
+}
+
+int link_tell(struct worker *w, uint32_t type, uint32_t app)
+{
+	struct msg_sleeper body = {.app = app};
+	int r = msg_send(w->control.fd, type, 0, 0, &body, sizeof(body), NULL, 0);
+
+	if (r < 0)
+		wheel_set(&w->wheel, &w->link_timer, w->now_ms + RETRY_MS);
+	return r;
+}
+
 static void send_drained(struct worker *w)
 {
 	size_t i;
@@ -64,6 +85,8 @@ static void retry_sends(void *arg)
 		send_drained(w);
 	if (w->asks_unsent)
 		backend_ask_again(w, false);
+	if (w->tells_unsent)
+		sleepers_retry(w, false);
 }
 
 static void acknowledge(struct worker *w, uint32_t seq, uint64_t version, int status)
@@ -116,7 +139,7 @@ static void new_table(struct worker *w, struct msg *m)
 	acknowledge(w, seq, body.version, r);
 	if (r == 0) {
 		backend_sweep(w);
-		hold_release_all(w);
+		hold_release(w, 0);
 	}
 }
 
@@ -125,6 +148,7 @@ static void control_message(struct worker *w, struct msg *m)
 	switch (m->head.type) {
 	case MSG_HELLO:
 		w->table_version = 0; /* a new control counts anew, and sends its table */
+		sleepers_new_control(w);
 		break;
 	case MSG_TABLE:
 		new_table(w, m);
@@ -140,6 +164,10 @@ static void berthd_message(struct worker *w, struct msg *m)
 	switch (m->head.type) {
 	case MSG_HELLO:
 		backend_ask_again(w, true);
+		sleepers_retry(w, true);
+		break;
+	case MSG_ROUTER_WAKE:
+		sleeper_woken(w, m);
 		break;
 	case MSG_ROUTER_SOCKETS:
 		backend_sockets(w, m);

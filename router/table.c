@@ -88,8 +88,10 @@ static int check_app(const struct table *t, uint32_t i, struct err *e)
 {
 	const struct table_app *a = &t->apps[i];
 
-	if (!a->id || (a->flags & ~(uint32_t)(APP_HOLD | APP_MAINTENANCE)))
+	if (!a->id || (a->flags & ~(uint32_t)(APP_HOLD | APP_MAINTENANCE | APP_ASLEEP)))
 		return err_set(e, EBADMSG, "app %u: bad id or flags", i);
+	if ((a->flags & APP_ASLEEP) && !(a->flags & APP_HOLD))
+		return err_set(e, EBADMSG, "app %u: asleep, but nobody may wait", i);
 	if (a->first_instance > t->n_instances ||
 		a->n_instances > t->n_instances - a->first_instance)
 		return err_set(e, EBADMSG, "app %u: instances out of bounds", i);
@@ -141,7 +143,8 @@ static int build_hash(struct table *t, struct err *e)
 		slots *= 2;
 	t->slots = calloc(slots, sizeof(*t->slots));
 	t->backends = calloc(t->n_instances + 1, sizeof(struct instance *));
-	if (!t->slots || !t->backends)
+	t->sleepers = calloc(t->n_apps + 1, sizeof(struct sleeper *));
+	if (!t->slots || !t->backends || !t->sleepers)
 		return err_set(
 			e, ENOMEM, "no memory for a table of %u hosts", t->n_hosts);
 	t->mask = slots - 1;
@@ -220,6 +223,7 @@ void table_free(struct table *t)
 		munmap(t->map, t->map_size);
 	free(t->slots);
 	free(t->backends);
+	free(t->sleepers);
 	free(t);
 }
 

@@ -9,6 +9,7 @@
 #define TABLE_HELD_MAX_MS 600000u
 
 struct instance;
+struct sleeper;
 
 struct table {
 	const struct table_host *hosts;
@@ -17,6 +18,7 @@ struct table {
 	const char *strings;
 	struct instance *
 		*backends; /* per instance: its run-time side; filled by backend_apply */
+	struct sleeper **sleepers; /* the same per app; NULL for one that never sleeps */
 	uint32_t n_hosts, n_apps, n_instances;
 	bool wildcards;
 	uint32_t mask;	 /* slots - 1 */

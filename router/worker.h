@@ -47,7 +47,8 @@ struct worker {
 	struct wheel_timer link_timer;
 	uint64_t *drained; /* ids that control has not been told yet */
 	size_t n_drained, cap_drained;
-	bool asks_unsent, stopping;
+	struct sleeper *sleepers[INSTANCE_BUCKETS]; /* by app id */
+	bool asks_unsent, tells_unsent, stopping;
 	int spare_fd; /* given up when descriptors run out */
 	uint64_t stop_ms, epoch;
 	uint64_t random[2];
@@ -75,5 +76,8 @@ uint64_t worker_random(struct worker *w);
 int link_start(struct worker *w);
 int link_ask_sockets(struct worker *w, uint64_t id, uint32_t n, int family, uint32_t seq);
 void link_drained(struct worker *w, uint64_t id);
+/* MSG_ROUTER_WAKE to berthd; MSG_IDLE, MSG_BUSY, MSG_WAKE to control. 0, or -errno and the link's timer is set. */
+int link_ask_wake(struct worker *w, uint64_t id, uint32_t seq);
+int link_tell(struct worker *w, uint32_t type, uint32_t app);
 
 #endif

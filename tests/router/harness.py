@@ -14,8 +14,8 @@ import tempfile
 import threading
 import time
 
-HELLO, ROUTER_SOCKETS, TABLE, TABLE_ACK, DRAINED = 1, 80, 90, 91, 92
-HOLD, MAINTENANCE = 1, 2
+HELLO, ROUTER_SOCKETS, ROUTER_WAKE, TABLE, TABLE_ACK, DRAINED, IDLE, BUSY, WAKE = 1, 80, 81, 90, 91, 92, 93, 94, 95
+HOLD, MAINTENANCE, ASLEEP = 1, 2, 4
 HEAD = struct.Struct("<IIiI")
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.environ.get("ROUTER", os.path.join(ROOT, "build/bin/berth-router"))
@@ -34,9 +34,11 @@ def wait_for(what, seconds=5.0):
 class App:
     """A row of the table: hosts, and instances as (id, port, name)."""
 
-    def __init__(self, app_id, hosts, instances, flags=0, hold_ms=0, timeout_ms=0, idle_ms=0):
+    def __init__(self, app_id, hosts, instances, flags=0, hold_ms=0, timeout_ms=0, idle_ms=0,
+                 idle_after_ms=0):
         self.id, self.hosts, self.instances = app_id, hosts, instances
         self.flags, self.hold_ms, self.timeout_ms, self.idle_ms = flags, hold_ms, timeout_ms, idle_ms
+        self.idle_after_ms = idle_after_ms
 
 
 def table_bytes(apps):
@@ -44,7 +46,7 @@ def table_bytes(apps):
     n = 0
     for index, app in enumerate(apps):
         rows += struct.pack("<IIIIIIII", app.id, app.flags, n, len(app.instances), app.hold_ms,
-                            app.timeout_ms, app.idle_ms, 0)
+                            app.timeout_ms, app.idle_ms, app.idle_after_ms)
         for iid, port, name in app.instances:
             raw = name.encode()
             instances += struct.pack("<QIIII", iid, port, len(strings), len(raw), 1)
@@ -90,7 +92,11 @@ class Router:
         self.mute = False       # berthd that does not answer
         self.asked = []         # (id, n, family)
         self.hellos = []        # who got one
+        self.wakes = []         # instances that berthd was asked to thaw, as (id, seq)
+        self.wake_status = 0    # of the answer; None: no answer
+        self.on_wake = None     # called before it
         self.acks, self.drained = [], []
+        self.said = []          # (IDLE or BUSY or WAKE, app, when)
         self.logs, self.raw_logs = [], b""
         self.changed = threading.Condition()
         self.run = tempfile.mkdtemp(prefix="router-test-")
@@ -152,6 +158,13 @@ class Router:
                 self.asked.append((iid, n, family))
                 if not self.mute:
                     self.answer(seq, iid, n, family)
+            elif kind == ROUTER_WAKE:
+                iid = struct.unpack("<Q", data[16:])[0]
+                if self.on_wake:
+                    self.on_wake(iid)
+                self.wakes.append((iid, seq))
+                if self.wake_status is not None:
+                    self.answer_wake(iid, seq, self.wake_status)
 
     def answer(self, seq, iid, n, family):
         body = struct.pack("<QII", iid, n, family)
@@ -166,6 +179,10 @@ class Router:
             socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [s.fileno() for s in socks]))])
         for s in socks:
             s.close()
+
+    def answer_wake(self, iid, seq, status=0):
+        body = struct.pack("<Q", iid)
+        self.berthd.send(HEAD.pack(ROUTER_WAKE, seq, -errno.ESRCH if iid in self.gone else status, len(body)) + body)
 
     def _control_loop(self):
         while True:
@@ -183,6 +200,8 @@ class Router:
                     self.acks.append((struct.unpack("<Q", data[16:])[0], status))
                 elif kind == DRAINED:
                     self.drained.append(struct.unpack("<Q", data[16:])[0])
+                elif kind in (IDLE, BUSY, WAKE):
+                    self.said.append((kind, struct.unpack("<II", data[16:])[0], time.monotonic()))
                 self.changed.notify_all()
 
     def _log_loop(self):
