@@ -39,8 +39,8 @@ count_is() { [ "$(app_pids "$1" "$2" | wc -l)" = "$3" ]; }
 	fails
 	wait_for 12 lines r-loop 'restarts in' 1
 	local before
-	before=$(berth logs r-loop -n 500 | grep -c 'web.1 of v2 ended' || :)
-	wait_for 15 lines r-loop 'web.1 of v2 ended' "$((before + 1))"
+	before=$(berth logs r-loop -n 500 | grep -c 'ended: exit status 3' || :)
+	wait_for 15 lines r-loop 'ended: exit status 3' "$((before + 1))"
 	berth apps:destroy r-loop --force
 }
 
