@@ -1,6 +1,7 @@
 /* Fixed-layout messages with descriptors over a SOCK_SEQPACKET pair. */
 #include "lib/msg.h"
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -51,6 +52,14 @@ static void take_fds(struct msghdr *mh, struct msg *m)
 	}
 }
 
+/* A message without a byte and the end of the stream look the same to recvmsg(2). */
+static bool at_end(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+
+	return poll(&p, 1, 0) > 0;
+}
+
 int msg_recv(int fd, struct msg *m)
 {
 	union {
@@ -70,9 +79,9 @@ int msg_recv(int fd, struct msg *m)
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
-	if (n == 0)
+	take_fds(&mh, m); /* also of an empty message: else they would stay open */
+	if (n == 0 && m->nfds == 0 && at_end(fd))
 		return 0;
-	take_fds(&mh, m);
 	if ((mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || (size_t)n < sizeof(m->head) ||
 		m->head.size != (size_t)n - sizeof(m->head)) {
 		msg_close_fds(m);

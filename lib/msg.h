@@ -27,7 +27,7 @@ int msg_send(int fd, uint32_t type, uint32_t seq, int status, const void *body,
 	size_t size, const int *fds, unsigned int nfds);
 /*
  * Receives one message. 1, 0 at end of stream, -EAGAIN, -EPROTO when the size in the head is not
- * what arrived or descriptors were cut (those that came are closed), or -errno.
+ * what arrived, nothing did, or descriptors were cut (those that came are closed), or -errno.
  */
 int msg_recv(int fd, struct msg *m);
 /* Closes the descriptors still in m (those set to -1 were taken). */

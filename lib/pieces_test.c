@@ -69,6 +69,19 @@ static void a_tree_is_removed_without_following_links(void **state)
 	rmdir(dir);
 }
 
+/* A message without a byte, but with a descriptor. */
+static void send_empty(int sock, int fd)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = {.head = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+	struct msghdr mh = {.msg_control = &control, .msg_controllen = sizeof(control)};
+
+	memcpy(CMSG_DATA(&control.head), &fd, sizeof(int));
+	assert_int_equal(sendmsg(sock, &mh, 0), 0);
+}
+
 static void a_message_carries_its_descriptors(void **state)
 {
 	int pair[2], pipes[2];
@@ -88,6 +101,10 @@ static void a_message_carries_its_descriptors(void **state)
 	msg_close_fds(m);
 	assert_int_equal(send(pair[0], "short", 5, 0), 5);
 	assert_int_equal(msg_recv(pair[1], m), -EPROTO);
+	send_empty(pair[0], pipes[0]);
+	assert_int_equal(msg_recv(pair[1], m), -EPROTO);
+	assert_int_equal(dup(0), pipes[1] + 1); /* nothing of it stays open */
+	close(pipes[1] + 1);
 	close(pair[0]);
 	assert_int_equal(msg_recv(pair[1], m), 0);
 	close(pair[1]);
