@@ -13,4 +13,17 @@ void log_warn(const char *fmt, ...) PRINTF(1, 2);
 void log_info(const char *fmt, ...) PRINTF(1, 2);
 void log_debug(const char *fmt, ...) PRINTF(1, 2);
 
+#define LOG_RATE_LINES 20
+#define LOG_RATE_WINDOW_S 10
+
+/* Of one kind of line that others can cause at will; zeroed is the start. */
+struct log_rate {
+	uint64_t since_ns;
+	unsigned int lines, dropped;
+};
+
+/* Whether one more line may be written: LOG_RATE_LINES in LOG_RATE_WINDOW_S. The first one after
+ * that says how many were left out. Not for use across threads. */
+bool log_rate_ok(struct log_rate *r);
+
 #endif

@@ -2,6 +2,8 @@
 #ifndef RUNTIME_CONTEXT_H
 #define RUNTIME_CONTEXT_H
 
+#include "lib/err.h"
+#include "lib/log.h"
 #include "lib/msg.h"
 #include "runtime/chores.h"
 #include "runtime/daemons.h"
@@ -18,6 +20,9 @@ struct closing {
 	struct loop_timer *timer;
 };
 
+/* Who sends messages. */
+enum peer_kind { PEER_CONTROL, PEER_LOGGER, PEER_ROUTER, PEER_KINDS };
+
 struct context {
 	const struct settings *settings;
 	const struct handoff *handoff;
@@ -29,6 +34,7 @@ struct context {
 	struct instances *instances;
 	struct daemons *daemons;
 	struct closing closing[CLOSING_MAX];
+	struct log_rate refused[PEER_KINDS];
 };
 
 /* What a handler gives back; bodies are the structs of lib/proto.h. */
@@ -37,7 +43,8 @@ struct reply {
 	size_t size;
 	int fds[MSG_FDS_MAX]; /* sent, then closed */
 	unsigned int n_fds;
-	bool later; /* the handler answers by itself */
+	bool later;   /* the handler answers by itself */
+	struct err e; /* why it is refused; empty where the status says all */
 };
 
 /* One row of a closed table. */
@@ -49,12 +56,24 @@ struct dispatch_row {
 	bool size_or_zero; /* an empty body is fine too */
 	unsigned int fds_min, fds_max;
 	bool no_reply;
+	bool gives_fds; /* refused while the peer leaves its answers unread */
 };
 
-/* Checks m against the row of its type, calls it, sends the reply over fd. 0, or -EPROTO
- * when no row fits. */
-int dispatch(struct context *ctx, const struct dispatch_row *rows, size_t n, int fd,
-	struct msg *m);
+struct dispatch_table {
+	enum peer_kind from;
+	const struct dispatch_row *rows;
+	size_t n;
+};
+
+/*
+ * Checks m against the row of its type, calls it, sends the reply over fd. A refusal is
+ * logged with type and reason, a flood of them only in part. 0, or -EPROTO when no row
+ * fits.
+ */
+int dispatch(
+	struct context *ctx, const struct dispatch_table *table, int fd, struct msg *m);
+/* Logs a message that cannot be read at all. */
+void dispatch_malformed(struct context *ctx, enum peer_kind from);
 
 /* The two tables: what control may ask, and what a router worker may ask. */
 int dispatch_control(struct context *ctx, struct msg *m);

@@ -34,12 +34,11 @@ static int hello(struct context *ctx, struct msg *m UNUSED, struct reply *r UNUS
 	return 0;
 }
 
-static int answer_start(
-	struct reply *r, int status, struct msg_started *s, int pty, const struct err *e)
+static int answer_start(struct reply *r, int status, struct msg_started *s, int pty)
 {
 	if (status < 0)
 		snprintf(s->error, sizeof(s->error), "%.*s", (int)sizeof(s->error) - 1,
-			e->text);
+			r->e.text);
 	if (pty >= 0)
 		r->fds[r->n_fds++] = pty;
 	give(r, s, sizeof(*s));
@@ -50,38 +49,36 @@ static int start(struct context *ctx, struct msg *m, struct reply *r)
 {
 	struct msg_start body;
 	struct msg_started s;
-	struct err e = {0};
 	int pty, status;
 
 	BODY(m, body);
 	s = (struct msg_started){.id = body.id};
-	status = instances_start(ctx->instances, &body, m->fds, m->nfds, &s, &pty, &e);
-	return answer_start(r, status, &s, pty, &e);
+	status = instances_start(ctx->instances, &body, m->fds, m->nfds, &s, &pty, &r->e);
+	return answer_start(r, status, &s, pty);
 }
 
 static int enter(struct context *ctx, struct msg *m, struct reply *r)
 {
 	struct msg_enter body;
 	struct msg_started s;
-	struct err e = {0};
 	int pty, status;
 
 	BODY(m, body);
 	s = (struct msg_started){.id = body.id};
-	status = instances_enter(ctx->instances, &body, m->fds, m->nfds, &s, &pty, &e);
-	return answer_start(r, status, &s, pty, &e);
+	status = instances_enter(ctx->instances, &body, m->fds, m->nfds, &s, &pty, &r->e);
+	return answer_start(r, status, &s, pty);
 }
 
 static int build_stack(struct context *ctx, struct msg *m, struct reply *r)
 {
 	struct msg_stack body;
 	struct msg_started s;
-	struct err e = {0};
+	int status;
 
 	BODY(m, body);
 	s = (struct msg_started){.id = body.id};
-	return answer_start(r,
-		instances_build_stack(ctx->instances, &body, m->fds, &s, &e), &s, -1, &e);
+	status = instances_build_stack(ctx->instances, &body, m->fds, &s, &r->e);
+	return answer_start(r, status, &s, -1);
 }
 
 static int stop(struct context *ctx, struct msg *m, struct reply *r UNUSED)
@@ -107,24 +104,19 @@ static int send_signal(struct context *ctx, struct msg *m, struct reply *r UNUSE
 		      : -ESRCH;
 }
 
-static int limits(struct context *ctx, struct msg *m, struct reply *r UNUSED)
+static int limits(struct context *ctx, struct msg *m, struct reply *r)
 {
 	const struct record *record;
 	struct msg_limits body;
-	struct err e = {0};
 	int status;
 
 	BODY(m, body);
-	status = limits_check(&body.limits, &e);
+	status = limits_check(&body.limits, &r->e);
 	if (status < 0)
 		return status;
 	record = instances_running(ctx->instances, body.id);
-	if (!record)
-		return -ESRCH;
-	status = sandbox_limits(ctx->rt, &record->sandbox, &body.limits, &e);
-	if (status < 0)
-		log_warn("limits of %llx: %s", (unsigned long long)body.id, e.text);
-	return status;
+	return record ? sandbox_limits(ctx->rt, &record->sandbox, &body.limits, &r->e)
+		      : -ESRCH;
 }
 
 static int sockets(struct context *ctx, struct msg *m, struct reply *r)
@@ -326,7 +318,9 @@ static int remove_app(struct context *ctx, struct msg *m, struct reply *r)
 		return -EINVAL;
 	if (instances_use_app(ctx->instances, body.id))
 		return -EBUSY;
-	if (!c || m->head.seq == 0)
+	if (m->head.seq == 0)
+		return err_set(&r->e, EINVAL, "it has no number to answer to");
+	if (!c)
 		return -EAGAIN;
 	status = app_files_remove(ctx->chores, &ctx->folders, body.id, body.name);
 	if (status < 0)
@@ -354,16 +348,12 @@ static int log_closed(struct context *ctx, struct msg *m, struct reply *r UNUSED
 	return 0;
 }
 
-static int write_keys(struct context *ctx, struct msg *m, struct reply *r UNUSED)
+static int write_keys(struct context *ctx, struct msg *m, struct reply *r)
 {
 	const struct settings *s = ctx->settings;
-	struct err e = {0};
-	int status = keys_write(
-		m->fds[0], ctx->folders.ssh, ctx->ids.ssh_gid, s->run, s->state, &e);
 
-	if (status < 0)
-		log_warn("keys: %s", e.text);
-	return status;
+	return keys_write(
+		m->fds[0], ctx->folders.ssh, ctx->ids.ssh_gid, s->run, s->state, &r->e);
 }
 
 /* --- the tables --- */
@@ -386,9 +376,9 @@ static const struct dispatch_row control_rows[] = {
 	{MSG_SIGNAL, send_signal, sizeof(struct msg_signal), .fds_max = 0},
 	{MSG_LIMITS, limits, sizeof(struct msg_limits), .fds_max = 0},
 	/* safe: a socket of a sandbox's own network, reaching what its app reaches */
-	{MSG_SOCKETS, sockets, sizeof(struct msg_sockets), .fds_max = 0},
+	{MSG_SOCKETS, sockets, sizeof(struct msg_sockets), .gives_fds = true},
 	/* safe: two read-only tables of that network */
-	{MSG_PORTS, ports, sizeof(struct msg_instance), .fds_max = 0},
+	{MSG_PORTS, ports, sizeof(struct msg_instance), .gives_fds = true},
 	/* safe: numbers that control chose itself */
 	{MSG_LIST, list, sizeof(struct msg_instance), .size_or_zero = true},
 	{MSG_EXITED_ACK, exited_ack, sizeof(struct msg_instance), .no_reply = true},
@@ -414,11 +404,12 @@ static const struct dispatch_row control_rows[] = {
 };
 _Static_assert(ARRAY_LEN(control_rows) == MSG_THAW - MSG_START + 1 + 2,
 	"a row for each message from control, HELLO and EXITED_ACK");
+static const struct dispatch_table control_table = {
+	PEER_CONTROL, control_rows, ARRAY_LEN(control_rows)};
 
 int dispatch_control(struct context *ctx, struct msg *m)
 {
-	return dispatch(ctx, control_rows, ARRAY_LEN(control_rows),
-		ctx->handoff->fds[HANDOFF_CONTROL_OURS], m);
+	return dispatch(ctx, &control_table, ctx->handoff->fds[HANDOFF_CONTROL_OURS], m);
 }
 
 static int logger_hello(struct context *ctx, struct msg *m UNUSED, struct reply *r UNUSED)
@@ -444,9 +435,10 @@ static const struct dispatch_row logger_rows[] = {
 	/* safe: only answers a question that was asked */
 	{MSG_LOG_CLOSE, log_closed, sizeof(struct msg_app), .no_reply = true},
 };
+static const struct dispatch_table logger_table = {
+	PEER_LOGGER, logger_rows, ARRAY_LEN(logger_rows)};
 
 int dispatch_logger(struct context *ctx, struct msg *m)
 {
-	return dispatch(ctx, logger_rows, ARRAY_LEN(logger_rows),
-		ctx->handoff->fds[HANDOFF_LOGGER_OURS], m);
+	return dispatch(ctx, &logger_table, ctx->handoff->fds[HANDOFF_LOGGER_OURS], m);
 }

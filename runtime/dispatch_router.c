@@ -47,13 +47,14 @@ static const struct dispatch_row rows[] = {
 	/* safe: sockets that reach what an app reaches, at most 32 at a time; which
 	   instances a router serves is control's table, and a router that was taken over
 	   could ask for those of any app */
-	{MSG_ROUTER_SOCKETS, sockets, sizeof(struct msg_sockets), .fds_max = 0},
+	{MSG_ROUTER_SOCKETS, sockets, sizeof(struct msg_sockets), .gives_fds = true},
 	/* safe: only ever lets an app go on that control started; a router that was taken
 	   over could keep all of them awake */
 	{MSG_ROUTER_WAKE, wake, sizeof(struct msg_instance), .fds_max = 0},
 };
+static const struct dispatch_table table = {PEER_ROUTER, rows, ARRAY_LEN(rows)};
 
 int dispatch_router(struct context *ctx, int fd, struct msg *m)
 {
-	return dispatch(ctx, rows, ARRAY_LEN(rows), fd, m);
+	return dispatch(ctx, &table, fd, m);
 }

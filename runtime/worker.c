@@ -18,6 +18,7 @@
 struct peer {
 	struct worker *worker;
 	int fd;
+	enum peer_kind kind;
 	int (*handle)(struct context *ctx, int fd, struct msg *m);
 };
 
@@ -55,31 +56,31 @@ static void on_peer(void *arg, uint32_t events UNUSED)
 			(void)p->handle(&p->worker->ctx, p->fd, m);
 			msg_close_fds(m);
 		} else if (r == -EPROTO) {
-			log_warn("a malformed message was dropped");
+			dispatch_malformed(&p->worker->ctx, p->kind);
 			r = 1;
 		}
 	}
 }
 
-static int add_peer(struct worker *w, int fd,
+static int add_peer(struct worker *w, int fd, enum peer_kind kind,
 	int (*handle)(struct context *ctx, int fd, struct msg *m))
 {
 	struct peer *p = &w->peers[w->n_peers++];
 
-	*p = (struct peer){.worker = w, .fd = fd, .handle = handle};
+	*p = (struct peer){.worker = w, .fd = fd, .kind = kind, .handle = handle};
 	return loop_add(w->ctx.loop, fd, EPOLLIN, on_peer, p) ? 0 : -ENOMEM;
 }
 
 static int add_peers(struct worker *w)
 {
 	const struct handoff *h = w->ctx.handoff;
-	int r = add_peer(w, h->fds[HANDOFF_CONTROL_OURS], from_control);
+	int r = add_peer(w, h->fds[HANDOFF_CONTROL_OURS], PEER_CONTROL, from_control);
 
 	if (r == 0)
-		r = add_peer(w, h->fds[HANDOFF_LOGGER_OURS], from_logger);
+		r = add_peer(w, h->fds[HANDOFF_LOGGER_OURS], PEER_LOGGER, from_logger);
 	for (unsigned int i = 0; r == 0 && i < h->n_workers; i++)
-		r = add_peer(
-			w, handoff_router_fd(h, i, HANDOFF_ROUTER_OURS), dispatch_router);
+		r = add_peer(w, handoff_router_fd(h, i, HANDOFF_ROUTER_OURS), PEER_ROUTER,
+			dispatch_router);
 	return r;
 }
 
