@@ -8,23 +8,38 @@
 
 static void show_processes(const struct cli *c, const json_t *answer)
 {
-	static const char *const header[] = {"PROCESS", "QUANTITY", "COMMAND"};
+	static const char *const header[] = {"PROCESS", "QUANTITY", "RESTART", "COMMAND"};
 	const json_t *p;
 	struct table t;
 	size_t i;
 
 	table_init(&t, c, ARRAY_LEN(header), header);
 	json_array_foreach (json_object_get(answer, "processes"), i, p)
-		table_add(
-			&t, (const char *const[]){out_member(p, "type"),
-				    out_member(p, "quantity"), out_member(p, "command")});
+		table_add(&t, (const char *const[]){out_member(p, "type"),
+				      out_member(p, "quantity"), out_member(p, "restart"),
+				      out_member(p, "command")});
 	table_print(&t);
+}
+
+/* "in 12 s", "when it is its turn", "" */
+static const char *next_try(const json_t *instance, char out[32])
+{
+	const json_t *v = json_object_get(instance, "next_in");
+	json_int_t s = json_integer_value(v);
+
+	if (!json_is_integer(v))
+		out[0] = '\0';
+	else if (s == 0)
+		snprintf(out, 32, "when it is its turn");
+	else
+		snprintf(out, 32, "in %lld s", (long long)s);
+	return out;
 }
 
 static void show_instances(const struct cli *c, const json_t *answer)
 {
-	static const char *const header[] = {
-		"INSTANCE", "STATE", "RELEASE", "SINCE", "RESTARTS", "REASON"};
+	static const char *const header[] = {"INSTANCE", "STATE", "RELEASE", "SINCE",
+		"RESTARTS", "NEXT TRY", "LAST END"};
 	const json_t *list = json_object_get(answer, "instances"), *p;
 	struct table t;
 	size_t i;
@@ -33,11 +48,14 @@ static void show_instances(const struct cli *c, const json_t *answer)
 		return;
 	putchar('\n');
 	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach (list, i, p)
+	json_array_foreach (list, i, p) {
+		char next[32];
+
 		table_add(&t, (const char *const[]){out_member(p, "name"),
 				      out_member(p, "state"), out_member(p, "release"),
 				      out_member(p, "since"), out_member(p, "restarts"),
-				      out_member(p, "reason")});
+				      next_try(p, next), out_member(p, "reason")});
+	}
 	table_print(&t);
 }
 
@@ -63,20 +81,55 @@ static int report_one(struct cli *c, const char *app)
 	return 0;
 }
 
-int cmd_ps_report(struct cli *c)
+static int report_all(struct cli *c)
+{
+	static const char *const header[] = {
+		"APP", "STATE", "RELEASE", "RUNNING", "RESTARTS", "NEXT TRY", "LAST END"};
+	json_t *list, *app;
+	struct table t;
+	size_t i;
+	int r = api_json(c, "GET", NULL, &list, "/v1/ps");
+
+	if (r || c->json) {
+		if (!r)
+			out_json(list);
+		return r;
+	}
+	table_init(&t, c, ARRAY_LEN(header), header);
+	json_array_foreach (list, i, app) {
+		char running[32], next[32];
+
+		snprintf(running, sizeof(running), "%s of %s", out_member(app, "running"),
+			out_member(app, "wanted"));
+		table_add(
+			&t, (const char *const[]){out_member(app, "app"),
+				    out_member(app, "state"), out_member(app, "release"),
+				    running, out_member(app, "restarts"),
+				    next_try(app, next), out_member(app, "reason")});
+	}
+	table_print(&t);
+	return 0;
+}
+
+/* --KEY of every app, one after the other. */
+static int report_keys(struct cli *c)
 {
 	json_t *list, *app;
 	size_t i;
-	int r;
+	int r = api_json(c, "GET", NULL, &list, "/v1/apps");
 
-	if (c->app)
-		return report_one(c, c->app);
-	r = api_json(c, "GET", NULL, &list, "/v1/apps");
 	if (!r)
 		json_array_foreach (list, i, app)
 			if ((r = report_one(c, out_member(app, "name"))))
 				break;
 	return r;
+}
+
+int cmd_ps_report(struct cli *c)
+{
+	if (c->app)
+		return report_one(c, c->app);
+	return c->report_key ? report_keys(c) : report_all(c);
 }
 
 int cmd_ps_scale(struct cli *c)

@@ -66,7 +66,7 @@ const struct command command_table[] = {
 	{.name = "domains:clear-global", "", "none: apps are APP.localhost",
 		"domains:clear-global", cmd_domains, 0, 0, 0, 0, "clear"},
 
-	{.name = "ps:report", "", "what runs, and how many",
+	{.name = "ps:report", "", "what runs, what ended and why, and the next try",
 		"ps:report blog", cmd_ps_report, 0, 0, CMD_APP_MAYBE | CMD_REPORT},
 	{.name = "ps", "", "what runs",
 		"ps blog", cmd_ps_report, 0, 0, CMD_APP_MAYBE | CMD_HIDDEN},
@@ -81,7 +81,7 @@ const struct command command_table[] = {
 	{.name = "ps:rebuild", "", "build the running commit anew and deploy it",
 		"ps:rebuild blog", cmd_ps_do, 0, 0, CMD_APP, 0, "rebuild"},
 	{.name = "ps:set", "KEY [VALUE]", "a property of its processes",
-		"ps:set blog overlap on", cmd_setting_set, 1, 2, CMD_APP, OPT(GLOBAL),
+		"ps:set blog restart-policy on-failure:10", cmd_setting_set, 1, 2, CMD_APP, OPT(GLOBAL),
 		"ps"},
 
 	{.name = "git:set", "KEY [VALUE]", "a property of its pushes",

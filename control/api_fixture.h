@@ -10,6 +10,7 @@
 
 #include "control/api.h"
 #include "control/api_stubs.h"
+#include "control/fleet.h"
 #include "lib/client.h"
 #include "lib/io.h"
 #include <cmocka.h>
@@ -58,6 +59,7 @@ static struct fixture *set_up_api(void)
 	assert_int_equal(db_open(f->folder, &f->c.db, &e), 0);
 	assert_int_equal(db_key_add(f->c.db, &k), 0);
 	f->key = k.id;
+	assert_int_equal(fleet_open(&f->c, &f->c.fleet), 0);
 	f->c.state = f->c.run = f->folder;
 	f->c.started_us = io_now_us();
 	f->listen_fd = io_unix_listen(f->socket, SOCK_STREAM, 0666);
@@ -88,6 +90,7 @@ UNUSED static int tear_down(void **state)
 
 	api_stop(f->api);
 	close(f->listen_fd);
+	fleet_close(f->c.fleet);
 	db_close(f->c.db);
 	io_remove_tree(AT_FDCWD, f->folder);
 	assert_int_equal(count_fds(), f->fds_before);

@@ -33,6 +33,7 @@ HANDLE(domains_show_global);
 HANDLE(domains_change_global);
 /* api_ps.c */
 HANDLE(ps_show);
+HANDLE(ps_summary);
 HANDLE(scale_check);
 RUN(scale_run);
 HANDLE(restart_check);

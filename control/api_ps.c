@@ -1,4 +1,4 @@
-/* Processes: what runs, how many, and starting and stopping them. */
+/* Processes: how many, and starting and stopping them. */
 #include "control/api_handlers.h"
 #include "control/rollout.h"
 #include "control/settings.h"
@@ -8,83 +8,6 @@
 #include <string.h>
 
 #define QUANTITY_MAX 100
-
-static json_t *processes_json(struct control *c, uint32_t app)
-{
-	json_t *processes = view_processes(c, app), *list = json_array(), *command;
-	const char *type;
-
-	json_object_foreach (processes, type, command) {
-		if (strcmp(type, "release") != 0)
-			json_array_append_new(
-				list, json_pack("{s:s, s:O, s:i}", "type", type,
-					      "command", command, "quantity",
-					      (int)app_quantity(c, app, type)));
-	}
-	json_decref(processes);
-	return list;
-}
-
-static json_t *instance_json(const struct db_instance *i, const char *state)
-{
-	return json_pack("{s:o, s:s, s:s, s:s, s:I, s:o, s:I, s:s}", "name",
-		json_sprintf("%s.%u", i->type, i->number), "type", i->type, "kind",
-		i->kind, "state", state, "release", (json_int_t)i->version, "since",
-		json_stamp(i->exited_us ? i->exited_us : i->started_us), "restarts",
-		(json_int_t)i->restarts, "reason", i->reason);
-}
-
-static bool same_place(const struct db_instance *a, const struct db_instance *b)
-{
-	return a->number == b->number && strcmp(a->type, b->type) == 0 &&
-	       strcmp(a->kind, b->kind) == 0;
-}
-
-/* An ended row is shown when its place is wanted, empty, and no later row ended there: it
- * crashed. */
-static bool is_crashed(struct request *r, const struct db_instance *rows, int n, int at)
-{
-	const struct db_instance *i = &rows[at];
-
-	if (strcmp(i->kind, "app") != 0 || r->app.stopped ||
-		i->version != r->app.live_version ||
-		i->number > app_quantity(r->c, r->app.id, i->type))
-		return false;
-	for (int j = 0; j < n; j++) {
-		if (j != at && same_place(&rows[j], i) &&
-			(strcmp(rows[j].state, "exited") != 0 || rows[j].id > i->id))
-			return false;
-	}
-	return true;
-}
-
-static json_t *instances_json(struct request *r, const struct db_instance *rows, int n)
-{
-	json_t *list = json_array();
-
-	for (int i = 0; i < n; i++) {
-		if (strcmp(rows[i].kind, "build") == 0)
-			continue;
-		if (strcmp(rows[i].state, "exited") != 0)
-			json_array_append_new(
-				list, instance_json(&rows[i], rows[i].state));
-		else if (is_crashed(r, rows, n, i))
-			json_array_append_new(list, instance_json(&rows[i], "crashed"));
-	}
-	return list;
-}
-
-int ps_show(struct request *r)
-{
-	struct db_instance *rows autofree = NULL;
-	int n = db_instance_list(r->c->db, r->app.id, true, &rows);
-
-	if (n < 0)
-		return request_fail_db(r, n, r->app.name);
-	return request_reply(r, 200,
-		json_pack("{s:o, s:o}", "processes", processes_json(r->c, r->app.id),
-			"instances", instances_json(r, rows, n)));
-}
 
 /* Without a release any valid type is taken: it counts from the first deploy on. */
 static int check_type(struct request *r, const json_t *processes, const char *type)

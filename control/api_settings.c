@@ -1,7 +1,9 @@
 /* Settings: one row a key says who may set it, to what, and what holds while it is not
  * set. */
 #include "control/api_handlers.h"
+#include "control/restart.h"
 #include "control/rollout.h"
+#include "control/view.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +13,8 @@ enum setting_kind {
 	SETTING_ON_OFF,
 	SETTING_NUMBER,
 	SETTING_PATH,
-	SETTING_NAME
+	SETTING_NAME,
+	SETTING_RESTART, /* KEY.TYPE sets it for one process type */
 };
 enum setting_scope { SCOPE_APP = 1, SCOPE_GLOBAL = 2, SCOPE_BOTH = 3 };
 
@@ -25,6 +28,7 @@ static const struct setting {
 } settings[] = {
 	{"git", "deploy-branch", SETTING_BRANCH, SCOPE_APP, NULL, 0, 0, ""},
 	{"ps", "overlap", SETTING_ON_OFF, SCOPE_APP, NULL, 0, 0, ""},
+	{"ps", "restart-policy", SETTING_RESTART, SCOPE_BOTH, "always", 0, 0, ""},
 	{"ports", "web", SETTING_NUMBER, SCOPE_BOTH, "5000", 1, 65535, ""},
 	{"checks", "timeout", SETTING_NUMBER, SCOPE_BOTH, "30", 1, 3600, " seconds"},
 	{"checks", "path", SETTING_PATH, SCOPE_APP, NULL, 0, 0, ""},
@@ -35,11 +39,21 @@ static const struct setting {
 	{"apps", "autocreate", SETTING_ON_OFF, SCOPE_GLOBAL, "on", 0, 0, ""},
 };
 
+static bool named(const struct setting *st, const char *key)
+{
+	size_t len = strlen(st->key);
+
+	if (strcmp(st->key, key) == 0)
+		return true;
+	return st->kind == SETTING_RESTART && strncmp(key, st->key, len) == 0 &&
+	       key[len] == '.' && name_type_valid(key + len + 1);
+}
+
 static const struct setting *find(const char *topic, const char *key)
 {
 	for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
 		if (strcmp(settings[i].topic, topic) == 0 &&
-			(!key || strcmp(settings[i].key, key) == 0))
+			(!key || named(&settings[i], key)))
 			return &settings[i];
 	}
 	return NULL;
@@ -89,6 +103,7 @@ static bool url_path_valid(const char *s)
 
 static int check_value(struct request *r, const struct setting *st, const char *value)
 {
+	struct restart_policy policy;
 	uint64_t n;
 
 	switch (st->kind) {
@@ -117,6 +132,13 @@ static int check_value(struct request *r, const struct setting *st, const char *
 		if (name_valid(value))
 			return 0;
 		return request_fail(r, FAIL_USAGE, "\"%.80s\" is not a name", value);
+	case SETTING_RESTART:
+		if (restart_policy_parse(value, &policy) == 0)
+			return 0;
+		return request_fail(r, FAIL_USAGE,
+			"%s must be always, unless-stopped, on-failure, on-failure:N "
+			"(up to N restarts, 1 to 1000) or never",
+			st->key);
 	}
 	return -1;
 }
@@ -155,14 +177,14 @@ static const char *fallback_of(struct request *r, const struct setting *st)
 	return st->fallback;
 }
 
-static json_t *entry(struct request *r, const struct setting *st)
+static json_t *entry(struct request *r, const struct setting *st, const char *key)
 {
 	char *own autofree = NULL, *global autofree = NULL;
 
 	if (st->kind == SETTING_BRANCH)
 		own = strdup(r->app.deploy_branch);
 	else if (r->app.id)
-		db_setting_get(r->c->db, r->app.id, st->topic, st->key, &own);
+		db_setting_get(r->c->db, r->app.id, st->topic, key, &own);
 	if (st->scope & SCOPE_GLOBAL)
 		db_setting_get(r->c->db, 0, st->topic, st->key, &global);
 	const char *computed = own && *own ? own : global ? global : fallback_of(r, st);
@@ -171,13 +193,36 @@ static json_t *entry(struct request *r, const struct setting *st)
 		text_or_null(global), "computed", text_or_null(computed));
 }
 
+/* KEY.TYPE of the process types that have a value of their own. */
+static void show_types(struct request *r, const struct setting *st, json_t *o)
+{
+	json_t *processes = view_processes(r->c, r->app.id), *command;
+	const char *type;
+
+	json_object_foreach (processes, type, command) {
+		char *own autofree = NULL;
+		char key[96];
+
+		snprintf(key, sizeof(key), "%s.%s", st->key, type);
+		db_setting_get(r->c->db, r->app.id, st->topic, key, &own);
+		if (own)
+			json_object_set_new(o, key, entry(r, st, key));
+	}
+	json_decref(processes);
+}
+
 static int show(struct request *r, const char *topic, enum setting_scope scope)
 {
 	json_t *o = json_object();
 
 	for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
-		if (strcmp(settings[i].topic, topic) == 0 && (settings[i].scope & scope))
-			json_object_set_new(o, settings[i].key, entry(r, &settings[i]));
+		const struct setting *st = &settings[i];
+
+		if (strcmp(st->topic, topic) != 0 || !(st->scope & scope))
+			continue;
+		json_object_set_new(o, st->key, entry(r, st, st->key));
+		if (st->kind == SETTING_RESTART && r->app.id)
+			show_types(r, st, o);
 	}
 	return request_reply(r, 200, o);
 }
@@ -205,6 +250,9 @@ static int check_entry(struct request *r, const char *topic, const char *key, js
 		return request_fail(r, FAIL_USAGE,
 			"there is no setting %s \"%.40s\"; known: %s", topic, key, keys);
 	}
+	if (scope == SCOPE_GLOBAL && strcmp(key, st->key) != 0)
+		return request_fail(r, FAIL_USAGE,
+			"%s of one process type can only be set for one app", st->key);
 	if (!(st->scope & scope))
 		return request_fail(r, FAIL_USAGE, "%s can only be set %s", key,
 			scope == SCOPE_APP ? "for all apps, with --global"
@@ -216,11 +264,12 @@ static int check_entry(struct request *r, const char *topic, const char *key, js
 	return json_string_length(v) ? check_value(r, st, json_string_value(v)) : 0;
 }
 
-static int store(struct request *r, const struct setting *st, const char *value)
+static int store(
+	struct request *r, const struct setting *st, const char *key, const char *value)
 {
 	if (st->kind == SETTING_BRANCH)
 		return db_app_set_branch(r->c->db, r->app.id, value ? value : "");
-	return db_setting_set(r->c->db, r->app.id, st->topic, st->key, value);
+	return db_setting_set(r->c->db, r->app.id, st->topic, key, value);
 }
 
 static int set(struct request *r, const char *topic, enum setting_scope scope)
@@ -237,7 +286,7 @@ static int set(struct request *r, const char *topic, enum setting_scope scope)
 	}
 	json_object_foreach (r->body, key, v) {
 		const char *value = json_string_value(v);
-		int n = store(r, find(topic, key), value && *value ? value : NULL);
+		int n = store(r, find(topic, key), key, value && *value ? value : NULL);
 
 		if (n < 0)
 			return request_fail_db(r, n, key);

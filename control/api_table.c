@@ -100,6 +100,7 @@ const struct route api_table[] = {
 		.audit = "domains:set-global",
 		.fields = domain_fields},
 
+	{.method = "GET", .path = "/v1/ps", .handle = ps_summary},
 	{.method = "GET", .path = "/v1/apps/A/ps", .handle = ps_show, .flags = APP},
 	{.method = "POST",
 		.path = "/v1/apps/A/scale",

@@ -143,7 +143,7 @@ static void scaling_names_the_known_types(void **state)
 	expect(f, "POST", "/v1/apps/shop/scale", "{\"formation\":{\"worker\":2}}", 200,
 		"Scaling worker to 2");
 	expect(f, "GET", "/v1/apps/shop/ps", NULL, 200,
-		"{\"type\":\"worker\",\"command\":\"work\",\"quantity\":2}");
+		"\"command\":\"work\",\"quantity\":2,\"restart\":\"always\"}");
 	atomic_store(&fail_next, true);
 	expect(f, "POST", "/v1/apps/shop/scale", "{\"formation\":{\"worker\":9}}", 200,
 		"x 1");
@@ -231,6 +231,64 @@ static void a_writable_volume_is_not_shared_unasked(void **state)
 	expect(f, "PUT", "/v1/apps/shop/settings/ps", "{\"overlap\":\"on\"}", 200, "on");
 	expect(f, "POST", "/v1/apps/shop/scale", "{\"formation\":{\"web\":2}}", 200,
 		"x 0");
+}
+
+static void a_restart_policy_is_of_an_app_or_of_one_process_type(void **state)
+{
+	struct fixture *f = *state;
+
+	make_released(f, "shop");
+	expect(f, "PUT", "/v1/apps/shop/settings/ps",
+		"{\"restart-policy\":\"sometimes\"}", 400, "on-failure:N");
+	expect(f, "PUT", "/v1/apps/shop/settings/ps",
+		"{\"restart-policy.worker\":\"on-failure:3\"}", 200,
+		"\"restart-policy.worker\":{\"app\":\"on-failure:3\"");
+	expect(f, "GET", "/v1/apps/shop/ps", NULL, 200, "\"restart\":\"on-failure:3\"");
+	expect(f, "PUT", "/v1/settings/ps", "{\"restart-policy\":\"never\"}", 200,
+		"never");
+	expect(f, "GET", "/v1/apps/shop/ps", NULL, 200, "\"restart\":\"never\"");
+	expect(f, "PUT", "/v1/settings/ps", "{\"restart-policy.web\":\"never\"}", 400,
+		"only be set for one app");
+	expect(f, "PUT", "/v1/apps/shop/settings/ps", "{\"overlap.web\":\"on\"}", 400,
+		"there is no setting");
+}
+
+static void what_runs_and_what_waits_is_reported(void **state)
+{
+	struct fixture *f = *state;
+	struct member m = {.version = 1,
+		.number = 1,
+		.type = "web",
+		.id = 7,
+		.restarts = 2,
+		.reason = "out of memory at 256M",
+		.state = MEMBER_READY};
+	struct db_app app;
+
+	make_released(f, "shop");
+	assert_int_equal(db_app_by_name(f->c.db, "shop", &app), 0);
+	m.app = app.id;
+	m.version = app.live_version;
+	fleet_adopt(&f->c, &m);
+	expect(f, "GET", "/v1/apps/shop/ps", NULL, 200,
+		"\"restarts\":2,\"reason\":\"out of memory at 256M\",\"next_in\":null");
+	expect(f, "POST", "/v1/apps/shop/scale", "{\"formation\":{\"worker\":1}}", 200,
+		"x 0");
+	snprintf(m.type, sizeof(m.type), "worker");
+	snprintf(m.reason, sizeof(m.reason), "exit status 3");
+	m.id = 0;
+	m.state = MEMBER_CRASHED;
+	m.due_ns = io_mono_ns() + 950000000000u;
+	fleet_adopt(&f->c, &m);
+	expect(f, "GET", "/v1/apps/shop/ps", NULL, 200,
+		"\"restarts\":1,\"reason\":\"exit status 3\",\"next_in\":9");
+	expect(f, "GET", "/v1/ps", NULL, 200,
+		"\"running\":1,\"wanted\":2,\"restarts\":3,\"reason\":\"exit status "
+		"3\",\"next_in\":9");
+	/* One that is not wanted any more is not shown. */
+	expect(f, "POST", "/v1/apps/shop/scale", "{\"formation\":{\"worker\":0}}", 200,
+		"x 0");
+	expect(f, "GET", "/v1/ps", NULL, 200, "\"wanted\":1,\"restarts\":2");
 }
 
 static void settings_read_back_with_what_holds(void **state)
@@ -369,6 +427,8 @@ int main(void)
 		T(domains_are_lower_case_and_belong_to_one_app),
 		T(volumes_are_mounted_by_a_release),
 		T(a_writable_volume_is_not_shared_unasked),
+		T(a_restart_policy_is_of_an_app_or_of_one_process_type),
+		T(what_runs_and_what_waits_is_reported),
 		T(settings_read_back_with_what_holds),
 		T(limits_are_set_and_cleared),
 		T(releases_show_layers_and_no_values),

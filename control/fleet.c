@@ -28,6 +28,23 @@ int fleet_open(struct control *c, struct fleet **ret)
 	return 0;
 }
 
+void fleet_close(struct fleet *f)
+{
+	if (!f)
+		return;
+	for (struct node *n = f->members, *next; n; n = next) {
+		next = n->next;
+		free(n);
+	}
+	for (struct held *h = f->held, *next; h; h = next) {
+		next = h->next;
+		free(h);
+	}
+	pthread_mutex_destroy(&f->lock);
+	pthread_cond_destroy(&f->changed);
+	free(f);
+}
+
 /* ---- membership ---- */
 
 static struct node **find(struct fleet *f, const struct node *n)
@@ -147,16 +164,21 @@ static void remove_member(struct fleet *f, uint64_t id)
 	pthread_mutex_unlock(&f->lock);
 }
 
-int fleet_list(struct control *c, uint32_t app, const char *type, struct member **ret)
+static bool listed(const struct member *m, uint32_t app, const char *type, bool waiting)
 {
-	struct fleet *f = c->fleet;
+	return (m->id || waiting) && (!app || m->app == app) &&
+	       (!type || strcmp(m->type, type) == 0);
+}
+
+static int list(struct fleet *f, uint32_t app, const char *type, bool waiting,
+	struct member **ret)
+{
 	size_t n = 0, cap = 0;
 
 	*ret = NULL;
 	pthread_mutex_lock(&f->lock);
 	for (struct node *i = f->members; i; i = i->next) {
-		if (!i->m.id || (app && i->m.app != app) ||
-			(type && strcmp(i->m.type, type) != 0))
+		if (!listed(&i->m, app, type, waiting))
 			continue;
 		if (n == cap) {
 			cap = cap ? cap * 2 : 8;
@@ -169,6 +191,16 @@ int fleet_list(struct control *c, uint32_t app, const char *type, struct member 
 	}
 	pthread_mutex_unlock(&f->lock);
 	return (int)n;
+}
+
+int fleet_list(struct control *c, uint32_t app, const char *type, struct member **ret)
+{
+	return list(c->fleet, app, type, false, ret);
+}
+
+int fleet_list_all(struct control *c, uint32_t app, struct member **ret)
+{
+	return list(c->fleet, app, NULL, true, ret);
 }
 
 void fleet_adopt(struct control *c, const struct member *m)

@@ -25,6 +25,8 @@ struct fleet_start {
 };
 
 int fleet_open(struct control *c, struct fleet **ret);
+/* Takes NULL; nothing may use it any more. */
+void fleet_close(struct fleet *f);
 /*
  * Starts one sandbox and waits for berthd's word. The exit is expected (engine_expect): the caller calls engine_forget.
  * kind "app" without a key also makes it a member, STARTING; one that waited in its place is forgotten. *ret_pty may be NULL.
@@ -35,11 +37,10 @@ int fleet_start(struct control *c, const struct fleet_start *s, struct member *r
 bool fleet_ready(struct control *c, uint64_t id);
 /* A running instance found at start-up. */
 void fleet_adopt(struct control *c, const struct member *m);
-/*
- * Members of an app (0: all) that have a sandbox; type NULL: all. Count; *ret allocated, may be NULL when 0. Those that
- * wait for a restart are in supervise_waiting.
- */
+/* Members of an app (0: all) that have a sandbox; type NULL: all. Count; *ret allocated, may be NULL when 0. */
 int fleet_list(struct control *c, uint32_t app, const char *type, struct member **ret);
+/* As fleet_list, with those that wait for a start or ended for good; such a one may be wanted no more (fleet_wanted). */
+int fleet_list_all(struct control *c, uint32_t app, struct member **ret);
 /* The release is live, the app runs, and its number is in the formation. */
 bool fleet_wanted(struct control *c, const struct member *m);
 void fleet_retire(struct control *c, const uint64_t *ids, unsigned int n);

@@ -2,6 +2,7 @@
 #include "control/restart.h"
 #include "lib/name.h"
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Tables are read down their columns: */
@@ -150,6 +151,18 @@ int restart_policy_parse(const char *text, struct restart_policy *ret)
 		return -EINVAL;
 	*ret = (struct restart_policy){RESTART_ON_FAILURE, (uint32_t)tries};
 	return 0;
+}
+
+void restart_policy_text(const struct restart_policy *p, char out[32])
+{
+	static const char *const words[] = {[RESTART_ALWAYS] = "always",
+		[RESTART_ON_FAILURE] = "on-failure",
+		[RESTART_NEVER] = "never"};
+
+	if (p->tries)
+		snprintf(out, 32, "%s:%u", words[p->when], p->tries);
+	else
+		snprintf(out, 32, "%s", words[p->when]);
 }
 
 enum member_event restart_verdict(

@@ -61,6 +61,8 @@ struct restart_policy {
  * from 1 to 1000, "never", "no". 0, or -EINVAL and *ret untouched.
  */
 int restart_policy_parse(const char *text, struct restart_policy *ret);
+/* As it is spelled above. */
+void restart_policy_text(const struct restart_policy *p, char out[32]);
 /* well: it ended with status 0. failures: in a row, this one included. EVENT_FELL, EVENT_LOOPED or EVENT_FINISHED. */
 enum member_event restart_verdict(
 	const struct restart_policy *p, bool well, uint32_t failures);

@@ -93,15 +93,17 @@ static void policies_are_spelled_as_elsewhere(void **state)
 		const char *text;
 		enum restart_when when;
 		uint32_t tries;
+		const char *shown;
 	} good[] = {
-		{"always", RESTART_ALWAYS, 0},
-		{"unless-stopped", RESTART_ALWAYS, 0},
-		{"on-failure", RESTART_ON_FAILURE, 0},
-		{"on-failure:1", RESTART_ON_FAILURE, 1},
-		{"on-failure:1000", RESTART_ON_FAILURE, 1000},
-		{"never", RESTART_NEVER, 0},
-		{"no", RESTART_NEVER, 0},
+		{"always", RESTART_ALWAYS, 0, "always"},
+		{"unless-stopped", RESTART_ALWAYS, 0, "always"},
+		{"on-failure", RESTART_ON_FAILURE, 0, "on-failure"},
+		{"on-failure:1", RESTART_ON_FAILURE, 1, "on-failure:1"},
+		{"on-failure:1000", RESTART_ON_FAILURE, 1000, "on-failure:1000"},
+		{"never", RESTART_NEVER, 0, "never"},
+		{"no", RESTART_NEVER, 0, "never"},
 	};
+	char shown[32];
 	static const char *const bad[] = {"", "Always", "always ",
 		"on-failure:", "on-failure:0", "on-failure:1001", "on-failure:-1",
 		"on-failure: 1", "on-failure:1x", "sometimes"};
@@ -116,6 +118,8 @@ static void policies_are_spelled_as_elsewhere(void **state)
 		assert_int_equal(restart_policy_parse(good[i].text, &p), 0);
 		assert_int_equal(p.when, good[i].when);
 		assert_int_equal(p.tries, good[i].tries);
+		restart_policy_text(&p, shown);
+		assert_string_equal(shown, good[i].shown);
 	}
 }
 

@@ -1,5 +1,6 @@
 /* What an app is set to, with berth's defaults where nothing is set. */
 #include "control/settings.h"
+#include <stdio.h>
 #include <string.h>
 
 #define DEFAULT_PORT 5000
@@ -40,6 +41,27 @@ uint32_t app_quantity(struct control *c, uint32_t app, const char *type)
 	}
 	json_decref(formation);
 	return n;
+}
+
+void app_restart_policy(
+	struct control *c, uint32_t app, const char *type, struct restart_policy *ret)
+{
+	static const char key[] = "restart-policy";
+	char own[64];
+
+	*ret = (struct restart_policy){.when = RESTART_ALWAYS};
+	snprintf(own, sizeof(own), "%s.%s", key, type);
+	const struct {
+		uint32_t app;
+		const char *key;
+	} places[] = {{app, own}, {app, key}, {0, key}};
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		char *text autofree = NULL;
+		if (db_setting_get(c->db, places[i].app, "ps", places[i].key, &text) ==
+				0 &&
+			text && restart_policy_parse(text, ret) == 0)
+			return;
+	}
 }
 
 /* ---- limits ---- */

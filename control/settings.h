@@ -3,6 +3,7 @@
 #define CONTROL_SETTINGS_H
 
 #include "control/control.h"
+#include "control/restart.h"
 
 /* Instances a type should have: the formation in the database, else 1 for web, 0 for others. */
 uint32_t app_quantity(struct control *c, uint32_t app, const char *type);
@@ -13,6 +14,13 @@ uint32_t app_stop_timeout_ms(struct control *c, uint32_t app);
 /* A setting as a number: app, else global, else fallback. */
 uint64_t setting_u64(struct control *c, uint32_t app, const char *topic, const char *key,
 	uint64_t fallback);
+
+/*
+ * What follows an end of an instance of that type: `ps:set APP restart-policy.TYPE`, else restart-policy of the app, else
+ * of the host, else always.
+ */
+void app_restart_policy(
+	struct control *c, uint32_t app, const char *type, struct restart_policy *ret);
 
 /* The limits a process type gets: app's own, else defaults (512M, 1.0, 512, 1G; builds 2G, 2 cpus). */
 void app_limits(

@@ -30,13 +30,6 @@ static uint32_t random_number(void)
 		       : (uint32_t)io_mono_ns();
 }
 
-static void policy_of(struct control *c, const struct member *m, struct restart_policy *p)
-{
-	(void)c;
-	(void)m;
-	*p = (struct restart_policy){.when = RESTART_ALWAYS};
-}
-
 static void tell(struct control *c, const struct member *m, enum member_action done,
 	uint64_t pause_ms)
 {
@@ -76,7 +69,7 @@ static void judge(
 	uint64_t pause_ms = 0;
 	enum member_action done = MEMBER_FAULT;
 
-	policy_of(c, m, &policy);
+	app_restart_policy(c, m->app, m->type, &policy);
 	pthread_mutex_lock(&f->lock);
 	struct node *n = fleet_node_by_key(f, m->key);
 	if (n) {
@@ -92,6 +85,10 @@ static void judge(
 		done = fleet_step(f, n, restart_verdict(&policy, well, failures));
 	}
 	pthread_mutex_unlock(&f->lock);
+	if (done == MEMBER_SETTLE && m->id)
+		db_instance_set_final(c->db, m->id);
+	if (done == MEMBER_LONG_PAUSE)
+		db_instance_prune(c->db); /* it leaves a row at each try */
 	tell(c, &after, done, pause_ms);
 }
 
@@ -176,8 +173,9 @@ void supervise_lost(struct control *c, const struct member *m)
 	pthread_mutex_lock(&c->fleet->lock);
 	struct node *n = occupied(c->fleet, m) ? NULL : fleet_add(c->fleet, &again);
 	if (n)
-		again = n->m;
+		again.key = n->m.key;
 	pthread_mutex_unlock(&c->fleet->lock);
+	again.id = m->id;
 	if (n)
 		judge(c, &again, ended_well(&x), reason);
 }
@@ -505,8 +503,15 @@ static void fill_place(struct control *c, const struct db_app *a, const char *ty
 		.number = number,
 		.state = delay_ms ? MEMBER_BACKOFF : MEMBER_QUEUED,
 		.due_ns = io_mono_ns() + (uint64_t)delay_ms * MS_NS};
+	struct db_instance last;
 
 	snprintf(m.type, sizeof(m.type), "%s", type);
+	if (db_instance_last(c->db, a->id, type, number, a->live_version, &last) == 0) {
+		m.restarts = last.restarts + 1;
+		snprintf(m.reason, sizeof(m.reason), "%s", last.reason);
+		if (last.final)
+			m.state = MEMBER_ENDED;
+	}
 	pthread_mutex_lock(&c->fleet->lock);
 	if (!occupied(c->fleet, &m) && !fleet_add(c->fleet, &m))
 		log_warn("%s.%u: out of memory", type, number);

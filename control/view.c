@@ -1,5 +1,7 @@
 /* An app as several handlers show it. */
 #include "control/view.h"
+#include "control/fleet.h"
+#include "control/restart.h"
 #include "control/settings.h"
 #include <errno.h>
 #include <stdio.h>
@@ -36,6 +38,23 @@ static bool wants_instances(struct control *c, const struct db_app *a)
 	return wanted;
 }
 
+/* What those that do not run are about, the most hopeful first. */
+static const char *waiting_state(struct control *c, uint32_t app)
+{
+	static const enum member_state order[] = {MEMBER_QUEUED, MEMBER_RESTARTING,
+		MEMBER_BACKOFF, MEMBER_CRASHED, MEMBER_ENDED};
+	struct member *m autofree = NULL;
+	int n = fleet_list_all(c, app, &m);
+
+	for (size_t o = 0; o < ARRAY_LEN(order); o++) {
+		for (int i = 0; i < n; i++) {
+			if (m[i].state == order[o] && fleet_wanted(c, &m[i]))
+				return member_state_name(order[o]);
+		}
+	}
+	return NULL;
+}
+
 const char *view_state(
 	struct control *c, const struct db_app *a, const struct db_instance *rows, int n)
 {
@@ -51,6 +70,9 @@ const char *view_state(
 	}
 	if (!a->live_version)
 		return "created";
+	const char *waiting = waiting_state(c, a->id);
+	if (waiting)
+		return waiting;
 	return wants_instances(c, a) ? "crashed" : "idle";
 }
 

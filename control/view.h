@@ -5,8 +5,9 @@
 #include "control/control.h"
 
 /*
- * created (no release yet), removing, stopped, running, starting, idle (scaled to
- * nothing), crashed. rows: instances not ended, of this app and perhaps others.
+ * created (no release yet), removing, stopped, running, starting, waiting (for its turn
+ * after a boot), restarting (soon), crashed, ended (as its restart policy says), idle
+ * (scaled to nothing). rows: instances not ended, of this app and perhaps others.
  */
 const char *view_state(
 	struct control *c, const struct db_app *a, const struct db_instance *rows, int n);

@@ -12,12 +12,16 @@ __asm__(".pushsection .rodata\n"
 	".global db_schema_1\n"
 	"db_schema_1: .incbin \"db/schema.sql\"\n"
 	".byte 0\n"
+	".global db_schema_2\n"
+	"db_schema_2: .incbin \"db/migration_2.sql\"\n"
+	".byte 0\n"
 	".popsection\n");
-extern const char db_schema_1[];
+extern const char db_schema_1[], db_schema_2[];
 
 /* Migration N brings a database of user_version N-1 to N. Only ever append. */
 static const char *const migrations[] = {
 	db_schema_1,
+	db_schema_2,
 };
 
 /*

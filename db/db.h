@@ -168,12 +168,17 @@ struct db_instance {
 	uint32_t app, number, version, restarts;
 	char kind[8], type[32], state[12], reason[160];
 	uint64_t started_us, exited_us;
+	bool final; /* ended, and its policy wanted no restart */
 };
 int db_instance_create(
 	struct db *db, struct db_instance *i); /* state starting; fills id */
 int db_instance_state(struct db *db, uint64_t id, const char *state);
 int db_instance_exit(struct db *db, uint64_t id, const char *reason, uint64_t time_us);
+int db_instance_set_final(struct db *db, uint64_t id);
 int db_instance_get(struct db *db, uint64_t id, struct db_instance *ret);
+/* The newest of kind "app" in one place of a release; -ENOENT. */
+int db_instance_last(struct db *db, uint32_t app, const char *type, uint32_t number,
+	uint32_t version, struct db_instance *ret);
 int db_instance_list(struct db *db, uint32_t app, bool with_exited,
 	struct db_instance **ret); /* app 0: all */
 /* Drops ended rows but the newest 50 of each app. */

@@ -33,9 +33,15 @@ int db_instance_exit(struct db *db, uint64_t id, const char *reason, uint64_t ti
 		"sUU", reason, time_us ? time_us : io_now_us(), id));
 }
 
+int db_instance_set_final(struct db *db, uint64_t id)
+{
+	return query_changed(
+		query_exec(db, "UPDATE instance SET final=1 WHERE id=?", "U", id));
+}
+
 #define INSTANCE_COLUMNS                                                                 \
 	"id, app, number, version, restarts, kind, type, state, reason, started_us, "    \
-	"exited_us"
+	"exited_us, final"
 
 static void fill_instance(struct query *q, void *element)
 {
@@ -52,6 +58,17 @@ static void fill_instance(struct query *q, void *element)
 	query_text(q, 8, i->reason, sizeof(i->reason));
 	i->started_us = query_u64(q, 9);
 	i->exited_us = query_u64(q, 10);
+	i->final = query_u32(q, 11) != 0;
+}
+
+static int take_one(int opened, struct query *q, struct db_instance *ret)
+{
+	int r = opened < 0 ? opened : query_next(q);
+
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	fill_instance(q, ret);
+	return 0;
 }
 
 int db_instance_get(struct db *db, uint64_t id, struct db_instance *ret)
@@ -60,13 +77,19 @@ int db_instance_get(struct db *db, uint64_t id, struct db_instance *ret)
 	int r = query_open(
 		&q, db, "SELECT " INSTANCE_COLUMNS " FROM instance WHERE id=?", "U", id);
 
-	if (r < 0)
-		return r;
-	r = query_next(&q);
-	if (r <= 0)
-		return r < 0 ? r : -ENOENT;
-	fill_instance(&q, ret);
-	return 0;
+	return take_one(r, &q, ret);
+}
+
+int db_instance_last(struct db *db, uint32_t app, const char *type, uint32_t number,
+	uint32_t version, struct db_instance *ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db,
+		"SELECT " INSTANCE_COLUMNS " FROM instance WHERE app=? AND kind='app'"
+		" AND type=? AND number=? AND version=? ORDER BY id DESC LIMIT 1",
+		"usuu", app, type, number, version);
+
+	return take_one(r, &q, ret);
 }
 
 int db_instance_list(
