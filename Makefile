@@ -82,8 +82,9 @@ $(B)/test/%: $(B)/%.o $$(call folder_code,$$(firstword $$(subst /, ,$$*))) \
 -include $(patsubst $(B)/test/%,$(B)/%.d,$(UNIT_TESTS) $(ROOT_TESTS))
 
 # What the tests of sandboxes run inside.
-$(filter $(B)/test/runtime/%,$(ROOT_TESTS)): | $(B)/test/runtime/probe
-$(B)/test/runtime/probe: tests/runtime/probe.c
+INSIDE = $(patsubst tests/%.c,$(B)/test/%,$(wildcard tests/runtime/*.c))
+$(filter $(B)/test/runtime/%,$(ROOT_TESTS)): | $(INSIDE)
+$(INSIDE): $(B)/test/%: tests/%.c
 	@mkdir -p $(@D)
 	@$(if $(V),,echo "  LINK $@")
 	$(Q)$(CC) $(CFLAGS) -static -o $@ $<

@@ -26,7 +26,6 @@
 
 #include <cmocka.h>
 
-#define PROBE_PROGRAM "build/test/runtime/probe" /* tests/runtime/probe.c, static */
 #define ROOT_LAYER 1
 #define END_MS 15000
 
@@ -45,6 +44,7 @@ struct box {
 	struct msg_exited exited;
 	struct err e;
 	const char *env[4];
+	const char *cwd; /* NULL: / */
 	int pidfd, master, exit_fd, output[2];
 	char text[8192];
 	bool quiet; /* no START_STDIO: output to the FIFO or nowhere */
@@ -78,7 +78,7 @@ static UNUSED int box_start(struct box *b, const char *const *argv)
 	struct sandbox_io io = {.stdio = {-1, -1, -1},
 		.fifo_fd = -1,
 		.tty = (b->start.flags & START_TTY) != 0};
-	int spec autoclose = spec_pack(argv, b->env, "/");
+	int spec autoclose = spec_pack(argv, b->env, b->cwd ? b->cwd : "/");
 	int r;
 
 	assert_true(spec >= 0);
@@ -109,13 +109,13 @@ static UNUSED void box_must_start(struct box *b, const char *const *argv)
 static UNUSED void box_end(struct box *b)
 {
 	struct pollfd p = {.fd = b->pidfd, .events = POLLIN};
-	autobuf out = {.max = sizeof(b->text) - 1};
+	autobuf out = {.max = 1 << 20};
 	siginfo_t info;
 
 	assert_int_equal(poll(&p, 1, END_MS), 1);
 	assert_int_equal(waitid(P_PIDFD, (id_t)b->pidfd, &info, WEXITED), 0);
 	if (b->output[0] >= 0 && io_read_all(b->output[0], &out) == 0 && out.data)
-		memcpy(b->text, out.data, out.len + 1);
+		snprintf(b->text, sizeof(b->text), "%s", out.data);
 	sandbox_exit_info(w.rt, &b->rec, b->exit_fd, &b->exited);
 	sandbox_cleanup(w.rt, &b->rec);
 	close(b->pidfd);
@@ -124,6 +124,40 @@ static UNUSED void box_end(struct box *b)
 		close(b->output[0]);
 	if (b->master >= 0)
 		close(b->master);
+}
+
+/* in->start: id and the flag START_TTY count. */
+static UNUSED int box_enter(
+	const struct box *target, struct box *in, const char *const *argv)
+{
+	struct sandbox_io io = {.stdio = {-1, -1, -1},
+		.fifo_fd = -1,
+		.tty = (in->start.flags & START_TTY) != 0};
+	int spec autoclose = spec_pack(argv, in->env, in->cwd ? in->cwd : "/");
+	int r;
+
+	in->exit_fd = io.exit_fd = open_exit_file(in->start.id);
+	io.spec_fd = spec;
+	if (!io.tty) {
+		assert_int_equal(pipe2(in->output, O_CLOEXEC), 0);
+		io.stdio[1] = io.stdio[2] = in->output[1];
+	}
+	r = sandbox_enter(w.rt, &target->rec, in->start.id,
+		io.tty ? START_TTY : START_STDIO, &io, &in->rec, &in->pidfd, &in->master,
+		&in->e);
+	if (in->output[1] >= 0)
+		close(in->output[1]);
+	return r;
+}
+
+static UNUSED void box_must_enter(
+	const struct box *target, struct box *in, const char *const *argv)
+{
+	int r = box_enter(target, in, argv);
+
+	if (r < 0)
+		print_message("enter: %s\n", in->e.text);
+	assert_int_equal(r, 0);
 }
 
 #define PROBE(...) ((const char *const[]){"/probe", __VA_ARGS__, NULL})
@@ -153,9 +187,26 @@ static UNUSED void wait_for_line(const struct box *b)
 
 /* ---- the world ---- */
 
-static UNUSED int copy_probe(const char *to)
+/* The folder of a layer's files; state/layers/ID is made with it, ready for use. */
+static UNUSED void layer_new(uint64_t id, char fs[200])
 {
-	int in autoclose = open(PROBE_PROGRAM, O_RDONLY | O_CLOEXEC),
+	char from[160], to[160];
+
+	assert_int_equal(layer_make_upper(w.rt, id), 0);
+	snprintf(from, sizeof(from), "%s/layers/%016" PRIx64 ".tmp", w.state, id);
+	snprintf(to, sizeof(to), "%s/layers/%016" PRIx64, w.state, id);
+	assert_int_equal(rename(from, to), 0);
+	snprintf(fs, 200, "%s/fs", to);
+}
+
+/* One of the programs below tests/runtime, into a folder of a layer. */
+static UNUSED int copy_program(const char *program, const char *fs)
+{
+	char from[64], to[256];
+
+	snprintf(from, sizeof(from), "build/test/runtime/%s", program);
+	snprintf(to, sizeof(to), "%s/%s", fs, program);
+	int in autoclose = open(from, O_RDONLY | O_CLOEXEC),
 	       out autoclose = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
 	struct stat st;
 
@@ -168,19 +219,13 @@ static UNUSED int copy_probe(const char *to)
 static UNUSED int make_root_layer(void)
 {
 	const uid_t user = RUNTIME_DISK_UID_BASE + RUNTIME_APP_UID;
-	char made[160], path[200];
+	char fs[200], path[256];
 
-	snprintf(made, sizeof(made), "%s/layers/%016x.tmp", w.state, ROOT_LAYER);
-	if (layer_make_upper(w.rt, ROOT_LAYER) < 0)
-		return -1;
-	snprintf(path, sizeof(path), "%s/fs/probe", made);
-	if (copy_probe(path) < 0)
-		return -1;
-	snprintf(path, sizeof(path), "%s/fs/app", made);
+	layer_new(ROOT_LAYER, fs);
+	snprintf(path, sizeof(path), "%s/app", fs);
 	if (mkdir(path, 0755) < 0 || chown(path, user, user) < 0)
 		return -1;
-	snprintf(path, sizeof(path), "%s/layers/%016x", w.state, ROOT_LAYER);
-	return rename(made, path);
+	return copy_program("probe", fs);
 }
 
 static UNUSED int set_up(void **state)

@@ -158,24 +158,6 @@ static void a_terminal_is_its_stdin(void **state)
 	assert_end(&b, EXIT_REASON_EXITED, 0);
 }
 
-static void enter_with(const struct box *target, struct box *in, const char *const *argv)
-{
-	struct sandbox_io io = {.stdio = {-1, -1, -1}, .fifo_fd = -1};
-	int spec autoclose = spec_pack(argv, in->env, "/");
-	int r;
-
-	in->exit_fd = io.exit_fd = open_exit_file(in->start.id);
-	io.spec_fd = spec;
-	assert_int_equal(pipe2(in->output, O_CLOEXEC), 0);
-	io.stdio[1] = io.stdio[2] = in->output[1];
-	r = sandbox_enter(w.rt, &target->rec, in->start.id, START_STDIO, &io, &in->rec,
-		&in->pidfd, &in->master, &in->e);
-	if (r < 0)
-		print_message("enter: %s\n", in->e.text);
-	assert_int_equal(r, 0);
-	close(in->output[1]);
-}
-
 static void entering_joins_everything(void **state)
 {
 	struct box b = box_new(), in = box_new(), tree = box_new(), refused = box_new(),
@@ -184,17 +166,17 @@ static void entering_joins_everything(void **state)
 	(void)state;
 	box_must_start(&b, PROBE("trap", "15"));
 	wait_for_line(&b);
-	enter_with(&b, &in, PROBE("ids"));
+	box_must_enter(&b, &in, PROBE("ids"));
 	box_end(&in);
 	assert_end(&in, EXIT_REASON_EXITED, 0);
 	assert_non_null(strstr(in.text, "1000 1000 "));
-	enter_with(&b, &tree, PROBE("cat", "/proc/1/comm"));
+	box_must_enter(&b, &tree, PROBE("cat", "/proc/1/comm"));
 	box_end(&tree);
 	assert_non_null(strstr(tree.text, "berth-init"));
-	enter_with(&b, &refused, PROBE("forbidden"));
+	box_must_enter(&b, &refused, PROBE("forbidden"));
 	box_end(&refused);
 	assert_null(strstr(refused.text, "DONE"));
-	enter_with(&b, &eater, PROBE("eat", "256")); /* its memory is the sandbox's */
+	box_must_enter(&b, &eater, PROBE("eat", "256")); /* its memory is the sandbox's */
 	box_end(&eater);
 	assert_end(&eater, EXIT_REASON_OOM, SIGKILL);
 	sandbox_kill(w.rt, &b.rec);
@@ -220,7 +202,7 @@ static void a_new_runtime_adopts_what_runs(void **state)
 	assert_int_equal(sandbox_adopt(w.rt, &b.rec, &b.pidfd), 0);
 	assert_int_equal(sandbox_adopt(w.rt, &b.rec, &fd), -EINVAL); /* once only */
 	runtime_sweep(w.rt);
-	enter_with(&b, &in, PROBE("ids"));
+	box_must_enter(&b, &in, PROBE("ids"));
 	box_end(&in);
 	assert_end(&in, EXIT_REASON_EXITED, 0);
 	run(&after, "ids"); /* a new one of the same app beside it */

@@ -23,6 +23,7 @@
 #define SHM_SIZE "67108864" /* 64 MiB, what containers elsewhere have */
 #define PTS_GROUP 5	    /* "tty" in Debian */
 #define CERT_STORE "etc/ssl/certs"
+#define OPEN_TRIES 128
 
 int root_step(struct root *r, const char *fmt, ...)
 {
@@ -39,8 +40,13 @@ int mounts_open_in(int root, const char *path, uint64_t flags)
 {
 	struct open_how how = {.flags = flags | O_CLOEXEC,
 		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-	long fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
+	long fd;
 
+	/* a ".." on the way while anything on the host was renamed or mounted */
+	for (int i = 0; i < OPEN_TRIES; i++)
+		if ((fd = syscall(SYS_openat2, root, path, &how, sizeof(how))) >= 0 ||
+			errno != EAGAIN)
+			break;
 	return fd < 0 ? -errno : (int)fd;
 }
 
@@ -69,15 +75,53 @@ static int attach_to(struct root *r, int mount, int to, const char *path)
 	return 0;
 }
 
+/* What an image has where a folder belongs (a link, a FIFO) goes away; its own folder
+ * stays. */
+static int folder_at(struct root *r, int parent, const char *name)
+{
+	int fd = openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd >= 0)
+		return fd;
+	if ((errno == ENOTDIR && unlinkat(parent, name, 0) < 0) ||
+		(errno != ENOTDIR && errno != ENOENT))
+		return -errno;
+	if (mkdirat(parent, name, 0755) < 0 ||
+		fchownat(parent, name, r->c->uid_base, r->c->uid_base,
+			AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	fd = openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* A folder where berth mounts something: path below the root, and no link on the way, so
+ * that the app cannot move it later. fd or -errno. */
+static int open_own(struct root *r, const char *path)
+{
+	int at autoclose = openat(r->fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char name[32];
+
+	if (at < 0)
+		return root_step(r, "open the %s", "root");
+	for (const char *p = path; p; p = strchr(p, '/')) {
+		p += *p == '/';
+		snprintf(name, sizeof(name), "%.*s", (int)strcspn(p, "/"), p);
+		int next = folder_at(r, at, name);
+		if (next < 0) {
+			errno = -next;
+			return root_step(r, "make /%s inside", path);
+		}
+		close(at);
+		at = next;
+	}
+	return TAKE_FD(at);
+}
+
 static int attach(struct root *r, int mount, const char *path)
 {
-	int to autoclose = mounts_open_in(r->fd, path, O_PATH);
+	int to autoclose = open_own(r, path);
 
-	if (to < 0) {
-		errno = -to;
-		return root_step(r, "open /%s inside", path);
-	}
-	return attach_to(r, mount, to, path);
+	return to < 0 ? to : attach_to(r, mount, to, path);
 }
 
 /* The file system that the options make, as a detached mount. options: name, value pairs,
@@ -222,27 +266,30 @@ static int write_text(int dir, const char *name, const char *text)
 	return fd >= 0 && write(fd, text, len) == (ssize_t)len ? 0 : -errno;
 }
 
-/* A file mounted over `path`; a link that a layer has there is replaced, so that it
- * cannot lead elsewhere. */
+/* A file mounted over path, /etc/NAME; what is no file there is replaced. */
 static int attach_file(struct root *r, const char *from, const char *path)
 {
-	int etc autoclose = mounts_open_in(r->fd, "etc", O_RDONLY | O_DIRECTORY);
+	int etc autoclose = open_own(r, "etc");
+	int to autoclose = -1, mount autoclose = -1;
 	const char *name = strrchr(path, '/') + 1;
 	struct stat st;
 
 	if (etc < 0)
-		return -ENOENT;
+		return etc;
 	if (fstatat(etc, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode) &&
 		unlinkat(etc, name, 0) < 0)
 		return root_step(r, "replace /%s", path);
-	int fd autoclose = openat(etc, name,
-		O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
-	if (fd < 0)
+	to = openat(etc, name, O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+		0644);
+	if (to < 0)
 		return root_step(r, "make /%s", path);
-	return attach_fs(r,
-		root_clone(from, -1,
-			MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV),
-		path);
+	mount = root_clone(
+		from, -1, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+	if (mount < 0) {
+		errno = -mount;
+		return root_step(r, "open %s", from);
+	}
+	return attach_to(r, mount, to, path);
 }
 
 static int make_etc(struct root *r)
@@ -333,47 +380,61 @@ static int make_berth_folders(struct root *r)
 
 /* ---- volumes and caches ---- */
 
-/* Makes the folders of path that are missing below dir; they belong to the sandbox's
- * root. */
+/* Makes the folder that path ends with; it belongs to the sandbox's root. */
+static int make_folder(struct root *r, const char *path)
+{
+	char above[PROTO_PATH_MAX];
+	const char *name = strrchr(path, '/') + 1;
+	int parent autoclose = -1, made autoclose = -1;
+
+	snprintf(above, sizeof(above), "%.*s", (int)(name - path), path);
+	parent = mounts_open_in(r->fd, above, O_RDONLY | O_DIRECTORY);
+	if (parent < 0)
+		errno = -parent;
+	else if (mkdirat(parent, name, 0755) == 0)
+		made = openat(
+			parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (made < 0 ||
+		fchownat(made, "", r->c->uid_base, r->c->uid_base, AT_EMPTY_PATH) < 0)
+		return root_step(r, "make the mount point %s", path);
+	return 0;
+}
+
+/* Makes the folders of path that are missing. */
 static int make_folders(struct root *r, const char *path)
 {
-	char so_far[PROTO_PATH_MAX], *last;
+	char so_far[PROTO_PATH_MAX];
+	int result;
 
 	for (const char *p = path; p; p = strchr(p + 1, '/')) {
 		const char *end = strchr(p + 1, '/');
-		size_t len = end ? (size_t)(end - path) : strlen(path);
-		int fd autoclose = -1, parent autoclose = -1;
+		int len = end ? (int)(end - path) : (int)strlen(path);
 
-		snprintf(so_far, sizeof(so_far), "%.*s", (int)len, path);
-		fd = mounts_open_in(r->fd, so_far, O_PATH | O_DIRECTORY);
-		if (fd >= 0)
-			continue;
-		if (fd != -ENOENT) {
+		snprintf(so_far, sizeof(so_far), "%.*s", len, path);
+		int fd autoclose = mounts_open_in(r->fd, so_far, O_PATH | O_DIRECTORY);
+		if (fd < 0 && fd != -ENOENT) {
 			errno = -fd;
 			return root_step(r, "open %s inside", so_far);
 		}
-		last = strrchr(so_far, '/');
-		*last = '\0';
-		parent = mounts_open_in(
-			r->fd, *so_far ? so_far : "/", O_RDONLY | O_DIRECTORY);
-		if (parent < 0 || mkdirat(parent, last + 1, 0755) < 0 ||
-			fchownat(parent, last + 1, r->c->uid_base, r->c->uid_base,
-				AT_SYMLINK_NOFOLLOW) < 0)
-			return root_step(r, "make the mount point %s", path);
+		if (fd < 0 && (result = make_folder(r, so_far)) < 0)
+			return result;
 	}
 	return 0;
 }
 
-/* /proc, /dev and what else comes from the template: a link in a layer may lead there. */
-static bool is_ours(int fd)
+/* The root itself, and /proc, /dev and what else comes from the template: a link in a
+ * layer may lead there. */
+static bool is_ours(const struct root *r, int fd)
 {
 	struct statfs fs;
-	struct stat st, template;
+	struct stat st, root, template;
 
-	if (fstatfs(fd, &fs) < 0 || fstat(fd, &st) < 0 || stat("/", &template) < 0)
+	if (fstatfs(fd, &fs) < 0 || fstat(fd, &st) < 0 || fstat(r->fd, &root) < 0 ||
+		stat("/", &template) < 0)
 		return true;
 	return fs.f_type == PROC_SUPER_MAGIC || fs.f_type == DEVPTS_SUPER_MAGIC ||
-	       st.st_dev == template.st_dev;
+	       st.st_dev == template.st_dev ||
+	       (st.st_dev == root.st_dev && st.st_ino == root.st_ino);
 }
 
 /* The place is looked up once: a link on the way may lie in a volume that another app
@@ -390,7 +451,7 @@ static int open_place(struct root *r, const char *path)
 		errno = -to;
 		return root_step(r, "open %s inside", path);
 	}
-	if (is_ours(to)) {
+	if (is_ours(r, to)) {
 		errno = EPERM;
 		return root_step(r, "mount over what %s leads to", path);
 	}

@@ -121,9 +121,10 @@ static struct sock_filter arguments[] = {
 	HAS(NEW_NAMESPACES | CLONE_NEWTIME, 0, 1),
 	REFUSE(EPERM),
 	ALLOW,
-	IS(SYS_ioctl, 0, 5),
+	IS(SYS_ioctl, 0, 6),
 	ARG(1),
-	IS(TIOCSTI, 1, 0), /* types into the terminal that started it */
+	IS(TIOCSTI, 2, 0),  /* types into the terminal that started it */
+	IS(TIOCSETD, 1, 0), /* loads a line discipline into the kernel */
 	IS(TIOCL_LINUX, 0, 1),
 	REFUSE(EPERM),
 	ALLOW,

@@ -66,6 +66,7 @@ static void typing_into_terminals_is_refused(void **state)
 {
 	(void)state;
 	assert_int_equal(behind(SYS_ioctl, 99, TIOCSTI, 0), EPERM);
+	assert_int_equal(behind(SYS_ioctl, 99, TIOCSETD, 0), EPERM);
 	assert_int_equal(behind(SYS_ioctl, 99, 0x541C, 0), EPERM);
 	/* the kernel looks at 32 bits only: so must the filter */
 	assert_int_equal(
