@@ -356,6 +356,20 @@ int cgroup_join_fds(const struct cgroups *g, uint64_t id, int fds[CGROUP_FDS])
 	return 0;
 }
 
+int cgroup_leave(const struct cgroups *g)
+{
+	for (int k = 0; k < CGROUP_KINDS && !g->v2; k++) {
+		int fd autoclose = -1;
+
+		if (g->parent[k] < 0)
+			continue;
+		fd = openat(g->parent[k], "tasks", O_WRONLY | O_CLOEXEC);
+		if (fd < 0 || write(fd, "0", 1) != 1)
+			return -errno;
+	}
+	return 0;
+}
+
 int cgroup_make(const struct cgroups *g, uint64_t id, const struct msg_limits_body *l,
 	int fds[CGROUP_FDS], struct err *e)
 {

@@ -49,6 +49,10 @@ int cgroup_make(const struct cgroups *g, uint64_t id, const struct msg_limits_bo
 	int fds[CGROUP_FDS], struct err *e);
 /* As cgroup_make's fds, for a group that exists. -ENOENT. */
 int cgroup_join_fds(const struct cgroups *g, uint64_t id, int fds[CGROUP_FDS]);
+/* v1: the calling process moves into berth's own groups, above those of all sandboxes;
+ * what one of them reads in its /proc/PID/cgroup then says nothing of the host. It
+ * allocates no memory. 0 or -errno (errno too). */
+int cgroup_leave(const struct cgroups *g);
 int cgroup_limit(const struct cgroups *g, uint64_t id, const struct msg_limits_body *l,
 	struct err *e);
 /* SIGKILL to every process, frozen ones thawed. 0, also when the group is gone. */

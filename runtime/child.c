@@ -2,6 +2,11 @@
  * The new process between the clone and berth-init: the host's root at first, the app's
  * user without any right at the end. It calls nothing that allocates memory, as other
  * threads existed before the clone.
+ *
+ * Entering takes two: the first joins the namespaces where the app cannot see it, the
+ * second is born into the app's pid namespace when nothing of the host is left to be seen
+ * in its /proc/PID (mounts, network tables, descriptors), and nobody waits for it: the
+ * app may stop or kill it.
  */
 #include "runtime/inside.h"
 
@@ -10,6 +15,8 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
+#include <linux/keyctl.h>
+#include <linux/sched.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -21,6 +28,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <termios.h>
 
 #define BIT(cap) (1ull << (cap))
@@ -30,9 +38,10 @@
 		BIT(CAP_SETUID) | BIT(CAP_SETGID) | BIT(CAP_KILL) | BIT(CAP_SYS_CHROOT))
 #define TTY_GROUP 5
 
-static int report(const struct child *c, int error, const char *step, int master)
+/* fd -1: none. */
+static int report(
+	const struct child *c, struct child_report rep, const char *step, int fd)
 {
-	struct child_report rep = {.error = error};
 	struct iovec iov = {&rep, sizeof(rep)};
 	union {
 		struct cmsghdr head;
@@ -42,12 +51,12 @@ static int report(const struct child *c, int error, const char *step, int master
 
 	if (step)
 		snprintf(rep.step, sizeof(rep.step), "%.123s", step);
-	if (master >= 0) {
+	if (fd >= 0) {
 		m.msg_control = &control;
 		m.msg_controllen = sizeof(control);
 		control.head =
 			(struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
-		memcpy(CMSG_DATA(&control.head), &master, sizeof(int));
+		memcpy(CMSG_DATA(&control.head), &fd, sizeof(int));
 	}
 	return sendmsg(c->status, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
@@ -60,14 +69,45 @@ static int fail(char step[124], const char *what)
 	return -error;
 }
 
+/*
+ * What a process shows even to those who may not look into it: its command line and its
+ * name, which are berthd's (proc(5) tells where they lie, fields 48 and 49 of stat).
+ */
+static int hide_berthd(char step[124])
+{
+	char stat[1024] = "", *p = NULL, *end;
+	int fd autoclose = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0 && read(fd, stat, sizeof(stat) - 1) > 0)
+		p = strrchr(stat, ')');
+	for (int field = 2; p && field < 48; field++)
+		p = strchr(p + 1, ' ');
+	if (!p)
+		return fail(step, "find its command line");
+	uintptr_t from = strtoul(p + 1, &end, 10), to = strtoul(end, NULL, 10);
+	if (from && to > from)
+		memset((char *)from, 0, to - from);
+	prctl(PR_SET_NAME, "berth-init");
+	return 0;
+}
+
+/* An inherited session keyring would be the host's root's. A kernel without keys has none
+ * to share. */
+static int leave_keyring(char step[124])
+{
+	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
+		return fail(step, "leave the host's keyring");
+	return 0;
+}
+
+/* v2: the clone did it. */
 static int join_cgroups(const struct child *c, char step[124])
 {
-	if (!c->rt->cgroups.v2) /* v2: the clone did it */
-		for (int k = 0; k < CGROUP_FDS; k++)
-			if (c->cgroup_fds[k] >= 0 && write(c->cgroup_fds[k], "0", 1) != 1)
-				return fail(step, "join the control group");
-	if (c->start && unshare(CLONE_NEWCGROUP) < 0)
-		return fail(step, "make a cgroup namespace");
+	if (c->rt->cgroups.v2)
+		return 0;
+	for (int k = 0; k < CGROUP_FDS; k++)
+		if (c->cgroup_fds[k] >= 0 && write(c->cgroup_fds[k], "0", 1) != 1)
+			return fail(step, "join the control group");
 	return 0;
 }
 
@@ -93,7 +133,11 @@ static int make_place(const struct child *c, char step[124])
 {
 	int r;
 
-	if ((r = join_cgroups(c, step)) < 0 || (r = enter_network(c, step)) < 0)
+	if ((r = join_cgroups(c, step)) < 0)
+		return r;
+	if (unshare(CLONE_NEWCGROUP) < 0)
+		return fail(step, "make a cgroup namespace");
+	if ((r = enter_network(c, step)) < 0)
 		return r;
 	if (sethostname(c->start->name, strnlen(c->start->name, PROTO_NAME_MAX)) < 0)
 		return fail(step, "set the host name");
@@ -102,32 +146,50 @@ static int make_place(const struct child *c, char step[124])
 	return mounts_build_root(c, step);
 }
 
-/* An existing one; the pid namespace was chosen by the parent. */
+/* An existing one. Of the pid namespace only the next child is. */
 static int join_place(const struct child *c, char step[124])
 {
-	int r = join_cgroups(c, step);
+	int r = hide_berthd(step);
 
 	if (r < 0)
 		return r;
+	if (cgroup_leave(&c->rt->cgroups) < 0)
+		return fail(step, "leave berthd's control group");
 	if (setns(c->target_pidfd, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
-					   CLONE_NEWNET | CLONE_NEWCGROUP) < 0)
+					   CLONE_NEWNET | CLONE_NEWPID) < 0)
 		return fail(step, "join the sandbox's namespaces");
 	return chdir("/") < 0 ? fail(step, "enter its root") : 0;
 }
 
-/* The whole path is ours: /dev is a read-only mount of the template. Slave in *ret; the
- * master goes to the parent. */
+/* /dev is a read-only mount of the template; root looks twice nevertheless before it uses
+ * what it finds in a sandbox. */
+static int open_device(const char *path, dev_t device)
+{
+	int fd autoclose =
+		open(path, O_RDWR | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -1;
+	if (!S_ISCHR(st.st_mode) || st.st_rdev != device) {
+		errno = ENODEV;
+		return -1;
+	}
+	return fcntl(fd, F_SETFL, 0) < 0 ? -1 : TAKE_FD(fd);
+}
+
+/* Slave in *ret; the master goes to the parent. */
 static int open_pty(const struct child *c, uid_t owner, int *ret, char step[124])
 {
-	int master autoclose = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC),
-		   zero = 0, slave;
+	int master autoclose = open_device("/dev/pts/ptmx", makedev(5, 2)), zero = 0,
+		   slave;
 
 	if (master < 0 || ioctl(master, TIOCSPTLCK, &zero) < 0)
 		return fail(step, "open a terminal");
 	slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (slave < 0 || fchown(slave, owner, c->uid_base + TTY_GROUP) < 0)
 		return fail(step, "open a terminal");
-	if (report(c, 0, NULL, master) < 0)
+	if (report(c, (struct child_report){0}, NULL, master) < 0)
 		return fail(step, "hand out the terminal");
 	*ret = slave;
 	return 0;
@@ -193,12 +255,14 @@ static int become_user(const struct child *c, char step[124])
 	uint64_t keep =
 		c->profile == PROFILE_BUILD_ROOT && c->start ? BUILD_ROOT_CAPS : 0;
 
-	if (setns(c->userns, CLONE_NEWUSER) < 0)
-		return fail(step, "enter the user namespace");
 	if (syscall(SYS_setgroups, 0, NULL) < 0 ||
 		syscall(SYS_setresgid, id, id, id) < 0 ||
 		syscall(SYS_setresuid, id, id, id) < 0)
 		return fail(step, "become the app's user");
+	/* changing ids sets what fs.suid_dumpable says, and others of the user may be
+	 * here */
+	if (prctl(PR_SET_DUMPABLE, 0) < 0)
+		return fail(step, "close the process to the app");
 	if (set_capabilities(keep) < 0)
 		return fail(step, "drop capabilities");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -215,11 +279,12 @@ static int place_fd(int from, int to, int flags)
 
 /* Every descriptor to its fixed number; two steps, as a source may have another's number.
  */
-static int arrange(struct child *c, int in, int out, int err, int exec, char step[124])
+static int arrange(struct child *c, const int stdio[3], char step[124])
 {
-	int from[INIT_FD_FIRST_FREE] = {in, out, err, c->io->spec_fd, c->io->exit_fd,
-		c->io->fifo_fd, c->flags & START_BUILDER ? c->rt->build_exec : -1,
-		c->status, exec};
+	int from[INIT_FD_FIRST_FREE] = {stdio[0], stdio[1], stdio[2], c->io->spec_fd,
+		c->exit_fd, c->io->fifo_fd,
+		c->flags & START_BUILDER ? c->rt->build_exec : -1, c->status,
+		c->rt->init_exec};
 
 	for (int i = 0; i < INIT_FD_FIRST_FREE; i++)
 		if (from[i] >= 0 && (from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 64)) < 0)
@@ -227,7 +292,8 @@ static int arrange(struct child *c, int in, int out, int err, int exec, char ste
 	for (int i = 0; i < INIT_FD_FIRST_FREE; i++)
 		if (place_fd(from[i], i, i >= INIT_FD_STATUS ? O_CLOEXEC : 0) < 0)
 			return fail(step, "arrange descriptors");
-	c->status = INIT_FD_STATUS;
+	c->status = c->status < 0 ? -1 : INIT_FD_STATUS;
+	c->exit_fd = INIT_FD_EXIT;
 	if (syscall(SYS_close_range, INIT_FD_FIRST_FREE, ~0u, 0) < 0)
 		return fail(step, "close descriptors");
 	return 0;
@@ -245,7 +311,7 @@ static int choose_stdio(const struct child *c, int fds[3], char step[124])
 		fds[0] = fds[1] = fds[2] = slave;
 		return 0;
 	}
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	null = open_device("/dev/null", makedev(1, 3));
 	if (null < 0)
 		return fail(step, "open /dev/null");
 	for (int i = 0; i < 3; i++) {
@@ -256,18 +322,75 @@ static int choose_stdio(const struct child *c, int fds[3], char step[124])
 	return 0;
 }
 
-static int confine(struct child *c, char step[124])
+/* No descriptor of berthd's is left when the process begins to be the app's. */
+static int confine(struct child *c, const int stdio[3], char step[124])
 {
-	int fds[3], r;
+	int r;
 
-	give_up_protection();
-	if ((r = c->start ? make_place(c, step) : join_place(c, step)) < 0 ||
-		(r = set_limits(c, step)) < 0 || (r = choose_stdio(c, fds, step)) < 0 ||
-		(r = become_user(c, step)) < 0 ||
-		(r = arrange(c, fds[0], fds[1], fds[2], c->rt->init_exec, step)) < 0)
+	if (setns(c->userns, CLONE_NEWUSER) < 0)
+		return fail(step, "enter the user namespace");
+	if ((r = arrange(c, stdio, step)) < 0 || (r = set_limits(c, step)) < 0 ||
+		(r = become_user(c, step)) < 0)
 		return r;
 	return filter_load(&c->rt->filter) < 0 ? fail(step, "load the system call filter")
 					       : 0;
+}
+
+static int start_here(struct child *c, char step[124])
+{
+	int stdio[3], r;
+
+	if ((r = make_place(c, step)) < 0 || (r = choose_stdio(c, stdio, step)) < 0)
+		return r;
+	return confine(c, stdio, step);
+}
+
+/* Ends in the first process. 0 in the second, which has berthd for a parent too. */
+static int be_born(struct child *c, char step[124])
+{
+	int pidfd = -1;
+	struct clone_args args = {.flags = CLONE_PARENT | CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)&pidfd};
+
+	if (c->rt->cgroups.v2) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)c->cgroup_fds[0];
+	}
+	long pid = syscall(SYS_clone3, &args, sizeof(args));
+	if (pid < 0)
+		return fail(step, "make its process");
+	if (pid == 0)
+		return 0;
+	report(c, (struct child_report){.pid = (int32_t)pid}, NULL, pidfd);
+	_exit(0);
+}
+
+/* From its birth on the app's limits hold for it, and the app's signals may reach it. */
+static int enter_here(struct child *c, char step[124])
+{
+	int stdio[3], r;
+
+	if ((r = join_place(c, step)) < 0 || (r = choose_stdio(c, stdio, step)) < 0 ||
+		(r = be_born(c, step)) < 0)
+		return r;
+	close(c->status);
+	c->status = -1;
+	if ((r = join_cgroups(c, step)) < 0)
+		return r;
+	if (setns(c->target_pidfd, CLONE_NEWCGROUP) < 0)
+		return fail(step, "join its cgroup namespace");
+	return confine(c, stdio, step);
+}
+
+/* To whoever listens still. */
+static void tell(const struct child *c, int error, const char *step)
+{
+	struct exit_record x = {.magic = EXIT_RECORD_EXEC, .value = error};
+
+	if (c->status >= 0)
+		report(c, (struct child_report){.error = error}, step, -1);
+	else if (pwrite(c->exit_fd, &x, sizeof(x), 0) != sizeof(x))
+		_exit(126);
 }
 
 void child_run(const struct child *given)
@@ -284,12 +407,16 @@ void child_run(const struct child *given)
 		signal(s, SIG_DFL); /* an ignored one would stay so; all are blocked until
 				       the command runs */
 	umask(0);
-	r = confine(&c, step);
+	c.exit_fd = c.io->exit_fd;
+	give_up_protection();
+	r = leave_keyring(step);
+	if (r == 0)
+		r = c.start ? start_here(&c, step) : enter_here(&c, step);
 	if (r == 0) {
 		umask(022);
 		syscall(SYS_execveat, INIT_FD_EXEC, "", argv, env, AT_EMPTY_PATH);
 		r = fail(step, "start berth-init");
 	}
-	report(&c, -r, step, -1);
+	tell(&c, -r, step);
 	_exit(127);
 }

@@ -41,7 +41,7 @@ struct runtime {
 	uint64_t boot;
 	uint32_t uid_base, addr_base;
 	int state_fd, layers_fd, volumes_fd, cache_fd, scratch_fd;
-	int self_pidns, self_netns;
+	int self_netns;
 	int template_ns; /* mount namespace that every sandbox starts from; see template.c
 			  */
 	int init_exec, build_exec; /* sealed copies: no host path, and nothing to
@@ -131,16 +131,23 @@ struct child {
 	int target_pidfd;	    /* entering */
 	int cgroup_fds[CGROUP_FDS]; /* "tasks" files, v1; -1 none */
 	int fifo_write;		    /* -1: none */
-	int status;		    /* child's end of the report socket */
+	int status;		    /* child's end of the report socket; -1: nobody
+				       listens */
+	int exit_fd;		    /* where io's is now */
 	uint64_t nofile;
 };
 
 /* child.c: runs in the new process, never returns: exec of berth-init, or a report on the
  * status socket and exit. */
 void child_run(const struct child *c) __attribute__((noreturn));
-/* What the child tells: one datagram before the end of the stream. */
+/*
+ * What the child tells: datagrams before the end of the stream. A start that went well
+ * ends without an error. Entering ends with the pid of the process inside (as its parent
+ * numbers it, its pidfd attached): what happens to that one is in its exit record.
+ */
 struct child_report {
-	int32_t error; /* positive errno, 0: the pty master is attached */
+	int32_t error; /* positive errno */
+	int32_t pid;   /* both 0: the pty master is attached */
 	char step[124];
 };
 

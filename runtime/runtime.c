@@ -158,10 +158,9 @@ static int open_folders(struct runtime *rt, struct err *e)
 
 static int open_self(struct runtime *rt, struct err *e)
 {
-	rt->self_pidns = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
 	rt->self_netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	if (rt->self_pidns < 0 || rt->self_netns < 0)
-		return err_sys(e, errno, "cannot open berthd's own namespaces");
+	if (rt->self_netns < 0)
+		return err_sys(e, errno, "cannot open berthd's own network namespace");
 	return 0;
 }
 
@@ -236,8 +235,8 @@ static struct runtime *new_runtime(const struct runtime_config *c)
 		return NULL;
 	rt->state_fd = rt->layers_fd = rt->volumes_fd = rt->cache_fd = rt->scratch_fd =
 		-1;
-	rt->self_pidns = rt->self_netns = rt->template_ns = rt->init_exec =
-		rt->build_exec = rt->namer = -1;
+	rt->self_netns = rt->template_ns = rt->init_exec = rt->build_exec = rt->namer =
+		-1;
 	for (int k = 0; k < CGROUP_KINDS; k++)
 		rt->cgroups.parent[k] = rt->cgroups.root[k] = -1;
 	snprintf(rt->state, sizeof(rt->state), "%s", c->state);
@@ -302,7 +301,6 @@ void runtime_close(struct runtime *rt)
 	close_fd(rt->volumes_fd);
 	close_fd(rt->cache_fd);
 	close_fd(rt->scratch_fd);
-	close_fd(rt->self_pidns);
 	close_fd(rt->self_netns);
 	close_fd(rt->template_ns);
 	close_fd(rt->init_exec);

@@ -133,8 +133,9 @@ int sandbox_start(struct runtime *rt, const struct msg_start *m,
 	int *ret_pty_master, struct err *e);
 /*
  * Starts a command inside a running sandbox: same namespaces, cgroup, user and filter, no
- * capability. flags: START_STDIO or START_TTY. Otherwise as sandbox_start; -ESRCH when
- * the target is gone.
+ * capability. flags: START_STDIO or START_TTY. Blocks until its process is born inside;
+ * what the app does to it from then on (it may stop or kill it) is not waited for.
+ * Otherwise as sandbox_start; -ESRCH when the target is gone.
  */
 int sandbox_enter(struct runtime *rt, const struct sandbox_record *target, uint64_t id,
 	uint32_t flags, const struct sandbox_io *io, struct sandbox_record *ret,

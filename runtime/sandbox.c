@@ -26,7 +26,6 @@
 #endif
 #define MEMORY_MIN ((uint64_t)16 << 20)
 #define START_SECONDS_MAX 20 /* milliseconds are normal, also under load */
-#define CLONE3_INTO_CGROUP 0x200000000ULL
 
 /* What a start holds until it succeeds. */
 struct attempt {
@@ -278,8 +277,8 @@ static int clone_child(struct runtime *rt, struct attempt *a, struct err *e)
 	setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	a->report = ends[0];
 	a->child.status = ends[1];
-	if (rt->cgroups.v2) {
-		args.flags |= CLONE3_INTO_CGROUP;
+	if (rt->cgroups.v2 && a->child.start) {
+		args.flags |= CLONE_INTO_CGROUP;
 		args.cgroup = (uint64_t)a->child.cgroup_fds[0];
 	}
 	sigfillset(&all); /* none may be lost before berth-init waits for them */
@@ -296,8 +295,9 @@ static int clone_child(struct runtime *rt, struct attempt *a, struct err *e)
 	return 0;
 }
 
-/* One report of the child. 1, 0 at the end (berth-init runs), or -errno. */
-static int read_report(struct attempt *a, struct child_report *rep)
+/* One report of the child. 1, 0 at the end of the stream, or -errno. *ret_fd: what came
+ * with it, or -1. */
+static int read_report(const struct attempt *a, struct child_report *rep, int *ret_fd)
 {
 	union {
 		struct cmsghdr head;
@@ -310,6 +310,7 @@ static int read_report(struct attempt *a, struct child_report *rep)
 		.msg_controllen = sizeof(control)};
 	ssize_t n;
 
+	*ret_fd = -1;
 	do {
 		n = recvmsg(a->report, &m, MSG_CMSG_CLOEXEC);
 	} while (n < 0 && errno == EINTR);
@@ -319,25 +320,55 @@ static int read_report(struct attempt *a, struct child_report *rep)
 		return -EPROTO;
 	if (m.msg_controllen >= sizeof(control.head) &&
 		control.head.cmsg_type == SCM_RIGHTS)
-		memcpy(&a->master, CMSG_DATA(&control.head), sizeof(int));
+		memcpy(ret_fd, CMSG_DATA(&control.head), sizeof(int));
 	return 1;
 }
 
-static int wait_started(struct attempt *a, struct err *e)
+static void reap(pid_t pid)
+{
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+/* Entering: the first process has done its part. */
+static void take_born(struct attempt *a, pid_t pid, int pidfd)
+{
+	reap(a->pid);
+	close(a->pidfd);
+	a->pid = pid;
+	a->pidfd = pidfd;
+}
+
+/* Until the last report. 0, or why it failed. */
+static int hear_child(struct attempt *a, struct err *e)
 {
 	struct child_report rep = {0};
-	int r;
+	int fd, r;
 
-	while ((r = read_report(a, &rep)) > 0) {
+	while ((r = read_report(a, &rep, &fd)) > 0) {
 		rep.step[sizeof(rep.step) - 1] = '\0';
 		if (rep.error)
 			return err_sys(e, rep.error, "cannot %s", rep.step);
+		if (rep.pid) {
+			take_born(a, rep.pid, fd);
+			return 0;
+		}
+		a->master = fd;
 	}
 	if (r == -EAGAIN)
 		return err_set(e, ETIMEDOUT, "its setting up took more than %d s",
 			START_SECONDS_MAX);
 	if (r < 0)
 		return err_sys(e, -r, "cannot hear from the new process");
+	return a->child.start ? 0 : err_set(e, EIO, "the new process vanished");
+}
+
+static int wait_started(struct attempt *a, struct err *e)
+{
+	int r = hear_child(a, e);
+
+	if (r < 0 || !a->child.start)
+		return r;
 	/* the end also comes when it was killed before berth-init: out of memory, or by
 	 * the administrator */
 	siginfo_t info = {0};
@@ -399,8 +430,7 @@ static void undo(struct runtime *rt, struct attempt *a, const struct sandbox_rec
 	if (a->pid > 0) {
 		kill(a->pid, SIGKILL); /* ours and not yet waited for: the number is still
 					  its */
-		while (waitpid(a->pid, NULL, 0) < 0 && errno == EINTR)
-			;
+		reap(a->pid);
 	}
 	if (a->pidfd >= 0)
 		close(a->pidfd);
@@ -496,21 +526,6 @@ int sandbox_start(struct runtime *rt, const struct msg_start *m,
 	return finish(rt, &a, r, &rec, ret, ret_pidfd, ret_pty_master);
 }
 
-/* The next clone of this thread makes its child in that process's pid namespace; then
- * back. */
-static int clone_in_pidns(struct runtime *rt, struct attempt *a, struct err *e)
-{
-	int r;
-
-	if (setns(a->child.target_pidfd, CLONE_NEWPID) < 0)
-		return err_sys(
-			e, errno == ESRCH ? ESRCH : errno, "cannot enter the sandbox");
-	r = clone_child(rt, a, e);
-	if (setns(rt->self_pidns, CLONE_NEWPID) < 0)
-		abort(); /* every later child would be born in an app */
-	return r;
-}
-
 static int enter_steps(struct runtime *rt, const struct sandbox_record *target,
 	struct attempt *a, struct sandbox_record *rec, struct err *e)
 {
@@ -530,7 +545,7 @@ static int enter_steps(struct runtime *rt, const struct sandbox_record *target,
 	uint32_t owner = a->child.uid_base +
 			 (target->profile == PROFILE_BUILD_ROOT ? 0 : RUNTIME_APP_UID);
 	if ((r = prepare_output(a, a->child.io, owner, e)) < 0 ||
-		(r = clone_in_pidns(rt, a, e)) < 0 || (r = wait_started(a, e)) < 0 ||
+		(r = clone_child(rt, a, e)) < 0 || (r = wait_started(a, e)) < 0 ||
 		(r = fill_record(rt, a, rec, e)) < 0)
 		return r;
 	return remember(rt, a, rec) < 0 ? err_set(e, ENOMEM, "out of memory") : 0;

@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #define TEXT_MAX 262144
-#define EXAMPLES 20 /* printed: the pipe is read at the end */
+#define EXAMPLES 10 /* of a kind are printed: the pipe is read at the end */
 #define AHEAD 64    /* pids rise by one: the next ones are looked for */
 
 static volatile sig_atomic_t over;
@@ -317,7 +317,7 @@ static const char *word;
 static void look_at_texts(int pid)
 {
 	static char text[TEXT_MAX];
-	static int foreign;
+	static int foreign[sizeof(shown) / sizeof(*shown)];
 	char path[64];
 
 	for (size_t i = 0; i < sizeof(shown) / sizeof(*shown); i++) {
@@ -326,7 +326,7 @@ static void look_at_texts(int pid)
 		if (n > 0 &&
 			(shown[i].compared ? strcmp(text, own[i]) != 0
 					   : strstr(text, word) != NULL) &&
-			foreign++ < EXAMPLES)
+			foreign[i]++ < EXAMPLES)
 			printf("FOREIGN %s: %.200s\n", shown[i].name, text);
 	}
 }
