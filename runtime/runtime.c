@@ -191,7 +191,7 @@ static int reap_namer(void *arg)
 static int probe_userns(struct err *e)
 {
 	const struct userns_extent root = {0, 0, 1};
-	int fd autoclose = userns_make(&root, 1, e);
+	int fd autoclose = userns_make(&root, 1, 0, e);
 
 	return fd < 0 ? fd : 0;
 }

@@ -136,9 +136,9 @@ static int slot_open(struct runtime *rt, struct slot *s, struct err *e)
 	const struct userns_extent disk[] = {
 		{0, 0, 1}, {RUNTIME_DISK_UID_BASE, base, RUNTIME_UID_RANGE}};
 
-	if (s->userns < 0 && (s->userns = userns_make(&inside, 1, e)) < 0)
+	if (s->userns < 0 && (s->userns = userns_make(&inside, 1, base, e)) < 0)
 		return s->userns;
-	if (s->idmap < 0 && (s->idmap = userns_make(disk, 2, e)) < 0)
+	if (s->idmap < 0 && (s->idmap = userns_make(disk, 2, base, e)) < 0)
 		return s->idmap;
 	return 0;
 }

@@ -5,9 +5,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -49,7 +51,54 @@ static int explain(int error, struct err *e)
 	return err_sys(e, error, "cannot make a user namespace");
 }
 
-int userns_make(const struct userns_extent *map, size_t n, struct err *e)
+static void end_child(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+/*
+ * The child: the owner is whose effective uid makes it. The capabilities stay, as some
+ * hosts let nobody else make one; the real uid too, as root has no limit of processes.
+ * It shares nothing it could change, says 0 or its errno, and waits to be killed.
+ */
+static void be_owner(uid_t owner, int to)
+{
+	int error = 0;
+
+	if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0 ||
+		syscall(SYS_setresuid, -1, owner, -1) < 0 || unshare(CLONE_NEWUSER) < 0)
+		error = errno;
+	if (write(to, &error, sizeof(error)) == sizeof(error))
+		for (;;)
+			pause();
+	_exit(1);
+}
+
+/* Its pid, or -errno. */
+static pid_t start_owner(uid_t owner)
+{
+	int ends[2], error = EIO;
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+	if (pid == 0)
+		be_owner(owner, ends[1]);
+	if (pid < 0)
+		error = errno;
+	close(ends[1]);
+	if (pid > 0 && io_read_full(ends[0], &error, sizeof(error)) < 0)
+		error = EIO;
+	close(ends[0]);
+	if (pid > 0 && error)
+		end_child(pid);
+	return error ? -error : pid;
+}
+
+int userns_make(const struct userns_extent *map, size_t n, uid_t owner, struct err *e)
 {
 	autobuf b = {.max = 1024};
 	pid_t pid;
@@ -59,16 +108,10 @@ int userns_make(const struct userns_extent *map, size_t n, struct err *e)
 		buf_addf(&b, "%u %u %u\n", map[i].inside, map[i].outside, map[i].count);
 	if (b.failed)
 		return err_set(e, ENOMEM, "out of memory");
-	/* The child shares nothing it could change and only waits to be killed. */
-	pid = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL);
+	pid = start_owner(owner);
 	if (pid < 0)
-		return explain(errno, e);
-	if (pid == 0)
-		for (;;)
-			pause();
+		return explain(-pid, e);
 	r = map_and_open(pid, &b, e);
-	kill(pid, SIGKILL);
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	end_child(pid);
 	return r;
 }

@@ -4,13 +4,19 @@
 
 #include "lib/base.h"
 #include "lib/err.h"
+#include <sys/types.h>
 
 struct userns_extent {
 	uint32_t inside, outside, count;
 };
 
-/* A namespace with that map for uids and gids (setgroups allowed). Its fd (CLOEXEC), or
- * -errno: -EPERM in a chroot. Blocks about 1 ms. */
-int userns_make(const struct userns_extent *map, size_t n, struct err *e);
+/*
+ * A namespace with that map for uids and gids (setgroups allowed), which belongs to the
+ * host's user `owner`. The kernel counts on the owner whatever its processes take that
+ * is limited per user (inotify instances, pending signals and timers, message queues;
+ * user_namespaces(7), namespaces(7)): with the same owner, one app could take it from all.
+ * Its fd (CLOEXEC), or -errno: -EPERM in a chroot. Blocks about 1 ms.
+ */
+int userns_make(const struct userns_extent *map, size_t n, uid_t owner, struct err *e);
 
 #endif
