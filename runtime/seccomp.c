@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <seccomp.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -137,16 +138,24 @@ static struct sock_filter arguments[] = {
 	REFUSE(EPERM),
 	ALLOW,
 	IS(SYS_socket, 1, 0),
-	IS(SYS_socketpair, 0, 8),
+	IS(SYS_socketpair, 0, 15),
 	ARG(0),
-	IS(AF_UNIX, 6, 0),
+	IS(AF_UNIX, 13, 0),
 	IS(AF_INET, 5, 0),
 	IS(AF_INET6, 4, 0),
 	IS(AF_NETLINK, 1, 0),
 	REFUSE(EAFNOSUPPORT), /* AF_VSOCK reaches the hypervisor, AF_ALG the kernel's
 				 ciphers */
 	ARG(2),
-	IS(0 /* NETLINK_ROUTE */, 0, 1),
+	IS(0 /* NETLINK_ROUTE */, 7, 8),
+	ARG(2), /* not SCTP, DCCP, L2TP and others, each much code that nobody here needs
+		   and that the kernel loads for whoever asks */
+	IS(0, 5, 0),
+	IS(IPPROTO_TCP, 4, 0),
+	IS(IPPROTO_UDP, 3, 0),
+	IS(IPPROTO_ICMP, 2, 0),
+	IS(IPPROTO_ICMPV6, 1, 0),
+	IS(IPPROTO_MPTCP, 0, 1),
 	ALLOW,
 	REFUSE(EPROTONOSUPPORT),
 };

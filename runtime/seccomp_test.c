@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/sched.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -41,6 +42,7 @@ static void everyday_calls_pass(void **state)
 	assert_int_equal(behind(SYS_getpid, 0, 0, 0), 0);
 	assert_int_equal(behind(SYS_socket, AF_UNIX, SOCK_STREAM, 0), 0);
 	assert_int_equal(behind(SYS_socket, AF_INET, SOCK_STREAM, 0), 0);
+	assert_int_equal(behind(SYS_socket, AF_INET6, SOCK_DGRAM, IPPROTO_UDP), 0);
 	assert_int_equal(behind(SYS_socket, AF_NETLINK, SOCK_RAW, 0), 0);
 	assert_int_equal(behind(SYS_personality, 0xffffffff, 0, 0), 0);
 	assert_int_equal(behind(SYS_unshare, CLONE_FILES, 0, 0), 0);
@@ -83,6 +85,10 @@ static void odd_sockets_are_refused(void **state)
 	assert_int_equal(behind(SYS_socket, AF_PACKET, SOCK_RAW, 0), EAFNOSUPPORT);
 	assert_int_equal(behind(SYS_socketpair, 40, SOCK_STREAM, 0), EAFNOSUPPORT);
 	assert_int_equal(behind(SYS_socket, AF_NETLINK, SOCK_RAW, 9), EPROTONOSUPPORT);
+	assert_int_equal(behind(SYS_socket, AF_INET, SOCK_STREAM, 132 /* SCTP */),
+		EPROTONOSUPPORT);
+	assert_int_equal(behind(SYS_socket, AF_INET6, SOCK_DGRAM, 115 /* L2TP */),
+		EPROTONOSUPPORT);
 }
 
 static void calls_that_change_the_system_are_refused(void **state)
