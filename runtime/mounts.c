@@ -22,6 +22,7 @@
 
 #define SHM_SIZE "67108864" /* 64 MiB, what containers elsewhere have */
 #define PTS_GROUP 5	    /* "tty" in Debian */
+#define PTS_MAX "64"	    /* all sandboxes together have the host's 3,072 (pty(7)) */
 #define CERT_STORE "etc/ssl/certs"
 #define OPEN_TRIES 128
 
@@ -224,7 +225,7 @@ static int make_dev(struct root *r)
 {
 	char group[16];
 	const char *pts[] = {"source", "devpts", "ptmxmode", "0666", "mode", "0620",
-		"gid", group, NULL};
+		"gid", group, "max", PTS_MAX, NULL};
 	int result;
 
 	snprintf(group, sizeof(group), "%u", r->c->uid_base + PTS_GROUP);
