@@ -170,7 +170,7 @@ static int attach_fs(struct root *r, int mount, const char *path)
  * what any container sees. */
 static const char *const hidden_files[] = {"kcore", "keys", "key-users", "timer_list",
 	"sched_debug", "sysrq-trigger", "kmsg", "cmdline", "kpagecount", "kpageflags",
-	"kpagecgroup", "vmcore"};
+	"kpagecgroup", "vmcore", "kallsyms", "latency_stats"};
 static const char *const hidden_folders[] = {"acpi", "asound", "scsi", "driver"};
 static const char *const read_only[] = {"sys", "bus", "fs", "irq", "pressure"};
 
