@@ -3,6 +3,7 @@
 #include "runtime/cgroup.h"
 #include "lib/buf.h"
 #include "lib/io.h"
+#include "runtime/guards.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -416,6 +417,8 @@ int cgroup_kill(const struct cgroups *g, uint64_t id)
 
 	if (dir < 0)
 		return dir == -ENOENT ? 0 : dir;
+	if (!GUARD(GUARD_KILL))
+		return 0;
 	if (g->v2 && write_file(dir, "cgroup.kill", "1") == 0)
 		return 0;
 	if (freezer >= 0)

@@ -8,6 +8,7 @@
  * in its /proc/PID (mounts, network tables, descriptors), and nobody waits for it: the
  * app may stop or kill it.
  */
+#include "runtime/guards.h"
 #include "runtime/inside.h"
 
 #include <errno.h>
@@ -121,6 +122,8 @@ static int loopback_up(void)
 
 static int enter_network(const struct child *c, char step[124])
 {
+	if (!GUARD(GUARD_NETNS))
+		return 0;
 	if (c->netns >= 0)
 		return setns(c->netns, CLONE_NEWNET) < 0
 			       ? fail(step, "enter the network namespace")
@@ -135,7 +138,7 @@ static int make_place(const struct child *c, char step[124])
 
 	if ((r = join_cgroups(c, step)) < 0)
 		return r;
-	if (unshare(CLONE_NEWCGROUP) < 0)
+	if (GUARD(GUARD_CGNS) && unshare(CLONE_NEWCGROUP) < 0)
 		return fail(step, "make a cgroup namespace");
 	if ((r = enter_network(c, step)) < 0)
 		return r;
@@ -251,10 +254,13 @@ static int set_capabilities(uint64_t keep)
  */
 static int become_user(const struct child *c, char step[124])
 {
-	uid_t id = c->profile == PROFILE_BUILD_ROOT ? 0 : RUNTIME_APP_UID;
+	bool root = c->profile == PROFILE_BUILD_ROOT || !GUARD(GUARD_USER);
+	uid_t id = root ? 0 : RUNTIME_APP_UID + (GUARD(GUARD_USERNS) ? 0 : c->uid_base);
 	uint64_t keep =
 		c->profile == PROFILE_BUILD_ROOT && c->start ? BUILD_ROOT_CAPS : 0;
 
+	if (!GUARD(GUARD_CAPS | GUARD_USERNS) && guards_keep_capabilities() < 0)
+		return fail(step, "keep capabilities");
 	if (syscall(SYS_setgroups, 0, NULL) < 0 ||
 		syscall(SYS_setresgid, id, id, id) < 0 ||
 		syscall(SYS_setresuid, id, id, id) < 0)
@@ -263,9 +269,9 @@ static int become_user(const struct child *c, char step[124])
 	 * here */
 	if (prctl(PR_SET_DUMPABLE, 0) < 0)
 		return fail(step, "close the process to the app");
-	if (set_capabilities(keep) < 0)
+	if (GUARD(GUARD_CAPS) && set_capabilities(keep) < 0)
 		return fail(step, "drop capabilities");
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+	if (GUARD(GUARD_NNP) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return fail(step, "set no_new_privs");
 	return 0;
 }
@@ -294,7 +300,7 @@ static int arrange(struct child *c, const int stdio[3], char step[124])
 			return fail(step, "arrange descriptors");
 	c->status = c->status < 0 ? -1 : INIT_FD_STATUS;
 	c->exit_fd = INIT_FD_EXIT;
-	if (syscall(SYS_close_range, INIT_FD_FIRST_FREE, ~0u, 0) < 0)
+	if (GUARD(GUARD_FDS) && syscall(SYS_close_range, INIT_FD_FIRST_FREE, ~0u, 0) < 0)
 		return fail(step, "close descriptors");
 	return 0;
 }
@@ -327,13 +333,14 @@ static int confine(struct child *c, const int stdio[3], char step[124])
 {
 	int r;
 
-	if (setns(c->userns, CLONE_NEWUSER) < 0)
+	if (GUARD(GUARD_USERNS) && setns(c->userns, CLONE_NEWUSER) < 0)
 		return fail(step, "enter the user namespace");
 	if ((r = arrange(c, stdio, step)) < 0 || (r = set_limits(c, step)) < 0 ||
 		(r = become_user(c, step)) < 0)
 		return r;
-	return filter_load(&c->rt->filter) < 0 ? fail(step, "load the system call filter")
-					       : 0;
+	return GUARD(GUARD_FILTER) && filter_load(&c->rt->filter) < 0
+		       ? fail(step, "load the system call filter")
+		       : 0;
 }
 
 static int start_here(struct child *c, char step[124])

@@ -9,6 +9,7 @@
  */
 #include "lib/io.h"
 #include "lib/spec.h"
+#include "runtime/guards.h"
 #include "runtime/inside.h"
 
 #include <errno.h>
@@ -180,7 +181,8 @@ int main(int argc, char **argv)
 	pid_t pid;
 	int r;
 
-	prctl(PR_SET_DUMPABLE, 0);
+	if (GUARD(GUARD_DUMP))
+		prctl(PR_SET_DUMPABLE, 0);
 	prctl(PR_SET_NAME, "berth-init");
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);

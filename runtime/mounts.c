@@ -3,6 +3,7 @@
  * while it still is the host's root. All paths inside are resolved below the new root
  * (openat2 RESOLVE_IN_ROOT): links in layers lead nowhere else.
  */
+#include "runtime/guards.h"
 #include "runtime/root.h"
 
 #include <dirent.h>
@@ -140,7 +141,7 @@ int root_new_fs(
 			return root_step(r, "set option %s", options[0]);
 	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return root_step(r, "make a %s", type);
-	fd = fsmount(fs, FSMOUNT_CLOEXEC, (unsigned int)attrs);
+	fd = fsmount(fs, FSMOUNT_CLOEXEC, (unsigned int)GUARD_ATTRS(attrs));
 	return fd < 0 ? root_step(r, "make a %s", type) : fd;
 }
 
@@ -149,7 +150,7 @@ static int new_tmpfs(struct root *r, const char *mode, const char *size, uint64_
 {
 	char owner[16];
 	const char *options[] = {"source", "tmpfs", "uid", owner, "gid", owner, "mode",
-		mode, "size", size, NULL};
+		mode, "size", GUARD(GUARD_SIZES) ? size : "0", NULL};
 
 	snprintf(owner, sizeof(owner), "%u", r->c->uid_base);
 	return root_new_fs(r, "tmpfs", options, attrs);
@@ -210,6 +211,8 @@ static int make_proc(struct root *r)
 		MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 	int result = proc < 0 ? proc : attach(r, proc, "proc");
 
+	if (!GUARD(GUARD_MASKS))
+		return result;
 	for (size_t i = 0; result == 0 && i < ARRAY_LEN(read_only); i++)
 		result = freeze_folder(r, proc, read_only[i]);
 	for (size_t i = 0; result == 0 && i < ARRAY_LEN(hidden_files); i++)
@@ -225,13 +228,14 @@ static int make_dev(struct root *r)
 {
 	char group[16];
 	const char *pts[] = {"source", "devpts", "ptmxmode", "0666", "mode", "0620",
-		"gid", group, "max", PTS_MAX, NULL};
+		"gid", group, "max", GUARD(GUARD_SIZES) ? PTS_MAX : "100000", NULL};
 	int result;
 
 	snprintf(group, sizeof(group), "%u", r->c->uid_base + PTS_GROUP);
 	result = attach_fs(r,
 		root_clone("/dev", -1,
-			MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC),
+			GUARD_ATTRS(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
+				    MOUNT_ATTR_NOEXEC)),
 		"dev");
 	if (result == 0)
 		result = attach_fs(r,
@@ -474,7 +478,7 @@ static int make_mount(struct root *r, const struct msg_mount *m)
 		snprintf(path, sizeof(path), "/cache/%" PRIu64, m->id);
 	if (m->flags & MOUNT_READ_ONLY_FLAG)
 		attrs |= MOUNT_ATTR_RDONLY;
-	tree = root_clone(path, r->c->idmap, attrs);
+	tree = root_clone(path, r->c->idmap, GUARD_ATTRS(attrs));
 	if (tree < 0) {
 		errno = -tree;
 		return root_step(r, "open %s", path);
@@ -484,6 +488,8 @@ static int make_mount(struct root *r, const struct msg_mount *m)
 
 static int pivot(struct root *r)
 {
+	if (!GUARD(GUARD_ROOT))
+		return fchdir(r->fd) < 0 || chroot(".") < 0 ? -errno : 0;
 	if (fchdir(r->fd) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
 		umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return root_step(r, "change to the new %s", "root");

@@ -1,5 +1,6 @@
 /* The root of a sandbox: its layers below an upper one, each seen through the app's own
  * ids. */
+#include "runtime/guards.h"
 #include "runtime/root.h"
 
 #include <errno.h>
@@ -155,7 +156,8 @@ static int make_overlay(struct root *r)
 		return result;
 	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return explain(r, fs);
-	r->fd = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+	r->fd = fsmount(
+		fs, FSMOUNT_CLOEXEC, GUARD_ATTRS(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
 	return r->fd < 0 ? root_step(r, "mount the %s", "overlay") : 0;
 }
 

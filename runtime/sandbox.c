@@ -3,6 +3,7 @@
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/name.h"
+#include "runtime/guards.h"
 #include "runtime/inside.h"
 #include "runtime/process.h"
 
@@ -136,7 +137,8 @@ static int slot_open(struct runtime *rt, struct slot *s, struct err *e)
 	const struct userns_extent disk[] = {
 		{0, 0, 1}, {RUNTIME_DISK_UID_BASE, base, RUNTIME_UID_RANGE}};
 
-	if (s->userns < 0 && (s->userns = userns_make(&inside, 1, base, e)) < 0)
+	if (s->userns < 0 && (s->userns = userns_make(
+				      &inside, 1, GUARD(GUARD_OWNER) ? base : 0, e)) < 0)
 		return s->userns;
 	if (s->idmap < 0 && (s->idmap = userns_make(disk, 2, base, e)) < 0)
 		return s->idmap;
@@ -254,7 +256,8 @@ static uint64_t clone_flags(const struct attempt *a)
 	uint64_t flags = CLONE_PIDFD;
 
 	if (a->child.start)
-		flags |= CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
+		flags |= (GUARD(GUARD_PIDNS) ? CLONE_NEWPID : 0) |
+			 (GUARD(GUARD_IPCNS) ? CLONE_NEWIPC : 0) | CLONE_NEWUTS;
 	if (a->child.start && a->child.netns < 0)
 		flags |= CLONE_NEWNET;
 	return flags;
