@@ -9,7 +9,7 @@ WARN = -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wformat=2 -Wstr
 	$(if $(findstring clang,$(CC)),,-Wimplicit-fallthrough=5 -Wduplicated-cond -Wlogical-op -Wnull-dereference)
 HARDEN = -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fcf-protection \
 	$(if $(findstring clang,$(CC)),,-ftrivial-auto-var-init=zero)
-CPPFLAGS += -D_GNU_SOURCE -I. -MMD -MP
+CPPFLAGS += -D_GNU_SOURCE -I. -MMD -MP $(DEFS)
 ALL_CFLAGS = -std=gnu17 $(CFLAGS) $(WARN) $(WERROR) $(HARDEN) -fPIE -pthread
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,--as-needed $(LDFLAGS)
 STATIC_LDFLAGS = -static-pie -Wl,-z,relro,-z,now $(LDFLAGS)
@@ -92,6 +92,22 @@ $(INSIDE): $(B)/test/%: tests/%.c
 # The API is tested over stubs that take the place of the operations behind it.
 $(B)/test/control/api_test $(B)/test/control/api_wire_test: LDFLAGS += -Wl,-z,muldefs
 
+# The attack tests: the probe and its driver; and the driver once more over a runtime whose guards can be left out, in a
+# tree of its own, so that nothing of that gets into berth.
+$(B)/attack/attack: $(patsubst %.c,$(B)/%.o,$(addprefix tests/attack/,attack.c ground.c guest.c host.c special.c)) $$(call folder_code,runtime) $(LIB_OBJ)
+	@mkdir -p $(@D)
+	@$(if $(V),,echo "  LINK $@")
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs libseccomp)
+$(B)/attack/probe: $(patsubst %.c,$(B)/%.o,$(addprefix tests/attack/,probe.c mounts.c namespaces.c processes.c files.c kernel.c network.c limits.c))
+$(B)/attack/berth-init: $(B)/runtime/init.o $(B)/tests/attack/init_open.o $(LIB_OBJ)
+$(B)/attack/probe $(B)/attack/berth-init:
+	@mkdir -p $(@D)
+	@$(if $(V),,echo "  LINK $@")
+	$(Q)$(CC) $(ALL_CFLAGS) $(STATIC_LDFLAGS) -o $@ $^
+-include $(wildcard $(B)/tests/attack/*.d)
+attack-bin: $(B)/attack/attack $(B)/attack/probe $(B)/bin/berth-init
+	@$(MAKE) --no-print-directory B=build-guards DEFS=-DBERTH_TEST_GUARDS build-guards/attack/attack build-guards/attack/berth-init
+
 tests-bin: $(UNIT_TESTS) $(ROOT_TESTS)
 list-unit:
 	@printf '%s\n' $(UNIT_TESTS)
@@ -102,8 +118,10 @@ check-unit: $(UNIT_TESTS)
 check-root: all $(ROOT_TESTS)
 	@set -e; for t in $(ROOT_TESTS); do $$t; done
 check: deps layers
-	$(MAKE) -j2 all tests-bin
+	$(MAKE) -j2 all tests-bin attack-bin
 	tests/run
+attack: deps all attack-bin
+	tests/run attack
 e2e: all
 	tests/run e2e
 demo: deps
@@ -123,7 +141,7 @@ lint:
 		'-Djson_object_foreach(o,k,v)=for(;;)' -I. $$(git ls-files '*.c')
 asan:
 	$(MAKE) B=build-asan CFLAGS='-O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer' HARDEN= STATIC= check-unit
-.PHONY: tests-bin list-unit list-root check-unit check-root check e2e demo soak bench-push deps layers lint asan install uninstall clean help
+.PHONY: tests-bin list-unit list-root check-unit check-root check attack attack-bin e2e demo soak bench-push deps layers lint asan install uninstall clean help
 
 L = $(DESTDIR)$(PREFIX)/lib/berth
 # packs/ itself stays where it is: a running berthd has it mounted for builds.
@@ -138,6 +156,6 @@ install: all
 uninstall:
 	rm -rf $(L) $(DESTDIR)$(PREFIX)/bin/berth $(DESTDIR)$(PREFIX)/sbin/berthd
 clean:
-	rm -rf build build-asan
+	rm -rf build build-asan build-guards
 help:
-	@echo 'all install uninstall clean | deps check check-unit check-root e2e demo | bench-push soak | lint layers asan'
+	@echo 'all install uninstall clean | deps check check-unit check-root attack e2e demo | bench-push soak | lint layers asan'

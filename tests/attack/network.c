@@ -1,0 +1,194 @@
+/* Attacks with sockets and over the network. */
+#include "tests/attack/probe.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <net/if.h>
+#include <netinet/ip.h>
+#include <netinet/udp.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define CONNECT_SECONDS 2
+#define IPPROTO_L2TP 115
+
+static int opens(int family, int type, int protocol)
+{
+	return result(socket(family, type, protocol));
+}
+
+int attack_socket_raw(void)
+{
+	return opens(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+}
+
+int attack_socket_packets(void)
+{
+	return opens(AF_INET, SOCK_RAW, IPPROTO_RAW);
+}
+
+int attack_socket_sctp(void)
+{
+	return opens(AF_INET, SOCK_STREAM, IPPROTO_SCTP);
+}
+
+int attack_socket_udplite(void)
+{
+	return opens(AF_INET, SOCK_DGRAM, IPPROTO_UDPLITE);
+}
+
+int attack_socket_l2tp(void)
+{
+	return opens(AF_INET, SOCK_DGRAM, IPPROTO_L2TP);
+}
+
+int attack_socket_packet(void)
+{
+	return opens(AF_PACKET, SOCK_RAW, 0);
+}
+
+int attack_socket_vsock(void)
+{
+	return opens(AF_VSOCK, SOCK_STREAM, 0);
+}
+
+int attack_socket_alg(void)
+{
+	return opens(AF_ALG, SOCK_SEQPACKET, 0);
+}
+
+int attack_socket_xdp(void)
+{
+	return opens(AF_XDP, SOCK_RAW, 0);
+}
+
+int attack_socket_key(void)
+{
+	return opens(AF_KEY, SOCK_RAW, 2);
+}
+
+int attack_socket_netfilter(void)
+{
+	return opens(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+}
+
+int attack_socket_generic(void)
+{
+	return opens(AF_NETLINK, SOCK_RAW, NETLINK_GENERIC);
+}
+
+int attack_socket_uevent(void)
+{
+	return opens(AF_NETLINK, SOCK_RAW, NETLINK_KOBJECT_UEVENT);
+}
+
+/* An interface that does not exist. */
+int attack_interface(void)
+{
+	struct ifreq q = {.ifr_name = "none"};
+
+	return result(ioctl(socket(AF_INET, SOCK_DGRAM, 0), SIOCSIFFLAGS, &q));
+}
+
+int attack_transparent(void)
+{
+	int one = 1;
+
+	return result(setsockopt(socket(AF_INET, SOCK_STREAM, 0), IPPROTO_IP,
+		IP_TRANSPARENT, &one, sizeof(one)));
+}
+
+/* ---- reaching others ---- */
+
+static struct sockaddr_in address(const char *addr, int port)
+{
+	struct sockaddr_in a = {
+		.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
+
+	inet_pton(AF_INET, addr ? addr : "0.0.0.0", &a.sin_addr);
+	return a;
+}
+
+static int reach(const char *addr, int port)
+{
+	struct sockaddr_in a = address(addr, port);
+	struct timeval t = {CONNECT_SECONDS, 0};
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+	return result(connect(fd, (struct sockaddr *)&a, sizeof(a)));
+}
+
+int attack_host_abstract(void)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	memcpy(a.sun_path + 1, HOST_ABSTRACT, sizeof(HOST_ABSTRACT));
+	return result(connect(fd, (struct sockaddr *)&a,
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+			    sizeof(HOST_ABSTRACT))));
+}
+
+int attack_host_loopback(void)
+{
+	return reach("127.0.0.1", PORT_HOST);
+}
+
+int attack_host_address(void)
+{
+	return reach(HOST_ADDR, PORT_HOST);
+}
+
+int attack_other_app(void)
+{
+	return reach(getenv(ENV_APP_ADDR), PORT_APP);
+}
+
+int attack_other_app_udp(void)
+{
+	struct sockaddr_in a = address(getenv(ENV_APP_ADDR), PORT_APP);
+
+	return result(sendto(socket(AF_INET, SOCK_DGRAM, 0), "x", 1, 0,
+		(struct sockaddr *)&a, sizeof(a)));
+}
+
+int attack_metadata(void)
+{
+	return reach(METADATA_ADDR, PORT_WORLD);
+}
+
+int attack_private_net(void)
+{
+	return reach(PRIVATE_ADDR, PORT_WORLD);
+}
+
+/* A whole packet of its own, so that the source can be anybody. */
+int attack_spoof(void)
+{
+	struct {
+		struct iphdr ip;
+		struct udphdr udp;
+		char text[8];
+	} p = {.ip = {.ihl = 5, .version = 4, .ttl = 64, .protocol = IPPROTO_UDP},
+		.text = "spoofed"};
+	struct sockaddr_in to = address(WORLD_ADDR, PORT_SPOOF);
+	int fd = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
+
+	if (fd < 0)
+		return errno;
+	p.ip.tot_len = htons(sizeof(p));
+	p.ip.saddr = address(SPOOFED_ADDR, 0).sin_addr.s_addr;
+	p.ip.daddr = to.sin_addr.s_addr;
+	p.udp.source = htons(9);
+	p.udp.dest = to.sin_port;
+	p.udp.len = htons(sizeof(p) - sizeof(p.ip));
+	return result(sendto(fd, &p, sizeof(p), 0, (struct sockaddr *)&to, sizeof(to)));
+}
