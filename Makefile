@@ -130,6 +130,14 @@ soak: all
 	tests/soak/run
 bench-push: all
 	tests/bench/push
+bench-start: all $(B)/test/bench/start $(B)/test/bench/true
+	tests/bench/start
+$(B)/test/bench/start: $(B)/tests/bench/start.o $(filter-out $(B)/runtime/berthd.o,$(berthd_SRC:%.c=$(B)/%.o)) $(LIB_OBJ)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs $(berthd_PKG))
+$(B)/test/bench/true: tests/bench/true.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(STATIC_LDFLAGS) -o $@ $<
 deps:
 	@packaging/deps
 layers:
@@ -141,7 +149,7 @@ lint:
 		'-Djson_object_foreach(o,k,v)=for(;;)' -I. $$(git ls-files '*.c')
 asan:
 	$(MAKE) B=build-asan CFLAGS='-O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer' HARDEN= STATIC= check-unit
-.PHONY: tests-bin list-unit list-root check-unit check-root check attack attack-bin e2e demo soak bench-push deps layers lint asan install uninstall clean help
+.PHONY: tests-bin list-unit list-root check-unit check-root check attack attack-bin e2e demo soak bench-push bench-start deps layers lint asan install uninstall clean help
 
 L = $(DESTDIR)$(PREFIX)/lib/berth
 # packs/ itself stays where it is: a running berthd has it mounted for builds.
@@ -158,4 +166,4 @@ uninstall:
 clean:
 	rm -rf build build-asan build-guards
 help:
-	@echo 'all install uninstall clean | deps check check-unit check-root attack e2e demo | bench-push soak | lint layers asan'
+	@echo 'all install uninstall clean | deps check check-unit check-root attack e2e demo | bench-push bench-start soak | lint layers asan'
