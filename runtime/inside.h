@@ -49,7 +49,7 @@ struct runtime {
 	int namer;		   /* pidfd of nft_make's child, -1 */
 	bool overlay_by_fd;
 	struct cgroups cgroups;
-	struct filter filter;
+	struct sock_fprog filter;
 	struct netpool *pool;
 	struct scratchpool *scratch;
 	bool scratch_warned; /* sizes cannot be kept here; said once */

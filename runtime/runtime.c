@@ -294,7 +294,7 @@ void runtime_close(struct runtime *rt)
 	}
 	for (char **v = rt->host_env; *v; v++)
 		free(*v);
-	filter_free(&rt->filter);
+	free(rt->filter.filter);
 	cgroups_close(&rt->cgroups);
 	close_fd(rt->state_fd);
 	close_fd(rt->layers_fd);

@@ -1,7 +1,5 @@
 /* The system calls a sandbox may make: compiled once, loaded by every child. */
 #include "runtime/seccomp.h"
-#include "lib/buf.h"
-#include "lib/io.h"
 
 #include <errno.h>
 #include <linux/sched.h>
@@ -10,7 +8,6 @@
 #include <seccomp.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -105,12 +102,12 @@ static const char *const refused[] = {"acct", "add_key", "adjtimex", "bpf",
 #endif
 
 /*
- * Written by hand because libseccomp 2.5 cannot compare one argument twice. The names
- * program before it has already dealt with other architectures. args[n] is read at its
+ * For the calls of with_arguments; the search before it has already dealt with other
+ * architectures. args[n] is read at its
  * lower half: little-endian machines only, as all that Debian 12 and Ubuntu serve.
  */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "args[] offsets");
-static struct sock_filter arguments[] = {
+static const struct sock_filter arguments[] = {
 	LOAD(nr),
 	IS(SYS_clone, 0, 4),
 	ARG(0), /* the first argument: x86-64, arm64, riscv64 */
@@ -160,68 +157,116 @@ static struct sock_filter arguments[] = {
 	REFUSE(EPROTONOSUPPORT),
 };
 
-static int add_all(scmp_filter_ctx ctx, uint32_t action, const char *const *names,
-	size_t n, struct err *e)
+/* ---- the program: a binary search over ranges of numbers ---- */
+
+#define NUMBERS 1024	   /* more than any architecture has */
+#define X32_BIT 0x40000000 /* calls of x32 have it; they are another architecture */
+#define TO_ARGUMENTS 0	   /* not an answer of the kernel's: look at the arguments */
+#define RANGES_MAX 128	   /* so that every jump fits its eight bits */
+#define PROGRAM_MAX (8 + 2 * RANGES_MAX + ARRAY_LEN(arguments))
+
+struct range {
+	uint32_t first, answer;
+};
+
+struct program {
+	struct sock_filter *at;
+	size_t n;
+};
+
+static const int with_arguments[] = {
+	SYS_clone, SYS_unshare, SYS_ioctl, SYS_personality, SYS_socket, SYS_socketpair};
+
+static void answer_all(
+	uint32_t answers[NUMBERS], uint32_t answer, const char *const *names, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		int nr = seccomp_syscall_resolve_name(names[i]), r;
-		if (nr < 0)
-			continue; /* not on this architecture, or newer than the library
-				   */
-		if ((r = seccomp_rule_add(ctx, action, nr, 0)) < 0)
-			return err_sys(e, -r, "cannot add %s to the system call filter",
-				names[i]);
+		int nr = seccomp_syscall_resolve_name(names[i]);
+
+		/* not on this architecture, or newer than the library */
+		if (nr >= 0 && nr < NUMBERS)
+			answers[nr] = answer;
 	}
+}
+
+static size_t find_ranges(struct range *ret)
+{
+	uint32_t answers[NUMBERS];
+	size_t n = 0;
+
+	for (size_t i = 0; i < NUMBERS; i++)
+		answers[i] = SECCOMP_RET_ERRNO | ENOSYS;
+	answer_all(answers, SECCOMP_RET_ALLOW, allowed, ARRAY_LEN(allowed));
+	answer_all(answers, SECCOMP_RET_ERRNO | EPERM, refused, ARRAY_LEN(refused));
+	for (size_t i = 0; i < ARRAY_LEN(with_arguments); i++)
+		answers[with_arguments[i]] = TO_ARGUMENTS;
+	for (uint32_t i = 0; i < NUMBERS; i++)
+		if (i == 0 || answers[i] != answers[i - 1]) {
+			if (n == RANGES_MAX)
+				return 0;
+			ret[n++] = (struct range){i, answers[i]};
+		}
+	return n;
+}
+
+static void add(struct program *p, struct sock_filter insn)
+{
+	p->at[p->n++] = insn;
+}
+
+/*
+ * n ranges make n leaves and n - 1 decisions, so the left half's length is known. Leaves
+ * that look at arguments get their way there when it is known. The depth is the logarithm
+ * of RANGES_MAX.
+ */
+static void add_search(struct program *p, const struct range *r, size_t n)
+{
+	size_t left = n / 2;
+
+	if (n == 1) {
+		add(p, (struct sock_filter)ANSWER(r->answer));
+		return;
+	}
+	add(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, r[left].first,
+		       (uint8_t)(2 * left - 1), 0));
+	add_search(p, r, left);
+	add_search(p, r + left, n - left);
+}
+
+static void add_arguments(struct program *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->at[i].code == (BPF_RET | BPF_K) && p->at[i].k == TO_ARGUMENTS)
+			p->at[i] = (struct sock_filter)BPF_STMT(
+				BPF_JMP | BPF_JA, (uint32_t)(p->n - i - 1));
+	for (size_t i = 0; i < ARRAY_LEN(arguments); i++)
+		add(p, arguments[i]);
+}
+
+int filter_make(struct sock_fprog *ret, struct err *e)
+{
+	struct range ranges[RANGES_MAX];
+	size_t n = find_ranges(ranges);
+	struct program p = {.at = calloc(PROGRAM_MAX, sizeof(*p.at))};
+
+	if (!p.at || !n) {
+		free(p.at);
+		return err_set(
+			e, p.at ? E2BIG : ENOMEM, "cannot make the system call filter");
+	}
+	add(&p, (struct sock_filter)LOAD(arch));
+	add(&p, (struct sock_filter)IS(seccomp_arch_native(), 1, 0));
+	add(&p, (struct sock_filter)ANSWER(SECCOMP_RET_KILL_PROCESS));
+	add(&p, (struct sock_filter)LOAD(nr));
+	add(&p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1));
+	add(&p, (struct sock_filter)ANSWER(SECCOMP_RET_KILL_PROCESS));
+	add_search(&p, ranges, n);
+	add_arguments(&p);
+	*ret = (struct sock_fprog){(unsigned short)p.n, p.at};
 	return 0;
 }
 
-static int export_program(scmp_filter_ctx ctx, struct sock_fprog *ret, struct err *e)
+int filter_load(const struct sock_fprog *f)
 {
-	int fd autoclose = memfd_create("filter", MFD_CLOEXEC);
-	autobuf b = {.max = 64 << 10};
-	int r;
-
-	if (fd < 0)
-		return err_sys(e, errno, "memfd_create");
-	if ((r = seccomp_export_bpf(ctx, fd)) < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
-		(r = io_read_all(fd, &b)) < 0)
-		return err_sys(
-			e, r < 0 ? -r : errno, "cannot compile the system call filter");
-	ret->len = (unsigned short)(b.len / sizeof(struct sock_filter));
-	ret->filter = (struct sock_filter *)(void *)buf_take(&b);
-	return ret->filter ? 0 : err_set(e, ENOMEM, "out of memory");
-}
-
-int filter_make(struct filter *ret, struct err *e)
-{
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
-	int r;
-
-	if (!ctx)
-		return err_set(e, ENOMEM, "cannot start the system call filter");
-	seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-	seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE,
-		2); /* a tree instead of a list of compares */
-	r = add_all(ctx, SCMP_ACT_ALLOW, allowed, ARRAY_LEN(allowed), e);
-	if (r == 0)
-		r = add_all(ctx, SCMP_ACT_ERRNO(EPERM), refused, ARRAY_LEN(refused), e);
-	if (r == 0)
-		r = export_program(ctx, &ret->names, e);
-	seccomp_release(ctx);
-	ret->arguments = (struct sock_fprog){ARRAY_LEN(arguments), arguments};
-	return r;
-}
-
-void filter_free(struct filter *f)
-{
-	free(f->names.filter);
-	f->names.filter = NULL;
-}
-
-int filter_load(const struct filter *f)
-{
-	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &f->arguments) < 0 ||
-		prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &f->names) < 0)
-		return -errno;
-	return 0;
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, f) < 0 ? -errno : 0;
 }

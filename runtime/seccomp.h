@@ -1,4 +1,7 @@
-/* The system calls a sandbox may make: compiled once, loaded by every child. */
+/*
+ * The system calls a sandbox may make: one program, made once and loaded by every child. It is a binary search over
+ * ranges of numbers, a third as long as a list of names: the kernel compiles it anew for each process, while it starts.
+ */
 #ifndef RUNTIME_SECCOMP_H
 #define RUNTIME_SECCOMP_H
 
@@ -6,21 +9,13 @@
 #include "lib/err.h"
 #include <linux/filter.h>
 
-/* Two programs that the kernel runs one after the other, the stricter answer counting:
- * names, then arguments. */
-struct filter {
-	struct sock_fprog names, arguments;
-};
-
 /*
  * Allowed: the calls in seccomp.c's list. EPERM: those that exist to change the system or
  * look into other processes. ENOSYS: everything else, so that programs take their
  * fallback. Calls of another architecture end the process.
  */
-int filter_make(struct filter *ret, struct err *e);
-void filter_free(struct filter *f);
-/* Loads both into the calling thread; needs no_new_privs. Safe after a fork. 0 or -errno.
- */
-int filter_load(const struct filter *f);
+int filter_make(struct sock_fprog *ret, struct err *e); /* free ret->filter */
+/* Loads it into the calling thread; needs no_new_privs. Safe after a fork. 0 or -errno. */
+int filter_load(const struct sock_fprog *f);
 
 #endif

@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-static struct filter filter;
+static struct sock_fprog filter;
 
 /* What the call answers behind the filter: 0, an errno, or 1000 + the signal that ended
  * the process. */
@@ -144,7 +144,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	filter_free(&filter);
+	free(filter.filter);
 	return 0;
 }
 
