@@ -92,6 +92,7 @@ static int exec_command(const struct command *c)
 	close(INIT_FD_SPEC);
 	close(INIT_FD_EXIT);
 	close(INIT_FD_FIFO);
+	fcntl(INIT_FD_BUILD, F_SETFD, FD_CLOEXEC);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (c->builder)
@@ -101,29 +102,22 @@ static int exec_command(const struct command *c)
 	return errno;
 }
 
-static void pass(int error, int fd)
-{
-	if (write(fd, &error, sizeof(error)) != sizeof(error))
-		_exit(127);
-}
-
-/* The pid, or the negative errno for which no command runs. */
+/*
+ * The pid, or the negative errno for which no command runs. A vfork: until the exec the
+ * child has our memory and we stand still, so nothing is copied, and its error is ours to
+ * read.
+ */
 static pid_t start_command(const struct command *c)
 {
-	int ends[2], error = 0;
-	pid_t pid;
+	volatile int error = 0;
+	pid_t pid = vfork();
 
-	if (pipe2(ends, O_CLOEXEC) < 0 || (pid = fork()) < 0)
+	if (pid < 0)
 		return -errno;
 	if (pid == 0) {
-		fcntl(INIT_FD_BUILD, F_SETFD, FD_CLOEXEC);
-		pass(exec_command(c), ends[1]);
+		error = exec_command(c);
 		_exit(127);
 	}
-	close(ends[1]);
-	if (read(ends[0], &error, sizeof(error)) != (ssize_t)sizeof(error))
-		error = 0;
-	close(ends[0]);
 	if (error)
 		waitpid(pid, NULL, 0);
 	return error ? -error : pid;
