@@ -250,7 +250,11 @@ static UNUSED int set_up(void **state)
 
 static UNUSED int tear_down(void **state)
 {
+	struct err e;
+
 	(void)state;
+	if (w.rt && runtime_remove(w.rt, &e) < 0)
+		print_message("runtime_remove: %s\n", e.text);
 	runtime_close(w.rt);
 	return io_remove_tree(AT_FDCWD, w.dir) < 0 ? -1 : 0;
 }

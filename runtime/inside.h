@@ -37,10 +37,11 @@ struct live {
 
 struct runtime {
 	char id[9];
-	char state[PATH_MAX], registry[PATH_MAX], lib[PATH_MAX];
+	char state[PATH_MAX], run[PATH_MAX], registry[PATH_MAX], lib[PATH_MAX];
 	uint64_t boot;
 	uint32_t uid_base, addr_base;
 	int state_fd, layers_fd, volumes_fd, cache_fd, scratch_fd;
+	int names_fd; /* names.h */
 	int self_netns;
 	int template_ns; /* mount namespace that every sandbox starts from; see template.c
 			  */

@@ -4,6 +4,7 @@
 #include "lib/io.h"
 #include "lib/log.h"
 #include "runtime/inside.h"
+#include "runtime/names.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -153,6 +154,8 @@ static int open_folders(struct runtime *rt, struct err *e)
 		return rt->cache_fd;
 	if ((rt->scratch_fd = open_folder(rt, "scratch", e)) < 0)
 		return rt->scratch_fd;
+	if ((rt->names_fd = names_open(rt->run, e)) < 0)
+		return rt->names_fd;
 	return make_skeleton(rt, e);
 }
 
@@ -234,12 +237,13 @@ static struct runtime *new_runtime(const struct runtime_config *c)
 	if (!rt)
 		return NULL;
 	rt->state_fd = rt->layers_fd = rt->volumes_fd = rt->cache_fd = rt->scratch_fd =
-		-1;
+		rt->names_fd = -1;
 	rt->self_netns = rt->template_ns = rt->init_exec = rt->build_exec = rt->namer =
 		-1;
 	for (int k = 0; k < CGROUP_KINDS; k++)
 		rt->cgroups.parent[k] = rt->cgroups.root[k] = -1;
 	snprintf(rt->state, sizeof(rt->state), "%s", c->state);
+	snprintf(rt->run, sizeof(rt->run), "%s", c->run);
 	snprintf(rt->lib, sizeof(rt->lib), "%s", c->lib);
 	snprintf(rt->registry, sizeof(rt->registry), "%s",
 		c->registry ? c->registry : RUNTIME_REGISTRY);
@@ -301,6 +305,7 @@ void runtime_close(struct runtime *rt)
 	close_fd(rt->volumes_fd);
 	close_fd(rt->cache_fd);
 	close_fd(rt->scratch_fd);
+	close_fd(rt->names_fd);
 	close_fd(rt->self_netns);
 	close_fd(rt->template_ns);
 	close_fd(rt->init_exec);
@@ -332,6 +337,7 @@ int runtime_remove(struct runtime *rt, struct err *e)
 		return err_sys(
 			e, -r, "cannot remove the control groups of berth %s", rt->id);
 	nft_remove(rt->id);
+	names_unmount(rt->run);
 	return registry_release(rt->registry, rt->state, e);
 }
 

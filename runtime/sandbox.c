@@ -5,6 +5,7 @@
 #include "lib/name.h"
 #include "runtime/guards.h"
 #include "runtime/inside.h"
+#include "runtime/names.h"
 #include "runtime/process.h"
 
 #include <errno.h>
@@ -218,6 +219,8 @@ static int prepare_folders(
 		return err_sys(e, -r, "cannot make layer %016" PRIx64, m->upper);
 	if (!m->upper && (r = prepare_scratch(rt, m, a, e)) < 0)
 		return r;
+	if ((r = names_make(rt->names_fd, m->id, m->name, NULL, 0)) < 0)
+		return err_sys(e, -r, "cannot make its hosts file");
 	for (uint32_t i = 0; i < m->n_mounts; i++)
 		if (m->mounts[i].kind == MOUNT_CACHE &&
 			(r = volume_make_dir(rt, MOUNT_CACHE, m->mounts[i].id)) < 0)
