@@ -4,6 +4,7 @@
 #include "lib/log.h"
 #include "runtime/inside.h"
 #include "runtime/names.h"
+#include "runtime/network.h"
 #include "runtime/process.h"
 
 #include <dirent.h>
@@ -35,7 +36,7 @@ static struct live **find_live(struct runtime *rt, uint64_t id)
 static bool record_valid(const struct sandbox_record *rec)
 {
 	return rec->magic == SANDBOX_RECORD_MAGIC && rec->slot < RUNTIME_SLOTS &&
-	       rec->app != 0 && rec->id != 0 && rec->net_index < RUNTIME_ADDRS &&
+	       rec->app != 0 && rec->id != 0 && rec->net_index < ADDR_BLOCK &&
 	       memchr(rec->name, '\0', sizeof(rec->name));
 }
 
@@ -352,8 +353,10 @@ void sandbox_forget(struct runtime *rt, uint64_t id, struct slot *s, uint32_t ne
 {
 	if (s && s->users)
 		s->users--;
-	if (net_index)
+	if (net_index) {
+		network_detach(rt->network, id, net_index);
 		netpool_release(rt->pool, net_index);
+	}
 	if (entered)
 		return;
 	names_remove(rt->names_fd, id);
