@@ -7,6 +7,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#define OURS "198.18.0.0/15" /* ADDR_BASE */
+
+const char *const addr_private4[] = {"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10",
+	"127.0.0.0/8", "168.63.129.16", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+	"192.168.0.0/16", OURS, "224.0.0.0/4", "240.0.0.0/4", NULL};
+const char *const addr_private6[] = {"::/127", "::ffff:0:0/96", "64:ff9b::/96",
+	"fc00::/7", "fe80::/10", "ff00::/8", NULL};
+const char *const addr_never4[] = {"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", OURS,
+	"224.0.0.0/4", "240.0.0.0/4", NULL};
+const char *const addr_never6[] = {"::/127", "::ffff:0:0/96", "fd00:ec2::254",
+	"fd20:ce::254", ADDR6_RANGE, "fe80::/10", "ff00::/8", NULL};
+
 static unsigned int bits_of(int family)
 {
 	return family == AF_INET ? 32 : 128;
@@ -77,6 +89,17 @@ bool addr_contains(const struct addr *outer, const struct addr *inner)
 bool addr_overlaps(const struct addr *a, const struct addr *b)
 {
 	return addr_contains(a, b) || addr_contains(b, a);
+}
+
+bool addr_is_never(const struct addr *a)
+{
+	const char *const *list = a->family == AF_INET ? addr_never4 : addr_never6;
+	struct addr range;
+
+	for (; *list; list++)
+		if (addr_parse(*list, &range) == 0 && addr_contains(&range, a))
+			return true;
+	return false;
 }
 
 void addr6_of(uint32_t addr4, unsigned char out[16])

@@ -31,6 +31,17 @@ bool addr_contains(const struct addr *outer, const struct addr *inner);
 bool addr_overlaps(const struct addr *a, const struct addr *b);
 
 /*
+ * What apps may not reach, NULL-terminated lists of ranges. Private: unless a rule of the
+ * app allows it, or it is a resolver, proxy or index of the host's. Never: no rule allows
+ * it; beside what every machine has for itself, the addresses at which clouds tell a
+ * machine its secrets.
+ */
+extern const char *const addr_private4[], *const addr_private6[];
+extern const char *const addr_never4[], *const addr_never6[];
+/* Does all of a lie in one of the ranges that apps never reach? */
+bool addr_is_never(const struct addr *a);
+
+/*
  * Instances have IPv4 addresses out of 198.18.0.0/15 (RFC 2544: never routed on the
  * internet), a /20 for each of up to 31 berths of a host. The last /20 is for names: its
  * address number n (1 .. ADDR_NAMES - 1) stands for all instances of one process type of

@@ -82,6 +82,36 @@ static void ranges_hold_what_lies_in_them(void **state)
 	assert_false(addr_overlaps(&other, &ten));
 }
 
+static void some_ranges_are_never_for_apps(void **state)
+{
+	static const char *const never[] = {"127.0.0.1", "169.254.169.254",
+		"169.254.0.0/17", "0.0.0.0", "198.19.1.2", "255.255.255.255", "::1",
+		"::", "fe80::1", "fe80::/10", "ff02::1", "::ffff:10.0.0.1",
+		"fd00:ec2::254", "fd62:6572:7468::1"};
+	static const char *const not [] = {"10.0.0.0/8", "0.0.0.0/0", "192.168.1.1",
+		"203.0.113.1", "169.0.0.0/8", "::/0", "fd00::/8", "fd00:ec2::253",
+		"2001:db8::1"};
+	const char *const *const lists[] = {
+		addr_private4, addr_private6, addr_never4, addr_never6};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(never); i++) {
+		struct addr a = range(never[i]);
+
+		if (!addr_is_never(&a))
+			fail_msg("allowed: %s", never[i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(not ); i++) {
+		struct addr a = range(not [i]);
+
+		if (addr_is_never(&a))
+			fail_msg("refused: %s", not [i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		for (const char *const *l = lists[i]; *l; l++)
+			(void)range(*l); /* each is written as it must be */
+}
+
 static void every_address_of_ours_has_one_of_six(void **state)
 {
 	char text[INET6_ADDRSTRLEN];
@@ -103,6 +133,7 @@ int main(void)
 		cmocka_unit_test(other_texts_are_refused),
 		cmocka_unit_test(bits_beyond_the_prefix_are_told_and_cut),
 		cmocka_unit_test(ranges_hold_what_lies_in_them),
+		cmocka_unit_test(some_ranges_are_never_for_apps),
 		cmocka_unit_test(every_address_of_ours_has_one_of_six),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,27 +58,16 @@ static void add_set(
 	buf_adds(b, "\t}\n");
 }
 
-/*
- * private: not without a rule of the app, or for being the host's resolver, proxy or index.
- * never: not with such a rule either. Beside what every host has for itself there are the
- * addresses at which clouds tell a machine its secrets.
- */
-static const char fixed_sets[] =
-	"\tset private4 {\n\t\ttype ipv4_addr\n\t\tflags interval\n\t\telements = { "
-	"0.0.0.0/8, 10.0.0.0/8,\n"
-	"\t\t\t100.64.0.0/10, 127.0.0.0/8, 168.63.129.16, 169.254.0.0/16, "
-	"172.16.0.0/12, 192.0.0.0/24,\n"
-	"\t\t\t192.168.0.0/16, 198.18.0.0/15, 224.0.0.0/4, 240.0.0.0/4 }\n\t}\n"
-	"\tset private6 {\n\t\ttype ipv6_addr\n\t\tflags interval\n\t\telements = { "
-	"::/127, ::ffff:0:0/96,\n"
-	"\t\t\t64:ff9b::/96, fc00::/7, fe80::/10, ff00::/8 }\n\t}\n"
-	"\tset never4 {\n\t\ttype ipv4_addr\n\t\tflags interval\n\t\telements = { "
-	"0.0.0.0/8, 127.0.0.0/8,\n"
-	"\t\t\t169.254.0.0/16, 198.18.0.0/15, 224.0.0.0/4, 240.0.0.0/4 }\n\t}\n"
-	"\tset never6 {\n\t\ttype ipv6_addr\n\t\tflags interval\n\t\telements = { "
-	"::/127, ::ffff:0:0/96,\n"
-	"\t\t\tfd00:ec2::254, fd20:ce::254, " ADDR6_RANGE ", fe80::/10, ff00::/8 "
-	"}\n\t}\n";
+/* A list of lib/addr.h. */
+static void add_ranges(
+	struct buf *b, const char *name, const char *type, const char *const *ranges)
+{
+	buf_addf(b, "\tset %s {\n\t\ttype %s\n\t\tflags interval\n\t\telements = { ",
+		name, type);
+	for (const char *const *r = ranges; *r; r++)
+		buf_addf(b, "%s%s", r == ranges ? "" : ", ", *r);
+	buf_adds(b, " }\n\t}\n");
+}
 
 /* %d is NET_NAME_INSTANCES. */
 static const char maps[] =
@@ -155,7 +144,10 @@ void nft_add_table(struct buf *b, const char *id, uint32_t addr_base)
 		table);
 	add_set(b, "allowed4", "ipv4_addr", &allowed.v4);
 	add_set(b, "allowed6", "ipv6_addr", &allowed.v6);
-	buf_adds(b, fixed_sets);
+	add_ranges(b, "private4", "ipv4_addr", addr_private4);
+	add_ranges(b, "private6", "ipv6_addr", addr_private6);
+	add_ranges(b, "never4", "ipv4_addr", addr_never4);
+	add_ranges(b, "never6", "ipv6_addr", addr_never6);
 	buf_addf(b, maps, NET_NAME_INSTANCES);
 	buf_addf(b, chains, pattern, four, six, NET_NAME_INSTANCES);
 	buf_adds(b, "}\n");
