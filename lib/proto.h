@@ -195,14 +195,15 @@ struct msg_disk {
 
 /* The first rule that fits decides; where none fits, the defaults. Builds are not asked. */
 enum net_kind {
-	NET_ADDRESS4 = 1, NET_ADDRESS6, /* addr and prefix. Allowed ranges never hold the host's own, link-local, multicast and
-	                                   other apps' addresses; an allowed single address may be the host's */
+	NET_ADDRESS4 = 1, NET_ADDRESS6, /* addr and prefix */
 	NET_NAME,     /* number: the instances behind it, by its address only */
 	NET_INTERNET, /* allowed: what is not private; denied: everything, name servers too */
 };
+/* No rule allows what addr_is_never (lib/addr.h) says, and no range the host itself. */
+enum net_verdict { NET_DENY, NET_ALLOW, NET_ALLOW_HOST /* a single address: also when it is the host's own */ };
 struct net_rule {
 	uint8_t kind;     /* enum net_kind */
-	uint8_t allow;    /* 0 or 1 */
+	uint8_t verdict;  /* enum net_verdict */
 	uint8_t protocol; /* IPPROTO_TCP, IPPROTO_UDP; 0: all, with ports these two */
 	uint8_t prefix;   /* NET_ADDRESS*: 0 .. 32 or 128; else 0 */
 	uint16_t first, last; /* ports 1 .. 65535; both 0: all */

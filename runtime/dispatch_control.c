@@ -273,30 +273,20 @@ static int disk(struct context *ctx, struct msg *m UNUSED, struct reply *r)
 
 /* --- networks --- */
 
-static int network(struct context *ctx, struct msg *m, struct reply *r UNUSED)
+static int network(struct context *ctx, struct msg *m, struct reply *r)
 {
 	static struct msg_network body; /* 14 kB */
-	struct err e = {0};
-	int status;
 
 	BODY(m, body);
-	status = network_set(ctx->rt, &body, &e);
-	if (status < 0)
-		log_warn("network of app %u: %s", body.app, e.text);
-	return status;
+	return network_set(ctx->rt, &body, &r->e);
 }
 
-static int name(struct context *ctx, struct msg *m, struct reply *r UNUSED)
+static int name(struct context *ctx, struct msg *m, struct reply *r)
 {
 	struct msg_name body;
-	struct err e = {0};
-	int status;
 
 	BODY(m, body);
-	status = network_name(ctx->rt, &body, &e);
-	if (status < 0)
-		log_warn("name %u: %s", body.number, e.text);
-	return status;
+	return network_name(ctx->rt, &body, &r->e);
 }
 
 /* --- apps and keys --- */

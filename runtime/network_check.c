@@ -53,7 +53,7 @@ static bool ports_ok(const struct net_rule *r)
 
 static bool rule_ok(const struct net_rule *r)
 {
-	return r->allow <= 1 &&
+	return r->verdict <= NET_ALLOW_HOST &&
 	       (r->protocol == 0 || r->protocol == IPPROTO_TCP ||
 		       r->protocol == IPPROTO_UDP) &&
 	       ports_ok(r) && target_ok(r);

@@ -33,7 +33,7 @@ static int checked(struct net_rule r)
 static void good_rules_are_taken(void **state)
 {
 	static const struct net_rule good[] = {
-		{.kind = NET_ADDRESS4, .allow = 1, .prefix = 8, .addr = {10}},
+		{.kind = NET_ADDRESS4, .verdict = NET_ALLOW, .prefix = 8, .addr = {10}},
 		{.kind = NET_ADDRESS4, .prefix = 32, .addr = {10, 1, 2, 3}},
 		{.kind = NET_ADDRESS4},
 		{.kind = NET_ADDRESS6, .prefix = 7, .addr = {0xfc}},
@@ -52,7 +52,7 @@ static void each_field_has_its_range(void **state)
 	static const struct net_rule bad[] = {
 		{.kind = 0},
 		{.kind = NET_INTERNET + 1},
-		{.kind = NET_INTERNET, .allow = 2},
+		{.kind = NET_INTERNET, .verdict = NET_ALLOW_HOST + 1},
 		{.kind = NET_INTERNET, .protocol = IPPROTO_ICMP},
 		{.kind = NET_INTERNET, .first = 2, .last = 1},
 		{.kind = NET_INTERNET, .last = 1},
@@ -111,7 +111,7 @@ static void rules_become_lines_of_nft(void **state)
 	says((struct net_rule){.kind = NET_ADDRESS4, .prefix = 8, .addr = {10}},
 		RULE "ip daddr 10.0.0.0/8 goto deny\n");
 	says((struct net_rule){.kind = NET_ADDRESS4,
-		     .allow = 1,
+		     .verdict = NET_ALLOW,
 		     .prefix = 16,
 		     .addr = {10, 1},
 		     .protocol = IPPROTO_TCP,
@@ -119,15 +119,21 @@ static void rules_become_lines_of_nft(void **state)
 		     .last = 5440},
 		RULE "ip daddr 10.1.0.0/16 meta l4proto 6 th dport 5432-5440 ip daddr != "
 		     "@never4 fib daddr type != local accept\n");
+	says((struct net_rule){.kind = NET_ADDRESS4,
+		     .verdict = NET_ALLOW,
+		     .prefix = 32,
+		     .addr = {192, 0, 2, 1}},
+		RULE "ip daddr 192.0.2.1 ip daddr != @never4 fib daddr type != local "
+		     "accept\n");
 	says((struct net_rule){.kind = NET_ADDRESS6,
-		     .allow = 1,
+		     .verdict = NET_ALLOW_HOST,
 		     .prefix = 128,
 		     .addr = {0xfd, [15] = 1},
 		     .first = 53,
 		     .last = 53},
 		RULE "ip6 daddr fd00::1 meta l4proto { tcp, udp } th dport 53 ip6 daddr "
 		     "!= @never6 accept\n");
-	says((struct net_rule){.kind = NET_NAME, .allow = 1, .number = 5},
+	says((struct net_rule){.kind = NET_NAME, .verdict = NET_ALLOW, .number = 5},
 		RULE "ct status dnat ct original ip daddr 198.19.240.5 accept\n" RULE
 		     "ct status dnat ct original ip6 daddr fd62:6572:7468::c613:f005 "
 		     "accept\n");

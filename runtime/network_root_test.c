@@ -15,8 +15,8 @@
 #define PUBLIC6 "2001:db8:1::1"
 #define PRIVATE6 "fd77::1"
 #define REFUSED "Connection refused\n"
-#define ALLOW 1
-#define DENY 0
+#define ALLOW NET_ALLOW_HOST
+#define DENY NET_DENY
 
 /* ---- words for rules ---- */
 
@@ -28,22 +28,22 @@ static void begin_rules(uint32_t app)
 	wish.app = app;
 }
 
-static struct net_rule *rule(uint8_t kind, int allow)
+static struct net_rule *rule(uint8_t kind, uint8_t verdict)
 {
 	struct net_rule *r = &wish.rules[wish.n_rules++];
 
 	r->kind = kind;
-	r->allow = (uint8_t)allow;
+	r->verdict = verdict;
 	return r;
 }
 
-static struct net_rule *range(int allow, const char *text)
+static struct net_rule *range(uint8_t verdict, const char *text)
 {
 	struct addr a;
 	struct net_rule *r;
 
 	assert_int_equal(addr_parse(text, &a), 0);
-	r = rule(a.family == AF_INET6 ? NET_ADDRESS6 : NET_ADDRESS4, allow);
+	r = rule(a.family == AF_INET6 ? NET_ADDRESS6 : NET_ADDRESS4, verdict);
 	r->prefix = (uint8_t)a.prefix;
 	memcpy(r->addr, a.bytes, sizeof(r->addr));
 	return r;
@@ -270,6 +270,10 @@ static void the_host_is_reached_by_no_range(void **state)
 	is_refused(7, own[1], "8080");
 	is_refused(7, own[2], "8080");
 	reaches(7, own[3], "8080");
+	begin_rules(7);
+	range(NET_ALLOW, own[0]);
+	set_rules();
+	is_refused(7, own[0], "8080");
 	no_rules(7);
 	is_refused(7, own[0], "8080");
 	kill(pid, SIGKILL);

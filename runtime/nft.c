@@ -179,8 +179,8 @@ static void add_line(struct buf *b, const char *start, const char *match,
 	buf_addf(b, " %s\n", verdict);
 }
 
-/* A range never opens the host itself. */
-static const char *allow_address(int family, const struct addr *a)
+/* The host itself is opened by its exact address only. */
+static const char *allow_address(int family, bool host)
 {
 	static const char *const verdicts[2][2] = {
 		{"ip daddr != @never4 fib daddr type != local accept",
@@ -189,7 +189,7 @@ static const char *allow_address(int family, const struct addr *a)
 			"ip6 daddr != @never6 accept"},
 	};
 
-	return verdicts[family == AF_INET6][addr_is_single(a)];
+	return verdicts[family == AF_INET6][host];
 }
 
 static void add_address(struct buf *b, const char *start, const struct net_rule *r)
@@ -201,13 +201,16 @@ static void add_address(struct buf *b, const char *start, const struct net_rule 
 	memcpy(a.bytes, r->addr, sizeof(a.bytes));
 	addr_format(&a, text);
 	add_line(b, start, a.family == AF_INET ? "ip daddr " : "ip6 daddr ", text, r,
-		r->allow ? allow_address(a.family, &a) : "goto deny");
+		r->verdict == NET_DENY
+			? "goto deny"
+			: allow_address(a.family,
+				  r->verdict == NET_ALLOW_HOST && addr_is_single(&a)));
 }
 
 /* Only what was led to an instance: to an address without one the defaults apply. */
 static void add_name(struct buf *b, const char *start, const struct net_rule *r)
 {
-	const char *verdict = r->allow ? "accept" : "goto deny";
+	const char *verdict = r->verdict == NET_DENY ? "goto deny" : "accept";
 	uint32_t four = htonl(ADDR_NAMES_BASE + r->number);
 	char text[INET6_ADDRSTRLEN];
 	unsigned char six[16];
@@ -221,7 +224,7 @@ static void add_name(struct buf *b, const char *start, const struct net_rule *r)
 
 static void add_internet(struct buf *b, const char *start, const struct net_rule *r)
 {
-	if (!r->allow) {
+	if (r->verdict == NET_DENY) {
 		add_line(b, start, "", "", r, "goto deny");
 		return;
 	}

@@ -68,7 +68,7 @@ start(four, name=b"../../x")
 start(four, name=b"A" * 64)
 start(four, mounts=1, kind=2, volume=8)
 start([r, r, w])
-for rule in ((1, 2, 0, 8, 0, 0, 0), (9, 1, 0, 0, 0, 0, 0), (1, 1, 1, 0, 0, 0, 0), (3, 1, 0, 0, 5, 4, 1), (3, 1, 0, 0, 0, 0, 4096)):
+for rule in ((1, 3, 0, 8, 0, 0, 0), (9, 1, 0, 0, 0, 0, 0), (1, 1, 1, 0, 0, 0, 0), (3, 1, 0, 0, 5, 4, 1), (3, 1, 0, 0, 0, 0, 4096)):
     packed = struct.pack("<BBBBHHI16s", *rule, b"")
     send(NETWORK, struct.pack("<IIII", 7, 1, 0, 0) + packed + bytes(191 * 28 + 8192))
 send(NETWORK, struct.pack("<IIII", 7, 193, 0, 0) + bytes(192 * 28 + 8192))
