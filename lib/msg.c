@@ -52,12 +52,12 @@ static void take_fds(struct msghdr *mh, struct msg *m)
 	}
 }
 
-/* A message without a byte and the end of the stream look the same to recvmsg(2). */
+/* A message without a byte and the end of the stream look the same to recvmsg(2); who may not ask takes it for the end. */
 static bool at_end(int fd)
 {
 	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
 
-	return poll(&p, 1, 0) > 0;
+	return poll(&p, 1, 0) != 0;
 }
 
 int msg_recv(int fd, struct msg *m)

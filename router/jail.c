@@ -56,6 +56,10 @@ static int load_filter(struct err *e)
 		ALLOW(connect),
 		ALLOW(accept4),
 		ALLOW(epoll_ctl),
+#ifdef SYS_poll
+		ALLOW(poll), /* msg_recv: is it the end */
+#endif
+		ALLOW(ppoll),
 		ALLOW(shutdown),
 		ALLOW(recvmsg),
 		ALLOW(setsockopt),
