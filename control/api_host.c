@@ -1,6 +1,7 @@
 /* The host: version, status, events, stacks. */
 #include "control/api.h"
 #include "control/api_handlers.h"
+#include "control/fleet.h"
 #include "lib/io.h"
 #include <errno.h>
 #include <string.h>
@@ -10,8 +11,24 @@ int host_version(struct request *r)
 	return request_reply(r, 200, json_pack("{s:s}", "version", API_VERSION));
 }
 
+/* Of all apps: instances that are about to start, and that crashed. */
+static void count_members(struct control *c, int *starting, int *crashed)
+{
+	struct member *m autofree = NULL;
+	int n = fleet_list_all(c, 0, &m);
+
+	*starting = *crashed = 0;
+	for (int i = 0; i < n; i++) {
+		*starting += m[i].state == MEMBER_STARTING ||
+			     m[i].state == MEMBER_QUEUED ||
+			     m[i].state == MEMBER_RESTARTING;
+		*crashed += m[i].state == MEMBER_CRASHED && fleet_wanted(c, &m[i]);
+	}
+}
+
 int host_status(struct request *r)
 {
+	int starting, crashed;
 	struct db_app *apps autofree = NULL;
 	struct db_instance *instances autofree = NULL;
 	uint64_t free_bytes = 0, total_bytes = 0;
@@ -20,11 +37,13 @@ int host_status(struct request *r)
 
 	if (n_apps < 0 || n_instances < 0)
 		return request_fail_db(r, n_apps < 0 ? n_apps : n_instances, "status");
+	count_members(r->c, &starting, &crashed);
 	if (disk_free(r->c, &free_bytes, &total_bytes) < 0)
 		free_bytes = total_bytes = 0;
 	return request_reply(r, 200,
-		json_pack("{s:s, s:i, s:i, s:{s:I, s:I}, s:I}", "version", API_VERSION,
-			"apps", n_apps, "instances", n_instances, "disk", "free",
+		json_pack("{s:s, s:i, s:i, s:i, s:i, s:{s:I, s:I}, s:I}", "version",
+			API_VERSION, "apps", n_apps, "instances", n_instances, "starting",
+			starting, "crashed", crashed, "disk", "free",
 			(json_int_t)free_bytes, "total", (json_int_t)total_bytes,
 			"uptime_s",
 			(json_int_t)((io_now_us() - r->c->started_us) / 1000000)));

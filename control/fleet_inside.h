@@ -10,12 +10,21 @@ struct node {
 	struct member m;
 	bool half; /* RESTARTING: its sandbox is about to be made or removed */
 	bool fell; /* RESTARTING: it ended; the supervisor judges it */
+	bool boot; /* it has not come back yet since berth-control started */
 	struct node *next;
 };
 
 struct held {
 	uint32_t app;
 	struct held *next;
+};
+
+/* What is told of a start of berth-control that finds instances missing: after a reboot, all of them. */
+struct boot {
+	bool filling; /* the list grows: nobody gets a turn, so that the order holds for all */
+	unsigned int n; /* instances to bring back; 0: told */
+	unsigned int up, down;
+	uint64_t began_ns, tell_ns;
 };
 
 struct fleet {
@@ -25,6 +34,7 @@ struct fleet {
 	struct held *held;
 	uint32_t last_key;
 	bool route; /* the routing table no longer fits */
+	struct boot boot;
 };
 
 /* With the lock held. NULL when there is none; id 0 finds none. */

@@ -202,13 +202,11 @@ static void *apps_main(void *arg)
 	struct err e;
 	int n = db_app_list(c->db, &apps);
 
+	supervise_boot(c);
 	for (int i = 0; i < n; i++) {
-		if (apps[i].removing) {
-			if (app_destroy(c, apps[i].id, false, "berth", &quiet, &e) < 0)
-				log_warn("%s: %s", apps[i].name, e.text);
-			continue;
-		}
-		supervise_fill(c, apps[i].id, 0);
+		if (apps[i].removing &&
+			app_destroy(c, apps[i].id, false, "berth", &quiet, &e) < 0)
+			log_warn("%s: %s", apps[i].name, e.text);
 	}
 	return NULL;
 }

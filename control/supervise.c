@@ -17,7 +17,8 @@
 
 #define STACK_BYTES (256 << 10)
 #define MS_NS 1000000u
-#define END_WAIT_MS 5000 /* for one that was killed */
+#define END_WAIT_MS 5000    /* for one that was killed */
+#define TELL_NS 5000000000u /* between two lines about a boot */
 
 /* ---- what follows an end ---- */
 
@@ -359,6 +360,8 @@ struct turn {
 	struct node *next;	  /* whose turn it is, when a slot is free */
 	unsigned int busy, total; /* starts that keep a slot; all */
 	uint64_t deadline_ns;	  /* when something changes by itself; 0: never */
+	unsigned int booting;	  /* that have not come back yet */
+	char text[160];		  /* to be logged */
 };
 
 static void sooner(struct turn *t, uint64_t ns)
@@ -390,16 +393,53 @@ static void look_at(struct fleet *f, struct node *n, struct turn *t, uint64_t no
 		t->next = n;
 }
 
+/* How a boot goes on: an instance is back, or its first try failed. */
+static void count_boot(struct boot *b, struct node *n, struct turn *t)
+{
+	if (n->m.state == MEMBER_QUEUED || n->m.state == MEMBER_RESTARTING) {
+		t->booting++;
+		return;
+	}
+	if (n->m.state == MEMBER_READY)
+		b->up++;
+	else
+		b->down++;
+	n->boot = false;
+}
+
+static void tell_boot(struct boot *b, struct turn *t, uint64_t now)
+{
+	if (b->n == 0)
+		return;
+	if (t->booting && now < b->tell_ns) {
+		sooner(t, b->tell_ns);
+		return;
+	}
+	snprintf(t->text, sizeof(t->text), "%u of %u instances are back after %.1f s%s",
+		b->up, b->n, (double)(now - b->began_ns) / 1e9,
+		b->down ? "; some failed, see: berth ps:report" : "");
+	b->tell_ns = now + TELL_NS;
+	if (t->booting)
+		sooner(t, b->tell_ns);
+	else
+		b->n = 0;
+}
+
 /* With the lock held: pauses that are over end, and the next one's turn is found. */
 static struct turn look(struct fleet *f)
 {
 	struct turn t = {0};
 	uint64_t now = io_mono_ns();
 
-	for (struct node *n = f->members; n; n = n->next)
+	for (struct node *n = f->members; n; n = n->next) {
+		if (n->boot)
+			count_boot(&f->boot, n, &t);
 		look_at(f, n, &t, now);
-	if (t.busy >= slots() || t.total >= SUPERVISE_STARTS_MAX)
+	}
+	if (f->boot.filling || t.busy >= slots() || t.total >= SUPERVISE_STARTS_MAX)
 		t.next = NULL;
+	if (!f->boot.filling)
+		tell_boot(&f->boot, &t, now);
 	return t;
 }
 
@@ -455,13 +495,14 @@ static void *supervise_main(void *arg)
 		f->route = false;
 		if (t.next)
 			give_turn(c, t.next);
-		else if (!route)
+		else if (!route && !t.text[0])
 			wait_until(f, t.deadline_ns);
-		if (route) {
-			pthread_mutex_unlock(&f->lock);
+		pthread_mutex_unlock(&f->lock);
+		if (t.text[0])
+			log_info("%s", t.text);
+		if (route)
 			routes_refresh(c, NULL);
-			pthread_mutex_lock(&f->lock);
-		}
+		pthread_mutex_lock(&f->lock);
 	}
 	return NULL;
 }
@@ -503,6 +544,7 @@ static void fill_place(struct control *c, const struct db_app *a, const char *ty
 		.number = number,
 		.state = delay_ms ? MEMBER_BACKOFF : MEMBER_QUEUED,
 		.due_ns = io_mono_ns() + (uint64_t)delay_ms * MS_NS};
+	struct fleet *f = c->fleet;
 	struct db_instance last;
 
 	snprintf(m.type, sizeof(m.type), "%s", type);
@@ -512,10 +554,13 @@ static void fill_place(struct control *c, const struct db_app *a, const char *ty
 		if (last.final)
 			m.state = MEMBER_ENDED;
 	}
-	pthread_mutex_lock(&c->fleet->lock);
-	if (!occupied(c->fleet, &m) && !fleet_add(c->fleet, &m))
-		log_warn("%s.%u: out of memory", type, number);
-	pthread_mutex_unlock(&c->fleet->lock);
+	pthread_mutex_lock(&f->lock);
+	struct node *n = occupied(f, &m) ? NULL : fleet_add(f, &m);
+	if (n && f->boot.filling && m.state == MEMBER_QUEUED) {
+		n->boot = true;
+		f->boot.n++;
+	}
+	pthread_mutex_unlock(&f->lock);
 }
 
 void supervise_fill(struct control *c, uint32_t app, uint32_t delay_ms)
@@ -540,4 +585,25 @@ void supervise_fill(struct control *c, uint32_t app, uint32_t delay_ms)
 	}
 	db_image_clear(&image);
 	db_release_clear(&live);
+}
+
+static void set_filling(struct fleet *f, bool on)
+{
+	pthread_mutex_lock(&f->lock);
+	f->boot.filling = on;
+	f->boot.began_ns = io_mono_ns();
+	f->boot.tell_ns = f->boot.began_ns + TELL_NS;
+	pthread_cond_broadcast(&f->changed);
+	pthread_mutex_unlock(&f->lock);
+}
+
+void supervise_boot(struct control *c)
+{
+	struct db_app *apps autofree = NULL;
+	int n = db_app_list(c->db, &apps);
+
+	set_filling(c->fleet, true);
+	for (int i = 0; i < n; i++)
+		supervise_fill(c, apps[i].id, 0);
+	set_filling(c->fleet, false);
 }

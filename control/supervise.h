@@ -21,6 +21,11 @@
 
 /* Starts the thread. 0 or -errno. */
 int supervise_run(struct control *c);
+/*
+ * Once after the start: what apps should run and does not, is started. Its progress is in berth-control's own log, and in
+ * fleet_list_all.
+ */
+void supervise_boot(struct control *c);
 /* From the engine's reader thread: a sandbox ended. */
 void supervise_exited(struct control *c, const struct msg_exited *e);
 /*

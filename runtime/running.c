@@ -3,8 +3,6 @@
 #include "lib/io.h"
 #include "lib/log.h"
 #include "runtime/inside.h"
-#include "runtime/names.h"
-#include "runtime/network.h"
 #include "runtime/process.h"
 
 #include <dirent.h>
@@ -36,7 +34,7 @@ static struct live **find_live(struct runtime *rt, uint64_t id)
 static bool record_valid(const struct sandbox_record *rec)
 {
 	return rec->magic == SANDBOX_RECORD_MAGIC && rec->slot < RUNTIME_SLOTS &&
-	       rec->app != 0 && rec->id != 0 && rec->net_index < ADDR_BLOCK &&
+	       rec->app != 0 && rec->id != 0 && rec->net_index < RUNTIME_ADDRS &&
 	       memchr(rec->name, '\0', sizeof(rec->name));
 }
 
@@ -353,14 +351,10 @@ void sandbox_forget(struct runtime *rt, uint64_t id, struct slot *s, uint32_t ne
 {
 	if (s && s->users)
 		s->users--;
-	if (net_index) {
-		network_detach(rt->network, id, net_index);
+	if (net_index)
 		netpool_release(rt->pool, net_index);
-	}
-	if (entered)
-		return;
-	names_remove(rt->names_fd, id);
-	clean_later(rt, id, scratch);
+	if (!entered)
+		clean_later(rt, id, scratch);
 }
 
 void sandbox_cleanup(struct runtime *rt, const struct sandbox_record *rec)
@@ -388,14 +382,6 @@ static void sweep_one(void *arg, uint64_t id)
 		clean_later(rt, id, -1);
 }
 
-static void sweep_name(void *arg, uint64_t id)
-{
-	struct runtime *rt = arg;
-
-	if (!*find_live(rt, id))
-		names_remove(rt->names_fd, id);
-}
-
 void runtime_sweep(struct runtime *rt)
 {
 	int fd = openat(rt->scratch_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -404,7 +390,6 @@ void runtime_sweep(struct runtime *rt)
 	char *end;
 
 	cgroups_list(&rt->cgroups, sweep_one, rt);
-	names_list(rt->names_fd, sweep_name, rt);
 	while (d && (entry = readdir(d))) {
 		uint64_t id = strtoull(entry->d_name, &end, 16);
 		if (strlen(entry->d_name) == 16 && *end == '\0')

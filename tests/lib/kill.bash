@@ -36,3 +36,13 @@ ticks_whole() {
 tick_reached() {
 	[ "$(berth logs "$1" -n 200 -p web | sed -n 's/.*\]: tick \([0-9]*\)$/\1/p' | tail -n 1)" -ge "$2" ]
 }
+
+# power_cut: everything of this berth ends at once, apps included, and /run is empty, as after a reboot.
+power_cut() {
+	local pids
+	pids=$(program_pids berth; grep -ls "berth-$BERTH_ID" /proc/[0-9]*/cgroup | cut -d/ -f3)
+	# shellcheck disable=SC2086 # words
+	kill -9 $pids 2>/dev/null || :
+	for p in $pids; do wait_for 10 not_running "$p" || return 1; done
+	rm -rf --one-file-system "$BERTH_RUN"
+}
