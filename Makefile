@@ -135,6 +135,7 @@ bench-start: all $(B)/test/bench/start $(B)/test/bench/true
 $(B)/test/bench/start: $(B)/tests/bench/start.o $(filter-out $(B)/runtime/berthd.o,$(berthd_SRC:%.c=$(B)/%.o)) $(LIB_OBJ)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs $(berthd_PKG))
+-include $(B)/tests/bench/start.d
 $(B)/test/bench/true: tests/bench/true.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(STATIC_LDFLAGS) -o $@ $<

@@ -39,27 +39,33 @@
 		BIT(CAP_SETUID) | BIT(CAP_SETGID) | BIT(CAP_KILL) | BIT(CAP_SYS_CHROOT))
 #define TTY_GROUP 5
 
-/* fd -1: none. */
-static int report(
-	const struct child *c, struct child_report rep, const char *step, int fd)
+static int report_with(const struct child *c, struct child_report rep, const char *step,
+	const int *fds, unsigned int n)
 {
 	struct iovec iov = {&rep, sizeof(rep)};
 	union {
 		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
+		char space[CMSG_SPACE(sizeof(((struct mount_fds *)0)->fds))];
 	} control = {0};
 	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
 
 	if (step)
 		snprintf(rep.step, sizeof(rep.step), "%.123s", step);
-	if (fd >= 0) {
+	if (n) {
 		m.msg_control = &control;
-		m.msg_controllen = sizeof(control);
-		control.head =
-			(struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
-		memcpy(CMSG_DATA(&control.head), &fd, sizeof(int));
+		m.msg_controllen = CMSG_SPACE(n * sizeof(int));
+		control.head = (struct cmsghdr){
+			CMSG_LEN(n * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+		memcpy(CMSG_DATA(&control.head), fds, n * sizeof(int));
 	}
 	return sendmsg(c->status, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* fd -1: none. */
+static int report(
+	const struct child *c, struct child_report rep, const char *step, int fd)
+{
+	return report_with(c, rep, step, &fd, fd >= 0);
 }
 
 static int fail(char step[124], const char *what)
@@ -134,6 +140,7 @@ static int enter_network(const struct child *c, char step[124])
 /* A sandbox of its own. */
 static int make_place(const struct child *c, char step[124])
 {
+	struct mount_fds spent = {.n = 0};
 	int r;
 
 	if ((r = join_cgroups(c, step)) < 0)
@@ -146,7 +153,14 @@ static int make_place(const struct child *c, char step[124])
 		return fail(step, "set the host name");
 	if (setns(c->rt->template_ns, CLONE_NEWNS) < 0 || unshare(CLONE_NEWNS) < 0)
 		return fail(step, "make a mount namespace");
-	return mounts_build_root(c, step);
+	if ((r = mounts_build_root(c, &spent, step)) < 0)
+		return r;
+	/* To let go of them here would take half as long as to make them. Without anybody
+	 * who takes them they end with this process. */
+	if (spent.n)
+		report_with(
+			c, (struct child_report){.mounts = 1}, NULL, spent.fds, spent.n);
+	return 0;
 }
 
 /* An existing one. Of the pid namespace only the next child is. */
@@ -410,12 +424,13 @@ void child_run(const struct child *given)
 	int r;
 
 	setsid();
-	for (int s = 1; s < NSIG; s++)
-		signal(s, SIG_DFL); /* an ignored one would stay so; all are blocked until
-				       the command runs */
+	/* an ignored signal would stay so; all are blocked until the command runs */
+	for (int i = 0; i < c.rt->n_ignored; i++)
+		signal(c.rt->ignored[i], SIG_DFL);
 	umask(0);
 	c.exit_fd = c.io->exit_fd;
-	give_up_protection();
+	if (c.rt->protected)
+		give_up_protection();
 	r = leave_keyring(step);
 	if (r == 0)
 		r = c.start ? start_here(&c, step) : enter_here(&c, step);

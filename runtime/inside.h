@@ -12,6 +12,7 @@
 #include "runtime/userns.h"
 
 #include <limits.h>
+#include <signal.h>
 
 #define RUNTIME_BLOCKS                                                                   \
 	31u /* berths a host can hold: 0x74000000 + 31 * 2^26 stays below 2^32 */
@@ -28,10 +29,17 @@ struct slot {
 	int userns, idmap;  /* -1: to be made */
 };
 
+/* Open mounts: whoever closes the last descriptor waits while the kernel undoes it. */
+struct mount_fds {
+	int fds[PROTO_LAYERS_MAX + 3];
+	unsigned int n;
+};
+
+/* scratch, its mount, and mounts, its mount namespace, are held so that the last to let
+ * go of them is not the ending sandbox; -1: not held. */
 struct live {
 	struct sandbox_record rec;
-	int scratch; /* its scratch mount, so that the last to let go of it is not the
-			ending sandbox; -1 */
+	int scratch, mounts;
 	struct live *next;
 };
 
@@ -48,6 +56,8 @@ struct runtime {
 				      overwrite; build_exec may be -1 */
 	int namer;		   /* pidfd of nft_make's child, -1 */
 	bool overlay_by_fd;
+	bool protected;			  /* berthd has an oom_score_adj of its own */
+	uint8_t ignored[NSIG], n_ignored; /* signals that it ignores */
 	struct cgroups cgroups;
 	struct sock_fprog filter;
 	struct netpool *pool;
@@ -99,12 +109,13 @@ int nft_make(const char *id, uint32_t addr_base, int *ret_pidfd, struct err *e);
 int nft_remove(const char *id);
 
 /*
- * running.c: gives back what a start took: the slot (NULL: none), the address (0: none),
- * and later cgroup, scratch folder and scratch mount (-1: none; unmounting writes to the
- * disk).
+ * running.c: gives back what a start took: the slot (NULL: none), the address, and later
+ * cgroup, scratch folder and mounts (unmounting writes to the disk). The descriptors of l
+ * are taken over, l is not.
  */
-void sandbox_forget(struct runtime *rt, uint64_t id, struct slot *s, uint32_t net_index,
-	int scratch, bool entered);
+void sandbox_forget(struct runtime *rt, struct slot *s, const struct live *l);
+/* Closes them on the helper's thread. */
+void mounts_close_later(struct runtime *rt, const struct mount_fds *m);
 
 /* The fixed descriptors that berth-init finds; see init.c. */
 enum {
@@ -146,14 +157,19 @@ void child_run(const struct child *c) __attribute__((noreturn));
  * numbers it, its pidfd attached): what happens to that one is in its exit record.
  */
 struct child_report {
-	int32_t error; /* positive errno */
-	int32_t pid;   /* both 0: the pty master is attached */
+	int32_t error;	/* positive errno */
+	int32_t pid;	/* of the process that goes on; its pidfd is attached */
+	int32_t mounts; /* 1: mounts that are not needed any more are attached. None of the
+			   three: the pty master is */
 	char step[124];
 };
 
-/* mounts.c: in the child, with full rights, in a copy of the template. 0 or -errno and
- * the step that failed. */
-int mounts_build_root(const struct child *c, char step[124]);
+/*
+ * mounts.c: in the child, with full rights, in a copy of the template. 0 or -errno and
+ * the step that failed. *ret_spent: mounts that became part of the root and are open
+ * still.
+ */
+int mounts_build_root(const struct child *c, struct mount_fds *ret_spent, char step[124]);
 /* Opens path below root without leaving it. fd or -errno. */
 int mounts_open_in(int root, const char *path, uint64_t flags);
 

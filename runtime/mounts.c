@@ -175,33 +175,37 @@ static const char *const hidden_files[] = {"kcore", "keys", "key-users", "timer_
 static const char *const hidden_folders[] = {"acpi", "asound", "scsi", "driver"};
 static const char *const read_only[] = {"sys", "bus", "fs", "irq", "pressure"};
 
-static int cover(struct root *r, int proc, const char *name, const char *with)
+/* Over name in the current folder, /proc, whose names are the kernel's; with: the
+ * template's, read-only. */
+static int cover(struct root *r, const char *name, const char *with)
 {
-	int to autoclose = openat(proc, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	int tree autoclose = -1;
-
-	if (to < 0)
-		return errno == ENOENT ? 0 : root_step(r, "open /proc/%s", name);
-	tree = root_clone(
-		with, -1, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
-	if (tree < 0 || move_mount(tree, "", to, "",
-				MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+	if (mount(with, name, NULL, MS_BIND, NULL) < 0 && errno != ENOENT)
 		return root_step(r, "cover /proc/%s", name);
 	return 0;
 }
 
-static int freeze_folder(struct root *r, int proc, const char *name)
+static int freeze_folder(struct root *r, const char *name)
 {
-	struct mount_attr a = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
-					   MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC};
-	int tree autoclose = open_tree(proc, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	struct mount_attr a = {.attr_set = MOUNT_ATTR_RDONLY};
 
-	if (tree < 0)
+	if (mount(name, name, NULL, MS_BIND, NULL) < 0)
 		return errno == ENOENT ? 0 : root_step(r, "open /proc/%s", name);
-	if (mount_setattr(tree, "", AT_EMPTY_PATH, &a, sizeof(a)) < 0 ||
-		move_mount(tree, "", proc, name, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+	if (mount_setattr(AT_FDCWD, name, AT_SYMLINK_NOFOLLOW, &a, sizeof(a)) < 0)
 		return root_step(r, "make /proc/%s read-only", name);
 	return 0;
+}
+
+static int mask_proc(struct root *r, int proc)
+{
+	int result = fchdir(proc) < 0 ? root_step(r, "enter the new %s", "/proc") : 0;
+
+	for (size_t i = 0; result == 0 && i < ARRAY_LEN(read_only); i++)
+		result = freeze_folder(r, read_only[i]);
+	for (size_t i = 0; result == 0 && i < ARRAY_LEN(hidden_files); i++)
+		result = cover(r, hidden_files[i], "/null");
+	for (size_t i = 0; result == 0 && i < ARRAY_LEN(hidden_folders); i++)
+		result = cover(r, hidden_folders[i], "/empty");
+	return result;
 }
 
 static int make_proc(struct root *r)
@@ -211,15 +215,7 @@ static int make_proc(struct root *r)
 		MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 	int result = proc < 0 ? proc : attach(r, proc, "proc");
 
-	if (!GUARD(GUARD_MASKS))
-		return result;
-	for (size_t i = 0; result == 0 && i < ARRAY_LEN(read_only); i++)
-		result = freeze_folder(r, proc, read_only[i]);
-	for (size_t i = 0; result == 0 && i < ARRAY_LEN(hidden_files); i++)
-		result = cover(r, proc, hidden_files[i], "/dev/null");
-	for (size_t i = 0; result == 0 && i < ARRAY_LEN(hidden_folders); i++)
-		result = cover(r, proc, hidden_folders[i], "/empty");
-	return result;
+	return result == 0 && GUARD(GUARD_MASKS) ? mask_proc(r, proc) : result;
 }
 
 /* ---- /dev and memory file systems ---- */
@@ -515,9 +511,9 @@ static int make_inner(struct root *r)
 	return 0;
 }
 
-int mounts_build_root(const struct child *c, char text[124])
+int mounts_build_root(const struct child *c, struct mount_fds *ret_spent, char text[124])
 {
-	struct root r = {.c = c, .fd = -1, .step = text};
+	struct root r = {.c = c, .fd = -1, .step = text, .spent = ret_spent};
 	int result = root_make(&r);
 
 	if (result < 0)

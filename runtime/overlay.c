@@ -56,14 +56,17 @@ static int add_layers_by_fd(struct root *r, int fs, int upper)
 	int result;
 
 	for (uint32_t i = 0; i <= r->c->start->n_layers; i++) {
-		/* stays open until the process ends: closing it would dissolve the mount
-		 * before overlayfs has it */
 		int tree = clone_lower(r, i);
 		if (tree < 0)
 			return tree;
+		/* stays open: closing it would dissolve the mount before overlayfs has it
+		 */
+		r->spent->fds[r->spent->n++] = tree;
 		if ((result = set_fd(r, fs, "lowerdir+", tree, ".")) < 0)
 			return result;
 	}
+	if (upper != r->c->scratch)
+		r->spent->fds[r->spent->n++] = upper;
 	if ((result = set_fd(r, fs, "upperdir", upper, "fs")) < 0)
 		return result;
 	return set_fd(r, fs, "workdir", upper, "work");
@@ -135,7 +138,7 @@ static int make_overlay(struct root *r)
 	static const char *const options[][2] = {{"source", "overlay"},
 		{"redirect_dir", "nofollow"}, {"metacopy", "off"}, {"index", "off"}};
 	int fs autoclose = fsopen("overlay", FSOPEN_CLOEXEC);
-	int upper; /* open until the end of the process, as the layers */
+	int upper; /* stays open, as the layers */
 	int result;
 
 	if (fs < 0)

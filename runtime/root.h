@@ -10,6 +10,7 @@ struct root {
 	const struct child *c;
 	int fd;	    /* of the root mount, -1 until made */
 	char *step; /* ROOT_STEP_MAX bytes: what failed */
+	struct mount_fds *spent;
 };
 
 /* Notes what failed. Returns -errno. */

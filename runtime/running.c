@@ -80,7 +80,7 @@ int sandbox_adopt(struct runtime *rt, const struct sandbox_record *rec, int *ret
 	adopt_userns(s, rec->pid);
 	if (rec->net_index)
 		netpool_reserve(rt->pool, rec->net_index);
-	*l = (struct live){.rec = *rec, .scratch = -1, .next = rt->live};
+	*l = (struct live){.rec = *rec, .scratch = -1, .mounts = -1, .next = rt->live};
 	rt->live = l;
 	*ret_pidfd = fd;
 	return 0;
@@ -306,17 +306,23 @@ int sandbox_exit_info(struct runtime *rt, const struct sandbox_record *rec, int 
 struct leftover {
 	struct runtime *rt;
 	uint64_t id;
-	int mount;
+	int mounts, scratch; /* closed in this order */
 };
+
+static void close_once(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
 
 static int clean(void *arg)
 {
 	struct leftover *l = arg;
 	char name[24];
 
-	if (l->mount >= 0)
-		close(l->mount);
-	l->mount = -1;
+	close_once(&l->mounts);
+	close_once(&l->scratch);
 	/* the kernel may not have let go of the last process yet */
 	if (cgroup_remove(&l->rt->cgroups, l->id) == -EBUSY) {
 		cgroup_kill(&l->rt->cgroups, l->id);
@@ -329,48 +335,75 @@ static int clean(void *arg)
 	return 0;
 }
 
-static void clean_later(struct runtime *rt, uint64_t id, int mount)
+static void clean_later(struct runtime *rt, const struct live *gone)
 {
-	struct leftover *l = malloc(sizeof(*l));
+	struct leftover *l = malloc(sizeof(*l)), now;
 
+	now = (struct leftover){.rt = rt,
+		.id = gone->rec.id,
+		.mounts = gone->mounts,
+		.scratch = gone->scratch};
 	if (l) {
-		*l = (struct leftover){.rt = rt, .id = id, .mount = mount};
+		*l = now;
 		if (netpool_later(rt->pool, clean, l) == 0)
 			return;
 	}
 	free(l);
-	if (mount >= 0)
-		close(mount);
+	close_once(&now.mounts);
+	close_once(&now.scratch);
 	log_warn("out of memory: what sandbox %016" PRIx64
 		 " leaves is removed at the next start",
-		id);
+		now.id);
 }
 
-void sandbox_forget(struct runtime *rt, uint64_t id, struct slot *s, uint32_t net_index,
-	int scratch, bool entered)
+static int close_mounts(void *arg)
+{
+	struct mount_fds *m = arg;
+
+	while (m->n)
+		close(m->fds[--m->n]);
+	free(m);
+	return 0;
+}
+
+void mounts_close_later(struct runtime *rt, const struct mount_fds *m)
+{
+	struct mount_fds *copy = malloc(sizeof(*copy));
+
+	if (copy) {
+		*copy = *m;
+		if (netpool_later(rt->pool, close_mounts, copy) == 0)
+			return;
+	}
+	free(copy);
+	for (unsigned int i = 0; i < m->n; i++)
+		close(m->fds[i]);
+}
+
+void sandbox_forget(struct runtime *rt, struct slot *s, const struct live *l)
 {
 	if (s && s->users)
 		s->users--;
-	if (net_index)
-		netpool_release(rt->pool, net_index);
-	if (!entered)
-		clean_later(rt, id, scratch);
+	if (l->rec.net_index)
+		netpool_release(rt->pool, l->rec.net_index);
+	if (!(l->rec.flags & SANDBOX_ENTERED))
+		clean_later(rt, l);
 }
 
 void sandbox_cleanup(struct runtime *rt, const struct sandbox_record *rec)
 {
 	struct live **at = find_live(rt, rec->id), *l = *at;
-	bool entered = rec->flags & SANDBOX_ENTERED;
 
 	/* one that ended while no berthd ran holds no range and no address any more, but
 	 * has left its folders */
 	if (!l) {
-		sandbox_forget(rt, rec->id, NULL, 0, -1, entered);
+		struct live lost = {.rec = *rec, .scratch = -1, .mounts = -1};
+		lost.rec.net_index = 0;
+		sandbox_forget(rt, NULL, &lost);
 		return;
 	}
 	*at = l->next;
-	sandbox_forget(rt, rec->id, &rt->slots[l->rec.slot], l->rec.net_index, l->scratch,
-		entered);
+	sandbox_forget(rt, &rt->slots[l->rec.slot], l);
 	free(l);
 }
 
@@ -379,7 +412,8 @@ static void sweep_one(void *arg, uint64_t id)
 	struct runtime *rt = arg;
 
 	if (!*find_live(rt, id))
-		clean_later(rt, id, -1);
+		clean_later(
+			rt, &(struct live){.rec.id = id, .scratch = -1, .mounts = -1});
 }
 
 void runtime_sweep(struct runtime *rt)

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/pidfd.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -102,20 +103,25 @@ static int make_skeleton(struct runtime *rt, struct err *e)
 static int load_program(const char *lib, const char *name, mode_t mode, struct err *e)
 {
 	char path[PATH_MAX + 32];
-	autobuf b = {.max = (size_t)64 << 20};
-	int fd autoclose = -1;
+	int from autoclose = -1, fd autoclose = -1;
+	struct stat st;
 	int r;
 
 	snprintf(path, sizeof(path), "%s/%s", lib, name);
-	if ((r = io_read_file(AT_FDCWD, path, &b)) < 0)
-		return err_sys(e, -r, "cannot read %s", path);
+	from = open(path, O_RDONLY | O_CLOEXEC);
+	if (from < 0 || fstat(from, &st) < 0)
+		return err_sys(e, errno, "cannot read %s", path);
 	fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
 	if (fd < 0 && errno == EINVAL)
 		fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return err_sys(e, errno, "memfd_create");
-	if ((r = io_write_all(fd, b.data, b.len)) < 0)
-		return err_sys(e, -r, "cannot copy %s", path);
+	/* not by way of memory: each start copies what this process once used of it */
+	for (off_t at = 0; at < st.st_size;) {
+		ssize_t n = sendfile(fd, from, &at, (size_t)(st.st_size - at));
+		if (n <= 0)
+			return err_sys(e, n < 0 ? errno : EIO, "cannot copy %s", path);
+	}
 	if (fchmod(fd, mode) < 0 ||
 		fcntl(fd, F_ADD_SEALS,
 			F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
@@ -154,6 +160,19 @@ static int open_folders(struct runtime *rt, struct err *e)
 	if ((rt->scratch_fd = open_folder(rt, "scratch", e)) < 0)
 		return rt->scratch_fd;
 	return make_skeleton(rt, e);
+}
+
+/* What a child has to undo before its exec: asked once, not at each start. */
+static void note_inheritance(struct runtime *rt)
+{
+	autobuf b = {.max = 64};
+	struct sigaction old;
+
+	for (int s = 1; s < NSIG; s++)
+		if (sigaction(s, NULL, &old) == 0 && old.sa_handler == SIG_IGN)
+			rt->ignored[rt->n_ignored++] = (uint8_t)s;
+	rt->protected = io_read_file(AT_FDCWD, "/proc/self/oom_score_adj", &b) < 0 ||
+			!b.data || strtol(b.data, NULL, 10) != 0;
 }
 
 static int open_self(struct runtime *rt, struct err *e)
@@ -203,6 +222,7 @@ static int open_all(struct runtime *rt, struct err *e)
 
 	if ((r = probe_userns(e)) < 0)
 		return r;
+	note_inheritance(rt);
 	if ((r = hash_boot(&rt->boot)) < 0)
 		return err_sys(e, -r, "cannot read the kernel's boot id");
 	if ((r = open_self(rt, e)) < 0 || (r = open_folders(rt, e)) < 0 ||
@@ -289,6 +309,7 @@ void runtime_close(struct runtime *rt)
 	}
 	for (struct live *l = rt->live, *next; l; l = next) {
 		next = l->next;
+		close_fd(l->mounts);
 		close_fd(l->scratch);
 		free(l);
 	}

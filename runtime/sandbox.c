@@ -300,11 +300,12 @@ static int clone_child(struct runtime *rt, struct attempt *a, struct err *e)
 
 /* One report of the child. 1, 0 at the end of the stream, or -errno. *ret_fd: what came
  * with it, or -1. */
-static int read_report(const struct attempt *a, struct child_report *rep, int *ret_fd)
+static int read_report(
+	const struct attempt *a, struct child_report *rep, struct mount_fds *ret)
 {
 	union {
 		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
+		char space[CMSG_SPACE(sizeof(ret->fds))];
 	} control = {0};
 	struct iovec iov = {rep, sizeof(*rep)};
 	struct msghdr m = {.msg_iov = &iov,
@@ -313,18 +314,19 @@ static int read_report(const struct attempt *a, struct child_report *rep, int *r
 		.msg_controllen = sizeof(control)};
 	ssize_t n;
 
-	*ret_fd = -1;
+	ret->n = 0;
 	do {
 		n = recvmsg(a->report, &m, MSG_CMSG_CLOEXEC);
 	} while (n < 0 && errno == EINTR);
 	if (n <= 0)
 		return n < 0 ? -errno : 0;
-	if (n != sizeof(*rep))
-		return -EPROTO;
 	if (m.msg_controllen >= sizeof(control.head) &&
-		control.head.cmsg_type == SCM_RIGHTS)
-		memcpy(ret_fd, CMSG_DATA(&control.head), sizeof(int));
-	return 1;
+		control.head.cmsg_type == SCM_RIGHTS) {
+		ret->n = (unsigned int)((control.head.cmsg_len - CMSG_LEN(0)) /
+					sizeof(int));
+		memcpy(ret->fds, CMSG_DATA(&control.head), ret->n * sizeof(int));
+	}
+	return n == sizeof(*rep) ? 1 : -EPROTO;
 }
 
 static void reap(pid_t pid)
@@ -346,17 +348,21 @@ static void take_born(struct attempt *a, pid_t pid, int pidfd)
 static int hear_child(struct attempt *a, struct err *e)
 {
 	struct child_report rep = {0};
-	int fd, r;
+	struct mount_fds got;
+	int r;
 
-	while ((r = read_report(a, &rep, &fd)) > 0) {
+	while ((r = read_report(a, &rep, &got)) > 0) {
 		rep.step[sizeof(rep.step) - 1] = '\0';
 		if (rep.error)
 			return err_sys(e, rep.error, "cannot %s", rep.step);
 		if (rep.pid) {
-			take_born(a, rep.pid, fd);
+			take_born(a, rep.pid, got.n ? got.fds[0] : -1);
 			return 0;
 		}
-		a->master = fd;
+		if (rep.mounts)
+			mounts_close_later(a->child.rt, &got);
+		else
+			a->master = got.n ? got.fds[0] : -1;
 	}
 	if (r == -EAGAIN)
 		return err_set(e, ETIMEDOUT, "its setting up took more than %d s",
@@ -399,6 +405,14 @@ static int fill_record(const struct runtime *rt, const struct attempt *a,
 	return r < 0 ? err_sys(e, -r, "cannot read the process's start time") : 0;
 }
 
+static int open_mounts(pid_t pid)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", pid);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
 static int remember(
 	struct runtime *rt, struct attempt *a, const struct sandbox_record *rec)
 {
@@ -408,6 +422,7 @@ static int remember(
 		return -ENOMEM;
 	l->rec = *rec;
 	l->scratch = TAKE_FD(a->child.scratch);
+	l->mounts = a->child.start ? open_mounts(a->pid) : -1;
 	l->next = rt->live;
 	rt->live = l;
 	return 0;
@@ -439,9 +454,12 @@ static void undo(struct runtime *rt, struct attempt *a, const struct sandbox_rec
 		close(a->pidfd);
 	if (a->master >= 0)
 		close(a->master);
-	if (a->slot)
-		sandbox_forget(rt, rec->id, a->slot, a->net_index,
-			TAKE_FD(a->child.scratch), rec->flags & SANDBOX_ENTERED);
+	if (a->slot) {
+		struct live l = {
+			.rec = *rec, .scratch = TAKE_FD(a->child.scratch), .mounts = -1};
+		l.rec.net_index = a->net_index;
+		sandbox_forget(rt, a->slot, &l);
+	}
 }
 
 static struct attempt attempt_new(struct runtime *rt, const struct sandbox_io *io)

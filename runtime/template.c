@@ -107,6 +107,19 @@ static int write_host_files(int root)
 	return write_new(root, "host/npmrc", &npm);
 }
 
+/* What hides things in a sandbox's /proc: read-only, so that a plain bind of them is too. */
+static int make_covers(void)
+{
+	static const char *const covers[][2] = {{"dev/null", "null"}, {"empty", "empty"}};
+	struct mount_attr a = {.attr_set = MOUNT_ATTR_RDONLY};
+
+	for (size_t i = 0; i < ARRAY_LEN(covers); i++)
+		if (mount(covers[i][0], covers[i][1], NULL, MS_BIND, NULL) < 0 ||
+			mount_setattr(AT_FDCWD, covers[i][1], 0, &a, sizeof(a)) < 0)
+			return -errno;
+	return 0;
+}
+
 static int fill(int root)
 {
 	char name[16];
@@ -120,6 +133,8 @@ static int fill(int root)
 		if (mkdirat(root, name, 0755) < 0)
 			return -errno;
 	}
+	if (mknodat(root, "null", S_IFREG | 0444, 0) < 0)
+		return -errno;
 	if ((r = make_dev(root)) < 0 || (r = copy_certs(root)) < 0)
 		return r;
 	return write_host_files(root);
@@ -198,7 +213,7 @@ static int enter_template(const struct runtime *rt)
 		if (trees[i] >= 0 && move_mount(trees[i], "", AT_FDCWD, folders[i],
 					     MOVE_MOUNT_F_EMPTY_PATH) < 0)
 			return -errno;
-	return 0;
+	return make_covers();
 }
 
 static int open_when_done(pid_t pid, int in, struct err *e)
