@@ -2,6 +2,7 @@
 #include "tests/attack/ground.h"
 #include "lib/io.h"
 #include "runtime/guards.h"
+#include "runtime/nft.h"
 #include "tests/attack/probe.h"
 
 #include <arpa/inet.h>
@@ -124,7 +125,6 @@ void ground_guards(struct ground *g, uint32_t off)
 {
 	bool net_off = off & GUARD_NET;
 	struct err e;
-	int namer = -1;
 
 	/* the filter needs no_new_privs where there are no capabilities; no row has the first and not the second */
 	if (off & GUARD_NNP)
@@ -137,10 +137,8 @@ void ground_guards(struct ground *g, uint32_t off)
 		return;
 	if (net_off)
 		nft_remove(g->rt->id);
-	else if (nft_make(g->rt->id, g->rt->addr_base, &namer, &e) < 0)
+	else if (runtime_network(g->rt, &e) < 0)
 		fprintf(stderr, "attack: %s\n", e.text);
-	if (namer >= 0)
-		close(namer);
 	g->net_off = net_off;
 }
 
@@ -173,7 +171,7 @@ static int open_runtime(struct ground *g, const char *bin)
 	snprintf(registry, sizeof(registry), "%s/registry", g->dir);
 	if (mkdir(g->state, 0755) < 0 || reserve_blocks(registry) < 0)
 		return ground_trouble(g->state);
-	if (runtime_open(&c, &g->rt, &e) < 0) {
+	if (runtime_open(&c, &g->rt, &e) < 0 || runtime_network(g->rt, &e) < 0) {
 		fprintf(stderr, "attack: %s\n", e.text);
 		return -1;
 	}
