@@ -57,6 +57,8 @@ enum {
 	MSG_FREEZE,          /* struct msg_freeze: none of its processes runs any more; -EBUSY while somebody is inside (MSG_ENTER) or
 	                        it stops, -EOPNOTSUPP where the host has no freezer */
 	MSG_THAW,            /* struct msg_instance: they go on; also 0 when it was not frozen */
+	MSG_NETWORK,         /* struct msg_network: what an app's instances may reach, at once and from now on; kept by berthd */
+	MSG_NAME,            /* struct msg_name: which instances the address of a name leads to */
 };
 
 /* ---- berthd -> berth-control, events (seq 0) ---- */
@@ -189,6 +191,38 @@ struct msg_freeze {
 };
 struct msg_disk {
 	uint64_t free_bytes, total_bytes;
+};
+
+/* The first rule that fits decides; where none fits, the defaults. Builds are not asked. */
+enum net_kind {
+	NET_ADDRESS4 = 1, NET_ADDRESS6, /* addr and prefix */
+	NET_NAME,     /* number: the instances behind it, by its address only */
+	NET_INTERNET, /* allowed: what is not private; denied: everything, name servers too */
+};
+/* No rule allows what addr_is_never (lib/addr.h) says, and no range the host itself. */
+enum net_verdict { NET_DENY, NET_ALLOW, NET_ALLOW_HOST /* a single address: also when it is the host's own */ };
+struct net_rule {
+	uint8_t kind;     /* enum net_kind */
+	uint8_t verdict;  /* enum net_verdict */
+	uint8_t protocol; /* IPPROTO_TCP, IPPROTO_UDP; 0: all, with ports these two */
+	uint8_t prefix;   /* NET_ADDRESS*: 0 .. 32 or 128; else 0 */
+	uint16_t first, last; /* ports 1 .. 65535; both 0: all */
+	uint32_t number;  /* NET_NAME: 1 .. ADDR_NAMES - 1 (lib/addr.h); else 0 */
+	uint8_t addr[16]; /* network order; bits beyond the prefix are 0 */
+};
+#define NET_RULES_MAX 192
+#define NET_HOSTS_MAX 8192
+struct msg_network {
+	uint32_t app, n_rules; /* no rules and no hosts: the defaults, berthd forgets the app */
+	uint32_t hosts_size, pad;
+	struct net_rule rules[NET_RULES_MAX];
+	char hosts[NET_HOSTS_MAX]; /* the end of /etc/hosts inside; berthd does not look at it */
+};
+#define NET_NAME_INSTANCES 16 /* more than these take no calls from other apps */
+struct msg_name {
+	uint32_t number; /* as in net_rule */
+	uint32_t n;      /* 0: none, calls are refused */
+	uint64_t ids[NET_NAME_INSTANCES]; /* of sandboxes; those that do not run are left out */
 };
 
 enum exit_reason {

@@ -31,6 +31,7 @@
 
 struct world {
 	char dir[64], state[96];
+	const char *registry; /* NULL: the host's */
 	struct runtime *rt;
 	uint64_t next;
 };
@@ -230,7 +231,8 @@ static UNUSED int make_root_layer(void)
 
 static UNUSED int set_up(void **state)
 {
-	struct runtime_config c = {.run = w.dir, .lib = "build/bin"};
+	struct runtime_config c = {
+		.run = w.dir, .lib = "build/bin", .registry = w.registry};
 	struct err e;
 
 	(void)state;
@@ -241,7 +243,7 @@ static UNUSED int set_up(void **state)
 	if (mkdir(w.state, 0755) < 0)
 		return -1;
 	c.state = w.state;
-	if (runtime_open(&c, &w.rt, &e) < 0) {
+	if (runtime_open(&c, &w.rt, &e) < 0 || runtime_network(w.rt, &e) < 0) {
 		print_message("runtime_open: %s\n", e.text);
 		return -1;
 	}
@@ -250,7 +252,11 @@ static UNUSED int set_up(void **state)
 
 static UNUSED int tear_down(void **state)
 {
+	struct err e;
+
 	(void)state;
+	if (w.rt && runtime_remove(w.rt, &e) < 0)
+		print_message("runtime_remove: %s\n", e.text);
 	runtime_close(w.rt);
 	return io_remove_tree(AT_FDCWD, w.dir) < 0 ? -1 : 0;
 }

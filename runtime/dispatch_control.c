@@ -271,6 +271,24 @@ static int disk(struct context *ctx, struct msg *m UNUSED, struct reply *r)
 	return 0;
 }
 
+/* --- networks --- */
+
+static int network(struct context *ctx, struct msg *m, struct reply *r)
+{
+	static struct msg_network body; /* 14 kB */
+
+	BODY(m, body);
+	return network_set(ctx->rt, &body, &r->e);
+}
+
+static int name(struct context *ctx, struct msg *m, struct reply *r)
+{
+	struct msg_name body;
+
+	BODY(m, body);
+	return network_name(ctx->rt, &body, &r->e);
+}
+
 /* --- apps and keys --- */
 
 static void finish_close(struct closing *c)
@@ -325,6 +343,7 @@ static int remove_app(struct context *ctx, struct msg *m, struct reply *r)
 	status = app_files_remove(ctx->chores, &ctx->folders, body.id, body.name);
 	if (status < 0)
 		return status;
+	network_forget(ctx->rt, body.id);
 	c->ctx = ctx;
 	c->app = body;
 	c->seq = m->head.seq;
@@ -401,8 +420,14 @@ static const struct dispatch_row control_rows[] = {
 	   found by its number */
 	{MSG_FREEZE, freeze, sizeof(struct msg_freeze), .fds_max = 0},
 	{MSG_THAW, thaw, sizeof(struct msg_instance), .fds_max = 0},
+	/* safe: numbers with ranges become rules of berth's own table, which never open
+	   link-local addresses, other berths' or, by a range, the host; the bytes for
+	   hosts are only copied into a file that only the app's sandboxes see */
+	{MSG_NETWORK, network, sizeof(struct msg_network), .fds_max = 0},
+	/* safe: leads to instances of this berth only, for whom a rule allows */
+	{MSG_NAME, name, sizeof(struct msg_name), .fds_max = 0},
 };
-_Static_assert(ARRAY_LEN(control_rows) == MSG_THAW - MSG_START + 1 + 2,
+_Static_assert(ARRAY_LEN(control_rows) == MSG_NAME - MSG_START + 1 + 2,
 	"a row for each message from control, HELLO and EXITED_ACK");
 static const struct dispatch_table control_table = {
 	PEER_CONTROL, control_rows, ARRAY_LEN(control_rows)};

@@ -3,6 +3,7 @@
 #ifndef RUNTIME_INSIDE_H
 #define RUNTIME_INSIDE_H
 
+#include "lib/addr.h"
 #include "lib/buf.h"
 #include "runtime/cgroup.h"
 #include "runtime/netns.h"
@@ -19,9 +20,6 @@
 #define RUNTIME_SLOTS                                                                    \
 	1024u /* apps of one berth that can have processes at the same time */
 #define RUNTIME_UID_BASE 0x74000000u
-#define RUNTIME_ADDR_BASE                                                                \
-	0xc6120000u	    /* 198.18.0.0/15, RFC 2544: never routed on the internet */
-#define RUNTIME_ADDRS 4096u /* a /20 each */
 
 struct slot {
 	uint32_t app;	    /* 0: free */
@@ -45,22 +43,23 @@ struct live {
 
 struct runtime {
 	char id[9];
-	char state[PATH_MAX], registry[PATH_MAX], lib[PATH_MAX];
+	char state[PATH_MAX], run[PATH_MAX], registry[PATH_MAX], lib[PATH_MAX];
 	uint64_t boot;
 	uint32_t uid_base, addr_base;
 	int state_fd, layers_fd, volumes_fd, cache_fd, scratch_fd;
+	int names_fd; /* names.h */
 	int self_netns;
 	int template_ns; /* mount namespace that every sandbox starts from; see template.c
 			  */
 	int init_exec, build_exec; /* sealed copies: no host path, and nothing to
 				      overwrite; build_exec may be -1 */
-	int namer;		   /* pidfd of nft_make's child, -1 */
 	bool overlay_by_fd;
 	bool protected;			  /* berthd has an oom_score_adj of its own */
 	uint8_t ignored[NSIG], n_ignored; /* signals that it ignores */
 	struct cgroups cgroups;
 	struct sock_fprog filter;
 	struct netpool *pool;
+	struct network *network; /* network.h */
 	struct scratchpool *scratch;
 	bool scratch_warned; /* sizes cannot be kept here; said once */
 	struct slot *slots;  /* RUNTIME_SLOTS */
@@ -72,7 +71,9 @@ struct runtime {
 int registry_claim(const char *registry, const char *state, const char *id,
 	unsigned int *ret_block, struct err *e);
 int registry_release(const char *registry, const char *state, struct err *e);
-int registry_forward_on(const char *registry, struct err *e);
+enum registry_family { REGISTRY_IPV4, REGISTRY_IPV6 };
+/* IPv6 only on a host that has it. */
+int registry_forward_on(const char *registry, enum registry_family f, struct err *e);
 
 /* template.c: a small mount namespace with the state folders, /dev and the host's files;
  * its fd, or -errno. */
@@ -101,12 +102,6 @@ void host_each_line(const char *path, void (*cb)(void *arg, char *line), void *a
 typedef void (*host_addr_cb)(void *arg, int family, const void *addr, unsigned int port);
 void reach_servers(host_addr_cb cb, void *arg);
 void reach_named(host_addr_cb cb, void *arg);
-
-/* nft.c */
-/* *ret_pidfd: of a child that still resolves names of proxies and indexes; -1 without
- * one. */
-int nft_make(const char *id, uint32_t addr_base, int *ret_pidfd, struct err *e);
-int nft_remove(const char *id);
 
 /*
  * running.c: gives back what a start took: the slot (NULL: none), the address, and later

@@ -197,6 +197,7 @@ static void a_new_runtime_adopts_what_runs(void **state)
 	close(b.pidfd);
 	assert_int_equal(sandbox_adopt(w.rt, &b.rec, &b.pidfd), 0);
 	assert_int_equal(sandbox_adopt(w.rt, &b.rec, &fd), -EINVAL); /* once only */
+	assert_int_equal(runtime_network(w.rt, &e), 0);
 	runtime_sweep(w.rt);
 	box_must_enter(&b, &in, PROBE("ids"));
 	box_end(&in);

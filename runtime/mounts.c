@@ -4,6 +4,7 @@
  * (openat2 RESOLVE_IN_ROOT): links in layers lead nowhere else.
  */
 #include "runtime/guards.h"
+#include "runtime/names.h"
 #include "runtime/root.h"
 
 #include <dirent.h>
@@ -258,15 +259,6 @@ static int make_tmp(struct root *r)
 
 /* ---- the host's files ---- */
 
-static int write_text(int dir, const char *name, const char *text)
-{
-	int fd autoclose =
-		openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	size_t len = strlen(text);
-
-	return fd >= 0 && write(fd, text, len) == (ssize_t)len ? 0 : -errno;
-}
-
 /* A file mounted over path, /etc/NAME; what is no file there is replaced. */
 static int attach_file(struct root *r, const char *from, const char *path)
 {
@@ -293,27 +285,22 @@ static int attach_file(struct root *r, const char *from, const char *path)
 	return attach_to(r, mount, to, path);
 }
 
+static int attach_name(struct root *r, const char *suffix, const char *path)
+{
+	char from[64];
+
+	snprintf(from, sizeof(from), "/names/%016" PRIx64 "%s", r->c->id, suffix);
+	return attach_file(r, from, path);
+}
+
 static int make_etc(struct root *r)
 {
-	const char *name = r->c->start->name;
-	char hosts[256], hostname[PROTO_NAME_MAX + 2];
-	int files autoclose =
-		new_tmpfs(r, "0755", "65536", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-	int result;
+	int result = attach_name(r, NAMES_HOSTS, "etc/hosts");
 
-	if (files < 0)
-		return files;
-	snprintf(hosts, sizeof(hosts),
-		"127.0.0.1 localhost\n::1 localhost ip6-localhost\n127.0.1.1 %s\n", name);
-	snprintf(hostname, sizeof(hostname), "%s\n", name);
-	if (move_mount(files, "", AT_FDCWD, "/files", MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
-		write_text(files, "hosts", hosts) < 0 ||
-		write_text(files, "hostname", hostname) < 0)
-		return root_step(r, "write %s", "/etc/hosts");
-	if ((result = attach_file(r, "/files/hosts", "etc/hosts")) < 0 ||
-		(result = attach_file(r, "/files/hostname", "etc/hostname")) < 0)
-		return result;
-	return attach_file(r, "/etc/resolv.conf", "etc/resolv.conf");
+	if (result == 0)
+		result = attach_name(r, NAMES_HOSTNAME, "etc/hostname");
+	return result == 0 ? attach_file(r, "/etc/resolv.conf", "etc/resolv.conf")
+			   : result;
 }
 
 static int copy_file(int from, int to, const char *name, uid_t owner)

@@ -1,12 +1,13 @@
 /* Network namespaces for sandboxes, ready before they are asked for. */
 #include "runtime/netns.h"
+#include "lib/addr.h"
 #include "lib/log.h"
+#include "runtime/ipv6.h"
 #include "runtime/rtnl.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -19,8 +20,9 @@
 #define RETRY_MS 20
 #define TAKE_WAIT_S 5
 #define DRAIN_WAIT_S 15
-#define GATEWAY                                                                          \
-	0xa9fe0101u /* 169.254.1.1: only a name for "the other end", nobody has it */
+/* Only names for "the other end", nobody has them: 169.254.1.1 and fe80::1. */
+#define GATEWAY 0xa9fe0101u
+static const unsigned char gateway6[16] = {0xfe, 0x80, [15] = 1};
 
 struct job {
 	int (*run)(void *arg);
@@ -29,21 +31,17 @@ struct job {
 	struct job *next;
 };
 
-struct ready {
-	int fd;
-	uint32_t index;
-};
-
 struct netpool {
+	struct netpool_config c;
 	char id[9];
-	uint32_t addr_base, n;
+	bool ipv6, no_ipv6; /* c.ipv6 said so; it did not work */
 	int host_ns, host_nl;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t work, done; /* work: for the thread; done: for those who wait */
 	bool stop;
 	int error; /* of the last try to make a namespace, -errno */
-	struct ready ready[NETPOOL_READY];
+	struct netpool_place ready[NETPOOL_READY];
 	unsigned int n_ready;
 	struct job *jobs, **jobs_end;
 	unsigned int n_jobs;
@@ -61,40 +59,69 @@ static void set_sysctl(const char *path, const char *value)
 		log_debug("cannot set %s", path);
 }
 
-static int set_up_inside(int nl, const char *peer, int host_ns, uint32_t addr)
+/* Neither end takes an IPv6 address but the one it is given; without one, no IPv6 at all. */
+static void set_ipv6(const struct netpool *p, const char *iface)
+{
+	(void)ipv6_set(iface, "addr_gen_mode", "1"); /* IN6_ADDR_GEN_MODE_NONE */
+	(void)ipv6_set(iface, "accept_ra", "0");
+	(void)ipv6_set(iface, "disable_ipv6", p->ipv6 ? "0" : "1");
+}
+
+/* Address, the other end, and the way out. */
+static int set_up_family(
+	int nl, unsigned int index, int family, const void *addr, const void *gateway)
+{
+	int r;
+
+	if ((r = rtnl_address(nl, index, family, addr)) < 0 ||
+		(r = rtnl_neighbour(nl, index, family, gateway, rtnl_mac_host)) < 0)
+		return r;
+	return rtnl_route(nl, index, family, NULL, gateway);
+}
+
+static int set_up_inside(struct netpool *p, int nl, const char *peer, uint32_t addr)
 {
 	uint32_t a = htonl(addr), gateway = htonl(GATEWAY);
+	unsigned char six[16];
 	unsigned int index;
 	int r;
 
-	if ((r = rtnl_veth(nl, "eth0", peer, host_ns)) < 0 || (r = rtnl_up(nl, 1)) < 0)
+	if ((r = rtnl_veth(nl, "eth0", peer, p->host_ns)) < 0 || (r = rtnl_up(nl, 1)) < 0)
 		return r;
 	index = if_nametoindex("eth0");
 	if (index == 0)
 		return -errno;
-	if ((r = rtnl_address(nl, index, AF_INET, &a)) < 0 ||
-		(r = rtnl_up(nl, index)) < 0 ||
-		(r = rtnl_neighbour(nl, index, AF_INET, &gateway, rtnl_mac_host)) < 0)
+	set_ipv6(p, "eth0");
+	if ((r = rtnl_up(nl, index)) < 0 ||
+		(r = set_up_family(nl, index, AF_INET, &a, &gateway)) < 0 || !p->ipv6)
 		return r;
-	return rtnl_route(nl, index, AF_INET, NULL, &gateway);
+	addr6_of(addr, six);
+	return set_up_family(nl, index, AF_INET6, six, gateway6);
 }
 
-static int set_up_host(int nl, const char *peer, uint32_t addr)
+static int reach_inside(int nl, unsigned int index, int family, const void *addr)
+{
+	int r = rtnl_neighbour(nl, index, family, addr, rtnl_mac_inside);
+
+	return r < 0 ? r : rtnl_route(nl, index, family, addr, NULL);
+}
+
+/* No address at all on the host's end: nothing there can be talked to. */
+static int set_up_host(struct netpool *p, const char *peer, uint32_t addr)
 {
 	unsigned int index = if_nametoindex(peer);
 	uint32_t a = htonl(addr);
-	char path[96];
+	unsigned char six[16];
 	int r;
 
 	if (index == 0)
 		return -errno;
-	/* No address at all on the host's end: nothing there can be talked to. */
-	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", peer);
-	set_sysctl(path, "1");
-	if ((r = rtnl_up(nl, index)) < 0 ||
-		(r = rtnl_neighbour(nl, index, AF_INET, &a, rtnl_mac_inside)) < 0)
+	set_ipv6(p, peer);
+	if ((r = rtnl_up(p->host_nl, index)) < 0 ||
+		(r = reach_inside(p->host_nl, index, AF_INET, &a)) < 0 || !p->ipv6)
 		return r;
-	return rtnl_route(nl, index, AF_INET, &a, NULL);
+	addr6_of(addr, six);
+	return reach_inside(p->host_nl, index, AF_INET6, six);
 }
 
 /* In a fresh namespace, back in the host's one afterwards. Its fd or -errno. */
@@ -113,8 +140,13 @@ static int make_inside(struct netpool *p, const char *peer, uint32_t addr)
 	 * user */
 	set_sysctl("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
 	set_sysctl("/proc/sys/net/ipv4/ping_group_range", "0 4294967294");
-	r = set_up_inside(nl, peer, p->host_ns, addr);
+	r = set_up_inside(p, nl, peer, addr);
 	return r < 0 ? r : TAKE_FD(fd);
+}
+
+void netpool_iface(const char *id, uint32_t index, char out[IFNAMSIZ])
+{
+	snprintf(out, IFNAMSIZ, "b%.8s-%04x", id, index & 0xffff);
 }
 
 static int make_one(struct netpool *p, uint32_t index, int *ret_fd)
@@ -122,17 +154,18 @@ static int make_one(struct netpool *p, uint32_t index, int *ret_fd)
 	char peer[IFNAMSIZ];
 	int fd, r;
 
-	snprintf(peer, sizeof(peer), "b%s-%04x", p->id, index & 0xffff);
+	p->ipv6 = !p->no_ipv6 && (p->ipv6 || p->c.ipv6(p->c.arg));
+	netpool_iface(p->id, index, peer);
 	if (unshare(CLONE_NEWNET) < 0)
 		return -errno;
-	fd = make_inside(p, peer, p->addr_base + index);
+	fd = make_inside(p, peer, p->c.addr_base + index);
 	if (setns(p->host_ns, CLONE_NEWNET) < 0) {
 		log_error("cannot go back to the host's network: %s", strerror(errno));
 		abort(); /* everything after this would happen in the wrong network */
 	}
 	if (fd < 0)
 		return fd;
-	r = set_up_host(p->host_nl, peer, p->addr_base + index);
+	r = set_up_host(p, peer, p->c.addr_base + index);
 	if (r < 0)
 		close(fd);
 	else
@@ -143,8 +176,8 @@ static int make_one(struct netpool *p, uint32_t index, int *ret_fd)
 /* The next index that nobody has; 0 when all are used. Under the lock. */
 static uint32_t next_index(struct netpool *p)
 {
-	for (uint32_t i = 0; i < p->n; i++) {
-		p->next = p->next + 1 < p->n - 1 ? p->next + 1 : 1;
+	for (uint32_t i = 0; i < p->c.n; i++) {
+		p->next = p->next + 1 < p->c.n - 1 ? p->next + 1 : 1;
 		if (!p->used[p->next])
 			return p->next;
 	}
@@ -164,13 +197,17 @@ static void refill(struct netpool *p)
 	p->used[index] = true;
 	pthread_mutex_unlock(&p->lock);
 	r = make_one(p, index, &fd);
+	if (r < 0 && r != -EEXIST && p->ipv6) {
+		log_warn("apps get no IPv6: %s", strerror(-r));
+		p->no_ipv6 = true;
+	}
 	pthread_mutex_lock(&p->lock);
 	p->error = r == -EEXIST ? 0 : r; /* the name is still held by a dying namespace:
 					    take the next */
 	if (r < 0)
 		p->used[index] = false;
 	else
-		p->ready[p->n_ready++] = (struct ready){fd, index};
+		p->ready[p->n_ready++] = (struct netpool_place){fd, index, p->ipv6};
 	pthread_cond_broadcast(&p->done);
 }
 
@@ -252,17 +289,15 @@ static int start_thread(struct netpool *p)
 	return -r;
 }
 
-int netpool_open(const char *id, uint32_t addr_base, uint32_t n, struct netpool **ret,
-	struct err *e)
+int netpool_open(const struct netpool_config *c, struct netpool **ret, struct err *e)
 {
-	struct netpool *p = calloc(1, sizeof(*p) + n * sizeof(bool));
+	struct netpool *p = calloc(1, sizeof(*p) + c->n * sizeof(bool));
 	int r;
 
 	if (!p)
 		return err_set(e, ENOMEM, "out of memory");
-	snprintf(p->id, sizeof(p->id), "%s", id);
-	p->addr_base = addr_base;
-	p->n = n;
+	p->c = *c;
+	snprintf(p->id, sizeof(p->id), "%s", c->id);
 	p->jobs_end = &p->jobs;
 	p->host_ns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	p->host_nl = rtnl_open();
@@ -295,7 +330,7 @@ void netpool_close(struct netpool *p)
 	free(p);
 }
 
-int netpool_take(struct netpool *p, uint32_t *ret_index, int *ret_fd, struct err *e)
+int netpool_take(struct netpool *p, struct netpool_place *ret, struct err *e)
 {
 	int r = 0;
 
@@ -305,10 +340,8 @@ int netpool_take(struct netpool *p, uint32_t *ret_index, int *ret_fd, struct err
 		wait_ms(p, &p->done, RETRY_MS);
 	}
 	if (p->n_ready) {
-		struct ready got = p->ready[0];
-		memmove(p->ready, p->ready + 1, --p->n_ready * sizeof(got));
-		*ret_index = got.index;
-		*ret_fd = got.fd;
+		*ret = p->ready[0];
+		memmove(p->ready, p->ready + 1, --p->n_ready * sizeof(*ret));
 		pthread_cond_signal(&p->work);
 	} else {
 		r = p->error ? -p->error : ETIMEDOUT;
@@ -323,7 +356,7 @@ int netpool_take(struct netpool *p, uint32_t *ret_index, int *ret_fd, struct err
 static void mark(struct netpool *p, uint32_t index, bool used)
 {
 	pthread_mutex_lock(&p->lock);
-	if (index && index < p->n)
+	if (index && index < p->c.n)
 		p->used[index] = used;
 	pthread_mutex_unlock(&p->lock);
 }

@@ -14,19 +14,36 @@
 #include "lib/base.h"
 #include "lib/err.h"
 
+#include <net/if.h>
+
 #define NETPOOL_READY 4 /* a deploy starts two or three sandboxes at once */
 
 struct netpool;
 
-/* Network addresses are addr_base + 1 .. addr_base + n - 2, host order; interfaces
- * b<id>-<4 hex of the index>. */
-int netpool_open(const char *id, uint32_t addr_base, uint32_t n, struct netpool **ret,
-	struct err *e);
+struct netpool_config {
+	const char *id;
+	uint32_t addr_base, n; /* addresses are addr_base + 1 .. + n - 2, host order */
+	/* Asked before each namespace is made, on the thread, until it says true: shall it
+	 * have IPv6 (addr6_of) and a route out? */
+	bool (*ipv6)(void *arg);
+	void *arg;
+};
+
+/* A namespace of its own, taken from the pool. */
+struct netpool_place {
+	int fd;
+	uint32_t index; /* of the address; the interface on the host: netpool_iface */
+	bool ipv6;
+};
+
+int netpool_open(const struct netpool_config *c, struct netpool **ret, struct err *e);
+/* "b<id>-<4 hex digits>" */
+void netpool_iface(const char *id, uint32_t index, char out[IFNAMSIZ]);
 /* Ends the thread after the jobs it has; ready namespaces go. NULL is allowed. */
 void netpool_close(struct netpool *p);
 /* A ready namespace, its fd the caller's; waits at most 5 s for one to be made. -EAGAIN:
  * no address is free. */
-int netpool_take(struct netpool *p, uint32_t *ret_index, int *ret_fd, struct err *e);
+int netpool_take(struct netpool *p, struct netpool_place *ret, struct err *e);
 /* The index of an adopted sandbox is in use. */
 void netpool_reserve(struct netpool *p, uint32_t index);
 void netpool_release(struct netpool *p, uint32_t index);

@@ -5,6 +5,8 @@
  */
 #include "lib/io.h"
 #include "runtime/inside.h"
+#include "runtime/ipv6.h"
+#include "runtime/nft.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,8 +15,13 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#define FORWARD "/proc/sys/net/ipv4/ip_forward"
-#define FORWARD_SAVED "ip_forward" /* what it was before the first berth */
+/* IP forwarding, and in which file stands what it was before the first berth. */
+static const struct {
+	const char *path, *saved;
+} forwards[] = {
+	[REGISTRY_IPV4] = {"/proc/sys/net/ipv4/ip_forward", "ip_forward"},
+	[REGISTRY_IPV6] = {"/proc/sys/net/ipv6/conf/all/forwarding", "ipv6_forward"},
+};
 
 static int lock_registry(const char *path, int *ret_dir, struct err *e)
 {
@@ -127,14 +134,14 @@ int registry_claim(const char *registry, const char *state, const char *id,
 	return 0;
 }
 
-static int write_forward(const char *value)
+static int write_forward(enum registry_family f, const char *value)
 {
-	int fd autoclose = open(FORWARD, O_WRONLY | O_CLOEXEC);
+	int fd autoclose = open(forwards[f].path, O_WRONLY | O_CLOEXEC);
 
 	return fd < 0 ? -errno : io_write_all(fd, value, strlen(value));
 }
 
-int registry_forward_on(const char *registry, struct err *e)
+int registry_forward_on(const char *registry, enum registry_family f, struct err *e)
 {
 	int dir autoclose = -1;
 	int lock autoclose = lock_registry(registry, &dir, e);
@@ -143,14 +150,28 @@ int registry_forward_on(const char *registry, struct err *e)
 
 	if (lock < 0)
 		return lock;
-	if ((r = io_read_file(AT_FDCWD, FORWARD, &now)) < 0 || !now.data)
-		return err_sys(e, -r, "cannot read " FORWARD);
+	if ((r = io_read_file(AT_FDCWD, forwards[f].path, &now)) < 0 || !now.data)
+		return err_sys(e, -r, "cannot read %s", forwards[f].path);
 	if (now.data[0] == '1')
 		return 0; /* already on, or by us: then it is recorded */
-	if ((r = io_replace_file(dir, FORWARD_SAVED, now.data, now.len, 0600)) < 0 ||
-		(r = write_forward("1")) < 0)
+	if (f == REGISTRY_IPV6 && (r = ipv6_keep_advertisements(dir)) < 0)
+		return err_sys(e, -r, "cannot keep router advertisements on");
+	if ((r = io_replace_file(dir, forwards[f].saved, now.data, now.len, 0600)) < 0 ||
+		(r = write_forward(f, "1")) < 0)
 		return err_sys(e, -r, "cannot switch IP forwarding on");
 	return 0;
+}
+
+static void forward_restore(int dir, enum registry_family f)
+{
+	autobuf saved = {.max = 64};
+
+	if (io_read_file(dir, forwards[f].saved, &saved) < 0 || !saved.data)
+		return;
+	write_forward(f, saved.data);
+	unlinkat(dir, forwards[f].saved, 0);
+	if (f == REGISTRY_IPV6)
+		ipv6_restore_advertisements(dir);
 }
 
 static bool has_entries(int dir)
@@ -167,7 +188,6 @@ int registry_release(const char *registry, const char *state, struct err *e)
 {
 	int dir autoclose = -1;
 	int lock autoclose = lock_registry(registry, &dir, e);
-	autobuf saved = {.max = 64};
 	char id[9], path[PATH_MAX], name[32];
 
 	if (lock < 0)
@@ -179,10 +199,8 @@ int registry_release(const char *registry, const char *state, struct err *e)
 		}
 	if (has_entries(dir))
 		return 0;
-	if (io_read_file(dir, FORWARD_SAVED, &saved) == 0 && saved.data) {
-		write_forward(saved.data);
-		unlinkat(dir, FORWARD_SAVED, 0);
-	}
+	forward_restore(dir, REGISTRY_IPV4);
+	forward_restore(dir, REGISTRY_IPV6);
 	unlinkat(dir, "lock", 0);
 	rmdir(registry);
 	return 0;

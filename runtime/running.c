@@ -3,6 +3,8 @@
 #include "lib/io.h"
 #include "lib/log.h"
 #include "runtime/inside.h"
+#include "runtime/names.h"
+#include "runtime/network.h"
 #include "runtime/process.h"
 
 #include <dirent.h>
@@ -34,7 +36,7 @@ static struct live **find_live(struct runtime *rt, uint64_t id)
 static bool record_valid(const struct sandbox_record *rec)
 {
 	return rec->magic == SANDBOX_RECORD_MAGIC && rec->slot < RUNTIME_SLOTS &&
-	       rec->app != 0 && rec->id != 0 && rec->net_index < RUNTIME_ADDRS &&
+	       rec->app != 0 && rec->id != 0 && rec->net_index < ADDR_BLOCK &&
 	       memchr(rec->name, '\0', sizeof(rec->name));
 }
 
@@ -384,10 +386,14 @@ void sandbox_forget(struct runtime *rt, struct slot *s, const struct live *l)
 {
 	if (s && s->users)
 		s->users--;
-	if (l->rec.net_index)
+	if (l->rec.net_index) {
+		network_detach(rt->network, l->rec.id, l->rec.net_index);
 		netpool_release(rt->pool, l->rec.net_index);
-	if (!(l->rec.flags & SANDBOX_ENTERED))
-		clean_later(rt, l);
+	}
+	if (l->rec.flags & SANDBOX_ENTERED)
+		return;
+	names_remove(rt->names_fd, l->rec.id);
+	clean_later(rt, l);
 }
 
 void sandbox_cleanup(struct runtime *rt, const struct sandbox_record *rec)
@@ -416,6 +422,14 @@ static void sweep_one(void *arg, uint64_t id)
 			rt, &(struct live){.rec.id = id, .scratch = -1, .mounts = -1});
 }
 
+static void sweep_name(void *arg, uint64_t id)
+{
+	struct runtime *rt = arg;
+
+	if (!*find_live(rt, id))
+		names_remove(rt->names_fd, id);
+}
+
 void runtime_sweep(struct runtime *rt)
 {
 	int fd = openat(rt->scratch_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -424,6 +438,7 @@ void runtime_sweep(struct runtime *rt)
 	char *end;
 
 	cgroups_list(&rt->cgroups, sweep_one, rt);
+	names_list(rt->names_fd, sweep_name, rt);
 	while (d && (entry = readdir(d))) {
 		uint64_t id = strtoull(entry->d_name, &end, 16);
 		if (strlen(entry->d_name) == 16 && *end == '\0')

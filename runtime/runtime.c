@@ -4,19 +4,20 @@
 #include "lib/io.h"
 #include "lib/log.h"
 #include "runtime/inside.h"
+#include "runtime/ipv6.h"
+#include "runtime/names.h"
+#include "runtime/network.h"
+#include "runtime/nft.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/pidfd.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U /* Linux 6.3 */
@@ -159,6 +160,8 @@ static int open_folders(struct runtime *rt, struct err *e)
 		return rt->cache_fd;
 	if ((rt->scratch_fd = open_folder(rt, "scratch", e)) < 0)
 		return rt->scratch_fd;
+	if ((rt->names_fd = names_open(rt->run, e)) < 0)
+		return rt->names_fd;
 	return make_skeleton(rt, e);
 }
 
@@ -195,15 +198,37 @@ static bool overlay_takes_fds(int folder)
 	       fsconfig(fs, FSCONFIG_SET_FD, "lowerdir+", NULL, folder) == 0;
 }
 
-/* On the helper's thread: nobody else waits for this child. */
-static int reap_namer(void *arg)
+/* On the pool's thread: apps get IPv6 from when on the host has it. */
+static bool wants_ipv6(void *arg)
 {
 	const struct runtime *rt = arg;
-	siginfo_t info = {0};
+	struct err e = {0};
 
-	if (waitid(P_PIDFD, (id_t)rt->namer, &info, WEXITED | WNOHANG) < 0)
-		return 0;
-	return info.si_pid ? 0 : -EAGAIN;
+	if (!ipv6_has_route())
+		return false;
+	if (registry_forward_on(rt->registry, REGISTRY_IPV6, &e) == 0)
+		return true;
+	log_debug("apps get no IPv6: %s", e.text);
+	return false;
+}
+
+static int open_network(struct runtime *rt, struct err *e)
+{
+	const struct netpool_config c = {.id = rt->id,
+		.addr_base = rt->addr_base,
+		.n = ADDR_BLOCK,
+		.ipv6 = wants_ipv6,
+		.arg = rt};
+	int r = registry_forward_on(rt->registry, REGISTRY_IPV4, e);
+
+	if (r < 0 || (r = netpool_open(&c, &rt->pool, e)) < 0)
+		return r;
+	return network_open(rt, &rt->network, e);
+}
+
+int runtime_network(struct runtime *rt, struct err *e)
+{
+	return network_make(rt->network, e);
 }
 
 /* Before anything is made: without user namespaces there is nothing to do here. */
@@ -233,17 +258,11 @@ static int open_all(struct runtime *rt, struct err *e)
 		return r;
 	rt->overlay_by_fd = overlay_takes_fds(rt->layers_fd);
 	rt->uid_base = RUNTIME_UID_BASE + block * RUNTIME_SLOTS * RUNTIME_UID_RANGE;
-	rt->addr_base = RUNTIME_ADDR_BASE + block * RUNTIME_ADDRS;
+	rt->addr_base = ADDR_BASE + block * ADDR_BLOCK;
 	if ((r = rt->template_ns = template_make(rt, e)) < 0 ||
-		(r = registry_forward_on(rt->registry, e)) < 0 ||
-		(r = nft_make(rt->id, rt->addr_base, &rt->namer, e)) < 0)
-		return r;
-	r = netpool_open(rt->id, rt->addr_base, RUNTIME_ADDRS, &rt->pool, e);
-	if (r < 0)
+		(r = open_network(rt, e)) < 0)
 		return r;
 	rt->scratch = scratchpool_new(rt->scratch_fd, rt->pool);
-	if (rt->namer >= 0 && (r = netpool_later(rt->pool, reap_namer, rt)) < 0)
-		return err_set(e, ENOMEM, "out of memory");
 	return rt->scratch ? 0 : err_set(e, ENOMEM, "out of memory");
 }
 
@@ -254,12 +273,12 @@ static struct runtime *new_runtime(const struct runtime_config *c)
 	if (!rt)
 		return NULL;
 	rt->state_fd = rt->layers_fd = rt->volumes_fd = rt->cache_fd = rt->scratch_fd =
-		-1;
-	rt->self_netns = rt->template_ns = rt->init_exec = rt->build_exec = rt->namer =
-		-1;
+		rt->names_fd = -1;
+	rt->self_netns = rt->template_ns = rt->init_exec = rt->build_exec = -1;
 	for (int k = 0; k < CGROUP_KINDS; k++)
 		rt->cgroups.parent[k] = rt->cgroups.root[k] = -1;
 	snprintf(rt->state, sizeof(rt->state), "%s", c->state);
+	snprintf(rt->run, sizeof(rt->run), "%s", c->run);
 	snprintf(rt->lib, sizeof(rt->lib), "%s", c->lib);
 	snprintf(rt->registry, sizeof(rt->registry), "%s",
 		c->registry ? c->registry : RUNTIME_REGISTRY);
@@ -299,9 +318,9 @@ void runtime_close(struct runtime *rt)
 {
 	if (!rt)
 		return;
-	if (rt->namer >= 0)
-		pidfd_send_signal(rt->namer, SIGKILL, NULL, 0);
+	network_stop(rt->network);
 	netpool_close(rt->pool); /* its jobs use what follows */
+	network_close(rt->network);
 	scratchpool_free(rt->scratch);
 	for (unsigned int i = 0; rt->slots && i < RUNTIME_SLOTS; i++) {
 		close_fd(rt->slots[i].userns);
@@ -322,11 +341,11 @@ void runtime_close(struct runtime *rt)
 	close_fd(rt->volumes_fd);
 	close_fd(rt->cache_fd);
 	close_fd(rt->scratch_fd);
+	close_fd(rt->names_fd);
 	close_fd(rt->self_netns);
 	close_fd(rt->template_ns);
 	close_fd(rt->init_exec);
 	close_fd(rt->build_exec);
-	close_fd(rt->namer);
 	free(rt->slots);
 	free(rt);
 }
@@ -344,8 +363,7 @@ int runtime_remove(struct runtime *rt, struct err *e)
 		return err_set(e, EBUSY,
 			"sandboxes still run; stop them first (berthd --stop-all)");
 	runtime_sweep(rt);
-	if (rt->namer >= 0)
-		pidfd_send_signal(rt->namer, SIGKILL, NULL, 0);
+	network_stop(rt->network);
 	netpool_drain(rt->pool);
 	netpool_close(rt->pool);
 	rt->pool = NULL;
@@ -353,6 +371,7 @@ int runtime_remove(struct runtime *rt, struct err *e)
 		return err_sys(
 			e, -r, "cannot remove the control groups of berth %s", rt->id);
 	nft_remove(rt->id);
+	names_unmount(rt->run);
 	return registry_release(rt->registry, rt->state, e);
 }
 

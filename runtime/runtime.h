@@ -41,14 +41,20 @@ struct runtime_config {
 
 /*
  * Makes what is missing: registry entry, folders layers/ volumes/ cache/ scratch/ skel/
- * in the state folder (0700), cgroup parents, nft table, IP forwarding; probes the
+ * in the state folder (0700), cgroup parents, IP forwarding; probes the
  * kernel; starts the helper thread. Blocks, about 50 ms. 0 and *ret (runtime_close), or
  * -errno with the sentence for the operator in e. Sandboxes from an earlier run are
- * untouched: adopt each, then call runtime_sweep.
+ * untouched: adopt each, then call runtime_network and runtime_sweep.
  */
 int runtime_open(const struct runtime_config *c, struct runtime **ret, struct err *e);
 /* Ends the helper thread, frees; sandboxes, nft table, cgroups stay. NULL is allowed. */
 void runtime_close(struct runtime *rt);
+/*
+ * Makes the packet filter, with the rules and names that an earlier run kept: after every
+ * running sandbox was adopted, before the first start. One that was there stays in force
+ * until then. Blocks, about 20 ms. 0, or -errno with the sentence.
+ */
+int runtime_network(struct runtime *rt, struct err *e);
 /* Removes cgroups and scratch folders that belong to no sandbox started or adopted since
  * the open. */
 void runtime_sweep(struct runtime *rt);
@@ -64,6 +70,7 @@ const char *runtime_id(const struct runtime *rt);
 enum sandbox_record_flags {
 	SANDBOX_ENTERED =
 		1 << 16, /* made by sandbox_enter: has no cgroup and network of its own */
+	SANDBOX_IPV6 = 1 << 17, /* has an IPv6 address too */
 };
 
 #define SANDBOX_RECORD_MAGIC 0x62727364u /* "brsd" */
@@ -101,10 +108,11 @@ struct sandbox_record {
  * unpacked) has only /proc and /dev. The mount points come from the state folder's skel/,
  * a layer below all others, so builds do not contain them.
  *
- * Network: one address out of 198.18.0.0/15, translated to the host's. Refused: the
- * host's own ports, other sandboxes, everything private; except the host's name servers,
- * proxies and package indexes, as they were at runtime_open. No IPv6 outside of the
- * sandbox. Any port may be listened on.
+ * Network: one address out of 198.18.0.0/15, translated to the host's, and one of IPv6
+ * (lib/addr.h) where the host has a route to the IPv6 internet. Refused: the host's own
+ * ports, other sandboxes, everything private; except the host's name servers, proxies and
+ * package indexes, as they were at runtime_network. network_set changes that for an app.
+ * Any port may be listened on.
  */
 
 /* Descriptors for a start; all stay the caller's (close them after). */
@@ -185,6 +193,16 @@ int sandbox_exit_info(struct runtime *rt, const struct sandbox_record *rec, int 
 /* Frees what an ended sandbox held (cgroup, scratch, address), in the background. Not the
  * upper layer. */
 void sandbox_cleanup(struct runtime *rt, const struct sandbox_record *rec);
+
+/*
+ * MSG_NETWORK and MSG_NAME, any content. In force for what runs and what will be started
+ * when this returns. 0, -EINVAL, or -errno with the sentence and what was before still in
+ * force. The first runs nft: some milliseconds.
+ */
+int network_set(struct runtime *rt, const struct msg_network *m, struct err *e);
+int network_name(struct runtime *rt, const struct msg_name *m, struct err *e);
+/* The app is removed. */
+void network_forget(struct runtime *rt, uint32_t app);
 
 /* layers/<16 hex>.tmp with fs/ and work/, owned as layers are; existing is 0.
  * sandbox_start calls it. 0 or -errno. */

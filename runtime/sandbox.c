@@ -5,6 +5,8 @@
 #include "lib/name.h"
 #include "runtime/guards.h"
 #include "runtime/inside.h"
+#include "runtime/names.h"
+#include "runtime/network.h"
 #include "runtime/process.h"
 
 #include <errno.h>
@@ -33,6 +35,7 @@ struct attempt {
 	struct child child;
 	struct slot *slot;
 	uint32_t net_index;
+	bool ipv6;
 	int report; /* parent's end */
 	int pidfd, master;
 	pid_t pid;
@@ -212,17 +215,40 @@ static int prepare_scratch(
 static int prepare_folders(
 	struct runtime *rt, const struct msg_start *m, struct attempt *a, struct err *e)
 {
+	const char *hosts;
+	size_t len;
 	int r;
 
 	if (m->upper && (r = layer_make_upper(rt, m->upper)) < 0)
 		return err_sys(e, -r, "cannot make layer %016" PRIx64, m->upper);
 	if (!m->upper && (r = prepare_scratch(rt, m, a, e)) < 0)
 		return r;
+	hosts = network_hosts(rt->network, m->flags & START_BUILDER ? 0 : m->app, &len);
+	if ((r = names_make(rt->names_fd, m->id, m->name, hosts, len)) < 0)
+		return err_sys(e, -r, "cannot make its hosts file");
 	for (uint32_t i = 0; i < m->n_mounts; i++)
 		if (m->mounts[i].kind == MOUNT_CACHE &&
 			(r = volume_make_dir(rt, MOUNT_CACHE, m->mounts[i].id)) < 0)
 			return err_sys(e, -r, "cannot make the build cache");
 	return 0;
+}
+
+static int prepare_network(
+	struct runtime *rt, const struct msg_start *m, struct attempt *a, struct err *e)
+{
+	struct netpool_place place;
+	int r;
+
+	if (m->flags & START_NO_NET)
+		return 0;
+	if ((r = netpool_take(rt->pool, &place, e)) < 0)
+		return r;
+	a->child.netns = place.fd;
+	a->net_index = place.index;
+	a->ipv6 = place.ipv6;
+	return m->flags & START_BUILDER
+		       ? 0
+		       : network_attach(rt->network, m->app, place.index, e);
 }
 
 /* ---- descriptors that the app may reopen ---- */
@@ -399,6 +425,7 @@ static int fill_record(const struct runtime *rt, const struct attempt *a,
 	rec->pid = (uint32_t)a->pid;
 	rec->slot = (uint32_t)(a->slot - rt->slots);
 	rec->net_index = a->net_index;
+	rec->flags |= a->ipv6 ? SANDBOX_IPV6 : 0;
 	r = process_start_time(a->pid, &rec->start_time);
 	if (r == -ESRCH) /* already over; its exit record tells */
 		return 0;
@@ -494,8 +521,7 @@ static int start_steps(struct runtime *rt, const struct msg_start *m, struct att
 	if ((r = cgroup_make(&rt->cgroups, m->id, &m->limits, a->child.cgroup_fds, e)) <
 		0)
 		return r;
-	if (!(m->flags & START_NO_NET) &&
-		(r = netpool_take(rt->pool, &a->net_index, &a->child.netns, e)) < 0)
+	if ((r = prepare_network(rt, m, a, e)) < 0)
 		return r;
 	owner = a->child.uid_base +
 		(m->profile == PROFILE_BUILD_ROOT ? 0 : RUNTIME_APP_UID);

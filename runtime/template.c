@@ -24,7 +24,7 @@
 #define CERT_SIZE_MAX ((size_t)4 << 20)
 
 static const char *const folders[] = {"layers", "volumes", "cache", "scratch", "skel",
-	"packs", "root", "empty", "files", "l", "l/u", "dev", "dev/pts", "dev/shm", "etc",
+	"packs", "names", "root", "empty", "l", "l/u", "dev", "dev/pts", "dev/shm", "etc",
 	"certs", "host"};
 
 static const struct {
@@ -166,16 +166,16 @@ static int new_tmpfs(void)
 	return fd < 0 ? -errno : fd;
 }
 
-#define TREES 6
+enum { TREE_PACKS = 5, TREE_NAMES, TREES }; /* places in `folders` */
 
 static int take_trees(const struct runtime *rt, int trees[TREES])
 {
 	for (int i = 0; i < TREES; i++) {
-		trees[i] =
-			take_tree(strcmp(folders[i], "packs") == 0 ? rt->lib : rt->state,
-				folders[i]);
-		if (trees[i] < 0 &&
-			!(trees[i] == -ENOENT && strcmp(folders[i], "packs") == 0))
+		trees[i] = take_tree(i == TREE_PACKS   ? rt->lib
+				     : i == TREE_NAMES ? rt->run
+						       : rt->state,
+			folders[i]);
+		if (trees[i] < 0 && !(trees[i] == -ENOENT && i == TREE_PACKS))
 			return trees[i];
 	}
 	return 0;

@@ -244,6 +244,10 @@ int worker_run(const struct settings *s, const struct handoff *h, int monitor_pi
 	}
 	say_hello(&w);
 	instances_adopt(w.ctx.instances);
+	if (runtime_network(w.ctx.rt, &e) < 0) {
+		log_error("%s", e.text);
+		return WORKER_EXIT_SETUP;
+	}
 	daemons_start(w.ctx.daemons);
 	chores_empty_trash(w.ctx.chores);
 	(void)loop_run(w.ctx.loop);

@@ -150,7 +150,7 @@ berth_up() {
 	fi
 	users_snapshot >"$BERTH_TEST/users"
 	# With another berth on the host the switch is that one's to put back.
-	ls /var/lib/berth-ranges/block-* >/dev/null 2>&1 || cat /proc/sys/net/ipv4/ip_forward >"$BERTH_TEST/forward"
+	ls /var/lib/berth-ranges/block-* >/dev/null 2>&1 || forwarding >"$BERTH_TEST/forward"
 	make_users >"$BERTH_TEST/users.log" 2>&1 || { cat "$BERTH_TEST/users.log" >&2; return 1; }
 	berthd_start || return 1
 	BERTH_ID=$(berth_id)
@@ -176,6 +176,12 @@ berth_environment() {
 		BERTH_SSH_PORT SSH_CONFIG WORK PATH GIT_SSH_COMMAND GIT_CONFIG_GLOBAL GIT_CONFIG_NOSYSTEM TESTS_KEEP; do
 		printf 'export %s=%q\n' $v "${!v:-}"
 	done
+}
+
+# The host's switches that berth may change, and must put back.
+forwarding() {
+	cat /proc/sys/net/ipv4/ip_forward
+	[ ! -d /proc/sys/net/ipv6 ] || grep . /proc/sys/net/ipv6/conf/all/forwarding /proc/sys/net/ipv6/conf/default/accept_ra
 }
 
 users_snapshot() { getent passwd | cut -d: -f1 | grep -E '^_?berth' | sort || :; }
@@ -235,8 +241,8 @@ berth_down() {
 	wait_for 10 no_leftovers || :
 	left=$(berth_leftovers)
 	if [ -s "$BERTH_TEST/forward" ] && ! ls /var/lib/berth-ranges/block-* >/dev/null 2>&1 &&
-		[ "$(cat /proc/sys/net/ipv4/ip_forward)" != "$(cat "$BERTH_TEST/forward")" ]; then
-		left="$left"$'\n'"net.ipv4.ip_forward is $(cat /proc/sys/net/ipv4/ip_forward), was $(cat "$BERTH_TEST/forward")"
+		[ "$(forwarding)" != "$(cat "$BERTH_TEST/forward")" ]; then
+		left="$left"$'\n'"forwarding is now: $(forwarding | tr '\n' ' '), was: $(tr '\n' ' ' <"$BERTH_TEST/forward")"
 	fi
 	if [ -n "$left" ]; then
 		say "left behind:"

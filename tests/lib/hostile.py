@@ -10,7 +10,7 @@ import time
 
 PIDFD_GETFD = 438
 PAIR = 3
-START, APP_REMOVE, KEYS_WRITE, STACK_BUILD, LAST = 10, 23, 24, 25, 26
+START, APP_REMOVE, KEYS_WRITE, STACK_BUILD, NETWORK, NAME, LAST = 10, 23, 24, 25, 27, 28, 28
 
 libc = ctypes.CDLL(None, use_errno=True)
 fd = libc.syscall(PIDFD_GETFD, os.pidfd_open(int(sys.argv[1])), PAIR, 0)
@@ -68,6 +68,14 @@ start(four, name=b"../../x")
 start(four, name=b"A" * 64)
 start(four, mounts=1, kind=2, volume=8)
 start([r, r, w])
+for rule in ((1, 3, 0, 8, 0, 0, 0), (9, 1, 0, 0, 0, 0, 0), (1, 1, 1, 0, 0, 0, 0), (3, 1, 0, 0, 5, 4, 1), (3, 1, 0, 0, 0, 0, 4096)):
+    packed = struct.pack("<BBBBHHI16s", *rule, b"")
+    send(NETWORK, struct.pack("<IIII", 7, 1, 0, 0) + packed + bytes(191 * 28 + 8192))
+send(NETWORK, struct.pack("<IIII", 7, 193, 0, 0) + bytes(192 * 28 + 8192))
+send(NETWORK, struct.pack("<IIII", 7, 0, 8193, 0) + bytes(192 * 28 + 8192))
+send(NETWORK, struct.pack("<IIII", 0, 0, 1, 0) + bytes(192 * 28 + 8192))
+for number, n in ((0, 1), (4096, 1), (2**32 - 1, 1), (1, 17), (1, 2**32 - 1)):
+    send(NAME, struct.pack("<II16Q", number, n, *range(16)))
 send(STACK_BUILD, struct.pack("<QII", 77, 9, 0), [w, w])
 for kind in (*range(START, LAST + 1), 60, 2**32 - 1):
     for size in (1, 7, 33, 1000, 16000):

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,33 +81,115 @@ static int fork_many(int n)
 	return 0;
 }
 
+/* Both families; the length of the address. */
+static socklen_t address(const char *addr, const char *port, struct sockaddr_storage *ret)
+{
+	struct sockaddr_in6 *six = (void *)ret;
+	struct sockaddr_in *four = (void *)ret;
+
+	memset(ret, 0, sizeof(*ret));
+	if (strchr(addr, ':')) {
+		six->sin6_family = AF_INET6;
+		six->sin6_port = htons((uint16_t)atoi(port));
+		inet_pton(AF_INET6, addr, &six->sin6_addr);
+		return sizeof(*six);
+	}
+	four->sin_family = AF_INET;
+	four->sin_port = htons((uint16_t)atoi(port));
+	inet_pton(AF_INET, addr, &four->sin_addr);
+	return sizeof(*four);
+}
+
+/* A socket that is connected, or -1 after saying why not. */
+static int reach(const char *addr, const char *port, int type)
+{
+	struct timeval t = {3, 0};
+	struct sockaddr_storage a;
+	socklen_t len = address(addr, port, &a);
+	int fd = socket(a.ss_family, type, 0);
+
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+	if (connect(fd, (struct sockaddr *)&a, len) < 0)
+		return printf("%s\n", strerror(errno)), -1;
+	return fd;
+}
+
 static int to(const char *addr, const char *port)
 {
-	struct sockaddr_in a = {
-		.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
-	struct timeval t = {3, 0};
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	inet_pton(AF_INET, addr, &a.sin_addr);
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
-	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
-		return printf("%s\n", strerror(errno)), 1;
+	if (reach(addr, port, SOCK_STREAM) < 0)
+		return 1;
 	puts("connected");
 	return 0;
 }
 
-static int serve(const char *addr, const char *port)
+/* What the other end says first; by datagram, after a word of ours. */
+static int ask(const char *addr, const char *port, int type, const char *word)
 {
-	struct sockaddr_in a = {
-		.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	char text[256];
+	int fd = reach(addr, port, type);
+	ssize_t n;
 
-	inet_pton(AF_INET, addr, &a.sin_addr);
-	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 16) < 0)
+	if (fd < 0)
 		return 1;
+	if (type == SOCK_DGRAM && send(fd, word, strlen(word), 0) < 0)
+		return printf("%s\n", strerror(errno)), 1;
+	n = recv(fd, text, sizeof(text) - 1, 0);
+	if (n < 0)
+		return printf("%s\n", strerror(errno)), 1;
+	text[n] = '\0';
+	puts(text);
+	return 0;
+}
+
+/* Bytes to and fro on one connection until it breaks: says why, exits 3. */
+static int talk(const char *addr, const char *port)
+{
+	int fd = reach(addr, port, SOCK_STREAM);
+	char text[256];
+	bool said = false;
+
+	if (fd < 0)
+		return 1;
+	while (recv(fd, text, sizeof(text), 0) > 0 &&
+		send(fd, "x", 1, MSG_NOSIGNAL) == 1) {
+		if (!said)
+			puts("talking");
+		said = true;
+		usleep(20000);
+	}
+	printf("%s\n", strerror(errno));
+	return 3;
+}
+
+/* Tries until it gets through: exits 0 then. */
+static int insist(const char *addr, const char *port)
+{
+	puts("trying");
+	for (int i = 0; i < 10000; i++, usleep(1000)) {
+		struct sockaddr_storage a;
+		socklen_t len = address(addr, port, &a);
+		int fd = socket(a.ss_family, SOCK_STREAM, 0);
+
+		if (connect(fd, (struct sockaddr *)&a, len) == 0)
+			return 0;
+		close(fd);
+	}
+	return 1;
+}
+
+static int serve(const char *addr, const char *port, const char *text)
+{
+	struct sockaddr_storage a;
+	socklen_t len = address(addr, port, &a);
+	int fd = socket(a.ss_family, SOCK_STREAM, 0);
+
+	if (bind(fd, (struct sockaddr *)&a, len) < 0 || listen(fd, 16) < 0)
+		return 1;
+	puts("serving");
 	for (;;) {
 		int c = accept(fd, NULL, NULL);
-		if (c >= 0 && write(c, "hello", 5) != 5)
+		if (c >= 0 && write(c, text, strlen(text)) != (ssize_t)strlen(text))
 			return 2;
 		close(c);
 	}
@@ -263,8 +346,16 @@ int main(int argc, char **argv)
 		return fork_many(atoi(a));
 	if (!strcmp(op, "connect"))
 		return to(a, b);
+	if (!strcmp(op, "ask"))
+		return ask(a, b, SOCK_STREAM, "");
+	if (!strcmp(op, "udp"))
+		return ask(a, b, SOCK_DGRAM, argc > 4 ? argv[4] : "word");
+	if (!strcmp(op, "insist"))
+		return insist(a, b);
+	if (!strcmp(op, "talk"))
+		return talk(a, b);
 	if (!strcmp(op, "serve"))
-		return serve(a, b);
+		return serve(a, b, argc > 4 ? argv[4] : "hello");
 	if (!strcmp(op, "put"))
 		return put(a, b);
 	if (!strcmp(op, "fill"))
