@@ -94,7 +94,7 @@ $(B)/test/control/api_test $(B)/test/control/api_wire_test: LDFLAGS += -Wl,-z,mu
 
 # The attack tests: the probe and its driver; and the driver once more over a runtime whose guards can be left out, in a
 # tree of its own, so that nothing of that gets into berth.
-$(B)/attack/attack: $(patsubst %.c,$(B)/%.o,$(addprefix tests/attack/,attack.c ground.c guest.c host.c special.c)) $$(call folder_code,runtime) $(LIB_OBJ)
+$(B)/attack/attack: $(patsubst %.c,$(B)/%.o,$(addprefix tests/attack/,attack.c ground.c guest.c host.c peers.c special.c)) $$(call folder_code,runtime) $(LIB_OBJ)
 	@mkdir -p $(@D)
 	@$(if $(V),,echo "  LINK $@")
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs libseccomp)
@@ -108,7 +108,7 @@ $(B)/attack/probe $(B)/attack/berth-init:
 attack-bin: $(B)/attack/attack $(B)/attack/probe $(B)/bin/berth-init
 	@$(MAKE) --no-print-directory B=build-guards DEFS=-DBERTH_TEST_GUARDS build-guards/attack/attack build-guards/attack/berth-init
 
-tests-bin: $(UNIT_TESTS) $(ROOT_TESTS)
+tests-bin: $(UNIT_TESTS) $(ROOT_TESTS) $(B)/attack/attack $(B)/attack/probe
 list-unit:
 	@printf '%s\n' $(UNIT_TESTS)
 list-root:
@@ -122,6 +122,10 @@ check: deps layers
 	tests/run
 attack: deps all attack-bin
 	tests/run attack
+attack-table: deps all attack-bin
+	@rm -f build/attack/results
+	ATTACK_RESULTS=build/attack/results tests/run attack
+	tests/attack/table build/attack/results >docs/ATTACKS.md
 e2e: all
 	tests/run e2e
 demo: deps
@@ -150,7 +154,7 @@ lint:
 		'-Djson_object_foreach(o,k,v)=for(;;)' -I. $$(git ls-files '*.c')
 asan:
 	$(MAKE) B=build-asan CFLAGS='-O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer' HARDEN= STATIC= check-unit
-.PHONY: tests-bin list-unit list-root check-unit check-root check attack attack-bin e2e demo soak bench-push bench-start deps layers lint asan install uninstall clean help
+.PHONY: tests-bin list-unit list-root check-unit check-root check attack attack-bin attack-table e2e demo soak bench-push bench-start deps layers lint asan install uninstall clean help
 
 L = $(DESTDIR)$(PREFIX)/lib/berth
 # packs/ itself stays where it is: a running berthd has it mounted for builds.

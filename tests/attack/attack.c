@@ -6,12 +6,13 @@
  *
  * usage: attack BIN PROBE [OPEN_INIT]       BIN: folder of berth's programs; PROBE: the static program;
  *                                           OPEN_INIT: berth-init without its guard, for the second build
- * ATTACK_RESULTS=FILE: appends "profile, column, row, result" to it, for the table in docs/ATTACKS.md.
+ * ATTACK_RESULTS=FILE: appends "profile, row, column, result" to it, for the table in docs/ATTACKS.md.
  * ATTACK_ROWS="NAME …": only these.
  */
 #include "lib/io.h"
 #include "runtime/guards.h"
 #include "tests/attack/ground.h"
+#include "tests/attack/peers.h"
 #include "tests/attack/probe.h"
 #include "tests/attack/special.h"
 
@@ -48,13 +49,14 @@ struct row {
 	const char *name, *what;
 	int passed, lacks;
 	struct { int want; uint32_t guards; } as[PROFILES];
-	bool alone;
+	bool alone, allowed;
 };
 #define EACH(n, w, p, l, want1, guards1, want2, guards2) \
 	{.name = #n, .what = w, .passed = p, .lacks = l, .as = {{want1, guards1}, {want2, guards2}, {want1, guards1}}},
 #define BOTH(n, w, p, l, want, guards) EACH(n, w, p, l, want, guards, want, guards)
 #define ALONE_BOTH(n, w, p, l, want, guards) \
 	{.name = #n, .what = w, .passed = p, .lacks = l, .as = {{want, guards}, {want, guards}}, .alone = true},
+#define ALLOWED(n, w) {.name = #n, .what = w, .allowed = true},
 static const struct row rows[] = {
 #include "tests/attack/rows.h"
 };
@@ -93,6 +95,7 @@ struct attack {
 	char **argv;
 	FILE *results;
 	unsigned int tests, failed;
+	bool refuses[PROFILES][ROWS]; /* berth, as it is built */
 };
 
 /* ---- running rows ---- */
@@ -217,8 +220,8 @@ static void tell(struct attack *a, const struct row *r, int profile, const char 
 		profile_names[profile], r->what, column, say(got, word),
 		lacking ? " # skip not in this kernel" : "");
 	if (a->results)
-		fprintf(a->results, "%s\t%s\t%s\t%s\t%s\n", profile_names[profile],
-			r->name, r->what, column, lacking ? "absent" : say(got, word));
+		fprintf(a->results, "%s\t%s\t%s\t%s\n", profile_names[profile], r->name,
+			column, lacking ? "absent" : say(got, word));
 }
 
 static bool absent(const struct row *r, int got)
@@ -233,31 +236,124 @@ static bool refused(const struct row *r, int got)
 
 /* ---- as berth is built ---- */
 
-static void check_rows(struct attack *a, struct ground *g, int profile)
+/* Those that say something there: first the ones that share a sandbox. */
+static size_t choose(int profile, bool alone, size_t which[ROWS])
 {
-	size_t which[ROWS], n = 0;
-	int got[ROWS];
+	size_t n = 0;
 
 	for (size_t i = 0; i < ROWS; i++)
-		if (chosen(&rows[i]) && !rows[i].alone && rows[i].as[profile].guards)
+		if (chosen(&rows[i]) && rows[i].alone == alone &&
+			(rows[i].as[profile].guards || rows[i].allowed))
 			which[n++] = i;
+	return n;
+}
+
+static void tell_guards(struct attack *a, const struct row *r, int profile)
+{
+	for (unsigned int bit = 0; a->results && bit < GUARD_BITS; bit++)
+		if (r->as[profile].guards & 1u << bit)
+			fprintf(a->results, "%s\t%s\tguard\t%s\n", profile_names[profile],
+				r->name, guard_names[bit]);
+}
+
+static void check_rows(struct attack *a, struct ground *g, int profile)
+{
+	size_t which[ROWS], n = choose(profile, false, which);
+	size_t all = n + choose(profile, true, which + n);
+	int got[ROWS];
+
 	if (n)
 		run_together(g, profile, 0, which, n, got);
-	for (size_t i = 0; i < ROWS; i++)
-		if (chosen(&rows[i]) && rows[i].alone && rows[i].as[profile].guards) {
-			got[n] = run_alone(g, profile, 0, i);
-			which[n++] = i;
-		}
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = n; i < all; i++)
+		got[i] = run_alone(g, profile, 0, which[i]);
+	for (size_t i = 0; i < all; i++) {
 		const struct row *r = &rows[which[i]];
 		bool ok = got[i] == r->as[profile].want || absent(r, got[i]);
+		tell_guards(a, r, profile);
+		a->refuses[profile][which[i]] = !r->allowed && refused(r, got[i]);
 		tell(a, r, profile, "berth", got[i], ok, false);
 	}
 }
 
+/* ---- other sandboxes ---- */
+
+static void run_peer(struct ground *g, enum peer p, int profile, const size_t *which,
+	size_t n, int *got)
+{
+	const char *argv[ROWS + 1] = {NULL};
+	autobuf text = {.max = 64 << 10};
+
+	for (size_t i = 0; i < n; i++) {
+		argv[i] = rows[which[i]].name;
+		got[i] = DIED;
+	}
+	special_forget(g);
+	peer_run(g, p, profile == BUILDER, argv, &text);
+	if (text.data)
+		take_answers(text.data, which, n, got);
+	for (size_t i = 0; i < n; i++)
+		got[i] = special_judge(g, rows[which[i]].name, got[i]);
+}
+
+/* Whatever they refuse berth refuses too, except what is allowed on purpose. */
+static void check_peer(struct attack *a, struct ground *g, enum peer p, int profile)
+{
+	size_t which[ROWS], n = choose(profile, false, which);
+	size_t all = n + choose(profile, true, which + n);
+	int got[ROWS];
+
+	if (n)
+		run_peer(g, p, profile, which, n, got);
+	for (size_t i = n; i < all; i++)
+		if (!special_own(rows[which[i]].name))
+			run_peer(g, p, profile, &which[i], 1, &got[i]);
+	for (size_t i = 0; i < all; i++) {
+		const struct row *r = &rows[which[i]];
+		if (i >= n && special_own(r->name))
+			continue;
+		tell(a, r, profile, peer_names[p], got[i],
+			got[i] != DIED && (r->allowed || !refused(r, got[i]) ||
+						  a->refuses[profile][which[i]]),
+			false);
+	}
+}
+
+static int check_peers(struct attack *a, struct ground *g)
+{
+	if (peers_plant(g, a->argv[2]) < 0)
+		return -1;
+	for (enum peer p = 0; p < PEERS; p++)
+		if (!peer_there(p))
+			printf("ok %u - %s # skip not installed\n", ++a->tests,
+				peer_names[p]);
+		else
+			for (int profile = 0; profile < ENTERED; profile++)
+				check_peer(a, g, p, profile);
+	return 0;
+}
+
 /* ---- each guard ---- */
 
-/* got[row][bit]; rows that leave out the same guards share a sandbox. */
+/* Rows from the first on that leave out the same guards: they share a sandbox. */
+static size_t choose_same(int profile, size_t first, uint32_t off,
+	bool done[ROWS][GUARD_BITS + 1], size_t which[ROWS], unsigned int bits[ROWS])
+{
+	size_t n = 0;
+
+	for (size_t i = first; i < ROWS; i++)
+		for (unsigned int b = 0; b <= GUARD_BITS; b++)
+			if (chosen(&rows[i]) && rows[i].alone == rows[first].alone &&
+				!done[i][b] && left_out(&rows[i], profile, b) == off) {
+				done[i][b] = true;
+				which[n] = i;
+				bits[n++] = b;
+				if (rows[first].alone)
+					return n;
+			}
+	return n;
+}
+
+/* got[row][bit] */
 static void run_all(struct ground *g, int profile, int got[ROWS][GUARD_BITS + 1])
 {
 	bool done[ROWS][GUARD_BITS + 1] = {0};
@@ -268,24 +364,14 @@ static void run_all(struct ground *g, int profile, int got[ROWS][GUARD_BITS + 1]
 	for (size_t i = 0; i < ROWS; i++)
 		for (unsigned int bit = 0; bit <= GUARD_BITS; bit++) {
 			uint32_t off = left_out(&rows[i], profile, bit);
-			size_t n = 0;
 			if (done[i][bit] || !off || off == UINT32_MAX ||
 				!chosen(&rows[i]))
 				continue;
-			if (rows[i].alone) {
-				got[i][bit] = run_alone(g, profile, off, i);
-				continue;
-			}
-			for (size_t k = i; k < ROWS; k++)
-				for (unsigned int b = 0; b <= GUARD_BITS; b++)
-					if (chosen(&rows[k]) && !rows[k].alone &&
-						!done[k][b] &&
-						left_out(&rows[k], profile, b) == off) {
-						done[k][b] = true;
-						which[n] = k;
-						bits[n++] = b;
-					}
-			run_together(g, profile, off, which, n, answers);
+			size_t n = choose_same(profile, i, off, done, which, bits);
+			if (rows[i].alone)
+				answers[0] = run_alone(g, profile, off, i);
+			else
+				run_together(g, profile, off, which, n, answers);
 			for (size_t k = 0; k < n; k++)
 				got[which[k]][bits[k]] = answers[k];
 		}
@@ -330,6 +416,8 @@ static int attack(struct ground *g, void *arg)
 		return 1;
 	for (int profile = 0; profile < (testing_guards ? ENTERED : PROFILES); profile++)
 		(testing_guards ? check_guards : check_rows)(a, g, profile);
+	if (!testing_guards && check_peers(a, g) < 0)
+		a->failed++;
 	if (!ground_close(g))
 		a->failed++;
 	printf("1..%u\n", a->tests);

@@ -132,6 +132,11 @@ int attack_descriptors(void)
 	return NOTHING;
 }
 
+int attack_write_root(void)
+{
+	return try_open("/app/new", O_WRONLY | O_CREAT);
+}
+
 /* ---- /proc ---- */
 
 /* A mask opens as well, but it is /dev/null. */

@@ -16,6 +16,7 @@
 #include <sys/mount.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -83,16 +84,19 @@ static void clean_up(const struct ground *g)
 		fprintf(stderr, "attack: cannot remove %s\n", g->dir);
 }
 
-static int wait_or_kill(pid_t pid, unsigned int seconds)
+/* Also a Ctrl-C ends it here, so that what it made is removed. */
+static int wait_or_kill(pid_t pid, const sigset_t *ends, unsigned int seconds)
 {
-	int fd autoclose = pidfd_open(pid, 0);
-	struct pollfd p = {.fd = fd, .events = POLLIN};
+	int fd autoclose = pidfd_open(pid, 0),
+	       signals autoclose = signalfd(-1, ends, SFD_CLOEXEC);
+	struct pollfd p[] = {
+		{.fd = fd, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
 	int status = 0;
 
-	if (poll(&p, 1, (int)seconds * 1000) != 1) {
+	if (poll(p, 2, (int)seconds * 1000) == 0)
 		fprintf(stderr, "attack: not done after %u s\n", seconds);
+	if (!p[0].revents)
 		kill(pid, SIGKILL);
-	}
 	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
 		return 1;
 	return WEXITSTATUS(status);
@@ -101,20 +105,27 @@ static int wait_or_kill(pid_t pid, unsigned int seconds)
 int ground_run(int (*body)(struct ground *g, void *arg), void *arg, unsigned int seconds)
 {
 	struct ground g = {.dir = "/tmp/berth-attack-XXXXXX"};
+	sigset_t ends, old;
 	int status;
 	pid_t pid;
 
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGTERM);
+	sigprocmask(SIG_BLOCK, &ends, &old);
 	if (!mkdtemp(g.dir))
 		return ground_trouble(g.dir);
 	snprintf(g.state, sizeof(g.state), "%s/state", g.dir);
-	/* its own session: a signal to the terminal ends this one, and the rest with it */
 	pid = (pid_t)syscall(SYS_clone,
 		CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
 			SIGCHLD,
 		0, 0, 0, 0);
-	if (pid == 0)
+	if (pid == 0) {
+		sigprocmask(SIG_SETMASK, &old, NULL);
 		_exit(first_process(body, &g, arg));
-	status = pid < 0 ? ground_trouble("namespaces") : wait_or_kill(pid, seconds);
+	}
+	status = pid < 0 ? ground_trouble("namespaces")
+			 : wait_or_kill(pid, &ends, seconds);
 	clean_up(&g);
 	return status;
 }
@@ -126,7 +137,8 @@ void ground_guards(struct ground *g, uint32_t off)
 	bool net_off = off & GUARD_NET;
 	struct err e;
 
-	/* the filter needs no_new_privs where there are no capabilities; no row has the first and not the second */
+	/* the filter needs no_new_privs where there are no capabilities; no row has the
+	 * first and not the second */
 	if (off & GUARD_NNP)
 		off |= GUARD_FILTER;
 #ifdef BERTH_TEST_GUARDS
@@ -191,8 +203,8 @@ static int open_inits(struct ground *g, const char *bin, const char *open_init)
 	snprintf(closed, sizeof(closed), "%s/berth-init", bin);
 	for (int i = 1; i < 4; i++) {
 		snprintf(path, sizeof(path), "%s/init-%d", g->dir, i);
-		if (ground_copy(i & 2 ? open_init : closed, path, i & 1 ? 0755 : 0711) <
-			0)
+		if (ground_copy(
+			    i & 2 ? open_init : closed, path, 0, i & 1 ? 0755 : 0711) < 0)
 			return -1;
 		g->init[i >> 1][i & 1] = open(path, O_PATH | O_CLOEXEC);
 	}
@@ -233,6 +245,7 @@ static int start_other_app(struct ground *g)
 	snprintf(g->env[0], sizeof(g->env[0]), ENV_HOST_PID "=%d", g->host_pid);
 	snprintf(g->env[1], sizeof(g->env[1]), ENV_APP_PID "=%d", command_of(b->rec.pid));
 	snprintf(g->env[2], sizeof(g->env[2]), ENV_APP_ADDR "=%s", inet_ntoa(a));
+	snprintf(g->env[3], sizeof(g->env[3]), ENV_HOST_PATH "=%s/id", g->dir);
 	return 0;
 }
 

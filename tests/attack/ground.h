@@ -31,7 +31,7 @@ struct ground {
 	volatile unsigned int *host_signals; /* how often it was reached */
 	int host_tcp, host_abstract, world_tcp, world_udp;
 	struct guest app; /* the other one */
-	char env[3][64];  /* what the probe is told */
+	char env[4][96];  /* what the probe is told */
 	bool net_off;
 };
 
@@ -65,8 +65,11 @@ void guest_done(struct ground *g, struct guest *b);
 /* host.c and guest.c, for ground_open: what is outside, and what a sandbox finds. 0 or -1. */
 int host_open(struct ground *g);
 int guest_plant(struct ground *g, const char *probe);
-/* A copy that belongs to the root of sandboxes, mode as given. 0 or -1. */
-int ground_copy(const char *from, const char *to, mode_t mode);
+/* A copy of a file. 0 or -1. */
+int ground_copy(const char *from, const char *to, uid_t owner, mode_t mode);
+/* What a root folder and a volume hold, for sandboxes whose root is that user. 0 or -1. */
+int ground_plant_root(const char *folder, const char *probe, uid_t root);
+int ground_plant_volume(const char *folder, const char *probe, uid_t root);
 /* "attack: WHAT: errno's words" on stderr. -1. */
 int ground_trouble(const char *what);
 

@@ -20,7 +20,7 @@
 
 /* ---- what is planted ---- */
 
-int ground_copy(const char *from, const char *to, mode_t mode)
+int ground_copy(const char *from, const char *to, uid_t owner, mode_t mode)
 {
 	autobuf b = {.max = (size_t)32 << 20};
 	int fd autoclose = -1;
@@ -29,95 +29,105 @@ int ground_copy(const char *from, const char *to, mode_t mode)
 		return ground_trouble(from);
 	fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0 || io_write_all(fd, b.data, b.len) < 0 ||
-		fchown(fd, RUNTIME_DISK_UID_BASE, RUNTIME_DISK_UID_BASE) < 0 ||
-		fchmod(fd, mode) < 0)
+		fchown(fd, owner, owner) < 0 || fchmod(fd, mode) < 0)
 		return ground_trouble(to);
 	return 0;
 }
 
-/* NET_ADMIN for whoever runs it, valid for the sandbox's root (capabilities(7)). */
-static int give_capability(const char *path)
+/* NET_ADMIN for whoever runs it where root is that user (capabilities(7)). */
+static int give_capability(const char *path, uid_t root)
 {
 	struct vfs_ns_cap_data c = {
 		.magic_etc = VFS_CAP_REVISION_3 | VFS_CAP_FLAGS_EFFECTIVE,
 		.data = {{.permitted = 1u << CAP_NET_ADMIN}},
-		.rootid = RUNTIME_DISK_UID_BASE};
+		.rootid = root};
 
 	return setxattr(path, "security.capability", &c, sizeof(c), 0) < 0
 		       ? ground_trouble(path)
 		       : 0;
 }
 
-static int plant_node(const char *path)
+static int make_node(const char *path)
 {
 	return mknod(path, S_IFCHR | 0666, makedev(1, 3)) < 0 || chmod(path, 0666) < 0
 		       ? ground_trouble(path)
 		       : 0;
 }
 
-static int plant_layer(struct ground *g, const char *probe)
+static int make_folder(const char *path, uid_t owner)
+{
+	return mkdir(path, 0755) < 0 || chown(path, owner, owner) < 0
+		       ? ground_trouble(path)
+		       : 0;
+}
+
+int ground_plant_root(const char *folder, const char *probe, uid_t root)
 {
 	static const struct {
 		const char *name;
 		mode_t mode;
 	} programs[] = {{"probe", 0755}, {"planted/suid", 04755}, {"planted/caps", 0755}};
-	const uid_t app = RUNTIME_DISK_UID_BASE + RUNTIME_APP_UID;
-	char from[160], to[160], path[200];
+	char path[200];
+
+	snprintf(path, sizeof(path), "%s/app", folder);
+	if (make_folder(path, root + RUNTIME_APP_UID) < 0)
+		return -1;
+	snprintf(path, sizeof(path), "%s/planted", folder);
+	if (make_folder(path, root) < 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(programs); i++) {
+		snprintf(path, sizeof(path), "%s/%s", folder, programs[i].name);
+		if (ground_copy(probe, path, root, programs[i].mode) < 0)
+			return -1;
+	}
+	if (give_capability(path, root) < 0)
+		return -1;
+	snprintf(path, sizeof(path), "%s/planted/null", folder);
+	return make_node(path);
+}
+
+int ground_plant_volume(const char *folder, const char *probe, uid_t root)
+{
+	char path[200];
+
+	snprintf(path, sizeof(path), "%s/suid", folder);
+	if (ground_copy(probe, path, root, 04755) < 0)
+		return -1;
+	snprintf(path, sizeof(path), "%s/null", folder);
+	return make_node(path);
+}
+
+static int plant_layer(struct ground *g, const char *probe)
+{
+	char from[160], to[160], fs[200];
 
 	snprintf(from, sizeof(from), "%s/layers/%016x.tmp", g->state, LAYER);
 	snprintf(to, sizeof(to), "%s/layers/%016x", g->state, LAYER);
+	snprintf(fs, sizeof(fs), "%s/fs", from);
 	if (layer_make_upper(g->rt, LAYER) < 0)
 		return ground_trouble(from);
-	snprintf(path, sizeof(path), "%s/fs/app", from);
-	if (mkdir(path, 0755) < 0 || chown(path, app, app) < 0)
-		return ground_trouble(path);
-	snprintf(path, sizeof(path), "%s/fs/planted", from);
-	if (mkdir(path, 0755) < 0)
-		return ground_trouble(path);
-	for (size_t i = 0; i < ARRAY_LEN(programs); i++) {
-		snprintf(path, sizeof(path), "%s/fs/%s", from, programs[i].name);
-		if (ground_copy(probe, path, programs[i].mode) < 0)
-			return -1;
-	}
-	snprintf(path, sizeof(path), "%s/fs/planted/caps", from);
-	if (give_capability(path) < 0)
-		return -1;
-	snprintf(path, sizeof(path), "%s/fs/planted/null", from);
-	if (plant_node(path) < 0)
+	if (ground_plant_root(fs, probe, RUNTIME_DISK_UID_BASE) < 0)
 		return -1;
 	return rename(from, to) < 0 ? ground_trouble(to) : 0;
 }
 
-static int plant_file(const char *path, uid_t owner)
-{
-	int fd autoclose = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-
-	return fd < 0 || write(fd, "secret\n", 7) != 7 || fchown(fd, owner, owner) < 0
-		       ? ground_trouble(path)
-		       : 0;
-}
-
 static int plant_volumes(struct ground *g, const char *probe)
 {
+	static const uint64_t ids[] = {VOLUME_OWN, VOLUME_READ_ONLY, VOLUME_OTHER};
 	const uid_t app = RUNTIME_DISK_UID_BASE + RUNTIME_APP_UID;
 	char path[160];
 
-	for (size_t i = 0; i < 3; i++)
-		if (volume_make_dir(g->rt, MOUNT_VOLUME,
-			    (uint64_t[]){VOLUME_OWN, VOLUME_READ_ONLY, VOLUME_OTHER}[i]) <
-			0)
+	for (size_t i = 0; i < ARRAY_LEN(ids); i++)
+		if (volume_make_dir(g->rt, MOUNT_VOLUME, ids[i]) < 0)
 			return ground_trouble("volumes");
-	snprintf(path, sizeof(path), "%s/volumes/%016x/null", g->state, VOLUME_OWN);
-	if (plant_node(path) < 0)
-		return -1;
-	snprintf(path, sizeof(path), "%s/volumes/%016x/suid", g->state, VOLUME_OWN);
-	if (ground_copy(probe, path, 04755) < 0)
+	snprintf(path, sizeof(path), "%s/volumes/%016x", g->state, VOLUME_OWN);
+	if (ground_plant_volume(path, probe, RUNTIME_DISK_UID_BASE) < 0)
 		return -1;
 	snprintf(path, sizeof(path), "%s/volumes/%016x/note", g->state, VOLUME_READ_ONLY);
-	if (plant_file(path, app) < 0)
+	if (ground_copy("/dev/null", path, app, 0644) < 0)
 		return -1;
 	snprintf(path, sizeof(path), "%s/volumes/%016x/secret", g->state, VOLUME_OTHER);
-	return plant_file(path, app);
+	return ground_copy("/proc/version", path, app, 0644);
 }
 
 int guest_plant(struct ground *g, const char *probe)
@@ -162,7 +172,7 @@ struct guest guest_new(struct ground *g, uint32_t profile, uint32_t off)
 static int pack(struct ground *g, const char *const *argv)
 {
 	const char *args[256] = {"/probe"},
-		   *env[] = {g->env[0], g->env[1], g->env[2], NULL};
+		   *env[] = {g->env[0], g->env[1], g->env[2], g->env[3], NULL};
 	size_t n = 1;
 
 	for (; *argv && n + 1 < ARRAY_LEN(args); argv++)

@@ -62,6 +62,8 @@ static int fill(int mib)
 	static char block[1 << 20];
 	int fd = open(filled, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
+	if (fd < 0)
+		return errno;
 	memset(block, 'x', sizeof(block));
 	for (int i = 0; i < mib; i++) {
 		ssize_t n = write(fd, block, sizeof(block));

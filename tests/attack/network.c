@@ -165,6 +165,11 @@ int attack_metadata(void)
 	return reach(METADATA_ADDR, PORT_WORLD);
 }
 
+int attack_world(void)
+{
+	return reach(WORLD_ADDR, PORT_WORLD);
+}
+
 int attack_private_net(void)
 {
 	return reach(PRIVATE_ADDR, PORT_WORLD);

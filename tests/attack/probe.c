@@ -26,6 +26,7 @@ static const struct {
 #define BOTH(name, ...) {#name, attack_##name},
 #define EACH BOTH
 #define ALONE_BOTH BOTH
+#define ALLOWED BOTH
 #include "tests/attack/rows.h"
 };
 

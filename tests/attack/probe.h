@@ -16,12 +16,13 @@ enum {
 #define KILLED_BY(sig) (KILLED + (sig))
 
 /* What the driver tells in the probe's environment. */
-#define ENV_HOST_PID "ATTACK_HOST_PID" /* of a process of the host */
-#define ENV_APP_PID "ATTACK_APP_PID"   /* of another app's command, the host's number */
-#define ENV_APP_ADDR "ATTACK_APP_ADDR" /* IPv4 of the other app */
-#define PORT_APP 5000		       /* it listens there, TCP and UDP */
-#define HOST_ADDR "203.0.113.1"	       /* the host, as the world sees it */
-#define WORLD_ADDR "203.0.113.2"       /* another machine; it has the next two as well */
+#define ENV_HOST_PID "ATTACK_HOST_PID"	 /* of a process of the host */
+#define ENV_APP_PID "ATTACK_APP_PID"	 /* of another app's command, the host's number */
+#define ENV_APP_ADDR "ATTACK_APP_ADDR"	 /* IPv4 of the other app */
+#define ENV_HOST_PATH "ATTACK_HOST_PATH" /* a file of the host */
+#define PORT_APP 5000			 /* it listens there, TCP and UDP */
+#define HOST_ADDR "203.0.113.1"		 /* the host, as the world sees it */
+#define WORLD_ADDR "203.0.113.2" /* another machine; it has the next two as well */
 #define PRIVATE_ADDR "10.77.0.2"
 #define METADATA_ADDR "169.254.169.254"
 #define SPOOFED_ADDR "203.0.113.77"
@@ -53,9 +54,11 @@ int env_number(const char *name);
 #define BOTH(name, ...) int attack_##name(void);
 #define EACH BOTH
 #define ALONE_BOTH BOTH
+#define ALLOWED BOTH
 #include "rows.h"
 #undef BOTH
 #undef EACH
 #undef ALONE_BOTH
+#undef ALLOWED
 
 #endif

@@ -32,7 +32,8 @@ static pid_t init_pid(void)
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)probe);
 	f = fopen(path, "re");
-	if (!f || fscanf(f, "%*d (%*[^)]) %*c %d", &parent) != 1)
+	/* where the probe is the first itself, there is nobody above it */
+	if (!f || fscanf(f, "%*d (%*[^)]) %*c %d", &parent) != 1 || parent == 0)
 		parent = INIT;
 	if (f)
 		fclose(f);

@@ -231,6 +231,8 @@ static int shared(struct ground *g, const char *name, uint32_t profile, uint32_t
 	bool left;
 
 	b.start.limits.nofile = 8192;
+	b.start.limits.memory_bytes = 256
+				      << 20; /* the kernel's own part of each counts */
 	if (!one() ||
 		guest_start(g, &b, (const char *const[]){name, "wait", NULL}, -1) < 0 ||
 		!answered(&b))
@@ -323,8 +325,12 @@ static int pid_reuse(struct ground *g, uint32_t profile, uint32_t off)
 	bool killed;
 	pid_t victim;
 
-	if (guest_start(g, &b, (const char *const[]){"pid_reuse", NULL}, -1) < 0 ||
-		!guest_wait(g, &b, 10))
+	if (guest_start(g, &b, (const char *const[]){"pid_reuse", "wait", NULL}, -1) <
+			0 ||
+		!answered(&b))
+		return DIED;
+	pidfd_send_signal(b.pidfd, SIGKILL, NULL, 0);
+	if (!guest_wait(g, &b, 10))
 		return DIED;
 	usleep(30000); /* start times are told in steps of 10 ms */
 	victim = born_as((pid_t)b.rec.pid);
@@ -339,17 +345,25 @@ static int pid_reuse(struct ground *g, uint32_t profile, uint32_t off)
 	return killed ? 0 : NOTHING;
 }
 
+static const struct {
+	const char *name;
+	int (*run)(struct ground *g, uint32_t profile, uint32_t off);
+} runs[] = {{"log_flood", log_flood}, {"fork_at_kill", fork_at_kill},
+	{"daemon", daemonised}, {"pid_reuse", pid_reuse}, {"inotify", share_inotify},
+	{"timers", share_timers}, {"mqueues", share_mqueues},
+	{"terminals", share_terminals}};
+
+bool special_own(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(runs); i++)
+		if (strcmp(runs[i].name, name) == 0)
+			return true;
+	return false;
+}
+
 bool special_run(
 	struct ground *g, const char *name, uint32_t profile, uint32_t off, int *ret)
 {
-	static const struct {
-		const char *name;
-		int (*run)(struct ground *g, uint32_t profile, uint32_t off);
-	} runs[] = {{"log_flood", log_flood}, {"fork_at_kill", fork_at_kill},
-		{"daemon", daemonised}, {"pid_reuse", pid_reuse},
-		{"inotify", share_inotify}, {"timers", share_timers},
-		{"mqueues", share_mqueues}, {"terminals", share_terminals}};
-
 	for (size_t i = 0; i < ARRAY_LEN(runs); i++)
 		if (strcmp(runs[i].name, name) == 0) {
 			*ret = runs[i].run(g, profile, off);
