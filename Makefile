@@ -157,7 +157,7 @@ asan:
 .PHONY: tests-bin list-unit list-root check-unit check-root check attack attack-bin attack-table e2e demo soak bench-push bench-start deps layers lint asan install uninstall clean help
 
 L = $(DESTDIR)$(PREFIX)/lib/berth
-# packs/ itself stays where it is: a running berthd has it mounted for builds.
+# A running berthd has its own copy of packs/ for builds.
 install: all
 	install -d $(L)/hooks $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
 	install -m 755 $(filter-out $(B)/bin/berth,$(PROGRAMS:%=$(B)/bin/%)) $(L)/

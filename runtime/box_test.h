@@ -47,13 +47,19 @@ struct box {
 	const char *env[4];
 	const char *cwd; /* NULL: / */
 	int pidfd, master, exit_fd, output[2];
-	char text[8192];
+	int input, fifo; /* the test's own, -1: none */
+	char text[65536];
 	bool quiet; /* no START_STDIO: output to the FIFO or nowhere */
 };
 
 static UNUSED struct box box_new(void)
 {
-	struct box b = {.pidfd = -1, .master = -1, .exit_fd = -1, .output = {-1, -1}};
+	struct box b = {.pidfd = -1,
+		.master = -1,
+		.exit_fd = -1,
+		.output = {-1, -1},
+		.input = -1,
+		.fifo = -1};
 
 	b.start.id = ++w.next;
 	b.start.app = 7;
@@ -76,8 +82,8 @@ static UNUSED int open_exit_file(uint64_t id)
 
 static UNUSED int box_start(struct box *b, const char *const *argv)
 {
-	struct sandbox_io io = {.stdio = {-1, -1, -1},
-		.fifo_fd = -1,
+	struct sandbox_io io = {.stdio = {b->input, -1, -1},
+		.fifo_fd = b->fifo,
 		.tty = (b->start.flags & START_TTY) != 0};
 	int spec autoclose = spec_pack(argv, b->env, b->cwd ? b->cwd : "/");
 	int r;

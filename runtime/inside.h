@@ -29,7 +29,7 @@ struct slot {
 
 /* Open mounts: whoever closes the last descriptor waits while the kernel undoes it. */
 struct mount_fds {
-	int fds[PROTO_LAYERS_MAX + 3];
+	int fds[PROTO_LAYERS_MAX + 3]; /* and the skeleton, the upper one, the cache */
 	unsigned int n;
 };
 
@@ -111,6 +111,11 @@ void reach_named(host_addr_cb cb, void *arg);
 void sandbox_forget(struct runtime *rt, struct slot *s, const struct live *l);
 /* Closes them on the helper's thread. */
 void mounts_close_later(struct runtime *rt, const struct mount_fds *m);
+
+/* The folder beside the caches that the overlay of one sandbox's cache works in; it goes
+ * with the sandbox. 0 or -errno. */
+int cache_make_work(struct runtime *rt, uint64_t sandbox);
+void cache_work_name(uint64_t sandbox, char out[24]);
 
 /* The fixed descriptors that berth-init finds; see init.c. */
 enum {

@@ -446,26 +446,35 @@ static int open_place(struct root *r, const char *path)
 	return TAKE_FD(to);
 }
 
+static int open_volume(struct root *r, uint64_t id)
+{
+	char path[64];
+	int tree;
+
+	snprintf(path, sizeof(path), "/volumes/%016" PRIx64, id);
+	tree = root_clone(
+		path, r->c->idmap, GUARD_ATTRS(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
+	if (tree >= 0)
+		return tree;
+	errno = -tree;
+	return root_step(r, "open %s", path);
+}
+
 static int make_mount(struct root *r, const struct msg_mount *m)
 {
-	uint64_t attrs = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+	struct mount_attr frozen = {.attr_set = MOUNT_ATTR_RDONLY};
 	int to autoclose = open_place(r, m->path);
 	int tree autoclose = -1;
-	char path[64];
 
 	if (to < 0)
 		return to;
-	if (m->kind == MOUNT_VOLUME)
-		snprintf(path, sizeof(path), "/volumes/%016" PRIx64, m->id);
-	else
-		snprintf(path, sizeof(path), "/cache/%" PRIu64, m->id);
-	if (m->flags & MOUNT_READ_ONLY_FLAG)
-		attrs |= MOUNT_ATTR_RDONLY;
-	tree = root_clone(path, r->c->idmap, GUARD_ATTRS(attrs));
-	if (tree < 0) {
-		errno = -tree;
-		return root_step(r, "open %s", path);
-	}
+	tree = m->kind == MOUNT_VOLUME ? open_volume(r, m->id)
+				       : root_make_cache(r, m->id);
+	if (tree < 0)
+		return tree;
+	if (m->flags & MOUNT_READ_ONLY_FLAG &&
+		mount_setattr(tree, "", AT_EMPTY_PATH, &frozen, sizeof(frozen)) < 0)
+		return root_step(r, "make %s read-only", m->path);
 	return attach_to(r, tree, to, m->path + 1);
 }
 

@@ -1,5 +1,5 @@
-/* The root of a sandbox: its layers below an upper one, each seen through the app's own
- * ids. */
+/* The overlays of a sandbox: its root, layers below an upper one, each seen through the
+ * app's own ids; and a build's cache. */
 #include "runtime/guards.h"
 #include "runtime/root.h"
 
@@ -51,7 +51,25 @@ static int set_fd(struct root *r, int fs, const char *option, int tree, const ch
 	return 0;
 }
 
-static int add_layers_by_fd(struct root *r, int fs, int upper)
+/* Where an overlay's writes go: two folders of one mount. */
+struct upper {
+	int tree;	   /* open until the end of the process, as the layers */
+	const char *place; /* where it is attached below /l, for older kernels */
+	const char *fs, *work;
+};
+
+static int set_upper_by_fd(struct root *r, int fs, const struct upper *u)
+{
+	int result;
+
+	if (u->tree != r->c->scratch)
+		r->spent->fds[r->spent->n++] = u->tree;
+	result = set_fd(r, fs, "upperdir", u->tree, u->fs);
+
+	return result < 0 ? result : set_fd(r, fs, "workdir", u->tree, u->work);
+}
+
+static int add_layers_by_fd(struct root *r, int fs)
 {
 	int result;
 
@@ -65,23 +83,33 @@ static int add_layers_by_fd(struct root *r, int fs, int upper)
 		if ((result = set_fd(r, fs, "lowerdir+", tree, ".")) < 0)
 			return result;
 	}
-	if (upper != r->c->scratch)
-		r->spent->fds[r->spent->n++] = upper;
-	if ((result = set_fd(r, fs, "upperdir", upper, "fs")) < 0)
-		return result;
-	return set_fd(r, fs, "workdir", upper, "work");
+	return 0;
 }
 
-/* Before Linux 6.13: the layers attached below /l, short relative names (the option
- * string has one page at most). */
-static int add_layers_by_name(struct root *r, int fs, int upper)
+/* Before Linux 6.13: attached below /l, short relative names (the option string has one
+ * page at most). */
+static int set_upper_by_name(struct root *r, int fs, const struct upper *u)
+{
+	char upper[64], work[64];
+
+	if (chdir("/l") < 0 ||
+		move_mount(u->tree, "", AT_FDCWD, u->place, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return root_step(r, "attach the %s layer", "upper");
+	snprintf(upper, sizeof(upper), "%s/%s", u->place, u->fs);
+	snprintf(work, sizeof(work), "%s/%s", u->place, u->work);
+	if (fsconfig(fs, FSCONFIG_SET_STRING, "upperdir", upper, 0) < 0 ||
+		fsconfig(fs, FSCONFIG_SET_STRING, "workdir", work, 0) < 0)
+		return root_step(r, "overlay %s", "by names");
+	return 0;
+}
+
+static int add_layers_by_name(struct root *r, int fs)
 {
 	char names[512] = "", at[32];
 	size_t len = 0;
 
-	if (chdir("/l") < 0 ||
-		move_mount(upper, "", AT_FDCWD, "u", MOVE_MOUNT_F_EMPTY_PATH) < 0)
-		return root_step(r, "attach the %s layer", "upper");
+	if (chdir("/l") < 0)
+		return root_step(r, "enter %s", "/l");
 	for (uint32_t i = 0; i <= r->c->start->n_layers; i++) {
 		int tree autoclose = clone_lower(r, i);
 		if (tree < 0)
@@ -92,11 +120,9 @@ static int add_layers_by_name(struct root *r, int fs, int upper)
 		len += (size_t)snprintf(
 			names + len, sizeof(names) - len, "%s%u", i ? ":" : "", i);
 	}
-	if (fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir", names, 0) < 0 ||
-		fsconfig(fs, FSCONFIG_SET_STRING, "upperdir", "u/fs", 0) < 0 ||
-		fsconfig(fs, FSCONFIG_SET_STRING, "workdir", "u/work", 0) < 0)
-		return root_step(r, "overlay %s", "by names");
-	return 0;
+	return fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir", names, 0) < 0
+		       ? root_step(r, "overlay %s", "by names")
+		       : 0;
 }
 
 /* The folder, or the file system made for it, with the app's ids. */
@@ -131,15 +157,13 @@ static int explain(struct root *r, int fs)
 	return root_step(r, "put the layers together (%s)", text);
 }
 
-static int make_overlay(struct root *r)
+static int new_overlay(struct root *r)
 {
 	/* No redirects and no metadata-only copies: a layer must read the same without
 	 * the ones below it. */
 	static const char *const options[][2] = {{"source", "overlay"},
 		{"redirect_dir", "nofollow"}, {"metacopy", "off"}, {"index", "off"}};
 	int fs autoclose = fsopen("overlay", FSOPEN_CLOEXEC);
-	int upper; /* stays open, as the layers */
-	int result;
 
 	if (fs < 0)
 		return root_step(r, "make an %s", "overlay");
@@ -147,25 +171,73 @@ static int make_overlay(struct root *r)
 		if (fsconfig(fs, FSCONFIG_SET_STRING, options[i][0], options[i][1], 0) <
 			0)
 			return root_step(r, "overlay option %s", options[i][0]);
-	/* an unfinished upper layer is never used again: nothing waits for the disk */
+	/* an unfinished upper layer is never used again, and a cache is one: nothing
+	 * waits for the disk */
 	if (fsconfig(fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0) < 0)
 		return root_step(r, "overlay option %s", "volatile");
-	upper = open_upper(r);
-	if (upper < 0)
-		return upper;
-	result = r->c->rt->overlay_by_fd ? add_layers_by_fd(r, fs, upper)
-					 : add_layers_by_name(r, fs, upper);
+	return TAKE_FD(fs);
+}
+
+/* With its upper layer, when the lower ones are set. A detached mount, or -errno. */
+static int finish_overlay(struct root *r, int fs, const struct upper *u)
+{
+	int result = r->c->rt->overlay_by_fd ? set_upper_by_fd(r, fs, u)
+					     : set_upper_by_name(r, fs, u);
+
 	if (result < 0)
 		return result;
 	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return explain(r, fs);
-	r->fd = fsmount(
+	result = fsmount(
 		fs, FSMOUNT_CLOEXEC, GUARD_ATTRS(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
-	return r->fd < 0 ? root_step(r, "mount the %s", "overlay") : 0;
+	return result < 0 ? root_step(r, "mount the %s", "overlay") : result;
 }
 
 /* A stack being made has no layers: it lies over the skeleton alone. */
 int root_make(struct root *r)
 {
-	return make_overlay(r);
+	struct upper u = {.place = "u", .fs = "fs", .work = "work"};
+	int fs autoclose = new_overlay(r);
+	int result;
+
+	if (fs < 0)
+		return fs;
+	if ((u.tree = open_upper(r)) < 0)
+		return u.tree;
+	result = r->c->rt->overlay_by_fd ? add_layers_by_fd(r, fs)
+					 : add_layers_by_name(r, fs);
+	if (result < 0)
+		return result;
+	r->fd = finish_overlay(r, fs, &u);
+	return r->fd < 0 ? r->fd : 0;
+}
+
+/*
+ * An overlay over an empty folder: what is written lies in the cache as it is, and the
+ * mount names no path of the host.
+ */
+int root_make_cache(struct root *r, uint64_t app)
+{
+	struct upper u = {.place = "c"};
+	char name[24], work[24];
+	int fs autoclose = new_overlay(r);
+	int empty autoclose = open("/empty", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int result;
+
+	if (fs < 0)
+		return fs;
+	u.tree = root_clone("/cache", r->c->idmap, 0);
+	if (u.tree < 0 || empty < 0) {
+		errno = u.tree < 0 ? -u.tree : errno;
+		return root_step(r, "open %s", "/cache");
+	}
+	snprintf(name, sizeof(name), "%" PRIu64, app);
+	cache_work_name(r->c->id, work);
+	u.fs = name;
+	u.work = work;
+	result = r->c->rt->overlay_by_fd ? set_fd(r, fs, "lowerdir+", empty, ".")
+		 : fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir", "/empty", 0) < 0
+			 ? root_step(r, "overlay %s", "by names")
+			 : 0;
+	return result < 0 ? result : finish_overlay(r, fs, &u);
 }

@@ -333,6 +333,9 @@ static int clean(void *arg)
 	snprintf(name, sizeof(name), "%016" PRIx64, l->id);
 	if (io_remove_tree(l->rt->scratch_fd, name) < 0)
 		log_warn("cannot remove %s/scratch/%s", l->rt->state, name);
+	cache_work_name(l->id, name);
+	if (io_remove_tree(l->rt->cache_fd, name) < 0)
+		log_warn("cannot remove %s/cache/%s", l->rt->state, name);
 	free(l);
 	return 0;
 }
@@ -430,20 +433,27 @@ static void sweep_name(void *arg, uint64_t id)
 		names_remove(rt->names_fd, id);
 }
 
-void runtime_sweep(struct runtime *rt)
+/* Folders named by a sandbox's 16 hex digits and the suffix. */
+static void sweep_folder(struct runtime *rt, int folder, const char *suffix)
 {
-	int fd = openat(rt->scratch_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
 	char *end;
 
-	cgroups_list(&rt->cgroups, sweep_one, rt);
-	names_list(rt->names_fd, sweep_name, rt);
 	while (d && (entry = readdir(d))) {
 		uint64_t id = strtoull(entry->d_name, &end, 16);
-		if (strlen(entry->d_name) == 16 && *end == '\0')
+		if (end == entry->d_name + 16 && strcmp(end, suffix) == 0)
 			sweep_one(rt, id);
 	}
 	if (d)
 		closedir(d);
+}
+
+void runtime_sweep(struct runtime *rt)
+{
+	cgroups_list(&rt->cgroups, sweep_one, rt);
+	names_list(rt->names_fd, sweep_name, rt);
+	sweep_folder(rt, rt->scratch_fd, "");
+	sweep_folder(rt, rt->cache_fd, ".work");
 }

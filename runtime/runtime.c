@@ -390,6 +390,21 @@ int layer_make_upper(struct runtime *rt, uint64_t id)
 	return make_owned(rt->layers_fd, name, 0, 0755);
 }
 
+void cache_work_name(uint64_t sandbox, char out[24])
+{
+	snprintf(out, 24, "%016" PRIx64 ".work", sandbox);
+}
+
+int cache_make_work(struct runtime *rt, uint64_t sandbox)
+{
+	char name[24];
+	int r;
+
+	cache_work_name(sandbox, name);
+	r = io_remove_tree(rt->cache_fd, name); /* of an earlier, failed start */
+	return r < 0 ? r : make_owned(rt->cache_fd, name, 0, 0700);
+}
+
 int volume_make_dir(struct runtime *rt, uint32_t kind, uint64_t id)
 {
 	char name[24];

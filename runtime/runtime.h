@@ -97,16 +97,22 @@ struct sandbox_record {
 
 /*
  * What a sandbox finds inside, besides its layers, volumes and caches:
- *   /proc (parts covered or read-only), /dev (null zero full random urandom tty ptmx pts
- * shm fd std*), no /sys /tmp (half of the memory limit, which it counts against),
- * /dev/shm (64 MiB) /etc/hosts, /etc/hostname, /etc/resolv.conf (the host's, without
- * servers on its loopback) /etc/ssl/certs: the host's store, read-only; a private copy
- * for PROFILE_BUILD_ROOT, whose packages write there START_BUILDER: /berth/packs,
- * read-only START_HOST_APT: /berth/host/{apt.conf,npmrc}, read-only, named by APT_CONFIG
- * and NPM_CONFIG_GLOBALCONFIG; and the proxy, certificate and index variables of berthd's
- * own environment, unless the spec names them A start without layers (a stack is
- * unpacked) has only /proc and /dev. The mount points come from the state folder's skel/,
- * a layer below all others, so builds do not contain them.
+ *   /proc, parts covered or read-only; no /sys
+ *   /dev: null zero full random urandom tty ptmx pts shm (64 MiB) fd std*
+ *   /tmp: half of the memory limit, which it counts against
+ *   /etc/hosts, /etc/hostname, /etc/resolv.conf (the host's, without servers on its
+ *   loopback)
+ *   /etc/ssl/certs: the host's store, read-only; a private copy for PROFILE_BUILD_ROOT,
+ *   whose packages write there
+ *   START_BUILDER: /berth/packs, read-only, a copy made at runtime_open
+ *   START_HOST_APT: /berth/host/{apt.conf,npmrc}, read-only, named by APT_CONFIG and
+ *   NPM_CONFIG_GLOBALCONFIG; and the proxy, certificate and index variables of berthd's
+ *   own environment, unless the spec names them
+ * A start without layers (a stack is unpacked) has only /proc and /dev. The mount points
+ * come from the state folder's skel/, a layer below all others, so builds do not contain
+ * them; what an image has in their place, other than a folder, is replaced. A cache is
+ * the upper folder of an overlay over nothing. No mount names a path of the host, except
+ * a volume's, which is a folder of the state folder as it is.
  *
  * Network: one address out of 198.18.0.0/15, translated to the host's, and one of IPv6
  * (lib/addr.h) where the host has a route to the IPv6 internet. Refused: the host's own

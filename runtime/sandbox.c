@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -58,10 +59,15 @@ static bool path_allowed(const char *path)
 
 static int check_mounts(const struct msg_start *m, struct err *e)
 {
+	unsigned int caches = 0;
+
 	if (m->n_mounts > PROTO_MOUNTS_MAX)
 		return err_set(e, EINVAL, "more than %d mounts", PROTO_MOUNTS_MAX);
 	for (uint32_t i = 0; i < m->n_mounts; i++) {
 		const struct msg_mount *mount = &m->mounts[i];
+		caches += mount->kind == MOUNT_CACHE;
+		if (caches > 1)
+			return err_set(e, EINVAL, "an app has one build cache");
 		if (mount->kind != MOUNT_VOLUME && mount->kind != MOUNT_CACHE)
 			return err_set(e, EINVAL, "unknown kind of mount");
 		if (!path_allowed(mount->path))
@@ -228,7 +234,8 @@ static int prepare_folders(
 		return err_sys(e, -r, "cannot make its hosts file");
 	for (uint32_t i = 0; i < m->n_mounts; i++)
 		if (m->mounts[i].kind == MOUNT_CACHE &&
-			(r = volume_make_dir(rt, MOUNT_CACHE, m->mounts[i].id)) < 0)
+			((r = volume_make_dir(rt, MOUNT_CACHE, m->mounts[i].id)) < 0 ||
+				(r = cache_make_work(rt, m->id)) < 0))
 			return err_sys(e, -r, "cannot make the build cache");
 	return 0;
 }
@@ -269,8 +276,11 @@ static int prepare_output(
 		return 0;
 	if (fchown(io->fifo_fd, owner, owner) < 0 || fchmod(io->fifo_fd, 0600) < 0)
 		return err_sys(e, errno, "cannot hand over the log pipe");
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", io->fifo_fd);
-	a->child.fifo_write = open(path, O_WRONLY | O_CLOEXEC);
+	/* through a mount of its own, so that /proc/self/fd/1 names no path of the host */
+	int alone autoclose = open_tree(
+		io->fifo_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", alone);
+	a->child.fifo_write = alone < 0 ? -1 : open(path, O_WRONLY | O_CLOEXEC);
 	return a->child.fifo_write < 0 ? err_sys(e, errno, "cannot open the log pipe")
 				       : 0;
 }

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -22,10 +23,11 @@
 #define CERTS "/etc/ssl/certs"
 #define CERT_FILES_MAX 4096
 #define CERT_SIZE_MAX ((size_t)4 << 20)
+#define PACKS_DEPTH 8 /* ours have three levels */
 
 static const char *const folders[] = {"layers", "volumes", "cache", "scratch", "skel",
-	"packs", "names", "root", "empty", "l", "l/u", "dev", "dev/pts", "dev/shm", "etc",
-	"certs", "host"};
+	"packs", "names", "root", "empty", "l", "l/u", "l/c", "dev", "dev/pts", "dev/shm",
+	"etc", "certs", "host"};
 
 static const struct {
 	const char *name;
@@ -152,7 +154,7 @@ static int take_tree(const char *base, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-static int new_tmpfs(void)
+static int new_tmpfs(unsigned int attrs)
 {
 	int fs autoclose = fsopen("tmpfs", FSOPEN_CLOEXEC);
 	int fd;
@@ -162,8 +164,72 @@ static int new_tmpfs(void)
 		fsconfig(fs, FSCONFIG_SET_STRING, "size", "67108864", 0) < 0 ||
 		fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return -errno;
-	fd = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+	fd = fsmount(fs, FSMOUNT_CLOEXEC, attrs);
 	return fd < 0 ? -errno : fd;
+}
+
+static int copy_tree(int from, int to, int depth);
+
+static int copy_entry(int from, int to, const char *name, int depth)
+{
+	struct stat st;
+
+	if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if (S_ISDIR(st.st_mode)) {
+		if (depth == 0 || mkdirat(to, name, 0755) < 0)
+			return depth ? -errno : -ELOOP;
+		int below autoclose =
+			openat(to, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		int folder = openat(
+			from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		return folder < 0 ? -errno : copy_tree(folder, below, depth - 1);
+	}
+	int in autoclose = openat(from, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int out autoclose = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+		st.st_mode & S_IXUSR ? 0755 : 0644);
+	if (!S_ISREG(st.st_mode) || in < 0 || out < 0)
+		return S_ISREG(st.st_mode) ? -errno : -EINVAL;
+	return sendfile(out, in, NULL, (size_t)st.st_size) == st.st_size ? 0 : -EIO;
+}
+
+/* Folders and files only. Closes from. */
+static int copy_tree(int from, int to, int depth)
+{
+	DIR *d = fdopendir(from);
+	struct dirent *entry;
+	int r = 0;
+
+	if (!d)
+		return -errno;
+	while (r == 0 && (entry = readdir(d)))
+		if (entry->d_name[0] != '.')
+			r = copy_entry(from, to, entry->d_name, depth);
+	closedir(d);
+	return r;
+}
+
+/*
+ * A copy of the buildpacks: builds see no path of the host in their mount table, and an
+ * installation under a running berthd changes nothing for them. fd, -ENOENT: there are
+ * none.
+ */
+static int take_packs(const char *lib)
+{
+	char path[PATH_MAX + 32];
+	int from, r;
+
+	snprintf(path, sizeof(path), "%s/packs", lib);
+	from = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (from < 0)
+		return -errno;
+	int to autoclose = new_tmpfs(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+	if (to < 0) {
+		close(from);
+		return to;
+	}
+	r = copy_tree(from, to, PACKS_DEPTH);
+	return r < 0 ? r : TAKE_FD(to);
 }
 
 enum { TREE_PACKS = 5, TREE_NAMES, TREES }; /* places in `folders` */
@@ -171,10 +237,10 @@ enum { TREE_PACKS = 5, TREE_NAMES, TREES }; /* places in `folders` */
 static int take_trees(const struct runtime *rt, int trees[TREES])
 {
 	for (int i = 0; i < TREES; i++) {
-		trees[i] = take_tree(i == TREE_PACKS   ? rt->lib
-				     : i == TREE_NAMES ? rt->run
-						       : rt->state,
-			folders[i]);
+		trees[i] = i == TREE_PACKS
+				   ? take_packs(rt->lib)
+				   : take_tree(i == TREE_NAMES ? rt->run : rt->state,
+					     folders[i]);
 		if (trees[i] < 0 && !(trees[i] == -ENOENT && i == TREE_PACKS))
 			return trees[i];
 	}
@@ -205,7 +271,8 @@ static int enter_template(const struct runtime *rt)
 	if (unshare(CLONE_NEWNS) < 0 ||
 		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -errno;
-	if ((r = take_trees(rt, trees)) < 0 || (root = new_tmpfs()) < 0)
+	if ((r = take_trees(rt, trees)) < 0 ||
+		(root = new_tmpfs(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)) < 0)
 		return r < 0 ? r : root;
 	if ((r = fill(root)) < 0 || (r = take_over(root)) < 0)
 		return r;

@@ -154,9 +154,8 @@ static int paths(char **arg)
 		for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
 			snprintf(path, sizeof(path), "/proc/%.16s/%s", e->d_name,
 				files[i]);
-			int n = slurp(path, text);
-			if (n > 0 && fwrite(text, 1, (size_t)n, stdout) != (size_t)n)
-				return 1;
+			for (int n = slurp(path, text), k = 0; k < n; k++)
+				putchar(text[k] ? text[k] : '\n');
 		}
 		for (int i = 0; i < 16; i++) {
 			snprintf(path, sizeof(path), "/proc/%.16s/fd/%d", e->d_name, i);
