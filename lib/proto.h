@@ -39,7 +39,7 @@ enum {
 	MSG_START = 10,      /* struct msg_start; fds: spec memfd [, stdin, stdout, stderr]; reply: struct msg_started [pty master] */
 	MSG_STOP,            /* struct msg_stop: SIGTERM, then SIGKILL; reply at once, MSG_EXITED follows */
 	MSG_SIGNAL,          /* struct msg_signal: to the command, not to berth-init */
-	MSG_LIMITS,          /* struct msg_limits: live change; reply status */
+	MSG_LIMITS,          /* struct msg_limits: live change; reply: struct msg_limited */
 	MSG_ENTER,           /* struct msg_enter; fds as MSG_START; reply: struct msg_started [pty master] */
 	MSG_SOCKETS,         /* struct msg_sockets; reply: same struct, n TCP sockets made inside the instance's network namespace */
 	MSG_PORTS,           /* struct msg_instance; reply: fds /proc/PID/net/tcp and tcp6 of the instance, opened for reading */
@@ -59,12 +59,15 @@ enum {
 	MSG_THAW,            /* struct msg_instance: they go on; also 0 when it was not frozen */
 	MSG_NETWORK,         /* struct msg_network: what an app's instances may reach, at once and from now on; kept by berthd */
 	MSG_NAME,            /* struct msg_name: which instances the address of a name leads to */
+	MSG_HOST,            /* reply: struct msg_host: what limits can mean on this host */
 };
 
 /* ---- berthd -> berth-control, events (seq 0) ---- */
 enum {
 	MSG_EXITED = 60, /* struct msg_exited: a sandbox ended; repeated after a HELLO until acknowledged */
 	MSG_EXITED_ACK,  /* control -> berthd: struct msg_instance: recorded; berthd forgets it */
+	MSG_OOM,         /* struct msg_oom: the kernel killed processes of a sandbox at its memory limit; the rest lives on,
+	                    or its MSG_EXITED follows. Perhaps told again after a restart */
 };
 
 enum start_profile {
@@ -91,13 +94,37 @@ struct msg_mount {
 	char path[PROTO_PATH_MAX]; /* absolute, name_mount_path_valid; made in the upper layer when missing */
 };
 
+/* Ranges of struct msg_limits_body; control refuses what lies outside with the same numbers. */
+#define LIMIT_MEMORY_MIN ((uint64_t)16 << 20)
+#define LIMIT_MEMORY_MAX ((uint64_t)1 << 44)
+#define LIMIT_SCRATCH_MIN ((uint64_t)1 << 20)
+#define LIMIT_CPU_MIN 10u
+#define LIMIT_CPU_MAX 1024000u
+#define LIMIT_PIDS_MIN 8u
+#define LIMIT_PIDS_MAX 4194304u /* the kernel's PID_MAX_LIMIT */
+#define LIMIT_NOFILE_MIN 128u   /* a start itself needs half of them */
+#define LIMIT_NOFILE_MAX 1073741816u /* the highest fs.nr_open */
+#define LIMIT_IO_MIN ((uint64_t)64 << 10) /* slower than that, nothing starts */
+#define LIMIT_IO_MAX ((uint64_t)1 << 40)
+
 struct msg_limits_body {
-	uint64_t memory_bytes;  /* 16 MiB ..; 0 is refused */
-	uint64_t scratch_bytes; /* 0: no limit */
-	uint32_t cpu_millis;    /* 1000 is one processor; 10 .. */
-	uint32_t pids;          /* 8 .. 32768 */
-	uint32_t nofile;        /* clamped to what the host allows */
+	uint64_t memory_bytes;
+	uint64_t scratch_bytes;  /* 0: no limit */
+	uint64_t io_read_bytes;  /* a second, from the disks of the state folder; 0: no limit */
+	uint64_t io_write_bytes;
+	uint32_t cpu_millis;     /* 1000 is one processor */
+	uint32_t pids;
+	uint32_t nofile;         /* clamped to what the host allows; 0: what the host allows */
 	uint32_t pad;
+};
+enum limit_bits {
+	LIMIT_MEMORY = 1 << 0,
+	LIMIT_CPU = 1 << 1,
+	LIMIT_PIDS = 1 << 2,
+	LIMIT_NOFILE = 1 << 3,
+	LIMIT_SCRATCH = 1 << 4,
+	LIMIT_IO = 1 << 5,
+	LIMIT_ALL = (1 << 6) - 1,
 };
 
 struct msg_start {
@@ -133,6 +160,14 @@ struct msg_signal {
 struct msg_limits {
 	uint64_t id;
 	struct msg_limits_body limits;
+	uint32_t which; /* enum limit_bits: only these are changed */
+	uint32_t pad;
+};
+struct msg_limited {
+	uint64_t id;
+	uint32_t now;    /* enum limit_bits: what holds from now on; the rest from the next start */
+	uint32_t nofile; /* the lowest limit among its processes; 0: not asked for */
+	uint64_t memory_used_bytes; /* -EBUSY: more than the new limit; nothing was changed */
 };
 struct msg_enter {
 	uint64_t id;     /* of the new process, chosen by control */
@@ -192,6 +227,13 @@ struct msg_freeze {
 struct msg_disk {
 	uint64_t free_bytes, total_bytes;
 };
+/* A limit above these is accepted and kept (open files: clamped); it only means nothing more. */
+struct msg_host {
+	uint64_t memory_bytes;
+	uint32_t cpu_millis, pids, nofile, pad;
+	char no_io[128];      /* why reading and writing cannot be limited here; "": they can */
+	char no_scratch[256]; /* why scratch space has no size here, once that was tried; "": it has */
+};
 
 /* The first rule that fits decides; where none fits, the defaults. Builds are not asked. */
 enum net_kind {
@@ -240,6 +282,13 @@ struct msg_exited {
 	uint64_t memory_peak_bytes; /* 0 where the kernel does not tell */
 	uint64_t time_us; /* when, since 1970 */
 	uint64_t cpu_us;  /* processor time used, 0 where unknown */
+};
+
+struct msg_oom {
+	uint64_t id;
+	uint64_t memory_limit_bytes;
+	uint32_t kills; /* since its start */
+	uint32_t pad;
 };
 
 /* ---- berth-router -> berthd: a table of its own, nothing else ---- */

@@ -38,6 +38,7 @@ static int control = -1; /* control's end of the pair */
 static uint32_t next_seq = 1;
 static struct msg reply;
 static struct msg_exited last_exit;
+static struct msg_oom last_oom;
 static uint64_t next_id = 1;
 
 /* --- standing in --- */
@@ -213,6 +214,8 @@ static void take_event(void)
 {
 	if (reply.head.type == MSG_EXITED)
 		memcpy(&last_exit, reply.body, sizeof(last_exit));
+	if (reply.head.type == MSG_OOM)
+		memcpy(&last_oom, reply.body, sizeof(last_oom));
 	msg_close_fds(&reply);
 }
 
@@ -452,6 +455,77 @@ static void stop_is_sigterm_and_then_sigkill(void **state UNUSED)
 	assert_int_equal(last_exit.value, SIGKILL);
 }
 
+static bool saw_oom(uint64_t id, uint32_t kills)
+{
+	while (!(last_oom.id == id && last_oom.kills >= kills) && receive(0))
+		take_event();
+	return last_oom.id == id && last_oom.kills >= kills;
+}
+
+/* A child that doubles its variable until the kernel kills it. */
+#define EAT "(x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done); "
+
+static void a_child_killed_for_memory_is_told_while_the_app_lives_on(void **state UNUSED)
+{
+	uint64_t id = start_shell(EAT "echo child $?; read x </dev/zero", NULL);
+
+	WAIT_FOR(saw_oom(id, 1));
+	assert_int_equal(last_oom.kills, 1);
+	assert_int_equal(last_oom.memory_limit_bytes, 64 << 20);
+	WAIT_FOR(logged(": child 137\n"));
+	assert_int_equal(listed(), 1);
+	/* a later worker knows and tells it again, for a control that missed it */
+	last_oom.id = 0;
+	assert_int_equal(kill(worker_pid(), SIGKILL), 0);
+	WAIT_FOR(saw_oom(id, 1));
+	assert_int_equal(last_oom.kills, 1);
+	/* that kill is not why it ends now */
+	usleep(2100000);
+	stop_app(id);
+	assert_int_equal(last_exit.reason, EXIT_REASON_SIGNALED);
+	assert_int_equal(last_exit.value, SIGKILL);
+}
+
+static void each_kill_for_memory_is_counted_and_the_end_by_one_is_named(
+	void **state UNUSED)
+{
+	uint64_t fine = start_shell(EAT EAT "exit 6", NULL), dead;
+
+	wait_exit(fine);
+	assert_int_equal(last_exit.reason, EXIT_REASON_EXITED);
+	assert_int_equal(last_exit.value, 6);
+	assert_true(saw_oom(fine, 2)); /* told before its end */
+	assert_int_equal(last_oom.kills, 2);
+	dead = start_shell("x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done", NULL);
+	wait_exit(dead);
+	assert_int_equal(last_exit.reason, EXIT_REASON_OOM);
+}
+
+static void open_files_and_what_the_host_has_are_told(void **state UNUSED)
+{
+	uint64_t id = start_shell("while :; do sleep 0.05; done", NULL);
+	struct msg_limits m = {.id = id,
+		.limits = {.nofile = 200, .scratch_bytes = 1 << 30},
+		.which = LIMIT_NOFILE | LIMIT_SCRATCH};
+	struct msg_limited done;
+	struct msg_host host;
+
+	assert_int_equal(request(MSG_LIMITS, &m, sizeof(m), NULL, 0), 0);
+	assert_int_equal(reply.head.size, sizeof(done));
+	memcpy(&done, reply.body, sizeof(done));
+	assert_int_equal(done.now, LIMIT_NOFILE); /* scratch: from the next start */
+	assert_int_equal(done.nofile, 200);
+	m.which = LIMIT_MEMORY;
+	assert_int_equal(request(MSG_LIMITS, &m, sizeof(m), NULL, 0), -EINVAL);
+	m.which = 1u << 31;
+	assert_int_equal(request(MSG_LIMITS, &m, sizeof(m), NULL, 0), -EINVAL);
+	assert_int_equal(request(MSG_HOST, NULL, 0, NULL, 0), 0);
+	memcpy(&host, reply.body, sizeof(host));
+	assert_true(host.memory_bytes > 64 << 20 && host.cpu_millis >= 1000 &&
+		    host.pids > 64 && host.nofile > 200);
+	stop_app(id);
+}
+
 #define COUNT(word) "i=0; while :; do i=$((i+1)); echo " word " $i; sleep 0.003; done"
 
 static void killing_the_worker_or_the_monitor_changes_nothing_for_an_app(
@@ -662,6 +736,11 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_command_that_does_not_exist_says_so),
 		cmocka_unit_test(requests_out_of_range_are_refused),
 		cmocka_unit_test(stop_is_sigterm_and_then_sigkill),
+		cmocka_unit_test(
+			a_child_killed_for_memory_is_told_while_the_app_lives_on),
+		cmocka_unit_test(
+			each_kill_for_memory_is_counted_and_the_end_by_one_is_named),
+		cmocka_unit_test(open_files_and_what_the_host_has_are_told),
 		cmocka_unit_test(
 			killing_the_worker_or_the_monitor_changes_nothing_for_an_app),
 		cmocka_unit_test(a_frozen_app_is_found_frozen_and_stopped_as_any_other),

@@ -15,6 +15,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -65,7 +66,13 @@ static void each_field_of_a_start_has_its_range(void **state UNUSED)
 	REFUSED(m.n_mounts = PROTO_MOUNTS_MAX + 1, 1);
 	REFUSED(m.limits.memory_bytes = 1, 1);
 	REFUSED(m.limits.cpu_millis = 0, 1);
-	REFUSED(m.limits.pids = 40000, 1);
+	REFUSED(m.limits.memory_bytes = LIMIT_MEMORY_MAX + 1, 1);
+	REFUSED(m.limits.cpu_millis = LIMIT_CPU_MAX + 1, 1);
+	REFUSED(m.limits.pids = LIMIT_PIDS_MAX + 1, 1);
+	REFUSED(m.limits.nofile = LIMIT_NOFILE_MIN - 1, 1);
+	REFUSED(m.limits.nofile = LIMIT_NOFILE_MAX + 1, 1);
+	REFUSED(m.limits.io_read_bytes = LIMIT_IO_MIN - 1, 1);
+	REFUSED(m.limits.io_write_bytes = LIMIT_IO_MAX + 1, 1);
 	REFUSED(m.stop_timeout_ms = STOP_TIMEOUT_MAX_MS + 1, 1);
 	REFUSED(m.name[0] = '\0', 1);
 	REFUSED(SET(m.name, "../x"), 1);
@@ -210,6 +217,9 @@ static void a_process_is_found_by_pid_and_start_time(void **state UNUSED)
 	assert_true(fd >= 0);
 	close(fd);
 	assert_int_equal(process_open(getpid(), start + 1), -ESRCH);
+	struct rlimit l;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &l), 0);
+	assert_int_equal(process_nofile(getpid()), l.rlim_max);
 }
 
 static int load(struct settings *s, const char *a, const char *b)

@@ -18,7 +18,6 @@
 /* Under systemd: a delegated unit of its own, so that a restart of berthd never meets
  * populated groups. */
 #define CGROUP_APPS_UNIT CGROUP_ROOT "/system.slice/berth-apps.service"
-#define PERIOD_US 100000u
 #define CGROUP_LEAF "berth-aside"
 #define KILL_ROUNDS 50
 #define MOVE_ROUNDS 50
@@ -29,6 +28,7 @@ static const char *const controllers[CGROUP_KINDS] = {
 	[CGROUP_CPUACCT] = "cpuacct",
 	[CGROUP_PIDS] = "pids",
 	[CGROUP_FREEZER] = "freezer",
+	[CGROUP_IO] = "blkio",
 };
 
 static void id_name(char out[17], uint64_t id)
@@ -36,27 +36,17 @@ static void id_name(char out[17], uint64_t id)
 	snprintf(out, 17, "%016" PRIx64, id);
 }
 
-static int write_file(int dir, const char *name, const char *value)
+int cgroup_write(int dir, const char *name, const char *text)
 {
 	int fd autoclose = openat(dir, name, O_WRONLY | O_CLOEXEC);
-	size_t len = strlen(value);
+	size_t len = strlen(text);
 
 	if (fd < 0)
 		return -errno;
-	return write(fd, value, len) == (ssize_t)len ? 0 : -errno;
+	return write(fd, text, len) == (ssize_t)len ? 0 : -errno;
 }
 
-static int write_number(int dir, const char *name, uint64_t n)
-{
-	char text[24];
-
-	snprintf(text, sizeof(text), "%" PRIu64, n);
-	return write_file(dir, name, text);
-}
-
-/* The number after key (or at the start when key is empty) in a file of "key value"
- * lines; 0 when absent. */
-static uint64_t read_number(int dir, const char *name, const char *key)
+uint64_t cgroup_number(int dir, const char *name, const char *key)
 {
 	autobuf b = {.max = 64 << 10};
 	size_t len = strlen(key);
@@ -129,22 +119,35 @@ static int make_parent(struct cgroups *g, int kind, const char *root, struct err
 	return 0;
 }
 
+static bool v2_has(int dir, const char *controller)
+{
+	autobuf b = {.max = 4096};
+
+	return io_read_file(dir, "cgroup.controllers", &b) == 0 && b.data &&
+	       has_word(b.data, controller, ' ');
+}
+
 /* 1 when this v2 folder may hand down memory, cpu and pids, 0 when not, -ENOENT when it is
  * no v2 folder. */
 static int v2_has_all(const char *root)
 {
-	autobuf b = {.max = 4096};
 	int dir autoclose = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (dir < 0 || io_read_file(dir, "cgroup.controllers", &b) < 0)
+	if (dir < 0 || faccessat(dir, "cgroup.controllers", F_OK, 0) < 0)
 		return -ENOENT;
-	return b.data && has_word(b.data, "memory", ' ') &&
-	       has_word(b.data, "cpu", ' ') && has_word(b.data, "pids", ' ');
+	return v2_has(dir, "memory") && v2_has(dir, "cpu") && v2_has(dir, "pids");
 }
 
 static int hand_down(int dir)
 {
-	return write_file(dir, "cgroup.subtree_control", "+memory +cpu +pids");
+	return cgroup_write(dir, "cgroup.subtree_control", "+memory +cpu +pids");
+}
+
+/* Not everywhere delegated; without it only reading and writing have no limit. */
+static bool hand_down_io(int dir)
+{
+	return v2_has(dir, "io") &&
+	       cgroup_write(dir, "cgroup.subtree_control", "+io") == 0;
 }
 
 /* Moves whoever sits in the group itself to a leaf below it. */
@@ -164,7 +167,7 @@ static int empty_into_leaf(int dir)
 			return r;
 		for (char *p = b.data, *end; (end = strchr(p, '\n')); p = end + 1) {
 			*end = '\0';
-			r = write_file(leaf, "cgroup.procs", p);
+			r = cgroup_write(leaf, "cgroup.procs", p);
 			if (r < 0 && r != -ESRCH)
 				return r;
 		}
@@ -189,6 +192,8 @@ static int open_v2(struct cgroups *g, const char *root, bool given, struct err *
 		r = hand_down(g->root[CGROUP_MEMORY]);
 	if (r == 0)
 		r = hand_down(g->parent[CGROUP_MEMORY]);
+	g->io = r == 0 && hand_down_io(g->root[CGROUP_MEMORY]) &&
+		hand_down_io(g->parent[CGROUP_MEMORY]);
 	if (r == -EBUSY)
 		return err_set(e, EBUSY,
 			"%s has processes of its own, so no limits can be handed down in "
@@ -262,42 +267,7 @@ int cgroups_remove(struct cgroups *g)
 	return r;
 }
 
-static int set_memory_v1(int dir, uint64_t bytes)
-{
-	/* memory + swap must never be below memory: raised first or lowered last,
-	 * whichever works. */
-	int swap = write_number(dir, "memory.memsw.limit_in_bytes", bytes);
-	int r = write_number(dir, "memory.limit_in_bytes", bytes);
-
-	if (r == 0 && swap < 0 && swap != -ENOENT)
-		r = write_number(dir, "memory.memsw.limit_in_bytes", bytes);
-	return r;
-}
-
-static int set_memory_v2(int dir, uint64_t bytes)
-{
-	int r = write_number(dir, "memory.max", bytes);
-
-	if (r == 0 && (r = write_file(dir, "memory.swap.max", "0")) == -ENOENT)
-		r = 0; /* kernel without swap accounting */
-	return r;
-}
-
-static int set_cpu(const struct cgroups *g, int dir, uint32_t millis)
-{
-	uint64_t quota = (uint64_t)millis * PERIOD_US / 1000;
-	char text[48];
-	int r;
-
-	if (g->v2) {
-		snprintf(text, sizeof(text), "%" PRIu64 " %u", quota, PERIOD_US);
-		return write_file(dir, "cpu.max", text);
-	}
-	r = write_number(dir, "cpu.cfs_period_us", PERIOD_US);
-	return r < 0 ? r : write_number(dir, "cpu.cfs_quota_us", quota);
-}
-
-static int open_group(const struct cgroups *g, int kind, uint64_t id)
+int cgroup_open(const struct cgroups *g, int kind, uint64_t id)
 {
 	int parent = g->v2 ? g->parent[CGROUP_MEMORY] : g->parent[kind];
 	char name[17];
@@ -310,41 +280,20 @@ static int open_group(const struct cgroups *g, int kind, uint64_t id)
 	return fd < 0 ? -errno : fd;
 }
 
-int cgroup_limit(const struct cgroups *g, uint64_t id, const struct msg_limits_body *l,
-	struct err *e)
-{
-	int memory autoclose = open_group(g, CGROUP_MEMORY, id);
-	int cpu autoclose = open_group(g, CGROUP_CPU, id);
-	int pids autoclose = open_group(g, CGROUP_PIDS, id);
-	int r;
-
-	if (memory < 0 || cpu < 0 || pids < 0)
-		return err_set(e, ENOENT, "its control group is gone");
-	r = g->v2 ? set_memory_v2(memory, l->memory_bytes)
-		  : set_memory_v1(memory, l->memory_bytes);
-	if (r < 0)
-		return err_sys(e, -r, "cannot limit memory to %" PRIu64 " bytes",
-			l->memory_bytes);
-	if ((r = set_cpu(g, cpu, l->cpu_millis)) < 0)
-		return err_sys(
-			e, -r, "cannot limit the processor to %u/1000", l->cpu_millis);
-	if ((r = write_number(pids, "pids.max", l->pids)) < 0)
-		return err_sys(e, -r, "cannot limit processes to %u", l->pids);
-	return 0;
-}
-
 int cgroup_join_fds(const struct cgroups *g, uint64_t id, int fds[CGROUP_FDS])
 {
 	for (int k = 0; k < CGROUP_KINDS; k++)
 		fds[k] = -1;
 	if (g->v2)
-		return (fds[0] = open_group(g, CGROUP_MEMORY, id)) < 0 ? fds[0] : 0;
+		return (fds[0] = cgroup_open(g, CGROUP_MEMORY, id)) < 0 ? fds[0] : 0;
 	for (int k = 0; k < CGROUP_KINDS; k++) {
 		int dir autoclose = -1;
 
 		if (g->parent[k] < 0)
 			continue;
-		dir = open_group(g, k, id);
+		dir = cgroup_open(g, k, id);
+		if (dir == -ENOENT && k == CGROUP_IO)
+			continue;
 		fds[k] = dir < 0 ? -1 : openat(dir, "tasks", O_WRONLY | O_CLOEXEC);
 		if (fds[k] < 0) {
 			int r = -errno;
@@ -357,12 +306,12 @@ int cgroup_join_fds(const struct cgroups *g, uint64_t id, int fds[CGROUP_FDS])
 	return 0;
 }
 
-int cgroup_leave(const struct cgroups *g)
+int cgroup_leave(const struct cgroups *g, const int fds[CGROUP_FDS])
 {
 	for (int k = 0; k < CGROUP_KINDS && !g->v2; k++) {
 		int fd autoclose = -1;
 
-		if (g->parent[k] < 0)
+		if (fds[k] < 0) /* not joined either */
 			continue;
 		fd = openat(g->parent[k], "tasks", O_WRONLY | O_CLOEXEC);
 		if (fd < 0 || write(fd, "0", 1) != 1)
@@ -380,13 +329,15 @@ int cgroup_make(const struct cgroups *g, uint64_t id, const struct msg_limits_bo
 	id_name(name, id);
 	for (int k = 0; k < CGROUP_KINDS; k++) {
 		fds[k] = -1;
-		if (g->parent[k] >= 0 && mkdirat(g->parent[k], name, 0755) < 0 &&
-			errno != EEXIST)
+		if (g->parent[k] >= 0 && k != CGROUP_IO &&
+			mkdirat(g->parent[k], name, 0755) < 0 && errno != EEXIST)
 			r = err_sys(e, errno, "cannot make the %s control group",
 				controllers[k]);
 	}
 	if (r == 0)
-		r = cgroup_limit(g, id, l, e);
+		r = cgroup_limit(g, id, l, LIMIT_ALL | CGROUP_FRESH, NULL, e);
+	if (r == 0 && (l->io_read_bytes || l->io_write_bytes))
+		cgroup_limit_io(g, id, l); /* where it cannot, MSG_HOST says so */
 	if (r == 0 && (r = cgroup_join_fds(g, id, fds)) < 0)
 		err_sys(e, -r, "cannot open the control group");
 	if (r < 0)
@@ -412,17 +363,18 @@ static int kill_listed(int dir)
 
 int cgroup_kill(const struct cgroups *g, uint64_t id)
 {
-	int dir autoclose = open_group(g, g->v2 ? CGROUP_MEMORY : CGROUP_PIDS, id);
-	int freezer autoclose = g->v2 ? -1 : open_group(g, CGROUP_FREEZER, id);
+	int dir autoclose = cgroup_open(g, g->v2 ? CGROUP_MEMORY : CGROUP_PIDS, id);
+	int freezer autoclose = g->v2 ? -1 : cgroup_open(g, CGROUP_FREEZER, id);
 
 	if (dir < 0)
 		return dir == -ENOENT ? 0 : dir;
 	if (!GUARD(GUARD_KILL))
 		return 0;
-	if (g->v2 && write_file(dir, "cgroup.kill", "1") == 0)
+	cgroup_io_lift(g, id); /* whoever waits for a limited disk dies after it */
+	if (g->v2 && cgroup_write(dir, "cgroup.kill", "1") == 0)
 		return 0;
 	if (freezer >= 0)
-		write_file(freezer, "freezer.state",
+		cgroup_write(freezer, "freezer.state",
 			"THAWED"); /* a frozen process takes no signal */
 	for (int i = 0; i < KILL_ROUNDS && kill_listed(dir) > 0; i++)
 		;
@@ -433,7 +385,7 @@ static int open_freezer(const struct cgroups *g, uint64_t id)
 {
 	return !g->v2 && g->parent[CGROUP_FREEZER] < 0
 		       ? -EOPNOTSUPP
-		       : open_group(g, CGROUP_FREEZER, id);
+		       : cgroup_open(g, CGROUP_FREEZER, id);
 }
 
 int cgroup_freeze(const struct cgroups *g, uint64_t id, bool on)
@@ -443,10 +395,10 @@ int cgroup_freeze(const struct cgroups *g, uint64_t id, bool on)
 	if (dir < 0)
 		return dir;
 	if (!g->v2)
-		return write_file(dir, "freezer.state", on ? "FROZEN" : "THAWED");
+		return cgroup_write(dir, "freezer.state", on ? "FROZEN" : "THAWED");
 	if (!on)
-		write_file(dir, "memory.swap.max", "0"); /* see cgroup_reclaim_open */
-	return write_file(dir, "cgroup.freeze", on ? "1" : "0");
+		cgroup_write(dir, "memory.swap.max", "0"); /* see cgroup_reclaim_open */
+	return cgroup_write(dir, "cgroup.freeze", on ? "1" : "0");
 }
 
 int cgroup_frozen(const struct cgroups *g, uint64_t id)
@@ -455,21 +407,21 @@ int cgroup_frozen(const struct cgroups *g, uint64_t id)
 
 	if (dir < 0)
 		return dir;
-	return read_number(dir, g->v2 ? "cgroup.freeze" : "freezer.self_freezing", "") !=
-	       0;
+	return cgroup_number(
+		       dir, g->v2 ? "cgroup.freeze" : "freezer.self_freezing", "") != 0;
 }
 
 int cgroup_reclaim_open(const struct cgroups *g, uint64_t id, char text[24])
 {
-	int dir autoclose = open_group(g, CGROUP_MEMORY, id);
+	int dir autoclose = cgroup_open(g, CGROUP_MEMORY, id);
 	int fd;
 
 	if (dir < 0)
 		return dir;
 	if (g->v2)
-		write_file(dir, "memory.swap.max", "max");
-	snprintf(
-		text, 24, "%" PRIu64, g->v2 ? read_number(dir, "memory.current", "") : 0);
+		cgroup_write(dir, "memory.swap.max", "max");
+	snprintf(text, 24, "%" PRIu64,
+		g->v2 ? cgroup_number(dir, "memory.current", "") : 0);
 	fd = openat(dir, g->v2 ? "memory.reclaim" : "memory.force_empty",
 		O_WRONLY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
@@ -490,24 +442,24 @@ int cgroup_remove(const struct cgroups *g, uint64_t id)
 
 void cgroup_read(const struct cgroups *g, uint64_t id, struct cgroup_counts *ret)
 {
-	int memory autoclose = open_group(g, CGROUP_MEMORY, id);
+	int memory autoclose = cgroup_open(g, CGROUP_MEMORY, id);
 	int cpu autoclose = -1;
 
 	*ret = (struct cgroup_counts){0};
 	if (g->v2) {
-		ret->oom_kills = read_number(memory, "memory.events", "oom_kill");
-		ret->memory_peak_bytes = read_number(memory, "memory.peak", "");
-		ret->memory_limit_bytes = read_number(memory, "memory.max", "");
-		ret->cpu_us = read_number(memory, "cpu.stat", "usage_usec");
+		ret->oom_kills = cgroup_number(memory, "memory.events", "oom_kill");
+		ret->memory_peak_bytes = cgroup_number(memory, "memory.peak", "");
+		ret->memory_limit_bytes = cgroup_number(memory, "memory.max", "");
+		ret->cpu_us = cgroup_number(memory, "cpu.stat", "usage_usec");
 		return;
 	}
 	/* memory.failcnt stays 0 when a process is killed; this count does not */
-	ret->oom_kills = read_number(memory, "memory.oom_control", "oom_kill");
-	ret->memory_peak_bytes = read_number(memory, "memory.max_usage_in_bytes", "");
-	ret->memory_limit_bytes = read_number(memory, "memory.limit_in_bytes", "");
-	cpu = open_group(
+	ret->oom_kills = cgroup_number(memory, "memory.oom_control", "oom_kill");
+	ret->memory_peak_bytes = cgroup_number(memory, "memory.max_usage_in_bytes", "");
+	ret->memory_limit_bytes = cgroup_number(memory, "memory.limit_in_bytes", "");
+	cpu = cgroup_open(
 		g, g->parent[CGROUP_CPUACCT] >= 0 ? CGROUP_CPUACCT : CGROUP_CPU, id);
-	ret->cpu_us = read_number(cpu, "cpuacct.usage", "") / 1000;
+	ret->cpu_us = cgroup_number(cpu, "cpuacct.usage", "") / 1000;
 }
 
 void cgroups_list(const struct cgroups *g, void (*cb)(void *arg, uint64_t id), void *arg)

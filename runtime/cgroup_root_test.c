@@ -117,11 +117,12 @@ static void the_kernel_keeps_the_limits(void **state)
 			close(fds[k]);
 	cgroup_read(&groups, 0xa1, &c);
 	assert_int_equal(c.memory_limit_bytes, 64 << 20);
-	assert_int_equal(cgroup_limit(&groups, 0xa1, &less, &e), 0);
+	assert_int_equal(cgroup_limit(&groups, 0xa1, &less, LIMIT_ALL, NULL, &e), 0);
 	cgroup_read(&groups, 0xa1, &c);
 	assert_int_equal(c.memory_limit_bytes, 32 << 20);
 	remove_group(0xa1);
-	assert_int_equal(cgroup_limit(&groups, 0xa1, &less, &e), -ENOENT);
+	assert_int_equal(
+		cgroup_limit(&groups, 0xa1, &less, LIMIT_ALL, NULL, &e), -ENOENT);
 }
 
 static void what_is_frozen_can_be_killed(void **state)

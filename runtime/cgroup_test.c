@@ -43,7 +43,7 @@ static void make_group_files(void)
 {
 	static const char *const files[] = {"memory.max", "memory.swap.max", "cpu.max",
 		"pids.max", "memory.events", "memory.peak", "cpu.stat", "cgroup.freeze",
-		"memory.current", "memory.reclaim"};
+		"io.max", "memory.current", "memory.reclaim"};
 	char name[96];
 
 	snprintf(name, sizeof(name), "%s/berth-0a1b2c3d/00000000000000ff", root);
@@ -70,6 +70,8 @@ static int set_up(void **state)
 	if (mkdir(path, 0755) < 0)
 		return -1;
 	write_at("berth-0a1b2c3d/cgroup.subtree_control", "");
+	write_at("berth-0a1b2c3d/cgroup.controllers", "cpu io memory pids\n");
+	write_at("berth-0a1b2c3d/io.max", "");
 	return cgroups_open(&groups, "0a1b2c3d", &e);
 }
 
@@ -119,6 +121,83 @@ static void a_frozen_group_may_be_swapped_out(void **state)
 	assert_text("cgroup.freeze", "0");
 	assert_text("memory.swap.max", "0");
 	assert_int_equal(cgroup_freeze(&groups, 0xdead, true), -ENOENT);
+}
+
+#define GROUP "berth-0a1b2c3d/00000000000000ff/"
+
+static void reads_and_writes_are_limited_disk_by_disk(void **state)
+{
+	struct msg_limits_body l = limits;
+	const struct disks d = {.n = 1, .list = {{8, 16}}};
+	struct err e;
+
+	(void)state;
+	assert_true(groups.io);
+	assert_int_equal(cgroup_limit_io(&groups, 0xff, &l), 0);
+	l.io_read_bytes = 1 << 20;
+	assert_int_equal(cgroup_limit_io(&groups, 0xff, &l), -EOPNOTSUPP);
+	assert_int_equal(cgroups_use_disks(&groups, &d, &e), 0);
+	assert_int_equal(cgroup_limit_io(&groups, 0xff, &l), 0);
+	assert_text("io.max", "8:16 rbps=1048576 wbps=max");
+	write_at(GROUP "io.max", "");
+	cgroup_io_lift(&groups, 0xff);
+	assert_text("io.max", "8:16 rbps=max wbps=max");
+}
+
+static void only_the_limits_named_are_changed(void **state)
+{
+	struct msg_limits_body l = {
+		.memory_bytes = 80 << 20, .cpu_millis = 500, .pids = 44};
+	struct err e;
+
+	(void)state;
+	assert_int_equal(cgroup_limit(&groups, 0xff, &l, LIMIT_CPU, NULL, &e), 0);
+	assert_text("cpu.max", "50000 100000");
+	assert_text("memory.max", "67108864");
+	assert_text("pids.max", "33");
+}
+
+static void a_refused_change_leaves_everything_as_it_was(void **state)
+{
+	struct msg_limits_body l = {
+		.memory_bytes = 80 << 20, .cpu_millis = 750, .pids = 44};
+	char pids[128], aside[128];
+	struct err e;
+
+	(void)state;
+	snprintf(pids, sizeof(pids), "%s/" GROUP "pids.max", root);
+	snprintf(aside, sizeof(aside), "%s/" GROUP "aside", root);
+	assert_int_equal(rename(pids, aside), 0);
+	assert_int_equal(cgroup_limit(&groups, 0xff, &l, LIMIT_ALL, NULL, &e), -ENOENT);
+	assert_non_null(strstr(e.text, "cannot limit processes"));
+	assert_int_equal(rename(aside, pids), 0);
+	assert_text("memory.max", "67108864");
+	assert_text("memory.swap.max", "0");
+	assert_text("cpu.max", "50000 100000");
+	/* the control: the same is taken now */
+	assert_int_equal(cgroup_limit(&groups, 0xff, &l, LIMIT_ALL, NULL, &e), 0);
+	assert_text("memory.max", "83886080");
+}
+
+/* The kernel would take it, and kill. */
+static void less_memory_than_is_used_is_refused_on_version_2_too(void **state)
+{
+	struct msg_limits_body l = limits;
+	uint64_t used = 0;
+	struct err e;
+
+	(void)state;
+	write_at(GROUP "memory.current", "70000000\n");
+	l.pids = 7;
+	assert_int_equal(cgroup_limit(&groups, 0xff, &l, LIMIT_ALL, &used, &e), -EBUSY);
+	assert_int_equal(used, 70000000);
+	assert_non_null(strstr(e.text, "66.8M of memory, more than 64M"));
+	assert_text("memory.reclaim", "2891136");
+	assert_text("pids.max", "44");
+	write_at(GROUP "memory.current", "60000000\n");
+	write_at(GROUP "memory.max", "");
+	assert_int_equal(cgroup_limit(&groups, 0xff, &l, LIMIT_MEMORY, &used, &e), 0);
+	assert_text("memory.max", "67108864");
 }
 
 static void counts_are_read_by_their_key(void **state)
@@ -174,6 +253,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(limits_are_written_as_the_kernel_reads_them),
 		cmocka_unit_test(a_frozen_group_may_be_swapped_out),
+		cmocka_unit_test(reads_and_writes_are_limited_disk_by_disk),
+		cmocka_unit_test(only_the_limits_named_are_changed),
+		cmocka_unit_test(a_refused_change_leaves_everything_as_it_was),
+		cmocka_unit_test(less_memory_than_is_used_is_refused_on_version_2_too),
 		cmocka_unit_test(counts_are_read_by_their_key),
 		cmocka_unit_test(a_group_that_cannot_be_limited_is_not_left),
 		cmocka_unit_test(groups_are_found_again),

@@ -76,11 +76,8 @@ static int fail(char step[124], const char *what)
 	return -error;
 }
 
-/*
- * What a process shows even to those who may not look into it: its command line and its
- * name, which are berthd's (proc(5) tells where they lie, fields 48 and 49 of stat).
- */
-static int hide_berthd(char step[124])
+/* proc(5) tells where they lie, fields 48 and 49 of stat. */
+int child_hide(char step[124])
 {
 	char stat[1024] = "", *p = NULL, *end;
 	int fd autoclose = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
@@ -166,11 +163,11 @@ static int make_place(const struct child *c, char step[124])
 /* An existing one. Of the pid namespace only the next child is. */
 static int join_place(const struct child *c, char step[124])
 {
-	int r = hide_berthd(step);
+	int r = child_hide(step);
 
 	if (r < 0)
 		return r;
-	if (cgroup_leave(&c->rt->cgroups) < 0)
+	if (cgroup_leave(&c->rt->cgroups, c->cgroup_fds) < 0)
 		return fail(step, "leave berthd's control group");
 	if (setns(c->target_pidfd, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
 					   CLONE_NEWNET | CLONE_NEWPID) < 0)
@@ -216,12 +213,13 @@ static int limit(int what, uint64_t value)
 {
 	struct rlimit l;
 
-	/* the host may not give more than it has: CAP_SYS_RESOURCE is not everywhere */
-	if (getrlimit((__rlimit_resource_t)what, &l) < 0)
-		return -errno;
-	if (value > l.rlim_max)
-		value = l.rlim_max;
 	l.rlim_cur = l.rlim_max = value;
+	if (setrlimit((__rlimit_resource_t)what, &l) == 0)
+		return 0;
+	/* the host may not give more than it has: CAP_SYS_RESOURCE is not everywhere */
+	if (errno != EPERM || getrlimit((__rlimit_resource_t)what, &l) < 0)
+		return -errno;
+	l.rlim_cur = l.rlim_max;
 	return setrlimit((__rlimit_resource_t)what, &l) < 0 ? -errno : 0;
 }
 

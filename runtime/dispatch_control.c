@@ -107,16 +107,21 @@ static int send_signal(struct context *ctx, struct msg *m, struct reply *r UNUSE
 static int limits(struct context *ctx, struct msg *m, struct reply *r)
 {
 	const struct record *record;
+	struct msg_limited answer = {0};
 	struct msg_limits body;
 	int status;
 
 	BODY(m, body);
-	status = limits_check(&body.limits, &r->e);
+	status = limits_check(&body.limits, body.which, &r->e);
 	if (status < 0)
 		return status;
 	record = instances_running(ctx->instances, body.id);
-	return record ? sandbox_limits(ctx->rt, &record->sandbox, &body.limits, &r->e)
-		      : -ESRCH;
+	if (!record)
+		return -ESRCH;
+	status = sandbox_limits(
+		ctx->rt, &record->sandbox, &body.limits, body.which, &answer, &r->e);
+	give(r, &answer, sizeof(answer));
+	return status;
 }
 
 static int sockets(struct context *ctx, struct msg *m, struct reply *r)
@@ -289,6 +294,15 @@ static int name(struct context *ctx, struct msg *m, struct reply *r)
 	return network_name(ctx->rt, &body, &r->e);
 }
 
+static int host(struct context *ctx, struct msg *m UNUSED, struct reply *r)
+{
+	struct msg_host body;
+
+	runtime_host(ctx->rt, &body);
+	give(r, &body, sizeof(body));
+	return 0;
+}
+
 /* --- apps and keys --- */
 
 static void finish_close(struct closing *c)
@@ -426,8 +440,10 @@ static const struct dispatch_row control_rows[] = {
 	{MSG_NETWORK, network, sizeof(struct msg_network), .fds_max = 0},
 	/* safe: leads to instances of this berth only, for whom a rule allows */
 	{MSG_NAME, name, sizeof(struct msg_name), .fds_max = 0},
+	/* safe: changes nothing, tells numbers of the host */
+	{MSG_HOST, host, 0, .fds_max = 0},
 };
-_Static_assert(ARRAY_LEN(control_rows) == MSG_NAME - MSG_START + 1 + 2,
+_Static_assert(ARRAY_LEN(control_rows) == MSG_HOST - MSG_START + 1 + 2,
 	"a row for each message from control, HELLO and EXITED_ACK");
 static const struct dispatch_table control_table = {
 	PEER_CONTROL, control_rows, ARRAY_LEN(control_rows)};

@@ -92,6 +92,7 @@ static void limits_change_while_it_is_frozen(void **state)
 {
 	struct box b = box_new();
 	struct msg_limits_body l = b.start.limits;
+	struct msg_limited done;
 	struct err e;
 
 	(void)state;
@@ -99,9 +100,9 @@ static void limits_change_while_it_is_frozen(void **state)
 	wait_for_line(&b);
 	assert_int_equal(sandbox_freeze(w.rt, &b.rec, true), 0);
 	l.memory_bytes = 128 << 20;
-	assert_int_equal(sandbox_limits(w.rt, &b.rec, &l, &e), 0);
+	assert_int_equal(sandbox_limits(w.rt, &b.rec, &l, LIMIT_ALL, &done, &e), 0);
 	l.memory_bytes = 32 << 20;
-	assert_int_equal(sandbox_limits(w.rt, &b.rec, &l, &e), 0);
+	assert_int_equal(sandbox_limits(w.rt, &b.rec, &l, LIMIT_ALL, &done, &e), 0);
 	assert_true(sandbox_frozen(w.rt, &b.rec));
 	end_by_kill(&b);
 	assert_int_equal(b.exited.memory_limit_bytes, 32 << 20);

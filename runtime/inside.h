@@ -61,8 +61,10 @@ struct runtime {
 	struct netpool *pool;
 	struct network *network; /* network.h */
 	struct scratchpool *scratch;
-	bool scratch_warned; /* sizes cannot be kept here; said once */
-	struct slot *slots;  /* RUNTIME_SLOTS */
+	char no_scratch[256]; /* why sizes cannot be kept here; said once */
+	char no_io[128];      /* why reading and writing cannot be limited; "": can */
+	uint32_t nofile_max;  /* the highest limit of open files a sandbox can get */
+	struct slot *slots;   /* RUNTIME_SLOTS */
 	struct live *live;
 	char *host_env[24]; /* NULL-terminated NAME=VALUE for START_HOST_APT */
 };
@@ -102,6 +104,14 @@ void host_each_line(const char *path, void (*cb)(void *arg, char *line), void *a
 typedef void (*host_addr_cb)(void *arg, int family, const void *addr, unsigned int port);
 void reach_servers(host_addr_cb cb, void *arg);
 void reach_named(host_addr_cb cb, void *arg);
+
+/* capacity.c: what limits can mean on this host. */
+/* The highest limit of open files that a child of this process can be given. */
+uint32_t capacity_nofile(void);
+/* Processors, memory, processes: of the host, or of the group that all of berth is in. */
+void capacity_read(const struct cgroups *g, struct msg_host *ret);
+/* Of this host, for a wanted number of open files; 0: the most. */
+uint32_t runtime_nofile(const struct runtime *rt, uint32_t wanted);
 
 /*
  * running.c: gives back what a start took: the slot (NULL: none), the address, and later
@@ -151,6 +161,10 @@ struct child {
 /* child.c: runs in the new process, never returns: exec of berth-init, or a report on the
  * status socket and exit. */
 void child_run(const struct child *c) __attribute__((noreturn));
+/* Before a copy of berthd shows itself in a sandbox: what a process shows even to those
+ * who may not look into it, its command line and its name, goes. Allocates no memory. 0 or
+ * -errno and the step. */
+int child_hide(char step[124]);
 /*
  * What the child tells: datagrams before the end of the stream. A start that went well
  * ends without an error. Entering ends with the pid of the process inside (as its parent

@@ -6,6 +6,16 @@
 
 #define INSTANCE_BUCKETS 1024u
 
+/* Being told when its memory runs out; see instance_oom.c. */
+struct oom {
+	int fd; /* -1: not */
+	uint32_t events;
+	bool first;	       /* the look that follows is the first after an event */
+	uint64_t kills, at_ns; /* known so far; the last one, monotonic, 0: none seen */
+	struct loop_io *watch;
+	struct loop_timer *timer;
+};
+
 struct instance {
 	struct instance *next;
 	struct instances *all;
@@ -15,6 +25,7 @@ struct instance {
 	int reclaim; /* pidfd of the process that reclaims its memory, or -1 */
 	struct loop_io *watch, *reclaim_watch;
 	struct loop_timer *kill_timer, *tell_timer;
+	struct oom oom;
 };
 
 struct instances {
@@ -34,6 +45,10 @@ int instance_save(struct instance *i);
 int instance_attach(struct instance *i);
 /* Takes pidfd. */
 int instance_watch(struct instance *i, int pidfd);
+/* Once it runs; at its end, when the reason is filled; whenever it is freed. */
+void instance_oom_watch(struct instance *i);
+void instance_oom_ended(struct instance *i);
+void instance_oom_close(struct instance *i);
 void instance_ended(struct instance *i);
 void instance_plan_kill(struct instance *i);
 /* freeze.c. As instances_thaw. */

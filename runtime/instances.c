@@ -48,6 +48,7 @@ struct instance *instance_add(struct instances *in, const struct record *r)
 	i->pidfd = -1;
 	i->fifo = -1;
 	i->reclaim = -1;
+	i->oom.fd = -1;
 	i->next = in->buckets[r->id % INSTANCE_BUCKETS];
 	in->buckets[r->id % INSTANCE_BUCKETS] = i;
 	return i;
@@ -59,6 +60,7 @@ static void free_instance(struct instance *i)
 	loop_cancel(i->kill_timer);
 	loop_cancel(i->tell_timer);
 	instance_end_reclaim(i);
+	instance_oom_close(i);
 	if (i->pidfd >= 0)
 		close(i->pidfd);
 	if (i->fifo >= 0)
@@ -227,6 +229,7 @@ static void collect_exit(struct instance *i)
 	else
 		(void)sandbox_exit_info(
 			c->rt, &i->record.sandbox, exit_fd, &i->record.exited);
+	instance_oom_ended(i);
 	if (i->record.exited.reason == EXIT_REASON_LOST &&
 		(i->record.flags & RECORD_KILLED)) {
 		i->record.exited.reason = EXIT_REASON_SIGNALED;
@@ -274,6 +277,7 @@ int instance_watch(struct instance *i, int pidfd)
 {
 	i->pidfd = pidfd;
 	i->watch = loop_add(i->all->c.loop, pidfd, EPOLLIN, on_exit_seen, i);
+	instance_oom_watch(i);
 	return i->watch ? 0 : -ENOMEM;
 }
 

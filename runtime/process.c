@@ -47,3 +47,17 @@ int process_open(pid_t pid, uint64_t start_time)
 		return r;
 	return found == start_time || !GUARD(GUARD_START) ? TAKE_FD(fd) : -ESRCH;
 }
+
+uint64_t process_nofile(pid_t pid)
+{
+	static const char name[] = "Max open files";
+	autobuf b = {.max = 4096};
+	char path[32], *p;
+
+	snprintf(path, sizeof(path), "/proc/%d/limits", (int)pid);
+	if (io_read_file(AT_FDCWD, path, &b) < 0 || !b.data ||
+		!(p = strstr(b.data, name)))
+		return 0;
+	strtoull(p + sizeof(name) - 1, &p, 10); /* the soft one */
+	return strtoull(p, NULL, 10);
+}

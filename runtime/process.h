@@ -11,5 +11,7 @@ int process_start_time(pid_t pid, uint64_t *ret);
 /* A pidfd of the live process with this pid and start time, CLOEXEC; -ESRCH when it is
  * gone. */
 int process_open(pid_t pid, uint64_t start_time);
+/* Its hard limit of open files, 0: unknown. prlimit(2) would take a capability. */
+uint64_t process_nofile(pid_t pid);
 
 #endif

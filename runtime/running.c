@@ -6,6 +6,7 @@
 #include "runtime/names.h"
 #include "runtime/network.h"
 #include "runtime/process.h"
+#include "runtime/tune.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -180,16 +181,73 @@ int sandbox_reclaim(struct runtime *rt, const struct sandbox_record *rec)
 	return pidfd < 0 ? -errno : pidfd;
 }
 
+/* What each process has for itself. The enum limit_bits of which that hold for all. */
+static uint32_t limit_processes(struct runtime *rt, const struct sandbox_record *rec,
+	const struct msg_limits_body *l, uint32_t which, struct msg_limited *ret)
+{
+	int target autoclose = open_live(rt, rec);
+	int group autoclose = cgroup_open(&rt->cgroups, CGROUP_PIDS, rec->id);
+	int join autoclose = which & LIMIT_IO && !rt->cgroups.v2
+				     ? cgroup_open(&rt->cgroups, CGROUP_IO, rec->id)
+				     : -ENOENT;
+	struct tune t = {.target = target, .group = group, .join = join};
+
+	if (which & LIMIT_NOFILE)
+		t.nofile = runtime_nofile(rt, l->nofile);
+	if (!t.nofile && join == -ENOENT)
+		return which;
+	if (target < 0 || group < 0 || tune_processes(&t) < 0)
+		return 0;
+	ret->nofile = t.ret_nofile;
+	if (t.ret_nofile != t.nofile)
+		which &= ~(uint32_t)LIMIT_NOFILE;
+	return which;
+}
+
 int sandbox_limits(struct runtime *rt, const struct sandbox_record *rec,
-	const struct msg_limits_body *l, struct err *e)
+	const struct msg_limits_body *l, uint32_t which, struct msg_limited *ret,
+	struct err *e)
 {
 	struct live *live = *find_live(rt, rec->id);
-	int r = cgroup_limit(
-		&rt->cgroups, rec->flags & SANDBOX_ENTERED ? rec->target : rec->id, l, e);
+	int r;
 
-	if (r == 0 && live)
+	*ret = (struct msg_limited){.id = rec->id};
+	if (rec->flags & SANDBOX_ENTERED)
+		return err_set(e, EINVAL, "it has the limits of what it entered");
+	r = cgroup_limit(&rt->cgroups, rec->id, l, which, &ret->memory_used_bytes, e);
+	if (r < 0)
+		return r;
+	ret->now = which & (LIMIT_MEMORY | LIMIT_CPU | LIMIT_PIDS);
+	if (live && which & LIMIT_MEMORY)
 		live->rec.memory_limit_bytes = l->memory_bytes;
-	return r;
+	which &= LIMIT_NOFILE | LIMIT_IO;
+	if (which & LIMIT_IO && cgroup_limit_io(&rt->cgroups, rec->id, l) < 0)
+		which &= ~(uint32_t)LIMIT_IO;
+	ret->now |= limit_processes(rt, rec, l, which, ret);
+	return 0;
+}
+
+static uint64_t group_of(const struct sandbox_record *rec)
+{
+	return rec->flags & SANDBOX_ENTERED ? rec->target : rec->id;
+}
+
+int sandbox_oom_open(
+	struct runtime *rt, const struct sandbox_record *rec, uint32_t *ret_events)
+{
+	return cgroup_oom_open(&rt->cgroups, group_of(rec), ret_events);
+}
+
+uint64_t sandbox_oom_kills(struct runtime *rt, const struct sandbox_record *rec, int fd,
+	uint64_t *ret_limit_bytes)
+{
+	struct cgroup_counts counts;
+
+	if (fd >= 0)
+		cgroup_oom_quiet(&rt->cgroups, fd);
+	cgroup_read(&rt->cgroups, group_of(rec), &counts);
+	*ret_limit_bytes = counts.memory_limit_bytes;
+	return counts.oom_kills;
 }
 
 static int make_sockets(int family, unsigned int n, int *fds)
@@ -278,11 +336,10 @@ static void explain(
 int sandbox_exit_info(struct runtime *rt, const struct sandbox_record *rec, int exit_fd,
 	struct msg_exited *ret)
 {
-	uint64_t group = rec->flags & SANDBOX_ENTERED ? rec->target : rec->id;
 	struct cgroup_counts counts;
 	struct exit_record x = {0};
 
-	cgroup_read(&rt->cgroups, group, &counts);
+	cgroup_read(&rt->cgroups, group_of(rec), &counts);
 	*ret = (struct msg_exited){.id = rec->id,
 		.time_us = io_now_us(),
 		.memory_limit_bytes = rec->memory_limit_bytes,

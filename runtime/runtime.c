@@ -3,6 +3,7 @@
 #include "runtime/runtime.h"
 #include "lib/io.h"
 #include "lib/log.h"
+#include "runtime/disks.h"
 #include "runtime/inside.h"
 #include "runtime/ipv6.h"
 #include "runtime/names.h"
@@ -240,6 +241,22 @@ static int probe_userns(struct err *e)
 	return fd < 0 ? fd : 0;
 }
 
+/* Where that cannot be limited, everything else still can. */
+static void open_disks(struct runtime *rt)
+{
+	const int folders[] = {rt->state_fd, rt->layers_fd, rt->volumes_fd, rt->cache_fd,
+		rt->scratch_fd};
+	struct disks d;
+	struct err e;
+
+	if (disks_of(folders, ARRAY_LEN(folders), &d, &e) < 0 ||
+		cgroups_use_disks(&rt->cgroups, &d, &e) < 0) {
+		snprintf(rt->no_io, sizeof(rt->no_io), "%.*s", (int)sizeof(rt->no_io) - 1,
+			e.text);
+		log_info("reading and writing cannot be limited: %s", rt->no_io);
+	}
+}
+
 static int open_all(struct runtime *rt, struct err *e)
 {
 	unsigned int block;
@@ -256,6 +273,8 @@ static int open_all(struct runtime *rt, struct err *e)
 		(r = cgroups_open(&rt->cgroups, rt->id, e)) < 0 ||
 		(r = registry_claim(rt->registry, rt->state, rt->id, &block, e)) < 0)
 		return r;
+	open_disks(rt);
+	rt->nofile_max = capacity_nofile();
 	rt->overlay_by_fd = overlay_takes_fds(rt->layers_fd);
 	rt->uid_base = RUNTIME_UID_BASE + block * RUNTIME_SLOTS * RUNTIME_UID_RANGE;
 	rt->addr_base = ADDR_BASE + block * ADDR_BLOCK;

@@ -179,9 +179,26 @@ bool sandbox_frozen(struct runtime *rt, const struct sandbox_record *rec);
  * caller's, who also reaps it; or -errno.
  */
 int sandbox_reclaim(struct runtime *rt, const struct sandbox_record *rec);
-/* New limits while it runs (memory, processor, pids; others hold from the next start). */
+/*
+ * New limits while it runs, those named by which (enum limit_bits). Blocks, 1 ms (open
+ * files and io of many processes: longer, TUNE_MS at most). ret->now says which hold from
+ * now on: scratch never does, open files not when they are to rise and the host lets
+ * nobody raise them. -EBUSY: it uses more memory, see ret; then nothing was changed.
+ */
 int sandbox_limits(struct runtime *rt, const struct sandbox_record *rec,
-	const struct msg_limits_body *l, struct err *e);
+	const struct msg_limits_body *l, uint32_t which, struct msg_limited *ret,
+	struct err *e);
+/*
+ * Out of memory without an end: a descriptor that is ready for *ret_events when the kernel
+ * found no memory for the sandbox (the caller's, or -errno); and how many of its processes
+ * it has killed for that since the start. sandbox_oom_kills makes fd (-1: none) quiet.
+ */
+int sandbox_oom_open(
+	struct runtime *rt, const struct sandbox_record *rec, uint32_t *ret_events);
+uint64_t sandbox_oom_kills(struct runtime *rt, const struct sandbox_record *rec, int fd,
+	uint64_t *ret_limit_bytes);
+/* What limits can mean on this host. */
+void runtime_host(const struct runtime *rt, struct msg_host *ret);
 /* n TCP sockets (nonblocking, TCP_NODELAY, CLOEXEC) made inside its network namespace,
  * the caller's. 0, -ESRCH, -errno. */
 int sandbox_sockets(struct runtime *rt, const struct sandbox_record *rec, int family,

@@ -8,6 +8,7 @@
 #include "runtime/names.h"
 #include "runtime/network.h"
 #include "runtime/process.h"
+#include "runtime/start_check.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +29,6 @@
 #ifndef PIPEFS_MAGIC
 #define PIPEFS_MAGIC 0x50495045
 #endif
-#define MEMORY_MIN ((uint64_t)16 << 20)
 #define START_SECONDS_MAX 20 /* milliseconds are normal, also under load */
 
 /* What a start holds until it succeeds. */
@@ -79,17 +79,14 @@ static int check_mounts(const struct msg_start *m, struct err *e)
 
 static int check_start(const struct runtime *rt, const struct msg_start *m, struct err *e)
 {
-	const struct msg_limits_body *l = &m->limits;
-
 	if (m->id == 0 || m->app == 0 || m->n_layers > PROTO_LAYERS_MAX ||
 		(m->n_layers == 0 && m->upper == 0) ||
 		(m->profile != PROFILE_APP && m->profile != PROFILE_BUILD_ROOT))
 		return err_set(e, EINVAL, "the start message is malformed");
 	if (!memchr(m->name, '\0', sizeof(m->name)) || !m->name[0])
 		return err_set(e, EINVAL, "the name is empty or too long");
-	if (l->memory_bytes < MEMORY_MIN || l->cpu_millis < 10 || l->pids < 8 ||
-		l->pids > 32768)
-		return err_set(e, EINVAL, "a limit is out of range");
+	if (limits_check(&m->limits, LIMIT_ALL, e) < 0)
+		return -EINVAL;
 	if ((m->flags & START_BUILDER) && rt->build_exec < 0)
 		return err_set(e, ENOENT, "berth-build is missing in %s", rt->lib);
 	for (const struct live *live = rt->live; live; live = live->next)
@@ -208,9 +205,11 @@ static int prepare_scratch(
 			RUNTIME_DISK_UID_BASE, &why);
 	if (a->child.scratch >= 0)
 		return 0;
-	if (m->limits.scratch_bytes && !rt->scratch_warned)
+	if (m->limits.scratch_bytes && !rt->no_scratch[0]) {
 		log_warn("the scratch space of instances has no limit: %s", why.text);
-	rt->scratch_warned = m->limits.scratch_bytes != 0 || rt->scratch_warned;
+		snprintf(rt->no_scratch, sizeof(rt->no_scratch), "%.*s",
+			(int)sizeof(rt->no_scratch) - 1, why.text);
+	}
 	snprintf(name, sizeof(name), "%016" PRIx64, m->id);
 	io_remove_tree(rt->scratch_fd, name); /* of an earlier, failed start */
 	if ((r = make_scratch(rt, m->id)) < 0)
@@ -578,7 +577,7 @@ int sandbox_start(struct runtime *rt, const struct msg_start *m,
 	a.child.id = m->id;
 	a.child.profile = m->profile;
 	a.child.flags = m->flags;
-	a.child.nofile = m->limits.nofile;
+	a.child.nofile = runtime_nofile(rt, m->limits.nofile);
 	r = start_steps(rt, m, &a, &rec, e);
 	return finish(rt, &a, r, &rec, ret, ret_pidfd, ret_pty_master);
 }
@@ -591,6 +590,7 @@ static int enter_steps(struct runtime *rt, const struct sandbox_record *target,
 	a->child.target_pidfd = process_open((pid_t)target->pid, target->start_time);
 	if (a->child.target_pidfd < 0 || target->boot != rt->boot)
 		return err_set(e, ESRCH, "%s is not running", target->name);
+	a->child.nofile = process_nofile((pid_t)target->pid); /* as the app */
 	if ((r = take_slot(rt, a, target->app, e)) < 0)
 		return r;
 	if (rec->slot != (uint32_t)(a->slot - rt->slots))

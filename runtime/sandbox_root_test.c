@@ -122,15 +122,16 @@ static void limits_change_while_it_runs(void **state)
 {
 	struct box b = box_new();
 	struct msg_limits_body l = b.start.limits;
+	struct msg_limited done;
 	struct err e;
 
 	(void)state;
 	box_must_start(&b, PROBE("trap", "15"));
 	wait_for_line(&b);
 	l.memory_bytes = 128 << 20;
-	assert_int_equal(sandbox_limits(w.rt, &b.rec, &l, &e), 0);
+	assert_int_equal(sandbox_limits(w.rt, &b.rec, &l, LIMIT_ALL, &done, &e), 0);
 	l.memory_bytes = 32 << 20;
-	assert_int_equal(sandbox_limits(w.rt, &b.rec, &l, &e), 0);
+	assert_int_equal(sandbox_limits(w.rt, &b.rec, &l, LIMIT_ALL, &done, &e), 0);
 	sandbox_kill(w.rt, &b.rec);
 	box_end(&b);
 	assert_int_equal(b.exited.memory_limit_bytes, 32 << 20);

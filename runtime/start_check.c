@@ -15,15 +15,31 @@ int start_fds(uint32_t flags)
 	return flags & START_STDIO ? 4 : 1;
 }
 
-int limits_check(const struct msg_limits_body *l, struct err *e)
+static bool io_ok(uint64_t bytes)
 {
-	if (l->memory_bytes < LIMIT_MEMORY_MIN || l->memory_bytes > LIMIT_MEMORY_MAX)
-		return err_set(e, EINVAL, "the memory limit must be at least 16M");
-	if (l->cpu_millis < LIMIT_CPU_MIN || l->cpu_millis > LIMIT_CPU_MAX)
-		return err_set(e, EINVAL, "the processor limit must be at least 0.01");
-	if (l->pids < LIMIT_PIDS_MIN || l->pids > LIMIT_PIDS_MAX)
+	return bytes == 0 || (bytes >= LIMIT_IO_MIN && bytes <= LIMIT_IO_MAX);
+}
+
+int limits_check(const struct msg_limits_body *l, uint32_t which, struct err *e)
+{
+	if (which & ~(uint32_t)LIMIT_ALL)
+		return err_set(e, EINVAL, "unknown limits %#x", which);
+	if (which & LIMIT_MEMORY && (l->memory_bytes < LIMIT_MEMORY_MIN ||
+					    l->memory_bytes > LIMIT_MEMORY_MAX))
+		return err_set(e, EINVAL, "the memory limit must be from 16M to 16T");
+	if (which & LIMIT_CPU &&
+		(l->cpu_millis < LIMIT_CPU_MIN || l->cpu_millis > LIMIT_CPU_MAX))
+		return err_set(
+			e, EINVAL, "the processor limit must be from 0.01 to 1024");
+	if (which & LIMIT_PIDS && (l->pids < LIMIT_PIDS_MIN || l->pids > LIMIT_PIDS_MAX))
 		return err_set(e, EINVAL, "the process limit must be from %u to %u",
 			LIMIT_PIDS_MIN, LIMIT_PIDS_MAX);
+	if (which & LIMIT_NOFILE && l->nofile &&
+		(l->nofile < LIMIT_NOFILE_MIN || l->nofile > LIMIT_NOFILE_MAX))
+		return err_set(e, EINVAL, "the limit of open files must be from %u to %u",
+			LIMIT_NOFILE_MIN, LIMIT_NOFILE_MAX);
+	if (which & LIMIT_IO && (!io_ok(l->io_read_bytes) || !io_ok(l->io_write_bytes)))
+		return err_set(e, EINVAL, "an io limit must be from 64k to 1T a second");
 	return 0;
 }
 
@@ -77,6 +93,6 @@ int start_check(const struct msg_start *m, unsigned int n_fds, struct err *e)
 		return err_set(e, EINVAL, "the stop timeout is longer than an hour");
 	if (!name_ok(m->name))
 		return err_set(e, EINVAL, "the name is not acceptable");
-	r = limits_check(&m->limits, e);
+	r = limits_check(&m->limits, LIMIT_ALL, e);
 	return r < 0 ? r : mounts_check(m, e);
 }

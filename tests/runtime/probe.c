@@ -236,6 +236,48 @@ static int fill_and_wait(const char *path, int mib)
 	return pause();
 }
 
+/* Past the page cache; prints how long it took, in ms. */
+static int read_disk(const char *path, int mib)
+{
+	struct timespec from, to;
+	void *block;
+	int fd = open(path, O_RDONLY | O_DIRECT);
+
+	if (fd < 0 || posix_memalign(&block, 4096, 1 << 20))
+		return printf("%s: %s\n", path, strerror(errno)), 1;
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	for (int i = 0; i < mib; i++)
+		if (pread(fd, block, 1 << 20, (off_t)i << 20) != 1 << 20)
+			return printf("%s: %s\n", path, strerror(errno)), 1;
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	printf("%ld\n",
+		(to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000);
+	return 0;
+}
+
+/* Waits for the signal, also in a child, then tells the limits of both. */
+static int nofile_after(int signo)
+{
+	struct rlimit l;
+	sigset_t set;
+	int got;
+
+	sigemptyset(&set);
+	sigaddset(&set, signo);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	pid_t pid = fork();
+	if (pid > 0)
+		puts("ready");
+	sigwait(&set, &got);
+	if (pid > 0) {
+		kill(pid, signo);
+		waitpid(pid, &got, 0);
+	}
+	getrlimit(RLIMIT_NOFILE, &l);
+	printf("%lu %lu\n", (unsigned long)l.rlim_cur, (unsigned long)l.rlim_max);
+	return 0;
+}
+
 /* Each line: name, and "refused" with the reason or "DONE". */
 static void say(const char *what, long r)
 {
@@ -334,6 +376,25 @@ int main(int argc, char **argv)
 		return list(a);
 	if (!strcmp(op, "eat"))
 		return eat((size_t)atoi(a));
+	if (!strcmp(op, "keep")) { /* so much, until the end */
+		eat((size_t)atoi(a));
+		puts("ready");
+		return pause();
+	}
+	if (!strcmp(op, "read-disk"))
+		return read_disk(a, atoi(b));
+	if (!strcmp(op, "read-after")) { /* SIGTERM */
+		sigset_t set;
+		int got;
+		sigemptyset(&set);
+		sigaddset(&set, SIGTERM);
+		sigprocmask(SIG_BLOCK, &set, NULL);
+		puts("ready");
+		sigwait(&set, &got);
+		return read_disk(a, atoi(b));
+	}
+	if (!strcmp(op, "nofile-after"))
+		return nofile_after(atoi(a));
 	if (!strcmp(op, "eat-child")) {
 		int w;
 		pid_t pid = fork();
