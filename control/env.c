@@ -63,11 +63,16 @@ static void add_hints(json_t *env, const struct msg_limits_body *l)
 	unsigned int cpus = (l->cpu_millis + 999) / 1000;
 	unsigned int megabytes = (unsigned int)(l->memory_bytes >> 20);
 
+	/* Of what is left of a runtime's own limit, stacks, code and buffers take their
+	 * part. The JVM would read the host's memory: it finds no cgroup here. */
 	set(env, "MEMORY_AVAILABLE", "%u", megabytes);
 	set(env, "WEB_CONCURRENCY", "%u", cpus);
 	set(env, "GOMAXPROCS", "%u", cpus);
 	set(env, "GOMEMLIMIT", "%uMiB", megabytes / 10 * 9);
 	set(env, "NODE_OPTIONS", "--max-old-space-size=%u", megabytes / 4 * 3);
+	set(env, "JAVA_TOOL_OPTIONS",
+		"-XX:MaxRAM=%um -XX:MaxRAMPercentage=70 -XX:ActiveProcessorCount=%u",
+		megabytes, cpus);
 }
 
 static void add_own(json_t *env, const struct env_for *f)

@@ -57,6 +57,33 @@ static void config_wins_over_the_buildpack_and_berth_over_both(void **state)
 	json_decref(image.env);
 }
 
+static void hints_follow_the_limits_and_config_wins(void **state)
+{
+	static const char *const want[][2] = {{"MEMORY_AVAILABLE", "256"},
+		{"WEB_CONCURRENCY", "2"}, {"GOMAXPROCS", "2"}, {"GOMEMLIMIT", "225MiB"},
+		{"NODE_OPTIONS", "--inspect"},
+		{"JAVA_TOOL_OPTIONS", "-XX:MaxRAM=256m -XX:MaxRAMPercentage=70 "
+				      "-XX:ActiveProcessorCount=2"}};
+	struct db_app app = {.name = "shop"};
+	struct db_release release = {
+		.version = 1, .config = json_pack("{s:s}", "NODE_OPTIONS", "--inspect")};
+	struct db_image image = {.env = json_object()};
+	struct msg_limits_body limits = {.memory_bytes = 256u << 20, .cpu_millis = 1500};
+	struct env_for f = {.app = &app,
+		.release = &release,
+		.image = &image,
+		.name = "web.1",
+		.limits = &limits};
+
+	(void)state;
+	char **env = env_build(&f);
+	for (size_t i = 0; i < ARRAY_LEN(want); i++)
+		assert_string_equal(get(env, want[i][0]), want[i][1]);
+	env_free(env);
+	json_decref(release.config);
+	json_decref(image.env);
+}
+
 static void different_fields_never_share_a_key(void **state)
 {
 	char a[65], b[65];
@@ -170,6 +197,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(config_wins_over_the_buildpack_and_berth_over_both),
+		cmocka_unit_test(hints_follow_the_limits_and_config_wins),
 		cmocka_unit_test(different_fields_never_share_a_key),
 		cmocka_unit_test(a_single_command_takes_the_place_of_its_shell),
 		cmocka_unit_test(exits_read_as_people_say_them),
