@@ -59,6 +59,17 @@ static void show_instances(const struct cli *c, const json_t *answer)
 	table_print(&t);
 }
 
+static void show_notes(const json_t *answer)
+{
+	const json_t *list = json_object_get(answer, "notes"), *note;
+	size_t i;
+
+	if (json_array_size(list))
+		putchar('\n');
+	json_array_foreach (list, i, note)
+		printf("       %s\n", out_value(note));
+}
+
 static int report_one(struct cli *c, const char *app)
 {
 	json_t *answer, *settings;
@@ -78,6 +89,7 @@ static int report_one(struct cli *c, const char *app)
 		printf("=====> %s processes\n", app);
 	show_processes(c, answer);
 	show_instances(c, answer);
+	show_notes(answer);
 	return 0;
 }
 
@@ -195,16 +207,17 @@ static int add_cpu(const struct cli *c, json_t *body)
 	return 0;
 }
 
-static int add_pids(const struct cli *c, json_t *body)
+static int add_count(const struct cli *c, json_t *body, enum option o, const char *key)
 {
-	const char *text = c->options[OPT_PIDS];
+	const char *text = c->options[o];
 	uint64_t n;
 
 	if (!text)
 		return 0;
-	if (num_parse_u64(text, 1, INT32_MAX, &n) < 0)
-		return say_usage(c, "'%.40s' is not a number of processes", text);
-	json_object_set_new(body, "pids", json_integer((json_int_t)n));
+	if (num_parse_u64(text, 0, INT32_MAX, &n) < 0)
+		return say_usage(c, "'%.40s' is not a number for --%s", text,
+			option_table[o].name);
+	json_object_set_new(body, key, json_integer((json_int_t)n));
 	return 0;
 }
 
@@ -214,8 +227,11 @@ int cmd_resource_limit(struct cli *c)
 	int r = add_size(c, body, OPT_MEMORY, "memory");
 
 	r = r ? r : add_size(c, body, OPT_SCRATCH, "scratch");
+	r = r ? r : add_size(c, body, OPT_IO_READ, "io_read");
+	r = r ? r : add_size(c, body, OPT_IO_WRITE, "io_write");
 	r = r ? r : add_cpu(c, body);
-	r = r ? r : add_pids(c, body);
+	r = r ? r : add_count(c, body, OPT_PIDS, "pids");
+	r = r ? r : add_count(c, body, OPT_NOFILE, "nofile");
 	if (r)
 		return r;
 	if (json_object_size(body) == 0)
@@ -234,16 +250,60 @@ int cmd_resource_clear(struct cli *c)
 		type ? "?process=" : "", type ? api_word(type) : "");
 }
 
+/* cpu is in thousandths, sizes are bytes, what is left are counts. */
+static const char *limit_cell(const char *key, const json_t *v)
+{
+	if (!json_is_integer(v))
+		return "-";
+	if (strcmp(key, "cpu") == 0)
+		return out_value(
+			json_sprintf("%g", (double)json_integer_value(v) / 1000));
+	return strcmp(key, "pids") == 0 || strcmp(key, "nofile") == 0 ? out_value(v)
+								      : out_size(v);
+}
+
+static void add_limits(struct table *t, const char *type, json_t *limits)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach (limits, key, v) {
+		const json_t *computed = json_object_get(v, "computed");
+		char name[32], last[512];
+
+		snprintf(name, sizeof(name), "%s", key);
+		for (char *s = name; *s; s++)
+			*s = *s == '_' ? '-' : *s;
+		const char *note = out_member(v, "note");
+		snprintf(last, sizeof(last), "%s%s%.400s%s",
+			json_is_null(computed) ? "none" : limit_cell(key, computed),
+			*note ? " (" : "", note, *note ? ")" : "");
+		table_add(
+			t, (const char *const[]){type, name,
+				   limit_cell(key, json_object_get(v, "type")),
+				   limit_cell(key, json_object_get(v, "app")),
+				   limit_cell(key, json_object_get(v, "default")), last});
+	}
+}
+
 int cmd_resource_report(struct cli *c)
 {
-	json_t *answer;
-	char title[128];
+	static const char *const header[] = {
+		"PROCESS", "LIMIT", "TYPE", "APP", "DEFAULT", "COMPUTED"};
+	json_t *answer, *limits;
+	const char *type;
+	struct table t;
 	int r = api_json(c, "GET", NULL, &answer, "/v1/apps/%s/resources", c->app);
 
-	if (r)
-		return r;
-	snprintf(title, sizeof(title), "%s resource information", c->app);
-	return out_answer(c, title, answer);
+	if (r || c->report_key || c->json)
+		return r ? r : out_answer(c, "", answer);
+	if (!c->quiet)
+		printf("=====> %s resource information\n", c->app);
+	table_init(&t, c, ARRAY_LEN(header), header);
+	json_object_foreach (answer, type, limits)
+		add_limits(&t, type, limits);
+	table_print(&t);
+	return 0;
 }
 
 int cmd_logs(struct cli *c)

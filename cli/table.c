@@ -3,7 +3,9 @@
 
 #define LOGS (OPT(NUM) | OPT(PS) | OPT(TAIL) | OPT(SINCE) | OPT(GREP))
 #define SURE (OPT(FORCE) | OPT(CONFIRM))
-#define LIMITS (OPT(MEMORY) | OPT(CPU) | OPT(PIDS) | OPT(SCRATCH) | OPT(PROCESS_TYPE))
+#define LIMITS                                                                           \
+	(OPT(MEMORY) | OPT(CPU) | OPT(PIDS) | OPT(NOFILE) | OPT(SCRATCH) |               \
+		OPT(IO_READ) | OPT(IO_WRITE) | OPT(PROCESS_TYPE))
 #define RUN (OPT(ENV) | OPT(TYPE) | OPT(TTY) | OPT(NO_TTY))
 
 /* clang-format off */
@@ -132,7 +134,7 @@ const struct command command_table[] = {
 		"enter blog web.1 -- bash", cmd_enter, 0, -1, CMD_APP | CMD_PROGRAM,
 		OPT(TTY) | OPT(NO_TTY)},
 
-	{.name = "resource:limit", "", "limit memory, processors, processes, scratch",
+	{.name = "resource:limit", "", "limit what it takes of the host",
 		"resource:limit blog --memory 256M --cpu 0.5 --process-type web",
 		cmd_resource_limit, 0, 0, CMD_APP, LIMITS},
 	{.name = "resource:limit-clear", "", "back to the defaults",

@@ -1,6 +1,7 @@
 /* What runs, since when, what ended and why, and when it is tried again. */
 #include "control/api_handlers.h"
 #include "control/fleet.h"
+#include "control/limits.h"
 #include "control/restart.h"
 #include "control/settings.h"
 #include "control/view.h"
@@ -85,22 +86,31 @@ static uint32_t restarts(const struct member *m)
 	return m->id || !m->restarts ? m->restarts : m->restarts - 1;
 }
 
+static uint32_t oom_kills(uint64_t id, const struct db_instance *rows, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (rows[i].id == id)
+			return rows[i].oom_kills;
+	return 0;
+}
+
 static json_t *member_json(const struct member *m, const struct db_instance *rows, int n)
 {
-	return json_pack("{s:o, s:s, s:s, s:s, s:I, s:o, s:I, s:s, s:o}", "name",
+	return json_pack("{s:o, s:s, s:s, s:s, s:I, s:o, s:I, s:s, s:o, s:I}", "name",
 		json_sprintf("%s.%u", m->type, m->number), "type", m->type, "kind", "app",
 		"state", member_state_name(m->state), "release", (json_int_t)m->version,
 		"since", json_stamp(m->since_us), "restarts", (json_int_t)restarts(m),
-		"reason", last_end(m, rows, n), "next_in", next_json(next_in(m)));
+		"reason", last_end(m, rows, n), "next_in", next_json(next_in(m)),
+		"oom_kills", (json_int_t)oom_kills(m->id, rows, n));
 }
 
 static json_t *oneoff_json(const struct db_instance *i)
 {
-	return json_pack("{s:o, s:s, s:s, s:s, s:I, s:o, s:I, s:s, s:n}", "name",
+	return json_pack("{s:o, s:s, s:s, s:s, s:I, s:o, s:I, s:s, s:n, s:I}", "name",
 		json_sprintf("%s.%u", i->type, i->number), "type", i->type, "kind",
 		i->kind, "state", i->state, "release", (json_int_t)i->version, "since",
 		json_stamp(i->started_us), "restarts", (json_int_t)i->restarts, "reason",
-		i->reason, "next_in");
+		i->reason, "next_in", "oom_kills", (json_int_t)i->oom_kills);
 }
 
 static json_t *instances_json(struct request *r, const struct db_instance *rows, int n)
@@ -123,6 +133,31 @@ static json_t *instances_json(struct request *r, const struct db_instance *rows,
 	return list;
 }
 
+/* What a person would not expect: limits that this host does not give, kills at a limit. */
+static json_t *notes_json(struct request *r, const struct db_instance *rows, int n)
+{
+	json_t *processes = view_processes(r->c, r->app.id), *all = json_array(), *v;
+	const char *type;
+	size_t k;
+
+	json_object_foreach (processes, type, v) {
+		json_t *notes = limits_notes(r->c, r->app.id, type), *note;
+
+		json_array_foreach (notes, k, note)
+			json_array_append_new(all,
+				json_sprintf("%s: %s", type, json_string_value(note)));
+		json_decref(notes);
+	}
+	for (int i = 0; i < n; i++)
+		if (rows[i].oom_kills && strcmp(rows[i].state, "exited") != 0)
+			json_array_append_new(all,
+				json_sprintf("%s.%u: the kernel killed %u of its "
+					     "processes, out of memory",
+					rows[i].type, rows[i].number, rows[i].oom_kills));
+	json_decref(processes);
+	return all;
+}
+
 int ps_show(struct request *r)
 {
 	struct db_instance *rows autofree = NULL;
@@ -131,8 +166,9 @@ int ps_show(struct request *r)
 	if (n < 0)
 		return request_fail_db(r, n, r->app.name);
 	return request_reply(r, 200,
-		json_pack("{s:o, s:o}", "processes", processes_json(r->c, r->app.id),
-			"instances", instances_json(r, rows, n)));
+		json_pack("{s:o, s:o, s:o}", "processes", processes_json(r->c, r->app.id),
+			"instances", instances_json(r, rows, n), "notes",
+			notes_json(r, rows, n)));
 }
 
 /* ---- all apps ---- */

@@ -7,6 +7,7 @@
 #define CONTROL_API_STUBS_H
 
 #include "control/control.h"
+#include "control/engine.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -103,11 +104,25 @@ int ps_start(struct control *c, uint32_t app, struct sink *s, struct err *e)
 	return operate(s, e);
 }
 
-int ps_limits(struct control *c, uint32_t app, struct sink *s, struct err *e)
+int limits_apply(struct control *c, uint32_t app, const char *type, uint32_t rows,
+	struct sink *s, struct err *e)
 {
 	(void)c;
 	(void)app;
+	(void)type;
+	(void)rows;
 	return operate(s, e);
+}
+
+int engine_host(struct engine *g, struct msg_host *ret)
+{
+	(void)g;
+	*ret = (struct msg_host){.memory_bytes = (uint64_t)8 << 30,
+		.cpu_millis = 2000,
+		.pids = 32768,
+		.nofile = 20000,
+		.no_io = "a test has no disk"};
+	return 0;
 }
 
 int app_destroy(struct control *c, uint32_t app, bool with_volumes, const char *actor,

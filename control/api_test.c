@@ -319,25 +319,80 @@ static void settings_read_back_with_what_holds(void **state)
 		"--global");
 }
 
-static void limits_are_set_and_cleared(void **state)
+static void limits_have_ranges(void **state)
+{
+	static const char *const bad[][2] = {
+		{"{\"memory\":1000}", "memory must be from 16M to 16T"},
+		{"{\"memory\":512}", "512 is a number of bytes"},
+		{"{\"memory\":-1}", "memory must be"},
+		{"{\"memory\":17592186044417}", "memory must be"},
+		{"{\"memory\":\"1G\"}", "must be a whole number"},
+		{"{\"cpu\":9}", "cpu must be from 0.01 to 1024"},
+		{"{\"cpu\":1024001}", "cpu must be"},
+		{"{\"pids\":7}", "pids must be from 8 to 4194304"},
+		{"{\"nofile\":127}", "nofile must be from 128 to 1073741816"},
+		{"{\"nofile\":1073741817}", "nofile must be"},
+		{"{\"scratch\":1048575}", "scratch must be from 1M to 16T"},
+		{"{\"io_read\":65535}", "io_read must be from 64k a second to 1T"},
+		{"{\"io_write\":1099511627777}", "io_write must be"},
+		{"{\"process\":\"clock\"}", "no process type"},
+		{"{\"swap\":1}", "unknown field"},
+	};
+	static const char *const good[] = {"{\"memory\":16777216}", "{\"cpu\":10}",
+		"{\"pids\":8}", "{\"nofile\":128}", "{\"scratch\":1048576}",
+		"{\"io_read\":65536,\"io_write\":1099511627776}",
+		"{\"process\":\"build\",\"memory\":17592186044416}",
+		"{\"process\":\"run\",\"cpu\":1024000}", "{\"memory\":0}"};
+	struct fixture *f = *state;
+
+	make_released(f, "shop");
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		expect(f, "PUT", "/v1/apps/shop/resources", bad[i][0], 400, bad[i][1]);
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		expect(f, "PUT", "/v1/apps/shop/resources", good[i], 200, "x 0");
+}
+
+/* The host of the stubs has 8G, 2 cpus, 20000 open files and no disk to limit. */
+static void limits_are_set_shown_and_cleared(void **state)
 {
 	struct fixture *f = *state;
 
 	make_released(f, "shop");
-	expect(f, "PUT", "/v1/apps/shop/resources", "{\"memory\":1000}", 400,
-		"memory must be");
-	expect(f, "PUT", "/v1/apps/shop/resources", "{\"process\":\"clock\"}", 400,
-		"no process type");
 	expect(f, "PUT", "/v1/apps/shop/resources",
 		"{\"process\":\"web\",\"memory\":268435456}", 200, "x 0");
-	expect(f, "PUT", "/v1/apps/shop/resources", "{\"process\":\"web\",\"cpu\":500}",
-		200, "x 0");
+	expect(f, "PUT", "/v1/apps/shop/resources",
+		"{\"cpu\":500,\"memory\":134217728,\"io_read\":1048576}", 200, "x 0");
 	expect(f, "GET", "/v1/apps/shop/resources", NULL, 200,
-		"\"web\":{\"memory\":268435456,\"cpu\":500,\"pids\":null,\"scratch\":"
-		"null}");
+		"\"web\":{\"memory\":{\"type\":268435456,\"app\":134217728,"
+		"\"default\":536870912,\"computed\":268435456},"
+		"\"cpu\":{\"type\":null,\"app\":500,\"default\":1000,"
+		"\"computed\":500}");
+	expect(f, "GET", "/v1/apps/shop/resources", NULL, 200,
+		"\"nofile\":{\"type\":null,\"app\":null,\"default\":65536,"
+		"\"computed\":20000,\"note\":\"65536 wanted, 20000 allowed by this "
+		"host\"}");
+	expect(f, "GET", "/v1/apps/shop/resources", NULL, 200,
+		"cannot be limited here: a test has no disk");
+	/* a one-off is as web, a build as nobody */
+	expect(f, "GET", "/v1/apps/shop/resources", NULL, 200,
+		"\"run\":{\"memory\":{\"type\":null,\"app\":134217728,"
+		"\"default\":536870912,\"computed\":268435456}");
+	expect(f, "GET", "/v1/apps/shop/resources", NULL, 200,
+		"\"build\":{\"memory\":{\"type\":null,\"app\":null,"
+		"\"default\":2147483648,\"computed\":2147483648}");
+	expect(f, "GET", "/v1/apps/shop/ps", NULL, 200,
+		"\"notes\":[\"web: disk reads cannot be limited here: a test has no "
+		"disk\",\"worker: disk reads");
 	expect(f, "DELETE", "/v1/apps/shop/resources?process=web", NULL, 200, "x 0");
+	expect(f, "DELETE", "/v1/apps/shop/resources", NULL, 200, "x 0");
 	expect(f, "GET", "/v1/apps/shop/resources", NULL, 200,
-		"\"computed\":{\"web\":{\"memory\":536870912");
+		"\"web\":{\"memory\":{\"type\":null,\"app\":null,\"default\":536870912,"
+		"\"computed\":536870912}");
+	expect(f, "PUT", "/v1/apps/shop/resources",
+		"{\"process\":\"web\",\"memory\":17179869184,\"cpu\":4000}", 200, "x 0");
+	expect(f, "GET", "/v1/apps/shop/ps", NULL, 200,
+		"\"notes\":[\"web: memory 16G wanted, this host has 8G\",\"web: cpu 4 "
+		"wanted, this host has 2\"]");
 }
 
 static void releases_show_layers_and_no_values(void **state)
@@ -430,7 +485,8 @@ int main(void)
 		T(a_restart_policy_is_of_an_app_or_of_one_process_type),
 		T(what_runs_and_what_waits_is_reported),
 		T(settings_read_back_with_what_holds),
-		T(limits_are_set_and_cleared),
+		T(limits_have_ranges),
+		T(limits_are_set_shown_and_cleared),
 		T(releases_show_layers_and_no_values),
 		T(ssh_keys_are_checked_and_written),
 		T(a_first_push_makes_the_app),

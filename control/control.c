@@ -10,6 +10,7 @@
 #include "control/applog.h"
 #include "control/engine.h"
 #include "control/fleet.h"
+#include "control/limits.h"
 #include "control/recover.h"
 #include "control/retention.h"
 #include "control/routes.h"
@@ -33,6 +34,11 @@
 static void on_exited(void *arg, const struct msg_exited *e)
 {
 	supervise_exited(arg, e);
+}
+
+static void on_oom(void *arg, const struct msg_oom *o)
+{
+	limits_oom(arg, o);
 }
 
 static void on_restarted(void *arg)
@@ -66,7 +72,7 @@ static unsigned int count_routers(void)
 
 static int open_parts(struct control *c, unsigned int routers, struct err *e)
 {
-	const struct engine_events events = {on_exited, on_restarted, c};
+	const struct engine_events events = {on_exited, on_oom, on_restarted, c};
 	int fds[PROTO_WORKERS_MAX];
 	char folder[PATH_MAX];
 

@@ -68,8 +68,9 @@ int ps_restart(
 	struct control *c, uint32_t app, const char *type, struct sink *s, struct err *e);
 int ps_stop(struct control *c, uint32_t app, struct sink *s, struct err *e);
 int ps_start(struct control *c, uint32_t app, struct sink *s, struct err *e);
-/* Changed limits reach running instances live. */
-int ps_limits(struct control *c, uint32_t app, struct sink *s, struct err *e);
+/* Changed limits (bits of limit_rows) reach running instances of the type ("": all), live where the kernel allows. */
+int limits_apply(struct control *c, uint32_t app, const char *type, uint32_t rows,
+	struct sink *s, struct err *e);
 
 int app_destroy(struct control *c, uint32_t app, bool with_volumes, const char *actor,
 	struct sink *s, struct err *e);

@@ -27,6 +27,7 @@ struct expected {
 	unsigned int users; /* two may wait for one: a drain and a ps:stop */
 	bool done;
 	int event_fd;
+	uint32_t oom_kills;
 	struct msg_exited exit;
 	struct expected *next;
 };
@@ -89,6 +90,16 @@ static void handle_exit(struct engine *g, const struct msg_exited *e)
 	engine_tell(g, MSG_EXITED_ACK, &ack, sizeof(ack));
 }
 
+static void handle_oom(struct engine *g, const struct msg_oom *o)
+{
+	pthread_mutex_lock(&g->lock);
+	struct expected *x = find_expected(g, o->id);
+	if (x)
+		x->oom_kills = o->kills;
+	pthread_mutex_unlock(&g->lock);
+	g->events.oom(g->events.arg, o);
+}
+
 static void fail_calls(struct engine *g, int status)
 {
 	pthread_mutex_lock(&g->lock);
@@ -149,6 +160,11 @@ static void *read_main(void *arg)
 			struct msg_exited e;
 			memcpy(&e, m->body, sizeof(e));
 			handle_exit(g, &e);
+		} else if (m->head.type == MSG_OOM &&
+			   m->head.size == sizeof(struct msg_oom)) {
+			struct msg_oom o;
+			memcpy(&o, m->body, sizeof(o));
+			handle_oom(g, &o);
 		} else if (m->head.type == MSG_HELLO) {
 			fail_calls(g, -ECONNRESET);
 			g->events.restarted(g->events.arg);
@@ -256,6 +272,34 @@ int engine_enter(struct engine *g, const struct msg_enter *m, const int *fds,
 	unsigned int nfds, int *ret_pty, struct err *e)
 {
 	return start_call(g, MSG_ENTER, m, sizeof(*m), fds, nfds, ret_pty, e);
+}
+
+/* A call whose answer is one struct; filled whatever the status. */
+static int ask(struct engine *g, uint32_t type, const void *body, size_t size, void *ret,
+	size_t ret_size)
+{
+	struct msg *reply autofree = calloc(1, sizeof(*reply));
+
+	if (!reply)
+		return -ENOMEM;
+	int r = engine_call(g, type, body, size, NULL, 0, reply);
+	if (reply->head.size == ret_size)
+		memcpy(ret, reply->body, ret_size);
+	else if (r == 0)
+		r = -EPROTO;
+	msg_close_fds(reply);
+	return r;
+}
+
+int engine_limits(struct engine *g, const struct msg_limits *m, struct msg_limited *ret)
+{
+	*ret = (struct msg_limited){.id = m->id};
+	return ask(g, MSG_LIMITS, m, sizeof(*m), ret, sizeof(*ret));
+}
+
+int engine_host(struct engine *g, struct msg_host *ret)
+{
+	return ask(g, MSG_HOST, NULL, 0, ret, sizeof(*ret));
 }
 
 int engine_stop(struct engine *g, uint64_t id, uint32_t timeout_ms)
@@ -379,6 +423,15 @@ int engine_wait_exit(
 	r = !x ? -ESRCH : x->done ? 0 : -EAGAIN;
 	pthread_mutex_unlock(&g->lock);
 	return r;
+}
+
+uint32_t engine_oom_kills(struct engine *g, uint64_t id)
+{
+	pthread_mutex_lock(&g->lock);
+	struct expected *x = find_expected(g, id);
+	uint32_t kills = x ? x->oom_kills : 0;
+	pthread_mutex_unlock(&g->lock);
+	return kills;
 }
 
 void engine_forget(struct engine *g, uint64_t id)

@@ -17,6 +17,7 @@ struct engine;
 /* Called in the reader thread, must not call back into the engine synchronously. */
 struct engine_events {
 	void (*exited)(void *arg, const struct msg_exited *e);
+	void (*oom)(void *arg, const struct msg_oom *o);
 	void (*restarted)(void *arg); /* berthd said HELLO */
 	void *arg;
 };
@@ -41,6 +42,9 @@ int engine_start(struct engine *g, const struct msg_start *m, const int *fds,
 int engine_enter(struct engine *g, const struct msg_enter *m, const int *fds,
 	unsigned int nfds, int *ret_pty, struct err *e);
 int engine_stop(struct engine *g, uint64_t id, uint32_t timeout_ms);
+/* New limits of a running sandbox; *ret is filled with -EBUSY too. */
+int engine_limits(struct engine *g, const struct msg_limits *m, struct msg_limited *ret);
+int engine_host(struct engine *g, struct msg_host *ret);
 /* One nonblocking TCP socket inside the sandbox; the caller's. fd or -errno. */
 int engine_socket(struct engine *g, uint64_t id, int family);
 /* TCP ports that something inside listens on, at most max; count or -errno. */
@@ -53,6 +57,8 @@ int engine_ports(struct engine *g, uint64_t id, uint16_t *ports, int max);
 int engine_expect(struct engine *g, uint64_t id);
 int engine_wait_exit(
 	struct engine *g, uint64_t id, int timeout_ms, struct msg_exited *ret);
+/* Processes of an expected sandbox that the kernel killed for want of memory; complete once its exit is known. */
+uint32_t engine_oom_kills(struct engine *g, uint64_t id);
 void engine_forget(struct engine *g, uint64_t id);
 /* A descriptor that becomes readable when the expected sandbox ended; owned by the engine, valid until forgotten. */
 int engine_exit_fd(struct engine *g, uint64_t id);

@@ -4,6 +4,7 @@
 #include "control/engine.h"
 #include "control/env.h"
 #include "control/fleet_inside.h"
+#include "control/limits.h"
 #include "control/settings.h"
 #include "lib/io.h"
 #include "lib/log.h"
@@ -321,7 +322,7 @@ static int fill_start(struct control *c, const struct fleet_start *s, uint64_t i
 	m->profile = PROFILE_APP;
 	m->flags = s->flags;
 	m->stop_timeout_ms = app_stop_timeout_ms(c, s->app->id);
-	app_limits(c, s->app->id, s->type, &m->limits);
+	app_limits(c, s->app->id, s->limits ? s->limits : s->type, &m->limits);
 	snprintf(m->name, sizeof(m->name), "%s.%u", s->type, s->number);
 	if (json_array_size(s->image->layers) > PROTO_LAYERS_MAX)
 		return err_set(
@@ -385,7 +386,10 @@ static int start_sandbox(struct control *c, const struct fleet_start *s,
 	int fds[4] = {spec, -1, -1, -1};
 	if (s->stdio)
 		memcpy(fds + 1, s->stdio, 3 * sizeof(int));
-	return engine_start(c->engine, start, fds, s->stdio ? 4 : 1, ret_pty, e);
+	r = engine_start(c->engine, start, fds, s->stdio ? 4 : 1, ret_pty, e);
+	if (r == 0)
+		limits_log(c, s->app->id, s->limits ? s->limits : s->type, start->name);
+	return r;
 }
 
 static int begin_row(struct control *c, const struct fleet_start *s, uint64_t *ret_id)

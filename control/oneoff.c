@@ -102,10 +102,14 @@ static int run_new(struct control *c, struct live *l, const struct oneoff *o,
 		command = json_string_value(json_object_get(l->image.processes, first));
 	if (!command && (!o->argv || !o->argv[0]))
 		return err_set(e, EINVAL, "no command given");
+	if (o->type && !json_object_get(l->image.processes, o->type))
+		return err_set(
+			e, EINVAL, "%s has no process type \"%s\"", l->app.name, o->type);
 	struct fleet_start s = {.app = &l->app,
 		.release = &l->release,
 		.image = &l->image,
 		.type = "run",
+		.limits = o->type,
 		.command = command,
 		.argv = o->argv,
 		.env = o->env,

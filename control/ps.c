@@ -1,10 +1,9 @@
-/* Running instances as a person orders them: scale, restart, stop, start, limits. */
+/* Running instances as a person orders them: scale, restart, stop, start. */
 #include "control/applock.h"
 #include "control/applog.h"
 #include "control/engine.h"
 #include "control/fleet.h"
 #include "control/rollout.h"
-#include "control/settings.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -122,36 +121,4 @@ int ps_stop(struct control *c, uint32_t app, struct sink *s, struct err *e)
 int ps_start(struct control *c, uint32_t app, struct sink *s, struct err *e)
 {
 	return act(c, app, ACT_START, NULL, s, e);
-}
-
-/* ---- limits ---- */
-
-int ps_limits(struct control *c, uint32_t app, struct sink *s, struct err *e)
-{
-	struct member *m autofree = NULL;
-	int n = fleet_list(c, app, NULL, &m);
-	int failed = 0;
-
-	for (int i = 0; i < n; i++) {
-		struct msg_limits body = {.id = m[i].id};
-		app_limits(c, app, m[i].type, &body.limits);
-		int r = engine_call(
-			c->engine, MSG_LIMITS, &body, sizeof(body), NULL, 0, NULL);
-		if (r == -ESRCH)
-			continue; /* it ended meanwhile */
-		if (r < 0) {
-			sink_fail(s, "%s.%u keeps its old limits: %s", m[i].type,
-				m[i].number,
-				r == -EBUSY ? "it uses more memory than the new limit"
-					    : strerror(-r));
-			failed = r;
-		} else {
-			sink_detail(
-				s, "%s.%u has the new limits", m[i].type, m[i].number);
-		}
-	}
-	return failed ? err_set(e, -failed,
-				"some instances keep their old limits; `berth "
-				"ps:restart` gives them the new")
-		      : 0;
 }

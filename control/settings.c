@@ -72,32 +72,45 @@ static const struct msg_limits_body defaults = {.memory_bytes = 512u << 20,
 	.pids = 512,
 	.nofile = 65536};
 static const struct msg_limits_body build_defaults = {.memory_bytes = (uint64_t)2 << 30,
-	.scratch_bytes = 0,
 	.cpu_millis = 2000,
 	.pids = 4096,
 	.nofile = 65536};
 
-static void overlay(struct msg_limits_body *l, const struct db_resource *r)
+static void overlay(
+	struct control *c, uint32_t app, const char *type, struct msg_limits_body *l)
 {
-	if (r->memory_bytes)
-		l->memory_bytes = r->memory_bytes;
-	if (r->scratch_bytes)
-		l->scratch_bytes = r->scratch_bytes;
-	if (r->cpu_millis)
-		l->cpu_millis = r->cpu_millis;
-	if (r->pids)
-		l->pids = r->pids;
+	struct db_resource r = {0};
+
+	if (db_resource_get(c->db, app, type, &r) < 0)
+		return;
+	if (r.memory_bytes)
+		l->memory_bytes = r.memory_bytes;
+	if (r.scratch_bytes)
+		l->scratch_bytes = r.scratch_bytes;
+	if (r.io_read_bytes)
+		l->io_read_bytes = r.io_read_bytes;
+	if (r.io_write_bytes)
+		l->io_write_bytes = r.io_write_bytes;
+	if (r.cpu_millis)
+		l->cpu_millis = (uint32_t)r.cpu_millis;
+	if (r.pids)
+		l->pids = (uint32_t)r.pids;
+	if (r.nofile)
+		l->nofile = (uint32_t)r.nofile;
+}
+
+const struct msg_limits_body *default_limits(const char *type)
+{
+	return strcmp(type, "build") == 0 ? &build_defaults : &defaults;
 }
 
 void app_limits(
 	struct control *c, uint32_t app, const char *type, struct msg_limits_body *ret)
 {
-	bool build = strcmp(type, "build") == 0;
-	struct db_resource r = {0};
-
-	*ret = build ? build_defaults : defaults;
-	if (!build && db_resource_get(c->db, app, "", &r) == 0)
-		overlay(ret, &r);
-	if (db_resource_get(c->db, app, type, &r) == 0)
-		overlay(ret, &r);
+	*ret = *default_limits(type);
+	if (strcmp(type, "build") != 0)
+		overlay(c, app, "", ret);
+	if (strcmp(type, "run") == 0)
+		overlay(c, app, "web", ret);
+	overlay(c, app, type, ret);
 }

@@ -22,8 +22,12 @@ uint64_t setting_u64(struct control *c, uint32_t app, const char *topic, const c
 void app_restart_policy(
 	struct control *c, uint32_t app, const char *type, struct restart_policy *ret);
 
-/* The limits a process type gets: app's own, else defaults (512M, 1.0, 512, 1G; builds 2G, 2 cpus). */
+/*
+ * The limits a process type gets: its own, else the app's, else berth's defaults (512M, 1.0, 512, 1G). "build" has
+ * defaults of its own (2G, 2.0) and none of the app's; "run", the one-offs, is as web where it has none of its own.
+ */
 void app_limits(
 	struct control *c, uint32_t app, const char *type, struct msg_limits_body *ret);
+const struct msg_limits_body *default_limits(const char *type);
 
 #endif

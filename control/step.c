@@ -200,7 +200,7 @@ static int collect(struct run *r, struct err *e)
 static int finish(struct run *r, int status, struct err *e)
 {
 	struct msg_exited x;
-	char reason[160];
+	char reason[160], limit[24];
 
 	if (status < 0)
 		engine_stop(r->c->engine, r->id, 0);
@@ -210,15 +210,17 @@ static int finish(struct run *r, int status, struct err *e)
 	if (status < 0)
 		return status;
 	exit_text(&x, reason);
-	if (x.reason == EXIT_REASON_OOM)
+	if (x.reason == EXIT_REASON_EXITED && x.value == 0)
+		return 0;
+	/* often only the compiler is killed, and make says it failed */
+	if (x.reason == EXIT_REASON_OOM || engine_oom_kills(r->c->engine, r->id)) {
+		num_format_size(x.memory_limit_bytes, limit);
 		return err_set(e, ENOMEM,
-			"the build ran %s: `berth resource:limit APP --process build "
-			"--memory 4G` "
-			"gives it more",
-			reason);
-	if (x.reason != EXIT_REASON_EXITED || x.value != 0)
-		return err_set(e, ECHILD, "%s failed: %s", r->st->command, reason);
-	return 0;
+			"the build ran out of memory at %s: `berth resource:limit APP "
+			"--process-type build --memory 4G` gives it more",
+			limit);
+	}
+	return err_set(e, ECHILD, "%s failed: %s", r->st->command, reason);
 }
 
 static int commit_layer(struct run *r, struct err *e)

@@ -144,27 +144,32 @@ int db_formation_set(struct db *db, uint32_t app, const char *type, uint32_t qua
 	return r == -EBUSY ? -ENOENT : r < 0 ? r : 0;
 }
 
+#define RESOURCE_COLUMNS                                                                 \
+	"memory_bytes, cpu_millis, pids, nofile, scratch_bytes, io_read_bytes, "         \
+	"io_write_bytes"
+
 int db_resource_get(
 	struct db *db, uint32_t app, const char *type, struct db_resource *ret)
 {
 	autoquery q = QUERY_INIT;
 	struct db_resource found = {0};
 	int r = query_open(&q, db,
-		"SELECT memory_bytes, scratch_bytes, cpu_millis, pids FROM resource "
-		"WHERE app=? AND type=?",
-		"us", app, type);
+		"SELECT " RESOURCE_COLUMNS " FROM resource WHERE app=? AND type=?", "us",
+		app, type);
 
 	if (r < 0)
 		return r;
 	r = query_next(&q);
 	if (r < 0)
 		return r;
-	if (r > 0) {
-		found.memory_bytes = query_u64(&q, 0);
-		found.scratch_bytes = query_u64(&q, 1);
-		found.cpu_millis = query_u32(&q, 2);
-		found.pids = query_u32(&q, 3);
-	}
+	if (r > 0)
+		found = (struct db_resource){.memory_bytes = query_u64(&q, 0),
+			.cpu_millis = query_u64(&q, 1),
+			.pids = query_u64(&q, 2),
+			.nofile = query_u64(&q, 3),
+			.scratch_bytes = query_u64(&q, 4),
+			.io_read_bytes = query_u64(&q, 5),
+			.io_write_bytes = query_u64(&q, 6)};
 	*ret = found;
 	return 0;
 }
@@ -173,11 +178,10 @@ int db_resource_set(
 	struct db *db, uint32_t app, const char *type, const struct db_resource *r)
 {
 	int n = query_exec(db,
-		"INSERT OR REPLACE INTO resource(app, type, memory_bytes, scratch_bytes, "
-		"cpu_millis, pids)"
-		" VALUES(?, ?, ?, ?, ?, ?)",
-		"usUUuu", app, type, r->memory_bytes, r->scratch_bytes, r->cpu_millis,
-		r->pids);
+		"INSERT OR REPLACE INTO resource(app, type, " RESOURCE_COLUMNS
+		") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"usUUUUUUU", app, type, r->memory_bytes, r->cpu_millis, r->pids,
+		r->nofile, r->scratch_bytes, r->io_read_bytes, r->io_write_bytes);
 
 	return n == -EBUSY ? -ENOENT : n < 0 ? n : 0;
 }

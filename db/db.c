@@ -8,20 +8,21 @@
 
 /* The schema travels inside the program, so that program and schema cannot come from two
  * versions. */
-__asm__(".pushsection .rodata\n"
-	".global db_schema_1\n"
-	"db_schema_1: .incbin \"db/schema.sql\"\n"
-	".byte 0\n"
-	".global db_schema_2\n"
-	"db_schema_2: .incbin \"db/migration_2.sql\"\n"
-	".byte 0\n"
-	".popsection\n");
-extern const char db_schema_1[], db_schema_2[];
+#define SQL_FILE(symbol, file)                                                           \
+	__asm__(".pushsection .rodata\n"                                                 \
+		".global " #symbol "\n" #symbol ": .incbin \"" file "\"\n"               \
+		".byte 0\n"                                                              \
+		".popsection\n");                                                        \
+	extern const char symbol[]
+SQL_FILE(db_schema_1, "db/schema.sql");
+SQL_FILE(db_schema_2, "db/migration_2.sql");
+SQL_FILE(db_schema_3, "db/migration_3.sql");
 
 /* Migration N brings a database of user_version N-1 to N. Only ever append. */
 static const char *const migrations[] = {
 	db_schema_1,
 	db_schema_2,
+	db_schema_3,
 };
 
 /*

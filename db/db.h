@@ -122,8 +122,9 @@ int db_formation_get(struct db *db, uint32_t app,
 	json_t **ret); /* {type: quantity}, only what was set */
 int db_formation_set(struct db *db, uint32_t app, const char *type, uint32_t quantity);
 struct db_resource {
-	uint64_t memory_bytes, scratch_bytes; /* 0: not set */
-	uint32_t cpu_millis, pids;
+	/* 0: not set */
+	uint64_t memory_bytes, cpu_millis, pids, nofile, scratch_bytes;
+	uint64_t io_read_bytes, io_write_bytes; /* a second */
 };
 int db_resource_get(struct db *db, uint32_t app, const char *type,
 	struct db_resource *ret); /* not set: zeros, 0 */
@@ -165,7 +166,7 @@ int db_mount_remove(struct db *db, uint32_t app, uint64_t volume);
 /* ---- instances (db/instances.c) ---- */
 struct db_instance {
 	uint64_t id;
-	uint32_t app, number, version, restarts;
+	uint32_t app, number, version, restarts, oom_kills;
 	char kind[8], type[32], state[12], reason[160];
 	uint64_t started_us, exited_us;
 	bool final; /* ended, and its policy wanted no restart */
@@ -175,6 +176,9 @@ int db_instance_create(
 int db_instance_state(struct db *db, uint64_t id, const char *state);
 int db_instance_exit(struct db *db, uint64_t id, const char *reason, uint64_t time_us);
 int db_instance_set_final(struct db *db, uint64_t id);
+/* Of its processes, since its start; never less than before. 1 when it is more than was
+ * known. */
+int db_instance_oom(struct db *db, uint64_t id, uint32_t kills);
 int db_instance_get(struct db *db, uint64_t id, struct db_instance *ret);
 /* The newest of kind "app" in one place of a release; -ENOENT. */
 int db_instance_last(struct db *db, uint32_t app, const char *type, uint32_t number,

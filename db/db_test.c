@@ -300,8 +300,12 @@ static void settings_and_limits_read_back(void **state)
 {
 	struct fixture *f = *state;
 	uint32_t app = make_app(f->db, "a");
-	struct db_resource in = {.memory_bytes = UINT64_C(1) << 33, .cpu_millis = 500},
-			   out;
+	struct db_resource in = {.memory_bytes = UINT64_C(1) << 33,
+		.cpu_millis = 500,
+		.nofile = 4096,
+		.io_read_bytes = UINT64_C(1) << 40,
+		.io_write_bytes = 7};
+	struct db_resource out;
 	json_t *formation = NULL;
 	char *value = NULL;
 

@@ -39,9 +39,16 @@ int db_instance_set_final(struct db *db, uint64_t id)
 		query_exec(db, "UPDATE instance SET final=1 WHERE id=?", "U", id));
 }
 
+int db_instance_oom(struct db *db, uint64_t id, uint32_t kills)
+{
+	return query_exec(db,
+		"UPDATE instance SET oom_kills=?1 WHERE id=?2 AND oom_kills<?1", "uU",
+		kills, id);
+}
+
 #define INSTANCE_COLUMNS                                                                 \
 	"id, app, number, version, restarts, kind, type, state, reason, started_us, "    \
-	"exited_us, final"
+	"exited_us, final, oom_kills"
 
 static void fill_instance(struct query *q, void *element)
 {
@@ -59,6 +66,7 @@ static void fill_instance(struct query *q, void *element)
 	i->started_us = query_u64(q, 9);
 	i->exited_us = query_u64(q, 10);
 	i->final = query_u32(q, 11) != 0;
+	i->oom_kills = query_u32(q, 12);
 }
 
 static int take_one(int opened, struct query *q, struct db_instance *ret)

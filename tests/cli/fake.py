@@ -190,8 +190,9 @@ def app_route(conn, method, app, rest, query, b):
         return conn.json({"deploy-branch": {"app": "main", "global": None, "computed": "main"},
                           "overlap": {"app": None, "global": None, "computed": True}})
     if rest == "resources" and get:
-        return conn.json({"default": {"memory": 536870912}, "web": {"memory": 268435456},
-                          "computed": {"web": {"memory": 268435456, "cpu": 1000, "pids": 512, "scratch": 1 << 30}}})
+        limit = lambda own, computed, **more: {"type": own, "app": None, "default": 65536, "computed": computed, **more}
+        return conn.json({"web": {"memory": limit(268435456, 268435456), "cpu": limit(50, 50), "io_read": limit(None, None),
+                                  "nofile": limit(None, 4096, note="65536 wanted, 4096 allowed by this host")}})
     if rest in ("run", "enter"):
         return run(conn, b)
     if rest in ("lock", "unlock") or rest.startswith("settings/"):
