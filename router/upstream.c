@@ -55,12 +55,22 @@ void upstream_put(struct upstream *u, bool reuse)
 	wheel_set(&u->w->wheel, &u->timer, u->w->now_ms + POOL_IDLE_MS);
 }
 
+/* The last one: its instance is at rest. */
+static void close_idle(struct upstream *u)
+{
+	struct instance *i = u->inst;
+
+	upstream_close(u);
+	if (!i->n_idle && !i->inflight)
+		backend_rest(i);
+}
+
 static void idle_timeout(void *arg)
 {
 	struct upstream *u = arg;
 
 	if (!u->x)
-		upstream_close(u);
+		close_idle(u);
 }
 
 /* Bytes or an end on a connection that nobody uses make it useless. */
@@ -79,7 +89,7 @@ static void upstream_event(struct worker *w, struct ev *ev, uint32_t events)
 	(void)w;
 	if (!x) {
 		if ((events & ~(uint32_t)EPOLLOUT) && !still_quiet(u))
-			upstream_close(u);
+			close_idle(u);
 		return;
 	}
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
