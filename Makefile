@@ -132,6 +132,8 @@ demo: deps
 	tests/demo
 soak: all
 	tests/soak/run
+bench-idle: all
+	tests/bench/idle
 bench-push: all
 	tests/bench/push
 bench-start: all $(B)/test/bench/start $(B)/test/bench/true

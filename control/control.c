@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <git2.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -129,6 +130,7 @@ int main(void)
 	sigset_t wait;
 
 	log_open("berth-control");
+	mallopt(M_ARENA_MAX, 2); /* threads come and go: an arena each would stay */
 	umask(077);
 	prctl(PR_SET_DUMPABLE, 0);
 	signal(SIGPIPE, SIG_IGN);

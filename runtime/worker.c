@@ -7,6 +7,7 @@
 #include "runtime/monitor.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -250,6 +251,7 @@ int worker_run(const struct settings *s, const struct handoff *h, int monitor_pi
 	}
 	daemons_start(w.ctx.daemons);
 	chores_empty_trash(w.ctx.chores);
+	malloc_trim(0); /* what the start needed */
 	(void)loop_run(w.ctx.loop);
 	teardown(&w.ctx);
 	return w.status;
