@@ -10,5 +10,7 @@
  */
 int applock_take(uint32_t app, struct sink *s, struct err *e);
 void applock_drop(uint32_t app);
+/* Some app's operation is under way. */
+bool applock_any(void);
 
 #endif

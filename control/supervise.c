@@ -182,7 +182,7 @@ void supervise_lost(struct control *c, const struct member *m)
 
 	engine_wait_exit(c->engine, m->id, 0, &x);
 	exit_text(&x, reason);
-	again.id = 0;
+	again.id = again.since_us = 0;
 	again.state = MEMBER_RESTARTING;
 	pthread_mutex_lock(&c->fleet->lock);
 	struct node *n = occupied(c->fleet, m) ? NULL : fleet_add(c->fleet, &again);

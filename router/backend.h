@@ -75,6 +75,10 @@ void backend_free_all(struct worker *w);
  */
 int backend_socket(struct exchange *x, uint8_t family);
 void backend_unwait(struct exchange *x);
+/* A request waits for a socket, or an instance for berthd's answer. */
+bool backend_any_waits(const struct worker *w);
+/* Before nothing can be asked any more: more sockets for the instances that have been used. */
+void backend_stock_up(struct worker *w);
 /* Sends those that wait for a socket of i elsewhere. */
 void backend_retry_waiters(struct instance *i, enum hcode code);
 void backend_prefetch(struct worker *w, struct instance *i);

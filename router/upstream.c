@@ -38,6 +38,19 @@ void upstream_close(struct upstream *u)
 	slab_put(&w->upstream_slab, u);
 }
 
+/* No more sockets come: who waits for one takes a connection that has become free. */
+static void reuse_for_waiting(struct instance *i)
+{
+	for (int k = 0; k < 2; k++) {
+		struct exchange *x = i->stock[k].waiters;
+
+		if (x && i->idle) {
+			backend_unwait(x);
+			upstream_get(x);
+		}
+	}
+}
+
 void upstream_put(struct upstream *u, bool reuse)
 {
 	struct instance *i = u->inst;
@@ -53,6 +66,8 @@ void upstream_put(struct upstream *u, bool reuse)
 	i->idle = u;
 	i->n_idle++;
 	wheel_set(&u->w->wheel, &u->timer, u->w->now_ms + POOL_IDLE_MS);
+	if (u->w->left)
+		reuse_for_waiting(i);
 }
 
 /* The last one: its instance is at rest. */
