@@ -42,6 +42,8 @@ HANDLE(whole_check);
 HANDLE(whole_released_check);
 RUN(stop_run);
 RUN(start_run);
+RUN(sleep_run);
+RUN(wake_run);
 RUN(rebuild_run);
 /* api_releases.c */
 HANDLE(releases_list);

@@ -163,6 +163,16 @@ int start_run(struct request *r, struct sink *s, struct err *e)
 	return ps_start(r->c, r->app.id, s, e);
 }
 
+int sleep_run(struct request *r, struct sink *s, struct err *e)
+{
+	return ps_sleep(r->c, r->app.id, s, e);
+}
+
+int wake_run(struct request *r, struct sink *s, struct err *e)
+{
+	return ps_wake(r->c, r->app.id, s, e);
+}
+
 int rebuild_run(struct request *r, struct sink *s, struct err *e)
 {
 	return deploy_rebuild(r->c, r->app.id, r->who.actor, s, e);

@@ -94,6 +94,12 @@ static uint32_t oom_kills(uint64_t id, const struct db_instance *rows, int n)
 	return 0;
 }
 
+static bool is_frozen(const struct db_app *a, const struct member *m)
+{
+	return a->asleep == DB_ASLEEP_FROZEN && m->state == MEMBER_READY &&
+	       strcmp(m->type, "web") == 0;
+}
+
 static json_t *member_json(const struct member *m, const struct db_instance *rows, int n)
 {
 	return json_pack("{s:o, s:s, s:s, s:s, s:I, s:o, s:I, s:s, s:o, s:I}", "name",
@@ -113,6 +119,34 @@ static json_t *oneoff_json(const struct db_instance *i)
 		i->reason, "next_in", "oom_kills", (json_int_t)i->oom_kills);
 }
 
+/* A frozen instance, or a place that is empty until the next request: since when, and why. */
+static json_t *asleep(const struct db_app *a, const char *state, json_t *member)
+{
+	json_object_set_new(member, "state", json_string(state));
+	json_object_set_new(member, "since", json_stamp(a->asleep_us));
+	json_object_set_new(member, "reason", json_string(a->asleep_why));
+	return member;
+}
+
+static void add_empty_places(
+	struct request *r, const struct member *m, int n, json_t *list)
+{
+	struct member place = {
+		.app = r->app.id, .version = r->app.live_version, .type = "web"};
+	uint32_t want = app_quantity(r->c, r->app.id, "web");
+
+	for (place.number = 1; place.number <= want; place.number++) {
+		bool taken = false;
+
+		for (int i = 0; i < n; i++)
+			taken |= m[i].id && m[i].number == place.number &&
+				 strcmp(m[i].type, "web") == 0;
+		if (!taken)
+			json_array_append_new(list,
+				asleep(&r->app, "asleep", member_json(&place, NULL, 0)));
+	}
+}
+
 static json_t *instances_json(struct request *r, const struct db_instance *rows, int n)
 {
 	struct member *m autofree = NULL;
@@ -122,9 +156,14 @@ static json_t *instances_json(struct request *r, const struct db_instance *rows,
 	if (members > 0)
 		qsort(m, (size_t)members, sizeof(*m), in_order);
 	for (int i = 0; i < members; i++) {
-		if (m[i].id || fleet_wanted(r->c, &m[i]))
+		if (is_frozen(&r->app, &m[i]))
+			json_array_append_new(list,
+				asleep(&r->app, "frozen", member_json(&m[i], rows, n)));
+		else if (m[i].id || fleet_wanted(r->c, &m[i]))
 			json_array_append_new(list, member_json(&m[i], rows, n));
 	}
+	if (r->app.asleep)
+		add_empty_places(r, m, members, list);
 	for (int i = 0; i < n; i++) {
 		if (strcmp(rows[i].kind, "run") == 0 &&
 			strcmp(rows[i].state, "exited") != 0)
@@ -193,13 +232,14 @@ static unsigned int wanted_instances(struct control *c, const struct db_app *a)
 	return n;
 }
 
-static void add_member(struct control *c, const struct member *m, struct sums *s)
+static void add_member(
+	struct control *c, const struct db_app *a, const struct member *m, struct sums *s)
 {
 	json_int_t next = next_in(m);
 
 	if (!m->id && !fleet_wanted(c, m))
 		return;
-	s->running += m->state == MEMBER_READY;
+	s->running += m->state == MEMBER_READY && !is_frozen(a, m);
 	s->restarts += restarts(m);
 	if (next >= 0 && (s->next_in < 0 || next < s->next_in))
 		s->next_in = next;
@@ -214,8 +254,10 @@ static json_t *summary(struct control *c, const struct db_app *a,
 
 	for (int i = 0; i < members; i++) {
 		if (m[i].app == a->id)
-			add_member(c, &m[i], &s);
+			add_member(c, a, &m[i], &s);
 	}
+	if (a->asleep)
+		s.reason = a->asleep_why;
 	return json_pack("{s:s, s:s, s:o, s:i, s:i, s:i, s:s, s:o}", "app", a->name,
 		"state", view_state(c, a, rows, n), "release",
 		a->live_version ? json_integer(a->live_version) : json_null(), "running",

@@ -3,7 +3,9 @@
 #include "control/api_handlers.h"
 #include "control/restart.h"
 #include "control/rollout.h"
+#include "control/settings.h"
 #include "control/view.h"
+#include "lib/stamp.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +16,8 @@ enum setting_kind {
 	SETTING_NUMBER,
 	SETTING_PATH,
 	SETTING_NAME,
+	SETTING_SPAN,
+	SETTING_SLEEP,
 	SETTING_RESTART, /* KEY.TYPE sets it for one process type */
 };
 enum setting_scope { SCOPE_APP = 1, SCOPE_GLOBAL = 2, SCOPE_BOTH = 3 };
@@ -29,6 +33,8 @@ static const struct setting {
 	{"git", "deploy-branch", SETTING_BRANCH, SCOPE_APP, NULL, 0, 0, ""},
 	{"ps", "overlap", SETTING_ON_OFF, SCOPE_APP, NULL, 0, 0, ""},
 	{"ps", "restart-policy", SETTING_RESTART, SCOPE_BOTH, "always", 0, 0, ""},
+	{"ps", "idle-after", SETTING_SPAN, SCOPE_BOTH, NULL, 1, IDLE_AFTER_MAX_S, ""},
+	{"ps", "sleep", SETTING_SLEEP, SCOPE_BOTH, NULL, 0, 0, ""},
 	{"ports", "web", SETTING_NUMBER, SCOPE_BOTH, "5000", 1, 65535, ""},
 	{"checks", "timeout", SETTING_NUMBER, SCOPE_BOTH, "30", 1, 3600, " seconds"},
 	{"checks", "path", SETTING_PATH, SCOPE_APP, NULL, 0, 0, ""},
@@ -128,6 +134,15 @@ static int check_value(struct request *r, const struct setting *st, const char *
 			return 0;
 		return request_fail(r, FAIL_USAGE,
 			"%s must be the path of a URL, such as /health", st->key);
+	case SETTING_SPAN:
+		if (span_parse(value, &n) == 0 && n >= st->min && n <= st->max)
+			return 0;
+		return request_fail(r, FAIL_USAGE,
+			"%s must be a time such as 90s, 15m or 2h, at most 30d", st->key);
+	case SETTING_SLEEP:
+		if (strcmp(value, "stop") == 0 || strcmp(value, "freeze") == 0)
+			return 0;
+		return request_fail(r, FAIL_USAGE, "%s must be stop or freeze", st->key);
 	case SETTING_NAME:
 		if (name_valid(value))
 			return 0;
@@ -174,6 +189,8 @@ static const char *fallback_of(struct request *r, const struct setting *st)
 {
 	if (strcmp(st->topic, "ps") == 0 && strcmp(st->key, "overlap") == 0)
 		return rollout_stop_first(r->c, r->app.id) ? "off" : "on";
+	if (st->kind == SETTING_SLEEP)
+		return settings_sleep_default();
 	return st->fallback;
 }
 
@@ -294,7 +311,8 @@ static int set(struct request *r, const char *topic, enum setting_scope scope)
 	if (r->app.id && db_app_by_id(r->c->db, r->app.id, &r->app) < 0)
 		return request_fail_db(r, -EIO, r->app.name);
 	/* The router's own times are in its table. */
-	if (strcmp(topic, "http") == 0 && routes_refresh(r->c, &e) < 0)
+	if ((strcmp(topic, "http") == 0 || strcmp(topic, "ps") == 0) &&
+		routes_refresh(r->c, &e) < 0)
 		return request_fail(r, FAIL_BERTH,
 			"stored, but the router does not use it yet: %s", e.text);
 	return show(r, topic, scope);

@@ -104,6 +104,20 @@ int ps_start(struct control *c, uint32_t app, struct sink *s, struct err *e)
 	return operate(s, e);
 }
 
+int ps_sleep(struct control *c, uint32_t app, struct sink *s, struct err *e)
+{
+	(void)c;
+	(void)app;
+	return operate(s, e);
+}
+
+int ps_wake(struct control *c, uint32_t app, struct sink *s, struct err *e)
+{
+	(void)c;
+	(void)app;
+	return operate(s, e);
+}
+
 int limits_apply(struct control *c, uint32_t app, const char *type, uint32_t rows,
 	struct sink *s, struct err *e)
 {

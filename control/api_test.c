@@ -1,5 +1,6 @@
 /* The API noun by noun: what is asked, checked, stored, answered. */
 #include "control/api_fixture.h"
+#include "control/settings.h"
 
 static void unknown_things_are_named(void **state)
 {
@@ -319,6 +320,48 @@ static void settings_read_back_with_what_holds(void **state)
 		"--global");
 }
 
+static void sleep_is_a_setting_a_state_and_an_order(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t app = make_released(f, "shop");
+	struct member m = {.id = 7,
+		.app = app,
+		.type = "web",
+		.number = 1,
+		.version = 1,
+		.state = MEMBER_READY};
+
+	expect(f, "PUT", "/v1/apps/shop/settings/ps", "{\"idle-after\":\"15\"}", 400,
+		"90s, 15m or 2h");
+	expect(f, "PUT", "/v1/apps/shop/settings/ps", "{\"idle-after\":\"31d\"}", 400,
+		"at most 30d");
+	expect(f, "PUT", "/v1/settings/ps", "{\"idle-after\":\"2h\"}", 200, "2h");
+	assert_int_equal(app_idle_after_ms(&f->c, app), 7200000);
+	expect(f, "PUT", "/v1/apps/shop/settings/ps", "{\"idle-after\":\"30d\"}", 200,
+		"\"computed\":\"30d\"");
+	assert_int_equal(app_idle_after_ms(&f->c, app), 2592000000u);
+	expect(f, "PUT", "/v1/apps/shop/settings/ps", "{\"sleep\":\"deep\"}", 400,
+		"stop or freeze");
+	expect(f, "PUT", "/v1/apps/shop/settings/ps", "{\"sleep\":\"freeze\"}", 200,
+		"freeze");
+	assert_true(app_sleep_freezes(&f->c, app));
+	expect(f, "POST", "/v1/apps/shop/sleep", "{}", 200, "x 0");
+	expect(f, "POST", "/v1/apps/shop/sleep", "{\"process\":\"web\"}", 400,
+		"whole app");
+	expect(f, "POST", "/v1/apps/shop/wake", "{}", 200, "x 0");
+	assert_int_equal(
+		db_app_set_asleep(f->c.db, app, DB_ASLEEP_STOPPED, "no request"), 0);
+	expect(f, "GET", "/v1/apps/shop", NULL, 200, "\"state\":\"asleep\"");
+	expect(f, "GET", "/v1/apps/shop/ps", NULL, 200,
+		"\"state\":\"asleep\",\"release\":1");
+	expect(f, "GET", "/v1/ps", NULL, 200, "\"reason\":\"no request\"");
+	fleet_adopt(&f->c, &m);
+	assert_int_equal(db_app_set_asleep(f->c.db, app, DB_ASLEEP_FROZEN, "tired"), 0);
+	expect(f, "GET", "/v1/apps/shop", NULL, 200, "\"state\":\"frozen\"");
+	expect(f, "GET", "/v1/apps/shop/ps", NULL, 200,
+		"\"reason\":\"tired\",\"next_in\":null,\"oom_kills\":0}]");
+}
+
 static void limits_have_ranges(void **state)
 {
 	static const char *const bad[][2] = {
@@ -485,6 +528,7 @@ int main(void)
 		T(a_restart_policy_is_of_an_app_or_of_one_process_type),
 		T(what_runs_and_what_waits_is_reported),
 		T(settings_read_back_with_what_holds),
+		T(sleep_is_a_setting_a_state_and_an_order),
 		T(limits_have_ranges),
 		T(limits_are_set_shown_and_cleared),
 		T(releases_show_layers_and_no_values),

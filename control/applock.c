@@ -85,17 +85,20 @@ int applock_take(uint32_t app, struct sink *s, struct err *e)
 	return gone ? err_set(e, ECANCELED, "cancelled while waiting") : 0;
 }
 
+bool applock_try(uint32_t app)
+{
+	pthread_mutex_lock(&guard);
+	struct lock *l = get(app);
+	bool got = l && l->serving == l->next;
+	if (got)
+		l->next++;
+	pthread_mutex_unlock(&guard);
+	return got;
+}
+
 void applock_drop(uint32_t app)
 {
 	pthread_mutex_lock(&guard);
 	advance(get(app));
 	pthread_mutex_unlock(&guard);
-}
-
-bool applock_any(void)
-{
-	pthread_mutex_lock(&guard);
-	bool any = locks != NULL;
-	pthread_mutex_unlock(&guard);
-	return any;
 }

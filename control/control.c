@@ -2,12 +2,11 @@
  * berth-control: the database, the deploys, the API. Runs as user _berth without capabilities.
  *
  * Threads: a deploy or a command runs in its request's thread (a deploy is one long story, unreadable as callbacks);
- * one reader each for berthd and the routers; one that waits for all restarts; short-lived ones for starts and draining. Shared state is the database
+ * one reader each for berthd and the routers; one that waits for all restarts; short-lived ones for starts, draining and sleep. Shared state is the database
  * (one lock), the fleet, the routes and the engine, each with a lock of its own and never two held at once.
  */
 #include "control/control.h"
 #include "control/api.h"
-#include "control/applock.h"
 #include "control/applog.h"
 #include "control/engine.h"
 #include "control/fleet.h"
@@ -15,13 +14,13 @@
 #include "control/recover.h"
 #include "control/retention.h"
 #include "control/routes.h"
+#include "control/sleep.h"
 #include "control/supervise.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include <errno.h>
 #include <git2.h>
 #include <limits.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,9 +31,6 @@
 #define FD_LOG 4
 #define FD_API 5
 #define FD_ROUTERS 6
-#define WAY_LOOK_MS 20
-#define WAY_IDLE_MS 3000 /* a connection that only listens (logs -t) is cut after that */
-#define WAY_MAX_MS 60000 /* a deploy that takes longer is cut, and its push refused */
 
 static void on_exited(void *arg, const struct msg_exited *e)
 {
@@ -94,26 +90,12 @@ static int open_parts(struct control *c, unsigned int routers, struct err *e)
 	if (r == 0)
 		r = fleet_open(c, &c->fleet);
 	if (r == 0)
+		r = sleep_open(&c->sleepers);
+	if (r == 0)
 		r = routes_open(c, fds, routers, &c->routes);
 	if (r == 0)
 		r = engine_run(c->engine);
 	return r < 0 ? err_sys(e, -r, "start") : 0;
-}
-
-/* A new berth-control waits for our place: what is under way ends first, callers wait in the socket's queue. */
-static void make_way(struct api *api, const sigset_t *stop)
-{
-	const struct timespec look = {.tv_nsec = WAY_LOOK_MS * 1000000};
-
-	log_info("making way for another berth-control");
-	api_quiesce(api);
-	for (int ms = 0; ms < WAY_MAX_MS; ms += WAY_LOOK_MS) {
-		if (!applock_any() && (ms >= WAY_IDLE_MS || !api_connections(api)))
-			return;
-		if (sigtimedwait(stop, NULL, &look) > 0)
-			return;
-	}
-	log_warn("operations under way are cut off");
 }
 
 static int serve(struct control *c, const sigset_t *wait, struct err *e)
@@ -139,10 +121,7 @@ static int serve(struct control *c, const sigset_t *wait, struct err *e)
 	retention_soon(c);
 	log_info("ready");
 	sigwait(wait, &signo);
-	if (signo == SIGUSR2)
-		make_way(api, wait);
-	else
-		log_info("stopping: signal %d", signo);
+	log_info("stopping: signal %d", signo);
 	return 0;
 }
 
@@ -153,14 +132,12 @@ int main(void)
 	sigset_t wait;
 
 	log_open("berth-control");
-	mallopt(M_ARENA_MAX, 2); /* threads come and go: an arena each would stay */
 	umask(077);
 	prctl(PR_SET_DUMPABLE, 0);
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&wait);
 	sigaddset(&wait, SIGTERM);
 	sigaddset(&wait, SIGINT);
-	sigaddset(&wait, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &wait, NULL); /* before any thread: all inherit it */
 	c.state = need_env("BERTH_STATE");
 	c.run = need_env("BERTH_RUN");

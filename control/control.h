@@ -6,15 +6,17 @@
 #include "lib/buf.h"
 #include "lib/proto.h"
 
-struct engine; /* the connection to berthd (engine.h) */
-struct routes; /* the routing table and the router workers (routes.h) */
-struct fleet;  /* the running instances and who restarts them (fleet.h) */
+struct engine;	 /* the connection to berthd (engine.h) */
+struct routes;	 /* the routing table and the router workers (routes.h) */
+struct fleet;	 /* the running instances and who restarts them (fleet.h) */
+struct sleepers; /* who sleeps, and who is about to (sleep.h) */
 
 struct control {
 	struct db *db;
 	struct engine *engine;
 	struct routes *routes;
 	struct fleet *fleet;
+	struct sleepers *sleepers;
 	const char *state, *run; /* folders */
 	uint64_t started_us;
 };
@@ -68,6 +70,9 @@ int ps_restart(
 	struct control *c, uint32_t app, const char *type, struct sink *s, struct err *e);
 int ps_stop(struct control *c, uint32_t app, struct sink *s, struct err *e);
 int ps_start(struct control *c, uint32_t app, struct sink *s, struct err *e);
+/* The web processes sleep until the next request; fails while one is in flight. */
+int ps_sleep(struct control *c, uint32_t app, struct sink *s, struct err *e);
+int ps_wake(struct control *c, uint32_t app, struct sink *s, struct err *e);
 /* Changed limits (bits of limit_rows) reach running instances of the type ("": all), live where the kernel allows. */
 int limits_apply(struct control *c, uint32_t app, const char *type, uint32_t rows,
 	struct sink *s, struct err *e);

@@ -118,7 +118,11 @@ static void print_released(struct deploy *d)
 
 static void still_serving(struct deploy *d)
 {
-	if (d->app.live_version && !d->app.stopped)
+	struct db_app now;
+
+	if (db_app_by_id(d->c->db, d->app.id, &now) == 0 && now.asleep)
+		sink_fail(d->s, "%s sleeps, at v%u", d->app.name, d->app.live_version);
+	else if (d->app.live_version && !d->app.stopped)
 		sink_fail(d->s, "v%u is still serving", d->app.live_version);
 	else if (!d->app.live_version)
 		sink_fail(d->s, "nothing is serving yet");

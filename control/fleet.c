@@ -83,8 +83,7 @@ struct node *fleet_add(struct fleet *f, const struct member *m)
 		return NULL;
 	n->m = *m;
 	n->m.key = ++f->last_key;
-	if (!n->m.since_us)
-		n->m.since_us = io_now_us();
+	n->m.since_us = io_now_us();
 	n->next = f->members;
 	f->members = n;
 	pthread_cond_broadcast(&f->changed);
@@ -213,12 +212,19 @@ void fleet_adopt(struct control *c, const struct member *m)
 		log_warn("instance %llu: out of memory", (unsigned long long)m->id);
 }
 
+/* Nothing is started for a sleeping app's requests; what is frozen stays. */
+static bool sleeps(const struct db_app *a, const struct member *m)
+{
+	return a->asleep && strcmp(m->type, "web") == 0 &&
+	       !(a->asleep == DB_ASLEEP_FROZEN && m->state == MEMBER_READY);
+}
+
 bool fleet_wanted(struct control *c, const struct member *m)
 {
 	struct db_app app;
 
 	return db_app_by_id(c->db, m->app, &app) == 0 && !app.removing && !app.stopped &&
-	       app.live_version == m->version &&
+	       app.live_version == m->version && !sleeps(&app, m) &&
 	       m->number <= app_quantity(c, m->app, m->type);
 }
 

@@ -3,6 +3,7 @@
 #include "control/env.h"
 #include "control/fleet.h"
 #include "control/settings.h"
+#include "control/sleep.h"
 #include "lib/io.h"
 #include "lib/spec.h"
 #include <errno.h>
@@ -193,7 +194,11 @@ static int enter(struct control *c, struct live *l, const struct oneoff *o, int 
 	struct member target;
 	int pty = -1;
 
-	int r = find_instance(c, l->app.id, o->instance, &target, e);
+	int r = 0;
+	if (l->app.asleep && strncmp(o->instance, "web.", 4) == 0)
+		r = sleep_wake(c, l->app.id, "berth enter", e);
+	if (r == 0)
+		r = find_instance(c, l->app.id, o->instance, &target, e);
 	if (r < 0)
 		return r;
 	r = db_instance_create(c->db, &row);

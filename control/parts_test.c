@@ -183,6 +183,10 @@ static void a_second_operation_waits_says_so_and_may_give_up(void **state)
 	(void)state;
 	assert_int_equal(applock_take(5, &s, &e), 0);
 	assert_int_equal(applock_take(6, &s, &e), 0); /* another app is free */
+	assert_false(applock_try(5));
+	assert_true(applock_try(7));
+	assert_false(applock_try(7));
+	applock_drop(7);
 	assert_int_equal(pthread_create(&t, NULL, second, NULL), 0);
 	while (atomic_load(&told) == 0)
 		usleep(1000);

@@ -4,6 +4,7 @@
 #include "control/engine.h"
 #include "control/fleet.h"
 #include "control/rollout.h"
+#include "control/sleep.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -87,6 +88,8 @@ static int act(struct control *c, uint32_t app, enum act what, const char *type,
 
 	if (r < 0)
 		return r;
+	if (what == ACT_STOP)
+		sleep_over(c, app, "to be stopped");
 	/* The wish is recorded first: a berth that dies here continues with it. */
 	if (what == ACT_STOP || what == ACT_START)
 		r = db_app_set_stopped(c->db, app, what == ACT_STOP);
@@ -95,7 +98,11 @@ static int act(struct control *c, uint32_t app, enum act what, const char *type,
 			 : load(&p, app, e);
 	if (r == 0)
 		sink_detail(s, "no release yet: it takes effect with the first push");
-	if (r > 0)
+	if (r > 0 && what == ACT_START && p.app.asleep) {
+		r = sleep_wake(c, app, "ps:start", e);
+		p.app.asleep = DB_AWAKE;
+	}
+	if (r >= 0 && p.app.live_version)
 		r = act_loaded(&p, what, type, e);
 	unload(&p);
 	applock_drop(app);

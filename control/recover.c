@@ -4,6 +4,7 @@
 #include "control/fleet.h"
 #include "control/rollout.h"
 #include "control/settings.h"
+#include "control/sleep.h"
 #include "control/supervise.h"
 #include "lib/io.h"
 #include "lib/log.h"
@@ -12,12 +13,42 @@
 #include <stdio.h>
 #include <string.h>
 
+#define STOP_MS 5000 /* for an instance that nobody wants any more */
 #define INTERRUPTED "berth was interrupted before the switch; push again"
 
 struct running {
-	uint64_t *ids;
-	size_t n;
+	uint64_t *ids, *frozen; /* frozen: those of ids that are */
+	size_t n, n_frozen;
 };
+
+static void running_free(struct running *r)
+{
+	free(r->ids);
+	free(r->frozen);
+}
+
+static int add_page(struct running *r, const struct msg_list *l, uint64_t *ret_last)
+{
+	size_t room = r->n + l->n + 1;
+	uint64_t *ids = realloc(r->ids, room * sizeof(*ids));
+
+	if (!ids)
+		return -ENOMEM;
+	r->ids = ids;
+	ids = realloc(r->frozen, room * sizeof(*ids));
+	if (!ids)
+		return -ENOMEM;
+	r->frozen = ids;
+	for (uint32_t i = 0; i < l->n && i < ARRAY_LEN(l->rows); i++) {
+		*ret_last = l->rows[i].id;
+		if (l->rows[i].state == LIST_ENDED)
+			continue;
+		r->ids[r->n++] = l->rows[i].id;
+		if (l->rows[i].state == LIST_FROZEN)
+			r->frozen[r->n_frozen++] = l->rows[i].id;
+	}
+	return 0;
+}
 
 static int list_running(struct control *c, struct running *ret)
 {
@@ -33,15 +64,9 @@ static int list_running(struct control *c, struct running *ret)
 			(const struct msg_list *)(const void *)reply->body;
 		if (r < 0)
 			return r;
-		uint64_t *ids = realloc(ret->ids, (ret->n + l->n + 1) * sizeof(*ids));
-		if (!ids)
-			return -ENOMEM;
-		ret->ids = ids;
-		for (uint32_t i = 0; i < l->n && i < ARRAY_LEN(l->rows); i++) {
-			after.id = l->rows[i].id;
-			if (l->rows[i].state == 1)
-				ids[ret->n++] = l->rows[i].id;
-		}
+		r = add_page(ret, l, &after.id);
+		if (r < 0)
+			return r;
 		more = l->more && l->n;
 	}
 	return reply ? 0 : -ENOMEM;
@@ -81,8 +106,7 @@ static bool adopt(struct control *c, const struct db_instance *i)
 		.number = i->number,
 		.restarts = i->restarts,
 		.state = MEMBER_READY,
-		.started_us = i->started_us,
-		.since_us = i->started_us};
+		.started_us = i->started_us};
 
 	snprintf(m.type, sizeof(m.type), "%s", i->type);
 	if (strcmp(i->kind, "app") != 0 || strcmp(i->state, "running") != 0 ||
@@ -92,6 +116,23 @@ static bool adopt(struct control *c, const struct db_instance *i)
 		m.port = app_port(c, i->app);
 	fleet_adopt(c, &m);
 	return true;
+}
+
+/* The next one in the place of such an instance must not meet it. */
+static bool ends_first(struct control *c, const struct db_instance *i)
+{
+	return strcmp(i->kind, "app") == 0 && rollout_stop_first(c, i->app);
+}
+
+static void stop_unwanted(struct control *c, const struct db_instance *i)
+{
+	struct msg_exited x;
+	bool wait = ends_first(c, i) && engine_expect(c->engine, i->id) == 0;
+
+	if (engine_stop(c->engine, i->id, STOP_MS) == 0 && wait)
+		engine_wait_exit(c->engine, i->id, STOP_MS + 1000, &x);
+	if (wait)
+		engine_forget(c->engine, i->id);
 }
 
 static void reconcile_instances(struct control *c, const struct running *run)
@@ -107,7 +148,7 @@ static void reconcile_instances(struct control *c, const struct running *run)
 			continue;
 		}
 		if (replaced(rows, n, &rows[i], run) || !adopt(c, &rows[i]))
-			engine_stop(c->engine, rows[i].id, 5000);
+			stop_unwanted(c, &rows[i]);
 	}
 }
 
@@ -172,17 +213,18 @@ int recover_start(struct control *c, struct err *e)
 	if (r == -ECONNRESET) /* berthd started in the middle of the question */
 		r = list_running(c, &run);
 	if (r < 0) {
-		free(run.ids);
+		running_free(&run);
 		return err_sys(e, -r, "ask berthd what runs");
 	}
 	db_release_fail_pending(c->db, INTERRUPTED);
 	db_build_fail_running(c->db);
+	sleep_recover(c, &(struct sleep_found){run.ids, run.frozen, run.n, run.n_frozen});
 	reconcile_instances(c, &run);
 	stop_unknown(c, &run);
 	drop_half_layers(c);
 	drop_stray_layers(c);
 	db_instance_prune(c->db);
-	free(run.ids);
+	running_free(&run);
 	return 0;
 }
 
@@ -231,7 +273,7 @@ static void *engine_main(void *arg)
 
 	if (list_running(c, &run) == 0)
 		stop_unknown(c, &run);
-	free(run.ids);
+	running_free(&run);
 	return NULL;
 }
 

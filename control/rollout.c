@@ -6,6 +6,7 @@
 #include "control/probe.h"
 #include "control/routes.h"
 #include "control/settings.h"
+#include "control/sleep.h"
 #include "control/supervise.h"
 #include "control/tail.h"
 #include "lib/io.h"
@@ -433,8 +434,10 @@ int rollout_run(struct control *c, const struct rollout *r, struct err *e)
 		status = commit(c, r, &fresh, e);
 	if (status < 0) {
 		abandon(c, &fresh);
-		if (hold && served)
+		if (hold && served) {
 			bring_back(c, r);
+			sleep_over(c, r->app->id, "started again after a failed change");
+		}
 		fleet_hold(c, r->app->id, false);
 		if (hold)
 			routes_refresh(c, NULL);
@@ -462,6 +465,8 @@ int rollout_run(struct control *c, const struct rollout *r, struct err *e)
 	}
 	tell_vanished(r, &old);
 	retire(c, &old);
+	if (!r->type || strcmp(r->type, "web") == 0)
+		sleep_over(c, r->app->id, r->commit ? "a new release" : "restarted");
 	fleet_hold(c, r->app->id, false);
 	if (routes_refresh(c, &routing) < 0)
 		sink_fail(r->s, "%s", routing.text);
@@ -480,13 +485,15 @@ static int scale_type(struct control *c, const struct rollout *r, const char *ty
 	struct member *m autofree = NULL;
 	int n = fleet_list(c, r->app->id, type, &m);
 	uint32_t want = quantity(c, r, type);
+	/* it counts from the wake on */
+	bool asleep = r->app->asleep && strcmp(type, "web") == 0;
 	int status = 0;
 
 	for (uint32_t number = 1; status == 0 && number <= want; number++) {
 		bool there = false;
 		for (int i = 0; i < n; i++)
 			there |= m[i].number == number && m[i].state != MEMBER_RETIRING;
-		if (!there)
+		if (!there && !asleep)
 			status = start_one(c, r, type, number, fresh, e);
 	}
 	for (int i = 0; i < n; i++) {
@@ -526,6 +533,8 @@ int rollout_scale(struct control *c, const struct rollout *r, struct err *e)
 		if (routes_refresh(c, &routing) < 0)
 			sink_fail(r->s, "%s", routing.text);
 		retire_in_background(c, &gone);
+		if (r->app->asleep) /* it may have been woken meanwhile, with as many as before */
+			supervise_woken(c, r->app->id);
 	}
 	free(fresh.m);
 	free(gone.m);

@@ -2,6 +2,7 @@
 #include "control/routes.h"
 #include "control/fleet.h"
 #include "control/settings.h"
+#include "control/sleep.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/msg.h"
@@ -24,6 +25,7 @@ struct worker {
 
 struct drained {
 	uint64_t id;
+	uint64_t from;	  /* the table that removes it; 0: any */
 	uint32_t workers; /* bit i: worker i has nothing in flight there */
 	struct drained *next;
 };
@@ -93,7 +95,6 @@ static void add_instances(
 	int n = fleet_list(c, app, "web", &m);
 	char name[48];
 
-	t->first_instance = b->n_instances;
 	for (int i = 0; i < n; i++) {
 		if (m[i].state != MEMBER_READY)
 			continue;
@@ -128,7 +129,9 @@ static void add_app(
 			add_host(b, json_string_value(domain), b->n_apps);
 	}
 	json_decref(own);
-	add_instances(c, b, a->id, &t);
+	t.first_instance = b->n_instances;
+	if (sleep_row(c, a, &t))
+		add_instances(c, b, a->id, &t);
 	buf_add(&b->apps, &t, sizeof(t));
 	b->n_apps++;
 }
@@ -287,15 +290,20 @@ static void worker_hello(struct routes *r, unsigned int i)
 		send_table(r, i);
 }
 
-static void receive(struct routes *r, unsigned int i)
+static void note_drained(struct routes *r, unsigned int i, uint64_t id)
 {
-	struct msg *m = &r->in;
-	int got = msg_recv(r->workers[i].fd, m);
+	struct drained *d = drained_row(r, id, true);
+
+	/* one that came back and goes again: what was said before its new end is old */
+	if (d && r->workers[i].acked >= d->from)
+		d->workers |= 1u << i;
+}
+
+/* Under the lock: what concerns the table. */
+static void note(struct routes *r, unsigned int i, const struct msg *m)
+{
 	const void *body = m->body;
 
-	if (got <= 0)
-		return;
-	pthread_mutex_lock(&r->lock);
 	if (m->head.type == MSG_HELLO) {
 		worker_hello(r, i);
 	} else if (m->head.type == MSG_TABLE_ACK &&
@@ -305,13 +313,49 @@ static void receive(struct routes *r, unsigned int i)
 		r->workers[i].up = true;
 	} else if (m->head.type == MSG_DRAINED &&
 		   m->head.size == sizeof(struct msg_instance)) {
-		struct drained *d =
-			drained_row(r, ((const struct msg_instance *)body)->id, true);
-		if (d)
-			d->workers |= 1u << i;
+		note_drained(r, i, ((const struct msg_instance *)body)->id);
 	}
+}
+
+static uint32_t workers_up(const struct routes *r)
+{
+	uint32_t up = 0;
+
+	for (unsigned int i = 0; i < r->n; i++)
+		up |= r->workers[i].up ? 1u << i : 0;
+	return up;
+}
+
+/* Without the lock: what concerns an app's sleep. */
+static void pass_on(struct routes *r, unsigned int i, const struct msg *m, uint32_t up)
+{
+	const struct msg_sleeper *s = (const void *)m->body;
+
+	if (m->head.type == MSG_HELLO)
+		sleep_new_worker(r->c, i);
+	if (m->head.size != sizeof(*s))
+		return;
+	if (m->head.type == MSG_IDLE)
+		sleep_idle(r->c, s->app, i, up);
+	else if (m->head.type == MSG_BUSY)
+		sleep_busy(r->c, s->app, i);
+	else if (m->head.type == MSG_WAKE)
+		sleep_asked(r->c, s->app);
+}
+
+static void receive(struct routes *r, unsigned int i)
+{
+	struct msg *m = &r->in;
+	uint32_t up;
+
+	if (msg_recv(r->workers[i].fd, m) <= 0)
+		return;
+	pthread_mutex_lock(&r->lock);
+	note(r, i, m);
+	up = workers_up(r);
 	pthread_cond_broadcast(&r->changed);
 	pthread_mutex_unlock(&r->lock);
+	pass_on(r, i, m, up);
 	msg_close_fds(m);
 }
 
@@ -370,6 +414,29 @@ int routes_run(struct routes *r)
 		return -code;
 	pthread_detach(thread);
 	return 0;
+}
+
+void routes_lock(struct routes *r)
+{
+	pthread_mutex_lock(&r->publish);
+}
+
+void routes_unlock(struct routes *r)
+{
+	pthread_mutex_unlock(&r->publish);
+}
+
+void routes_watch(struct routes *r, const uint64_t *ids, unsigned int n)
+{
+	pthread_mutex_lock(&r->lock);
+	for (unsigned int i = 0; i < n; i++) {
+		struct drained *d = drained_row(r, ids[i], true);
+		if (d) {
+			d->from = r->version + 1;
+			d->workers = 0;
+		}
+	}
+	pthread_mutex_unlock(&r->lock);
 }
 
 static bool drained(struct routes *r, uint64_t id)

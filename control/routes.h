@@ -14,10 +14,16 @@
 int routes_open(struct control *c, const int *fds, unsigned int n, struct routes **ret);
 /* Says HELLO and starts receiving. */
 int routes_run(struct routes *r);
+/* From the next table on only what workers say under it counts for these, which it removes. */
+void routes_watch(struct routes *r, const uint64_t *ids, unsigned int n);
 /* Waits until no worker has a request in flight at any of these removed instances. 0, or -ETIMEDOUT. */
 int routes_wait_drained(
 	struct routes *r, const uint64_t *ids, unsigned int n, int timeout_ms);
 /* A removed instance whose end was waited for (or not) is forgotten. */
 void routes_forget(struct routes *r, const uint64_t *ids, unsigned int n);
+
+/* No table is built between the two: what a table is made of changes at once. */
+void routes_lock(struct routes *r);
+void routes_unlock(struct routes *r);
 
 #endif

@@ -1,7 +1,9 @@
 /* What an app is set to, with berth's defaults where nothing is set. */
 #include "control/settings.h"
+#include "lib/stamp.h"
 #include <stdio.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 
 #define DEFAULT_PORT 5000
 
@@ -62,6 +64,42 @@ void app_restart_policy(
 			text && restart_policy_parse(text, ret) == 0)
 			return;
 	}
+}
+
+/* ---- sleep ---- */
+
+/* The app's own value, else that of all apps, else NULL; the caller's. */
+static char *text_of(struct control *c, uint32_t app, const char *topic, const char *key)
+{
+	char *text = NULL;
+
+	if (db_setting_get(c->db, app, topic, key, &text) < 0 || !text)
+		db_setting_get(c->db, 0, topic, key, &text);
+	return text;
+}
+
+uint32_t app_idle_after_ms(struct control *c, uint32_t app)
+{
+	char *text autofree = text_of(c, app, "ps", "idle-after");
+	uint64_t s;
+
+	return text && span_parse(text, &s) == 0 && s <= IDLE_AFTER_MAX_S
+		       ? (uint32_t)s * 1000
+		       : 0;
+}
+
+const char *settings_sleep_default(void)
+{
+	struct sysinfo host;
+
+	return sysinfo(&host) == 0 && host.totalswap ? "freeze" : "stop";
+}
+
+bool app_sleep_freezes(struct control *c, uint32_t app)
+{
+	char *text autofree = text_of(c, app, "ps", "sleep");
+
+	return strcmp(text ? text : settings_sleep_default(), "freeze") == 0;
 }
 
 /* ---- limits ---- */

@@ -30,4 +30,13 @@ void app_limits(
 	struct control *c, uint32_t app, const char *type, struct msg_limits_body *ret);
 const struct msg_limits_body *default_limits(const char *type);
 
+/* After so long without a request it sleeps; 0: never. */
+uint32_t app_idle_after_ms(struct control *c, uint32_t app);
+/* Asleep it is frozen, not stopped: as set, else where the host has swap for its memory. */
+bool app_sleep_freezes(struct control *c, uint32_t app);
+/* What holds where nothing is set. */
+const char *settings_sleep_default(void);
+
+#define IDLE_AFTER_MAX_S 2592000u /* 30 days; in ms it fits 32 bits */
+
 #endif

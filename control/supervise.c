@@ -132,17 +132,6 @@ static bool note_end(struct fleet *f, const struct msg_exited *e, struct member 
 	return true;
 }
 
-/* A program beside the app: nobody may be there who waits for it. */
-static void tell_oneoff(struct control *c, uint64_t id, const char *reason)
-{
-	struct db_instance i;
-
-	if (db_instance_get(c->db, id, &i) == 0 && strcmp(i.kind, "run") == 0 &&
-		strcmp(i.type, "run") == 0)
-		applog(i.app, "berth[ps]", "run.%u of v%u ended: %s", i.number, i.version,
-			reason);
-}
-
 void supervise_exited(struct control *c, const struct msg_exited *e)
 {
 	struct member m;
@@ -153,10 +142,8 @@ void supervise_exited(struct control *c, const struct msg_exited *e)
 	pthread_mutex_lock(&c->fleet->lock);
 	bool known = note_end(c->fleet, e, &m);
 	pthread_mutex_unlock(&c->fleet->lock);
-	if (!known) {
-		tell_oneoff(c, e->id, reason);
+	if (!known)
 		return;
-	}
 	tell_end(&m, e, reason);
 	if (m.state == MEMBER_READY)
 		judge(c, &m, ended_well(e), reason);
@@ -182,7 +169,7 @@ void supervise_lost(struct control *c, const struct member *m)
 
 	engine_wait_exit(c->engine, m->id, 0, &x);
 	exit_text(&x, reason);
-	again.id = again.since_us = 0;
+	again.id = 0;
 	again.state = MEMBER_RESTARTING;
 	pthread_mutex_lock(&c->fleet->lock);
 	struct node *n = occupied(c->fleet, m) ? NULL : fleet_add(c->fleet, &again);
@@ -547,10 +534,50 @@ void supervise_settle(struct control *c, uint32_t app)
 	pthread_mutex_unlock(&f->lock);
 }
 
+int supervise_await_web(struct control *c, uint32_t app, char reason[160])
+{
+	struct fleet *f = c->fleet;
+	bool ready = false, coming = true;
+
+	pthread_mutex_lock(&f->lock);
+	for (;;) {
+		coming = false;
+		reason[0] = '\0';
+		for (struct node *n = f->members; n; n = n->next) {
+			if (n->m.app != app || strcmp(n->m.type, "web") != 0)
+				continue;
+			ready |= n->m.state == MEMBER_READY;
+			coming |= n->m.state == MEMBER_STARTING ||
+				  n->m.state == MEMBER_QUEUED ||
+				  n->m.state == MEMBER_RESTARTING;
+			if (n->m.reason[0])
+				memcpy(reason, n->m.reason, sizeof(n->m.reason));
+		}
+		if (ready || !coming)
+			break;
+		pthread_cond_wait(&f->changed, &f->lock);
+	}
+	pthread_mutex_unlock(&f->lock);
+	return ready ? 0 : -ECHILD;
+}
+
 /* ---- the formation ---- */
 
+/* What it was before, so that a berth-control that starts tells the same. */
+static void read_past(struct control *c, struct member *m)
+{
+	struct db_instance last;
+
+	if (db_instance_last(c->db, m->app, m->type, m->number, m->version, &last) < 0)
+		return;
+	m->restarts = last.restarts + 1;
+	snprintf(m->reason, sizeof(m->reason), "%s", last.reason);
+	if (last.final)
+		m->state = MEMBER_ENDED;
+}
+
 static void fill_place(struct control *c, const struct db_app *a, const char *type,
-	uint32_t number, uint32_t delay_ms)
+	uint32_t number, uint32_t delay_ms, bool woken)
 {
 	struct member m = {.app = a->id,
 		.version = a->live_version,
@@ -558,15 +585,10 @@ static void fill_place(struct control *c, const struct db_app *a, const char *ty
 		.state = delay_ms ? MEMBER_BACKOFF : MEMBER_QUEUED,
 		.due_ns = io_mono_ns() + (uint64_t)delay_ms * MS_NS};
 	struct fleet *f = c->fleet;
-	struct db_instance last;
 
 	snprintf(m.type, sizeof(m.type), "%s", type);
-	if (db_instance_last(c->db, a->id, type, number, a->live_version, &last) == 0) {
-		m.restarts = last.restarts + 1;
-		snprintf(m.reason, sizeof(m.reason), "%s", last.reason);
-		if (last.final)
-			m.state = MEMBER_ENDED;
-	}
+	if (!woken)
+		read_past(c, &m);
 	pthread_mutex_lock(&f->lock);
 	struct node *n = occupied(f, &m) ? NULL : fleet_add(f, &m);
 	if (n && f->boot.filling && m.state == MEMBER_QUEUED) {
@@ -576,7 +598,8 @@ static void fill_place(struct control *c, const struct db_app *a, const char *ty
 	pthread_mutex_unlock(&f->lock);
 }
 
-void supervise_fill(struct control *c, uint32_t app, uint32_t delay_ms)
+/* woken: only web, and as if nothing had been there before. */
+static void fill(struct control *c, uint32_t app, uint32_t delay_ms, bool woken)
 {
 	struct db_app a;
 	struct db_release live = {0};
@@ -589,15 +612,26 @@ void supervise_fill(struct control *c, uint32_t app, uint32_t delay_ms)
 		return;
 	if (db_image_get(c->db, live.image, &image) == 0) {
 		json_object_foreach (image.processes, type, command) {
-			uint32_t n = strcmp(type, "release") == 0
-					     ? 0
-					     : app_quantity(c, app, type);
+			bool web = strcmp(type, "web") == 0,
+			     none = strcmp(type, "release") == 0 ||
+				    (web ? a.asleep != DB_AWAKE : woken);
+			uint32_t n = none ? 0 : app_quantity(c, app, type);
 			for (uint32_t number = 1; number <= n; number++)
-				fill_place(c, &a, type, number, delay_ms);
+				fill_place(c, &a, type, number, delay_ms, woken);
 		}
 	}
 	db_image_clear(&image);
 	db_release_clear(&live);
+}
+
+void supervise_fill(struct control *c, uint32_t app, uint32_t delay_ms)
+{
+	fill(c, app, delay_ms, false);
+}
+
+void supervise_woken(struct control *c, uint32_t app)
+{
+	fill(c, app, 0, true);
 }
 
 static void set_filling(struct fleet *f, bool on)

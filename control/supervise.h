@@ -35,6 +35,13 @@ void supervise_exited(struct control *c, const struct msg_exited *e);
 void supervise_lost(struct control *c, const struct member *m);
 /* Starts in the background, after delay_ms, whatever the live release and the formation want and is not there. */
 void supervise_fill(struct control *c, uint32_t app, uint32_t delay_ms);
+/* The same for the web processes of an app that slept, whose start is no restart. */
+void supervise_woken(struct control *c, uint32_t app);
+/*
+ * Waits until a web instance of the app serves: 0; or until none is on its way any more: -ECHILD and why the last one
+ * did not come up ("" when none was wanted).
+ */
+int supervise_await_web(struct control *c, uint32_t app, char reason[160]);
 /*
  * Waits until nothing of the app is half started, so that fleet_list tells all that runs. With fleet_hold before it
  * nothing starts afterwards. At most a few milliseconds; ENGINE_TIMEOUT_MS when berthd is stuck.

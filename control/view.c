@@ -60,6 +60,8 @@ const char *view_state(
 {
 	if (a->removing)
 		return "removing";
+	if (a->asleep)
+		return a->asleep == DB_ASLEEP_FROZEN ? "frozen" : "asleep";
 	if (view_running(a, rows, n))
 		return "running";
 	if (a->stopped)

@@ -6,7 +6,7 @@
 #define APP_COLUMNS                                                                      \
 	"id, name, deploy_branch, locked, stopped, removing, live_version, "             \
 	"last_version, "                                                                 \
-	"created_us"
+	"created_us, asleep, asleep_us, asleep_why"
 
 static void fill_app(struct query *q, void *element)
 {
@@ -21,6 +21,9 @@ static void fill_app(struct query *q, void *element)
 	a->live_version = query_u32(q, 6);
 	a->last_version = query_u32(q, 7);
 	a->created_us = query_u64(q, 8);
+	a->asleep = (enum db_asleep)query_u32(q, 9);
+	a->asleep_us = query_u64(q, 10);
+	query_text(q, 11, a->asleep_why, sizeof(a->asleep_why));
 }
 
 int db_app_create(struct db *db, const char *name, uint32_t *ret_id)
@@ -91,6 +94,13 @@ int db_app_set_removing(struct db *db, uint32_t id)
 {
 	return query_changed(
 		query_exec(db, "UPDATE app SET removing=1 WHERE id=?", "u", id));
+}
+
+int db_app_set_asleep(struct db *db, uint32_t id, enum db_asleep how, const char *why)
+{
+	return query_changed(query_exec(db,
+		"UPDATE app SET asleep=?, asleep_us=?, asleep_why=? WHERE id=?", "uUsu",
+		how, how ? io_now_us() : 0, why, id));
 }
 
 /* Tables without a foreign key to app (their app may be 0) are emptied here; the rest

@@ -27,6 +27,7 @@ int db_begin(struct db *db);
 int db_end(struct db *db, bool ok);
 
 /* ---- apps (db/apps.c) ---- */
+enum db_asleep { DB_AWAKE, DB_ASLEEP_STOPPED, DB_ASLEEP_FROZEN };
 struct db_app {
 	uint32_t id;
 	char name[NAME_MAX_LEN + 1];
@@ -34,6 +35,9 @@ struct db_app {
 	bool locked, stopped, removing;
 	uint32_t live_version, last_version;
 	uint64_t created_us;
+	enum db_asleep asleep; /* its web processes only */
+	uint64_t asleep_us;    /* since when; 0 while awake */
+	char asleep_why[64];
 };
 int db_app_create(struct db *db, const char *name, uint32_t *ret_id);
 int db_app_by_name(struct db *db, const char *name, struct db_app *ret);
@@ -44,6 +48,8 @@ int db_app_set_branch(struct db *db, uint32_t id, const char *branch);
 int db_app_set_locked(struct db *db, uint32_t id, bool on);
 int db_app_set_stopped(struct db *db, uint32_t id, bool on);
 int db_app_set_removing(struct db *db, uint32_t id);
+/* From now on; why "" while awake. */
+int db_app_set_asleep(struct db *db, uint32_t id, enum db_asleep how, const char *why);
 int db_app_delete(
 	struct db *db, uint32_t id); /* and all that hangs on it; volumes stay */
 
@@ -209,6 +215,10 @@ int db_key_list(struct db *db, struct db_key **ret);
 int db_key_get(struct db *db, uint32_t id, struct db_key *ret);
 int db_event_add(struct db *db, const char *actor, const char *what, const char *app,
 	const char *outcome);
+/* What berth does to an app by itself, which may be often: the newest ones are kept. */
+#define DB_OWN_EVENTS_KEPT 100u
+int db_event_add_own(
+	struct db *db, const char *what, const char *app, const char *outcome);
 int db_event_list(
 	struct db *db, const char *app, uint32_t limit, json_t **ret); /* app NULL: all */
 

@@ -76,6 +76,31 @@ static void a_reopened_database_holds_what_was_written(void **state)
 	assert_int_equal(a.id, id);
 }
 
+/* What an earlier berth wrote is brought up to date without a loss. */
+static void a_database_of_an_earlier_version_is_migrated(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = {0};
+	struct db_app a;
+
+	make_app(f->db, "old");
+	assert_true(query_exec(f->db, "ALTER TABLE app DROP COLUMN asleep", "") >= 0);
+	assert_true(query_exec(f->db, "ALTER TABLE app DROP COLUMN asleep_us", "") >= 0);
+	assert_true(query_exec(f->db, "ALTER TABLE app DROP COLUMN asleep_why", "") >= 0);
+	assert_true(query_exec(f->db, "PRAGMA user_version=3", "") >= 0);
+	db_close(f->db);
+	f->db = NULL;
+	assert_int_equal(db_open(f->folder, &f->db, &e), 0);
+	assert_int_equal(db_app_by_name(f->db, "old", &a), 0);
+	assert_int_equal(a.asleep, DB_AWAKE);
+	assert_int_equal(db_app_set_asleep(f->db, a.id, DB_ASLEEP_FROZEN, "idle"), 0);
+	assert_int_equal(db_app_by_id(f->db, a.id, &a), 0);
+	assert_int_equal(a.asleep, DB_ASLEEP_FROZEN);
+	assert_true(a.asleep_us > a.created_us);
+	assert_string_equal(a.asleep_why, "idle");
+	assert_int_equal(db_app_set_asleep(f->db, 999, DB_AWAKE, ""), -ENOENT);
+}
+
 static void a_newer_schema_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -373,11 +398,16 @@ static void builds_keys_and_events_are_listed(void **state)
 	assert_int_equal(db_key_remove(f->db, "me"), 1);
 	assert_int_equal(db_event_add(f->db, "root", "apps:create", "a", "ok"), 0);
 	assert_int_equal(db_event_add(f->db, "root", "ssh-keys:add", NULL, "ok"), 0);
+	for (int i = 0; i < 250; i++)
+		assert_int_equal(db_event_add_own(f->db, "ps:wake", "z", "ok"), 0);
+	assert_int_equal(db_event_list(f->db, "z", 0, &j), 0);
+	assert_int_equal(json_array_size(j), DB_OWN_EVENTS_KEPT);
+	json_decref(j);
 	assert_int_equal(db_event_list(f->db, "a", 0, &j), 0);
 	assert_int_equal(json_array_size(j), 1);
 	json_decref(j);
 	assert_int_equal(db_event_list(f->db, NULL, 0, &j), 0);
-	assert_int_equal(json_array_size(j), 2);
+	assert_int_equal(json_array_size(j), 2 + DB_OWN_EVENTS_KEPT);
 	json_decref(j);
 }
 
@@ -387,6 +417,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(a_reopened_database_holds_what_was_written),
+		T(a_database_of_an_earlier_version_is_migrated),
 		T(a_newer_schema_is_refused),
 		T(a_file_that_is_no_database_is_refused),
 		T(app_names_are_unique_and_ids_never_reused),

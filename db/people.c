@@ -76,6 +76,20 @@ int db_event_add(struct db *db, const char *actor, const char *what, const char 
 	return r < 0 ? r : 0;
 }
 
+int db_event_add_own(
+	struct db *db, const char *what, const char *app, const char *outcome)
+{
+	int r = db_event_add(db, "berth", what, app, outcome);
+
+	if (r == 0)
+		r = query_exec(db,
+			"DELETE FROM event WHERE app=?1 AND actor='berth' AND id<="
+			"(SELECT id FROM event WHERE app=?1 AND actor='berth'"
+			" ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+			"su", app, DB_OWN_EVENTS_KEPT);
+	return r < 0 ? r : 0;
+}
+
 int db_event_list(struct db *db, const char *app, uint32_t limit, json_t **ret)
 {
 	autoquery q = QUERY_INIT;

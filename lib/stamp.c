@@ -91,7 +91,7 @@ static int parse_clock(const char **s, struct tm *tm, uint64_t *ret_us)
 	return skip(s, 'Z') ? 0 : -EINVAL;
 }
 
-static int parse_ago(const char *s, uint64_t now_us, uint64_t *ret_us)
+int span_parse(const char *s, uint64_t *ret_s)
 {
 	uint64_t n = 0, unit;
 	int i = 0;
@@ -116,7 +116,18 @@ static int parse_ago(const char *s, uint64_t now_us, uint64_t *ret_us)
 	default:
 		return -EINVAL;
 	}
-	uint64_t back = n * unit * 1000000;
+	*ret_s = n * unit;
+	return 0;
+}
+
+static int parse_ago(const char *s, uint64_t now_us, uint64_t *ret_us)
+{
+	uint64_t back;
+	int r = span_parse(s, &back);
+
+	if (r < 0)
+		return r;
+	back *= 1000000;
 	*ret_us = back > now_us ? 0 : now_us - back;
 	return 0;
 }

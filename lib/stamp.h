@@ -16,4 +16,7 @@ void stamp_format_us(uint64_t time_us, char out[STAMP_SIZE]);
  */
 int stamp_parse(const char *s, uint64_t now_us, uint64_t *ret_us);
 
+/* "90s", "15m", "2h", "3d": how long, in seconds. 0 or -EINVAL. */
+int span_parse(const char *s, uint64_t *ret_s);
+
 #endif

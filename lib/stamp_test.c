@@ -37,6 +37,22 @@ static void times_may_be_relative(void **state)
 	assert_int_equal(us, 0);
 }
 
+static void spans_are_seconds(void **state)
+{
+	static const char *const bad[] = {"", "s", "5", "5w", "5 s", "-5s", "5ss"};
+	uint64_t s = 0;
+
+	(void)state;
+	assert_int_equal(span_parse("0s", &s), 0);
+	assert_int_equal(s, 0);
+	assert_int_equal(span_parse("15m", &s), 0);
+	assert_int_equal(s, 900);
+	assert_int_equal(span_parse("30d", &s), 0);
+	assert_int_equal(s, 2592000);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_int_equal(span_parse(bad[i], &s), -EINVAL);
+}
+
 static void bad_times_are_refused(void **state)
 {
 	static const char *const bad[] = {"", "5", "m", "5y", "5mm", "2026-13-01",
@@ -85,6 +101,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(times_read_back),
 		cmocka_unit_test(times_may_be_relative),
+		cmocka_unit_test(spans_are_seconds),
 		cmocka_unit_test(bad_times_are_refused),
 		cmocka_unit_test(base64_reads_back),
 		cmocka_unit_test(bad_base64_is_refused),

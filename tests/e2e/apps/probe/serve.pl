@@ -1,6 +1,7 @@
 # The app most tests push: serves page.txt, and does inside the sandbox what a test asks it to.
 #   GET /          page.txt            GET /env      its environment
 #   GET /slow?MS   answers after MS    POST /sh      runs the body with sh -c: "status N\n", then the output
+#   any path with Upgrade: 101, then every byte back until the other end closes
 # With TICK_MS in the environment it prints "tick 1", "tick 2", … forever.
 use strict;
 use warnings;
@@ -48,6 +49,11 @@ sub serve {
 			sysread $c, $in, 65536, length $in or return;
 		}
 		my ($head, $rest) = split /\r\n\r\n/, $in, 2;
+		if ($head =~ /^upgrade: *(\S+)/im) {
+			$in = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: $1\r\n\r\n$rest";
+			do { syswrite $c, $in or return; $in = '' } while sysread $c, $in, 65536;
+			return;
+		}
 		my ($size) = $head =~ /^content-length: *(\d+)/im;
 		$size //= 0;
 		while (length $rest < $size) {
