@@ -34,7 +34,8 @@ enum guard {
 	GUARD_LIMITS  = 1 << 18, /* control group, rlimits, scratch size, log budget: far higher when off */
 	GUARD_UNREAD  = 1 << 19, /* berth-init's file cannot be read */
 	GUARD_OWNER   = 1 << 20, /* the app's user namespace belongs to a user of its own */
-	GUARD_BITS    = 21
+	GUARD_KEYRING = 1 << 21, /* a session keyring of the sandbox's own */
+	GUARD_BITS    = 22
 };
 /* clang-format on */
 

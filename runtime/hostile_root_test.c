@@ -645,7 +645,8 @@ static void the_hosts_keys_cannot_be_used(void **state)
 
 	(void)state;
 	/* a session keyring with a key, which every child would inherit */
-	assert_true(syscall(SYS_keyctl, 1, NULL) > 0);
+	if (syscall(SYS_keyctl, 1, NULL) < 0)
+		skip(); /* a kernel without keys, or they are closed to us too */
 	assert_true(syscall(SYS_add_key, "user", "berth-canary", "x", 1, -3) > 0);
 	attack(&b, "keys", "berth-canary");
 	root.start.profile = PROFILE_BUILD_ROOT;

@@ -472,7 +472,7 @@ static int make_mount(struct root *r, const struct msg_mount *m)
 				       : root_make_cache(r, m->id);
 	if (tree < 0)
 		return tree;
-	if (m->flags & MOUNT_READ_ONLY_FLAG &&
+	if (GUARD(GUARD_FLAGS) && m->flags & MOUNT_READ_ONLY_FLAG &&
 		mount_setattr(tree, "", AT_EMPTY_PATH, &frozen, sizeof(frozen)) < 0)
 		return root_step(r, "make %s read-only", m->path);
 	return attach_to(r, tree, to, m->path + 1);

@@ -170,8 +170,15 @@ static int make_key(void)
 	long key = syscall(
 		SYS_add_key, "user", "berth-attack", "x", 1, KEY_SPEC_PROCESS_KEYRING);
 
-	return key < 0 || syscall(SYS_keyctl, KEYCTL_SETPERM, key,
-				  KEY_POS_ALL | KEY_USR_VIEW | KEY_OTH_VIEW) < 0
+	/* and one that is handed down to every process */
+	long handed = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0
+			      ? -1
+			      : syscall(SYS_add_key, "user", "berth-attack-session", "x",
+					1, KEY_SPEC_SESSION_KEYRING);
+
+	return key < 0 || handed < 0 ||
+			       syscall(SYS_keyctl, KEYCTL_SETPERM, key,
+				       KEY_POS_ALL | KEY_USR_VIEW | KEY_OTH_VIEW) < 0
 		       ? ground_trouble("the host's key")
 		       : 0;
 }

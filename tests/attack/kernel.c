@@ -30,6 +30,12 @@ int attack_add_key(void)
 		syscall(SYS_add_key, "user", "attack", "x", 1, KEY_SPEC_PROCESS_KEYRING));
 }
 
+int attack_host_key(void)
+{
+	return result(syscall(SYS_keyctl, KEYCTL_SEARCH, KEY_SPEC_SESSION_KEYRING, "user",
+		"berth-attack-session", 0));
+}
+
 int attack_request_key(void)
 {
 	return result(syscall(SYS_request_key, "user", "nobody has it", NULL, 0));

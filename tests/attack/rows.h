@@ -147,6 +147,7 @@ BOTH(drivers, "list /proc/acpi, asound, driver and scsi", 0, NOTHING, NOTHING, M
 BOTH(add_key, "add_key", 0, ENOSYS, EPERM, FILTER)
 BOTH(request_key, "request_key", ENOKEY, ENOSYS, EPERM, FILTER)
 BOTH(keyctl, "keyctl: its session keyring", 0, ENOSYS, EPERM, FILTER)
+BOTH(host_key, "keyctl: a key in the session keyring of berthd", 0, ENOSYS, EPERM, FILTER | KEYRING)
 BOTH(bpf, "bpf", ENOENT, ENOSYS, EPERM, SYSTEM)
 BOTH(perf, "perf_event_open: a processor", 0, ENOSYS, EPERM, SYSTEM)
 BOTH(io_uring, "io_uring_setup", 0, ENOSYS, ENOSYS, FILTER)
