@@ -9,6 +9,8 @@
 #include "control/engine.h"
 #include "control/env.h"
 #include "control/key.h"
+#include "control/limits.h"
+#include "control/settings.h"
 #include <cmocka.h>
 #include <errno.h>
 #include <pthread.h>
@@ -82,6 +84,73 @@ static void hints_follow_the_limits_and_config_wins(void **state)
 	env_free(env);
 	json_decref(release.config);
 	json_decref(image.env);
+}
+
+static void a_limit_is_named_with_its_unit_and_what_the_host_makes_of_it(void **state)
+{
+	static const struct {
+		const char *key;
+		uint64_t value;
+		const char *text, *note; /* NULL: the host can do it */
+	} rows[] = {
+		{"memory", 256u << 20, "256M", NULL},
+		{"memory", UINT64_C(16) << 30, "16G", "16G wanted, this host has 8G"},
+		{"cpu", 50, "0.05", NULL},
+		{"cpu", 2500, "2.5", "2.5 wanted, this host has 2"},
+		{"pids", 512, "512", NULL},
+		{"pids", 70000, "70000", "70000 wanted, this host has 32768"},
+		{"nofile", 65536, "65536", "65536 wanted, 4096 allowed by this host"},
+		{"nofile", 4096, "4096", NULL},
+		{"scratch", UINT64_C(1) << 30, "1G", NULL},
+		{"io_read", 10u << 20, "10M a second", "cannot be limited here: no disk"},
+		{"io_write", 0, "none", NULL},
+	};
+	const struct msg_host host = {.memory_bytes = UINT64_C(8) << 30,
+		.cpu_millis = 2000,
+		.pids = 32768,
+		.nofile = 4096,
+		.no_io = "no disk"};
+	char text[40], note[320];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct limit_row *row = limit_rows;
+
+		while (strcmp(row->key, rows[i].key) != 0)
+			row++;
+		limit_text(row, rows[i].value, text);
+		assert_string_equal(text, rows[i].text);
+		assert_int_equal(limit_note(row, rows[i].value, &host, note),
+			rows[i].note != NULL);
+		if (rows[i].note)
+			assert_string_equal(note, rows[i].note);
+	}
+}
+
+/* Defaults have to be inside of what may be set, and a row must reach its own field. */
+static void every_limit_has_a_default_within_its_range(void **state)
+{
+	const struct msg_limits_body own[] = {
+		*default_limits("web"), *default_limits("build")};
+
+	(void)state;
+	for (size_t i = 0; i < LIMIT_ROWS; i++) {
+		const struct limit_row *row = &limit_rows[i];
+		struct db_resource r = {0};
+		struct msg_limits_body l;
+
+		for (size_t k = 0; k < ARRAY_LEN(own); k++) {
+			uint64_t n = limit_get(&own[k], row);
+			assert_true(n == 0 || (n >= row->min && n <= row->max));
+		}
+		*limit_set(&r, row) = row->min;
+		l = (struct msg_limits_body){r.memory_bytes, r.scratch_bytes,
+			r.io_read_bytes, r.io_write_bytes, (uint32_t)r.cpu_millis,
+			(uint32_t)r.pids, (uint32_t)r.nofile, 0};
+		for (size_t k = 0; k < LIMIT_ROWS; k++)
+			assert_int_equal(
+				limit_get(&l, &limit_rows[k]), k == i ? row->min : 0);
+	}
 }
 
 static void different_fields_never_share_a_key(void **state)
@@ -202,6 +271,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(config_wins_over_the_buildpack_and_berth_over_both),
 		cmocka_unit_test(hints_follow_the_limits_and_config_wins),
+		cmocka_unit_test(
+			a_limit_is_named_with_its_unit_and_what_the_host_makes_of_it),
+		cmocka_unit_test(every_limit_has_a_default_within_its_range),
 		cmocka_unit_test(different_fields_never_share_a_key),
 		cmocka_unit_test(a_single_command_takes_the_place_of_its_shell),
 		cmocka_unit_test(exits_read_as_people_say_them),
