@@ -102,7 +102,7 @@ struct msg_mount {
 #define LIMIT_CPU_MAX 1024000u
 #define LIMIT_PIDS_MIN 8u
 #define LIMIT_PIDS_MAX 4194304u /* the kernel's PID_MAX_LIMIT */
-#define LIMIT_NOFILE_MIN 128u   /* a start itself needs half of them */
+#define LIMIT_NOFILE_MIN 128u
 #define LIMIT_NOFILE_MAX 1073741816u /* the highest fs.nr_open */
 #define LIMIT_IO_MIN ((uint64_t)64 << 10) /* slower than that, nothing starts */
 #define LIMIT_IO_MAX ((uint64_t)1 << 40)

@@ -238,6 +238,18 @@ static void give_up_protection(void)
 		errno = 0;
 }
 
+/* In the app's user namespace nobody may raise a hard limit. Lowered it is later: berthd's
+ * descriptors are still here. Where the host lets nobody raise it, set_limits clamps. */
+static void allow_nofile(const struct child *c)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0 || c->nofile <= l.rlim_max)
+		return;
+	l.rlim_max = c->nofile;
+	setrlimit(RLIMIT_NOFILE, &l);
+}
+
 static int set_limits(const struct child *c, char step[124])
 {
 	if (limit(RLIMIT_CORE, 0) < 0 ||
@@ -347,6 +359,7 @@ static int confine(struct child *c, const int stdio[3], char step[124])
 {
 	int r;
 
+	allow_nofile(c);
 	if (GUARD(GUARD_USERNS) && setns(c->userns, CLONE_NEWUSER) < 0)
 		return fail(step, "enter the user namespace");
 	if ((r = arrange(c, stdio, step)) < 0 || (r = set_limits(c, step)) < 0 ||
