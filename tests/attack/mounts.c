@@ -152,7 +152,7 @@ int attack_swapoff(void)
 
 int attack_quotactl(void)
 {
-	return result(syscall(SYS_quotactl, 0x800007 << 8, "/dev/null", 0, NULL));
+	return result(syscall(SYS_quotactl, 0x80000700u, "/dev/null", 0, NULL));
 }
 
 /* ---- out of the root ---- */
