@@ -237,9 +237,13 @@ static int load(struct settings *s, const char *a, const char *b)
 
 static void settings_have_defaults_and_ranges(void **state UNUSED)
 {
+	/* not all of the environment: it also says how to print the results */
+	static const char *const read[] = {"BERTH_STATE", "BERTH_RUN", "BERTH_HTTP",
+		"BERTH_SSH_USER", "BERTH_WORKERS"};
 	struct settings s;
 
-	clearenv();
+	for (size_t i = 0; i < ARRAY_LEN(read); i++)
+		unsetenv(read[i]);
 	assert_int_equal(load(&s, "--run", "/x/run/"), 0);
 	assert_string_equal(s.run, "/x/run");
 	assert_string_equal(s.state, "/var/lib/berth");

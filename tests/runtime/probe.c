@@ -210,9 +210,13 @@ static int fill(const char *path, int mib)
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
 
 	memset(block, 'x', sizeof(block));
-	for (int i = 0; i < mib; i++)
-		if (write(fd, block, sizeof(block)) != (ssize_t)sizeof(block))
+	for (size_t left = (size_t)mib << 20, n; left > 0; left -= n) {
+		ssize_t wrote =
+			write(fd, block, left < sizeof(block) ? left : sizeof(block));
+		if (wrote <= 0) /* the last write before the end may be a short one */
 			return printf("%s: %s\n", path, strerror(errno)), 1;
+		n = (size_t)wrote;
+	}
 	return 0;
 }
 
@@ -287,6 +291,18 @@ static void say(const char *what, long r)
 		printf("%s: DONE\n", what);
 }
 
+/* Opens a file of the kernel's; what only stands in its place is refused, too. */
+static int open_real(const char *path)
+{
+	struct stat st;
+	int fd = open(path, O_WRONLY);
+
+	if (fd < 0 || fstat(fd, &st) < 0 || S_ISREG(st.st_mode))
+		return fd;
+	errno = ENXIO;
+	return -1;
+}
+
 static int forbidden(void)
 {
 	char c = 'x';
@@ -318,10 +334,8 @@ static int forbidden(void)
 	say("init-fd", open("/proc/1/fd/4", O_RDWR));
 	say("init-mem", open("/proc/1/mem", O_RDWR));
 	say("init-exe", open("/proc/1/exe", O_RDONLY));
-	say("sysctl", open("/proc/sys/kernel/core_pattern", O_WRONLY));
-	say("sysrq", open("/proc/sysrq-trigger", O_WRONLY) < 0
-			     ? -1
-			     : write(open("/proc/sysrq-trigger", O_WRONLY), "", 0));
+	say("sysctl", open_real("/proc/sys/kernel/core_pattern"));
+	say("sysrq", open_real("/proc/sysrq-trigger"));
 	return 0;
 }
 
