@@ -221,24 +221,36 @@ static int make_proc(struct root *r)
 
 /* ---- /dev and memory file systems ---- */
 
+/* Older kernels (6.1 is one) read the number of the group as a signed one: in the upper
+ * half of the ranges, terminals belong to their opener's group there. */
+static int new_devpts(struct root *r)
+{
+	const uint64_t attrs = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+	const uint32_t gid = r->c->uid_base + PTS_GROUP;
+	char group[16];
+	const char *options[] = {"source", "devpts", "ptmxmode", "0666", "mode", "0620",
+		"max", GUARD(GUARD_SIZES) ? PTS_MAX : "100000", "gid", group, NULL};
+	int fd;
+
+	snprintf(group, sizeof(group), "%u", gid);
+	fd = root_new_fs(r, "devpts", options, attrs);
+	if (fd != -EINVAL || gid <= INT32_MAX)
+		return fd;
+	options[8] = NULL;
+	return root_new_fs(r, "devpts", options, attrs);
+}
+
 static int make_dev(struct root *r)
 {
-	char group[16];
-	const char *pts[] = {"source", "devpts", "ptmxmode", "0666", "mode", "0620",
-		"gid", group, "max", GUARD(GUARD_SIZES) ? PTS_MAX : "100000", NULL};
 	int result;
 
-	snprintf(group, sizeof(group), "%u", r->c->uid_base + PTS_GROUP);
 	result = attach_fs(r,
 		root_clone("/dev", -1,
 			GUARD_ATTRS(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
 				    MOUNT_ATTR_NOEXEC)),
 		"dev");
 	if (result == 0)
-		result = attach_fs(r,
-			root_new_fs(
-				r, "devpts", pts, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC),
-			"dev/pts");
+		result = attach_fs(r, new_devpts(r), "dev/pts");
 	if (result == 0)
 		result = attach_fs(r,
 			new_tmpfs(r, "1777", SHM_SIZE,

@@ -273,6 +273,35 @@ static void the_way_of_older_kernels_works(void **state)
 	assert_int_equal(runtime_open(&c, &w.rt, &e), 0);
 }
 
+/* The 31st berth of a host has ids above 2^31. */
+static void the_last_range_of_ids_works_too(void **state)
+{
+	char registry[96], name[16];
+	struct runtime_config c = {
+		.state = w.state, .run = w.dir, .lib = "build/bin", .registry = registry};
+	static const char taken[] = "00000000 /\n";
+	struct box b = box_new();
+	struct err e;
+
+	(void)state;
+	snprintf(registry, sizeof(registry), "%s/registry", w.dir);
+	assert_int_equal(mkdir(registry, 0700), 0);
+	int dir autoclose = open(registry, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; i < 30; i++) {
+		snprintf(name, sizeof(name), "block-%02d", i);
+		assert_int_equal(
+			io_replace_file(dir, name, taken, sizeof(taken) - 1, 0600), 0);
+	}
+	runtime_close(w.rt);
+	assert_int_equal(runtime_open(&c, &w.rt, &e), 0);
+	run(&b, "permitted");
+	assert_non_null(strstr(b.text, "ptmx: DONE"));
+	assert_null(strstr(b.text, "refused"));
+	runtime_close(w.rt);
+	c.registry = NULL;
+	assert_int_equal(runtime_open(&c, &w.rt, &e), 0);
+}
+
 static void a_build_makes_a_layer_that_others_see(void **state)
 {
 	struct box build = box_new(), app = box_new();
@@ -396,6 +425,7 @@ int main(void)
 		cmocka_unit_test(scratch_is_gone_with_the_sandbox),
 		cmocka_unit_test(scratch_ends_at_its_size),
 		cmocka_unit_test(the_way_of_older_kernels_works),
+		cmocka_unit_test(the_last_range_of_ids_works_too),
 		cmocka_unit_test(a_build_makes_a_layer_that_others_see),
 		cmocka_unit_test(a_volume_keeps_what_was_written),
 		cmocka_unit_test(a_link_in_a_layer_cannot_lead_a_mount_outside),
