@@ -127,14 +127,13 @@ static int64_t time_one(uint32_t app)
 static int64_t time_cold(void)
 {
 	for (int i = 0; i < NETPOOL_READY; i++) {
-		uint32_t index;
+		struct netpool_place place;
 		struct err e;
-		int fd;
 
-		if (netpool_take(rt->pool, &index, &fd, &e) < 0)
+		if (netpool_take(rt->pool, &place, &e) < 0)
 			die("pool", e.text);
-		close(fd);
-		netpool_release(rt->pool, index);
+		close(place.fd);
+		netpool_release(rt->pool, place.index);
 	}
 	return time_one(next_app++);
 }
