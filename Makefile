@@ -13,14 +13,16 @@ CPPFLAGS += -D_GNU_SOURCE -I. -MMD -MP $(DEFS)
 ALL_CFLAGS = -std=gnu17 $(CFLAGS) $(WARN) $(WERROR) $(HARDEN) -fPIE -pthread
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,--as-needed $(LDFLAGS)
 STATIC_LDFLAGS = -static-pie -Wl,-z,relro,-z,now $(LDFLAGS)
+# berth-init has no C library: nothing of it may be called, nor need starting.
+BARE_CFLAGS = -ffreestanding -fno-stack-protector -fno-tree-loop-distribute-patterns -fno-asynchronous-unwind-tables
+BARE_LDFLAGS = -static-pie -nostdlib -Wl,--no-dynamic-linker,-z,noexecstack,-z,norelro,--build-id=none $(LDFLAGS)
 Q = $(if $(V),,@)
 
 # A program: its sources, and the pkg-config names it links.
-PROGRAMS = berthd berth-init berth-logger berth-control berth-build berth-static berth-router berth-shell berth-hook berth
+PROGRAMS = berthd berth-logger berth-control berth-build berth-static berth-router berth-shell berth-hook berth
 code = $(filter-out %_test.c,$(wildcard $(1)))
 berthd_SRC        = $(filter-out runtime/init.c runtime/logger%,$(call code,runtime/*.c))
 berthd_PKG        = libseccomp
-berth-init_SRC    = runtime/init.c
 berth-logger_SRC  = $(call code,runtime/logger*.c)
 berth-control_SRC = $(call code,control/*.c db/*.c) receiver/source.c
 berth-control_PKG = libmicrohttpd jansson sqlite3 libgit2
@@ -35,7 +37,7 @@ berth-shell_SRC   = receiver/shell.c $(call code,receiver/common.c receiver/word
 berth-hook_SRC    = receiver/hook.c $(call code,receiver/common.c receiver/repo.c)
 berth_SRC         = $(call code,cli/*.c)
 berth_PKG         = jansson
-STATIC = berth-init berth-build berth-static
+STATIC = berth-build berth-static
 
 MAINS = runtime/berthd.c runtime/init.c runtime/logger.c control/control.c buildpacks/build.c buildpacks/static.c \
 	router/router.c receiver/shell.c receiver/hook.c cli/berth.c
@@ -43,7 +45,7 @@ LIB_OBJ = $(patsubst %.c,$(B)/%.o,$(call code,lib/*.c))
 ROOT_TESTS = $(patsubst %.c,$(B)/test/%,$(wildcard */*_root_test.c))
 UNIT_TESTS = $(filter-out $(ROOT_TESTS),$(patsubst %.c,$(B)/test/%,$(wildcard */*_test.c)))
 
-all: $(PROGRAMS:%=$(B)/bin/%) $(B)/bin/packs $(B)/bin/hooks/pre-receive
+all: $(PROGRAMS:%=$(B)/bin/%) $(B)/bin/berth-init $(B)/bin/packs $(B)/bin/hooks/pre-receive
 .PHONY: all
 
 $(B)/%.o: %.c
@@ -61,6 +63,13 @@ $(B)/bin/$(1): $$(patsubst %.c,$(B)/%.o,$$($(1)_SRC)) $$(LIB_OBJ)
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 -include $(LIB_OBJ:.o=.d)
+
+$(B)/runtime/init.o: ALL_CFLAGS += $(BARE_CFLAGS)
+$(B)/bin/berth-init: $(B)/runtime/init.o
+	@mkdir -p $(@D)
+	@$(if $(V),,echo "  LINK $@")
+	$(Q)$(CC) $(ALL_CFLAGS) $(BARE_CFLAGS) $(BARE_LDFLAGS) -o $@ $^
+-include $(B)/runtime/init.d
 
 $(B)/db/db.o: $(wildcard db/*.sql)
 
@@ -99,11 +108,13 @@ $(B)/attack/attack: $(patsubst %.c,$(B)/%.o,$(addprefix tests/attack/,attack.c g
 	@$(if $(V),,echo "  LINK $@")
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs libseccomp)
 $(B)/attack/probe: $(patsubst %.c,$(B)/%.o,$(addprefix tests/attack/,probe.c mounts.c namespaces.c processes.c files.c kernel.c network.c limits.c))
-$(B)/attack/berth-init: $(B)/runtime/init.o $(B)/tests/attack/init_open.o $(LIB_OBJ)
-$(B)/attack/probe $(B)/attack/berth-init:
+$(B)/attack/probe:
 	@mkdir -p $(@D)
 	@$(if $(V),,echo "  LINK $@")
 	$(Q)$(CC) $(ALL_CFLAGS) $(STATIC_LDFLAGS) -o $@ $^
+$(B)/attack/berth-init: $(B)/runtime/init.o $(B)/tests/attack/init_open.o
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(BARE_CFLAGS) $(BARE_LDFLAGS) -o $@ $^
 -include $(wildcard $(B)/tests/attack/*.d)
 attack-bin: $(B)/attack/attack $(B)/attack/probe $(B)/bin/berth-init
 	@$(MAKE) --no-print-directory B=build-guards DEFS=-DBERTH_TEST_GUARDS build-guards/attack/attack build-guards/attack/berth-init
@@ -135,6 +146,8 @@ demo: deps
 	tests/demo
 soak: all
 	tests/soak/run
+bench-idle: all
+	tests/bench/idle
 bench-push: all
 	tests/bench/push
 bench-wake: all
@@ -147,7 +160,7 @@ $(B)/test/bench/start: $(B)/tests/bench/start.o $(filter-out $(B)/runtime/berthd
 -include $(B)/tests/bench/start.d
 $(B)/test/bench/true: tests/bench/true.c
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(STATIC_LDFLAGS) -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(BARE_CFLAGS) $(BARE_LDFLAGS) -o $@ $<
 deps:
 	@packaging/deps
 layers:
@@ -165,7 +178,7 @@ L = $(DESTDIR)$(PREFIX)/lib/berth
 # A running berthd has its own copy of packs/ for builds.
 install: all
 	install -d $(L)/hooks $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
-	install -m 755 $(filter-out $(B)/bin/berth,$(PROGRAMS:%=$(B)/bin/%)) $(L)/
+	install -m 755 $(filter-out $(B)/bin/berth,$(PROGRAMS:%=$(B)/bin/%)) $(B)/bin/berth-init $(L)/
 	install -m 755 $(B)/bin/berth $(DESTDIR)$(PREFIX)/bin/
 	ln -sf ../berth-hook $(L)/hooks/update
 	ln -sf ../berth-hook $(L)/hooks/pre-receive

@@ -130,7 +130,8 @@ const struct command command_table[] = {
 
 	{.name = "run", "[--] COMMAND...", "a program beside the app, with its config",
 		"run blog -- npm test", cmd_run, 1, -1, CMD_APP | CMD_PROGRAM, RUN},
-	{.name = "run:detached", "[--] COMMAND...", "the same, without waiting for it",
+	{.name = "run:detached", "[--] COMMAND...",
+		"the same, without waiting: its output and its end are in the logs",
 		"run:detached blog -- node import.js", cmd_run_detached, 1, -1,
 		CMD_APP | CMD_PROGRAM, OPT(ENV) | OPT(TYPE)},
 	{.name = "enter", "[INSTANCE] [--] [COMMAND...]",

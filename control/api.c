@@ -547,6 +547,22 @@ int api_start(struct control *c, int listen_fd, struct api **ret, struct err *e)
 	return 0;
 }
 
+void api_quiesce(struct api *a)
+{
+	auth_stop(a->auth);
+}
+
+unsigned int api_connections(struct api *a)
+{
+	unsigned int n = 0;
+
+	pthread_mutex_lock(&a->lock);
+	for (size_t i = 0; i < API_CONNECTIONS_MAX; i++)
+		n += a->connections[i] != NULL;
+	pthread_mutex_unlock(&a->lock);
+	return n;
+}
+
 void api_stop(struct api *a)
 {
 	if (!a)

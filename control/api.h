@@ -16,6 +16,10 @@ struct api;
 /* Accepts and answers in threads of its own. listen_fd stays the caller's. 0 or -errno
  * with e. */
 int api_start(struct control *c, int listen_fd, struct api **ret, struct err *e);
+/* Accepts nobody more: who connects waits for the next program on the same socket. */
+void api_quiesce(struct api *a);
+/* Open connections. */
+unsigned int api_connections(struct api *a);
 /* Hangs up on everybody, waits until no request is left. NULL is fine. */
 void api_stop(struct api *a);
 

@@ -102,3 +102,11 @@ void applock_drop(uint32_t app)
 	advance(get(app));
 	pthread_mutex_unlock(&guard);
 }
+
+bool applock_any(void)
+{
+	pthread_mutex_lock(&guard);
+	bool any = locks != NULL;
+	pthread_mutex_unlock(&guard);
+	return any;
+}

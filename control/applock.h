@@ -12,5 +12,7 @@ int applock_take(uint32_t app, struct sink *s, struct err *e);
 /* Only when nobody has it or waits for it. */
 bool applock_try(uint32_t app);
 void applock_drop(uint32_t app);
+/* Some app's operation is under way. */
+bool applock_any(void);
 
 #endif

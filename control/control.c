@@ -7,6 +7,7 @@
  */
 #include "control/control.h"
 #include "control/api.h"
+#include "control/applock.h"
 #include "control/applog.h"
 #include "control/engine.h"
 #include "control/fleet.h"
@@ -21,6 +22,7 @@
 #include <errno.h>
 #include <git2.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,6 +33,9 @@
 #define FD_LOG 4
 #define FD_API 5
 #define FD_ROUTERS 6
+#define WAY_LOOK_MS 20
+#define WAY_IDLE_MS 3000 /* a connection that only listens (logs -t) is cut after that */
+#define WAY_MAX_MS 60000 /* a deploy that takes longer is cut, and its push refused */
 
 static void on_exited(void *arg, const struct msg_exited *e)
 {
@@ -98,6 +103,22 @@ static int open_parts(struct control *c, unsigned int routers, struct err *e)
 	return r < 0 ? err_sys(e, -r, "start") : 0;
 }
 
+/* A new berth-control waits for our place: what is under way ends first, callers wait in the socket's queue. */
+static void make_way(struct api *api, const sigset_t *stop)
+{
+	const struct timespec look = {.tv_nsec = WAY_LOOK_MS * 1000000};
+
+	log_info("making way for another berth-control");
+	api_quiesce(api);
+	for (int ms = 0; ms < WAY_MAX_MS; ms += WAY_LOOK_MS) {
+		if (!applock_any() && (ms >= WAY_IDLE_MS || !api_connections(api)))
+			return;
+		if (sigtimedwait(stop, NULL, &look) > 0)
+			return;
+	}
+	log_warn("operations under way are cut off");
+}
+
 static int serve(struct control *c, const sigset_t *wait, struct err *e)
 {
 	struct api *api;
@@ -121,7 +142,10 @@ static int serve(struct control *c, const sigset_t *wait, struct err *e)
 	retention_soon(c);
 	log_info("ready");
 	sigwait(wait, &signo);
-	log_info("stopping: signal %d", signo);
+	if (signo == SIGUSR2)
+		make_way(api, wait);
+	else
+		log_info("stopping: signal %d", signo);
 	return 0;
 }
 
@@ -132,12 +156,14 @@ int main(void)
 	sigset_t wait;
 
 	log_open("berth-control");
+	mallopt(M_ARENA_MAX, 2); /* threads come and go: an arena each would stay */
 	umask(077);
 	prctl(PR_SET_DUMPABLE, 0);
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&wait);
 	sigaddset(&wait, SIGTERM);
 	sigaddset(&wait, SIGINT);
+	sigaddset(&wait, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &wait, NULL); /* before any thread: all inherit it */
 	c.state = need_env("BERTH_STATE");
 	c.run = need_env("BERTH_RUN");

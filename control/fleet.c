@@ -83,7 +83,8 @@ struct node *fleet_add(struct fleet *f, const struct member *m)
 		return NULL;
 	n->m = *m;
 	n->m.key = ++f->last_key;
-	n->m.since_us = io_now_us();
+	if (!n->m.since_us)
+		n->m.since_us = io_now_us();
 	n->next = f->members;
 	f->members = n;
 	pthread_cond_broadcast(&f->changed);

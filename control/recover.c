@@ -106,7 +106,8 @@ static bool adopt(struct control *c, const struct db_instance *i)
 		.number = i->number,
 		.restarts = i->restarts,
 		.state = MEMBER_READY,
-		.started_us = i->started_us};
+		.started_us = i->started_us,
+		.since_us = i->started_us};
 
 	snprintf(m.type, sizeof(m.type), "%s", i->type);
 	if (strcmp(i->kind, "app") != 0 || strcmp(i->state, "running") != 0 ||

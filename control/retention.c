@@ -4,6 +4,7 @@
 #include "lib/io.h"
 #include "lib/log.h"
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -53,6 +54,7 @@ static void *retention_main(void *arg)
 	}
 	if (n > 0)
 		log_info("removed %d layers that no kept release uses", n);
+	malloc_trim(0); /* what a deploy needed */
 	return NULL;
 }
 

@@ -132,6 +132,17 @@ static bool note_end(struct fleet *f, const struct msg_exited *e, struct member 
 	return true;
 }
 
+/* A program beside the app: nobody may be there who waits for it. */
+static void tell_oneoff(struct control *c, uint64_t id, const char *reason)
+{
+	struct db_instance i;
+
+	if (db_instance_get(c->db, id, &i) == 0 && strcmp(i.kind, "run") == 0 &&
+		strcmp(i.type, "run") == 0)
+		applog(i.app, "berth[ps]", "run.%u of v%u ended: %s", i.number, i.version,
+			reason);
+}
+
 void supervise_exited(struct control *c, const struct msg_exited *e)
 {
 	struct member m;
@@ -142,8 +153,10 @@ void supervise_exited(struct control *c, const struct msg_exited *e)
 	pthread_mutex_lock(&c->fleet->lock);
 	bool known = note_end(c->fleet, e, &m);
 	pthread_mutex_unlock(&c->fleet->lock);
-	if (!known)
+	if (!known) {
+		tell_oneoff(c, e->id, reason);
 		return;
+	}
 	tell_end(&m, e, reason);
 	if (m.state == MEMBER_READY)
 		judge(c, &m, ended_well(e), reason);
@@ -169,7 +182,7 @@ void supervise_lost(struct control *c, const struct member *m)
 
 	engine_wait_exit(c->engine, m->id, 0, &x);
 	exit_text(&x, reason);
-	again.id = 0;
+	again.id = again.since_us = 0;
 	again.state = MEMBER_RESTARTING;
 	pthread_mutex_lock(&c->fleet->lock);
 	struct node *n = occupied(c->fleet, m) ? NULL : fleet_add(c->fleet, &again);

@@ -15,8 +15,8 @@
 #include <time.h>
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
-#define TREE_DEPTH_MAX                                                                   \
-	1000 /* a deeper tree cannot be made through paths (PATH_MAX) and is refused */
+#define TREE_DEPTH_OPEN 64
+#define MOVE_TRIES 1000
 
 int io_write_all(int fd, const void *data, size_t len)
 {
@@ -159,14 +159,36 @@ static int open_to_empty(int dirfd, const char *name, int depth)
 	return (int)syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
 }
 
-static int remove_below(DIR *dir, int depth);
+/* A removal under way. Apps make trees as deep as they like: what lies deeper than
+ * TREE_DEPTH_OPEN is moved to the top, so that few folders are open at a time. */
+struct removal {
+	int top;
+	unsigned int serial, moved;
+};
 
-static int remove_entry(int dirfd, const char *name, int depth)
+static int move_up(struct removal *m, int dirfd, const char *name)
 {
-	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
-		return 0;
-	if (errno != EISDIR && errno != EPERM)
-		return -errno;
+	char to[24];
+
+	for (int i = 0; i < MOVE_TRIES; i++) {
+		snprintf(to, sizeof(to), ".deep-%u", m->serial++);
+		if (renameat(dirfd, name, m->top, to) == 0) {
+			m->moved++;
+			return 0;
+		}
+		if (errno != ENOTEMPTY && errno != EEXIST && errno != ENOTDIR)
+			return -errno;
+	}
+	return -EEXIST;
+}
+
+static int remove_below(struct removal *m, DIR *dir, int depth);
+
+/* Of a folder of its own, below the topmost one. */
+static int remove_folder(struct removal *m, int dirfd, const char *name, int depth)
+{
+	if (depth == TREE_DEPTH_OPEN)
+		return move_up(m, dirfd, name);
 	int fd = open_to_empty(dirfd, name, depth);
 	if (fd < 0)
 		return -errno;
@@ -176,23 +198,37 @@ static int remove_entry(int dirfd, const char *name, int depth)
 		close(fd);
 		return -code;
 	}
-	int r = remove_below(dir, depth + 1);
+	if (depth == 0)
+		m->top = fd;
+	int r = remove_below(m, dir, depth + 1);
+	while (depth == 0 && r == 0 && m->moved) {
+		m->moved = 0;
+		rewinddir(dir);
+		r = remove_below(m, dir, depth + 1);
+	}
 	closedir(dir);
 	if (r < 0)
 		return r;
 	return unlinkat(dirfd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
 
-static int remove_below(DIR *dir, int depth)
+static int remove_entry(struct removal *m, int dirfd, const char *name, int depth)
+{
+	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return -errno;
+	return remove_folder(m, dirfd, name, depth);
+}
+
+static int remove_below(struct removal *m, DIR *dir, int depth)
 {
 	struct dirent *d;
 
-	if (depth > TREE_DEPTH_MAX)
-		return -ELOOP;
 	while ((errno = 0, d = readdir(dir))) {
 		if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
 			continue;
-		int r = remove_entry(dirfd(dir), d->d_name, depth);
+		int r = remove_entry(m, dirfd(dir), d->d_name, depth);
 		if (r < 0)
 			return r;
 	}
@@ -201,7 +237,9 @@ static int remove_below(DIR *dir, int depth)
 
 int io_remove_tree(int dirfd, const char *name)
 {
-	return remove_entry(dirfd, name, 0);
+	struct removal m = {.top = -1};
+
+	return remove_entry(&m, dirfd, name, 0);
 }
 
 int io_mkdirs(const char *path, mode_t mode)

@@ -69,6 +69,30 @@ static void a_tree_is_removed_without_following_links(void **state)
 	rmdir(dir);
 }
 
+static void a_tree_of_any_depth_is_removed(void **state)
+{
+	char dir[] = "/tmp/berth-io-XXXXXX";
+	int root, fd;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	root = open(dir, O_RDONLY | O_DIRECTORY);
+	fd = dup(root);
+	for (int i = 0; i < 1100; i++) {
+		assert_int_equal(mkdirat(fd, "d", 0755), 0);
+		if (i % 50 == 0) /* with a name that the removal would use */
+			assert_int_equal(mkdirat(fd, ".deep-0", 0755), 0);
+		int next = openat(fd, "d", O_RDONLY | O_DIRECTORY);
+		close(fd);
+		fd = next;
+	}
+	close(fd);
+	assert_int_equal(io_remove_tree(root, "d"), 0);
+	assert_int_equal(faccessat(root, "d", F_OK, 0), -1);
+	close(root);
+	assert_int_equal(io_remove_tree(AT_FDCWD, dir), 0);
+}
+
 /* A message without a byte, but with a descriptor. */
 static void send_empty(int sock, int fd)
 {
@@ -185,6 +209,7 @@ int main(void)
 		cmocka_unit_test(a_buffer_stops_at_its_maximum),
 		cmocka_unit_test(an_error_gains_context),
 		cmocka_unit_test(a_tree_is_removed_without_following_links),
+		cmocka_unit_test(a_tree_of_any_depth_is_removed),
 		cmocka_unit_test(a_message_carries_its_descriptors),
 		cmocka_unit_test(a_spec_survives_the_trip_and_refuses_damage),
 		cmocka_unit_test(

@@ -295,6 +295,8 @@ struct msg_oom {
 enum {
 	MSG_ROUTER_SOCKETS = 80, /* struct msg_sockets; reply the same with the sockets; -ESRCH when the instance is gone */
 	MSG_ROUTER_WAKE,         /* struct msg_instance: as MSG_THAW; reply the same; -ESRCH when the instance is gone */
+	MSG_ROUTER_LEAVES,       /* no body, no reply: told to make way (SIGUSR2), it reads from its pairs no more; its
+	                            successor may start while its last requests end */
 };
 
 /* ---- berth-control <-> berth-router worker ---- */

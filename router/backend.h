@@ -6,8 +6,12 @@
 #include "router/table.h"
 
 #define STOCK_MAX 32u
+/*
+ * Asked for at once: few at first, twice as many each time, up to STOCK_BATCH. A socket costs the kernel 3.6 kB, and
+ * most instances are idle.
+ */
+#define STOCK_FIRST 2u
 #define STOCK_BATCH 16u
-#define STOCK_LOW 8u  /* refilled at half a batch */
 #define POOL_MAX 256u /* idle connections of one instance in one worker */
 /* tables up to this size: sockets are fetched before the first request */
 #define PREFETCH_INSTANCES 256u
@@ -20,6 +24,7 @@ struct sleeper;
 struct stock {
 	int fds[STOCK_MAX];
 	uint32_t n, seq; /* seq: of the request to berthd */
+	uint32_t batch;	 /* of the last one, refilled below half of it; 0: none yet */
 	bool asking, unsent;
 	struct exchange *waiters, **tail;
 };
@@ -70,10 +75,16 @@ void backend_free_all(struct worker *w);
  */
 int backend_socket(struct exchange *x, uint8_t family);
 void backend_unwait(struct exchange *x);
+/* A request waits for a socket, or an instance for berthd's answer. */
+bool backend_any_waits(const struct worker *w);
+/* Before nothing can be asked any more: more sockets for the instances that have been used. */
+void backend_stock_up(struct worker *w);
 /* Sends those that wait for a socket of i elsewhere. */
 void backend_retry_waiters(struct instance *i, enum hcode code);
 void backend_prefetch(struct worker *w, struct instance *i);
 void backend_drop_stock(struct instance *i);
+/* Nobody has asked for a while: as many sockets as at first stay. */
+void backend_rest(struct instance *i);
 /* berthd's answer. Descriptors of m that are used are set to -1. */
 void backend_sockets(struct worker *w, struct msg *m);
 /*

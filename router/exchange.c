@@ -144,9 +144,13 @@ void exchange_dispatch(struct exchange *x)
 		x->n_tried = 0;
 		x->code = H_NONE;
 	}
-	app = w->table && name > 0 ? table_find(w->table, host, (size_t)name) : NULL;
+	if (!w->table) { /* this worker is young: control sends it within milliseconds */
+		hold_add(x, NO_TABLE_MS);
+		return;
+	}
+	app = name > 0 ? table_find(w->table, host, (size_t)name) : NULL;
 	if (!app) {
-		answer(x, w->table ? 404 : 503, H_NONE);
+		answer(x, 404, H_NONE);
 		return;
 	}
 	x->app = app->id;

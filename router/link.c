@@ -35,7 +35,11 @@ int link_ask_wake(struct worker *w, uint64_t id, uint32_t seq)
 int link_tell(struct worker *w, uint32_t type, uint32_t app)
 {
 	struct msg_sleeper body = {.app = app};
-	int r = msg_send(w->control.fd, type, 0, 0, &body, sizeof(body), NULL, 0);
+	int r;
+
+	if (w->left)
+		return 0; /* control would take it for the successor's word */
+	r = msg_send(w->control.fd, type, 0, 0, &body, sizeof(body), NULL, 0);
 
 	if (r < 0)
 		wheel_set(&w->wheel, &w->link_timer, w->now_ms + RETRY_MS);
@@ -61,6 +65,8 @@ static void send_drained(struct worker *w)
 
 void link_drained(struct worker *w, uint64_t id)
 {
+	if (w->left)
+		return; /* the successor's HELLO has said it */
 	if (w->n_drained == w->cap_drained) {
 		size_t cap = w->cap_drained ? w->cap_drained * 2 : 64;
 		uint64_t *grown = realloc(w->drained, cap * sizeof(*grown));
@@ -227,4 +233,14 @@ int link_start(struct worker *w)
 	w->link_timer.arg = w;
 	r = watch_pair(w, &w->berthd);
 	return r < 0 ? r : watch_pair(w, &w->control);
+}
+
+void link_leave(struct worker *w)
+{
+	w->left = true;
+	epoll_ctl(w->epfd, EPOLL_CTL_DEL, w->berthd.fd, NULL);
+	epoll_ctl(w->epfd, EPOLL_CTL_DEL, w->control.fd, NULL);
+	if (msg_send(w->berthd.fd, MSG_ROUTER_LEAVES, 0, 0, NULL, 0, NULL, 0) < 0)
+		log_warn("berthd is not told that another may start: it waits for the "
+			 "end");
 }

@@ -28,7 +28,11 @@ static void signal_event(struct worker *w, struct ev *ev, uint32_t events)
 	struct signalfd_siginfo si;
 
 	(void)events;
-	if (read(ev->fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
+	if (read(ev->fd, &si, sizeof(si)) != (ssize_t)sizeof(si))
+		return;
+	if (si.ssi_signo == SIGUSR2)
+		worker_leave(w);
+	else
 		worker_stop(w);
 }
 
@@ -47,6 +51,7 @@ static int start_signals(struct worker *w)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	w->signals =
 		(struct ev){signal_event, signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC)};
@@ -169,12 +174,27 @@ static int wait_ms(struct worker *w, int log_ms)
 	return log_ms >= 0 && (ms < 0 || log_ms < ms) ? log_ms : ms;
 }
 
+/* No request waits for sockets, a table or a thaw, or they have waited long enough. */
+static bool may_leave(const struct worker *w)
+{
+	if (w->now_ms + LEAVE_MS >= w->stop_ms + LEAVE_WAIT_MS)
+		return true;
+	return !w->n_held && !backend_any_waits(w);
+}
+
+static bool goes_on(const struct worker *w)
+{
+	if (!w->stopping)
+		return true;
+	return w->now_ms < w->stop_ms && (w->n_exchanges || (w->leaving && w->clients));
+}
+
 static void run(struct worker *w)
 {
 	struct epoll_event events[EVENTS_MAX];
 	int n, i, log_ms = -1;
 
-	while (!w->stopping || (w->n_exchanges && w->now_ms < w->stop_ms)) {
+	while (goes_on(w)) {
 		n = epoll_wait(w->epfd, events, EVENTS_MAX, wait_ms(w, log_ms));
 		read_clocks(w);
 		for (i = 0; i < n; i++) {
@@ -188,6 +208,8 @@ static void run(struct worker *w)
 		slab_reap(&w->exchange_slab);
 		slab_reap(&w->upstream_slab);
 		log_ms = access_flush(&w->log, w->now_ms, false);
+		if (w->leaving && !w->left && may_leave(w))
+			link_leave(w);
 	}
 }
 

@@ -5,14 +5,24 @@
 
 static const int families[2] = {AF_INET, AF_INET6};
 
-static void ask(struct worker *w, struct instance *i, uint8_t family)
+static void ask_for(struct worker *w, struct instance *i, uint8_t family, uint32_t n)
 {
 	struct stock *s = &i->stock[family];
 
 	s->asking = true;
 	s->seq = ++w->seq;
-	s->unsent = link_ask_sockets(w, i->id, STOCK_BATCH, families[family], s->seq) < 0;
+	s->unsent = link_ask_sockets(w, i->id, n, families[family], s->seq) < 0;
 	w->asks_unsent |= s->unsent;
+}
+
+static void ask(struct worker *w, struct instance *i, uint8_t family)
+{
+	struct stock *s = &i->stock[family];
+
+	s->batch = !s->batch			? STOCK_FIRST
+		   : s->batch * 2 < STOCK_BATCH ? s->batch * 2
+						: STOCK_BATCH;
+	ask_for(w, i, family, s->batch);
 }
 
 void backend_prefetch(struct worker *w, struct instance *i)
@@ -38,11 +48,35 @@ int backend_socket(struct exchange *x, uint8_t family)
 	int fd = s->n ? s->fds[--s->n] : -1;
 
 	x->family = family;
-	if (s->n < STOCK_LOW && !s->asking && !i->gone)
+	if ((!s->n || s->n < s->batch / 2) && !s->asking && !i->gone && !w->left)
 		ask(w, i, family);
 	if (fd < 0)
 		wait_in_line(s, x);
 	return fd;
+}
+
+bool backend_any_waits(const struct worker *w)
+{
+	const struct instance *i;
+
+	for (i = w->instances; i; i = i->next)
+		for (int k = 0; k < 2; k++)
+			if (i->stock[k].waiters || i->stock[k].asking)
+				return true;
+	return false;
+}
+
+void backend_stock_up(struct worker *w)
+{
+	struct instance *i;
+
+	for (i = w->instances; i; i = i->next) {
+		struct stock *s = &i->stock[i->family == 2];
+
+		if (!i->family || !i->listed || s->asking || s->n == STOCK_MAX)
+			continue;
+		ask_for(w, i, i->family == 2, STOCK_MAX - s->n);
+	}
 }
 
 void backend_unwait(struct exchange *x)
@@ -57,13 +91,28 @@ void backend_unwait(struct exchange *x)
 	x->prev = NULL;
 }
 
+static void shrink(struct stock *s, uint32_t n)
+{
+	while (s->n > n)
+		close(s->fds[--s->n]);
+}
+
 void backend_drop_stock(struct instance *i)
 {
-	int k;
+	shrink(&i->stock[0], 0);
+	shrink(&i->stock[1], 0);
+}
 
-	for (k = 0; k < 2; k++)
-		while (i->stock[k].n)
-			close(i->stock[k].fds[--i->stock[k].n]);
+void backend_rest(struct instance *i)
+{
+	for (int k = 0; k < 2; k++) {
+		struct stock *s = &i->stock[k];
+
+		if (s->asking || s->batch <= STOCK_FIRST)
+			continue;
+		s->batch = STOCK_FIRST;
+		shrink(s, STOCK_FIRST);
+	}
 }
 
 /*

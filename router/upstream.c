@@ -38,6 +38,19 @@ void upstream_close(struct upstream *u)
 	slab_put(&w->upstream_slab, u);
 }
 
+/* No more sockets come: who waits for one takes a connection that has become free. */
+static void reuse_for_waiting(struct instance *i)
+{
+	for (int k = 0; k < 2; k++) {
+		struct exchange *x = i->stock[k].waiters;
+
+		if (x && i->idle) {
+			backend_unwait(x);
+			upstream_get(x);
+		}
+	}
+}
+
 void upstream_put(struct upstream *u, bool reuse)
 {
 	struct instance *i = u->inst;
@@ -53,6 +66,18 @@ void upstream_put(struct upstream *u, bool reuse)
 	i->idle = u;
 	i->n_idle++;
 	wheel_set(&u->w->wheel, &u->timer, u->w->now_ms + POOL_IDLE_MS);
+	if (u->w->left)
+		reuse_for_waiting(i);
+}
+
+/* The last one: its instance is at rest. */
+static void close_idle(struct upstream *u)
+{
+	struct instance *i = u->inst;
+
+	upstream_close(u);
+	if (!i->n_idle && !i->inflight)
+		backend_rest(i);
 }
 
 static void idle_timeout(void *arg)
@@ -60,7 +85,7 @@ static void idle_timeout(void *arg)
 	struct upstream *u = arg;
 
 	if (!u->x)
-		upstream_close(u);
+		close_idle(u);
 }
 
 /* Bytes or an end on a connection that nobody uses make it useless. */
@@ -79,7 +104,7 @@ static void upstream_event(struct worker *w, struct ev *ev, uint32_t events)
 	(void)w;
 	if (!x) {
 		if ((events & ~(uint32_t)EPOLLOUT) && !still_quiet(u))
-			upstream_close(u);
+			close_idle(u);
 		return;
 	}
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))

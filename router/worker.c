@@ -27,19 +27,31 @@ uint64_t worker_random(struct worker *w)
 	return r;
 }
 
-void worker_stop(struct worker *w)
+static void stop(struct worker *w, uint64_t ms)
 {
 	unsigned int i;
 
 	if (w->stopping)
 		return;
 	w->stopping = true;
-	w->stop_ms = w->now_ms + STOP_MS;
+	w->stop_ms = w->now_ms + ms;
 	for (i = 0; i < w->n_listeners; i++) {
 		worker_unwatch(w, &w->listeners[i].ev);
 		close(w->listeners[i].ev.fd); /* berthd holds them too: the queue waits
 						 for our heir */
 	}
 	w->n_listeners = 0;
+}
+
+void worker_stop(struct worker *w)
+{
+	stop(w, STOP_MS);
 	downstream_stop_all(w);
+}
+
+void worker_leave(struct worker *w)
+{
+	w->leaving = true;
+	stop(w, LEAVE_MS);
+	backend_stock_up(w);
 }

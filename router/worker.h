@@ -11,6 +11,9 @@
 #define LISTENERS_MAX 16u
 #define HELD_MAX 4096u /* requests held in one worker; 503 above */
 #define STOP_MS 10000u
+#define LEAVE_MS 30000u
+#define LEAVE_WAIT_MS 3000u
+#define NO_TABLE_MS 3000u /* control is back sooner */
 
 struct listener {
 	struct ev ev;
@@ -49,7 +52,8 @@ struct worker {
 	size_t n_drained, cap_drained;
 	struct sleeper *sleepers[INSTANCE_BUCKETS]; /* by app id */
 	bool asks_unsent, tells_unsent, stopping;
-	int spare_fd; /* given up when descriptors run out */
+	bool leaving, left; /* a successor comes; it has the pairs */
+	int spare_fd;	    /* given up when descriptors run out */
 	uint64_t stop_ms, epoch;
 	uint64_t random[2];
 	struct msg msg;
@@ -70,10 +74,17 @@ int worker_watch(struct worker *w, struct ev *ev);
 void worker_unwatch(struct worker *w, struct ev *ev);
 /* Stops accepting; the loop ends when the requests in flight have, or after STOP_MS. */
 void worker_stop(struct worker *w);
+/*
+ * For a successor that accepts from now on: requests in flight end here, and each open connection may bring one more; they
+ * have LEAVE_MS. The pairs are given up as soon as no request waits for a message, or after LEAVE_WAIT_MS.
+ */
+void worker_leave(struct worker *w);
 uint64_t worker_random(struct worker *w);
 
 /* link.c: the pairs to berthd and control */
 int link_start(struct worker *w);
+/* Reads from the pairs no more, and says so to berthd. */
+void link_leave(struct worker *w);
 int link_ask_sockets(struct worker *w, uint64_t id, uint32_t n, int family, uint32_t seq);
 void link_drained(struct worker *w, uint64_t id);
 /* MSG_ROUTER_WAKE to berthd; MSG_IDLE, MSG_BUSY, MSG_WAKE to control. 0, or -errno and the link's timer is set. */

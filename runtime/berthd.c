@@ -7,6 +7,7 @@
 #include "runtime/operate.h"
 #include "runtime/settings.h"
 #include "runtime/stackmake.h"
+#include "runtime/upgrade.h"
 
 #include <stdio.h>
 
@@ -51,6 +52,8 @@ int main(int argc, char **argv)
 	case MODE_STOP:
 	case MODE_STOP_ALL:
 		return operate_stop(&s, s.mode == MODE_STOP_ALL);
+	case MODE_UPGRADE:
+		return upgrade_ask(&s);
 	case MODE_REMOVE:
 		return operate_remove(&s);
 	case MODE_STACK:

@@ -320,20 +320,32 @@ int cgroup_leave(const struct cgroups *g, const int fds[CGROUP_FDS])
 	return 0;
 }
 
-int cgroup_make(const struct cgroups *g, uint64_t id, const struct msg_limits_body *l,
-	int fds[CGROUP_FDS], struct err *e)
+static int make_groups(const struct cgroups *g, uint64_t id, struct err *e)
 {
 	char name[17];
 	int r = 0;
 
 	id_name(name, id);
-	for (int k = 0; k < CGROUP_KINDS; k++) {
-		fds[k] = -1;
+	for (int k = 0; k < CGROUP_KINDS; k++)
 		if (g->parent[k] >= 0 && k != CGROUP_IO &&
 			mkdirat(g->parent[k], name, 0755) < 0 && errno != EEXIST)
 			r = err_sys(e, errno, "cannot make the %s control group",
 				controllers[k]);
-	}
+	return r;
+}
+
+void cgroup_prepare(const struct cgroups *g, uint64_t id)
+{
+	make_groups(g, id, NULL);
+}
+
+int cgroup_make(const struct cgroups *g, uint64_t id, const struct msg_limits_body *l,
+	int fds[CGROUP_FDS], struct err *e)
+{
+	int r = make_groups(g, id, e);
+
+	for (int k = 0; k < CGROUP_KINDS; k++)
+		fds[k] = -1;
 	if (r == 0)
 		r = cgroup_limit(g, id, l, LIMIT_ALL | CGROUP_FRESH, NULL, e);
 	if (r == 0 && (l->io_read_bytes || l->io_write_bytes))

@@ -63,6 +63,9 @@ int cgroups_remove(struct cgroups *g);
  */
 int cgroup_make(const struct cgroups *g, uint64_t id, const struct msg_limits_body *l,
 	int fds[CGROUP_FDS], struct err *e);
+/* Makes its groups without limits, so that cgroup_make is quicker; any thread. Errors are
+ * cgroup_make's to find. */
+void cgroup_prepare(const struct cgroups *g, uint64_t id);
 /* As cgroup_make's fds, for a group that exists. -ENOENT. */
 int cgroup_join_fds(const struct cgroups *g, uint64_t id, int fds[CGROUP_FDS]);
 /* v1: the calling process moves into berth's own groups, above those of all sandboxes,

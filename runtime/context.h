@@ -35,6 +35,8 @@ struct context {
 	struct daemons *daemons;
 	struct closing closing[CLOSING_MAX];
 	struct log_rate refused[PEER_KINDS];
+	unsigned int
+		router; /* which worker sent the message being handled, if a router did */
 };
 
 /* What a handler gives back; bodies are the structs of lib/proto.h. */

@@ -17,7 +17,7 @@
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 
-#define DAEMONS_MAX (2 + PROTO_WORKERS_MAX)
+#define REPLACE_GAP_MS 100 /* so that one is at work before the next one goes */
 #define DAEMON_STEADY_NS 2000000000ull /* ran longer: the next restart is at once */
 
 struct one {
@@ -27,10 +27,20 @@ struct one {
 	pid_t pid; /* 0: not running */
 	int pidfd;
 	uint64_t start_time, since_ns;
-	unsigned int delay_ms; /* before the next restart */
-	bool stopping;
+	unsigned int delay_ms;	     /* before the next restart */
+	bool stopping, adopted, old; /* adopted: found running; old: makes way */
 	struct loop_io *watch;
 	struct loop_timer *timer;
+};
+
+/* A router that has a successor and ends with its last request. */
+struct leaver {
+	struct daemons *all;
+	pid_t pid;
+	int pidfd;
+	struct loop_io *watch;
+	struct loop_timer *timer;
+	struct leaver *next;
 };
 
 struct daemons {
@@ -39,7 +49,8 @@ struct daemons {
 	const struct handoff *handoff;
 	struct one list[DAEMONS_MAX];
 	unsigned int n;
-	struct loop_timer *kill_timer;
+	struct loop_timer *kill_timer, *replace_timer;
+	struct leaver *leavers;
 	void (*done)(void *arg);
 	void *done_arg;
 };
@@ -158,6 +169,8 @@ static void tell_end(const struct one *o, const siginfo_t *si)
 		o->delay_ms ? " after a pause" : "");
 }
 
+static void replaced(struct one *o);
+
 static void on_exit_seen(void *arg, uint32_t events UNUSED)
 {
 	struct one *o = arg;
@@ -167,9 +180,15 @@ static void on_exit_seen(void *arg, uint32_t events UNUSED)
 	(void)waitid(P_PIDFD, (id_t)o->pidfd, &si, WEXITED | WNOHANG);
 	if (io_mono_ns() - o->since_ns > DAEMON_STEADY_NS)
 		o->delay_ms = 0;
-	if (!o->stopping)
+	if (o->old)
+		log_info("%s[%d] made way", o->name, (int)o->pid);
+	else if (!o->stopping)
 		tell_end(o, &si);
 	forget_process(o);
+	if (o->old) {
+		replaced(o);
+		return;
+	}
 	write_list(o->all);
 	plan_restart(o);
 	check_stopped(o->all);
@@ -192,6 +211,7 @@ static void start(struct one *o)
 	int pidfd;
 	pid_t pid = daemon_start(&o->program, &pidfd, &e);
 
+	o->adopted = false;
 	if (pid < 0) {
 		log_error("cannot start %s: %s", o->name, e.text);
 		plan_restart(o);
@@ -211,14 +231,8 @@ static struct one *find(struct daemons *d, const char *name)
 	return NULL;
 }
 
-/* One line of run/daemons; only this program writes that file. */
-struct found {
-	char name[DAEMON_NAME_MAX];
-	pid_t pid;
-	uint64_t start_time, generation;
-};
-
-static bool parse_line(const char *line, struct found *f)
+/* Only this program writes that file. */
+static bool parse_line(const char *line, struct daemon_line *f)
 {
 	char *end;
 	const char *space = strchr(line, ' ');
@@ -235,7 +249,7 @@ static bool parse_line(const char *line, struct found *f)
 }
 
 /* Ends a program that holds descriptors of an earlier berthd. */
-static void end_stale(const struct found *f, int pidfd)
+static void end_stale(const struct daemon_line *f, int pidfd)
 {
 	struct pollfd p = {.fd = pidfd, .events = POLLIN};
 
@@ -247,7 +261,7 @@ static void end_stale(const struct found *f, int pidfd)
 	}
 }
 
-static void take_found(struct daemons *d, const struct found *f)
+static void take_found(struct daemons *d, const struct daemon_line *f)
 {
 	int pidfd autoclose = process_open(f->pid, f->start_time);
 	struct one *o = d ? find(d, f->name) : NULL;
@@ -259,27 +273,38 @@ static void take_found(struct daemons *d, const struct found *f)
 		return;
 	}
 	log_info("%s[%d] still runs", f->name, (int)f->pid);
+	o->adopted = true;
 	if (watch(o, f->pid, TAKE_FD(pidfd), f->start_time) < 0)
 		log_error("cannot watch %s", o->name);
 }
 
-static void read_list(struct daemons *d, const struct settings *s)
+int daemons_read(const struct settings *s, struct daemon_line *ret)
 {
 	char path[SETTINGS_PATH_MAX + 32];
 	autobuf b = {.max = 65536};
-	struct found f;
+	int n = 0, r;
 
 	snprintf(path, sizeof(path), "%s/daemons", s->run);
-	if (io_read_file(AT_FDCWD, path, &b) < 0 || !b.data)
-		return;
-	for (char *line = b.data, *next; *line; line = next) {
+	r = io_read_file(AT_FDCWD, path, &b);
+	if (r < 0 || !b.data)
+		return r;
+	for (char *line = b.data, *next; *line && n < DAEMONS_MAX; line = next) {
 		next = strchr(line, '\n');
 		if (!next)
 			break;
 		*next++ = '\0';
-		if (parse_line(line, &f))
-			take_found(d, &f);
+		n += parse_line(line, &ret[n]);
 	}
+	return n;
+}
+
+static void read_list(struct daemons *d, const struct settings *s)
+{
+	struct daemon_line lines[DAEMONS_MAX];
+	int n = daemons_read(s, lines);
+
+	for (int i = 0; i < n; i++)
+		take_found(d, &lines[i]);
 }
 
 void daemons_end_leftovers(const struct settings *s)
@@ -335,6 +360,135 @@ void daemons_start(struct daemons *d)
 	write_list(d);
 }
 
+/* ---- an upgrade ---- */
+
+static void replace_next(void *arg);
+
+static void plan_next(struct daemons *d)
+{
+	loop_cancel(d->replace_timer);
+	d->replace_timer = loop_after(d->loop, REPLACE_GAP_MS, replace_next, d);
+}
+
+/* The old process is gone or has left: the new one starts, then the next makes way. */
+static void replaced(struct one *o)
+{
+	o->old = false;
+	loop_cancel(o->timer);
+	o->timer = NULL;
+	if (o->stopping) {
+		check_stopped(o->all);
+		return;
+	}
+	start(o);
+	plan_next(o->all);
+}
+
+static void way_timeout(void *arg)
+{
+	struct one *o = arg;
+
+	o->timer = NULL;
+	log_warn("%s[%d] did not make way: killing it", o->name, (int)o->pid);
+	pidfd_send_signal(o->pidfd, SIGKILL, NULL, 0);
+}
+
+static struct one *next_old(struct daemons *d)
+{
+	struct one *control = NULL;
+
+	for (unsigned int i = 0; i < d->n; i++) {
+		struct one *o = &d->list[i];
+
+		if (!o->old || !o->pid)
+			continue;
+		if (o->program.kind != DAEMON_CONTROL)
+			return o;
+		control = o; /* it may take long */
+	}
+	return control;
+}
+
+static void replace_next(void *arg)
+{
+	struct daemons *d = arg;
+	struct one *o = next_old(d);
+
+	d->replace_timer = NULL;
+	if (!o) {
+		log_info("upgrade: all programs are new");
+		return;
+	}
+	pidfd_send_signal(
+		o->pidfd, o->program.kind == DAEMON_LOGGER ? SIGTERM : SIGUSR2, NULL, 0);
+	o->timer = loop_after(d->loop, DAEMON_WAY_MS, way_timeout, o);
+}
+
+void daemons_replace(struct daemons *d)
+{
+	for (unsigned int i = 0; i < d->n; i++)
+		d->list[i].old = d->list[i].adopted;
+	plan_next(d);
+}
+
+static void free_leaver(struct leaver *l)
+{
+	struct leaver **at = &l->all->leavers;
+
+	while (*at != l)
+		at = &(*at)->next;
+	*at = l->next;
+	loop_del(l->watch);
+	loop_cancel(l->timer);
+	close(l->pidfd);
+	free(l);
+}
+
+static void leaver_ended(void *arg, uint32_t events UNUSED)
+{
+	struct leaver *l = arg;
+	siginfo_t si;
+
+	(void)waitid(P_PIDFD, (id_t)l->pidfd, &si, WEXITED | WNOHANG);
+	free_leaver(l);
+}
+
+static void leaver_timeout(void *arg)
+{
+	struct leaver *l = arg;
+
+	l->timer = NULL;
+	log_warn("berth-router[%d] still has requests: killing it", (int)l->pid);
+	pidfd_send_signal(l->pidfd, SIGKILL, NULL, 0);
+}
+
+void daemons_left(struct daemons *d, unsigned int worker)
+{
+	struct leaver *l = calloc(1, sizeof(*l));
+	struct one *o = NULL;
+
+	for (unsigned int i = 0; i < d->n; i++)
+		if (d->list[i].program.kind == DAEMON_ROUTER &&
+			d->list[i].program.worker == worker)
+			o = &d->list[i];
+	/* Only one that was told to leaves; without memory its end is waited for. */
+	if (!l || !o || !o->old || !o->pid) {
+		free(l);
+		return;
+	}
+	*l = (struct leaver){
+		.all = d, .pid = o->pid, .pidfd = o->pidfd, .next = d->leavers};
+	d->leavers = l;
+	log_info("%s[%d] made way", o->name, (int)o->pid);
+	loop_del(o->watch);
+	o->watch = NULL;
+	o->pidfd = -1;
+	o->pid = 0;
+	l->watch = loop_add(d->loop, l->pidfd, EPOLLIN, leaver_ended, l);
+	l->timer = loop_after(d->loop, DAEMON_LEAVE_MS, leaver_timeout, l);
+	replaced(o);
+}
+
 static void signal_all(struct daemons *d, int signo)
 {
 	for (unsigned int i = 0; i < d->n; i++)
@@ -374,6 +528,9 @@ void daemons_free(struct daemons *d)
 		loop_cancel(d->list[i].timer);
 		forget_process(&d->list[i]);
 	}
+	while (d->leavers)
+		free_leaver(d->leavers);
 	loop_cancel(d->kill_timer);
+	loop_cancel(d->replace_timer);
 	free(d);
 }

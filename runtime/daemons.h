@@ -15,6 +15,9 @@
 #define DAEMON_NAME_MAX 16
 #define DAEMON_RESTART_MAX_MS 1000 /* longest pause before a restart: back within 2 s */
 #define DAEMON_STOP_MS 3000	   /* between SIGTERM and SIGKILL */
+#define DAEMON_LEAVE_MS 35000	   /* a router's last requests have 30 s */
+#define DAEMON_WAY_MS 90000	   /* control's operations under way have a minute */
+#define DAEMONS_MAX (2 + PROTO_WORKERS_MAX)
 
 struct daemons;
 
@@ -40,6 +43,24 @@ void daemons_start(struct daemons *d);
  * again later); done(arg) when they are gone. None of them is restarted.
  */
 void daemons_stop(struct daemons *d, bool logger_too, void (*done)(void *arg), void *arg);
+/*
+ * All that run already make way, one after the other, for the installed programs: the logger, the routers, control. In
+ * the background.
+ */
+void daemons_replace(struct daemons *d);
+/*
+ * A router worker reads from its pairs no more (MSG_ROUTER_LEAVES): another takes its place at once; it ends with its last
+ * request, and is killed after DAEMON_LEAVE_MS.
+ */
+void daemons_left(struct daemons *d, unsigned int worker);
+/* One line of run/daemons. */
+struct daemon_line {
+	char name[DAEMON_NAME_MAX];
+	pid_t pid;
+	uint64_t start_time, generation;
+};
+/* At most DAEMONS_MAX; how many, or -errno. */
+int daemons_read(const struct settings *s, struct daemon_line *ret);
 /* Frees the memory; the programs stay. NULL is allowed. */
 void daemons_free(struct daemons *d);
 /* For --remove: ends what an earlier berthd left running here. Blocks up to

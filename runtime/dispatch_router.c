@@ -1,4 +1,4 @@
-/* What a router worker, which reads the internet, may ask of root: two things. */
+/* What a router worker, which reads the internet, may ask of root: three things. */
 #include "runtime/context.h"
 
 #include <errno.h>
@@ -41,6 +41,12 @@ static int wake(struct context *ctx, struct msg *m, struct reply *r)
 	return instances_thaw(ctx->instances, body.id);
 }
 
+static int leaves(struct context *ctx, struct msg *m UNUSED, struct reply *r UNUSED)
+{
+	daemons_left(ctx->daemons, ctx->router);
+	return 0;
+}
+
 static const struct dispatch_row rows[] = {
 	/* safe: nothing is open between the two that a restart could lose */
 	{MSG_HELLO, hello, sizeof(struct msg_hello), .no_reply = true},
@@ -51,10 +57,19 @@ static const struct dispatch_row rows[] = {
 	/* safe: only ever lets an app go on that control started; a router that was taken
 	   over could keep all of them awake */
 	{MSG_ROUTER_WAKE, wake, sizeof(struct msg_instance), .fds_max = 0},
+	/* safe: starts a router in the place of one that berthd itself told to make way,
+	   else nothing */
+	{MSG_ROUTER_LEAVES, leaves, 0, .no_reply = true},
 };
 static const struct dispatch_table table = {PEER_ROUTER, rows, ARRAY_LEN(rows)};
 
 int dispatch_router(struct context *ctx, int fd, struct msg *m)
 {
+	const struct handoff *h = ctx->handoff;
+
+	ctx->router = h->n_workers;
+	for (unsigned int i = 0; i < h->n_workers; i++)
+		if (handoff_router_fd(h, i, HANDOFF_ROUTER_OURS) == fd)
+			ctx->router = i;
 	return dispatch(ctx, &table, fd, m);
 }

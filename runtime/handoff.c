@@ -282,6 +282,26 @@ int handoff_to_env(const struct handoff *h)
 	return setenv(HANDOFF_ENV, b.data, 1) < 0 ? -errno : 0;
 }
 
+int handoff_format_write(const struct settings *s)
+{
+	static const char text[] = {'0' + HANDOFF_FORMAT, '\n'};
+	int dir autoclose = open(s->run, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return dir < 0 ? -errno
+		       : io_replace_file(dir, "handoff", text, sizeof(text), 0644);
+}
+
+int handoff_format_read(const struct settings *s)
+{
+	char path[SETTINGS_PATH_MAX + 32];
+	autobuf b = {.max = 16};
+	int r;
+
+	snprintf(path, sizeof(path), "%s/handoff", s->run);
+	r = io_read_file(AT_FDCWD, path, &b);
+	return r < 0 ? r : b.len == 2 && b.data[1] == '\n' ? b.data[0] - '0' : -EPROTO;
+}
+
 static int parse_number(const char **p, uint64_t max, uint64_t *ret)
 {
 	char *end;

@@ -14,6 +14,8 @@
 
 #define HANDOFF_ADDRS_MAX 8
 #define HANDOFF_ENV "BERTH_HANDOFF"
+/* Of the environment variable and of what the descriptors are: a berthd takes over only from its equal. */
+#define HANDOFF_FORMAT 1
 
 enum handoff_fd {
 	HANDOFF_LOCK, /* run/berthd.lock, held: one berthd a run folder */
@@ -54,6 +56,9 @@ int handoff_from_env(struct handoff *h, struct err *e);
 /* Writes the environment variable and lets the descriptors survive an exec; undone by
  * handoff_from_env. */
 int handoff_to_env(const struct handoff *h);
+/* run/handoff holds the format, for a berthd that wants to take over. The format, or -errno. */
+int handoff_format_write(const struct settings *s);
+int handoff_format_read(const struct settings *s);
 
 unsigned int handoff_count(const struct handoff *h);
 int handoff_router_fd(

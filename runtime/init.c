@@ -6,144 +6,306 @@
  * argv[1]: 't' or '-' (stdin is a terminal to take), 'b' or '-' (run INIT_FD_BUILD
  * instead of argv[0] of the spec). Its environment is added to the command's where the
  * spec does not name the variable.
+ *
+ * Without the C library (runtime/bare.h) and without relocations: no pointers in static
+ * data.
  */
-#include "lib/io.h"
+#include "lib/base.h"
 #include "lib/spec.h"
+#include "runtime/bare.h"
 #include "runtime/guards.h"
 #include "runtime/inside.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <termios.h>
+#include <time.h>
 
-#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define PATH_MAX_BYTES 4096
+#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+#define ALL_SIGNALS (~(uint64_t)0)
 
-extern char **environ;
+static const char default_path[] =
+	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 struct command {
+	/* argv has room for two words before and env for a variable after what it holds */
 	char **argv, **env;
-	char cwd[256];
+	const char *cwd;
 	bool tty, builder;
 };
 
+void bare_main(long *stack) __attribute__((noreturn, used));
+__asm__(".text\n.globl _start\n.type _start, @function\n_start:\n\t" BARE_START);
+
+/* What the compiler itself calls. */
+void *memset(void *p, int c, size_t n) __attribute__((used));
+void *memset(void *p, int c, size_t n)
+{
+	for (volatile char *at = p; n--; at++)
+		*at = (char)c;
+	return p;
+}
+void *memcpy(void *to, const void *from, size_t n) __attribute__((used));
+void *memcpy(void *to, const void *from, size_t n)
+{
+	volatile char *t = to;
+
+	for (const char *f = from; n--; f++)
+		*t++ = *f;
+	return to;
+}
+
+static void leave(int status) __attribute__((noreturn));
+static void leave(int status)
+{
+	for (;;)
+		CALL1(SYS_exit_group, status);
+}
+
 static void write_record(uint32_t magic, int value)
 {
-	struct exit_record r = {.magic = magic, .value = value, .time_us = io_now_us()};
+	struct timespec t = {0};
+	struct exit_record r = {.magic = magic, .value = value};
 
+	CALL2(SYS_clock_gettime, CLOCK_REALTIME, &t);
+	r.time_us = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 	/* nobody is left to tell when it fails: berthd then reports the end as lost */
-	if (pwrite(INIT_FD_EXIT, &r, sizeof(r), 0) != sizeof(r))
-		_exit(125);
+	if (CALL4(SYS_pwrite64, INIT_FD_EXIT, &r, sizeof(r), 0) != sizeof(r))
+		leave(125);
 }
+
+/* ---- the spec ---- */
+
+/* Points v[0..n-1] at the strings, NULL behind; NULL when they run past end. */
+static char *point(char **v, uint32_t n, char *s, const char *end)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		v[i] = s;
+		while (s < end && *s)
+			s++;
+		if (s++ >= end)
+			return NULL;
+	}
+	v[n] = NULL;
+	return s;
+}
+
+static bool head_valid(const struct spec_head *h, long size)
+{
+	bool ended = false;
+
+	for (size_t i = 0; i < sizeof(h->cwd); i++)
+		ended = ended || !h->cwd[i];
+	return ended && h->cwd[0] == '/' && h->magic == SPEC_MAGIC && h->argc >= 1 &&
+	       h->argc <= SPEC_STRINGS_MAX && h->envc <= SPEC_STRINGS_MAX &&
+	       (long)h->size == size - (long)sizeof(*h);
+}
+
+static size_t count(char **v)
+{
+	size_t n = 0;
+
+	while (v[n])
+		n++;
+	return n;
+}
+
+static void *map(size_t size, int fd)
+{
+	long p = CALL6(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | (fd < 0 ? MAP_ANONYMOUS : 0), fd, 0);
+
+	return p < 0 && p > -4096 ? NULL : (void *)(uintptr_t)p;
+}
+
+/* The strings stay where they are, mapped. ours: how many variables may come later. 0 or
+ * -errno. */
+static int read_spec(struct command *c, size_t ours)
+{
+	long size = CALL3(SYS_lseek, INIT_FD_SPEC, 0, SEEK_END);
+	struct spec_head *h;
+	char **v, *s, *end;
+
+	if ((CALL2(SYS_fcntl, INIT_FD_SPEC, F_GET_SEALS) & SEALS) != SEALS)
+		return -EPERM;
+	if (size < (long)sizeof(*h) || size > (long)(SPEC_SIZE_MAX + sizeof(*h)))
+		return -EBADMSG;
+	h = map((size_t)size, INIT_FD_SPEC);
+	if (!h)
+		return -ENOMEM;
+	if (!head_valid(h, size))
+		return -EBADMSG;
+	v = map(sizeof(*v) * (h->argc + h->envc + ours + 8), -1);
+	if (!v)
+		return -ENOMEM;
+	s = (char *)(h + 1);
+	end = s + h->size;
+	c->cwd = h->cwd;
+	c->argv = v + 2;
+	c->env = c->argv + h->argc + 1;
+	s = point(c->argv, h->argc, s, end);
+	s = s ? point(c->env, h->envc, s, end) : NULL;
+	return s == end ? 0 : -EBADMSG;
+}
+
+/* ---- the environment ---- */
 
 static bool names_same(const char *a, const char *b)
 {
-	size_t n = strcspn(a, "=");
-
-	return strncmp(a, b, n + 1) == 0;
+	while (*a == *b && *a != '=' && *a)
+		a++, b++;
+	return *a == *b;
 }
 
-/* The spec's variables, then ours that it does not have. */
-static char **merge_env(char **spec, char **ours)
+static char *find_same(char **env, const char *variable)
 {
-	size_t n = 0, m = 0, out;
-	char **env;
+	for (; *env; env++)
+		if (names_same(*env, variable))
+			return *env;
+	return NULL;
+}
 
-	while (spec[n])
-		n++;
-	while (ours[m])
-		m++;
-	env = calloc(n + m + 1, sizeof(*env));
-	if (!env)
-		return spec;
-	memcpy(env, spec, n * sizeof(*env));
-	out = n;
-	for (size_t i = 0; i < m; i++) {
-		bool named = false;
-		for (size_t k = 0; k < n && !named; k++)
-			named = names_same(ours[i], spec[k]);
-		if (!named)
-			env[out++] = ours[i];
+/* Appends those that are not named yet. */
+static void add_env(char **env, char **ours)
+{
+	size_t n = count(env);
+
+	for (; *ours; ours++)
+		if (!find_same(env, *ours)) {
+			env[n++] = *ours;
+			env[n] = NULL;
+		}
+}
+
+/* ---- the command ---- */
+
+/* A file without a format that the kernel knows is a script for sh, as execvp(3) has it. */
+static long try_exec(const struct command *c, char *path)
+{
+	long r = CALL3(SYS_execve, path, c->argv, c->env);
+	char **argv = c->argv - 1;
+
+	if (r != -ENOEXEC)
+		return r;
+	argv[0] = (char[]){"/bin/sh"};
+	argv[1] = path;
+	return CALL3(SYS_execve, "/bin/sh", argv, c->env);
+}
+
+/* dir, which ends at ':' or NUL, a slash, name. False when that is too long. */
+static bool join(char *out, const char *dir, const char *name)
+{
+	size_t n = 0;
+
+	while (*dir && *dir != ':' && n < PATH_MAX_BYTES - 2)
+		out[n++] = *dir++;
+	if (n)
+		out[n++] = '/';
+	while (*name && n < PATH_MAX_BYTES - 1)
+		out[n++] = *name++;
+	out[n] = '\0';
+	return !*name && (!*dir || *dir == ':');
+}
+
+/* As execvp(3): the first of PATH's folders that has it; one that may not be run is
+ * remembered. */
+static long search_exec(const struct command *c)
+{
+	const char *at = find_same(c->env, default_path) + sizeof("PATH");
+	char path[PATH_MAX_BYTES];
+	long r, result = -ENOENT;
+
+	for (;; at++) {
+		r = join(path, at, c->argv[0]) ? try_exec(c, path) : -ENAMETOOLONG;
+		if (r == -EACCES)
+			result = r;
+		else if (r != -ENOENT && r != -ENOTDIR && r != -ENAMETOOLONG)
+			return r;
+		while (*at && *at != ':')
+			at++;
+		if (!*at)
+			return result;
 	}
-	return env;
 }
 
-/* Runs in the command's process. Returns the errno that kept it from starting. */
-static int exec_command(const struct command *c)
+static long exec_command(const struct command *c)
 {
-	sigset_t none;
+	uint64_t none = 0;
+	long r;
 
-	setsid();
-	if (c->tty && ioctl(0, TIOCSCTTY, 0) < 0)
-		return errno;
-	if (chdir(c->cwd) < 0)
-		return errno;
-	environ = c->env;
-	if (!getenv("PATH") && setenv("PATH", DEFAULT_PATH, 1) < 0)
-		return ENOMEM;
+	CALL0(SYS_setsid);
+	if (c->tty && (r = CALL3(SYS_ioctl, 0, TIOCSCTTY, 0)) < 0)
+		return r;
+	if ((r = CALL1(SYS_chdir, c->cwd)) < 0)
+		return r;
 	/* a command must not inherit what is berth-init's */
-	close(INIT_FD_SPEC);
-	close(INIT_FD_EXIT);
-	close(INIT_FD_FIFO);
-	fcntl(INIT_FD_BUILD, F_SETFD, FD_CLOEXEC);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	CALL1(SYS_close, INIT_FD_SPEC);
+	CALL1(SYS_close, INIT_FD_EXIT);
+	CALL1(SYS_close, INIT_FD_FIFO);
+	CALL3(SYS_fcntl, INIT_FD_BUILD, F_SETFD, FD_CLOEXEC);
+	CALL4(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
 	if (c->builder)
-		syscall(SYS_execveat, INIT_FD_BUILD, "", c->argv, environ, AT_EMPTY_PATH);
-	else
-		execvp(c->argv[0], c->argv);
-	return errno;
+		return CALL5(
+			SYS_execveat, INIT_FD_BUILD, "", c->argv, c->env, AT_EMPTY_PATH);
+	for (const char *p = c->argv[0]; *p; p++)
+		if (*p == '/')
+			return try_exec(c, c->argv[0]);
+	return c->argv[0][0] ? search_exec(c) : -ENOENT;
+}
+
+/* In the new process, on its parent's stack: must not return. */
+static void become_command(const struct command *c, volatile long *error)
+	__attribute__((noinline, noreturn));
+static void become_command(const struct command *c, volatile long *error)
+{
+	*error = exec_command(c);
+	leave(127);
 }
 
 /*
- * The pid, or the negative errno for which no command runs. A vfork: until the exec the
- * child has our memory and we stand still, so nothing is copied, and its error is ours to
- * read.
+ * The pid, or the -errno for which no command runs. As vfork(2): until the exec the child
+ * has our memory and we stand still, so nothing is copied, and its error is ours to read.
  */
-static pid_t start_command(const struct command *c)
+static long start_command(const struct command *c)
 {
-	volatile int error = 0;
-	pid_t pid = vfork();
+	volatile long error = 0;
+	long pid = CALL5(
+		SYS_clone, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL, NULL, NULL, NULL);
 
-	if (pid < 0)
-		return -errno;
-	if (pid == 0) {
-		error = exec_command(c);
-		_exit(127);
-	}
-	if (error)
-		waitpid(pid, NULL, 0);
-	return error ? -error : pid;
+	if (pid == 0)
+		become_command(c, &error);
+	if (pid > 0 && error)
+		CALL4(SYS_wait4, pid, NULL, 0, NULL);
+	return pid > 0 && error ? error : pid;
 }
 
 /* Its own copies would keep pipes and the terminal open after the command's end. */
 static void let_go_of_stdio(void)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	long null = CALL4(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0);
 
 	for (int i = 0; i < 3; i++)
-		if (null < 0 || dup2(null, i) < 0)
-			close(i);
+		if (null < 0 || CALL3(SYS_dup3, null, i, 0) < 0)
+			CALL1(SYS_close, i);
 	if (null > 2)
-		close(null);
-	close(INIT_FD_SPEC);
-	close(INIT_FD_BUILD);
+		CALL1(SYS_close, null);
+	CALL1(SYS_close, INIT_FD_SPEC);
+	CALL1(SYS_close, INIT_FD_BUILD);
 }
 
 /* Reaps everything that ended. True: the command did. */
-static bool reap(pid_t command, int *status)
+static bool reap(long command, int *status)
 {
-	pid_t pid;
+	long pid;
 	int s;
 
-	while ((pid = waitpid(-1, &s, WNOHANG)) > 0)
+	while ((pid = CALL4(SYS_wait4, -1, &s, WNOHANG, NULL)) > 0)
 		if (pid == command) {
 			*status = s;
 			return true;
@@ -151,49 +313,49 @@ static bool reap(pid_t command, int *status)
 	return false;
 }
 
-static int serve(pid_t command)
+static int serve(long command)
 {
-	sigset_t all;
-	int status = 0, signo;
+	uint64_t all = ALL_SIGNALS;
+	int status = 0;
+	long signo;
 
-	sigfillset(&all);
 	for (;;) {
-		signo = sigwaitinfo(&all, NULL);
+		signo = CALL4(SYS_rt_sigtimedwait, &all, NULL, NULL, sizeof(all));
 		if (signo == SIGCHLD && reap(command, &status))
 			return status;
 		if (signo > 0 && signo != SIGCHLD)
-			kill(command, signo);
+			CALL2(SYS_kill, command, signo);
 	}
 }
 
-int main(int argc, char **argv)
+/* The kernel's first stack: argc, argv, NULL, environment, NULL. */
+void bare_main(long *stack)
 {
-	struct command c = {0};
-	void *mem = NULL;
-	char **spec_env;
-	sigset_t all;
-	pid_t pid;
-	int r;
+	char **argv = (char **)(stack + 1), **ours = argv + stack[0] + 1;
+	struct command c = {.tty = false};
+	char *path[] = {(char *)(uintptr_t)default_path, NULL};
+	uint64_t all = ALL_SIGNALS;
+	long r;
 
 	if (GUARD(GUARD_DUMP))
-		prctl(PR_SET_DUMPABLE, 0);
-	prctl(PR_SET_NAME, "berth-init");
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, NULL);
-	c.tty = argc > 1 && argv[1][0] == 't';
-	c.builder = argc > 1 && argv[1][0] && argv[1][1] == 'b';
-	r = spec_unpack(INIT_FD_SPEC, &c.argv, &spec_env, c.cwd, &mem);
+		CALL5(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+	CALL5(SYS_prctl, PR_SET_NAME, "berth-init", 0, 0, 0);
+	CALL4(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof(all));
+	c.tty = stack[0] > 1 && argv[1][0] == 't';
+	c.builder = stack[0] > 1 && argv[1][0] && argv[1][1] == 'b';
+	r = read_spec(&c, count(ours));
 	if (r < 0) {
-		write_record(EXIT_RECORD_EXEC, -r);
-		return 125;
+		write_record(EXIT_RECORD_EXEC, (int)-r);
+		leave(125);
 	}
-	c.env = merge_env(spec_env, environ);
-	pid = start_command(&c);
-	if (pid < 0) {
-		write_record(EXIT_RECORD_EXEC, -pid);
-		return 126;
+	add_env(c.env, ours);
+	add_env(c.env, path);
+	r = start_command(&c);
+	if (r < 0) {
+		write_record(EXIT_RECORD_EXEC, (int)-r);
+		leave(126);
 	}
 	let_go_of_stdio();
-	write_record(EXIT_RECORD_STATUS, serve(pid));
-	return 0;
+	write_record(EXIT_RECORD_STATUS, serve(r));
+	leave(0);
 }

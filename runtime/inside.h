@@ -20,6 +20,7 @@
 #define RUNTIME_SLOTS                                                                    \
 	1024u /* apps of one berth that can have processes at the same time */
 #define RUNTIME_UID_BASE 0x74000000u
+#define RUNTIME_AHEAD_MAX 8
 
 struct slot {
 	uint32_t app;	    /* 0: free */
@@ -66,6 +67,8 @@ struct runtime {
 	uint32_t nofile_max;  /* the highest limit of open files a sandbox can get */
 	struct slot *slots;   /* RUNTIME_SLOTS */
 	struct live *live;
+	uint64_t ahead[RUNTIME_AHEAD_MAX]; /* ids whose control groups wait for them; 0:
+					      free */
 	char *host_env[24]; /* NULL-terminated NAME=VALUE for START_HOST_APT */
 };
 
@@ -112,6 +115,10 @@ uint32_t capacity_nofile(void);
 void capacity_read(const struct cgroups *g, struct msg_host *ret);
 /* Of this host, for a wanted number of open files; 0: the most. */
 uint32_t runtime_nofile(const struct runtime *rt, uint32_t wanted);
+
+/* ahead.c: the sandbox takes what was made for it; then the next ones' is made. */
+void ahead_use(struct runtime *rt, uint64_t id);
+void ahead_guess(struct runtime *rt, uint64_t id);
 
 /*
  * running.c: gives back what a start took: the slot (NULL: none), the address, and later

@@ -20,6 +20,8 @@
 	1000000000ull /* after a worker that lived shorter than this there is a pause */
 #define RESTART_DELAY_MIN_MS 100
 #define RESTART_DELAY_MAX_MS 1000
+#define RELIEVE_MS 20000	    /* it may be starting an instance */
+#define UPGRADE_ENV "BERTH_UPGRADE" /* of an exec: the worker's process id */
 
 struct monitor {
 	const struct settings *settings;
@@ -28,9 +30,11 @@ struct monitor {
 	int self;    /* pidfd of this process, for the worker to notice our end */
 	pid_t worker;
 	uint64_t worker_since_ns;
-	int delay_ms;	 /* before the next start */
-	bool first;	 /* no worker of this start has come up yet */
-	int stop_signal; /* asked by the operator; 0: none */
+	int delay_ms;	/* before the next start */
+	bool relieving; /* the worker is of the berthd before and was told to make way */
+	unsigned int flags; /* enum worker_flags of the next one */
+	bool first;	    /* no worker of this start has come up yet */
+	int stop_signal;    /* asked by the operator; 0: none */
 	bool done;
 	int status;
 };
@@ -82,9 +86,10 @@ static void start_worker(struct monitor *m)
 	}
 	if (pid == 0) {
 		close(m->signals);
-		_exit(worker_run(m->settings, m->handoff, m->self));
+		_exit(worker_run(m->settings, m->handoff, m->self, m->flags));
 	}
 	m->worker = pid;
+	m->flags = 0;
 	if (m->stop_signal)
 		kill(pid, m->stop_signal);
 }
@@ -94,6 +99,14 @@ static void worker_ended(struct monitor *m, int status)
 	bool quick = io_mono_ns() - m->worker_since_ns < RESTART_QUICK_NS;
 
 	m->worker = 0;
+	if (m->relieving) {
+		m->relieving = false;
+		m->flags = WORKER_REPLACE;
+		if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_WAY) {
+			m->flags |= WORKER_CLEAN;
+			return;
+		}
+	}
 	if (WIFEXITED(status) && (WEXITSTATUS(status) == WORKER_EXIT_DONE ||
 					 (WEXITSTATUS(status) == WORKER_EXIT_SETUP &&
 						 (m->first || m->stop_signal)))) {
@@ -123,6 +136,45 @@ static void reap(struct monitor *m)
 			worker_ended(m, status);
 }
 
+/* The installed berthd goes on as this process; returns when it cannot be run. */
+static void become_installed(struct monitor *m)
+{
+	char path[SETTINGS_PATH_MAX + 16], worker[16];
+	static char name[] = "berthd";
+	char *argv[] = {name, NULL};
+	struct handoff unused;
+	struct err e;
+	int r = handoff_to_env(m->handoff);
+
+	snprintf(path, sizeof(path), "%s/berthd", m->settings->programs);
+	snprintf(worker, sizeof(worker), "%d", (int)m->worker);
+	if (r == 0 && setenv(UPGRADE_ENV, worker, 1) == 0) {
+		execv(path, argv);
+		r = -errno;
+	}
+	log_error("no upgrade: cannot run %s: %s", path, strerror(-r));
+	unsetenv(UPGRADE_ENV);
+	handoff_from_env(&unused, &e); /* descriptors are closed at exec again */
+}
+
+/* After become_installed: the worker of before is still this process's child. */
+static void relieve_worker(struct monitor *m)
+{
+	const char *text = getenv(UPGRADE_ENV);
+	uint64_t pid;
+
+	if (!text)
+		return;
+	if (num_parse_u64(text, 1, INT32_MAX, &pid) == 0) {
+		m->worker = (pid_t)pid;
+		m->worker_since_ns = io_mono_ns();
+		m->relieving = true;
+		log_info("upgrade: the new berthd takes over");
+		kill(m->worker, SIGUSR2);
+	}
+	unsetenv(UPGRADE_ENV);
+}
+
 static void handle_signals(struct monitor *m)
 {
 	struct signalfd_siginfo si;
@@ -130,6 +182,11 @@ static void handle_signals(struct monitor *m)
 	while (read(m->signals, &si, sizeof(si)) == sizeof(si)) {
 		if (si.ssi_signo == SIGCHLD)
 			continue;
+		if (si.ssi_signo == SIGUSR2) {
+			if (m->worker && !m->relieving && !m->stop_signal)
+				become_installed(m);
+			continue;
+		}
 		m->stop_signal = (int)si.ssi_signo;
 		if (m->worker)
 			kill(m->worker, m->stop_signal);
@@ -145,6 +202,7 @@ static int setup(struct monitor *m)
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR2);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 ||
 		signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
 		signal(SIGHUP, SIG_IGN) == SIG_ERR ||
@@ -175,6 +233,9 @@ int monitor_run(const struct settings *s, const struct handoff *h, bool first)
 		return 1;
 	}
 	write_pid(s);
+	if (handoff_format_write(s) < 0)
+		log_error("cannot write %s/handoff", s->run);
+	relieve_worker(&m);
 	while (!m.done) {
 		struct pollfd p = {.fd = m.signals, .events = POLLIN};
 
@@ -183,7 +244,10 @@ int monitor_run(const struct settings *s, const struct handoff *h, bool first)
 			start_worker(&m);
 			continue;
 		}
-		poll(&p, 1, -1);
+		if (poll(&p, 1, m.relieving ? RELIEVE_MS : -1) == 0) {
+			log_warn("the worker did not make way: killing it");
+			kill(m.worker, SIGKILL);
+		}
 		handle_signals(&m);
 	}
 	remove_files(s);

@@ -1,7 +1,8 @@
 /*
  * The monitor: the process that never does anything but keep a worker running. It takes
  * no input, holds the inherited descriptors, is the subreaper of everything below, and
- * restarts the worker when it dies. When the monitor itself dies, the worker execs itself
+ * restarts the worker when it dies. On SIGUSR2 it execs the installed berthd, which goes on
+ * as the same process (runtime/upgrade.h). When the monitor itself dies, the worker execs itself
  * as the next monitor (monitor_take_over).
  */
 #ifndef RUNTIME_MONITOR_H
@@ -14,6 +15,8 @@
 /* Exit status by which a worker says that it ended as told; every other end is a crash.
  */
 #define WORKER_EXIT_DONE 0
+/* It ended between two messages, for the next one to go on. */
+#define WORKER_EXIT_WAY 4
 /* It could not set itself up. At the first start that ends the monitor too: the operator
  * reads why. */
 #define WORKER_EXIT_SETUP 3

@@ -63,8 +63,8 @@ int operate_stop(const struct settings *s, bool everything)
 static int remove_run_files(const struct settings *s)
 {
 	static const char *const names[] = {"api.sock", "berthd.pid", "daemons",
-		"daemons.new", "fifo", "instances", "names", "network", "empty",
-		"berthd.lock"};
+		"daemons.new", "handoff", "fifo", "instances", "names", "network",
+		"empty", "berthd.lock"};
 	int fd autoclose = open(s->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r;
 

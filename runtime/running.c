@@ -473,10 +473,21 @@ void sandbox_cleanup(struct runtime *rt, const struct sandbox_record *rec)
 	free(l);
 }
 
-static void sweep_one(void *arg, uint64_t id)
+/*
+ * An empty group goes at once: it may be one made ahead by an earlier berthd, whose
+ * sandbox starts in a moment, and the helper thread must not meet that.
+ */
+static void sweep_group(void *arg, uint64_t id)
 {
 	struct runtime *rt = arg;
 
+	if (!*find_live(rt, id) && cgroup_remove(&rt->cgroups, id) == -EBUSY)
+		clean_later(
+			rt, &(struct live){.rec.id = id, .scratch = -1, .mounts = -1});
+}
+
+static void sweep_left(struct runtime *rt, uint64_t id)
+{
 	if (!*find_live(rt, id))
 		clean_later(
 			rt, &(struct live){.rec.id = id, .scratch = -1, .mounts = -1});
@@ -501,7 +512,7 @@ static void sweep_folder(struct runtime *rt, int folder, const char *suffix)
 	while (d && (entry = readdir(d))) {
 		uint64_t id = strtoull(entry->d_name, &end, 16);
 		if (end == entry->d_name + 16 && strcmp(end, suffix) == 0)
-			sweep_one(rt, id);
+			sweep_left(rt, id);
 	}
 	if (d)
 		closedir(d);
@@ -509,7 +520,7 @@ static void sweep_folder(struct runtime *rt, int folder, const char *suffix)
 
 void runtime_sweep(struct runtime *rt)
 {
-	cgroups_list(&rt->cgroups, sweep_one, rt);
+	cgroups_list(&rt->cgroups, sweep_group, rt);
 	names_list(rt->names_fd, sweep_name, rt);
 	sweep_folder(rt, rt->scratch_fd, "");
 	sweep_folder(rt, rt->cache_fd, ".work");

@@ -578,7 +578,10 @@ int sandbox_start(struct runtime *rt, const struct msg_start *m,
 	a.child.profile = m->profile;
 	a.child.flags = m->flags;
 	a.child.nofile = runtime_nofile(rt, m->limits.nofile);
+	ahead_use(rt, m->id);
 	r = start_steps(rt, m, &a, &rec, e);
+	if (r == 0)
+		ahead_guess(rt, m->id);
 	return finish(rt, &a, r, &rec, ret, ret_pidfd, ret_pty_master);
 }
 

@@ -9,14 +9,17 @@
 #include <stdio.h>
 #include <string.h>
 
-const char settings_usage[] = "usage: berthd [--state DIR] [--run DIR] [--http "
-			      "ADDR[,ADDR]] [--ssh-user NAME] [--workers N]\n"
-			      "       berthd --stop       end berth's programs; apps go "
-			      "on and are found again at the next start\n"
-			      "       berthd --stop-all   end the apps too (SIGTERM, "
-			      "their stop timeout, SIGKILL)\n"
-			      "       berthd --remove     remove what a stopped berth "
-			      "left on this host at run time\n";
+const char settings_usage[] =
+	"usage: berthd [--state DIR] [--run DIR] [--http "
+	"ADDR[,ADDR]] [--ssh-user NAME] [--workers N]\n"
+	"       berthd --stop       end berth's programs; apps go "
+	"on and are found again at the next start\n"
+	"       berthd --upgrade    replace the running programs by "
+	"these; apps and requests go on\n"
+	"       berthd --stop-all   end the apps too (SIGTERM, "
+	"their stop timeout, SIGKILL)\n"
+	"       berthd --remove     remove what a stopped berth "
+	"left on this host at run time\n";
 
 enum {
 	OPT_STATE = 256,
@@ -26,6 +29,7 @@ enum {
 	OPT_WORKERS,
 	OPT_STOP,
 	OPT_STOP_ALL,
+	OPT_UPGRADE,
 	OPT_REMOVE,
 	OPT_STACK,
 	OPT_HELP
@@ -39,6 +43,7 @@ static const struct option options[] = {
 	{"workers", required_argument, NULL, OPT_WORKERS},
 	{"stop", no_argument, NULL, OPT_STOP},
 	{"stop-all", no_argument, NULL, OPT_STOP_ALL},
+	{"upgrade", no_argument, NULL, OPT_UPGRADE},
 	{"remove", no_argument, NULL, OPT_REMOVE},
 	{"stack-build", required_argument, NULL, OPT_STACK},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -146,6 +151,9 @@ static int set_option(struct settings *s, int opt, const char *arg, struct err *
 		return 0;
 	case OPT_STOP_ALL:
 		s->mode = MODE_STOP_ALL;
+		return 0;
+	case OPT_UPGRADE:
+		s->mode = MODE_UPGRADE;
 		return 0;
 	case OPT_REMOVE:
 		s->mode = MODE_REMOVE;

@@ -14,6 +14,7 @@ enum settings_mode {
 	MODE_RUN = 1,
 	MODE_STOP,     /* daemons of the running berthd end; instances go on */
 	MODE_STOP_ALL, /* instances end too */
+	MODE_UPGRADE,  /* the running berthd's programs are replaced by these */
 	MODE_REMOVE,   /* everything made at run time goes */
 	MODE_STACK,    /* internal: make a stack's tar on stdout, as _berth-build */
 	MODE_HELP,

@@ -7,6 +7,7 @@
 #include "runtime/monitor.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -14,6 +15,8 @@
 
 #define MESSAGES_A_TURN 32 /* of one peer, then the others get theirs */
 #define EXIT_FAILED 1
+#define WAY_TRIES 50
+#define WAY_RETRY_MS 20
 
 struct peer {
 	struct worker *worker;
@@ -29,6 +32,7 @@ struct worker {
 	struct msg msg;
 	int signals, monitor;
 	bool stopping;
+	unsigned int way_tries;
 	int status;
 };
 
@@ -119,7 +123,22 @@ static void front_ended(void *arg)
 	instances_stop_all(w->ctx.instances, instances_ended, w);
 }
 
-/* SIGTERM: our programs end, apps go on. SIGINT: everything ends; control first, which
+/* Between two messages nothing is half done, but for an app's log that is being closed. */
+static void make_way(void *arg)
+{
+	struct worker *w = arg;
+
+	for (unsigned int i = 0; i < CLOSING_MAX; i++) {
+		if (w->ctx.closing[i].seq && w->way_tries++ < WAY_TRIES) {
+			loop_after(w->ctx.loop, WAY_RETRY_MS, make_way, w);
+			return;
+		}
+	}
+	w->status = WORKER_EXIT_WAY;
+	loop_stop(w->ctx.loop);
+}
+
+/* SIGUSR2: another takes this one's place. SIGTERM: our programs end, apps go on. SIGINT: everything ends; control first, which
  * would start apps again. */
 static void on_signal(void *arg, uint32_t events UNUSED)
 {
@@ -130,6 +149,10 @@ static void on_signal(void *arg, uint32_t events UNUSED)
 		if (w->stopping)
 			continue;
 		w->stopping = true;
+		if (si.ssi_signo == SIGUSR2) {
+			make_way(w);
+			continue;
+		}
 		log_info(si.ssi_signo == SIGINT ? "stopping everything"
 						: "stopping; apps go on");
 		if (si.ssi_signo == SIGINT)
@@ -146,6 +169,7 @@ static int watch_signals(struct worker *w)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR2);
 	/* SIGCHLD stays blocked and unread: ends are seen by pidfd. */
 	w->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (w->signals < 0)
@@ -229,7 +253,8 @@ static void teardown(struct context *c)
 	loop_free(c->loop);
 }
 
-int worker_run(const struct settings *s, const struct handoff *h, int monitor_pidfd)
+int worker_run(const struct settings *s, const struct handoff *h, int monitor_pidfd,
+	unsigned int flags)
 {
 	static struct worker w;
 	struct err e = {0};
@@ -242,14 +267,18 @@ int worker_run(const struct settings *s, const struct handoff *h, int monitor_pi
 		log_error("%s", e.text);
 		return WORKER_EXIT_SETUP;
 	}
-	say_hello(&w);
+	if (!(flags & WORKER_CLEAN))
+		say_hello(&w);
 	instances_adopt(w.ctx.instances);
 	if (runtime_network(w.ctx.rt, &e) < 0) {
 		log_error("%s", e.text);
 		return WORKER_EXIT_SETUP;
 	}
 	daemons_start(w.ctx.daemons);
+	if (flags & WORKER_REPLACE)
+		daemons_replace(w.ctx.daemons);
 	chores_empty_trash(w.ctx.chores);
+	malloc_trim(0); /* what the start needed */
 	(void)loop_run(w.ctx.loop);
 	teardown(&w.ctx);
 	return w.status;

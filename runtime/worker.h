@@ -10,8 +10,19 @@
 #include "runtime/handoff.h"
 #include "runtime/settings.h"
 
-/* Runs until told to stop (SIGTERM, SIGINT); monitor_pidfd tells the monitor's end. The
- * exit status. */
-int worker_run(const struct settings *s, const struct handoff *h, int monitor_pidfd);
+enum worker_flags {
+	WORKER_CLEAN =
+		1
+		<< 0, /* the one before left nothing half done: nobody needs to ask again */
+	WORKER_REPLACE =
+		1 << 1, /* the daemons are of an older berth: others take their places */
+};
+
+/*
+ * Runs until told to stop (SIGTERM, SIGINT) or to make way (SIGUSR2); monitor_pidfd tells the monitor's end. flags: enum
+ * worker_flags. The exit status.
+ */
+int worker_run(const struct settings *s, const struct handoff *h, int monitor_pidfd,
+	unsigned int flags);
 
 #endif

@@ -173,7 +173,7 @@ as() { # as USER COMMAND…
 	try /usr/bin/python3 "$BERTH_SOURCE/tests/lib/hostile.py" "$control"
 	ok
 	[ "$output" -gt 100 ]
-	wait_for 10 grep -q 'berth-control: message .* is refused' "$BERTH_TEST/berthd.log"
+	wait_for 10 grep -q 'berth-control: message [0-9]* is refused' "$BERTH_TEST/berthd.log"
 	equal "$worker" "$(berthd_worker)"
 	equal "$before" "$(cksum "$BERTH_STATE/ssh/authorized_keys"; ls "$BERTH_STATE" "$BERTH_STATE/repos" "$BERTH_STATE/control")"
 	try timeout 10 berth run at-a -- echo runs

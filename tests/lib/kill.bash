@@ -44,5 +44,6 @@ power_cut() {
 	# shellcheck disable=SC2086 # words
 	kill -9 $pids 2>/dev/null || :
 	for p in $pids; do wait_for 10 not_running "$p" || return 1; done
+	awk -v run="$BERTH_RUN/" 'index($2, run) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount || return 1
 	rm -rf --one-file-system "$BERTH_RUN"
 }

@@ -291,7 +291,7 @@ def test_a_full_log_pipe_stops_nothing_and_is_confessed():
 
 def test_without_descriptors_new_clients_are_turned_away_and_old_ones_served():
     b = Backend()
-    r = Router(nofile=40)  # 16 of them are ready sockets
+    r = Router(nofile=26)  # a few of them are ready sockets
     r.send_table([App(7, ["a.example"], [(1, b.port, "web.1")])])
     with r.connect() as s:
         s.sendall(get())

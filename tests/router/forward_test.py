@@ -573,7 +573,25 @@ def test_sockets_are_asked_for_in_batches():
         for _ in range(100):
             assert ask(r, get())[0] == 200
         assert b.connections == 100
-        assert 6 <= len(r.asked) <= 14 and all(16 <= n <= 32 for _, n, _ in r.asked), r.asked
+        asked = [n for _, n, _ in r.asked]
+        assert asked[:4] == [2, 4, 8, 16] and set(asked[4:]) == {16} and len(asked) <= 14, asked
+
+
+def test_an_instance_at_rest_keeps_few_sockets():
+    def fds():
+        return len(os.listdir("/proc/%d/fd" % r.pid))
+    with routed() as (r, b):
+        before = fds()
+        crowd = [r.connect() for _ in range(30)]
+        for s in crowd:
+            s.sendall(get("a.example", path="/"))
+        for s in crowd:
+            head, rest = read_head(s)
+            read_body(s, head, rest)
+            s.close()
+        assert fds() > before + 16
+        assert wait_for(lambda: fds() <= before, 8), (before, fds())
+        assert ask(r, get())[0] == 200
 
 
 def test_the_access_line_has_the_agreed_form():

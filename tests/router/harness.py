@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 
-HELLO, ROUTER_SOCKETS, ROUTER_WAKE, TABLE, TABLE_ACK, DRAINED, IDLE, BUSY, WAKE = 1, 80, 81, 90, 91, 92, 93, 94, 95
+HELLO, ROUTER_SOCKETS, ROUTER_WAKE, ROUTER_LEAVES, TABLE, TABLE_ACK, DRAINED, IDLE, BUSY, WAKE = 1, 80, 81, 82, 90, 91, 92, 93, 94, 95
 HOLD, MAINTENANCE, ASLEEP = 1, 2, 4
 HEAD = struct.Struct("<IIiI")
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -137,6 +137,8 @@ class Router:
             for n in high:
                 os.close(n)
 
+    left = False  # it said that it reads from its pairs no more
+
     def restart(self):
         """Another worker process on the same pairs and listener."""
         self.pid = self._spawn([self.children[0], self.log_w, self.children[1], self.listener])
@@ -153,6 +155,8 @@ class Router:
             kind, seq, _, _ = HEAD.unpack(data[:16])
             if kind == HELLO:
                 self.hellos.append("berthd")
+            elif kind == ROUTER_LEAVES:
+                self.left = True
             elif kind == ROUTER_SOCKETS:
                 iid, n, family = struct.unpack("<QII", data[16:])
                 self.asked.append((iid, n, family))

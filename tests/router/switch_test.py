@@ -488,13 +488,62 @@ def test_a_killed_worker_leaves_its_queue_to_the_next():
         s.sendall(get())
         r.restart()
         assert wait_for(lambda: len(r.hellos) == 4)
-        head, rest = read_head(s)
-        assert status_of(head) == 503  # no table yet, and says so at once
-        read_body(s, head, rest)
-        assert r.send_table(table) == 0
-        s.sendall(get())
+        time.sleep(0.3)
+        assert r.send_table(table) == 0  # until then it waits
         assert status_of(read_head(s)[0]) == 200
     assert r.close() == 0
+
+
+def test_without_a_table_a_request_waits_three_seconds_at_most():
+    r = Router()
+    start = time.monotonic()
+    assert ask(r, get())[0] == 503
+    assert 2.5 < time.monotonic() - start < 4.5
+    assert r.close() == 0
+
+
+test_without_a_table_a_request_waits_three_seconds_at_most.slow = True
+
+
+def test_a_worker_that_makes_way_serves_what_is_open_and_leaves_the_rest_to_its_successor():
+    def handler(backend, conn):
+        for head, _ in each_request(backend, conn):
+            if b"/slow" in head:
+                time.sleep(1)
+            conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    b = Backend(handler)
+    r = Router()
+    r.send_table([App(7, ["a.example"], [(1, b.port, "web.1")])])
+    kept = [r.connect() for _ in range(100)]
+    for s in kept:
+        s.sendall(get())
+        head, rest = read_head(s)
+        read_body(s, head, rest)
+    slow = r.connect()
+    slow.sendall(get(path="/slow"))
+    time.sleep(0.2)
+    r.kill(signal.SIGUSR2)
+    assert wait_for(lambda: r.left)
+    with r.connect() as s:  # nobody accepts it here any more
+        s.sendall(get())
+        s.settimeout(0.3)
+        try:
+            assert not s.recv(1)
+        except socket.timeout:
+            pass
+    for s in kept:  # each brings one more, all at once
+        s.sendall(get())
+    for s in kept:
+        head, rest = read_head(s)
+        assert status_of(head) == 200 and b"connection: close" in head.lower()
+        read_body(s, head, rest)
+        assert not s.recv(1)
+        s.close()
+    head, rest = read_head(slow)
+    assert status_of(head) == 200 and b"connection: close" in head.lower(), head
+    slow.close()
+    assert r.wait_exit(3) and r.status == 0
+    r.close()
 
 
 def test_the_end_of_the_pairs_is_the_end_of_the_worker():
