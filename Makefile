@@ -146,6 +146,7 @@ demo: deps
 	tests/demo
 soak: all
 	tests/soak/run
+	tests/soak/many
 bench-idle: all
 	tests/bench/idle
 bench-push: all

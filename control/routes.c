@@ -16,6 +16,8 @@
 #define HOLD_MS                                                                          \
 	30000 /* a held request waits as long as Heroku's router waits for a response */
 
+#define DRAINED_MAX 1024 /* more than drain at one time */
+
 struct worker {
 	int fd;
 	uint64_t acked; /* newest table version in use there */
@@ -266,6 +268,19 @@ int routes_refresh(struct control *c, struct err *e)
 
 /* ---- receiving ---- */
 
+/* Nobody waits for one that crashed, so nobody forgets its row: the oldest go. */
+static void bound_rows(struct routes *r)
+{
+	struct drained **at = &r->drained;
+
+	for (unsigned int n = 0; *at && n < DRAINED_MAX; n++)
+		at = &(*at)->next;
+	if (*at) {
+		free(*at); /* it is the last one: each new row comes here */
+		*at = NULL;
+	}
+}
+
 static struct drained *drained_row(struct routes *r, uint64_t id, bool make)
 {
 	struct drained *d = r->drained;
@@ -273,6 +288,7 @@ static struct drained *drained_row(struct routes *r, uint64_t id, bool make)
 	while (d && d->id != id)
 		d = d->next;
 	if (!d && make && (d = calloc(1, sizeof(*d)))) {
+		bound_rows(r);
 		d->id = id;
 		d->next = r->drained;
 		r->drained = d;

@@ -69,13 +69,6 @@ moody() {
 deaf_told() { reason_of boot-deaf | grep -qF 'no listener on $PORT=5000 within 2 s'; }
 told() { tail -n "+$1" "$BERTH_TEST/berthd.log" | grep -qE "$2"; }
 
-# processes PREFIX: of all apps whose name begins so: process id, and when it started.
-processes() {
-	local p
-	for p in $(grep -lsz "^BERTH_APP=$1" /proc/[0-9]*/environ | cut -d/ -f3); do
-		! grep -qs "berth-$BERTH_ID" "/proc/$p/cgroup" || echo "$p $(cut -d' ' -f22 "/proc/$p/stat")"
-	done | sort -n
-}
 programs_are() { [ "$(program_pids berth | wc -l)" = "$1" ]; }
 settled() { [ "$(json status | jq .starting)" = 0 ]; }
 

@@ -47,3 +47,11 @@ power_cut() {
 	awk -v run="$BERTH_RUN/" 'index($2, run) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount || return 1
 	rm -rf --one-file-system "$BERTH_RUN"
 }
+
+# processes PREFIX: of all apps whose name begins so: process id, and when it started.
+processes() {
+	local p
+	for p in $(grep -lsz "^BERTH_APP=$1" /proc/[0-9]*/environ | cut -d/ -f3); do
+		! grep -qs "berth-$BERTH_ID" "/proc/$p/cgroup" || echo "$p $(cut -d' ' -f22 "/proc/$p/stat")"
+	done | sort -n
+}
