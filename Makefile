@@ -173,7 +173,7 @@ lint:
 		'-Djson_object_foreach(o,k,v)=for(;;)' -I. $$(git ls-files '*.c')
 asan:
 	$(MAKE) B=build-asan CFLAGS='-O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer' HARDEN= STATIC= check-unit
-.PHONY: tests-bin list-unit list-root check-unit check-root check check-v2 attack attack-bin attack-table e2e demo soak bench-push bench-start bench-wake deps layers lint asan install uninstall clean help
+.PHONY: tests-bin list-unit list-root check-unit check-root check check-v2 attack attack-bin attack-table e2e demo soak bench-push bench-start bench-wake bench-idle deps layers lint asan install uninstall clean help
 
 L = $(DESTDIR)$(PREFIX)/lib/berth
 # A running berthd has its own copy of packs/ for builds.
@@ -190,4 +190,4 @@ uninstall:
 clean:
 	rm -rf build build-asan build-guards
 help:
-	@echo 'all install uninstall clean | deps check check-unit check-root check-v2 attack e2e demo | bench-push bench-start bench-wake soak | lint layers asan'
+	@echo 'all install uninstall clean | deps check check-unit check-root check-v2 attack e2e demo | bench-push bench-start bench-wake bench-idle soak | lint layers asan'
