@@ -192,6 +192,18 @@ static UNUSED void wait_for_line(const struct box *b)
 	assert_true(read(b->output[0], line, sizeof(line)) > 0);
 }
 
+/* A terminal may give a line in several parts. text: zeroes. */
+static UNUSED void read_terminal_line(const struct box *b, char *text, size_t size)
+{
+	size_t len = 0;
+
+	while (len < size - 1 && !strchr(text, '\n')) {
+		ssize_t n = read(b->master, text + len, size - 1 - len);
+		assert_true(n > 0);
+		len += (size_t)n;
+	}
+}
+
 /* ---- the world ---- */
 
 /* The folder of a layer's files; state/layers/ID is made with it, ready for use. */

@@ -145,17 +145,12 @@ static void a_terminal_is_its_stdin(void **state)
 {
 	struct box b = box_new();
 	char text[256] = "";
-	size_t len = 0;
 
 	(void)state;
 	b.start.flags = START_TTY;
 	box_must_start(&b, PROBE("tty"));
 	assert_true(b.master >= 0);
-	while (len < sizeof(text) - 1 && !strchr(text, '\n')) {
-		ssize_t n = read(b.master, text + len, sizeof(text) - 1 - len);
-		assert_true(n > 0);
-		len += (size_t)n;
-	}
+	read_terminal_line(&b, text, sizeof(text));
 	assert_string_equal(text, "/dev/pts/0\r\n");
 	box_end(&b);
 	assert_end(&b, EXIT_REASON_EXITED, 0);
