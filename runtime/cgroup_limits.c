@@ -66,7 +66,8 @@ static void add_memory(
 	add(c, LIMIT_MEMORY, dir, up ? memory : both, "%" PRIu64, bytes);
 }
 
-static void add_cpu(struct changes *c, const struct cgroups *g, int dir, uint32_t millis)
+static void add_cpu(
+	struct changes *c, const struct cgroups *g, int dir, uint32_t millis, bool fresh)
 {
 	uint64_t quota = (uint64_t)millis * PERIOD_US / 1000;
 
@@ -74,7 +75,8 @@ static void add_cpu(struct changes *c, const struct cgroups *g, int dir, uint32_
 		add(c, LIMIT_CPU, dir, "cpu.max", "%" PRIu64 " %u", quota, PERIOD_US);
 		return;
 	}
-	add(c, LIMIT_CPU, dir, "cpu.cfs_period_us", "%u", PERIOD_US);
+	if (!fresh) /* a new group's is PERIOD_US */
+		add(c, LIMIT_CPU, dir, "cpu.cfs_period_us", "%u", PERIOD_US);
 	add(c, LIMIT_CPU, dir, "cpu.cfs_quota_us", "%" PRIu64, quota);
 }
 
@@ -255,7 +257,7 @@ int cgroup_limit(const struct cgroups *g, uint64_t id, const struct msg_limits_b
 	if (which & LIMIT_MEMORY)
 		add_memory(&c, g, memory, l->memory_bytes, fresh);
 	if (which & LIMIT_CPU)
-		add_cpu(&c, g, cpu, l->cpu_millis);
+		add_cpu(&c, g, cpu, l->cpu_millis, fresh);
 	if (which & LIMIT_PIDS)
 		add(&c, LIMIT_PIDS, pids, "pids.max", "%u", l->pids);
 	if (g->v2 && !fresh && which & LIMIT_MEMORY)
