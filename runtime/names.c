@@ -75,16 +75,17 @@ void names_unmount(const char *run)
 static int put(int fd, const char *host, const char *more, size_t len)
 {
 	autobuf text = BUF_INIT;
+	ssize_t n;
 
 	buf_addf(&text, HOST_LINES, host);
 	buf_add(&text, more, len);
 	if (text.failed)
 		return -ENOMEM;
 	/* one write, and no moment at which the file is empty */
-	if (pwrite(fd, text.data, text.len, 0) != (ssize_t)text.len ||
-		ftruncate(fd, (off_t)text.len) < 0)
-		return errno ? -errno : -EIO;
-	return 0;
+	n = pwrite(fd, text.data, text.len, 0);
+	if (n != (ssize_t)text.len)
+		return n < 0 ? -errno : -ENOSPC;
+	return ftruncate(fd, (off_t)text.len) < 0 ? -errno : 0;
 }
 
 static int create(int names, uint64_t id, const char *suffix)

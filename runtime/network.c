@@ -39,7 +39,7 @@ struct name {
 struct network {
 	struct runtime *rt;
 	char table[NFT_NAME_MAX];
-	int folder, nl;
+	int folder, nl, news;
 	struct rules *rules;
 	struct name *names;
 	uint32_t attached[ADDR_BLOCK]; /* app whose rules an index meets; 0: none */
@@ -149,25 +149,21 @@ static struct name *add_name(struct network *n, const struct msg_name *m)
 	return name;
 }
 
-/* An unreadable file is removed: control sends everything when it starts. */
-static void load_one(struct network *n, const char *file, struct kept *k)
+static bool load_one(struct network *n, const char *file, struct kept *k)
 {
 	struct err e = {0};
-	bool ok = false;
 
+	if (strchr(file, '.')) /* half-written: the one before counts */
+		return false;
 	if (strncmp(file, "app-", 4) == 0)
-		ok = read_kept(n, file, k, sizeof(k->m.rules)) == 0 &&
-		     network_check(&k->m.rules, &e) == 0 &&
-		     add_rules(n, &k->m.rules) == 0;
-	else if (strncmp(file, "name-", 5) == 0)
-		ok = read_kept(n, file, k, sizeof(k->m.name)) == 0 &&
-		     network_check_name(&k->m.name, &e) == 0 && add_name(n, &k->m.name);
-	if (!ok) {
-		log_warn("the file " FOLDER "/%s cannot be read: removed", file);
-		unlinkat(n->folder, file, 0);
-	}
+		return read_kept(n, file, k, sizeof(k->m.rules)) == 0 &&
+		       network_check(&k->m.rules, &e) == 0 &&
+		       add_rules(n, &k->m.rules) == 0;
+	return read_kept(n, file, k, sizeof(k->m.name)) == 0 &&
+	       network_check_name(&k->m.name, &e) == 0 && add_name(n, &k->m.name);
 }
 
+/* What cannot be read is removed: control sends everything when it starts. */
 static int load(struct network *n)
 {
 	struct kept *k autofree = calloc(1, sizeof(*k));
@@ -178,8 +174,11 @@ static int load(struct network *n)
 	if (!k || !d)
 		return k ? -errno : -ENOMEM;
 	while ((entry = readdir(d)))
-		if (entry->d_name[0] != '.')
-			load_one(n, entry->d_name, k);
+		if (entry->d_name[0] != '.' && !load_one(n, entry->d_name, k)) {
+			log_warn("the file " FOLDER "/%s is of no use: removed",
+				entry->d_name);
+			unlinkat(n->folder, entry->d_name, 0);
+		}
 	closedir(d);
 	return 0;
 }
@@ -193,7 +192,7 @@ int network_open(struct runtime *rt, struct network **ret, struct err *e)
 	if (!n)
 		return err_set(e, ENOMEM, "out of memory");
 	n->rt = rt;
-	n->folder = n->nl = n->namer = -1;
+	n->folder = n->nl = n->news = n->namer = -1;
 	*ret = n;
 	nft_table_name(rt->id, n->table);
 	snprintf(path, sizeof(path), "%s/" FOLDER, rt->run);
@@ -205,7 +204,9 @@ int network_open(struct runtime *rt, struct network **ret, struct err *e)
 	if ((r = load(n)) < 0)
 		return err_sys(e, -r, "cannot read %s", path);
 	n->nl = nfnl_open();
-	return n->nl < 0 ? err_sys(e, -n->nl, "cannot reach the packet filter") : 0;
+	n->news = nfnl_listen();
+	r = n->nl < 0 ? n->nl : n->news < 0 ? n->news : 0;
+	return r < 0 ? err_sys(e, -r, "cannot reach the packet filter") : 0;
 }
 
 void network_stop(struct network *n)
@@ -230,6 +231,8 @@ void network_close(struct network *n)
 		close(n->folder);
 	if (n->nl >= 0)
 		close(n->nl);
+	if (n->news >= 0)
+		close(n->news);
 	if (n->namer >= 0)
 		close(n->namer);
 	free(n);
@@ -493,6 +496,21 @@ int network_make(struct network *n, struct err *e)
 	warn_of_firewall(n, out.data);
 	name_others(n);
 	return 0;
+}
+
+int network_fd(const struct network *n)
+{
+	return n->news;
+}
+
+/* Making it anew removes it, too: so it is asked whether it is there. */
+void network_heard(struct network *n)
+{
+	struct err e = {0};
+
+	if (nfnl_heard(n->news, n->table) && nfnl_has_table(n->nl, n->table) == 0 &&
+		make_again(n, -ENOENT, &e) < 0)
+		log_error("%s", e.text);
 }
 
 /* ---- changes ---- */

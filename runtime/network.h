@@ -24,6 +24,11 @@ void network_close(struct network *n);
  */
 int network_make(struct network *n, struct err *e);
 
+/* Readable when the host's packet filter is changed; network_heard reads it, and makes what
+ * was removed of ours. */
+int network_fd(const struct network *n);
+void network_heard(struct network *n);
+
 /* The end of /etc/hosts of the app's sandboxes. "" and 0 without. */
 const char *network_hosts(const struct network *n, uint32_t app, size_t *ret_len);
 /* Before a sandbox of the app gets a process: what comes from that address meets the app's

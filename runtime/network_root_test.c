@@ -636,6 +636,9 @@ static void rules_and_names_outlive_berthd(void **state)
 	set_rules();
 	box_must_start(&b, PROBE("insist", PUBLIC, "80"));
 	wait_for_line(&b);
+	assert_int_equal(
+		shell("cd %s/network && cp app-7 app-7.new && echo x >name-9", w.dir),
+		0); /* what a death in the middle may leave */
 	for (int i = 0; i < 3; i++) {
 		const struct runtime_config c = {.state = w.state,
 			.run = w.dir,
@@ -684,6 +687,34 @@ static void an_emptied_filter_is_made_anew(void **state)
 	reaches(7, PUBLIC, "80");
 	end(&server);
 	lead(5, NULL, NULL);
+}
+
+/* The table's handle, which another one of the same name would not have. */
+#define HANDLE "nft -a list tables | grep berth_%s"
+
+/* As `systemctl reload nftables` does it. */
+static void a_filter_that_others_removed_is_back_at_once(void **state)
+{
+	struct pollfd p = {.fd = runtime_network_fd(w.rt), .events = POLLIN};
+
+	(void)state;
+	begin_rules(7);
+	rule(NET_INTERNET, DENY);
+	set_rules();
+	runtime_network_check(w.rt);
+	assert_int_equal(shell(HANDLE ">%s/handle; nft add table inet other",
+				 runtime_id(w.rt), w.dir),
+		0);
+	assert_int_equal(poll(&p, 1, 1000), 1);
+	runtime_network_check(w.rt);
+	assert_int_equal(shell(HANDLE "|cmp - %s/handle", runtime_id(w.rt), w.dir), 0);
+	assert_int_equal(shell("nft flush ruleset"), 0);
+	assert_int_equal(poll(&p, 1, 1000), 1);
+	runtime_network_check(w.rt);
+	is_refused(7, PUBLIC, "80");
+	is_refused(8, PRIVATE, "80");
+	reaches(8, PUBLIC, "80");
+	no_rules(7);
 }
 
 static void messages_out_of_range_are_refused(void **state)
@@ -755,6 +786,7 @@ int main(void)
 		cmocka_unit_test(foreign_source_addresses_are_dropped),
 		cmocka_unit_test(rules_and_names_outlive_berthd),
 		cmocka_unit_test(an_emptied_filter_is_made_anew),
+		cmocka_unit_test(a_filter_that_others_removed_is_back_at_once),
 		cmocka_unit_test(messages_out_of_range_are_refused),
 		cmocka_unit_test(everything_goes_with_berth),
 	};

@@ -13,10 +13,10 @@
 #define ELEMENT_MAX 256 /* bytes of one element's message: names are below 32, keys 20 */
 #define FAMILY 1	/* NFPROTO_INET */
 
-int nfnl_open(void)
+static int open_socket(int flags, uint32_t groups)
 {
-	struct sockaddr_nl a = {.nl_family = AF_NETLINK};
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	struct sockaddr_nl a = {.nl_family = AF_NETLINK, .nl_groups = groups};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | flags, NETLINK_NETFILTER);
 
 	if (fd < 0)
 		return -errno;
@@ -26,6 +26,55 @@ int nfnl_open(void)
 		return r;
 	}
 	return fd;
+}
+
+int nfnl_open(void)
+{
+	return open_socket(0, 0);
+}
+
+int nfnl_listen(void)
+{
+	return open_socket(SOCK_NONBLOCK, 1u << (NFNLGRP_NFTABLES - 1));
+}
+
+/* The table that a message about one names. */
+static bool names_table(const struct nlmsghdr *h, const char *table)
+{
+	const struct nfgenmsg *g = NLMSG_DATA(h);
+	const char *at = (const char *)g + NLMSG_ALIGN(sizeof(*g)),
+		   *end = (const char *)h + h->nlmsg_len;
+	size_t len = strlen(table) + 1;
+
+	while (end - at >= NLA_HDRLEN) {
+		const struct nlattr *a = (const void *)at;
+
+		if (a->nla_len < NLA_HDRLEN || a->nla_len > end - at)
+			return false;
+		if (a->nla_type == NFTA_TABLE_NAME)
+			return g->nfgen_family == FAMILY &&
+			       a->nla_len == NLA_HDRLEN + len &&
+			       memcmp(at + NLA_HDRLEN, table, len) == 0;
+		at += NLA_ALIGN(a->nla_len);
+	}
+	return false;
+}
+
+bool nfnl_heard(int fd, const char *table)
+{
+	char in[32768] __attribute__((aligned(8)));
+	bool gone = false;
+	ssize_t got;
+
+	while ((got = recv(fd, in, sizeof(in), 0)) > 0 || errno == EINTR) {
+		struct nlmsghdr *h = (struct nlmsghdr *)(void *)in;
+
+		for (int left = (int)got; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))
+			gone |= h->nlmsg_type ==
+					(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE) &&
+				names_table(h, table);
+	}
+	return gone || errno == ENOBUFS;
 }
 
 static struct nlmsghdr *begin_message(struct nfnl_batch *b, uint16_t type, uint16_t flags,
@@ -182,4 +231,18 @@ int nfnl_commit(int fd, struct nfnl_batch *b)
 	if (send(fd, b->data, b->len, 0) < 0)
 		return -errno;
 	return read_answers(fd, b->n);
+}
+
+int nfnl_has_table(int fd, const char *table)
+{
+	struct nfnl_batch b = {.len = 0};
+	struct nlmsghdr *h = begin_message(
+		&b, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, NLM_F_ACK, FAMILY, 0);
+	int r;
+
+	add_text(h, NFTA_TABLE_NAME, table);
+	if (send(fd, h, h->nlmsg_len, 0) < 0)
+		return -errno;
+	r = read_answers(fd, 1);
+	return r == -ENOENT ? 0 : r < 0 ? r : 1;
 }

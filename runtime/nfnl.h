@@ -19,6 +19,13 @@ struct nfnl_batch {
 
 /* A netfilter socket in the calling thread's network namespace. fd (CLOEXEC) or -errno. */
 int nfnl_open(void);
+/* One that hears of every change of nftables there (nonblocking); nfnl_heard reads what
+ * came, and says whether a table of this name and family inet was removed, or news were
+ * lost. */
+int nfnl_listen(void);
+bool nfnl_heard(int fd, const char *table);
+/* Is it there? 1, 0, or -errno. */
+int nfnl_has_table(int fd, const char *table);
 void nfnl_begin(struct nfnl_batch *b, const char *table);
 /* Key of a verdict map: jump to the chain, or with NULL the element goes. */
 void nfnl_jump(struct nfnl_batch *b, const char *map, const void *key, size_t key_len,

@@ -257,6 +257,16 @@ static void open_disks(struct runtime *rt)
 	}
 }
 
+int runtime_network_fd(struct runtime *rt)
+{
+	return network_fd(rt->network);
+}
+
+void runtime_network_check(struct runtime *rt)
+{
+	network_heard(rt->network);
+}
+
 static int open_all(struct runtime *rt, struct err *e)
 {
 	unsigned int block;

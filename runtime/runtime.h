@@ -67,6 +67,14 @@ int runtime_remove(struct runtime *rt, struct err *e);
 /* 8 hex digits and a NUL, made from the state path. */
 const char *runtime_id(const struct runtime *rt);
 
+/*
+ * Becomes readable when the host's packet filter is changed, by whomever; then call
+ * runtime_network_check, which makes berth's part anew if it was removed (reloading the
+ * host's rules often begins with removing all).
+ */
+int runtime_network_fd(struct runtime *rt);
+void runtime_network_check(struct runtime *rt);
+
 enum sandbox_record_flags {
 	SANDBOX_ENTERED =
 		1 << 16, /* made by sandbox_enter: has no cgroup and network of its own */

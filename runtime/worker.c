@@ -243,6 +243,21 @@ static int setup(struct worker *w, struct err *e)
 	return 0;
 }
 
+static void on_filter_changed(void *arg, uint32_t events UNUSED)
+{
+	runtime_network_check(arg);
+}
+
+static int start_network(struct context *c, struct err *e)
+{
+	int r = runtime_network(c->rt, e);
+
+	if (r == 0 && !loop_add(c->loop, runtime_network_fd(c->rt), EPOLLIN,
+			      on_filter_changed, c->rt))
+		r = err_sys(e, ENOMEM, "worker");
+	return r;
+}
+
 static void teardown(struct context *c)
 {
 	daemons_free(c->daemons);
@@ -270,7 +285,7 @@ int worker_run(const struct settings *s, const struct handoff *h, int monitor_pi
 	if (!(flags & WORKER_CLEAN))
 		say_hello(&w);
 	instances_adopt(w.ctx.instances);
-	if (runtime_network(w.ctx.rt, &e) < 0) {
+	if (start_network(&w.ctx, &e) < 0) {
 		log_error("%s", e.text);
 		return WORKER_EXIT_SETUP;
 	}
