@@ -169,6 +169,42 @@ int db_mount_list(struct db *db, uint32_t app, struct db_mount **ret); /* app 0:
 int db_mount_add(struct db *db, const struct db_mount *m); /* -EEXIST: path taken */
 int db_mount_remove(struct db *db, uint32_t app, uint64_t volume);
 
+/* ---- networks (db/network.c) ---- */
+struct db_net_rule {
+	uint32_t app;
+	bool allow;
+	char kind[12]; /* app address host internet */
+	char target[HOST_MAX_LEN +
+		    1];	     /* as addr_format writes it; a host name; else "" */
+	uint32_t target_app; /* of kind app; else 0 */
+	uint32_t protocol, first_port, last_port; /* 0: all */
+};
+int db_net_rule_list(struct db *db, uint32_t app, struct db_net_rule **ret); /* 0: all */
+/* One of the same target, protocol and ports is replaced. -ENOENT: an app is gone. */
+int db_net_rule_put(struct db *db, const struct db_net_rule *r);
+/* Those of that target; ports: only of the same protocol and ports. Count. */
+int db_net_rule_remove(struct db *db, const struct db_net_rule *r, bool ports);
+int db_net_rule_clear(struct db *db, uint32_t app); /* count */
+struct db_net_name {
+	uint32_t number, app;
+	char type[32];
+};
+int db_net_name_list(struct db *db, uint32_t app, struct db_net_name **ret); /* 0: all */
+/* Gives it a number. -EEXIST: it has one, -ENOSPC: all are used, -ENOENT: no such app. */
+int db_net_name_add(struct db *db, uint32_t app, const char *type);
+struct db_net_address {
+	char address[64];
+	uint64_t seen_us;
+};
+/* Newest first. */
+int db_net_address_list(struct db *db, const char *host, struct db_net_address **ret);
+int db_net_address_seen(
+	struct db *db, const char *host, const char *address, uint64_t time_us);
+/* Drops the host's that were last seen before then. */
+int db_net_address_prune(struct db *db, const char *host, uint64_t before_us);
+/* Drops those of hosts without a rule that were last seen before then. */
+int db_net_address_sweep(struct db *db, uint64_t before_us);
+
 /* ---- instances (db/instances.c) ---- */
 struct db_instance {
 	uint64_t id;

@@ -83,11 +83,15 @@ static void a_database_of_an_earlier_version_is_migrated(void **state)
 	struct err e = {0};
 	struct db_app a;
 
+	static const char *const back[] = {"DROP TABLE network_address",
+		"DROP TABLE network_name", "DROP TABLE network_rule",
+		"ALTER TABLE app DROP COLUMN asleep",
+		"ALTER TABLE app DROP COLUMN asleep_us",
+		"ALTER TABLE app DROP COLUMN asleep_why", "PRAGMA user_version=3"};
+
 	make_app(f->db, "old");
-	assert_true(query_exec(f->db, "ALTER TABLE app DROP COLUMN asleep", "") >= 0);
-	assert_true(query_exec(f->db, "ALTER TABLE app DROP COLUMN asleep_us", "") >= 0);
-	assert_true(query_exec(f->db, "ALTER TABLE app DROP COLUMN asleep_why", "") >= 0);
-	assert_true(query_exec(f->db, "PRAGMA user_version=3", "") >= 0);
+	for (size_t i = 0; i < ARRAY_LEN(back); i++)
+		assert_true(query_exec(f->db, back[i], "") >= 0);
 	db_close(f->db);
 	f->db = NULL;
 	assert_int_equal(db_open(f->folder, &f->db, &e), 0);
@@ -352,6 +356,87 @@ static void settings_and_limits_read_back(void **state)
 	json_decref(formation);
 }
 
+static void a_network_rule_is_its_target(void **state)
+{
+	struct fixture *f = *state;
+	struct db_net_rule r = {.allow = true, .kind = "address", .target = "10.0.0.0/8"},
+			   *list = NULL;
+	uint32_t app = make_app(f->db, "a"), other = make_app(f->db, "b");
+
+	r.app = app;
+	assert_int_equal(db_net_rule_put(f->db, &r), 0);
+	r.allow = false;
+	assert_int_equal(db_net_rule_put(f->db, &r), 0);
+	r.first_port = r.last_port = 80;
+	assert_int_equal(db_net_rule_put(f->db, &r), 0);
+	assert_int_equal(db_net_rule_list(f->db, app, &list), 2);
+	assert_false(list[0].allow);
+	assert_int_equal(list[1].first_port, 80);
+	free(list);
+	assert_int_equal(db_net_rule_remove(f->db, &r, true), 1);
+	assert_int_equal(db_net_rule_remove(f->db, &r, true), 0);
+	assert_int_equal(db_net_rule_remove(f->db, &r, false), 1);
+	r = (struct db_net_rule){.app = app, .kind = "app", .target_app = other};
+	assert_int_equal(db_net_rule_put(f->db, &r), 0);
+	assert_int_equal(db_net_rule_put(f->db, &r), 0);
+	assert_int_equal(db_net_rule_list(f->db, 0, &list), 1);
+	assert_int_equal(list[0].target_app, other);
+	free(list);
+	assert_int_equal(db_app_delete(f->db, other), 0);
+	assert_int_equal(db_net_rule_list(f->db, 0, &list), 0);
+	free(list);
+	r.target_app = 999;
+	assert_int_equal(db_net_rule_put(f->db, &r), -ENOENT);
+}
+
+static void the_lowest_free_number_is_given_to_a_name(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t a = make_app(f->db, "a"), b = make_app(f->db, "b");
+	struct db_net_name *list = NULL;
+
+	assert_int_equal(db_net_name_add(f->db, a, "web"), 0);
+	assert_int_equal(db_net_name_add(f->db, a, "web"), -EEXIST);
+	assert_int_equal(db_net_name_add(f->db, b, "web"), 0);
+	assert_int_equal(db_net_name_add(f->db, b, "worker"), 0);
+	assert_int_equal(db_net_name_add(f->db, 999, "web"), -ENOENT);
+	assert_int_equal(db_net_name_list(f->db, b, &list), 2);
+	assert_int_equal(list[0].number, 2);
+	assert_int_equal(list[1].number, 3);
+	assert_string_equal(list[1].type, "worker");
+	free(list);
+	assert_int_equal(db_app_delete(f->db, a), 0);
+	assert_int_equal(db_net_name_add(f->db, b, "db"), 0);
+	assert_int_equal(db_net_name_list(f->db, 0, &list), 3);
+	assert_int_equal(list[0].number, 1);
+	free(list);
+}
+
+static void addresses_of_a_host_go_when_they_are_old(void **state)
+{
+	struct fixture *f = *state;
+	struct db_net_rule r = {.kind = "host", .target = "h.example"};
+	struct db_net_address *list = NULL;
+
+	r.app = make_app(f->db, "a");
+	assert_int_equal(db_net_rule_put(f->db, &r), 0);
+	assert_int_equal(db_net_address_seen(f->db, "h.example", "192.0.2.1", 10), 0);
+	assert_int_equal(db_net_address_seen(f->db, "h.example", "192.0.2.2", 20), 0);
+	assert_int_equal(db_net_address_seen(f->db, "h.example", "192.0.2.1", 30), 0);
+	assert_int_equal(db_net_address_seen(f->db, "gone.example", "192.0.2.3", 30), 0);
+	assert_int_equal(db_net_address_list(f->db, "h.example", &list), 2);
+	assert_string_equal(list[0].address, "192.0.2.1");
+	free(list);
+	assert_int_equal(db_net_address_prune(f->db, "h.example", 25), 0);
+	assert_int_equal(db_net_address_list(f->db, "h.example", &list), 1);
+	free(list);
+	assert_int_equal(db_net_address_sweep(f->db, 31), 0);
+	assert_int_equal(db_net_address_list(f->db, "h.example", &list), 1);
+	free(list);
+	assert_int_equal(db_net_address_list(f->db, "gone.example", &list), 0);
+	free(list);
+}
+
 static void an_exit_is_final_and_old_ones_are_dropped(void **state)
 {
 	struct fixture *f = *state;
@@ -430,6 +515,9 @@ int main(void)
 		T(a_domain_belongs_to_one_app),
 		T(a_mounted_volume_stays),
 		T(settings_and_limits_read_back),
+		T(a_network_rule_is_its_target),
+		T(the_lowest_free_number_is_given_to_a_name),
+		T(addresses_of_a_host_go_when_they_are_old),
 		T(an_exit_is_final_and_old_ones_are_dropped),
 		T(builds_keys_and_events_are_listed),
 	};
