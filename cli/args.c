@@ -35,6 +35,8 @@ const struct option_spec option_table[OPT_COUNT] = {
 	[OPT_LIMIT] = {0, "limit", "N", "at most so many"},
 	[OPT_FORCE] = {'f', "force", NULL, "do not ask"},
 	[OPT_CONFIRM] = {0, "confirm", "NAME", "the name, instead of being asked for it"},
+	[OPT_PORT] = {0, "port", "N[-M]", "only this port, or these"},
+	[OPT_PROTO] = {0, "proto", "tcp|udp", "only this protocol"},
 };
 
 const struct command *args_find(const char *name)

@@ -40,6 +40,8 @@ enum option {
 	OPT_LIMIT,
 	OPT_FORCE,
 	OPT_CONFIRM,
+	OPT_PORT,
+	OPT_PROTO,
 	OPT_COUNT
 };
 #define OPT(o) (1u << OPT_##o)
@@ -192,6 +194,10 @@ int cmd_domains(struct cli *c); /* param: add, remove, set, clear */
 int cmd_domains_report(struct cli *c);
 int cmd_setting_set(struct cli *c); /* param: topic */
 int cmd_setting_report(struct cli *c);
+/* cmd_network.c */
+int cmd_network_rule(struct cli *c); /* param: allow, deny */
+int cmd_network_clear(struct cli *c);
+int cmd_network_report(struct cli *c);
 /* cmd_ps.c */
 int cmd_ps_report(struct cli *c);
 int cmd_ps_scale(struct cli *c);

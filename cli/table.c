@@ -3,6 +3,7 @@
 
 #define LOGS (OPT(NUM) | OPT(PS) | OPT(TAIL) | OPT(SINCE) | OPT(GREP))
 #define SURE (OPT(FORCE) | OPT(CONFIRM))
+#define PORTS (OPT(PORT) | OPT(PROTO))
 #define LIMITS                                                                           \
 	(OPT(MEMORY) | OPT(CPU) | OPT(PIDS) | OPT(NOFILE) | OPT(SCRATCH) |               \
 		OPT(IO_READ) | OPT(IO_WRITE) | OPT(PROCESS_TYPE))
@@ -67,6 +68,21 @@ const struct command command_table[] = {
 		"domains:set-global example.com", cmd_domains, 1, -1, 0, 0, "set"},
 	{.name = "domains:clear-global", "", "none: apps are APP.localhost",
 		"domains:clear-global", cmd_domains, 0, 0, 0, 0, "clear"},
+
+	{.name = "network:allow", "TARGET",
+		"let it reach another app, an address, a range, a host, the internet",
+		"network:allow blog app:api --port 5000", cmd_network_rule, 1, 1, CMD_APP,
+		PORTS, "allow"},
+	{.name = "network:deny", "TARGET", "keep it from reaching them",
+		"network:deny blog internet", cmd_network_rule, 1, 1, CMD_APP, PORTS,
+		"deny"},
+	{.name = "network:clear", "[TARGET]", "take rules back, all or those about one",
+		"network:clear blog internet", cmd_network_clear, 0, 1, CMD_APP, PORTS},
+	{.name = "network:report", "", "what it may reach: its rules, and the defaults",
+		"network:report blog --internet", cmd_network_report, 0, 0,
+		CMD_APP_MAYBE | CMD_REPORT},
+	{.name = "network", "", "what it may reach",
+		"network blog", cmd_network_report, 0, 0, CMD_APP_MAYBE | CMD_HIDDEN},
 
 	{.name = "ps:report", "", "what runs, what ended and why, and the next try",
 		"ps:report blog", cmd_ps_report, 0, 0, CMD_APP_MAYBE | CMD_REPORT},

@@ -31,6 +31,12 @@ HANDLE(domains_show);
 HANDLE(domains_change);
 HANDLE(domains_show_global);
 HANDLE(domains_change_global);
+/* api_network.c */
+HANDLE(network_show);
+HANDLE(network_list);
+HANDLE(network_allow);
+HANDLE(network_deny);
+HANDLE(network_clear);
 /* api_ps.c */
 HANDLE(ps_show);
 HANDLE(ps_summary);

@@ -8,11 +8,13 @@
 
 #include "control/control.h"
 #include "control/engine.h"
+#include "control/network.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 
 static atomic_int deploys, cancelled_deploys, refreshes, stops;
 static atomic_bool fail_next, wait_for_cancel;
@@ -161,6 +163,31 @@ int routes_refresh(struct control *c, struct err *e)
 	(void)e;
 	atomic_fetch_add(&refreshes, 1);
 	return 0;
+}
+
+int network_apply(struct control *c, uint32_t app, struct err *e)
+{
+	(void)c;
+	(void)app;
+	if (atomic_exchange(&fail_next, false))
+		return err_set(e, EIO, "berthd does not answer");
+	return 0;
+}
+
+void network_refresh(struct control *c)
+{
+	(void)c;
+	atomic_fetch_add(&refreshes, 1);
+}
+
+/* Names below example have an address, those below test none now, no other is there. */
+int network_resolve(struct control *c, const char *host, struct err *e)
+{
+	if (strstr(host, ".test"))
+		return err_set(e, EAGAIN, "%s: not now", host);
+	if (!strstr(host, ".example"))
+		return err_set(e, ENOENT, "%s: there is no host of that name", host);
+	return db_net_address_seen(c->db, host, "192.0.2.1", 1) < 0 ? -EIO : 1;
 }
 
 int volume_make(struct control *c, uint64_t id, struct err *e)

@@ -38,6 +38,9 @@
 static const struct field domain_fields[] = {ARRAY("add"), ARRAY("remove"), ARRAY("set"),
 	BOOL("clear"), {NULL, FIELD_STRING, false}};
 
+static const struct field network_fields[] = {STRING_NEEDED("target"), STRING("ports"),
+	STRING("protocol"), {NULL, FIELD_STRING, false}};
+
 const struct route api_table[] = {
 	{.method = "GET", .path = "/v1/version", .handle = host_version},
 	{.method = "GET", .path = "/v1/status", .handle = host_status},
@@ -101,6 +104,30 @@ const struct route api_table[] = {
 		.fields = domain_fields},
 
 	{.method = "GET", .path = "/v1/ps", .handle = ps_summary},
+	{.method = "GET", .path = "/v1/network", .handle = network_list},
+	{.method = "GET",
+		.path = "/v1/apps/A/network",
+		.handle = network_show,
+		.flags = APP},
+	{.method = "POST",
+		.path = "/v1/apps/A/network/allow",
+		.handle = network_allow,
+		.audit = "network:allow",
+		.fields = network_fields,
+		.flags = APP},
+	{.method = "POST",
+		.path = "/v1/apps/A/network/deny",
+		.handle = network_deny,
+		.audit = "network:deny",
+		.fields = network_fields,
+		.flags = APP},
+	{.method = "DELETE",
+		.path = "/v1/apps/A/network",
+		.handle = network_clear,
+		.audit = "network:clear",
+		.query = "target ports protocol",
+		.flags = APP},
+
 	{.method = "GET", .path = "/v1/apps/A/ps", .handle = ps_show, .flags = APP},
 	{.method = "POST",
 		.path = "/v1/apps/A/scale",

@@ -183,6 +183,80 @@ static void domains_are_lower_case_and_belong_to_one_app(void **state)
 		"\"domains\":[]");
 }
 
+static void network_rules_are_put_shown_and_cleared(void **state)
+{
+	struct fixture *f = *state;
+	const char *allow = "/v1/apps/blog/network/allow",
+		   *deny = "/v1/apps/blog/network/deny", *of = "/v1/apps/blog/network";
+
+	make_released(f, "api");
+	make_released(f, "blog");
+	expect(f, "GET", of, NULL, 200, "\"internet\":\"allowed\",\"rules\":[]");
+	expect(f, "POST", allow, "{\"target\":\"api\",\"ports\":\"5000\"}", 200,
+		"{\"verdict\":\"allow\",\"target\":\"app:api\",\"protocol\":\"\","
+		"\"ports\":"
+		"\"5000\"}");
+	expect(f, "GET", of, NULL, 200,
+		"\"names\":[{\"name\":\"api.internal\",\"address\":\"198.19.240.1\"},{"
+		"\"name\":\"worker.api.internal\",\"address\":\"198.19.240.2\"}]");
+	expect(f, "GET", "/v1/apps/api/network", NULL, 200, "\"callers\":[\"blog\"]");
+	expect(f, "POST", allow, "{\"target\":\"db.example\",\"protocol\":\"tcp\"}", 200,
+		"\"target\":\"host:db.example\",\"protocol\":\"tcp\",\"ports\":\"\","
+		"\"addresses\":[\"192.0.2.1\"]");
+	expect(f, "POST", deny, "{\"target\":\"internet\"}", 200,
+		"\"internet\":\"denied\"");
+	expect(f, "POST", allow, "{\"target\":\"internet\"}", 200,
+		"\"internet\":\"allowed\""); /* it takes the place of the other */
+	expect(f, "POST", allow, "{\"target\":\"10.0.0.0/8\"}", 200, "10.0.0.0/8");
+	expect(f, "GET", "/v1/network", NULL, 200, "\"app\":\"blog\"");
+	expect(f, "DELETE", "/v1/apps/blog/network?target=10.0.0.0/8&ports=80", NULL, 404,
+		"no such rule");
+	expect(f, "DELETE", "/v1/apps/blog/network?target=10.0.0.0/8", NULL, 200,
+		"\"internet\"");
+	expect(f, "DELETE", "/v1/apps/blog/network?ports=80", NULL, 400, "need a target");
+	expect(f, "DELETE", of, NULL, 200, "\"rules\":[]");
+	atomic_store(&fail_next, true);
+	expect(f, "POST", deny, "{\"target\":\"internet\"}", 500, "not in force");
+}
+
+static void nonsense_about_networks_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	const char *allow = "/v1/apps/blog/network/allow";
+	static const struct {
+		const char *body, *says;
+		int status;
+	} rows[] = {
+		{"{}", "target is missing", 400},
+		{"{\"target\":\"blog\"}", "is the app itself", 400},
+		{"{\"target\":\"nosuch\"}", "host:nosuch", 404},
+		{"{\"target\":\"app:nosuch\"}", "no app named nosuch", 404},
+		{"{\"target\":\"169.254.169.254\"}", "never for apps", 400},
+		{"{\"target\":\"fe80::/64\"}", "never for apps", 400},
+		{"{\"target\":\"10.1.2.3/8\"}", "did you mean", 400},
+		{"{\"target\":\"nope.invalid\"}", "no host of that name", 400},
+		{"{\"target\":\"internet\",\"ports\":\"0\"}", "is no port", 400},
+		{"{\"target\":\"internet\",\"protocol\":\"sctp\"}", "tcp or udp", 400},
+		{"{\"target\":\"internet\",\"port\":\"80\"}", "unknown field", 400},
+	};
+
+	make_released(f, "blog");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		expect(f, "POST", allow, rows[i].body, rows[i].status, rows[i].says);
+	expect(f, "GET", "/v1/apps/blog/network", NULL, 200, "\"rules\":[]");
+	/* a name that cannot be looked up now may be good in a minute */
+	expect(f, "POST", allow, "{\"target\":\"later.test\"}", 200, "later.test");
+	for (int i = 1; i < 64; i++) {
+		char body[64];
+
+		snprintf(body, sizeof(body), "{\"target\":\"10.0.0.%d\"}", i);
+		expect(f, "POST", allow, body, 200, "10.0.0.");
+	}
+	expect(f, "POST", allow, "{\"target\":\"10.0.1.1\"}", 409, "all it can");
+	expect(f, "POST", "/v1/apps/nosuch/network/allow", "{\"target\":\"internet\"}",
+		404, "no app named");
+}
+
 static void volumes_are_mounted_by_a_release(void **state)
 {
 	struct fixture *f = *state;
@@ -523,6 +597,8 @@ int main(void)
 		T(a_locked_app_takes_no_release),
 		T(scaling_names_the_known_types),
 		T(domains_are_lower_case_and_belong_to_one_app),
+		T(network_rules_are_put_shown_and_cleared),
+		T(nonsense_about_networks_is_refused),
 		T(volumes_are_mounted_by_a_release),
 		T(a_writable_volume_is_not_shared_unasked),
 		T(a_restart_policy_is_of_an_app_or_of_one_process_type),

@@ -12,6 +12,7 @@
 #include "control/engine.h"
 #include "control/fleet.h"
 #include "control/limits.h"
+#include "control/network.h"
 #include "control/recover.h"
 #include "control/retention.h"
 #include "control/routes.h"
@@ -97,6 +98,8 @@ static int open_parts(struct control *c, unsigned int routers, struct err *e)
 	if (r == 0)
 		r = sleep_open(&c->sleepers);
 	if (r == 0)
+		r = network_open(&c->network);
+	if (r == 0)
 		r = routes_open(c, fds, routers, &c->routes);
 	if (r == 0)
 		r = engine_run(c->engine);
@@ -136,6 +139,8 @@ static int serve(struct control *c, const sigset_t *wait, struct err *e)
 	if (r < 0)
 		return r;
 	r = supervise_run(c);
+	if (r == 0)
+		r = network_run(c);
 	if (r < 0)
 		return err_sys(e, -r, "start");
 	recover_apps(c);

@@ -10,6 +10,7 @@ struct engine;	 /* the connection to berthd (engine.h) */
 struct routes;	 /* the routing table and the router workers (routes.h) */
 struct fleet;	 /* the running instances and who restarts them (fleet.h) */
 struct sleepers; /* who sleeps, and who is about to (sleep.h) */
+struct network;	 /* what apps may reach (network.h) */
 
 struct control {
 	struct db *db;
@@ -17,6 +18,7 @@ struct control {
 	struct routes *routes;
 	struct fleet *fleet;
 	struct sleepers *sleepers;
+	struct network *network;
 	const char *state, *run; /* folders */
 	uint64_t started_us;
 };

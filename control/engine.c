@@ -1,5 +1,6 @@
 /* The connection to berthd: calls and events, safe from any thread. */
 #include "control/engine.h"
+#include "control/tcp_table.h"
 #include "lib/buf.h"
 #include "lib/io.h"
 #include "lib/log.h"
@@ -13,6 +14,8 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
+
+#define TABLE_MAX ((size_t)1 << 20) /* 6,000 sockets */
 
 struct call {
 	uint32_t seq;
@@ -322,47 +325,44 @@ int engine_socket(struct engine *g, uint64_t id, int family)
 	return r < 0 ? r : fd < 0 ? -EIO : fd;
 }
 
-/* /proc/net/tcp: "  sl  local_address rem_address   st ...", state 0A is LISTEN. */
-static int listening_port(const char *line)
-{
-	unsigned int port, state;
-
-	if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x", &port, &state) !=
-		2)
-		return -1;
-	return state == 0x0a && port <= 0xffff ? (int)port : -1;
-}
-
-static int add_ports(int fd, uint16_t *ports, int n, int max)
-{
-	autobuf text = {.max = 1 << 20};
-
-	if (io_read_all(fd, &text) < 0 || !text.data)
-		return n;
-	char *rest = text.data;
-	for (char *line = strsep(&rest, "\n"); line; line = strsep(&rest, "\n")) {
-		int port = listening_port(line);
-		bool known = false;
-		for (int i = 0; i < n; i++)
-			known |= ports[i] == port;
-		if (port > 0 && !known && n < max)
-			ports[n++] = (uint16_t)port;
-	}
-	return n;
-}
-
-int engine_ports(struct engine *g, uint64_t id, uint16_t *ports, int max)
+/* The instance's two tables of TCP sockets as text. 0 or -errno. */
+static int read_tables(struct engine *g, uint64_t id, struct buf text[2])
 {
 	struct msg *reply autofree = calloc(1, sizeof(*reply));
 	struct msg_instance ask = {id};
-	int n = 0;
 
 	if (!reply)
 		return -ENOMEM;
 	int r = engine_call(g, MSG_PORTS, &ask, sizeof(ask), NULL, 0, reply);
-	for (unsigned int i = 0; r == 0 && i < reply->nfds; i++)
-		n = add_ports(reply->fds[i], ports, n, max);
+	for (unsigned int i = 0; r == 0 && i < reply->nfds && i < 2; i++)
+		r = io_read_all(reply->fds[i], &text[i]);
 	msg_close_fds(reply);
+	return r;
+}
+
+int engine_ports(struct engine *g, uint64_t id, uint16_t *ports, int max)
+{
+	struct buf text[2] = {{.max = TABLE_MAX}, {.max = TABLE_MAX}};
+	int r = read_tables(g, id, text), n = 0;
+
+	for (int i = 0; i < 2; i++) {
+		if (r == 0 && text[i].data)
+			n = tcp_table_ports(text[i].data, ports, n, max);
+		buf_free(&text[i]);
+	}
+	return r < 0 ? r : n;
+}
+
+int engine_callers(struct engine *g, uint64_t id)
+{
+	struct buf text[2] = {{.max = TABLE_MAX}, {.max = TABLE_MAX}};
+	int r = read_tables(g, id, text), n = 0;
+
+	for (int i = 0; i < 2; i++) {
+		if (r == 0 && text[i].data)
+			n += tcp_table_callers(text[i].data);
+		buf_free(&text[i]);
+	}
 	return r < 0 ? r : n;
 }
 

@@ -49,6 +49,8 @@ int engine_host(struct engine *g, struct msg_host *ret);
 int engine_socket(struct engine *g, uint64_t id, int family);
 /* TCP ports that something inside listens on, at most max; count or -errno. */
 int engine_ports(struct engine *g, uint64_t id, uint16_t *ports, int max);
+/* Connections that other apps have to ports that something inside listens on; count or -errno. */
+int engine_callers(struct engine *g, uint64_t id);
 
 /*
  * Exits. A sandbox to be waited for is announced before it is started (engine_expect); its exit is then kept until

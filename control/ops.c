@@ -2,6 +2,7 @@
 #include "control/applock.h"
 #include "control/engine.h"
 #include "control/fleet.h"
+#include "control/network.h"
 #include "control/routes.h"
 #include "lib/io.h"
 #include <errno.h>
@@ -153,8 +154,10 @@ static int destroy_locked(struct control *c, const struct db_app *a, bool with_v
 	struct sink *s, struct err *e)
 {
 	struct db_mount *mounts autofree = NULL;
+	uint32_t *callers autofree = NULL;
 	struct msg_app gone = {.id = a->id};
 	int n = db_mount_list(c->db, a->id, &mounts);
+	int n_callers = network_callers(c, a->id, true, &callers);
 
 	snprintf(gone.name, sizeof(gone.name), "%s", a->name);
 	int r = db_app_set_removing(c->db, a->id);
@@ -168,6 +171,9 @@ static int destroy_locked(struct control *c, const struct db_app *a, bool with_v
 	r = db_app_delete(c->db, a->id);
 	if (r < 0)
 		return err_sys(e, -r, "remove the app");
+	for (int i = 0; i < n_callers; i++)
+		if (network_apply(c, callers[i], e) < 0)
+			sink_fail(s, "%s", e->text);
 	routes_refresh(c, NULL);
 	if (with_volumes)
 		r = remove_volumes(c, mounts, n, s, e);

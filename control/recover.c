@@ -2,6 +2,7 @@
 #include "control/recover.h"
 #include "control/engine.h"
 #include "control/fleet.h"
+#include "control/network.h"
 #include "control/rollout.h"
 #include "control/settings.h"
 #include "control/sleep.h"
@@ -219,6 +220,7 @@ int recover_start(struct control *c, struct err *e)
 	}
 	db_release_fail_pending(c->db, INTERRUPTED);
 	db_build_fail_running(c->db);
+	network_send_all(c); /* before anything is started */
 	sleep_recover(c, &(struct sleep_found){run.ids, run.frozen, run.n, run.n_frozen});
 	reconcile_instances(c, &run);
 	stop_unknown(c, &run);
@@ -275,6 +277,8 @@ static void *engine_main(void *arg)
 	if (list_running(c, &run) == 0)
 		stop_unknown(c, &run);
 	running_free(&run);
+	network_send_all(c);
+	network_refresh(c);
 	return NULL;
 }
 

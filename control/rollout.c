@@ -3,6 +3,7 @@
 #include "control/applog.h"
 #include "control/engine.h"
 #include "control/fleet.h"
+#include "control/network.h"
 #include "control/probe.h"
 #include "control/routes.h"
 #include "control/settings.h"
@@ -112,6 +113,7 @@ static void *retire_main(void *arg)
 {
 	struct retirement *r = arg;
 
+	network_wait_idle(r->c, r->old.m, r->old.n, DRAIN_MS);
 	drain_and_stop(r->c, &r->old);
 	free(r->old.m);
 	free(r);
@@ -326,6 +328,7 @@ static void roll_workers(struct control *c, const struct rollout *r)
 			sink_detail(r->s, "%s: %u started", type, started);
 	}
 	make_ready(c, &fresh);
+	network_refresh(c);
 	if (missing)
 		supervise_fill(c, r->app->id, RETRY_MS);
 	free(old.m);

@@ -1,6 +1,7 @@
 /* The routing table and the router workers. */
 #include "control/routes.h"
 #include "control/fleet.h"
+#include "control/network.h"
 #include "control/settings.h"
 #include "control/sleep.h"
 #include "lib/io.h"
@@ -260,6 +261,7 @@ static int publish(struct routes *r, struct err *e)
 
 int routes_refresh(struct control *c, struct err *e)
 {
+	network_refresh(c); /* the same instances, for other apps */
 	pthread_mutex_lock(&c->routes->publish);
 	int r = publish(c->routes, e);
 	pthread_mutex_unlock(&c->routes->publish);

@@ -1,5 +1,6 @@
 /* What an app is set to, with berth's defaults where nothing is set. */
 #include "control/settings.h"
+#include "control/network.h"
 #include "lib/stamp.h"
 #include <stdio.h>
 #include <string.h>
@@ -83,9 +84,10 @@ uint32_t app_idle_after_ms(struct control *c, uint32_t app)
 	char *text autofree = text_of(c, app, "ps", "idle-after");
 	uint64_t s;
 
-	return text && span_parse(text, &s) == 0 && s <= IDLE_AFTER_MAX_S
-		       ? (uint32_t)s * 1000
-		       : 0;
+	if (!text || span_parse(text, &s) < 0 || s == 0 || s > IDLE_AFTER_MAX_S)
+		return 0;
+	/* what other apps ask of it goes past the router */
+	return network_is_called(c, app) ? 0 : (uint32_t)s * 1000;
 }
 
 const char *settings_sleep_default(void)

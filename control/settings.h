@@ -30,7 +30,7 @@ void app_limits(
 	struct control *c, uint32_t app, const char *type, struct msg_limits_body *ret);
 const struct msg_limits_body *default_limits(const char *type);
 
-/* After so long without a request it sleeps; 0: never. */
+/* After so long without a request it sleeps; 0: never, as when other apps may call it. */
 uint32_t app_idle_after_ms(struct control *c, uint32_t app);
 /* Asleep it is frozen, not stopped: as set, else where the host has swap for its memory. */
 bool app_sleep_freezes(struct control *c, uint32_t app);

@@ -3,6 +3,7 @@
 #include "control/applog.h"
 #include "control/engine.h"
 #include "control/fleet_inside.h"
+#include "control/network.h"
 #include "control/probe.h"
 #include "control/routes.h"
 #include "control/settings.h"
@@ -315,6 +316,8 @@ static void start_once(struct control *c, struct member *m)
 		f->route |= m->port != 0;
 		pthread_cond_broadcast(&f->changed);
 		pthread_mutex_unlock(&f->lock);
+		if (!m->port)
+			network_refresh(c);
 	} else {
 		if (r < 0 && r != -ECHILD) /* an end is told where it is seen */
 			applog(m->app, "berth[ps]", "%s.%u did not come up: %s", m->type,

@@ -447,7 +447,7 @@ no_process_of() { [ -z "$(app_pids "$1")" ]; }
 	local c
 	for c in apps:list 'apps:report m-json' 'config:show m-json' 'domains:report m-json' domains:report 'ps:report m-json' \
 		'releases m-json' 'releases:info m-json v1' 'builds:list m-json' 'builds:info m-json' 'resource:report m-json' \
-		volumes:list ssh-keys:list stacks:list status version events 'git:report m-json' 'checks:report m-json' \
+		volumes:list ssh-keys:list stacks:list status version events network:report 'network:report m-json' 'git:report m-json' 'checks:report m-json' \
 		'ports:report m-json'; do
 		# shellcheck disable=SC2086 # words
 		try berth $c --format json
