@@ -129,11 +129,7 @@ computed() { berth resource:report "$1" "--$2"; }
 	has nosuch
 	equal 512 "$(page l-own /env | sed -n 's/^MEMORY_AVAILABLE=//p')"
 	# a child of the build is killed; make only sees that it failed
-	cat >Makefile <<-'END'
-		server: server.c
-			perl -e 'my @x; push @x, q(x) x 1_000_000 while 1'
-			cp server.c server
-	END
+	printf 'server: server.c\n\tperl -e %s\n\tcp server.c server\n' "'my @x; push @x, q(x) x 1_000_000 while 1'" >Makefile
 	echo 'int main(void) { return 0; }' >server.c
 	rm Procfile
 	commit hungry
