@@ -581,7 +581,7 @@ def test_an_instance_at_rest_keeps_few_sockets():
     def fds():
         return len(os.listdir("/proc/%d/fd" % r.pid))
     with routed() as (r, b):
-        before = fds()
+        before = fds() + 2  # the first two ready sockets may still be on their way
         crowd = [r.connect() for _ in range(30)]
         for s in crowd:
             s.sendall(get("a.example", path="/"))
@@ -589,7 +589,7 @@ def test_an_instance_at_rest_keeps_few_sockets():
             head, rest = read_head(s)
             read_body(s, head, rest)
             s.close()
-        assert fds() > before + 16
+        assert fds() > before + 14
         assert wait_for(lambda: fds() <= before, 8), (before, fds())
         assert ask(r, get())[0] == 200
 
