@@ -159,10 +159,13 @@ static int add_one(struct compile *k, const struct db_net_rule *r)
 		return add_app(k, r);
 	if (strcmp(r->kind, "host") == 0)
 		return add_named(k, r);
-	if (strcmp(r->kind, "internet") == 0)
-		add_rule(k, r)->kind = NET_INTERNET;
-	else
+	if (strcmp(r->kind, "internet") == 0) {
+		struct net_rule *out = add_rule(k, r);
+
+		out->kind = NET_INTERNET;
+	} else {
 		add_address(k, r, r->target, NET_ALLOW_HOST);
+	}
 	return 0;
 }
 

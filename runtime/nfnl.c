@@ -38,10 +38,22 @@ int nfnl_listen(void)
 	return open_socket(SOCK_NONBLOCK, 1u << (NFNLGRP_NFTABLES - 1));
 }
 
+/* The message at *at of the got bytes, and on to the next; NULL after the last. */
+static const struct nlmsghdr *next_message(const char *in, size_t got, size_t *at)
+{
+	const struct nlmsghdr *h = (const void *)(in + *at);
+
+	if (*at + sizeof(*h) > got || h->nlmsg_len < sizeof(*h) ||
+		*at + h->nlmsg_len > got)
+		return NULL;
+	*at += NLMSG_ALIGN(h->nlmsg_len);
+	return h;
+}
+
 /* The table that a message about one names. */
 static bool names_table(const struct nlmsghdr *h, const char *table)
 {
-	const struct nfgenmsg *g = NLMSG_DATA(h);
+	const struct nfgenmsg *g = (const void *)(h + 1);
 	const char *at = (const char *)g + NLMSG_ALIGN(sizeof(*g)),
 		   *end = (const char *)h + h->nlmsg_len;
 	size_t len = strlen(table) + 1;
@@ -67,9 +79,10 @@ bool nfnl_heard(int fd, const char *table)
 	ssize_t got;
 
 	while ((got = recv(fd, in, sizeof(in), 0)) > 0 || errno == EINTR) {
-		struct nlmsghdr *h = (struct nlmsghdr *)(void *)in;
+		const struct nlmsghdr *h;
+		size_t at = 0;
 
-		for (int left = (int)got; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))
+		while (got > 0 && (h = next_message(in, (size_t)got, &at)))
 			gone |= h->nlmsg_type ==
 					(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE) &&
 				names_table(h, table);
@@ -202,14 +215,15 @@ static int read_answers(int fd, unsigned int n)
 
 	for (;;) {
 		ssize_t got = recv(fd, in, sizeof(in), MSG_DONTWAIT);
-		struct nlmsghdr *h = (struct nlmsghdr *)(void *)in;
+		const struct nlmsghdr *h;
+		size_t at = 0;
 
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got <= 0)
 			break;
-		for (int left = (int)got; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
-			const struct nlmsgerr *e = NLMSG_DATA(h);
+		while ((h = next_message(in, (size_t)got, &at))) {
+			const struct nlmsgerr *e = (const void *)(h + 1);
 
 			if (h->nlmsg_type != NLMSG_ERROR)
 				continue;
