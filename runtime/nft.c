@@ -350,7 +350,11 @@ int nft_remove(const char *id)
 {
 	char table[NFT_NAME_MAX];
 	const char *const argv[] = {"nft", "delete", "table", "inet", table, NULL};
+	int r;
 
 	nft_table_name(id, table);
-	return command_run(argv, NULL, 0, NULL) == 0 ? 0 : -ENOENT;
+	r = command_run(argv, NULL, 0, NULL);
+	if (r < 0)
+		log_warn("cannot run nft (%s): the table %s stays", strerror(-r), table);
+	return r == 0 ? 0 : -ENOENT;
 }
