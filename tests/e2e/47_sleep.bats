@@ -161,13 +161,15 @@ ticks() { berth logs "$1" -n 100000 -p web | grep -c ': tick ' || :; }
 }
 
 @test "requests that come together wake it once, and none is lost" {
-	local i
+	local i asking
 	for how in stop freeze; do
 		asleep "z-many-$how" $how
+		asking=()
 		for i in $(seq 30); do
 			curl -sS --max-time 30 -H "Host: z-many-$how.localhost" "$(url)" >"$BATS_TEST_TMPDIR/$how.$i" 3>&- &
+			asking+=($!)
 		done
-		wait
+		wait "${asking[@]}" # not for all: the clock of the test's own time limit is a child too
 		equal 30 "$(cat "$BATS_TEST_TMPDIR/$how".* | grep -cFx 'page 1')"
 		wait_for 5 logged "z-many-$how" 'awake after'
 		equal 1 "$(logged_times z-many-$how 'waking: a request came in')"
@@ -238,12 +240,13 @@ echoes() {
 	berth ps:set z-open idle-after ''
 	# entering wakes it, and it stays awake meanwhile
 	berth enter z-open web.1 sleep 2 3>&- &
+	local inside=$!
 	wait_for 5 state_is z-open running
 	sleep 0.3
 	try berth ps:sleep z-open
 	exits 1
 	has 'somebody is in one of its instances'
-	wait
+	wait $inside
 	try berth ps:sleep z-open
 	ok
 	berth ps:set z-open sleep stop
@@ -367,9 +370,10 @@ echoes() {
 	# a request in the middle of its stopping waits for the end
 	berth ps:set z-vol sleep stop
 	berth ps:sleep z-vol >/dev/null 3>&- &
+	local stopping=$!
 	sleep 0.1
 	serves z-vol 'page 1'
-	wait
+	wait $stopping || : # the request may have turned it back
 	equal 0 "$(logged_times z-vol 'exit status 7')"
 	berth apps:destroy z-vol --force
 }
@@ -475,20 +479,22 @@ restart_all() {
 }
 
 @test "programs killed while apps fall asleep and wake: none stays unreachable" {
-	local how program round pid
+	local how program round pid going
 	for how in stop freeze; do
 		live "z-mid-$how"
 		berth ps:set "z-mid-$how" sleep $how
 	done
 	for program in berth-control berth-router worker; do
 		for round in 1 2 3 4; do
+			going=()
 			for how in stop freeze; do
 				berth ps:sleep "z-mid-$how" >/dev/null 2>&1 3>&- &
+				going+=($!)
 			done
 			sleep "0.0$((round * 15 % 10))$round"
-			[ $((round % 2)) = 0 ] || { curl -s -o /dev/null --max-time 5 -H 'Host: z-mid-stop.localhost' "$(url)" 3>&- & }
+			[ $((round % 2)) = 0 ] || { curl -s -o /dev/null --max-time 5 -H 'Host: z-mid-stop.localhost' "$(url)" 3>&- & going+=($!); }
 			if [ $program = worker ]; then kill_worker; else kill_program $program; fi
-			wait
+			wait "${going[@]}" || : # some were struck by the kill
 			wait_for 5 berth_answers
 			for how in stop freeze; do
 				wait_for 10 answers z-mid-$how || fail "$program, round $round: z-mid-$how is gone: $(berth ps:report z-mid-$how)" \
