@@ -3,7 +3,10 @@
 
 PUBLIC=198.51.100.1 PRIVATE=10.97.0.1 PUBLIC6=2001:db8:97::1 PRIVATE6=fd97::1 METADATA=169.254.169.254
 
-setup() { . "$BERTH_SOURCE/tests/lib/e2e.bash"; }
+setup() {
+	. "$BERTH_SOURCE/tests/lib/e2e.bash"
+	. "$BERTH_SOURCE/tests/lib/kill.bash"
+}
 
 setup_file() {
 	. "$BERTH_SOURCE/tests/lib/e2e.bash"
@@ -321,7 +324,7 @@ noted() { inside "$1" "cat /tmp/$2" && grep -q "$3" <<<"$output"; } # APP FILE P
 	inside n-a "perl net.pl tries $PUBLIC 80"
 	wait_for 5 noted n-a tries '[1-9]'
 	local worker control
-	worker=$(berthd_worker)
+	worker=$(worker_pid)
 	kill -9 "$worker"
 	wait_for 20 another_worker "$worker"
 	calls n-a n-api.internal 'page 4 of n-api'
@@ -343,8 +346,7 @@ noted() { inside "$1" "cat /tmp/$2" && grep -q "$3" <<<"$output"; } # APP FILE P
 	berth network:clear n-a >/dev/null
 	reaches n-a $PUBLIC 80
 }
-berthd_worker() { pgrep -P "$(cat "$BERTH_TEST/berthd.pid")" -x berthd | head -n 1; }
-another_worker() { [ -n "$(berthd_worker)" ] && [ "$(berthd_worker)" != "$1" ] && berth_answers; }
+another_worker() { [ -n "$(worker_pid)" ] && [ "$(worker_pid)" != "$1" ] && berth_answers; }
 
 @test "a packet filter that somebody removed is back at once, with the rules" {
 	berth network:allow n-a $PRIVATE >/dev/null

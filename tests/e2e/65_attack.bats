@@ -1,6 +1,9 @@
 # Attacks that were tried by hand once and must go on failing; beside each stands the same thing where it is allowed.
 
-setup() { . "$BERTH_SOURCE/tests/lib/e2e.bash"; }
+setup() {
+	. "$BERTH_SOURCE/tests/lib/e2e.bash"
+	. "$BERTH_SOURCE/tests/lib/kill.bash"
+}
 
 setup_file() {
 	. "$BERTH_SOURCE/tests/lib/e2e.bash"
@@ -8,7 +11,6 @@ setup_file() {
 	git push -q berth HEAD:main 2>&3
 }
 
-berthd_worker() { pgrep -P "$(cat "$BERTH_TEST/berthd.pid")" -x berthd | head -n 1; }
 as() { # as USER COMMAND…
 	local user=$1
 	shift
@@ -167,14 +169,15 @@ as() { # as USER COMMAND…
 
 @test "a control that was taken over gets nothing out of berthd but refusals" {
 	local worker control before
-	worker=$(berthd_worker)
+	worker=$(worker_pid)
+	[ -n "$worker" ]
 	control=$(ps -eo pid,args | awk -v p="$BERTH_PREFIX/lib/berth/berth-control" '$2 == p { print $1 }' | tail -n 1)
 	before=$(cksum "$BERTH_STATE/ssh/authorized_keys"; ls "$BERTH_STATE" "$BERTH_STATE/repos" "$BERTH_STATE/control")
 	try /usr/bin/python3 "$BERTH_SOURCE/tests/lib/hostile.py" "$control"
 	ok
 	[ "$output" -gt 100 ]
 	wait_for 10 grep -q 'berth-control: message [0-9]* is refused' "$BERTH_TEST/berthd.log"
-	equal "$worker" "$(berthd_worker)"
+	equal "$worker" "$(worker_pid)"
 	equal "$before" "$(cksum "$BERTH_STATE/ssh/authorized_keys"; ls "$BERTH_STATE" "$BERTH_STATE/repos" "$BERTH_STATE/control")"
 	try timeout 10 berth run at-a -- echo runs
 	equal runs "$output"
