@@ -97,8 +97,10 @@ int child_hide(char step[124])
 
 /* An inherited session keyring would be the host's root's. Where the kernel has no keys, or
  * berthd itself may not use them, nobody inside can. */
-static int leave_keyring(char step[124])
+static int leave_session(char step[124])
 {
+	if (setsid() < 0)
+		return fail(step, "leave berthd's session");
 	if (GUARD(GUARD_KEYRING) &&
 		syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 &&
 		errno != ENOSYS && errno != EPERM)
@@ -262,10 +264,13 @@ static int set_capabilities(uint64_t keep)
 {
 	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
 	struct __user_cap_data_struct data[2] = {0};
+	int cap;
 
-	for (int cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
+	for (cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
 		if (!(keep & BIT(cap)) && prctl(PR_CAPBSET_DROP, cap) < 0)
 			return -errno;
+	if (errno != EINVAL) /* that is the first one which this kernel does not have */
+		return -errno;
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
 		return -errno;
 	data[0].permitted = data[0].effective = (uint32_t)keep;
@@ -436,7 +441,6 @@ void child_run(const struct child *given)
 	char **env = c.flags & START_HOST_APT ? c.rt->host_env : none;
 	int r;
 
-	setsid();
 	/* an ignored signal would stay so; all are blocked until the command runs */
 	for (int i = 0; i < c.rt->n_ignored; i++)
 		signal(c.rt->ignored[i], SIG_DFL);
@@ -444,7 +448,7 @@ void child_run(const struct child *given)
 	c.exit_fd = c.io->exit_fd;
 	if (c.rt->protected)
 		give_up_protection();
-	r = leave_keyring(step);
+	r = leave_session(step);
 	if (r == 0)
 		r = c.start ? start_here(&c, step) : enter_here(&c, step);
 	if (r == 0) {

@@ -352,7 +352,8 @@ static int make_certs(struct root *r)
 	int result;
 
 	if (access("/certs/ca-certificates.crt", F_OK) < 0)
-		return 0; /* the host has no store: the image's own stays */
+		return errno == ENOENT ? 0 /* the host has none: the image's own stays */
+				       : root_step(r, "find %s", "the certificates");
 	if (r->c->profile == PROFILE_APP)
 		return attach_fs(r,
 			root_clone("/certs", -1,
