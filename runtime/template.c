@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -268,7 +269,7 @@ static int enter_template(const struct runtime *rt)
 	int trees[TREES], root, r;
 
 	umask(0);
-	if (unshare(CLONE_NEWNS) < 0 ||
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || unshare(CLONE_NEWNS) < 0 ||
 		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -errno;
 	if ((r = take_trees(rt, trees)) < 0 ||
@@ -299,14 +300,14 @@ static int open_when_done(pid_t pid, int in, struct err *e)
 int template_make(struct runtime *rt, struct err *e)
 {
 	int ends[2], r;
-	pid_t pid;
+	pid_t pid, parent = getpid();
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_sys(e, errno, "pipe");
 	pid = fork();
 	if (pid == 0) {
 		r = enter_template(rt);
-		if (write(ends[1], &r, sizeof(r)) == sizeof(r))
+		if (getppid() == parent && write(ends[1], &r, sizeof(r)) == sizeof(r))
 			for (;;)
 				pause();
 		_exit(1);

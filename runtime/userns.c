@@ -61,16 +61,18 @@ static void end_child(pid_t pid)
 /*
  * The child: the owner is whose effective uid makes it. The capabilities stay, as some
  * hosts let nobody else make one; the real uid too, as root has no limit of processes.
- * It shares nothing it could change, says 0 or its errno, and waits to be killed.
+ * It shares nothing it could change, says 0 or its errno, and waits to be killed, by us or
+ * by our death (which a change of ids makes it forget, so that comes last).
  */
-static void be_owner(uid_t owner, int to)
+static void be_owner(uid_t owner, pid_t parent, int to)
 {
 	int error = 0;
 
 	if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0 ||
-		syscall(SYS_setresuid, -1, owner, -1) < 0 || unshare(CLONE_NEWUSER) < 0)
+		syscall(SYS_setresuid, -1, owner, -1) < 0 || unshare(CLONE_NEWUSER) < 0 ||
+		prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		error = errno;
-	if (write(to, &error, sizeof(error)) == sizeof(error))
+	if (getppid() == parent && write(to, &error, sizeof(error)) == sizeof(error))
 		for (;;)
 			pause();
 	_exit(1);
@@ -80,13 +82,13 @@ static void be_owner(uid_t owner, int to)
 static pid_t start_owner(uid_t owner)
 {
 	int ends[2], error = EIO;
-	pid_t pid;
+	pid_t pid, parent = getpid();
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
 	pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
 	if (pid == 0)
-		be_owner(owner, ends[1]);
+		be_owner(owner, parent, ends[1]);
 	if (pid < 0)
 		error = errno;
 	close(ends[1]);
