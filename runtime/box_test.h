@@ -6,6 +6,7 @@
 #include "lib/buf.h"
 #include "lib/io.h"
 #include "lib/spec.h"
+#include "runtime/process.h"
 #include "runtime/runtime.h"
 
 #include <arpa/inet.h>
@@ -141,7 +142,7 @@ static UNUSED int box_enter(
 		.fifo_fd = -1,
 		.tty = (in->start.flags & START_TTY) != 0};
 	int spec autoclose = spec_pack(argv, in->env, in->cwd ? in->cwd : "/");
-	int r;
+	int go, r;
 
 	in->exit_fd = io.exit_fd = open_exit_file(in->start.id);
 	io.spec_fd = spec;
@@ -151,7 +152,9 @@ static UNUSED int box_enter(
 	}
 	r = sandbox_enter(w.rt, &target->rec, in->start.id,
 		io.tty ? START_TTY : START_STDIO, &io, &in->rec, &in->pidfd, &in->master,
-		&in->e);
+		&go, &in->e);
+	if (r == 0)
+		process_go(go);
 	if (in->output[1] >= 0)
 		close(in->output[1]);
 	return r;

@@ -10,6 +10,7 @@
  */
 #include "runtime/guards.h"
 #include "runtime/inside.h"
+#include "runtime/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -221,7 +222,8 @@ static int limit(int what, uint64_t value)
 	if (setrlimit((__rlimit_resource_t)what, &l) == 0)
 		return 0;
 	/* the host may not give more than it has: CAP_SYS_RESOURCE is not everywhere */
-	if (errno != EPERM || getrlimit((__rlimit_resource_t)what, &l) < 0)
+	if (errno != EPERM || getrlimit((__rlimit_resource_t)what, &l) < 0 ||
+		value <= l.rlim_max)
 		return -errno;
 	l.rlim_cur = l.rlim_max;
 	return setrlimit((__rlimit_resource_t)what, &l) < 0 ? -errno : 0;
@@ -414,6 +416,7 @@ static int enter_here(struct child *c, char step[124])
 		return r;
 	close(c->status);
 	c->status = -1;
+	process_wait(c->go);
 	if ((r = join_cgroups(c, step)) < 0)
 		return r;
 	if (setns(c->target_pidfd, CLONE_NEWCGROUP) < 0)

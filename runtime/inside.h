@@ -161,7 +161,9 @@ struct child {
 	int fifo_write;		    /* -1: none */
 	int status;		    /* child's end of the report socket; -1: nobody
 				       listens */
-	int exit_fd;		    /* where io's is now */
+	int go[2];   /* entering: the born process waits at 0 for a byte of the parent, or
+		      its end */
+	int exit_fd; /* where io's is now */
 	uint64_t nofile;
 };
 

@@ -11,8 +11,11 @@
 #include "runtime/volumes.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
 
 /* --- a start --- */
 
@@ -74,9 +77,11 @@ static void fill_record(struct record *r, const struct msg_start *m)
 	}
 }
 
-/* Everything that an unsuccessful start left on disk. */
-static void undo_start(struct instance *i)
+/* Everything that an unsuccessful start left. pty: NULL, or the master (-1: none). */
+static void undo_start(struct instance *i, int *pty)
 {
+	if (pty && *pty >= 0)
+		close(TAKE_FD(*pty));
 	if (i->record.flags & RECORD_FIFO)
 		fifo_remove(i->all->c.folders->fifo, i->record.id);
 	record_remove(i->all->c.folders->instances, i->record.id);
@@ -116,23 +121,43 @@ static void close_io(const struct sandbox_io *io)
 		close(io->fifo_fd);
 }
 
-static int finish_start(struct instance *i, int pidfd, struct msg_started *out)
+/* It runs, but nobody would see its end: it must not outlive this call. */
+static void end_unseen(struct instance *i, int pidfd)
+{
+	siginfo_t si;
+
+	if (i->record.kind == RECORD_SANDBOX)
+		(void)sandbox_kill(i->all->c.rt, &i->record.sandbox);
+	else
+		(void)pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+	while (waitid(P_PIDFD, (id_t)pidfd, &si, WEXITED) < 0 && errno == EINTR)
+		;
+	if (i->record.kind == RECORD_SANDBOX)
+		sandbox_cleanup(i->all->c.rt, &i->record.sandbox);
+	if (i->record.upper)
+		(void)layer_remove(
+			i->all->c.chores, i->all->c.folders->layers, i->record.upper);
+}
+
+static int finish_start(
+	struct instance *i, int pidfd, struct msg_started *out, struct err *e)
 {
 	int r;
 
 	i->record.state = RECORD_RUNNING;
 	r = instance_save(i);
+	if (r == 0)
+		r = instance_watch(i, pidfd);
+	else
+		i->pidfd = pidfd; /* closed with the instance */
+	if (r < 0) {
+		end_unseen(i, pidfd);
+		return err_sys(e, -r, "cannot keep watch over it");
+	}
 	*out = (struct msg_started){.id = i->record.id,
 		.pid = i->record.kind == RECORD_STACK ? i->record.pid
 						      : i->record.sandbox.pid};
-	/* It runs: without a record it would outlive berthd unseen. */
-	if (r < 0) {
-		sandbox_kill(i->all->c.rt, &i->record.sandbox);
-		sandbox_cleanup(i->all->c.rt, &i->record.sandbox);
-		close(pidfd);
-		return r;
-	}
-	return instance_watch(i, pidfd);
+	return 0;
 }
 
 static int new_instance(struct instances *in, const struct record *r,
@@ -179,10 +204,10 @@ int instances_start(struct instances *in, const struct msg_start *m, const int *
 		r = sandbox_start(
 			in->c.rt, m, &io, &i->record.sandbox, &pidfd, ret_pty, e);
 	if (r == 0)
-		r = finish_start(i, pidfd, out);
+		r = finish_start(i, pidfd, out, e);
 	close_io(&io);
 	if (r < 0)
-		undo_start(i);
+		undo_start(i, ret_pty);
 	return r;
 }
 
@@ -195,7 +220,7 @@ int instances_enter(struct instances *in, const struct msg_enter *m, const int *
 		.state = RECORD_STARTING,
 		.id = m->id};
 	struct sandbox_io io;
-	int pidfd, r;
+	int pidfd, go autoclose = -1, r;
 
 	*ret_pty = -1;
 	if (m->id == 0 || (m->flags & ~(uint32_t)(START_STDIO | START_TTY)) ||
@@ -223,12 +248,14 @@ int instances_enter(struct instances *in, const struct msg_enter *m, const int *
 		err_sys(e, -r, "cannot prepare the files");
 	else
 		r = sandbox_enter(in->c.rt, &target->record.sandbox, m->id, m->flags, &io,
-			&i->record.sandbox, &pidfd, ret_pty, e);
+			&i->record.sandbox, &pidfd, ret_pty, &go, e);
 	if (r == 0)
-		r = finish_start(i, pidfd, out);
+		r = finish_start(i, pidfd, out, e);
+	if (r == 0)
+		process_go(TAKE_FD(go));
 	close_io(&io);
 	if (r < 0)
-		undo_start(i);
+		undo_start(i, ret_pty);
 	return r;
 }
 
@@ -242,7 +269,7 @@ int instances_build_stack(struct instances *in, const struct msg_stack *m, const
 		.id = m->id,
 		.boot = records_boot()};
 	struct instance *i;
-	int exit_fd autoclose = -1;
+	int exit_fd autoclose = -1, go autoclose = -1;
 	int pidfd, r;
 
 	if (m->id == 0)
@@ -254,15 +281,17 @@ int instances_build_stack(struct instances *in, const struct msg_stack *m, const
 	exit_fd = record_exit_create(c->folders->instances, m->id);
 	r = exit_fd < 0 ? err_sys(e, -exit_fd, "exit file")
 			: stackrun_start(c->settings, c->ids, c->folders, m->id, m->suite,
-				  exit_fd, fds[0], fds[1], &pidfd, e);
+				  exit_fd, fds[0], fds[1], &pidfd, &go, e);
 	if (r > 0) {
 		i->record.pid = (uint32_t)r;
 		(void)process_start_time(r, &i->record.start_time);
-		r = finish_start(i, pidfd, out);
+		r = finish_start(i, pidfd, out, e);
+		if (r == 0)
+			process_go(TAKE_FD(go));
 	}
 	if (r < 0) {
 		stackrun_cleanup(c->chores, c->folders, m->id);
-		undo_start(i);
+		undo_start(i, NULL);
 	}
 	return r;
 }
@@ -306,9 +335,12 @@ static void drop_unfinished(struct instance *i)
 		(void)sandbox_kill(i->all->c.rt, &i->record.sandbox);
 		sandbox_cleanup(i->all->c.rt, &i->record.sandbox);
 	}
+	if (i->record.upper) /* nothing but this start has written to it */
+		(void)layer_remove(
+			i->all->c.chores, i->all->c.folders->layers, i->record.upper);
 	if (i->record.kind == RECORD_STACK)
 		stackrun_cleanup(i->all->c.chores, i->all->c.folders, i->record.id);
-	undo_start(i);
+	undo_start(i, NULL);
 }
 
 static void adopt_record(void *arg, const struct record *r)

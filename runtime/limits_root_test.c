@@ -106,22 +106,12 @@ static void a_rise_of_open_files_is_done_or_told(void **state)
 static void who_enters_has_the_same_open_files(void **state)
 {
 	struct box b = box_new(), in = box_new();
-	struct sandbox_io io = {.stdio = {-1, -1, -1}, .fifo_fd = -1};
 
 	(void)state;
 	b.start.limits.nofile = 300;
 	box_must_start(&b, PROBE("trap", "15"));
 	wait_for_line(&b);
-	in.exit_fd = open_exit_file(in.start.id);
-	assert_int_equal(pipe2(in.output, O_CLOEXEC), 0);
-	io.exit_fd = in.exit_fd;
-	io.stdio[1] = io.stdio[2] = in.output[1];
-	io.spec_fd = spec_pack(PROBE("nofile"), in.env, "/");
-	assert_int_equal(sandbox_enter(w.rt, &b.rec, in.start.id, START_STDIO, &io,
-				 &in.rec, &in.pidfd, &in.master, &in.e),
-		0);
-	close(io.spec_fd);
-	close(in.output[1]);
+	box_must_enter(&b, &in, PROBE("nofile"));
 	box_end(&in);
 	assert_string_equal(in.text, "300\n");
 	sandbox_kill(w.rt, &b.rec);

@@ -1,4 +1,4 @@
-/* Processes found again: a pid together with its start time. */
+/* Processes that are not lost: a pid together with its start time; held children. */
 #include "runtime/process.h"
 #include "lib/io.h"
 #include "runtime/guards.h"
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/socket.h>
 
 #define FIELD_START_TIME                                                                 \
 	22 /* proc(5), counted from 1; the name in field 2 may hold anything */
@@ -60,4 +61,26 @@ uint64_t process_nofile(pid_t pid)
 		return 0;
 	strtoull(p + sizeof(name) - 1, &p, 10); /* the soft one */
 	return strtoull(p, NULL, 10);
+}
+
+int process_hold(int ends[2])
+{
+	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0 ? -errno
+									       : 0;
+}
+
+void process_wait(const int ends[2])
+{
+	char byte;
+
+	close(ends[1]); /* else it would see its own copy when it waits for the end */
+	if (recv(ends[0], &byte, 1, 0) != 1)
+		_exit(127);
+	close(ends[0]);
+}
+
+void process_go(int end)
+{
+	send(end, "", 1, MSG_NOSIGNAL); /* who is gone already needs no word */
+	close(end);
 }

@@ -1,5 +1,5 @@
-/* Processes found again: a pid together with its start time, so that a reused pid is
- * never taken for ours. */
+/* Processes that are not lost: found again by a pid and its start time, so that a reused
+ * pid is never taken for ours; and held until they are written down. */
 #ifndef RUNTIME_PROCESS_H
 #define RUNTIME_PROCESS_H
 
@@ -13,5 +13,14 @@ int process_start_time(pid_t pid, uint64_t *ret);
 int process_open(pid_t pid, uint64_t start_time);
 /* Its hard limit of open files, 0: unknown. prlimit(2) would take a capability. */
 uint64_t process_nofile(pid_t pid);
+
+/*
+ * A child that must not go on before it is written down: its first deed is process_wait
+ * on end 0 (which closes both), the parent's last one process_go on end 1 (which closes
+ * it). Should the parent die before, or close the end, the child exits.
+ */
+int process_hold(int ends[2]); /* 0 or -errno */
+void process_wait(const int ends[2]);
+void process_go(int end);
 
 #endif

@@ -49,9 +49,11 @@ int record_write(int dirfd, const struct record *r)
 	if (fd < 0)
 		return -errno;
 	e = io_write_all(fd, r, sizeof(*r));
+	if (e == 0 && renameat(dirfd, temp, dirfd, name) < 0)
+		e = -errno;
 	if (e < 0)
-		return e;
-	return renameat(dirfd, temp, dirfd, name) < 0 ? -errno : 0;
+		unlinkat(dirfd, temp, 0);
+	return e;
 }
 
 int record_read(int dirfd, uint64_t id, struct record *ret)
@@ -99,6 +101,8 @@ int records_walk(int dirfd, void (*cb)(void *arg, const struct record *r), void 
 		return -ENOMEM;
 	}
 	while ((entry = readdir(dir))) {
+		if (id_parse(entry->d_name, ".new", &id))
+			unlinkat(dirfd, entry->d_name, 0); /* was never finished */
 		if (!id_parse(entry->d_name, "", &id))
 			continue;
 		if (record_read(dirfd, id, &r) == 0) {

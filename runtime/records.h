@@ -55,7 +55,7 @@ int record_write(int dirfd, const struct record *r);
 int record_read(int dirfd, uint64_t id, struct record *ret);
 /* Removes it and its exit file; absent is 0. */
 int record_remove(int dirfd, uint64_t id);
-/* Calls cb for each; those that cannot be read are removed. */
+/* Calls cb for each; those that cannot be read, or were not finished, are removed. */
 int records_walk(int dirfd, void (*cb)(void *arg, const struct record *r), void *arg);
 /* A new empty exit file, open for reading and writing / an existing one for reading. fd
  * or -errno. */

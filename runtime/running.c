@@ -379,6 +379,7 @@ static int clean(void *arg)
 {
 	struct leftover *l = arg;
 	char name[24];
+	int r;
 
 	close_once(&l->mounts);
 	close_once(&l->scratch);
@@ -388,7 +389,10 @@ static int clean(void *arg)
 		return -EAGAIN;
 	}
 	snprintf(name, sizeof(name), "%016" PRIx64, l->id);
-	if (io_remove_tree(l->rt->scratch_fd, name) < 0)
+	r = io_remove_tree(l->rt->scratch_fd, name);
+	if (r == -EMFILE || r == -ENFILE || r == -ENOMEM)
+		return -EAGAIN;
+	if (r < 0)
 		log_warn("cannot remove %s/scratch/%s", l->rt->state, name);
 	cache_work_name(l->id, name);
 	if (io_remove_tree(l->rt->cache_fd, name) < 0)

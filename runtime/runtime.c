@@ -406,17 +406,22 @@ int runtime_remove(struct runtime *rt, struct err *e)
 
 int layer_make_upper(struct runtime *rt, uint64_t id)
 {
-	char name[48];
+	char top[48], name[48];
+	bool made;
 	int r;
 
-	snprintf(name, sizeof(name), "%016" PRIx64 ".tmp", id);
-	if (mkdirat(rt->layers_fd, name, 0700) < 0 && errno != EEXIST)
+	snprintf(top, sizeof(top), "%016" PRIx64 ".tmp", id);
+	made = mkdirat(rt->layers_fd, top, 0700) == 0;
+	if (!made && errno != EEXIST)
 		return -errno;
 	snprintf(name, sizeof(name), "%016" PRIx64 ".tmp/work", id);
-	if ((r = make_owned(rt->layers_fd, name, 0, 0700)) < 0)
-		return r;
+	r = make_owned(rt->layers_fd, name, 0, 0700);
 	snprintf(name, sizeof(name), "%016" PRIx64 ".tmp/fs", id);
-	return make_owned(rt->layers_fd, name, 0, 0755);
+	if (r == 0)
+		r = make_owned(rt->layers_fd, name, 0, 0755);
+	if (r < 0 && made)
+		io_remove_tree(rt->layers_fd, top);
+	return r;
 }
 
 void cache_work_name(uint64_t sandbox, char out[24])

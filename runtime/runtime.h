@@ -157,11 +157,13 @@ int sandbox_start(struct runtime *rt, const struct msg_start *m,
  * Starts a command inside a running sandbox: same namespaces, cgroup, user and filter, no
  * capability. flags: START_STDIO or START_TTY. Blocks until its process is born inside;
  * what the app does to it from then on (it may stop or kill it) is not waited for.
- * Otherwise as sandbox_start; -ESRCH when the target is gone.
+ * It goes on with process_go(*ret_go) (process.h): no command runs that no record on disk
+ * tells of. Otherwise as
+ * sandbox_start; -ESRCH when the target is gone.
  */
 int sandbox_enter(struct runtime *rt, const struct sandbox_record *target, uint64_t id,
 	uint32_t flags, const struct sandbox_io *io, struct sandbox_record *ret,
-	int *ret_pidfd, int *ret_pty_master, struct err *e);
+	int *ret_pidfd, int *ret_pty_master, int *ret_go, struct err *e);
 /*
  * Takes over a sandbox from its record; call for every record after runtime_open. 0 and
  * *ret_pidfd; -ESRCH when it is gone (then sandbox_exit_info and sandbox_cleanup still
@@ -236,7 +238,7 @@ int network_name(struct runtime *rt, const struct msg_name *m, struct err *e);
 void network_forget(struct runtime *rt, uint32_t app);
 
 /* layers/<16 hex>.tmp with fs/ and work/, owned as layers are; existing is 0.
- * sandbox_start calls it. 0 or -errno. */
+ * sandbox_start calls it. 0 or -errno, and what it made is gone again. */
 int layer_make_upper(struct runtime *rt, uint64_t id);
 /* A new folder that belongs to the user inside (RUNTIME_APP_UID of the disk range, 0755):
  * volumes/ID, cache/ID. Existing is 0. */

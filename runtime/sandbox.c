@@ -37,9 +37,10 @@ struct attempt {
 	struct slot *slot;
 	uint32_t net_index;
 	bool ipv6;
-	int report; /* parent's end */
+	uint64_t new_upper; /* 0: it was there, or there is none */
+	int report;	    /* parent's end */
 	int pidfd, master;
-	pid_t pid;
+	pid_t pid, first; /* first: of two, entering */
 };
 
 static bool path_allowed(const char *path)
@@ -217,6 +218,19 @@ static int prepare_scratch(
 	return 0;
 }
 
+static int prepare_upper(struct runtime *rt, uint64_t id, struct attempt *a)
+{
+	char name[24];
+	bool existed;
+	int r;
+
+	snprintf(name, sizeof(name), "%016" PRIx64 ".tmp", id);
+	existed = faccessat(rt->layers_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	r = layer_make_upper(rt, id);
+	a->new_upper = r == 0 && !existed ? id : 0;
+	return r;
+}
+
 static int prepare_folders(
 	struct runtime *rt, const struct msg_start *m, struct attempt *a, struct err *e)
 {
@@ -224,7 +238,7 @@ static int prepare_folders(
 	size_t len;
 	int r;
 
-	if (m->upper && (r = layer_make_upper(rt, m->upper)) < 0)
+	if (m->upper && (r = prepare_upper(rt, m->upper, a)) < 0)
 		return err_sys(e, -r, "cannot make layer %016" PRIx64, m->upper);
 	if (!m->upper && (r = prepare_scratch(rt, m, a, e)) < 0)
 		return r;
@@ -298,23 +312,35 @@ static uint64_t clone_flags(const struct attempt *a)
 	return flags;
 }
 
-static int clone_child(struct runtime *rt, struct attempt *a, struct err *e)
+/* Where the child reports. Whatever keeps it from starting may keep this one app from it,
+ * not all the others. */
+static int open_report(struct attempt *a, struct err *e)
 {
 	const struct timeval patience = {.tv_sec = START_SECONDS_MAX};
-	int ends[2], pidfd = -1;
+	int ends[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return err_sys(e, errno, "socketpair");
+	a->report = ends[0];
+	a->child.status = ends[1];
+	if (!a->child.start && (r = process_hold(a->child.go)) < 0)
+		return err_sys(e, -r, "socketpair");
+	if (setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0)
+		return err_sys(e, errno, "cannot limit the time to start");
+	return 0;
+}
+
+static int clone_child(struct runtime *rt, struct attempt *a, struct err *e)
+{
+	int pidfd = -1, r = open_report(a, e);
 	struct clone_args args = {.flags = clone_flags(a),
 		.pidfd = (uint64_t)(uintptr_t)&pidfd,
 		.exit_signal = SIGCHLD};
 	sigset_t all, old;
 	long pid;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-		return err_sys(e, errno, "socketpair");
-	/* Whatever keeps the child from starting may keep this one app from it, not all
-	 * the others. */
-	setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	a->report = ends[0];
-	a->child.status = ends[1];
+	if (r < 0)
+		return r;
 	if (rt->cgroups.v2 && a->child.start) {
 		args.flags |= CLONE_INTO_CGROUP;
 		args.cgroup = (uint64_t)a->child.cgroup_fds[0];
@@ -325,10 +351,11 @@ static int clone_child(struct runtime *rt, struct attempt *a, struct err *e)
 	if (pid == 0)
 		child_run(&a->child);
 	sigprocmask(SIG_SETMASK, &old, NULL);
-	close(ends[1]);
 	if (pid < 0)
 		return err_sys(e, errno, "cannot make the sandbox's process");
+	close(TAKE_FD(a->child.status)); /* its end shows when the child's own is gone */
 	a->pid = (pid_t)pid;
+	a->first = a->child.start ? 0 : a->pid;
 	a->pidfd = pidfd;
 	return 0;
 }
@@ -392,12 +419,17 @@ static int hear_child(struct attempt *a, struct err *e)
 			return err_sys(e, rep.error, "cannot %s", rep.step);
 		if (rep.pid) {
 			take_born(a, rep.pid, got.n ? got.fds[0] : -1);
-			return 0;
+			return got.n ? 0
+				     : err_set(e, EMFILE,
+					       "no descriptor is left for its process");
 		}
 		if (rep.mounts)
 			mounts_close_later(a->child.rt, &got);
+		else if (got.n)
+			a->master = got.fds[0];
 		else
-			a->master = got.n ? got.fds[0] : -1;
+			return err_set(
+				e, EMFILE, "no descriptor is left for its terminal");
 	}
 	if (r == -EAGAIN)
 		return err_set(e, ETIMEDOUT, "its setting up took more than %d s",
@@ -477,6 +509,33 @@ static void close_used(struct attempt *a)
 		close(a->child.target_pidfd);
 	if (a->report >= 0)
 		close(a->report);
+	if (a->child.status >= 0)
+		close(a->child.status);
+	if (a->child.go[0] >= 0)
+		close(a->child.go[0]);
+}
+
+/* As a rule it is empty, and then this takes no descriptor: there may be none. */
+static void remove_upper(struct runtime *rt, uint64_t id)
+{
+	static const char *const parts[] = {"/work", "/fs", ""};
+	char name[32];
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		snprintf(name, sizeof(name), "%016" PRIx64 ".tmp%s", id, parts[i]);
+		if (unlinkat(rt->layers_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT &&
+			io_remove_tree(rt->layers_fd, name) < 0)
+			log_warn("cannot remove %s/layers/%s", rt->state, name);
+	}
+}
+
+/* Both processes of an enter are of the session that the first one made; so the second is
+ * found even when nobody heard of it. */
+static void end_session(pid_t leader)
+{
+	kill(-leader, SIGKILL);
+	while (waitpid(-leader, NULL, 0) > 0 || errno == EINTR)
+		;
 }
 
 static void undo(struct runtime *rt, struct attempt *a, const struct sandbox_record *rec)
@@ -486,10 +545,16 @@ static void undo(struct runtime *rt, struct attempt *a, const struct sandbox_rec
 					  its */
 		reap(a->pid);
 	}
+	if (a->child.go[1] >= 0)
+		close(a->child.go[1]);
+	if (a->first > 0)
+		end_session(a->first);
 	if (a->pidfd >= 0)
 		close(a->pidfd);
 	if (a->master >= 0)
 		close(a->master);
+	if (a->new_upper)
+		remove_upper(rt, a->new_upper);
 	if (a->slot) {
 		struct live l = {
 			.rec = *rec, .scratch = TAKE_FD(a->child.scratch), .mounts = -1};
@@ -511,7 +576,8 @@ static struct attempt attempt_new(struct runtime *rt, const struct sandbox_io *i
 			.target_pidfd = -1,
 			.scratch = -1,
 			.fifo_write = -1,
-			.status = -1}};
+			.status = -1,
+			.go = {-1, -1}}};
 
 	for (int k = 0; k < CGROUP_FDS; k++)
 		a.child.cgroup_fds[k] = -1;
@@ -527,6 +593,7 @@ static int start_steps(struct runtime *rt, const struct msg_start *m, struct att
 	if ((r = take_slot(rt, a, m->app, e)) < 0 ||
 		(r = prepare_folders(rt, m, a, e)) < 0)
 		return r;
+	ahead_use(rt, m->id);
 	if ((r = cgroup_make(&rt->cgroups, m->id, &m->limits, a->child.cgroup_fds, e)) <
 		0)
 		return r;
@@ -578,7 +645,6 @@ int sandbox_start(struct runtime *rt, const struct msg_start *m,
 	a.child.profile = m->profile;
 	a.child.flags = m->flags;
 	a.child.nofile = runtime_nofile(rt, m->limits.nofile);
-	ahead_use(rt, m->id);
 	r = start_steps(rt, m, &a, &rec, e);
 	if (r == 0)
 		ahead_guess(rt, m->id);
@@ -593,7 +659,8 @@ static int enter_steps(struct runtime *rt, const struct sandbox_record *target,
 	a->child.target_pidfd = process_open((pid_t)target->pid, target->start_time);
 	if (a->child.target_pidfd < 0 || target->boot != rt->boot)
 		return err_set(e, ESRCH, "%s is not running", target->name);
-	a->child.nofile = process_nofile((pid_t)target->pid); /* as the app */
+	if ((a->child.nofile = process_nofile((pid_t)target->pid)) == 0) /* as the app */
+		return err_set(e, EIO, "cannot read the limits of %s", target->name);
 	if ((r = take_slot(rt, a, target->app, e)) < 0)
 		return r;
 	if (rec->slot != (uint32_t)(a->slot - rt->slots))
@@ -613,7 +680,7 @@ static int enter_steps(struct runtime *rt, const struct sandbox_record *target,
 
 int sandbox_enter(struct runtime *rt, const struct sandbox_record *target, uint64_t id,
 	uint32_t flags, const struct sandbox_io *io, struct sandbox_record *ret,
-	int *ret_pidfd, int *ret_pty_master, struct err *e)
+	int *ret_pidfd, int *ret_pty_master, int *ret_go, struct err *e)
 {
 	struct attempt a = attempt_new(rt, io);
 	struct sandbox_record rec = {.app = target->app,
@@ -630,5 +697,8 @@ int sandbox_enter(struct runtime *rt, const struct sandbox_record *target, uint6
 	a.child.profile = target->profile;
 	a.child.flags = flags & (START_STDIO | START_TTY);
 	r = enter_steps(rt, target, &a, &rec, e);
-	return finish(rt, &a, r, &rec, ret, ret_pidfd, ret_pty_master);
+	r = finish(rt, &a, r, &rec, ret, ret_pidfd, ret_pty_master);
+	if (r == 0)
+		*ret_go = a.child.go[1];
+	return r;
 }

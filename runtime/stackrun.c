@@ -1,6 +1,7 @@
 /* Starting stackmake.h's work as a process of user _berth-build, in a pid namespace. */
 #include "runtime/stackrun.h"
 #include "runtime/chores.h"
+#include "runtime/process.h"
 #include "runtime/records.h"
 
 #include <errno.h>
@@ -22,7 +23,7 @@ struct job {
 		home[SETTINGS_PATH_MAX + 80];
 	char *argv[4];
 	char *env[16];
-	int null, exit_fd, out, err_out;
+	int null, exit_fd, out, err_out, go[2];
 	uid_t uid;
 	gid_t gid;
 };
@@ -78,6 +79,7 @@ static int prepare_child(const struct job *j)
 	int exit_copy, out, err_out;
 	sigset_t no_signals;
 
+	process_wait(j->go);
 	sigemptyset(&no_signals);
 	sigprocmask(SIG_SETMASK, &no_signals, NULL);
 	/* A /proc of the new pid namespace: newuidmap looks there for the process. */
@@ -131,7 +133,7 @@ static pid_t clone_job(const struct job *j, int *ret_pidfd)
 
 pid_t stackrun_start(const struct settings *s, const struct daemon_ids *ids,
 	const struct folders *f, uint64_t id, uint32_t suite, int exit_fd, int out,
-	int err_out, int *ret_pidfd, struct err *e)
+	int err_out, int *ret_pidfd, int *ret_go, struct err *e)
 {
 	static char flag[] = "--stack-build", name[] = "debian-12";
 	struct job j = {.exit_fd = exit_fd,
@@ -160,8 +162,16 @@ pid_t stackrun_start(const struct settings *s, const struct daemon_ids *ids,
 	j.argv[1] = flag;
 	j.argv[2] = name;
 	fill_env(&j);
+	if ((r = process_hold(j.go)) < 0)
+		return err_sys(e, -r, "socketpair");
 	pid = clone_job(&j, ret_pidfd);
-	return pid < 0 ? err_sys(e, -pid, "cannot start the stack build") : pid;
+	close(j.go[0]);
+	if (pid < 0) {
+		close(j.go[1]);
+		return err_sys(e, -pid, "cannot start the stack build");
+	}
+	*ret_go = j.go[1];
+	return pid;
 }
 
 void stackrun_cleanup(struct chores *c, const struct folders *f, uint64_t id)

@@ -2,6 +2,7 @@
 #include "lib/io.h"
 #include "lib/spec.h"
 #include "runtime/guards.h"
+#include "runtime/process.h"
 #include "tests/attack/ground.h"
 
 #include <errno.h>
@@ -184,7 +185,7 @@ static int start(struct ground *g, const struct guest *target, struct guest *b,
 	const char *const *argv, int log_fd)
 {
 	int spec autoclose = pack(g, argv);
-	int ends[2], master, r;
+	int ends[2], master, go, r;
 	char path[96];
 
 	snprintf(path, sizeof(path), "%s/exit-%" PRIu64, g->dir, b->start.id);
@@ -197,9 +198,11 @@ static int start(struct ground *g, const struct guest *target, struct guest *b,
 		.fifo_fd = log_fd,
 		.stdio = {-1, ends[1], log_fd < 0 ? ends[1] : -1}};
 	r = target ? sandbox_enter(g->rt, &target->rec, b->start.id, START_STDIO, &io,
-			     &b->rec, &b->pidfd, &master, &b->e)
+			     &b->rec, &b->pidfd, &master, &go, &b->e)
 		   : sandbox_start(
 			     g->rt, &b->start, &io, &b->rec, &b->pidfd, &master, &b->e);
+	if (target && r == 0)
+		process_go(go);
 	close(ends[1]);
 	b->out = ends[0];
 	return r;
