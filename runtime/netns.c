@@ -371,6 +371,17 @@ void netpool_release(struct netpool *p, uint32_t index)
 	mark(p, index, false);
 }
 
+unsigned int netpool_used(struct netpool *p)
+{
+	unsigned int n = 0;
+
+	pthread_mutex_lock(&p->lock);
+	for (uint32_t i = 0; i < p->c.n; i++)
+		n += p->used[i];
+	pthread_mutex_unlock(&p->lock);
+	return n;
+}
+
 int netpool_later(struct netpool *p, int (*job)(void *arg), void *arg)
 {
 	struct job *j = calloc(1, sizeof(*j));

@@ -47,6 +47,8 @@ int netpool_take(struct netpool *p, struct netpool_place *ret, struct err *e);
 /* The index of an adopted sandbox is in use. */
 void netpool_reserve(struct netpool *p, uint32_t index);
 void netpool_release(struct netpool *p, uint32_t index);
+/* How many indexes are in use, those of ready namespaces too. */
+unsigned int netpool_used(struct netpool *p);
 /* Runs job(arg) on the thread; while it returns -EAGAIN again after 20 ms, at most 500
  * times. 0 or -ENOMEM. */
 int netpool_later(struct netpool *p, int (*job)(void *arg), void *arg);

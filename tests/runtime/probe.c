@@ -361,6 +361,59 @@ static int permitted(void)
 	return 0;
 }
 
+static void lines(const char *path, const char *const *wanted)
+{
+	char line[1024];
+	FILE *f = fopen(path, "r");
+
+	while (f && fgets(line, sizeof(line), f))
+		for (size_t i = 0; wanted[i]; i++)
+			if (!strncmp(line, wanted[i], strlen(wanted[i])))
+				fputs(line, stdout);
+	if (f)
+		fclose(f);
+}
+
+/* mount point, options, file system: what does not differ between two alike. */
+static void mounts(void)
+{
+	char line[2048], at[512], options[256], type[64];
+	FILE *f = fopen("/proc/self/mountinfo", "r");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%*s %*s %*s %*s %511s %255s", at, options) == 2 &&
+			sscanf(strstr(line, " - "), " - %63s", type) == 1)
+			printf("mount %s %s %s\n", at, options, type);
+	if (f)
+		fclose(f);
+}
+
+/* All that confines this process, for comparison with another. */
+static int confines(void)
+{
+	static const char *const status[] = {"Umask", "Uid", "Gid", "Groups", "Seccomp",
+		"SigBlk", "SigIgn", "Cap", "NoNewPrivs", NULL};
+	static const char *const all[] = {"", NULL};
+	struct rlimit l;
+	struct stat st;
+
+	printf("leader %d\n", getsid(0) == getpid());
+	lines("/proc/self/status", status);
+	lines("/proc/self/cgroup", all);
+	lines("/proc/self/oom_score_adj", all);
+	lines("/proc/net/route", all);
+	lines("/proc/sys/net/ipv4/ip_unprivileged_port_start", all);
+	mounts();
+	for (int r = 0; r < RLIM_NLIMITS; r++)
+		if (getrlimit((__rlimit_resource_t)r, &l) == 0)
+			printf("limit %d %ld %ld\n", r, (long)l.rlim_cur,
+				(long)l.rlim_max);
+	for (int fd = 0; fd < 1024; fd++)
+		if (fstat(fd, &st) == 0)
+			printf("fd %d %o %d\n", fd, st.st_mode & S_IFMT, isatty(fd));
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *op = argc > 1 ? argv[1] : "", *a = argc > 2 ? argv[2] : "0",
@@ -384,6 +437,8 @@ int main(int argc, char **argv)
 		puts("ready");
 		return sigwait(&set, &got) == 0 && got == atoi(a) ? 7 : 8;
 	}
+	if (!strcmp(op, "confines"))
+		return confines();
 	if (!strcmp(op, "cat"))
 		return cat(a);
 	if (!strcmp(op, "ls"))
