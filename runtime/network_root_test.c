@@ -6,6 +6,7 @@
 #include "runtime/netns.h"
 
 #include <netinet/ip.h>
+#include <netinet/ip6.h>
 #include <netinet/udp.h>
 
 #define REGISTRY "/tmp/berth-network-ranges"
@@ -540,44 +541,92 @@ static void hosts_changes_while_a_sandbox_runs(void **state)
 
 /* ---- foreign sources ---- */
 
-/* From inside the sandbox's network, as root of the host, which an app never is. */
-static int send_as(const struct box *b, const char *source, const char *word)
+struct datagram {
+	struct udphdr udp;
+	char text[32];
+};
+
+static size_t fill_datagram(struct datagram *d, const char *word)
 {
+	size_t len = sizeof(d->udp) + strlen(word);
+
+	*d = (struct datagram){.udp = {.uh_sport = htons(4444),
+				       .uh_dport = htons(9999),
+				       .uh_ulen = htons((uint16_t)len)}};
+	memcpy(d->text, word, strlen(word));
+	return len;
+}
+
+static int send4(const char *source, const char *word)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET};
 	struct {
 		struct iphdr ip;
-		struct udphdr udp;
-		char text[32];
+		struct datagram d;
 	} p = {.ip = {.version = 4, .ihl = 5, .ttl = 9, .protocol = IPPROTO_UDP}};
-	struct sockaddr_in to = {.sin_family = AF_INET};
-	char path[40];
-	size_t len = sizeof(p.ip) + sizeof(p.udp) + strlen(word);
-	int ns, fd;
+	size_t len = sizeof(p.ip) + fill_datagram(&p.d, word);
+	int fd = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
 
 	inet_pton(AF_INET, PUBLIC, &to.sin_addr);
 	inet_pton(AF_INET, source, &p.ip.saddr);
 	p.ip.daddr = to.sin_addr.s_addr;
 	p.ip.tot_len = htons((uint16_t)len);
-	p.udp = (struct udphdr){.uh_sport = htons(4444),
-		.uh_dport = htons(9999),
-		.uh_ulen = htons((uint16_t)(sizeof(p.udp) + strlen(word)))};
-	memcpy(p.text, word, strlen(word));
-	snprintf(path, sizeof(path), "/proc/%u/ns/net", b->rec.pid);
-	ns = open(path, O_RDONLY | O_CLOEXEC);
-	if (setns(ns, CLONE_NEWNET) < 0)
-		return 1;
-	fd = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
 	return sendto(fd, &p, len, 0, (struct sockaddr *)&to, sizeof(to)) == (ssize_t)len
 		       ? 0
 		       : 2;
 }
 
+static uint32_t sum(const void *data, size_t len)
+{
+	const unsigned char *b = data;
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < len; i++)
+		n += i % 2 ? b[i] : (uint32_t)b[i] << 8;
+	return n;
+}
+
+/* IPv6 wants a checksum, over the addresses too (RFC 8200 8.1). */
+static int send6(const char *source, const char *word)
+{
+	struct sockaddr_in6 to = {.sin6_family = AF_INET6};
+	struct {
+		struct ip6_hdr ip;
+		struct datagram d;
+	} p = {0};
+	size_t len = fill_datagram(&p.d, word);
+	int fd = socket(AF_INET6, SOCK_RAW, IPPROTO_RAW);
+	uint32_t n;
+
+	inet_pton(AF_INET6, PUBLIC6, &to.sin6_addr);
+	inet_pton(AF_INET6, source, &p.ip.ip6_src);
+	p.ip.ip6_dst = to.sin6_addr;
+	p.ip.ip6_vfc = 0x60;
+	p.ip.ip6_hops = 9;
+	p.ip.ip6_nxt = IPPROTO_UDP;
+	p.ip.ip6_plen = htons((uint16_t)len);
+	n = sum(&p.ip.ip6_src, 32) + (uint32_t)len + IPPROTO_UDP + sum(&p.d, len);
+	n = (n & 0xffff) + (n >> 16);
+	p.d.udp.uh_sum = htons((uint16_t) ~((n & 0xffff) + (n >> 16)));
+	len += sizeof(p.ip);
+	return sendto(fd, &p, len, 0, (struct sockaddr *)&to, sizeof(to)) == (ssize_t)len
+		       ? 0
+		       : 2;
+}
+
+/* From inside the sandbox's network, as root of the host, which an app never is. */
 static void send_in_child(const struct box *b, const char *source, const char *word)
 {
+	char path[40];
 	int status = 1;
 	pid_t pid = fork();
 
-	if (pid == 0)
-		_exit(send_as(b, source, word));
+	if (pid == 0) {
+		snprintf(path, sizeof(path), "/proc/%u/ns/net", b->rec.pid);
+		if (setns(open(path, O_RDONLY | O_CLOEXEC), CLONE_NEWNET) < 0)
+			_exit(1);
+		_exit(strchr(source, ':') ? send6(source, word) : send4(source, word));
+	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
 }
@@ -610,6 +659,8 @@ static void foreign_source_addresses_are_dropped(void **state)
 	inet_ntop(AF_INET, &a, own, sizeof(own));
 	send_in_child(&b, own, "mine");
 	assert_true(hears("mine"));
+	send_in_child(&b, six_of(ntohl(a)), "mine too");
+	assert_true(hears("mine too"));
 	for (size_t i = 0; i < ARRAY_LEN(foreign); i++) {
 		send_in_child(&b, foreign[i], "foreign");
 		assert_false(hears("foreign"));
@@ -719,6 +770,53 @@ static void a_filter_that_others_removed_is_back_at_once(void **state)
 	no_rules(7);
 }
 
+/* What goes to stderr while the filter is made. */
+static void make_filter(char *text, size_t size)
+{
+	int ends[2], saved = dup(STDERR_FILENO);
+	ssize_t n;
+	struct err e;
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	dup2(ends[1], STDERR_FILENO);
+	assert_int_equal(runtime_network(w.rt, &e), 0);
+	dup2(saved, STDERR_FILENO);
+	n = read(ends[0], text, size - 1);
+	text[n > 0 ? n : 0] = '\0';
+	close(saved);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+static void a_firewall_that_drops_what_is_forwarded_is_told(void **state)
+{
+	const struct runtime_config c = {.state = w.state,
+		.run = w.dir,
+		.lib = "build/bin",
+		.registry = w.registry};
+	char text[1024];
+	struct err e;
+	struct box b = of_app(7);
+
+	(void)state;
+	assert_int_equal(
+		shell("nft add table ip firewall; nft add chain ip firewall f '{ "
+		      "type filter hook forward priority 0; policy drop; }'"),
+		0);
+	runtime_close(w.rt);
+	assert_int_equal(runtime_open(&c, &w.rt, &e), 0);
+	make_filter(text, sizeof(text));
+	assert_non_null(strstr(text, "(table ip firewall) drops what is forwarded"));
+	run(&b, "ask", PUBLIC, "80");
+	assert_null(strstr(b.text, "hello"));
+	assert_int_equal(shell("nft delete table ip firewall"), 0);
+	runtime_close(w.rt);
+	assert_int_equal(runtime_open(&c, &w.rt, &e), 0);
+	make_filter(text, sizeof(text));
+	assert_null(strstr(text, "drops"));
+	reaches(7, PUBLIC, "80");
+}
+
 static void messages_out_of_range_are_refused(void **state)
 {
 	struct err e;
@@ -789,6 +887,7 @@ int main(void)
 		cmocka_unit_test(rules_and_names_outlive_berthd),
 		cmocka_unit_test(an_emptied_filter_is_made_anew),
 		cmocka_unit_test(a_filter_that_others_removed_is_back_at_once),
+		cmocka_unit_test(a_firewall_that_drops_what_is_forwarded_is_told),
 		cmocka_unit_test(messages_out_of_range_are_refused),
 		cmocka_unit_test(everything_goes_with_berth),
 	};
