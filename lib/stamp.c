@@ -35,6 +35,23 @@ void stamp_format_us(uint64_t time_us, char out[STAMP_SIZE])
 	format(time_us, true, out);
 }
 
+void stamp_format_http(uint64_t time_us, char out[STAMP_HTTP_SIZE])
+{
+	static const char days[] = "SunMonTueWedThuFriSat",
+			  months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	time_t seconds = (time_t)(time_us / 1000000);
+	struct tm tm;
+	char text[96];
+
+	if (!gmtime_r(&seconds, &tm))
+		memset(&tm, 0, sizeof(tm));
+	snprintf(text, sizeof(text), "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT",
+		days + tm.tm_wday * 3, tm.tm_mday, months + tm.tm_mon * 3,
+		tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	memcpy(out, text, STAMP_HTTP_SIZE - 1);
+	out[STAMP_HTTP_SIZE - 1] = '\0';
+}
+
 /* n digits at *s, in [min, max]; moves *s behind them. -1 when they are not there. */
 static int digits(const char **s, int n, int min, int max)
 {

@@ -10,6 +10,9 @@
 void stamp_format(uint64_t time_us, char out[STAMP_SIZE]);
 /* "2026-01-02T03:04:05.678901Z" */
 void stamp_format_us(uint64_t time_us, char out[STAMP_SIZE]);
+#define STAMP_HTTP_SIZE 30 /* "Fri, 02 Jan 2026 03:04:05 GMT" and NUL */
+/* As HTTP's Date has it (RFC 9110 5.6.7). */
+void stamp_format_http(uint64_t time_us, char out[STAMP_HTTP_SIZE]);
 /*
  * "2026-01-02T03:04:05[.678901]Z", "2026-01-02", or a time before now_us: "90s", "10m",
  * "2h", "3d". 0 or -EINVAL.

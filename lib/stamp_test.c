@@ -12,7 +12,7 @@
 
 static void times_read_back(void **state)
 {
-	char text[STAMP_SIZE];
+	char text[STAMP_SIZE], http[STAMP_HTTP_SIZE];
 	uint64_t us = 0;
 
 	(void)state;
@@ -22,6 +22,8 @@ static void times_read_back(void **state)
 	assert_int_equal(us, UINT64_C(1767323045678901));
 	stamp_format(us, text);
 	assert_string_equal(text, "2026-01-02T03:04:05Z");
+	stamp_format_http(us, http);
+	assert_string_equal(http, "Fri, 02 Jan 2026 03:04:05 GMT");
 	assert_int_equal(stamp_parse("2026-01-02", 0, &us), 0);
 	assert_int_equal(us, UINT64_C(1767312000000000));
 }

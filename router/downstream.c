@@ -108,9 +108,9 @@ void downstream_next(struct downstream *c, bool keep_alive)
 		downstream_again(c);
 }
 
-static void refuse(struct downstream *c, unsigned int status)
+static void refuse(struct downstream *c, unsigned int status, bool head)
 {
-	respond_page(c, status, false, false);
+	respond_page(c, status, head, false);
 	c->readable = true; /* whatever follows is not a request */
 	downstream_linger(c);
 }
@@ -137,12 +137,12 @@ static void start(struct downstream *c, const char *p, size_t n)
 	ssize_t took;
 
 	if (h->body == BODY_LENGTH && h->length > REQUEST_BODY_MAX) {
-		refuse(c, 413);
+		refuse(c, 413, method_is(h, p, "HEAD"));
 		return;
 	}
 	x = exchange_new(c);
 	if (!x) {
-		refuse(c, 503);
+		refuse(c, 503, method_is(h, p, "HEAD"));
 		return;
 	}
 	c->state = CLIENT_BUSY;
@@ -177,7 +177,7 @@ static void parse(struct downstream *c, const char *p, size_t n, size_t old)
 	if (!old || n >= HTTP_HEAD_MAX || memchr(p + old, '\n', n - old))
 		r = http_parse_request(p, n, &c->w->head);
 	if (r < 0) {
-		refuse(c, (unsigned int)-r);
+		refuse(c, (unsigned int)-r, method_is(&c->w->head, p, "HEAD"));
 	} else if (r > 0) {
 		start(c, p, n);
 	} else if (pending_set(&c->in, p, n) < 0) {
@@ -328,7 +328,7 @@ static void downstream_timeout(void *arg)
 	if (c->x)
 		exchange_timeout(c->x);
 	else if (c->state == CLIENT_IDLE && c->in.len)
-		refuse(c, 408);
+		refuse(c, 408, false);
 	else
 		downstream_close(c);
 }

@@ -84,6 +84,7 @@ static uint8_t identify(const char *p, size_t n)
 		{"te", 2, HTTP_HOP},
 		{"host", 4, HTTP_HOST},
 		{"date", 4, HTTP_DATE},
+		{"proxy", 5, HTTP_FORGED}, /* would be HTTP_PROXY of a CGI program */
 		{"expect", 6, HTTP_EXPECT},
 		{"upgrade", 7, HTTP_UPGRADE},
 		{"forwarded", 9, HTTP_FORGED},
@@ -199,6 +200,8 @@ static int scan_request_line(const char *p, size_t len, size_t i, struct http_he
 		i++;
 	if (i == len)
 		return 0;
+	if (i - start == HTTP_METHOD_MAX && is(p[i], C_TOKEN))
+		return -501; /* RFC 9112 3: longer than any that is implemented */
 	if (p[i] != ' ' || i == start)
 		return -400;
 	h->method = (uint32_t)start;
@@ -223,13 +226,18 @@ static int scan_request_line(const char *p, size_t len, size_t i, struct http_he
 	return next < 0 ? -400 : (int)next;
 }
 
+static bool is_hex(char c)
+{
+	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+}
+
 int http_host_name(const char *p, size_t len)
 {
 	size_t i = 0, name, digits;
 
 	if (len && p[0] == '[') {
 		for (i = 1; i < len && p[i] != ']'; i++)
-			if (!is(p[i], C_HOST) && p[i] != ':')
+			if (!is_hex(p[i]) && p[i] != ':' && p[i] != '.')
 				return -EINVAL;
 		if (i++ >= len || i < 4)
 			return -EINVAL;
@@ -250,19 +258,39 @@ int http_host_name(const char *p, size_t len)
 	return name > 253 ? -EINVAL : (int)name;
 }
 
-/* RFC 9112 3.2: origin-form, absolute-form, "*" for OPTIONS. CONNECT is not for us. */
+/*
+ * RFC 3986 2.1: two hexadecimal digits after each '%' of a path. Queries are left alone:
+ * browsers send "?100%" as it was typed.
+ */
+static int check_percent(const char *p, size_t len)
+{
+	const char *query = memchr(p, '?', len), *end = query ? query : p + len;
+
+	while ((p = memchr(p, '%', (size_t)(end - p)))) {
+		if (end - p < 3 || !is_hex(p[1]) || !is_hex(p[2]))
+			return -400;
+		p += 3;
+	}
+	return 0;
+}
+
+/*
+ * RFC 9112 3.2: origin-form, absolute-form, "*" for OPTIONS. CONNECT is not for us, and
+ * TRACE would show a client what we add (RFC 9110 9.3.8).
+ */
 static int read_target(const char *p, struct http_head *h)
 {
 	const char *t = p + h->target, *end = t + h->target_len, *a;
 	size_t scheme;
 
-	if (http_equal(p + h->method, h->method_len, "connect"))
+	if (http_equal(p + h->method, h->method_len, "connect") ||
+		http_equal(p + h->method, h->method_len, "trace"))
 		return -501;
 	h->path = h->target;
 	h->path_len = h->target_len;
 	h->absolute = false;
 	if (*t == '/')
-		return 0;
+		return check_percent(t, h->target_len);
 	if (h->target_len == 1 && *t == '*')
 		return http_equal(p + h->method, h->method_len, "options") ? 0 : -400;
 	if (h->target_len > 7 && http_equal(t, 7, "http://"))
@@ -278,7 +306,9 @@ static int read_target(const char *p, struct http_head *h)
 	h->host_len = (uint32_t)(a - t) - (uint32_t)scheme;
 	h->path = (uint32_t)(a - p);
 	h->path_len = (uint32_t)(end - a);
-	return http_host_name(p + h->host, h->host_len) < 0 ? -400 : 0;
+	return http_host_name(p + h->host, h->host_len) < 0
+		       ? -400
+		       : check_percent(a, h->path_len);
 }
 
 static int read_length(const char *p, size_t len, uint64_t *ret)
@@ -343,22 +373,29 @@ static void drop_named(const char *p, struct http_head *h, const char *tok, size
 	}
 }
 
-static void read_connection(
-	const char *p, struct http_head *h, const struct http_field *f)
+struct framing {
+	bool length, coding, close;
+	unsigned int hosts;
+};
+
+static void read_connection(const char *p, struct http_head *h,
+	const struct http_field *f, struct framing *fr)
 {
 	const char *s = p + f->value, *end = s + f->value_len, *tok;
 	size_t len;
 
 	while (next_token(&s, end, &tok, &len)) {
 		if (http_equal(tok, len, "close"))
-			h->keep_alive = false;
+			fr->close = true;
 		else if (http_equal(tok, len, "keep-alive"))
-			h->keep_alive = h->minor > 0 ? h->keep_alive : true;
+			h->keep_alive = true;
 		else if (http_equal(tok, len, "upgrade"))
 			h->upgrade = true;
 		else
 			drop_named(p, h, tok, len);
 	}
+	if (fr->close) /* whatever else is said (RFC 9112 9.3) */
+		h->keep_alive = false;
 }
 
 /* A tunnel to another version of HTTP would carry requests that nobody here parses. */
@@ -377,11 +414,6 @@ static bool upgrade_passable(const char *p, const struct http_field *f)
 	}
 	return any;
 }
-
-struct framing {
-	bool length, coding;
-	unsigned int hosts;
-};
 
 static int read_coding(const char *p, const struct http_field *f)
 {
@@ -416,7 +448,7 @@ static int read_field(const char *p, struct http_head *h, uint32_t i, struct fra
 		fr->coding = true;
 		return h->minor ? read_coding(p, f) : -400;
 	case HTTP_CONNECTION:
-		read_connection(p, h, f);
+		read_connection(p, h, f, fr);
 		break;
 	case HTTP_UPGRADE:
 		if (h->upgrade_field)

@@ -44,8 +44,18 @@ static const struct row requests[] = {
 	{"a method with a colon", RAW("GE:T / HTTP/1.1\r\n" H "\r\n"), -400},
 	{"an unknown method", RAW("BREW / HTTP/1.1\r\n" H "\r\n"), OK},
 	{"a method of 33 letters",
-		RAW("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA / HTTP/1.1\r\n" H "\r\n"), -400},
+		RAW("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA / HTTP/1.1\r\n" H "\r\n"), -501},
+	{"a method of 32 letters",
+		RAW("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA / HTTP/1.1\r\n" H "\r\n"), OK},
 	{"CONNECT", RAW("CONNECT a:443 HTTP/1.1\r\n" H "\r\n"), -501},
+	{"TRACE", RAW("TRACE / HTTP/1.1\r\n" H "\r\n"), -501},
+	{"an escape in the path", RAW("GET /%41%c3%BC HTTP/1.1\r\n" H "\r\n"), OK},
+	{"half an escape in the path", RAW("GET /%4 HTTP/1.1\r\n" H "\r\n"), -400},
+	{"half an escape before the query", RAW("GET /%4?1 HTTP/1.1\r\n" H "\r\n"), -400},
+	{"an escape of other letters", RAW("GET /%zz HTTP/1.1\r\n" H "\r\n"), -400},
+	{"half an escape in absolute-form", RAW("GET http://a/% HTTP/1.1\r\n" H "\r\n"),
+		-400},
+	{"half an escape in the query", RAW("GET /%41?100% HTTP/1.1\r\n" H "\r\n"), OK},
 	{"asterisk with OPTIONS", RAW("OPTIONS * HTTP/1.1\r\n" H "\r\n"), OK},
 	{"asterisk with GET", RAW("GET * HTTP/1.1\r\n" H "\r\n"), -400},
 	{"absolute-form", RAW("GET http://a/x HTTP/1.1\r\n" H "\r\n"), OK},
@@ -80,6 +90,7 @@ static const struct row requests[] = {
 	{"a Host with a dot at its end", RAW("GET / HTTP/1.1\r\nHost: a.\r\n\r\n"), OK},
 	{"a Host with a dot in front", RAW("GET / HTTP/1.1\r\nHost: .a\r\n\r\n"), -400},
 	{"an IPv6 Host", RAW("GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n"), OK},
+	{"letters as an IPv6 Host", RAW("GET / HTTP/1.1\r\nHost: [x::1]\r\n\r\n"), -400},
 	{"half an IPv6 Host", RAW("GET / HTTP/1.1\r\nHost: [::1\r\n\r\n"), -400},
 	{"HOST in capitals", RAW("GET / HTTP/1.1\r\nHOST: a\r\n\r\n"), OK},
 	{"a space before the colon", RAW("GET / HTTP/1.1\r\nHost : a\r\n\r\n"), -400},
@@ -272,6 +283,9 @@ static void fields_mean_what_they_say(void **state)
 		parse("GET / HTTP/1.0\r\nHost: a\r\nConnection: Keep-Alive\r\n\r\n") > 0);
 	assert_true(head.keep_alive);
 	assert_true(parse("GET / HTTP/1.0\r\nHost: a\r\n\r\n") > 0);
+	assert_false(head.keep_alive);
+	assert_true(parse("GET / HTTP/1.0\r\nHost: a\r\nConnection: close\r\n"
+			  "Connection: Keep-Alive\r\n\r\n") > 0);
 	assert_false(head.keep_alive);
 	assert_true(
 		parse(GET("Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n")) >

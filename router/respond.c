@@ -1,5 +1,5 @@
 /* What the router says itself: H codes, their statuses and words, and the small pages. */
-#include "router/conn.h"
+#include "router/worker.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -78,10 +78,11 @@ size_t respond_page(struct downstream *c, unsigned int status, bool head, bool k
 		"<!doctype html><title>%u %s</title><h1>%s</h1><p>%s</p>\n", p->status,
 		p->reason, p->reason, p->text);
 	len = snprintf(out, sizeof(out),
-		"HTTP/1.1 %u %s\r\nContent-Type: text/html; charset=utf-8\r\n"
+		"HTTP/1.1 %u %s\r\nDate: %s\r\n"
+		"Content-Type: text/html; charset=utf-8\r\n"
 		"Content-Length: %d\r\nCache-Control: no-store\r\nConnection: "
 		"%s\r\n\r\n%s",
-		p->status, p->reason, n, keep_alive ? "keep-alive" : "close",
+		p->status, p->reason, c->w->date, n, keep_alive ? "keep-alive" : "close",
 		head ? "" : body);
 	/* a client that is gone is noticed by its event */
 	(void)!downstream_send(c, out, (size_t)len);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define ID_MAX 200u
-/* what rewrite_request adds at most: X-Forwarded-*, id, start, upgrade */
+/* what rewrite_request adds at most: Via, X-Forwarded-*, id, start, upgrade */
 #define EXTRA_ROOM 512u
 
 struct out {
@@ -143,6 +143,8 @@ static void add_ours(struct exchange *x, struct out *o, const struct http_head *
 {
 	struct downstream *c = x->client;
 
+	/* RFC 9110 7.6.3: another line continues the list */
+	add(o, x->minor0 ? "Via: 1.0 berth\r\n" : "Via: 1.1 berth\r\n", 16);
 	ADD(o, "X-Forwarded-For: ");
 	add(o, c->ip, c->ip_len);
 	ADD(o, "\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Port: ");
@@ -213,12 +215,14 @@ static void add_response_fields(
 	const struct exchange *x, struct out *o, const struct http_head *h, const char *p)
 {
 	uint32_t from = 0, to = 0, i;
+	bool dated = h->status < 200;
 
 	for (i = 0; i < h->n_fields; i++) {
 		const struct http_field *f = &h->fields[i];
 
 		if (!keeps_response_field(x, h, f))
 			continue;
+		dated |= f->id == HTTP_DATE;
 		if (f->start != to) {
 			add(o, p + from, to - from);
 			from = f->start;
@@ -226,6 +230,30 @@ static void add_response_fields(
 		to = f->end;
 	}
 	add(o, p + from, to - from);
+	if (dated)
+		return;
+	ADD(o, "Date: "); /* RFC 9110 6.6.1 */
+	add(o, x->client->w->date, STAMP_HTTP_SIZE - 1);
+	ADD(o, "\r\n");
+}
+
+/* Our own hop: whether the connection goes on, and a protocol switched to or asked for. */
+static void add_connection(
+	const struct exchange *x, struct out *o, const struct http_head *h, const char *p)
+{
+	bool final = h->status >= 200;
+
+	if (h->upgrade && (h->status == 101 || h->status == 426)) {
+		const struct http_field *f = &h->fields[h->upgrade_field - 1];
+
+		ADD(o, "Upgrade: ");
+		add(o, p + f->value, f->value_len);
+		ADD(o, "\r\nConnection: Upgrade\r\n");
+	}
+	if (final && !x->keep_alive)
+		ADD(o, "Connection: close\r\n");
+	else if (final && x->minor0)
+		ADD(o, "Connection: keep-alive\r\n");
 }
 
 size_t rewrite_response(
@@ -239,17 +267,7 @@ size_t rewrite_response(
 	add(&o, p + h->reason, h->reason_len);
 	ADD(&o, "\r\n");
 	add_response_fields(x, &o, h, p);
-	if (h->status == 101) {
-		const struct http_field *f = &h->fields[h->upgrade_field - 1];
-
-		ADD(&o, "Connection: Upgrade\r\nUpgrade: ");
-		add(&o, p + f->value, f->value_len);
-		ADD(&o, "\r\n");
-	} else if (h->status >= 200 && !x->keep_alive) {
-		ADD(&o, "Connection: close\r\n");
-	} else if (h->status >= 200 && x->minor0) {
-		ADD(&o, "Connection: keep-alive\r\n");
-	}
+	add_connection(x, &o, h, p);
 	ADD(&o, "\r\n");
 	return o.len;
 }

@@ -112,6 +112,10 @@ static void read_clocks(struct worker *w)
 {
 	w->now_ms = io_mono_ns() / 1000000;
 	w->real_ms = io_now_us() / 1000;
+	if (w->real_ms / 1000 != w->date_s) {
+		w->date_s = w->real_ms / 1000;
+		stamp_format_http(w->date_s * 1000000, w->date);
+	}
 }
 
 static int start_memory(struct worker *w)

@@ -3,6 +3,7 @@
 #define ROUTER_WORKER_H
 
 #include "lib/msg.h"
+#include "lib/stamp.h"
 #include "router/access.h"
 #include "router/backend.h"
 #include "router/conn.h"
@@ -31,7 +32,8 @@ struct slab {
 
 struct worker {
 	int epfd;
-	uint64_t now_ms, real_ms;
+	uint64_t now_ms, real_ms, date_s;
+	char date[STAMP_HTTP_SIZE]; /* of date_s, for answers that have none */
 	struct wheel wheel;
 	char *hot;	       /* HOT_SIZE: everything is received here */
 	char *cold;	       /* HOT_SIZE: response heads are composed here */
