@@ -8,9 +8,11 @@
  *
  * Well-known descriptors, inherited at exec:
  *   control  3 = berthd pair, 4 = log record pipe (write), 5 = listening API unix socket, 6 .. = one pair a router worker
- *   router   3 = berthd pair, 4 = log record pipe (write), 5 = control pair, 6 .. = listening TCP sockets
+ *   router   3 = berthd pair, 4 = log record pipe (write), 5 = control pair, 6 .. = listening TCP sockets, of which the last
+ *            BERTH_NTLS speak TLS
  *   logger   3 = berthd pair, 4 = log record pipe (read), 5 = folder of the logs (O_DIRECTORY)
- * Environment of each: BERTH_STATE, BERTH_RUN, BERTH_NFDS (number of inherited descriptors, counted from 3).
+ * Environment of each: BERTH_STATE, BERTH_RUN, BERTH_NFDS (number of inherited descriptors, counted from 3), BERTH_HTTP and
+ * BERTH_HTTPS (the addresses really listened on, "HOST:PORT,..."; BERTH_HTTPS may be empty), BERTH_NTLS.
  */
 #ifndef LIB_PROTO_H
 #define LIB_PROTO_H
@@ -308,6 +310,9 @@ enum {
 	                    said again every idle_after_ms as long as that is so */
 	MSG_BUSY,        /* router -> control: struct msg_sleeper: no longer idle, after a MSG_IDLE */
 	MSG_WAKE,        /* router -> control: struct msg_sleeper: a request waits for it; once a table, from each worker */
+	MSG_CERTS,       /* control -> router: struct msg_certs; fds: sealed memfd with the certificates below. A worker that said
+	                    HELLO has none: it gets them before or after the table, at will */
+	MSG_CERTS_ACK,   /* router -> control: struct msg_certs; status 0 in use, else refused and the old ones stay */
 };
 struct msg_sleeper {
 	uint32_t app; /* id */
@@ -323,7 +328,11 @@ struct msg_table {
  */
 #define TABLE_MAGIC 0x62727462u /* "brtb" */
 #define TABLE_SIZE_MAX (64u << 20)
-enum table_host_flags { HOST_WILDCARD = 1 << 0 };
+enum table_host_flags {
+	HOST_WILDCARD = 1 << 0,
+	HOST_TLS = 1 << 1, /* has a certificate: http is answered with 301 to https (308 unless GET or HEAD), once the router
+	                      has a TLS listener; its port is written unless it is 443 */
+};
 enum table_app_flags {
 	APP_HOLD = 1 << 0, /* hold requests (at most hold_ms) until a later table gives an instance */
 	APP_MAINTENANCE = 1 << 1,
@@ -354,6 +363,58 @@ struct table_instance {
 	uint32_t port;
 	uint32_t name_off, name_len; /* "web.1" */
 	uint32_t release;
+};
+
+/*
+ * The certificates: one sealed memfd, validated as a whole before use; it replaces the one before, connections that stand
+ * are not touched. All of it counts: a name that is not there any more is refused from then on.
+ *   head, then certs_ticket[n_tickets], certs_cert[n_certs], certs_name[n_names], certs_acme[n_acme], strings
+ * Offsets are from the start of the strings.
+ * names are sorted by name (bytes), none twice, lower case; "*.x" is ".x" with HOST_WILDCARD and covers one label. A
+ * handshake takes the exact name, then the wildcard; without a name, or with an unknown one, it is refused
+ * (unrecognized_name). A cert may have many names or none.
+ * Checked at load: sizes, bounds, order, and that chain and key begin like PEM. A chain or a key that OpenSSL does not take
+ * is found at the first handshake for it: that is refused and logged, all else goes on. Control has checked both before.
+ */
+#define CERTS_MAGIC 0x62726374u /* "brct" */
+#define CERTS_SIZE_MAX (256u << 20)
+#define CERTS_PEM_MAX (64u << 10)
+#define CERTS_TICKETS_MAX 4u
+#define CERTS_TOKEN_MAX 128u
+#define CERTS_TEXT_MAX 512u
+struct msg_certs {
+	uint64_t version; /* of its own; rises; the router refuses a lower one from the same control epoch */
+};
+struct certs_head {
+	uint32_t magic, size; /* size of everything */
+	uint32_t n_tickets, n_certs, n_names, n_acme;
+	uint32_t strings_size, pad;
+};
+/*
+ * Keys of session tickets (RFC 5077), random, the same in all workers, so that a session resumes in any of them. New tickets
+ * are made with the first, those made with the others are still taken; none: no tickets at all. Control makes a new first
+ * one at least once a day and drops the oldest.
+ */
+struct certs_ticket {
+	uint8_t name[16], hmac[32], aes[32]; /* all three random */
+};
+struct certs_cert {
+	uint32_t chain_off, chain_len; /* PEM, the leaf first, without the root */
+	uint32_t key_off, key_len;     /* PEM, not encrypted */
+};
+struct certs_name {
+	uint32_t name_off, name_len;
+	uint32_t cert; /* index */
+	uint32_t flags; /* HOST_WILDCARD */
+};
+/*
+ * Answers to ACME http-01 (RFC 8555 8.3): GET and HEAD of /.well-known/acme-challenge/TOKEN, for any host in the routing
+ * table, before redirects and everything else of the app; a token that is not here goes to the app. Sorted by token, none
+ * twice.
+ */
+struct certs_acme {
+	uint32_t token_off, token_len; /* 1 .. CERTS_TOKEN_MAX of A-Z a-z 0-9 - _ */
+	uint32_t text_off, text_len;   /* 1 .. CERTS_TEXT_MAX visible characters: the key authorization */
 };
 
 /* ---- berthd <-> berth-logger ---- */

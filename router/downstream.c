@@ -405,7 +405,9 @@ void downstream_accept(struct worker *w, struct ev *ev, uint32_t events)
 		int fd = accept4(ev->fd, (struct sockaddr *)&ss, &len,
 			SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-		if (fd >= 0)
+		if (fd >= 0 && l->tls)
+			close(fd); /* no certificate for any name */
+		else if (fd >= 0)
 			add_client(w, fd, l->port, &ss);
 		else if (errno == EMFILE || errno == ENFILE)
 			shed(w, ev->fd);

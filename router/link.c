@@ -95,11 +95,12 @@ static void retry_sends(void *arg)
 		sleepers_retry(w, false);
 }
 
-static void acknowledge(struct worker *w, uint32_t seq, uint64_t version, int status)
+/* struct msg_certs is the same. */
+static void acknowledge(
+	struct worker *w, uint32_t type, uint32_t seq, uint64_t version, int status)
 {
 	struct msg_table body = {version};
-	int r = msg_send(
-		w->control.fd, MSG_TABLE_ACK, seq, status, &body, sizeof(body), NULL, 0);
+	int r = msg_send(w->control.fd, type, seq, status, &body, sizeof(body), NULL, 0);
 
 	if (r < 0)
 		log_error("cannot acknowledge table %llu: %s",
@@ -137,27 +138,65 @@ static void new_table(struct worker *w, struct msg *m)
 	int r;
 
 	if (m->head.size != sizeof(body)) {
-		acknowledge(w, seq, 0, -EBADMSG);
+		acknowledge(w, MSG_TABLE_ACK, seq, 0, -EBADMSG);
 		return;
 	}
 	memcpy(&body, m->body, sizeof(body));
 	r = load_table(w, m, body.version);
-	acknowledge(w, seq, body.version, r);
+	acknowledge(w, MSG_TABLE_ACK, seq, body.version, r);
 	if (r == 0) {
 		backend_sweep(w);
 		hold_release(w, 0);
 	}
 }
 
+static int load_certs(struct worker *w, const struct msg *m, uint64_t version)
+{
+	struct certs *c = NULL;
+	struct err e = {0};
+	int r;
+
+	if (m->nfds != 1)
+		return -EBADMSG;
+	if (version < w->certs_version)
+		return -ESTALE;
+	r = certs_load(m->fds[0], &c, &e);
+	if (r < 0) {
+		log_error("certificates %llu refused: %s", (unsigned long long)version,
+			e.text);
+		return r;
+	}
+	certs_free(w->certs);
+	w->certs = c;
+	w->certs_version = version;
+	return 0;
+}
+
+static void new_certs(struct worker *w, const struct msg *m)
+{
+	struct msg_certs body = {0};
+	int r = -EBADMSG;
+
+	if (m->head.size == sizeof(body)) {
+		memcpy(&body, m->body, sizeof(body));
+		r = load_certs(w, m, body.version);
+	}
+	acknowledge(w, MSG_CERTS_ACK, m->head.seq, body.version, r);
+}
+
 static void control_message(struct worker *w, struct msg *m)
 {
 	switch (m->head.type) {
 	case MSG_HELLO:
+		w->certs_version = 0;
 		w->table_version = 0; /* a new control counts anew, and sends its table */
 		sleepers_new_control(w);
 		break;
 	case MSG_TABLE:
 		new_table(w, m);
+		break;
+	case MSG_CERTS:
+		new_certs(w, m);
 		break;
 	default:
 		log_warn("control sent message %u, which is not for the router",

@@ -58,7 +58,7 @@ static int start_signals(struct worker *w)
 	return w->signals.fd < 0 ? -errno : watch_level(w, &w->signals);
 }
 
-static int start_listener(struct worker *w, int fd)
+static int start_listener(struct worker *w, int fd, bool tls)
 {
 	struct listener *l = &w->listeners[w->n_listeners];
 	struct sockaddr_storage ss = {0};
@@ -74,6 +74,7 @@ static int start_listener(struct worker *w, int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one,
 		sizeof(one)); /* accepted ones inherit it */
 	l->ev = (struct ev){downstream_accept, fd};
+	l->tls = tls;
 	io_set_nonblock(fd, true);
 	io_set_cloexec(fd, true);
 	w->n_listeners++;
@@ -82,8 +83,8 @@ static int start_listener(struct worker *w, int fd)
 
 static int start_listeners(struct worker *w)
 {
-	const char *s = getenv("BERTH_NFDS");
-	uint64_t nfds = 0;
+	const char *s = getenv("BERTH_NFDS"), *t = getenv("BERTH_NTLS");
+	uint64_t nfds = 0, ntls = 0;
 	int fd, r = 0;
 
 	if (!s || num_parse_u64(s, FD_LISTEN - 3, FD_LISTEN - 3 + LISTENERS_MAX, &nfds) <
@@ -91,8 +92,12 @@ static int start_listeners(struct worker *w)
 		log_error("BERTH_NFDS is missing or wrong: berthd starts this program");
 		return -EINVAL;
 	}
+	if (t && num_parse_u64(t, 0, nfds - (FD_LISTEN - 3), &ntls) < 0) {
+		log_error("BERTH_NTLS is wrong: berthd starts this program");
+		return -EINVAL;
+	}
 	for (fd = FD_LISTEN; !r && fd < 3 + (int)nfds; fd++)
-		r = start_listener(w, fd);
+		r = start_listener(w, fd, fd >= 3 + (int)(nfds - ntls));
 	if (r < 0)
 		log_error("descriptor %d: %s", fd - 1, strerror(-r));
 	return r;
@@ -234,6 +239,7 @@ static void end(struct worker *w)
 	slab_free(&w->client_slab);
 	slab_free(&w->exchange_slab);
 	slab_free(&w->upstream_slab);
+	certs_free(w->certs);
 	free(w->drained);
 	free(w->hot);
 	free(w->cold);

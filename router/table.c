@@ -71,7 +71,8 @@ static int check_host(
 	if (check_string(h, host->name_off, host->name_len) < 0 || !host->name_len ||
 		host->name_len > HOST_MAX)
 		return err_set(e, EBADMSG, "host %u: name out of bounds", i);
-	if (host->app >= t->n_apps || (host->flags & ~(uint32_t)HOST_WILDCARD))
+	if (host->app >= t->n_apps ||
+		(host->flags & ~(uint32_t)(HOST_WILDCARD | HOST_TLS)))
 		return err_set(e, EBADMSG, "host %u: bad app or flags", i);
 	if ((name[0] == '.') != wild || (wild && host->name_len < 2))
 		return err_set(e, EBADMSG, "host %u: wildcard flag and name differ", i);

@@ -108,7 +108,7 @@ static void every_corruption_is_refused(void **state)
 	REFUSED(s.hosts[0].name_len = UINT32_MAX);
 	REFUSED(s.hosts[2].name_len = 0);
 	REFUSED(s.hosts[2].app = 2);
-	REFUSED(s.hosts[2].flags = 2);
+	REFUSED(s.hosts[2].flags = 4);
 	REFUSED(s.hosts[2].flags = HOST_WILDCARD);
 	REFUSED(s.hosts[0].flags = 0);
 	REFUSED(s.hosts[2].name_off = s.hosts[3].name_off);

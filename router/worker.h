@@ -6,6 +6,7 @@
 #include "lib/stamp.h"
 #include "router/access.h"
 #include "router/backend.h"
+#include "router/certs.h"
 #include "router/conn.h"
 
 #define INSTANCE_BUCKETS 1024u
@@ -19,6 +20,7 @@
 struct listener {
 	struct ev ev;
 	uint16_t port;
+	bool tls;
 };
 
 /*
@@ -39,7 +41,8 @@ struct worker {
 	char *cold;	       /* HOT_SIZE: response heads are composed here */
 	struct http_head head; /* of the message in hot */
 	struct table *table;   /* NULL until control sent one */
-	uint64_t table_version;
+	struct certs *certs;   /* the same */
+	uint64_t table_version, certs_version;
 	struct instance *buckets[INSTANCE_BUCKETS], *instances;
 	uint32_t generation, seq, turn, n_held, n_exchanges, n_instances;
 	struct exchange *held, **held_tail;

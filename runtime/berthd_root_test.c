@@ -84,7 +84,8 @@ static int run_berthd(const char *word)
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		execl(program, "berthd", "--state", state, "--run", run, "--http",
-			"127.0.0.1:0", "--workers", "1", word, NULL);
+			"127.0.0.1:0", "--https", "127.0.0.1:0", "--workers", "1", word,
+			NULL);
 		_exit(127);
 	}
 	if (!word)

@@ -239,7 +239,7 @@ static void settings_have_defaults_and_ranges(void **state UNUSED)
 {
 	/* not all of the environment: it also says how to print the results */
 	static const char *const read[] = {"BERTH_STATE", "BERTH_RUN", "BERTH_HTTP",
-		"BERTH_SSH_USER", "BERTH_WORKERS"};
+		"BERTH_HTTPS", "BERTH_SSH_USER", "BERTH_WORKERS"};
 	struct settings s;
 
 	for (size_t i = 0; i < ARRAY_LEN(read); i++)
@@ -259,7 +259,8 @@ static void settings_have_defaults_and_ranges(void **state UNUSED)
 
 static void descriptors_are_found_again_from_the_environment(void **state UNUSED)
 {
-	struct handoff h = {.generation = 42, .n_workers = 2, .n_addrs = 1}, back;
+	struct handoff h = {.generation = 42, .n_workers = 2, .n_addrs = 2, .n_tls = 1},
+		       back;
 	struct err e = {0};
 
 	memset(h.fds, -1, sizeof(h.fds));
@@ -272,7 +273,7 @@ static void descriptors_are_found_again_from_the_environment(void **state UNUSED
 	assert_int_equal(fcntl(h.fds[0], F_GETFD), FD_CLOEXEC);
 	assert_int_equal(handoff_from_env(&back, &e), 0);
 	close(h.fds[3]);
-	assert_int_equal(setenv(HANDOFF_ENV, "42 2 1 3 4", 1), 0);
+	assert_int_equal(setenv(HANDOFF_ENV, "42 2 1 0 3 4", 1), 0);
 	assert_int_equal(handoff_from_env(&back, &e), -EBADF);
 }
 

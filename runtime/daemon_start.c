@@ -176,7 +176,7 @@ static int confine(const struct daemon_program *p)
 }
 
 struct env_list {
-	char text[SETTINGS_PATH_MAX * 4 + SETTINGS_HTTP_MAX + 512];
+	char text[SETTINGS_PATH_MAX * 4 + SETTINGS_HTTP_MAX * 2 + 512];
 	char *vars[16];
 	size_t used;
 	unsigned int n;
@@ -201,14 +201,18 @@ static void make_env(
 	const struct daemon_program *p, struct env_list *l, unsigned int n_fds)
 {
 	const struct settings *s = p->settings;
-	char addresses[SETTINGS_HTTP_MAX];
+	char http[SETTINGS_HTTP_MAX], https[SETTINGS_HTTP_MAX];
 
-	if (handoff_addresses(p->handoff, addresses, sizeof(addresses)) < 0)
-		snprintf(addresses, sizeof(addresses), "%s", s->http);
+	if (handoff_addresses(p->handoff, false, http, sizeof(http)) < 0)
+		snprintf(http, sizeof(http), "%s", s->http);
+	if (handoff_addresses(p->handoff, true, https, sizeof(https)) < 0)
+		https[0] = '\0';
 	add_env(l, "BERTH_STATE=%s", s->state);
 	add_env(l, "BERTH_RUN=%s", s->run);
 	add_env(l, "BERTH_NFDS=%u", n_fds);
-	add_env(l, "BERTH_HTTP=%s", addresses);
+	add_env(l, "BERTH_HTTP=%s", http);
+	add_env(l, "BERTH_HTTPS=%s", https);
+	add_env(l, "BERTH_NTLS=%u", p->handoff->n_tls);
 	add_env(l, "BERTH_SSH_USER=%s", s->ssh_user);
 	add_env(l, "BERTH_WORKERS=%u", p->handoff->n_workers);
 	add_env(l, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");

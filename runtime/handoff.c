@@ -129,7 +129,9 @@ static int listen_on(struct sockaddr *sa, socklen_t len, const char *what, struc
 		return err_sys(e, errno, "socket options for %s", what);
 	if (bind(fd, sa, len) < 0 || listen(fd, LISTEN_BACKLOG) < 0)
 		return err_sys(e, errno,
-			"cannot listen on %s (choose another address with --http)", what);
+			"cannot listen on %s (choose another address with --http or "
+			"--https)",
+			what);
 	return TAKE_FD(fd);
 }
 
@@ -196,10 +198,9 @@ static bool host_lacks_ipv6(const char *text)
 	return access("/proc/net/if_inet6", F_OK) < 0;
 }
 
-/* Splits in place; returns how many, at most HANDOFF_ADDRS_MAX, or -E2BIG. */
-static int split_addresses(char *text, const char *out[HANDOFF_ADDRS_MAX])
+/* Splits in place; `n` are there already. How many in all, or -E2BIG. */
+static int split_addresses(char *text, const char *out[HANDOFF_ADDRS_MAX], int n)
 {
-	int n = 0;
 
 	for (char *p = text, *comma; p; p = comma ? comma + 1 : NULL) {
 		comma = strchr(p, ',');
@@ -238,21 +239,34 @@ static int make_router_group(struct handoff *h, unsigned int w, struct err *e)
 	return r < 0 ? r : make_pair(&group[HANDOFF_TABLE_CONTROL], e);
 }
 
+static int split_settings(const char *addrs[HANDOFF_ADDRS_MAX], char *http, char *https,
+	struct handoff *h, struct err *e)
+{
+	int plain = split_addresses(http, addrs, 0), all = plain;
+
+	if (plain > 0 && strcmp(https, "none") != 0)
+		all = split_addresses(https, addrs, plain);
+	if (plain < 1 || all < 1)
+		return err_set(e, EINVAL,
+			"--http needs an address; with --https at most %d",
+			HANDOFF_ADDRS_MAX);
+	h->n_addrs = (unsigned int)all;
+	h->n_tls = (unsigned int)(all - plain);
+	return 0;
+}
+
 int handoff_make(struct handoff *h, const struct settings *s, struct err *e)
 {
-	char text[SETTINGS_HTTP_MAX];
+	char http[SETTINGS_HTTP_MAX], https[SETTINGS_HTTP_MAX];
 	const char *addrs[HANDOFF_ADDRS_MAX];
-	int n, r;
+	int r;
 
 	*h = (struct handoff){.generation = io_now_us() * 1000, .n_workers = s->workers};
 	memset(h->fds, -1, sizeof(h->fds));
-	memcpy(text, s->http, sizeof(text));
-	n = split_addresses(text, addrs);
-	if (n < 1)
-		return err_set(
-			e, EINVAL, "--http needs 1 to %d addresses", HANDOFF_ADDRS_MAX);
-	h->n_addrs = (unsigned int)n;
-	if ((r = take_lock(h, s, e)) < 0 ||
+	memcpy(http, s->http, sizeof(http));
+	memcpy(https, s->https, sizeof(https));
+	if ((r = split_settings(addrs, http, https, h, e)) < 0 ||
+		(r = take_lock(h, s, e)) < 0 ||
 		(r = make_pair(&h->fds[HANDOFF_CONTROL_OURS], e)) < 0 ||
 		(r = make_pair(&h->fds[HANDOFF_LOGGER_OURS], e)) < 0 ||
 		(r = make_log_pipe(h, e)) < 0)
@@ -270,8 +284,8 @@ int handoff_to_env(const struct handoff *h)
 {
 	autobuf b = BUF_INIT;
 
-	buf_addf(&b, "%llu %u %u", (unsigned long long)h->generation, h->n_workers,
-		h->n_addrs);
+	buf_addf(&b, "%llu %u %u %u", (unsigned long long)h->generation, h->n_workers,
+		h->n_addrs, h->n_tls);
 	for (unsigned int i = 0; i < handoff_count(h); i++) {
 		buf_addf(&b, " %d", h->fds[i]);
 		if (io_set_cloexec(h->fds[i], false) < 0)
@@ -316,16 +330,17 @@ static int parse_number(const char **p, uint64_t max, uint64_t *ret)
 
 static int parse_handoff(struct handoff *h, const char *p)
 {
-	uint64_t generation, workers, addrs, fd;
+	uint64_t generation, workers, addrs, tls, fd;
 
 	if (parse_number(&p, UINT64_MAX, &generation) < 0 ||
 		parse_number(&p, PROTO_WORKERS_MAX, &workers) < 0 ||
 		parse_number(&p, HANDOFF_ADDRS_MAX, &addrs) < 0 || workers == 0 ||
-		addrs == 0)
+		addrs == 0 || parse_number(&p, addrs - 1, &tls) < 0)
 		return -EBADF;
 	h->generation = generation;
 	h->n_workers = (unsigned int)workers;
 	h->n_addrs = (unsigned int)addrs;
+	h->n_tls = (unsigned int)tls;
 	memset(h->fds, -1, sizeof(h->fds));
 	for (unsigned int i = 0; i < handoff_count(h); i++) {
 		if (parse_number(&p, 1 << 20, &fd) < 0 ||
@@ -351,11 +366,14 @@ int handoff_from_env(struct handoff *h, struct err *e)
 	return 1;
 }
 
-int handoff_addresses(const struct handoff *h, char *out, size_t size)
+int handoff_addresses(const struct handoff *h, bool tls, char *out, size_t size)
 {
+	unsigned int from = tls ? h->n_addrs - h->n_tls : 0;
+	unsigned int to = tls ? h->n_addrs : h->n_addrs - h->n_tls;
 	size_t used = 0;
 
-	for (unsigned int a = 0; a < h->n_addrs; a++) {
+	out[0] = '\0';
+	for (unsigned int a = from; a < to; a++) {
 		struct sockaddr_storage sa;
 		socklen_t len = sizeof(sa);
 		char host[64], port[16];
@@ -368,8 +386,8 @@ int handoff_addresses(const struct handoff *h, char *out, size_t size)
 			    sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
 			return -EINVAL;
 		n = snprintf(out + used, size - used,
-			sa.ss_family == AF_INET6 ? "%s[%s]:%s" : "%s%s:%s", a ? "," : "",
-			host, port);
+			sa.ss_family == AF_INET6 ? "%s[%s]:%s" : "%s%s:%s",
+			used ? "," : "", host, port);
 		if (n < 0 || (size_t)n >= size - used)
 			return -ENOSPC;
 		used += (size_t)n;

@@ -15,7 +15,7 @@
 #define HANDOFF_ADDRS_MAX 8
 #define HANDOFF_ENV "BERTH_HANDOFF"
 /* Of the environment variable and of what the descriptors are: a berthd takes over only from its equal. */
-#define HANDOFF_FORMAT 1
+#define HANDOFF_FORMAT 2
 
 enum handoff_fd {
 	HANDOFF_LOCK, /* run/berthd.lock, held: one berthd a run folder */
@@ -42,6 +42,7 @@ struct handoff {
 	uint64_t generation; /* ns when they were made: a daemon of another generation
 				holds other ones */
 	unsigned int n_workers, n_addrs;
+	unsigned int n_tls;	  /* the last of the addresses: they speak TLS */
 	int fds[HANDOFF_FDS_MAX]; /* HANDOFF_FIXED, then a group for each router worker */
 };
 
@@ -64,9 +65,9 @@ unsigned int handoff_count(const struct handoff *h);
 int handoff_router_fd(
 	const struct handoff *h, unsigned int worker, enum handoff_router_fd which);
 int handoff_listener(const struct handoff *h, unsigned int worker, unsigned int addr);
-/* The addresses really bound (a port 0 was chosen by the kernel), "HOST:PORT,…". 0 or
- * -errno. */
-int handoff_addresses(const struct handoff *h, char *out, size_t size);
+/* The addresses really bound (a port 0 was chosen by the kernel), "HOST:PORT,…": those
+ * that speak TLS, which may be none, or the others. 0 or -errno. */
+int handoff_addresses(const struct handoff *h, bool tls, char *out, size_t size);
 /* 0 when no berthd holds the lock of this run folder, -EBUSY when one does, -errno. */
 int handoff_lock_test(const struct settings *s);
 

@@ -11,7 +11,7 @@
 
 const char settings_usage[] =
 	"usage: berthd [--state DIR] [--run DIR] [--http "
-	"ADDR[,ADDR]] [--ssh-user NAME] [--workers N]\n"
+	"ADDR[,ADDR]] [--https ADDR[,ADDR]|none] [--ssh-user NAME] [--workers N]\n"
 	"       berthd --stop       end berth's programs; apps go "
 	"on and are found again at the next start\n"
 	"       berthd --upgrade    replace the running programs by "
@@ -25,6 +25,7 @@ enum {
 	OPT_STATE = 256,
 	OPT_RUN,
 	OPT_HTTP,
+	OPT_HTTPS,
 	OPT_USER,
 	OPT_WORKERS,
 	OPT_STOP,
@@ -39,6 +40,7 @@ static const struct option options[] = {
 	{"state", required_argument, NULL, OPT_STATE},
 	{"run", required_argument, NULL, OPT_RUN},
 	{"http", required_argument, NULL, OPT_HTTP},
+	{"https", required_argument, NULL, OPT_HTTPS},
 	{"ssh-user", required_argument, NULL, OPT_USER},
 	{"workers", required_argument, NULL, OPT_WORKERS},
 	{"stop", no_argument, NULL, OPT_STOP},
@@ -127,6 +129,9 @@ static int load_defaults(struct settings *s, struct err *e)
 		(r = copy(s->http, sizeof(s->http),
 			 env_or("BERTH_HTTP", "0.0.0.0:80,[::]:80"), "BERTH_HTTP", e)) <
 			0 ||
+		(r = copy(s->https, sizeof(s->https),
+			 env_or("BERTH_HTTPS", "0.0.0.0:443,[::]:443"), "BERTH_HTTPS",
+			 e)) < 0 ||
 		(r = copy(s->ssh_user, sizeof(s->ssh_user),
 			 env_or("BERTH_SSH_USER", "berth"), "BERTH_SSH_USER", e)) < 0)
 		return r;
@@ -142,6 +147,8 @@ static int set_option(struct settings *s, int opt, const char *arg, struct err *
 		return copy_dir(s->run, arg, "--run", e);
 	case OPT_HTTP:
 		return copy(s->http, sizeof(s->http), arg, "--http", e);
+	case OPT_HTTPS:
+		return copy(s->https, sizeof(s->https), arg, "--https", e);
 	case OPT_USER:
 		return copy(s->ssh_user, sizeof(s->ssh_user), arg, "--ssh-user", e);
 	case OPT_WORKERS:
@@ -178,6 +185,7 @@ static int export_settings(const struct settings *s, struct err *e)
 	if (setenv("BERTH_STATE", s->state, 1) < 0 ||
 		setenv("BERTH_RUN", s->run, 1) < 0 ||
 		setenv("BERTH_HTTP", s->http, 1) < 0 ||
+		setenv("BERTH_HTTPS", s->https, 1) < 0 ||
 		setenv("BERTH_SSH_USER", s->ssh_user, 1) < 0 ||
 		setenv("BERTH_WORKERS", workers, 1) < 0)
 		return err_sys(e, errno, "setenv");

@@ -25,6 +25,7 @@ struct settings {
 	char state[SETTINGS_PATH_MAX],
 		run[SETTINGS_PATH_MAX]; /* absolute, no trailing slash */
 	char http[SETTINGS_HTTP_MAX];	/* "HOST:PORT,…" */
+	char https[SETTINGS_HTTP_MAX];	/* the same, or "none" */
 	char ssh_user[33];
 	unsigned int workers;		  /* 1 .. PROTO_WORKERS_MAX */
 	uint32_t suite;			  /* MODE_STACK */

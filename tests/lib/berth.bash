@@ -40,7 +40,7 @@ make_users() {
 berthd_start() {
 	# A session of its own: an interrupt of the tests must not reach it before berth_down does.
 	setsid "$BERTH_PREFIX/sbin/berthd" --state "$BERTH_STATE" --run "$BERTH_RUN" \
-		--http "127.0.0.1:$BERTH_PORT" --ssh-user "$BERTH_SSH_USER" \
+		--http "127.0.0.1:$BERTH_PORT" --https "127.0.0.1:$BERTH_TLS_PORT" --ssh-user "$BERTH_SSH_USER" \
 		>>"$BERTH_TEST/berthd.log" 2>&1 </dev/null 3>&- &
 	BERTHD_PID=$!
 	echo "$BERTHD_PID" >"$BERTH_TEST/berthd.pid"
@@ -136,6 +136,8 @@ berth_up() {
 	BERTH_SSH_USER=berth-t$(printf %s "$id" | tr '[:upper:]' '[:lower:]')
 	BERTH_PORT=$(free_port)
 	BERTH_HTTP=127.0.0.1:$BERTH_PORT
+	BERTH_TLS_PORT=$(free_port)
+	BERTH_HTTPS=127.0.0.1:$BERTH_TLS_PORT
 	PATH=$BERTH_PREFIX/bin:$BERTH_PREFIX/sbin:$PATH
 	mkdir -p "$BERTH_STATE"
 	if [ -n "${BERTH_DISK_MB:-}" ]; then
@@ -143,7 +145,8 @@ berth_up() {
 		mkfs.ext4 -q -m 0 "$BERTH_TEST/disk" && mount -o loop "$BERTH_TEST/disk" "$BERTH_STATE" || return 1
 	fi
 	chmod 755 "$BERTH_STATE"
-	export BERTH_SOURCE BERTH_TEST BERTH_STATE BERTH_RUN BERTH_PREFIX BERTH_SSH_USER BERTH_PORT BERTH_HTTP PATH
+	export BERTH_SOURCE BERTH_TEST BERTH_STATE BERTH_RUN BERTH_PREFIX BERTH_SSH_USER BERTH_PORT BERTH_HTTP \
+		BERTH_TLS_PORT BERTH_HTTPS PATH
 	if [ -z "${BERTH_PREFIX_GIVEN:-}" ]; then
 		make -s -C "$BERTH_SOURCE" install PREFIX="$BERTH_PREFIX" DESTDIR= >"$BERTH_TEST/install.log" 2>&1 ||
 			{ tail -n 20 "$BERTH_TEST/install.log" >&2; return 1; }
@@ -173,7 +176,7 @@ berth_up() {
 berth_environment() {
 	local v
 	for v in BERTH_ID BERTH_SOURCE BERTH_TEST BERTH_STATE BERTH_RUN BERTH_PREFIX BERTH_SSH_USER BERTH_PORT BERTH_HTTP \
-		BERTH_SSH_PORT SSH_CONFIG WORK PATH GIT_SSH_COMMAND GIT_CONFIG_GLOBAL GIT_CONFIG_NOSYSTEM TESTS_KEEP; do
+		BERTH_TLS_PORT BERTH_HTTPS BERTH_SSH_PORT SSH_CONFIG WORK PATH GIT_SSH_COMMAND GIT_CONFIG_GLOBAL GIT_CONFIG_NOSYSTEM TESTS_KEEP; do
 		printf 'export %s=%q\n' $v "${!v:-}"
 	done
 }
