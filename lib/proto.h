@@ -341,8 +341,9 @@ enum table_app_flags {
 };
 struct table_head {
 	uint32_t magic, size; /* size of everything */
-	uint32_t n_hosts, n_apps, n_instances, strings_size;
-	/* then table_host[n_hosts], table_app[n_apps], table_instance[n_instances], strings */
+	uint32_t n_hosts, n_apps, n_instances, strings_size, n_options;
+	uint32_t pad;
+	/* then table_host[n_hosts], table_app[n_apps], table_instance[n_instances], table_options[n_options], strings */
 };
 struct table_host {
 	uint32_t name_off, name_len;
@@ -357,6 +358,22 @@ struct table_app {
 	uint32_t timeout_ms;     /* to the first byte of the response; then H12; 0: the default, 30 s */
 	uint32_t idle_timeout_ms; /* no byte either way in a body or an upgraded stream: H28/H15; 0: the default, 55 s */
 	uint32_t idle_after_ms; /* MSG_IDLE after so long without a request, not while APP_ASLEEP; 0: never */
+	uint32_t options; /* index + 1 of its table_options; 0: none */
+	uint32_t pad;
+};
+/* What an app's owner has set; several apps may share a record. */
+#define TABLE_BODY_MAX ((uint64_t)1 << 40)
+#define TABLE_QUEUE_MAX 65536u
+#define TABLE_PAGE_MAX 65536u
+struct table_text {
+	uint32_t off, len; /* len 0: not set */
+};
+struct table_options {
+	uint64_t body_max_bytes; /* of a request; 413 above; 0: the default, 1 GB */
+	uint32_t queue_max; /* requests of one app in one worker that have no answer yet; 503 H11 above; 0: no limit */
+	uint32_t flags; /* none yet */
+	struct table_text maintenance_page; /* HTML, at most TABLE_PAGE_MAX, instead of the router's own words for APP_MAINTENANCE */
+	struct table_text error_page; /* the same for its answers of 500 and above */
 };
 struct table_instance {
 	uint64_t id; /* as in msg_start */

@@ -1,4 +1,5 @@
 /* Instances: which one a request goes to, and when a removed one is drained. */
+#include "router/policy.h"
 #include "router/worker.h"
 #include <errno.h>
 #include <string.h>
@@ -147,7 +148,7 @@ static int enlist(struct worker *w, struct table *t)
 			return -ENOMEM;
 		t->backends[k] = i;
 	}
-	return sleepers_enlist(w, t);
+	return sleepers_enlist(w, t) < 0 ? -ENOMEM : policies_enlist(w, t);
 }
 
 static void list_all(struct worker *w, struct table *t)
@@ -186,6 +187,7 @@ int backend_apply(struct worker *w, struct table *t)
 	w->table = t;
 	table_free(old);
 	sleepers_list(w);
+	policies_list(w);
 	return 0;
 }
 
@@ -208,6 +210,7 @@ void backend_sweep(struct worker *w)
 			drained(w, i);
 	}
 	sleepers_sweep(w);
+	policies_sweep(w);
 }
 
 void backend_free_all(struct worker *w)
@@ -218,6 +221,7 @@ void backend_free_all(struct worker *w)
 	}
 	w->generation++;
 	sleepers_sweep(w);
+	policies_sweep(w);
 	table_free(w->table);
 	w->table = NULL;
 }

@@ -104,6 +104,8 @@ static int step(struct chunk *k, uint8_t c)
 		if (c != '\n')
 			return -EBADMSG;
 		k->state = k->left ? DATA : LAST;
+		if (__builtin_add_overflow(k->size, k->left, &k->size))
+			k->size = UINT64_MAX;
 		k->extra = k->left ? k->extra : 0;
 		k->digits = 0;
 		return 0;
@@ -154,6 +156,13 @@ void body_init(struct body *b, enum body_kind kind, uint64_t length)
 	b->kind = (uint8_t)kind;
 	b->left = length;
 	b->done = kind == BODY_NONE || (kind == BODY_LENGTH && !length);
+}
+
+uint64_t body_announced(const struct body *b)
+{
+	if (b->kind == BODY_CHUNKED)
+		return b->chunk.size;
+	return b->kind == BODY_LENGTH ? b->seen + b->left : b->seen;
 }
 
 static ssize_t take_chunked(

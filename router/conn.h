@@ -19,8 +19,9 @@
 
 #define HOT_SIZE 65536u
 #define HEAD_INLINE 2560u /* most rewritten heads, and small bodies behind them, fit */
-#define REQUEST_BODY_MAX (1ull << 30) /* 413 above */
-#define TRIED_MAX 4u		      /* instances that refused one request */
+#define REQUEST_BODY_MAX                                                                 \
+	(1ull << 30) /* 413 above, where the app has no limit of its own */
+#define TRIED_MAX 4u /* instances that refused one request */
 #define CONNECT_MS 5000u
 #define HEAD_MS 10000u
 #define CLIENT_IDLE_MS 75000u
@@ -32,6 +33,8 @@
 #define PUMP_TURNS 16u
 
 struct worker;
+struct policy;
+struct table_app;
 struct downstream;
 struct upstream;
 struct instance;
@@ -132,7 +135,8 @@ struct exchange {
 	uint16_t status;
 	uint32_t generation; /* of the table it was last dispatched by */
 	uint32_t app, timeout_ms, idle_ms;
-	uint64_t start_ms, hold_until_ms, connect_ms, sent_bytes;
+	struct policy *policy; /* counted in it; NULL: no options, or answered */
+	uint64_t start_ms, hold_until_ms, connect_ms, sent_bytes, body_max;
 	uint64_t tried[TRIED_MAX];
 	uint8_t name_len;
 	char name[PROTO_NAME_MAX]; /* of the instance, which may be gone when the line is
@@ -165,6 +169,8 @@ void downstream_stop_all(struct worker *w);
 
 /* exchange.c */
 struct exchange *exchange_new(struct downstream *c);
+/* The app of its host name in the current table; NULL: none. */
+const struct table_app *exchange_app(const struct exchange *x);
 /* Finds an instance and a connection, or holds, or answers with an error. */
 void exchange_dispatch(struct exchange *x);
 /* An instance could not be used: tries another, then holds, then fails with code. */
@@ -243,9 +249,14 @@ void hold_release(struct worker *w, uint32_t app);
 unsigned int respond_status(enum hcode code);
 const char *respond_desc(enum hcode code);
 const char *respond_name(enum hcode code);
+/* HTML of an app's owner. */
+struct page {
+	const char *html; /* the current table's */
+	size_t len;	  /* 0: the router's own words */
+};
 /* Sends an error page; returns the bytes of its body. */
-size_t respond_page(
-	struct downstream *c, unsigned int status, bool head, bool keep_alive);
+size_t respond_page(struct downstream *c, unsigned int status, struct page own, bool head,
+	bool keep_alive);
 
 /* pending: fills only an empty one. 0 or -ENOMEM. */
 int pending_set(struct pending *p, const char *data, size_t n);

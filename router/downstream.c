@@ -110,7 +110,7 @@ void downstream_next(struct downstream *c, bool keep_alive)
 
 static void refuse(struct downstream *c, unsigned int status, bool head)
 {
-	respond_page(c, status, head, false);
+	respond_page(c, status, (struct page){0}, head, false);
 	c->readable = true; /* whatever follows is not a request */
 	downstream_linger(c);
 }
@@ -136,10 +136,6 @@ static void start(struct downstream *c, const char *p, size_t n)
 	struct exchange *x;
 	ssize_t took;
 
-	if (h->body == BODY_LENGTH && h->length > REQUEST_BODY_MAX) {
-		refuse(c, 413, method_is(h, p, "HEAD"));
-		return;
-	}
 	x = exchange_new(c);
 	if (!x) {
 		refuse(c, 503, method_is(h, p, "HEAD"));

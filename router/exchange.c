@@ -1,4 +1,5 @@
 /* A request's way: where it goes, what happens when that fails, how it ends. */
+#include "router/policy.h"
 #include "router/worker.h"
 #include <string.h>
 #include <sys/socket.h>
@@ -13,6 +14,7 @@ struct exchange *exchange_new(struct downstream *c)
 	x->client = c;
 	x->head = x->space;
 	x->replay = true;
+	x->body_max = REQUEST_BODY_MAX;
 	x->start_ms = c->w->now_ms;
 	c->x = x;
 	c->w->n_exchanges++;
@@ -52,6 +54,8 @@ void exchange_release(struct exchange *x, bool reuse)
 static void finish(struct exchange *x)
 {
 	exchange_release(x, false);
+	if (x->policy)
+		policy_leave(x);
 	access_line(x->client->w, x);
 	exchange_free(x);
 }
@@ -81,7 +85,8 @@ static void answer(struct exchange *x, unsigned int status, enum hcode code)
 	x->status = (uint16_t)status;
 	exchange_release(x, false);
 	x->keep_alive = x->keep_alive && x->req.done && !c->w->stopping;
-	x->sent_bytes = respond_page(c, status, x->is_head, x->keep_alive);
+	x->sent_bytes = respond_page(
+		c, status, policy_page(x, status, code), x->is_head, x->keep_alive);
 	exchange_done(x);
 }
 
@@ -130,11 +135,17 @@ void exchange_abort(struct exchange *x, enum hcode code)
 	downstream_close(c);
 }
 
+const struct table_app *exchange_app(const struct exchange *x)
+{
+	const char *host = x->head + x->host;
+	int name = http_host_name(host, x->host_len);
+
+	return name > 0 ? table_find(x->client->w->table, host, (size_t)name) : NULL;
+}
+
 void exchange_dispatch(struct exchange *x)
 {
 	struct worker *w = x->client->w;
-	const char *host = x->head + x->host;
-	int name = http_host_name(host, x->host_len);
 	const struct table_app *app;
 	struct instance *inst;
 
@@ -148,7 +159,7 @@ void exchange_dispatch(struct exchange *x)
 		hold_add(x, NO_TABLE_MS);
 		return;
 	}
-	app = name > 0 ? table_find(w->table, host, (size_t)name) : NULL;
+	app = exchange_app(x);
 	if (!app) {
 		answer(x, 404, H_NONE);
 		return;
@@ -156,6 +167,12 @@ void exchange_dispatch(struct exchange *x)
 	x->app = app->id;
 	x->timeout_ms = app->timeout_ms ? app->timeout_ms : DEFAULT_TIMEOUT_MS;
 	x->idle_ms = app->idle_timeout_ms ? app->idle_timeout_ms : DEFAULT_IDLE_MS;
+	if (app->options && !policy_admit(x, app))
+		return;
+	if (body_announced(&x->req) > x->body_max) {
+		exchange_refuse(x, 413, H_NONE);
+		return;
+	}
 	if (app->flags & APP_MAINTENANCE) {
 		exchange_fail(x, H80);
 		return;

@@ -83,6 +83,7 @@ bool http_equal(const char *p, size_t len, const char *lower);
 /* A chunked body, fed in pieces of any size. Zeroed is the start. */
 struct chunk {
 	uint64_t left;	/* data bytes of the current chunk still to come */
+	uint64_t size;	/* of all chunks so far; UINT64_MAX: and more */
 	uint32_t extra; /* extension bytes so far, then trailer bytes */
 	uint8_t state, digits;
 };
@@ -96,6 +97,8 @@ struct body {
 };
 
 void body_init(struct body *b, enum body_kind kind, uint64_t length);
+/* Bytes of the payload as far as they were announced: by its length, or by each chunk. */
+uint64_t body_announced(const struct body *b);
 /*
  * How many of the n bytes at p belong to the body (fewer than n only when done);
  * -EBADMSG.

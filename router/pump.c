@@ -50,7 +50,8 @@ static void body_broken(struct exchange *x, bool gone)
 	if (gone)
 		exchange_abort(x, H27);
 	else
-		exchange_refuse(x, x->req.seen > REQUEST_BODY_MAX ? 413 : 400, H_NONE);
+		exchange_refuse(
+			x, body_announced(&x->req) > x->body_max ? 413 : 400, H_NONE);
 }
 
 /*
@@ -65,7 +66,7 @@ static bool pump_up_once(struct exchange *x)
 	if (n == -EAGAIN)
 		return false;
 	took = n > 0 ? body_take(&x->req, hot, (size_t)n) : -1;
-	if (took < 0 || x->req.seen > REQUEST_BODY_MAX) {
+	if (took < 0 || body_announced(&x->req) > x->body_max) {
 		body_broken(x, n <= 0);
 		return false;
 	}

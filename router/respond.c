@@ -25,10 +25,10 @@ static const struct code {
 };
 _Static_assert(sizeof(codes) / sizeof(codes[0]) == H_COUNT, "a row for each code");
 
-static const struct page {
+static const struct words {
 	unsigned int status;
 	const char *reason, *text;
-} pages[] = {
+} words[] = {
 	{400, "Bad Request", "The request is malformed."},
 	{404, "Not Found", "There is nothing at this address."},
 	{408, "Request Timeout", "The request took too long to arrive."},
@@ -59,32 +59,37 @@ const char *respond_name(enum hcode code)
 	return codes[code].name;
 }
 
-static const struct page *find(unsigned int status)
+static const struct words *find(unsigned int status)
 {
 	size_t i;
 
-	for (i = 0; i < ARRAY_LEN(pages) - 1 && pages[i].status != status; i++)
+	for (i = 0; i < ARRAY_LEN(words) - 1 && words[i].status != status; i++)
 		;
-	return &pages[i];
+	return &words[i];
 }
 
-size_t respond_page(struct downstream *c, unsigned int status, bool head, bool keep_alive)
+size_t respond_page(struct downstream *c, unsigned int status, struct page own, bool head,
+	bool keep_alive)
 {
-	const struct page *p = find(status);
-	char body[256], out[768];
-	int n, len;
+	const struct words *p = find(status);
+	char body[256], out[512];
+	int len;
 
-	n = snprintf(body, sizeof(body),
-		"<!doctype html><title>%u %s</title><h1>%s</h1><p>%s</p>\n", p->status,
-		p->reason, p->reason, p->text);
+	if (!own.len) {
+		own.html = body;
+		own.len = (size_t)snprintf(body, sizeof(body),
+			"<!doctype html><title>%u %s</title><h1>%s</h1><p>%s</p>\n",
+			p->status, p->reason, p->reason, p->text);
+	}
 	len = snprintf(out, sizeof(out),
-		"HTTP/1.1 %u %s\r\nDate: %s\r\n"
-		"Content-Type: text/html; charset=utf-8\r\n"
-		"Content-Length: %d\r\nCache-Control: no-store\r\nConnection: "
-		"%s\r\n\r\n%s",
-		p->status, p->reason, c->w->date, n, keep_alive ? "keep-alive" : "close",
-		head ? "" : body);
+		"HTTP/1.1 %u %s\r\nDate: %s\r\nContent-Type: text/html; charset=utf-8\r\n"
+		"Content-Length: %zu\r\nCache-Control: no-store\r\nConnection: "
+		"%s\r\n\r\n",
+		p->status, p->reason, c->w->date, own.len,
+		keep_alive ? "keep-alive" : "close");
 	/* a client that is gone is noticed by its event */
-	(void)!downstream_send(c, out, (size_t)len);
-	return head ? 0 : (size_t)n;
+	if (downstream_send(c, out, (size_t)len) < 0 || head)
+		return 0;
+	(void)!downstream_send(c, own.html, own.len);
+	return own.len;
 }

@@ -1,4 +1,5 @@
 /* Response heads: interim ones passed on, 101 opens a tunnel, the final one starts a b */
+#include "router/policy.h"
 #include "router/worker.h"
 #include <string.h>
 
@@ -29,6 +30,8 @@ static void start_tunnel(struct exchange *x, const char *p, size_t n)
 	len = rewrite_response(x, &w->head, p, w->cold);
 	x->status = 101;
 	x->code = H_NONE; /* instances that refused before are forgotten */
+	if (x->policy)
+		policy_leave(x);
 	x->state = X_TUNNEL;
 	body_init(&x->req, BODY_EOF, 0);
 	body_init(&x->resp, BODY_EOF, 0);
@@ -52,6 +55,8 @@ static void start_body(struct exchange *x, char *p, size_t n)
 	body_init(&x->resp, h->body, h->length);
 	x->status = h->status;
 	x->code = H_NONE;
+	if (x->policy)
+		policy_leave(x);
 	x->reuse = h->keep_alive && h->body != BODY_EOF;
 	x->decode = x->minor0 && h->body == BODY_CHUNKED;
 	if (h->body == BODY_EOF || x->decode || !x->req.done || w->stopping)

@@ -39,7 +39,8 @@ static int check_head(const void *data, size_t size, struct err *e)
 		return err_set(e, EBADMSG, "table with a wrong magic or size");
 	sum = sizeof(*h) + (uint64_t)h->n_hosts * sizeof(struct table_host) +
 	      (uint64_t)h->n_apps * sizeof(struct table_app) +
-	      (uint64_t)h->n_instances * sizeof(struct table_instance) + h->strings_size;
+	      (uint64_t)h->n_instances * sizeof(struct table_instance) +
+	      (uint64_t)h->n_options * sizeof(struct table_options) + h->strings_size;
 	if (sum != size)
 		return err_set(e, EBADMSG, "table parts do not add up to its size");
 	return 0;
@@ -99,6 +100,26 @@ static int check_app(const struct table *t, uint32_t i, struct err *e)
 	if (a->hold_ms > TABLE_HELD_MAX_MS)
 		return err_set(
 			e, EBADMSG, "app %u: hold_ms above %u", i, TABLE_HELD_MAX_MS);
+	if (a->options > t->n_options)
+		return err_set(e, EBADMSG, "app %u: options out of bounds", i);
+	return 0;
+}
+
+static int check_page(const struct table_head *h, const struct table_text *p)
+{
+	return p->len > TABLE_PAGE_MAX ? -EBADMSG : check_string(h, p->off, p->len);
+}
+
+static int check_options(
+	const struct table *t, const struct table_head *h, uint32_t i, struct err *e)
+{
+	const struct table_options *o = &t->options[i];
+
+	if (o->flags || o->body_max_bytes > TABLE_BODY_MAX ||
+		o->queue_max > TABLE_QUEUE_MAX)
+		return err_set(e, EBADMSG, "options %u: bad flags or limits", i);
+	if (check_page(h, &o->maintenance_page) < 0 || check_page(h, &o->error_page) < 0)
+		return err_set(e, EBADMSG, "options %u: page out of bounds", i);
 	return 0;
 }
 
@@ -131,6 +152,8 @@ static int check_all(const struct table *t, const struct table_head *h, struct e
 		r = check_app(t, i, e);
 	for (i = 0; !r && i < t->n_instances; i++)
 		r = check_instance(t, h, i, e);
+	for (i = 0; !r && i < t->n_options; i++)
+		r = check_options(t, h, i, e);
 	for (i = 0; !r && i < t->n_hosts; i++)
 		r = check_host(t, h, i, e);
 	return r;
@@ -145,7 +168,8 @@ static int build_hash(struct table *t, struct err *e)
 	t->slots = calloc(slots, sizeof(*t->slots));
 	t->backends = calloc(t->n_instances + 1, sizeof(struct instance *));
 	t->sleepers = calloc(t->n_apps + 1, sizeof(struct sleeper *));
-	if (!t->slots || !t->backends || !t->sleepers)
+	t->policies = calloc(t->n_apps + 1, sizeof(struct policy *));
+	if (!t->slots || !t->backends || !t->sleepers || !t->policies)
 		return err_set(
 			e, ENOMEM, "no memory for a table of %u hosts", t->n_hosts);
 	t->mask = slots - 1;
@@ -175,10 +199,12 @@ int table_parse(const void *data, size_t size, struct table **ret, struct err *e
 	t->n_hosts = h->n_hosts;
 	t->n_apps = h->n_apps;
 	t->n_instances = h->n_instances;
+	t->n_options = h->n_options;
 	t->hosts = (const void *)(h + 1);
 	t->apps = (const void *)(t->hosts + t->n_hosts);
 	t->instances = (const void *)(t->apps + t->n_apps);
-	t->strings = (const void *)(t->instances + t->n_instances);
+	t->options = (const void *)(t->instances + t->n_instances);
+	t->strings = (const void *)(t->options + t->n_options);
 	r = check_all(t, h, e);
 	if (!r)
 		r = build_hash(t, e);
@@ -225,6 +251,7 @@ void table_free(struct table *t)
 	free(t->slots);
 	free(t->backends);
 	free(t->sleepers);
+	free(t->policies);
 	free(t);
 }
 

@@ -9,17 +9,20 @@
 #define TABLE_HELD_MAX_MS 600000u
 
 struct instance;
+struct policy;
 struct sleeper;
 
 struct table {
 	const struct table_host *hosts;
 	const struct table_app *apps;
 	const struct table_instance *instances;
+	const struct table_options *options;
 	const char *strings;
 	struct instance *
 		*backends; /* per instance: its run-time side; filled by backend_apply */
 	struct sleeper **sleepers; /* the same per app; NULL for one that never sleeps */
-	uint32_t n_hosts, n_apps, n_instances;
+	struct policy **policies;  /* the same per app; NULL for one without options */
+	uint32_t n_hosts, n_apps, n_instances, n_options;
 	bool wildcards;
 	uint32_t mask;	 /* slots - 1 */
 	uint32_t *slots; /* host index + 1; 0 empty */
@@ -42,5 +45,11 @@ void table_free(struct table *t);
  * the longest wildcard. NULL when unknown.
  */
 const struct table_app *table_find(const struct table *t, const char *host, size_t len);
+/* NULL: none. */
+static inline const struct table_options *table_options_of(
+	const struct table *t, const struct table_app *a)
+{
+	return a->options ? &t->options[a->options - 1] : NULL;
+}
 
 #endif

@@ -28,6 +28,7 @@ struct small {
 	struct table_host hosts[ARRAY_LEN(hosts)];
 	struct table_app apps[2];
 	struct table_instance instances[2];
+	struct table_options options[1];
 	char strings[100];
 };
 
@@ -48,14 +49,21 @@ static size_t make(struct small *s)
 	s->head.n_hosts = ARRAY_LEN(hosts);
 	s->head.n_apps = 2;
 	s->head.n_instances = 2;
+	s->head.n_options = 1;
 	for (size_t i = 0; i < ARRAY_LEN(hosts); i++)
 		s->hosts[i] = (struct table_host){put(s, hosts[i].name),
 			(uint32_t)strlen(hosts[i].name), hosts[i].app, hosts[i].flags};
 	s->apps[0] = (struct table_app){.id = 10, .n_instances = 2};
-	s->apps[1] = (struct table_app){
-		.id = 11, .first_instance = 2, .flags = APP_HOLD, .hold_ms = 1000};
+	s->apps[1] = (struct table_app){.id = 11,
+		.first_instance = 2,
+		.flags = APP_HOLD,
+		.hold_ms = 1000,
+		.options = 1};
 	s->instances[0] = (struct table_instance){1, 5000, put(s, "web.1"), 5, 1};
 	s->instances[1] = (struct table_instance){2, 5000, put(s, "web.2"), 5, 1};
+	s->options[0] = (struct table_options){.body_max_bytes = 1 << 20,
+		.queue_max = 10,
+		.error_page = {put(s, "<p>"), 3}};
 	s->head.size = (uint32_t)(offsetof(struct small, strings) + s->head.strings_size);
 	return s->head.size;
 }
@@ -102,6 +110,15 @@ static void every_corruption_is_refused(void **state)
 	REFUSED(s.head.n_hosts = UINT32_MAX);
 	REFUSED(s.head.n_apps++);
 	REFUSED(s.head.n_instances--);
+	REFUSED(s.head.n_options--);
+	REFUSED(s.head.n_options = UINT32_MAX);
+	REFUSED(s.apps[1].options = 2);
+	REFUSED(s.options[0].flags = 1u << 31);
+	REFUSED(s.options[0].body_max_bytes = TABLE_BODY_MAX + 1);
+	REFUSED(s.options[0].queue_max = TABLE_QUEUE_MAX + 1);
+	REFUSED(s.options[0].error_page.off = UINT32_MAX);
+	REFUSED(s.options[0].error_page.len = 1000);
+	REFUSED(s.options[0].maintenance_page.len = TABLE_PAGE_MAX + 1);
 	REFUSED(s.head.strings_size--);
 	REFUSED(s.hosts[0].name_off = 1000);
 	REFUSED(s.hosts[0].name_off = UINT32_MAX);

@@ -56,6 +56,7 @@ struct worker {
 	uint64_t *drained; /* ids that control has not been told yet */
 	size_t n_drained, cap_drained;
 	struct sleeper *sleepers[INSTANCE_BUCKETS]; /* by app id */
+	struct policy *policies[INSTANCE_BUCKETS];  /* the same */
 	bool asks_unsent, tells_unsent, stopping;
 	bool leaving, left; /* a successor comes; it has the pairs */
 	int spare_fd;	    /* given up when descriptors run out */

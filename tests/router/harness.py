@@ -35,18 +35,38 @@ class App:
     """A row of the table: hosts, and instances as (id, port, name)."""
 
     def __init__(self, app_id, hosts, instances, flags=0, hold_ms=0, timeout_ms=0, idle_ms=0,
-                 idle_after_ms=0):
+                 idle_after_ms=0, options=None):
         self.id, self.hosts, self.instances = app_id, hosts, instances
         self.flags, self.hold_ms, self.timeout_ms, self.idle_ms = flags, hold_ms, timeout_ms, idle_ms
         self.idle_after_ms = idle_after_ms
+        self.options = options  # a dict of Options' fields
+
+
+def options_bytes(o, add):
+    """A struct table_options; add puts a text into the strings and gives its struct table_text."""
+    unknown = set(o) - {"body_max", "queue_max", "maintenance_page", "error_page", "flags"}
+    assert not unknown, unknown
+    return struct.pack("<QII", o.get("body_max", 0), o.get("queue_max", 0), o.get("flags", 0)) + \
+        add(o.get("maintenance_page", b"")) + add(o.get("error_page", b""))
 
 
 def table_bytes(apps):
-    strings, hosts, rows, instances = b"", [], b"", b""
-    n = 0
+    strings, hosts, rows, instances, options = b"", [], b"", b"", b""
+    n = n_options = 0
+
+    def add(text):
+        nonlocal strings
+        at = struct.pack("<II", len(strings), len(text))
+        strings += text
+        return at
+
     for index, app in enumerate(apps):
-        rows += struct.pack("<IIIIIIII", app.id, app.flags, n, len(app.instances), app.hold_ms,
-                            app.timeout_ms, app.idle_ms, app.idle_after_ms)
+        if app.options is not None:
+            options += options_bytes(app.options, add)
+            n_options += 1
+        rows += struct.pack("<10I", app.id, app.flags, n, len(app.instances), app.hold_ms,
+                            app.timeout_ms, app.idle_ms, app.idle_after_ms,
+                            n_options if app.options is not None else 0, 0)
         for iid, port, name in app.instances:
             raw = name.encode()
             instances += struct.pack("<QIIII", iid, port, len(strings), len(raw), 1)
@@ -60,9 +80,9 @@ def table_bytes(apps):
     for name, index, flags in hosts:
         packed += struct.pack("<IIII", len(strings), len(name), index, flags)
         strings += name
-    size = 24 + len(packed) + len(rows) + len(instances) + len(strings)
-    head = struct.pack("<IIIIII", 0x62727462, size, len(hosts), len(apps), n, len(strings))
-    return head + packed + rows + instances + strings
+    size = 32 + len(packed) + len(rows) + len(instances) + len(options) + len(strings)
+    head = struct.pack("<8I", 0x62727462, size, len(hosts), len(apps), n, len(strings), n_options, 0)
+    return head + packed + rows + instances + options + strings
 
 
 def sealed(data, seal=True):
