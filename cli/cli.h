@@ -194,6 +194,7 @@ int cmd_domains(struct cli *c); /* param: add, remove, set, clear */
 int cmd_domains_report(struct cli *c);
 int cmd_setting_set(struct cli *c); /* param: topic */
 int cmd_setting_report(struct cli *c);
+int cmd_maintenance(struct cli *c); /* param: on, off */
 /* cmd_network.c */
 int cmd_network_rule(struct cli *c); /* param: allow, deny */
 int cmd_network_clear(struct cli *c);

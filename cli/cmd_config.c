@@ -218,12 +218,34 @@ static int setting_words(struct cli *c, const char **key, const char **value)
 	return **key ? 0 : say_usage(c, "which property?");
 }
 
+/* "-": a value too long or too secret for a word, from stdin, without its last line end. */
+static int value_from_stdin(const char **value)
+{
+	static struct buf b = {.max = 1 << 20}; /* as much as the API takes */
+
+	if (io_read_all(0, &b) < 0 || buf_add(&b, "", 1) < 0) {
+		say("cannot read the value from stdin");
+		return STATUS_FAILED;
+	}
+	if (strlen(b.data) + 1 != b.len) {
+		say("the value from stdin has a NUL byte: it must be text");
+		return STATUS_FAILED;
+	}
+	if (b.len > 1 && b.data[b.len - 2] == '\n')
+		b.data[b.len - 2] = '\0';
+	*value = b.data;
+	return 0;
+}
+
 int cmd_setting_set(struct cli *c)
 {
 	const char *key, *value;
 	json_t *body = json_object();
 	int r = setting_words(c, &key, &value);
+	bool piped = !r && strcmp(value, "-") == 0;
 
+	if (piped)
+		r = value_from_stdin(&value);
 	if (r)
 		return r;
 	json_object_set_new(body, key, *value ? api_value(value) : json_null());
@@ -234,7 +256,17 @@ int cmd_setting_set(struct cli *c)
 			c, "PUT", body, "/v1/apps/%s/settings/%s", c->app, c->cmd->param);
 	if (!r && !c->quiet && !c->json)
 		printf(*value ? "-----> Set %s to %s\n" : "-----> Unset %s%s\n", key,
-			value);
+			piped && *value ? "what came from stdin" : value);
+	return r;
+}
+
+int cmd_maintenance(struct cli *c)
+{
+	int r = api_stream(c, "PUT", json_pack("{s:s}", "enabled", c->cmd->param),
+		"/v1/apps/%s/settings/maintenance", c->app);
+
+	if (!r && !c->quiet && !c->json)
+		printf("-----> Maintenance mode of %s is %s\n", c->app, c->cmd->param);
 	return r;
 }
 

@@ -102,6 +102,9 @@ int apps_report(struct request *r)
 		(int)view_running(a, rows, n));
 	if (!o)
 		return request_reply(r, 200, NULL);
+	json_object_set_new(o, "maintenance",
+		json_boolean(
+			settings_is_on(r->c, a->id, "maintenance", "enabled", false)));
 	json_object_set_new(o, "domains", view_hostnames(r->c, a));
 	json_object_set_new(o, "processes", quantities(r->c, a->id));
 	json_object_set_new(o, "volumes", mounts(r->c, a->id));

@@ -1,6 +1,7 @@
 /* Settings: one row a key says who may set it, to what, and what holds while it is not
  * set. */
 #include "control/api_handlers.h"
+#include "control/options.h"
 #include "control/restart.h"
 #include "control/rollout.h"
 #include "control/settings.h"
@@ -18,6 +19,8 @@ enum setting_kind {
 	SETTING_NAME,
 	SETTING_SPAN,
 	SETTING_SLEEP,
+	SETTING_SIZE,
+	SETTING_PAGE,	 /* HTML; shown as its size */
 	SETTING_RESTART, /* KEY.TYPE sets it for one process type */
 };
 enum setting_scope { SCOPE_APP = 1, SCOPE_GLOBAL = 2, SCOPE_BOTH = 3 };
@@ -41,6 +44,12 @@ static const struct setting {
 	{"checks", "stop-timeout", SETTING_NUMBER, SCOPE_BOTH, "30", 1, 3600, " seconds"},
 	{"http", "timeout", SETTING_NUMBER, SCOPE_BOTH, "30", 1, 3600, " seconds"},
 	{"http", "idle-timeout", SETTING_NUMBER, SCOPE_BOTH, "55", 1, 86400, " seconds"},
+	{"http", "body-limit", SETTING_SIZE, SCOPE_BOTH, "1G", 1, TABLE_BODY_MAX, ""},
+	{"http", "queue-limit", SETTING_NUMBER, SCOPE_BOTH, NULL, 1, TABLE_QUEUE_MAX,
+		" requests"},
+	{"http", "error-page", SETTING_PAGE, SCOPE_BOTH, NULL, 0, 0, ""},
+	{"maintenance", "enabled", SETTING_ON_OFF, SCOPE_APP, "off", 0, 0, ""},
+	{"maintenance", "page", SETTING_PAGE, SCOPE_BOTH, NULL, 0, 0, ""},
 	{"buildpacks", "buildpack", SETTING_NAME, SCOPE_APP, NULL, 0, 0, ""},
 	{"apps", "autocreate", SETTING_ON_OFF, SCOPE_GLOBAL, "on", 0, 0, ""},
 };
@@ -143,6 +152,17 @@ static int check_value(struct request *r, const struct setting *st, const char *
 		if (strcmp(value, "stop") == 0 || strcmp(value, "freeze") == 0)
 			return 0;
 		return request_fail(r, FAIL_USAGE, "%s must be stop or freeze", st->key);
+	case SETTING_SIZE:
+		if (num_parse_size(value, &n) == 0 && n >= st->min && n <= st->max)
+			return 0;
+		return request_fail(r, FAIL_USAGE,
+			"%s must be a size such as 512K, 20M or 5G", st->key);
+	case SETTING_PAGE:
+		if (strlen(value) <= PAGE_MAX)
+			return 0;
+		return request_fail(r, FAIL_USAGE,
+			"%s is %zu bytes; at most %zu fit: let it load what is large",
+			st->key, strlen(value), PAGE_MAX);
 	case SETTING_NAME:
 		if (name_valid(value))
 			return 0;
@@ -179,9 +199,13 @@ static int check_topic(struct request *r, const char *topic)
 
 /* ---- reading ---- */
 
-static json_t *text_or_null(const char *s)
+static json_t *shown(const struct setting *st, const char *s)
 {
-	return s && *s ? json_string(s) : json_null();
+	if (!s || !*s)
+		return json_null();
+	if (st->kind == SETTING_PAGE)
+		return json_sprintf("%zu bytes of HTML", strlen(s));
+	return json_string(s);
 }
 
 /* What holds for the app when neither it nor the host sets the key. */
@@ -206,8 +230,8 @@ static json_t *entry(struct request *r, const struct setting *st, const char *ke
 		db_setting_get(r->c->db, 0, st->topic, st->key, &global);
 	const char *computed = own && *own ? own : global ? global : fallback_of(r, st);
 
-	return json_pack("{s:o, s:o, s:o}", "app", text_or_null(own), "global",
-		text_or_null(global), "computed", text_or_null(computed));
+	return json_pack("{s:o, s:o, s:o}", "app", shown(st, own), "global",
+		shown(st, global), "computed", shown(st, computed));
 }
 
 /* KEY.TYPE of the process types that have a value of their own. */
@@ -289,6 +313,13 @@ static int store(
 	return db_setting_set(r->c->db, r->app.id, st->topic, key, value);
 }
 
+/* The router is told by its table. */
+static bool in_table(const char *topic)
+{
+	return strcmp(topic, "http") == 0 || strcmp(topic, "maintenance") == 0 ||
+	       strcmp(topic, "ps") == 0;
+}
+
 static int set(struct request *r, const char *topic, enum setting_scope scope)
 {
 	struct err e = {0};
@@ -310,9 +341,7 @@ static int set(struct request *r, const char *topic, enum setting_scope scope)
 	}
 	if (r->app.id && db_app_by_id(r->c->db, r->app.id, &r->app) < 0)
 		return request_fail_db(r, -EIO, r->app.name);
-	/* The router's own times are in its table. */
-	if ((strcmp(topic, "http") == 0 || strcmp(topic, "ps") == 0) &&
-		routes_refresh(r->c, &e) < 0)
+	if (in_table(topic) && routes_refresh(r->c, &e) < 0)
 		return request_fail(r, FAIL_BERTH,
 			"stored, but the router does not use it yet: %s", e.text);
 	return show(r, topic, scope);

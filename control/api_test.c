@@ -1,5 +1,6 @@
 /* The API noun by noun: what is asked, checked, stored, answered. */
 #include "control/api_fixture.h"
+#include "control/options.h"
 #include "control/settings.h"
 
 static void unknown_things_are_named(void **state)
@@ -394,6 +395,45 @@ static void settings_read_back_with_what_holds(void **state)
 		"--global");
 }
 
+/* A page of n bytes as a body that sets it. */
+static char *page_body(size_t n)
+{
+	char *body = malloc(n + 32);
+	int at = snprintf(body, 32, "{\"error-page\":\"");
+
+	memset(body + at, 'x', n);
+	memcpy(body + at + n, "\"}", 3);
+	return body;
+}
+
+static void the_routers_settings_are_checked_and_reach_it(void **state)
+{
+	struct fixture *f = *state;
+	char *big autofree = page_body(PAGE_MAX + 1),
+		  *fits autofree = page_body(PAGE_MAX);
+
+	make_released(f, "shop");
+	expect(f, "PUT", "/v1/apps/shop/settings/http", "{\"body-limit\":\"much\"}", 400,
+		"512K, 20M or 5G");
+	expect(f, "PUT", "/v1/apps/shop/settings/http", "{\"body-limit\":\"2T\"}", 400,
+		"size");
+	expect(f, "PUT", "/v1/apps/shop/settings/http", "{\"queue-limit\":\"0\"}", 400,
+		"1 to 65536 requests");
+	expect(f, "PUT", "/v1/apps/shop/settings/http", big, 400, "at most 65536");
+	assert_int_equal(atomic_load(&refreshes), 0);
+	expect(f, "PUT", "/v1/apps/shop/settings/http", fits, 200,
+		"\"65536 bytes of HTML\"");
+	expect(f, "PUT", "/v1/settings/http", "{\"body-limit\":\"20M\"}", 200, "20M");
+	assert_int_equal(atomic_load(&refreshes), 2);
+	expect(f, "GET", "/v1/apps/shop", NULL, 200, "\"maintenance\":false");
+	expect(f, "PUT", "/v1/apps/shop/settings/maintenance", "{\"enabled\":\"on\"}",
+		200, "\"computed\":\"on\"");
+	expect(f, "GET", "/v1/apps/shop", NULL, 200, "\"maintenance\":true");
+	expect(f, "PUT", "/v1/settings/maintenance", "{\"enabled\":\"on\"}", 400,
+		"for one app");
+	assert_int_equal(atomic_load(&refreshes), 3);
+}
+
 static void sleep_is_a_setting_a_state_and_an_order(void **state)
 {
 	struct fixture *f = *state;
@@ -604,6 +644,7 @@ int main(void)
 		T(a_restart_policy_is_of_an_app_or_of_one_process_type),
 		T(what_runs_and_what_waits_is_reported),
 		T(settings_read_back_with_what_holds),
+		T(the_routers_settings_are_checked_and_reach_it),
 		T(sleep_is_a_setting_a_state_and_an_order),
 		T(limits_have_ranges),
 		T(limits_are_set_shown_and_cleared),

@@ -2,7 +2,7 @@
 #include "control/routes.h"
 #include "control/fleet.h"
 #include "control/network.h"
-#include "control/settings.h"
+#include "control/options.h"
 #include "control/sleep.h"
 #include "lib/io.h"
 #include "lib/log.h"
@@ -50,6 +50,7 @@ struct routes {
 
 struct build {
 	struct buf hosts, apps, instances, strings;
+	struct options options;
 	uint32_t n_hosts, n_apps, n_instances;
 };
 
@@ -123,9 +124,7 @@ static void add_app(
 
 	if (fleet_held(c, a->id))
 		t.flags |= APP_HOLD;
-	t.timeout_ms = (uint32_t)setting_u64(c, a->id, "http", "timeout", 0) * 1000;
-	t.idle_timeout_ms =
-		(uint32_t)setting_u64(c, a->id, "http", "idle-timeout", 0) * 1000;
+	options_row(&b->options, a->id, &t);
 	add_default_hosts(b, a, global, b->n_apps);
 	if (db_domain_list(c->db, a->id, &own) >= 0) {
 		json_array_foreach (own, i, domain)
@@ -173,29 +172,34 @@ static int pack_table(struct build *b)
 		.n_hosts = b->n_hosts,
 		.n_apps = b->n_apps,
 		.n_instances = b->n_instances,
-		.strings_size = (uint32_t)b->strings.len};
+		.strings_size = (uint32_t)b->strings.len,
+		.n_options = b->options.n};
 	autobuf out = {.max = TABLE_SIZE_MAX};
 
 	buf_add(&out, &head, sizeof(head));
 	buf_add(&out, b->hosts.data, b->n_hosts * sizeof(struct table_host));
 	buf_add(&out, b->apps.data, b->apps.len);
 	buf_add(&out, b->instances.data, b->instances.len);
+	buf_add(&out, b->options.rows.data, b->options.rows.len);
 	buf_add(&out, b->strings.data, b->strings.len);
 	if (out.failed || b->hosts.failed || b->apps.failed || b->instances.failed ||
-		b->strings.failed)
+		b->options.rows.failed || b->strings.failed)
 		return -ENOMEM;
 	head.size = (uint32_t)out.len;
 	memcpy(out.data, &head, sizeof(head));
 	return io_memfd_sealed("table", out.data, out.len);
 }
 
-static int build_table(struct control *c)
+static int build_table(struct control *c, unsigned int workers)
 {
 	struct build b = {.hosts.max = TABLE_SIZE_MAX, .strings.max = TABLE_SIZE_MAX};
 	struct db_app *apps autofree = NULL;
 	json_t *global = NULL;
 	int n = db_app_list(c->db, &apps);
 	int r = n < 0 ? n : db_domain_list(c->db, 0, &global);
+
+	if (r >= 0)
+		r = options_open(c, workers, &b.strings, &b.options);
 
 	for (int i = 0; r >= 0 && i < n; i++) {
 		if (!apps[i].removing)
@@ -210,6 +214,7 @@ static int build_table(struct control *c)
 	buf_free(&b.apps);
 	buf_free(&b.instances);
 	buf_free(&b.strings);
+	options_close(&b.options);
 	return r;
 }
 
@@ -237,7 +242,7 @@ static bool all_acked(const struct routes *r)
 static int publish(struct routes *r, struct err *e)
 {
 	struct timespec until = io_mono_in(ROUTES_ACK_MS);
-	int table = build_table(r->c);
+	int table = build_table(r->c, r->n);
 	int status = 0;
 
 	if (table < 0)

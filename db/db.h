@@ -140,6 +140,8 @@ int db_resource_clear(struct db *db, uint32_t app, const char *type);
 /* Value or NULL in *ret (free). app 0: global. */
 int db_setting_get(
 	struct db *db, uint32_t app, const char *topic, const char *key, char **ret);
+/* All of one topic: object app id as text ("0": global) -> key -> value. */
+int db_setting_topic(struct db *db, const char *topic, json_t **ret);
 int db_setting_set(struct db *db, uint32_t app, const char *topic, const char *key,
 	const char *value); /* NULL: unset */
 /* app 0: global. JSON array of names. */

@@ -26,6 +26,41 @@ int db_setting_get(
 	return 0;
 }
 
+/* The object of an app's id in all, made when there is none. */
+static json_t *object_of(json_t *all, const char *id)
+{
+	json_t *o = json_object_get(all, id);
+
+	if (!o && json_object_set_new(all, id, json_object()) == 0)
+		o = json_object_get(all, id);
+	return o;
+}
+
+int db_setting_topic(struct db *db, const char *topic, json_t **ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db,
+		"SELECT CAST(app AS TEXT), key, value FROM setting WHERE topic=?", "s",
+		topic);
+
+	if (r < 0)
+		return r;
+	json_t *all = json_object();
+	while ((r = query_next(&q)) > 0) {
+		char id[16];
+
+		query_text(&q, 0, id, sizeof(id));
+		json_object_set_new(object_of(all, id), query_str(&q, 1),
+			json_string(query_str(&q, 2)));
+	}
+	if (r < 0) {
+		json_decref(all);
+		return r;
+	}
+	*ret = all;
+	return 0;
+}
+
 int db_setting_set(struct db *db, uint32_t app, const char *topic, const char *key,
 	const char *value)
 {

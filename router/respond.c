@@ -68,11 +68,27 @@ static const struct words *find(unsigned int status)
 	return &words[i];
 }
 
+/* Head and page, in one send where the room behind the head takes it. */
+static size_t send_page(struct downstream *c, char *out, size_t len, size_t room,
+	struct page own, bool head)
+{
+	bool join = !head && own.len <= room - len;
+
+	if (join)
+		memcpy(out + len, own.html, own.len);
+	/* a client that is gone is noticed by its event */
+	if (downstream_send(c, out, join ? len + own.len : len) < 0 || head)
+		return 0;
+	if (!join)
+		(void)!downstream_send(c, own.html, own.len);
+	return own.len;
+}
+
 size_t respond_page(struct downstream *c, unsigned int status, struct page own, bool head,
 	bool keep_alive)
 {
 	const struct words *p = find(status);
-	char body[256], out[512];
+	char body[256], out[768];
 	int len;
 
 	if (!own.len) {
@@ -87,9 +103,5 @@ size_t respond_page(struct downstream *c, unsigned int status, struct page own, 
 		"%s\r\n\r\n",
 		p->status, p->reason, c->w->date, own.len,
 		keep_alive ? "keep-alive" : "close");
-	/* a client that is gone is noticed by its event */
-	if (downstream_send(c, out, (size_t)len) < 0 || head)
-		return 0;
-	(void)!downstream_send(c, own.html, own.len);
-	return own.len;
+	return send_page(c, out, (size_t)len, sizeof(out), own, head);
 }

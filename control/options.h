@@ -1,0 +1,26 @@
+/* What the router is told of apps' settings: the options of its table, from the topics "http" and "maintenance". */
+#ifndef CONTROL_OPTIONS_H
+#define CONTROL_OPTIONS_H
+
+#include "control/control.h"
+
+#define PAGE_MAX ((size_t)TABLE_PAGE_MAX) /* of HTML, bytes */
+
+/* While one table is built: all the settings, read at once, and the records made so far. */
+struct options {
+	json_t *http, *maintenance; /* app id as text -> key -> value; "0": all apps */
+	struct table_options global;
+	uint32_t global_index; /* of its record + 1; 0: not made, or nothing is set */
+	uint32_t n;	       /* records in rows */
+	uint32_t workers;      /* of the router: each gets its part of what is counted */
+	struct buf *strings, rows;
+};
+
+/* strings: of the table. 0 or -errno; options_close in any case. */
+int options_open(
+	struct control *c, uint32_t workers, struct buf *strings, struct options *ret);
+void options_close(struct options *o);
+/* Fills in the row's times, its options and APP_MAINTENANCE. */
+void options_row(struct options *o, uint32_t app, struct table_app *row);
+
+#endif

@@ -1,0 +1,158 @@
+/* What the router is told of settings: own values, those of all apps, and nothing where nothing is set. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control/options.h"
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+struct fixture {
+	char folder[64];
+	struct control c;
+	uint32_t app, other;
+	struct buf strings;
+	struct options o;
+};
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct err e = {0};
+
+	snprintf(f->folder, sizeof(f->folder), "/tmp/berth-options.XXXXXX");
+	assert_non_null(mkdtemp(f->folder));
+	assert_int_equal(db_open(f->folder, &f->c.db, &e), 0);
+	assert_int_equal(db_app_create(f->c.db, "shop", &f->app), 0);
+	assert_int_equal(db_app_create(f->c.db, "blog", &f->other), 0);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	const char *files[] = {"berth.db", "berth.db-wal", "berth.db-shm"};
+	char path[96];
+
+	db_close(f->c.db);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		snprintf(path, sizeof(path), "%s/%s", f->folder, files[i]);
+		unlink(path);
+	}
+	rmdir(f->folder);
+	free(f);
+	return 0;
+}
+
+static void put(struct fixture *f, uint32_t app, const char *topic, const char *key,
+	const char *value)
+{
+	assert_int_equal(db_setting_set(f->c.db, app, topic, key, value), 0);
+}
+
+/* The row of app as a table built now has it; its options, all 0 where it has none. */
+static struct table_app row(
+	struct fixture *f, uint32_t app, uint32_t workers, struct table_options *ret)
+{
+	struct table_app t = {.id = app};
+
+	assert_int_equal(options_open(&f->c, workers, &f->strings, &f->o), 0);
+	options_row(&f->o, app, &t);
+	*ret = (struct table_options){0};
+	if (t.options)
+		memcpy(ret, f->o.rows.data + (t.options - 1) * sizeof(*ret),
+			sizeof(*ret));
+	return t;
+}
+
+static void end(struct fixture *f)
+{
+	options_close(&f->o);
+	buf_free(&f->strings);
+}
+
+static void nothing_set_costs_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct table_options o;
+	struct table_app t = row(f, f->app, 2, &o);
+
+	assert_int_equal(t.options + t.timeout_ms + t.idle_timeout_ms + t.flags, 0);
+	assert_int_equal(f->o.n, 0);
+	end(f);
+	put(f, f->other, "http", "body-limit", "1K");
+	assert_int_equal(row(f, f->app, 2, &o).options, 0);
+	end(f);
+}
+
+static void own_values_come_before_those_of_all(void **state)
+{
+	struct fixture *f = *state;
+	struct table_options o;
+
+	put(f, 0, "http", "body-limit", "20M");
+	put(f, 0, "http", "error-page", "all");
+	put(f, 0, "http", "timeout", "5");
+	put(f, f->app, "http", "body-limit", "1K");
+	put(f, f->app, "http", "idle-timeout", "7");
+	struct table_app t = row(f, f->app, 2, &o);
+	assert_int_equal(o.body_max_bytes, 1024);
+	assert_int_equal(o.error_page.len, 3);
+	assert_memory_equal(f->strings.data + o.error_page.off, "all", 3);
+	assert_int_equal(t.timeout_ms, 5000);
+	assert_int_equal(t.idle_timeout_ms, 7000);
+	end(f);
+	t = row(f, f->other, 2, &o);
+	assert_int_equal(o.body_max_bytes, 20 << 20);
+	assert_int_equal(t.options, 1); /* the record of all apps, shared */
+	end(f);
+}
+
+static void each_worker_gets_its_part(void **state)
+{
+	struct fixture *f = *state;
+	struct table_options o;
+
+	put(f, f->app, "http", "queue-limit", "9");
+	row(f, f->app, 2, &o);
+	assert_int_equal(o.queue_max, 5);
+	end(f);
+	row(f, f->app, 1, &o);
+	assert_int_equal(o.queue_max, 9);
+	end(f);
+}
+
+static void maintenance_is_a_flag_of_one_app(void **state)
+{
+	struct fixture *f = *state;
+	struct table_options o;
+
+	put(f, f->app, "maintenance", "enabled", "on");
+	put(f, 0, "maintenance", "page", "<p>");
+	struct table_app t = row(f, f->app, 2, &o);
+	assert_int_equal(t.flags, APP_MAINTENANCE);
+	assert_int_equal(o.maintenance_page.len, 3);
+	end(f);
+	assert_int_equal(row(f, f->other, 2, &o).flags, 0);
+	end(f);
+	put(f, f->app, "maintenance", "enabled", "off");
+	assert_int_equal(row(f, f->app, 2, &o).flags, 0);
+	end(f);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(nothing_set_costs_nothing),
+		TEST(own_values_come_before_those_of_all),
+		TEST(each_worker_gets_its_part),
+		TEST(maintenance_is_a_flag_of_one_app),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
