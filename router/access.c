@@ -126,7 +126,10 @@ static char *put_line(char *o, const struct exchange *x, uint64_t now_ms)
 	o = put_number(o, x->status);
 	o = PUT(o, " bytes=");
 	o = put_number(o, x->sent_bytes);
-	return x->minor0 ? PUT(o, " protocol=http/1.0") : PUT(o, " protocol=http/1.1");
+	o = x->minor0 ? PUT(o, " protocol=http/1.0") : PUT(o, " protocol=http/1.1");
+	if (c->tls)
+		o = c->tls == 13 ? PUT(o, " tls=1.3") : PUT(o, " tls=1.2");
+	return o;
 }
 
 /* Closes the record at start, whose text ends at end. */

@@ -36,6 +36,7 @@ struct worker;
 struct policy;
 struct table_app;
 struct downstream;
+struct ssl_st;
 struct upstream;
 struct instance;
 
@@ -53,10 +54,15 @@ struct pending {
 
 enum downstream_state {
 	CLIENT_IDLE,   /* no request, or part of a head */
+	CLIENT_SHAKE,  /* TLS handshake */
 	CLIENT_BUSY,   /* x is set */
 	CLIENT_LINGER, /* last answer sent; reads until the client closes, so that no
 			  reset eats it */
+	CLIENT_CLOSED,
 };
+
+/* How bytes get to and from a client. */
+enum downstream_via { VIA_SOCKET, VIA_TLS };
 
 struct downstream {
 	struct ev ev;
@@ -67,7 +73,11 @@ struct downstream {
 	struct exchange *x;
 	struct pending in; /* received, not yet parsed */
 	struct pending out;
-	uint8_t state; /* enum downstream_state */
+	struct ssl_st *ssl;  /* VIA_TLS, since its first byte */
+	uint8_t state;	     /* enum downstream_state */
+	uint8_t via;	     /* enum downstream_via */
+	uint8_t tls;	     /* 12 or 13 after the handshake; 0: plain */
+	bool drained, ended; /* VIA_TLS: the socket had no more; nor will it */
 	bool readable, again, eof;
 	bool rest; /* in holds bytes that came with the request before: parse them first
 		    */
@@ -153,10 +163,18 @@ struct exchange {
 /* downstream.c */
 void downstream_accept(struct worker *w, struct ev *ev, uint32_t events);
 /*
+ * Bytes, 0 end of stream, -EAGAIN, -errno. `readable` stays true while there may be more.
+ */
+ssize_t downstream_receive(struct downstream *c, char *p, size_t size);
+/*
  * Sends now or keeps the rest. 0, or -errno when the client is gone (nothing is closed
  * yet).
  */
 int downstream_send(struct downstream *c, const char *p, size_t n);
+/* The same with bytes as the socket gets them. */
+int downstream_send_raw(struct downstream *c, const char *p, size_t n);
+/* Nothing is sent after this. Not while something waits in out. */
+void downstream_shut(struct downstream *c);
 /* After an exchange: next request, or the end of the connection. */
 void downstream_next(struct downstream *c, bool keep_alive);
 void downstream_close(struct downstream *c);
@@ -182,6 +200,12 @@ void exchange_retry(struct exchange *x, enum hcode code);
 void exchange_fail(struct exchange *x, enum hcode code);
 /* As exchange_fail with a status of our own, and the connection closes. */
 void exchange_refuse(struct exchange *x, unsigned int status, enum hcode code);
+/*
+ * An answer of our own: status "301 Moved Permanently", fields lines that end in CRLF (len bytes), body of n; all together
+ * below HOT_SIZE - 1024.
+ */
+void exchange_say(struct exchange *x, const char *status, const char *fields, size_t len,
+	const char *body, size_t n);
 /* The client is gone or broke the framing: no answer. */
 void exchange_abort(struct exchange *x, enum hcode code);
 /* The response is complete and the upstream connection released. */
@@ -194,6 +218,12 @@ void exchange_timeout(struct exchange *x);
 void exchange_release(struct exchange *x, bool reuse);
 /* Carries on where it stopped, after a pause for fairness or backpressure. */
 void exchange_continue(struct exchange *x);
+
+/* front.c */
+/*
+ * True when x was answered before any app is asked: an ACME challenge, or a redirect to https. row: of its host.
+ */
+bool front_answers(struct exchange *x, const struct table_host *row);
 
 /* upstream.c */
 /* Connects x to its instance by a pooled or new connection, or queues it for a socket. */

@@ -1,4 +1,5 @@
 /* Client connections: accepting, collecting a head, what happens between requests. */
+#include "router/tls.h"
 #include "router/worker.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -26,9 +27,12 @@ void downstream_close(struct downstream *c)
 	struct worker *w = c->w;
 
 	wheel_del(&w->wheel, &c->timer);
+	if (c->ssl)
+		tls_free(c);
 	close(c->ev.fd);
 	c->ev.fd = -1;
 	c->ev.fn = dead_event;
+	c->state = CLIENT_CLOSED;
 	*c->prev = c->next;
 	if (c->next)
 		c->next->prev = c->prev;
@@ -59,7 +63,7 @@ static int append(struct pending *p, const char *data, size_t n)
 	return 0;
 }
 
-int downstream_send(struct downstream *c, const char *p, size_t n)
+int downstream_send_raw(struct downstream *c, const char *p, size_t n)
 {
 	ssize_t sent = 0;
 
@@ -77,6 +81,35 @@ int downstream_send(struct downstream *c, const char *p, size_t n)
 	return 0;
 }
 
+int downstream_send(struct downstream *c, const char *p, size_t n)
+{
+	return c->via == VIA_TLS ? tls_send(c, p, n) : downstream_send_raw(c, p, n);
+}
+
+ssize_t downstream_receive(struct downstream *c, char *p, size_t size)
+{
+	ssize_t n;
+
+	if (c->via == VIA_TLS)
+		return tls_receive(c, p, size);
+	n = recv(c->ev.fd, p, size, 0);
+	if (n < 0) {
+		if (errno == EAGAIN || errno == EINTR)
+			c->readable = errno == EINTR;
+		return errno == EINTR ? -EAGAIN : -errno;
+	}
+	if ((size_t)n < size && !c->eof)
+		c->readable = false;
+	return n;
+}
+
+void downstream_shut(struct downstream *c)
+{
+	if (c->via == VIA_TLS)
+		tls_close_notify(c);
+	shutdown(c->ev.fd, SHUT_WR);
+}
+
 /*
  * Everything is said: close, after reading what the client still sends so that no reset
  * is sent.
@@ -88,14 +121,14 @@ static void downstream_linger(struct downstream *c)
 	downstream_deadline(c, LINGER_MS);
 	if (pending_any(&c->out))
 		return;
-	shutdown(c->ev.fd, SHUT_WR);
+	downstream_shut(c);
 	downstream_again(c);
 }
 
 void downstream_next(struct downstream *c, bool keep_alive)
 {
 	if (!keep_alive || c->w->stopping) {
-		if (c->readable || c->in.len)
+		if (c->readable || c->in.len || c->via == VIA_TLS)
 			downstream_linger(c);
 		else
 			downstream_close(c);
@@ -194,17 +227,13 @@ static void read_head(struct downstream *c)
 
 	if (old)
 		memcpy(hot, c->in.data, old);
-	n = recv(c->ev.fd, hot + old, HOT_SIZE - old, 0);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-		c->readable = errno == EINTR;
+	n = downstream_receive(c, hot + old, HOT_SIZE - old);
+	if (n == -EAGAIN)
 		return;
-	}
 	if (n <= 0) {
 		downstream_close(c);
 		return;
 	}
-	if ((size_t)n < HOT_SIZE - old && !c->eof)
-		c->readable = false;
 	pending_free(&c->in);
 	parse(c, hot, old + (size_t)n, old);
 }
@@ -219,6 +248,29 @@ static void parse_rest(struct downstream *c)
 	memcpy(hot, c->in.data, n);
 	pending_free(&c->in);
 	parse(c, hot, n, 0);
+}
+
+static void shake(struct downstream *c)
+{
+	bool h2 = false;
+	int r;
+
+	if (c->w->handshakes >= TLS_TURN_MAX) {
+		downstream_again(c);
+		return;
+	}
+	c->w->handshakes++;
+	r = tls_handshake(c, &h2);
+	if (r == -EAGAIN)
+		return;
+	if (r < 0) {
+		c->readable = true;
+		downstream_linger(c);
+		return;
+	}
+	c->state = CLIENT_IDLE;
+	downstream_deadline(c, HEAD_MS);
+	read_head(c); /* the request may have come together with the last of it */
 }
 
 static void linger_read(struct downstream *c)
@@ -240,6 +292,9 @@ static void downstream_read(struct downstream *c)
 	case CLIENT_IDLE:
 		if (!c->rest) /* else its turn comes in this round */
 			read_head(c);
+		break;
+	case CLIENT_SHAKE:
+		shake(c);
 		break;
 	case CLIENT_BUSY:
 		pump_up(c->x);
@@ -274,7 +329,7 @@ static bool downstream_writable(struct downstream *c)
 		return false;
 	}
 	if (c->state == CLIENT_LINGER)
-		shutdown(c->ev.fd, SHUT_WR);
+		downstream_shut(c);
 	return true;
 }
 
@@ -303,10 +358,11 @@ void downstream_run_again(struct worker *w)
 	struct downstream *c = w->again, *next;
 
 	w->again = NULL;
+	w->handshakes = 0;
 	for (; c; c = next) {
 		next = c->again_next;
 		c->again = false;
-		if (c->ev.fd < 0)
+		if (c->state == CLIENT_CLOSED)
 			slab_put(&w->client_slab, c);
 		else if (c->state == CLIENT_BUSY)
 			exchange_continue(c->x);
@@ -348,8 +404,8 @@ static void set_address(struct downstream *c, const struct sockaddr_storage *ss)
 	c->ip_len = (uint8_t)strlen(c->ip);
 }
 
-static void add_client(
-	struct worker *w, int fd, uint16_t port, const struct sockaddr_storage *ss)
+static void add_client(struct worker *w, const struct listener *l, int fd,
+	const struct sockaddr_storage *ss)
 {
 	struct downstream *c = slab_get(&w->client_slab);
 
@@ -360,7 +416,11 @@ static void add_client(
 	memset(c, 0, sizeof(*c));
 	c->ev = (struct ev){downstream_event, fd};
 	c->w = w;
-	c->port = port;
+	c->port = l->port;
+	if (l->tls) {
+		c->via = VIA_TLS;
+		c->state = CLIENT_SHAKE;
+	}
 	c->timer.fn = downstream_timeout;
 	c->timer.arg = c;
 	set_address(c, ss);
@@ -401,10 +461,8 @@ void downstream_accept(struct worker *w, struct ev *ev, uint32_t events)
 		int fd = accept4(ev->fd, (struct sockaddr *)&ss, &len,
 			SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-		if (fd >= 0 && l->tls)
-			close(fd); /* no certificate for any name */
-		else if (fd >= 0)
-			add_client(w, fd, l->port, &ss);
+		if (fd >= 0)
+			add_client(w, l, fd, &ss);
 		else if (errno == EMFILE || errno == ENFILE)
 			shed(w, ev->fd);
 		if (fd < 0 && errno != ECONNABORTED)

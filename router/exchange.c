@@ -1,6 +1,7 @@
 /* A request's way: where it goes, what happens when that fails, how it ends. */
 #include "router/policy.h"
 #include "router/worker.h"
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -106,6 +107,28 @@ static void cut(struct exchange *x, enum hcode code)
 	downstream_close(c);
 }
 
+void exchange_say(struct exchange *x, const char *status, const char *fields, size_t len,
+	const char *body, size_t n)
+{
+	struct downstream *c = x->client;
+	char *out = c->w->cold;
+	int head;
+
+	exchange_release(x, false);
+	x->status = (uint16_t)strtoul(status, NULL, 10);
+	x->keep_alive = x->keep_alive && x->req.done && !c->w->stopping;
+	x->sent_bytes = x->is_head ? 0 : n;
+	head = snprintf(out, HOT_SIZE - n,
+		"HTTP/1.1 %s\r\nDate: %s\r\nContent-Length: %zu\r\nConnection: %s\r\n"
+		"%.*s\r\n",
+		status, c->w->date, n, x->keep_alive ? "keep-alive" : "close", (int)len,
+		fields);
+	memcpy(out + head, body, x->sent_bytes);
+	/* a client that is gone is noticed by its event */
+	(void)!downstream_send(c, out, (size_t)head + x->sent_bytes);
+	exchange_done(x);
+}
+
 void exchange_fail(struct exchange *x, enum hcode code)
 {
 	if (x->state >= X_BODY)
@@ -135,7 +158,7 @@ void exchange_abort(struct exchange *x, enum hcode code)
 	downstream_close(c);
 }
 
-const struct table_app *exchange_app(const struct exchange *x)
+static const struct table_host *exchange_host(const struct exchange *x)
 {
 	const char *host = x->head + x->host;
 	int name = http_host_name(host, x->host_len);
@@ -143,9 +166,17 @@ const struct table_app *exchange_app(const struct exchange *x)
 	return name > 0 ? table_find(x->client->w->table, host, (size_t)name) : NULL;
 }
 
+const struct table_app *exchange_app(const struct exchange *x)
+{
+	const struct table_host *row = exchange_host(x);
+
+	return row ? &x->client->w->table->apps[row->app] : NULL;
+}
+
 void exchange_dispatch(struct exchange *x)
 {
 	struct worker *w = x->client->w;
+	const struct table_host *row;
 	const struct table_app *app;
 	struct instance *inst;
 
@@ -159,12 +190,15 @@ void exchange_dispatch(struct exchange *x)
 		hold_add(x, NO_TABLE_MS);
 		return;
 	}
-	app = exchange_app(x);
-	if (!app) {
+	row = exchange_host(x);
+	if (!row) {
 		answer(x, 404, H_NONE);
 		return;
 	}
+	app = &w->table->apps[row->app];
 	x->app = app->id;
+	if (front_answers(x, row))
+		return;
 	x->timeout_ms = app->timeout_ms ? app->timeout_ms : DEFAULT_TIMEOUT_MS;
 	x->idle_ms = app->idle_timeout_ms ? app->idle_timeout_ms : DEFAULT_IDLE_MS;
 	if (app->options && !policy_admit(x, app))

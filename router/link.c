@@ -1,6 +1,7 @@
 /* The pairs to berthd and control: hello, tables in, sockets in, drained instances out */
 #include "lib/io.h"
 #include "lib/log.h"
+#include "router/tls.h"
 #include "router/worker.h"
 #include <errno.h>
 #include <string.h>
@@ -166,8 +167,7 @@ static int load_certs(struct worker *w, const struct msg *m, uint64_t version)
 			e.text);
 		return r;
 	}
-	certs_free(w->certs);
-	w->certs = c;
+	tls_set_certs(w, c);
 	w->certs_version = version;
 	return 0;
 }

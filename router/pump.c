@@ -61,7 +61,7 @@ static bool pump_up_once(struct exchange *x)
 {
 	struct downstream *c = x->client;
 	char *hot = c->w->hot;
-	ssize_t n = receive(c->ev.fd, hot, c->eof, &c->readable), took;
+	ssize_t n = downstream_receive(c, hot, HOT_SIZE), took;
 
 	if (n == -EAGAIN)
 		return false;
@@ -168,8 +168,9 @@ static int send_both(
 	ssize_t sent;
 	int r;
 
-	if (n <= JOIN_MAX || pending_any(&c->out)) {
-		size_t join = n <= JOIN_MAX ? n : 0;
+	if (n <= JOIN_MAX || pending_any(&c->out) || c->via != VIA_SOCKET) {
+		size_t room = c->via == VIA_SOCKET ? JOIN_MAX : HOT_SIZE - head_len;
+		size_t join = n <= room ? n : 0;
 
 		memcpy(head + head_len, p, join);
 		r = downstream_send(c, head, head_len + join);
@@ -221,15 +222,17 @@ static bool tunnel_move(struct exchange *x, bool up, unsigned int *moves)
 {
 	struct downstream *c = x->client;
 	struct upstream *u = x->up;
-	struct pending *keep = up ? &x->more : &c->out;
+	struct pending *full = up ? &x->more : &c->out;
 	struct body *b = up ? &x->req : &x->resp;
 	bool *readable = up ? &c->readable : &u->readable;
-	int to = up ? u->ev.fd : c->ev.fd;
+	char *hot = c->w->hot;
 	ssize_t n;
+	int r;
 
-	if (b->done || !*readable || pending_any(keep) || (up && upstream_full(x)))
+	if (b->done || !*readable || pending_any(full) || (up && upstream_full(x)))
 		return true;
-	n = receive(up ? c->ev.fd : u->ev.fd, c->w->hot, up ? c->eof : u->eof, readable);
+	n = up ? downstream_receive(c, hot, HOT_SIZE)
+	       : receive(u->ev.fd, hot, u->eof, &u->readable);
 	if (n == -EAGAIN)
 		return true;
 	if (n < 0) {
@@ -242,7 +245,9 @@ static bool tunnel_move(struct exchange *x, bool up, unsigned int *moves)
 	}
 	++*moves;
 	x->sent_bytes += up ? 0 : (uint64_t)n;
-	if (send_or_keep(to, keep, c->w->hot, (size_t)n) < 0) {
+	r = up ? send_or_keep(u->ev.fd, &x->more, hot, (size_t)n)
+	       : downstream_send(c, hot, (size_t)n);
+	if (r < 0) {
 		exchange_abort(x, up ? H18 : H27);
 		return false;
 	}
@@ -263,7 +268,7 @@ static bool tunnel_ends(struct exchange *x)
 	}
 	if (x->resp.done && !x->half_down && !pending_any(&c->out)) {
 		x->half_down = true;
-		shutdown(c->ev.fd, SHUT_WR);
+		downstream_shut(c);
 	}
 	if (!x->half_up || !x->half_down)
 		return true;

@@ -147,7 +147,9 @@ static void add_ours(struct exchange *x, struct out *o, const struct http_head *
 	add(o, x->minor0 ? "Via: 1.0 berth\r\n" : "Via: 1.1 berth\r\n", 16);
 	ADD(o, "X-Forwarded-For: ");
 	add(o, c->ip, c->ip_len);
-	ADD(o, "\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Port: ");
+	ADD(o, "\r\nX-Forwarded-Proto: http");
+	add(o, "s", c->tls ? 1 : 0);
+	ADD(o, "\r\nX-Forwarded-Port: ");
 	add_number(o, c->port);
 	if (!keep_id) {
 		ADD(o, "\r\nX-Request-Id: ");

@@ -3,6 +3,7 @@
 #include "lib/log.h"
 #include "lib/name.h"
 #include "router/jail.h"
+#include "router/tls.h"
 #include "router/worker.h"
 #include <errno.h>
 #include <netinet/in.h>
@@ -75,6 +76,8 @@ static int start_listener(struct worker *w, int fd, bool tls)
 		sizeof(one)); /* accepted ones inherit it */
 	l->ev = (struct ev){downstream_accept, fd};
 	l->tls = tls;
+	if (tls && !w->tls_port)
+		w->tls_port = l->port;
 	io_set_nonblock(fd, true);
 	io_set_cloexec(fd, true);
 	w->n_listeners++;
@@ -168,6 +171,8 @@ static int start(struct worker *w)
 	r = start_signals(w);
 	if (!r)
 		r = start_listeners(w);
+	if (!r && w->tls_port)
+		r = tls_setup(w);
 	if (!r)
 		r = enter_jail();
 	return r ? r : link_start(w);
@@ -239,7 +244,7 @@ static void end(struct worker *w)
 	slab_free(&w->client_slab);
 	slab_free(&w->exchange_slab);
 	slab_free(&w->upstream_slab);
-	certs_free(w->certs);
+	tls_teardown(w);
 	free(w->drained);
 	free(w->hot);
 	free(w->cold);

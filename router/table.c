@@ -255,7 +255,7 @@ void table_free(struct table *t)
 	free(t);
 }
 
-static const struct table_app *probe(
+static const struct table_host *probe(
 	const struct table *t, uint32_t hash, const char *name, size_t len)
 {
 	uint32_t at = hash & t->mask;
@@ -264,18 +264,18 @@ static const struct table_app *probe(
 		const struct table_host *h = &t->hosts[t->slots[at] - 1];
 
 		if (h->name_len == len && !memcmp(t->strings + h->name_off, name, len))
-			return &t->apps[h->app];
+			return h;
 	}
 	return NULL;
 }
 
-const struct table_app *table_find(const struct table *t, const char *host, size_t len)
+const struct table_host *table_find(const struct table *t, const char *host, size_t len)
 {
 	struct {
 		uint32_t hash, at;
 	} dots[HOST_MAX / 2 + 1];
 	uint32_t h = 2166136261u;
-	const struct table_app *app;
+	const struct table_host *found;
 	char name[HOST_MAX];
 	size_t i, n = 0;
 
@@ -291,8 +291,8 @@ const struct table_app *table_find(const struct table *t, const char *host, size
 			dots[n++].at = (uint32_t)i;
 		}
 	}
-	app = probe(t, h, name, len);
-	while (!app && t->wildcards && n-- > 0)
-		app = probe(t, dots[n].hash, name + dots[n].at, len - dots[n].at);
-	return app;
+	found = probe(t, h, name, len);
+	while (!found && t->wildcards && n-- > 0)
+		found = probe(t, dots[n].hash, name + dots[n].at, len - dots[n].at);
+	return found;
 }

@@ -41,10 +41,10 @@ int table_parse(const void *data, size_t size, struct table **ret, struct err *e
 /* NULL is allowed. Unmaps what table_load mapped. */
 void table_free(struct table *t);
 /*
- * The app of a host name (any case, no port, at most 253 bytes): exact match first, then
+ * The row of a host name (any case, no port, at most 253 bytes): exact match first, then
  * the longest wildcard. NULL when unknown.
  */
-const struct table_app *table_find(const struct table *t, const char *host, size_t len);
+const struct table_host *table_find(const struct table *t, const char *host, size_t len);
 /* NULL: none. */
 static inline const struct table_options *table_options_of(
 	const struct table *t, const struct table_app *a)

@@ -165,7 +165,8 @@ static void random_bytes_never_break_the_loader(void **state)
 
 static uint32_t find(const struct table *t, const char *host)
 {
-	const struct table_app *a = table_find(t, host, strlen(host));
+	const struct table_host *h = table_find(t, host, strlen(host));
+	const struct table_app *a = h ? &t->apps[h->app] : NULL;
 
 	return a ? a->id : 0;
 }

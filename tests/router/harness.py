@@ -14,7 +14,8 @@ import tempfile
 import threading
 import time
 
-HELLO, ROUTER_SOCKETS, ROUTER_WAKE, ROUTER_LEAVES, TABLE, TABLE_ACK, DRAINED, IDLE, BUSY, WAKE = 1, 80, 81, 82, 90, 91, 92, 93, 94, 95
+HELLO, ROUTER_SOCKETS, ROUTER_WAKE, ROUTER_LEAVES, TABLE, TABLE_ACK, DRAINED, IDLE, BUSY, WAKE, CERTS, CERTS_ACK = \
+    1, 80, 81, 82, 90, 91, 92, 93, 94, 95, 96, 97
 HOLD, MAINTENANCE, ASLEEP = 1, 2, 4
 HEAD = struct.Struct("<IIiI")
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -50,7 +51,8 @@ def options_bytes(o, add):
         add(o.get("maintenance_page", b"")) + add(o.get("error_page", b""))
 
 
-def table_bytes(apps):
+def table_bytes(apps, tls=()):
+    """tls: hosts that have a certificate."""
     strings, hosts, rows, instances, options = b"", [], b"", b"", b""
     n = n_options = 0
 
@@ -74,7 +76,8 @@ def table_bytes(apps):
             n += 1
         for host in app.hosts:
             wild = host.startswith("*.")
-            hosts.append(((host[1:] if wild else host).encode(), index, 1 if wild else 0))
+            hosts.append(((host[1:] if wild else host).encode(), index,
+                          (1 if wild else 0) | (2 if host in tls else 0)))
     hosts.sort()
     packed = b""
     for name, index, flags in hosts:
@@ -83,6 +86,27 @@ def table_bytes(apps):
     size = 32 + len(packed) + len(rows) + len(instances) + len(options) + len(strings)
     head = struct.pack("<8I", 0x62727462, size, len(hosts), len(apps), n, len(strings), n_options, 0)
     return head + packed + rows + instances + options + strings
+
+
+def certs_bytes(certs=(), tickets=(), acme=()):
+    """certs: (names, chain, key) with PEM texts; tickets: 80 random bytes each; acme: (token, text)."""
+    strings, rows, names, tokens = b"", b"", [], b""
+
+    def put(raw):
+        nonlocal strings
+        strings += raw
+        return struct.pack("<II", len(strings) - len(raw), len(raw))
+
+    for index, (hosts, chain, key) in enumerate(certs):
+        rows += put(chain) + put(key)
+        names += [((h[1:] if h.startswith("*.") else h).encode(), index, int(h.startswith("*."))) for h in hosts]
+    names.sort()
+    packed = b"".join(put(name) + struct.pack("<II", index, flags) for name, index, flags in names)
+    for token, text in sorted(acme):
+        tokens += put(token.encode()) + put(text.encode())
+    size = 32 + 80 * len(tickets) + len(rows) + len(packed) + len(tokens) + len(strings)
+    head = struct.pack("<IIIIIIII", 0x62726374, size, len(tickets), len(certs), len(names), len(acme), len(strings), 0)
+    return head + b"".join(tickets) + rows + packed + tokens + strings
 
 
 def sealed(data, seal=True):
@@ -97,7 +121,7 @@ def sealed(data, seal=True):
 class Router:
     running = set()  # those that a failed test left behind are ended by the runner
 
-    def __init__(self, listeners=None, program=None, log_reader=True, nofile=0):
+    def __init__(self, listeners=None, program=None, log_reader=True, nofile=0, tls=False):
         self.nofile = nofile
         self.log_thread = None
         self.berthd, berthd_child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -106,6 +130,9 @@ class Router:
         self.log_w = log_w
         self.listener = listeners or socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.port = self.listener.getsockname()[1]
+        self.tls_listener = socket.create_server(("127.0.0.1", 0), backlog=1024) if tls else None
+        self.tls_port = self.tls_listener.getsockname()[1] if tls else 0
+        self.certs_version, self.certs_acks = 0, []
         self.children = (berthd_child, control_child)
         self.version = 0
         self.gone = set()       # instances that berthd does not know
@@ -125,7 +152,7 @@ class Router:
         self.errors = open(os.path.join(self.run, "stderr"), "w+b")
         self.program = program or PROGRAM
         self.status = None
-        self.pid = self._spawn([berthd_child, log_w, control_child, self.listener])
+        self.pid = self._spawn(self._descriptors())
         Router.running.add(self)
         for target in (self._berthd_loop, self._control_loop):
             threading.Thread(target=target, daemon=True).start()
@@ -136,9 +163,14 @@ class Router:
         self.log_thread = threading.Thread(target=self._log_loop, daemon=True)
         self.log_thread.start()
 
+    def _descriptors(self):
+        own = [self.children[0], self.log_w, self.children[1], self.listener]
+        return own + ([self.tls_listener] if self.tls_listener else [])
+
     def _spawn(self, fds):
         numbers = [f if isinstance(f, int) else f.fileno() for f in fds]
-        env = {"BERTH_NFDS": str(len(numbers)), "BERTH_RUN": self.run, "BERTH_STATE": self.run}
+        env = {"BERTH_NFDS": str(len(numbers)), "BERTH_RUN": self.run, "BERTH_STATE": self.run,
+               "BERTH_NTLS": "1" if self.tls_listener else "0"}
         for key in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "BERTH_NO_SECCOMP"):
             if key in os.environ:
                 env[key] = os.environ[key]
@@ -161,7 +193,7 @@ class Router:
 
     def restart(self):
         """Another worker process on the same pairs and listener."""
-        self.pid = self._spawn([self.children[0], self.log_w, self.children[1], self.listener])
+        self.pid = self._spawn(self._descriptors())
         self.status = None
 
     def _berthd_loop(self):
@@ -222,6 +254,8 @@ class Router:
                     self.hellos.append("control")
                 elif kind == TABLE_ACK:
                     self.acks.append((struct.unpack("<Q", data[16:])[0], status))
+                elif kind == CERTS_ACK:
+                    self.certs_acks.append((struct.unpack("<Q", data[16:])[0], status))
                 elif kind == DRAINED:
                     self.drained.append(struct.unpack("<Q", data[16:])[0])
                 elif kind in (IDLE, BUSY, WAKE):
@@ -269,8 +303,21 @@ class Router:
             self.changed.wait_for(lambda: len(self.acks) > before, 5)
             return self.acks[-1][1] if len(self.acks) > before else None
 
-    def connect(self, timeout=5.0):
-        s = socket.create_connection(("127.0.0.1", self.port), timeout)
+    def send_certs(self, certs=(), tickets=(), acme=(), data=None, seal=True):
+        """Sends certificates; the status of their acknowledgement."""
+        self.certs_version += 1
+        fd = sealed(certs_bytes(certs, tickets, acme) if data is None else data, seal)
+        body = struct.pack("<Q", self.certs_version)
+        with self.changed:
+            before = len(self.certs_acks)
+            self.control.sendmsg([HEAD.pack(CERTS, self.certs_version, 0, len(body)) + body], [(
+                socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+            os.close(fd)
+            self.changed.wait_for(lambda: len(self.certs_acks) > before, 5)
+            return self.certs_acks[-1][1] if len(self.certs_acks) > before else None
+
+    def connect(self, timeout=5.0, port=None):
+        s = socket.create_connection(("127.0.0.1", port or self.port), timeout)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return s
 
@@ -305,8 +352,9 @@ class Router:
                 self.kill(signal.SIGKILL)
                 self.wait_exit()
         status = self.status
-        for s in (self.berthd, self.control, self.listener) + self.children:
-            s.close()
+        for s in (self.berthd, self.control, self.listener, self.tls_listener) + self.children:
+            if s:
+                s.close()
         os.close(self.log_w)
         if self.log_thread:
             self.log_thread.join(5)  # its descriptor's number must not be reused under it
