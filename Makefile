@@ -138,6 +138,8 @@ attack-table: deps all attack-bin
 	@rm -f build/attack/results
 	ATTACK_RESULTS=build/attack/results tests/run attack
 	tests/attack/table build/attack/results >docs/ATTACKS.md
+conformance-table: all
+	tests/router/run --table >docs/CONFORMANCE.md
 # The same kernel tests under Debian's own kernel with version 2 control groups, emulated.
 check-v2: deps all tests-bin attack-bin
 	tests/run v2
@@ -174,7 +176,7 @@ lint:
 		'-Djson_object_foreach(o,k,v)=for(;;)' -I. $$(git ls-files '*.c')
 asan:
 	$(MAKE) B=build-asan CFLAGS='-O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer' HARDEN= STATIC= check-unit
-.PHONY: tests-bin list-unit list-root check-unit check-root check check-v2 attack attack-bin attack-table e2e demo soak bench-push bench-start bench-wake bench-idle deps layers lint asan install uninstall clean help
+.PHONY: tests-bin list-unit list-root check-unit check-root check check-v2 attack attack-bin attack-table conformance-table e2e demo soak bench-push bench-start bench-wake bench-idle deps layers lint asan install uninstall clean help
 
 L = $(DESTDIR)$(PREFIX)/lib/berth
 # A running berthd has its own copy of packs/ for builds.

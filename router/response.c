@@ -8,7 +8,8 @@ static bool send_interim(struct exchange *x, const char *p)
 	struct worker *w = x->client->w;
 	size_t n;
 
-	if (x->minor0) /* RFC 9110 15.2: not to a 1.0 client */
+	x->up->reused = false; /* the app is at work: not a stale connection */
+	if (x->minor0)	       /* RFC 9110 15.2: not to a 1.0 client */
 		return true;
 	n = rewrite_response(x, &w->head, p, w->cold);
 	if (downstream_send(x->client, w->cold, n) == 0)
