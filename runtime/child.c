@@ -40,33 +40,11 @@
 		BIT(CAP_SETUID) | BIT(CAP_SETGID) | BIT(CAP_KILL) | BIT(CAP_SYS_CHROOT))
 #define TTY_GROUP 5
 
-static int report_with(const struct child *c, struct child_report rep, const char *step,
-	const int *fds, unsigned int n)
-{
-	struct iovec iov = {&rep, sizeof(rep)};
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(((struct mount_fds *)0)->fds))];
-	} control = {0};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	if (step)
-		snprintf(rep.step, sizeof(rep.step), "%.123s", step);
-	if (n) {
-		m.msg_control = &control;
-		m.msg_controllen = CMSG_SPACE(n * sizeof(int));
-		control.head = (struct cmsghdr){
-			CMSG_LEN(n * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
-		memcpy(CMSG_DATA(&control.head), fds, n * sizeof(int));
-	}
-	return sendmsg(c->status, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
 /* fd -1: none. */
 static int report(
 	const struct child *c, struct child_report rep, const char *step, int fd)
 {
-	return report_with(c, rep, step, &fd, fd >= 0);
+	return report_send(c->status, rep, step, &fd, fd >= 0);
 }
 
 static int fail(char step[124], const char *what)
@@ -130,17 +108,61 @@ static int loopback_up(void)
 
 static int enter_network(const struct child *c, char step[124])
 {
-	if (!GUARD(GUARD_NETNS))
+	if (!GUARD(GUARD_NETNS) && c->netns >= 0)
 		return 0;
 	if (c->netns >= 0)
 		return setns(c->netns, CLONE_NEWNET) < 0
 			       ? fail(step, "enter the network namespace")
 			       : 0;
+	if (unshare(CLONE_NEWNET) < 0)
+		return fail(step, "make a network namespace");
 	return loopback_up() < 0 ? fail(step, "start the loopback interface") : 0;
 }
 
+/* What came of reading from the line. Who has no berthd any more, or is told nothing more
+ * because berthd gave up, has nobody to tell. */
+static int hear(int r, char step[124])
+{
+	if (r == 0)
+		_exit(127);
+	errno = r < 0 ? -r : 0;
+	return r < 0 ? fail(step, "hear what to run") : 0;
+}
+
+/* However long it waits, it keeps nothing of berthd's open and alive. */
+static int close_others(const struct child *c)
+{
+	int keep[] = {STDERR_FILENO, c->status, c->rt->template_ns, c->rt->init_exec,
+		c->rt->build_exec};
+	unsigned int from = 0;
+
+	for (;;) {
+		unsigned int next = ~0u;
+
+		for (size_t i = 0; i < ARRAY_LEN(keep); i++)
+			if (keep[i] >= 0 && (unsigned int)keep[i] >= from &&
+				(unsigned int)keep[i] < next)
+				next = (unsigned int)keep[i];
+		if (next > from && syscall(SYS_close_range, from, next - 1, 0) < 0)
+			return -errno;
+		if (next == ~0u)
+			return 0;
+		from = next + 1;
+	}
+}
+
+/* What is the same for all sandboxes. */
+static int make_stage(const struct child *c, char step[124])
+{
+	if (GUARD(GUARD_FDS) && close_others(c) < 0)
+		return fail(step, "close berthd's descriptors");
+	if (setns(c->rt->template_ns, CLONE_NEWNS) < 0 || unshare(CLONE_NEWNS) < 0)
+		return fail(step, "make a mount namespace");
+	return mounts_stage(c, step);
+}
+
 /* A sandbox of its own. */
-static int make_place(const struct child *c, char step[124])
+static int make_place(struct child *c, char step[124])
 {
 	struct mount_fds spent = {.n = 0};
 	int r;
@@ -149,20 +171,16 @@ static int make_place(const struct child *c, char step[124])
 		return r;
 	if (GUARD(GUARD_CGNS) && unshare(CLONE_NEWCGROUP) < 0)
 		return fail(step, "make a cgroup namespace");
-	if ((r = enter_network(c, step)) < 0)
-		return r;
 	if (sethostname(c->start->name, strnlen(c->start->name, PROTO_NAME_MAX)) < 0)
 		return fail(step, "set the host name");
-	if (setns(c->rt->template_ns, CLONE_NEWNS) < 0 || unshare(CLONE_NEWNS) < 0)
-		return fail(step, "make a mount namespace");
 	if ((r = mounts_build_root(c, &spent, step)) < 0)
 		return r;
 	/* To let go of them here would take half as long as to make them. Without anybody
 	 * who takes them they end with this process. */
 	if (spent.n)
-		report_with(
-			c, (struct child_report){.mounts = 1}, NULL, spent.fds, spent.n);
-	return 0;
+		report_send(c->status, (struct child_report){.mounts = 1}, NULL,
+			spent.fds, spent.n);
+	return hear(orders_take_network(c), step) < 0 ? -errno : enter_network(c, step);
 }
 
 /* An existing one. Of the pid namespace only the next child is. */
@@ -435,30 +453,66 @@ static void tell(const struct child *c, int error, const char *step)
 		_exit(126);
 }
 
-void child_run(const struct child *given)
+/* First and last steps of both ways into a sandbox. */
+static void begin(struct child *c)
 {
-	struct child c = *given;
-	char step[124] = "",
-	     mode[] = {c.io->tty ? 't' : '-', c.flags & START_BUILDER ? 'b' : '-', '\0'};
-	char *argv[] = {(char[]){"berth-init"}, mode, NULL}, *none[] = {NULL};
-	char **env = c.flags & START_HOST_APT ? c.rt->host_env : none;
-	int r;
-
 	/* an ignored signal would stay so; all are blocked until the command runs */
-	for (int i = 0; i < c.rt->n_ignored; i++)
-		signal(c.rt->ignored[i], SIG_DFL);
+	for (int i = 0; i < c->rt->n_ignored; i++)
+		signal(c->rt->ignored[i], SIG_DFL);
 	umask(0);
-	c.exit_fd = c.io->exit_fd;
-	if (c.rt->protected)
+	if (c->rt->protected)
 		give_up_protection();
-	r = leave_session(step);
-	if (r == 0)
-		r = c.start ? start_here(&c, step) : enter_here(&c, step);
+}
+
+static _Noreturn void become_init(const struct child *c, int r, char step[124])
+{
+	char mode[] = {c->io && c->io->tty ? 't' : '-',
+		c->flags & START_BUILDER ? 'b' : '-', '\0'};
+	char *argv[] = {(char[]){"berth-init"}, mode, NULL}, *none[] = {NULL};
+	char **env = c->flags & START_HOST_APT ? c->rt->host_env : none;
+
 	if (r == 0) {
 		umask(022);
 		syscall(SYS_execveat, INIT_FD_EXEC, "", argv, env, AT_EMPTY_PATH);
 		r = fail(step, "start berth-init");
 	}
-	tell(&c, -r, step);
+	tell(c, -r, step);
 	_exit(127);
+}
+
+void child_wait(struct runtime *rt, int line)
+{
+	struct child c = {.rt = rt,
+		.status = line,
+		.scratch = -1,
+		.userns = -1,
+		.idmap = -1,
+		.netns = -1,
+		.target_pidfd = -1,
+		.fifo_write = -1,
+		.exit_fd = -1};
+	struct sandbox_io io;
+	struct orders orders;
+	char step[124] = "";
+	int r;
+
+	begin(&c);
+	prctl(PR_SET_NAME, "berth-ready");
+	if ((r = leave_session(step)) == 0 && (r = make_stage(&c, step)) == 0) {
+		report(&c, (struct child_report){.ready = 1}, NULL, -1);
+		r = hear(orders_take(&c, &orders, &io), step);
+	}
+	become_init(&c, r < 0 ? r : start_here(&c, step), step);
+}
+
+void child_enter(const struct child *given)
+{
+	struct child c = *given;
+	char step[124] = "";
+	int r;
+
+	begin(&c);
+	c.exit_fd = c.io->exit_fd;
+	r = leave_session(step);
+	become_init(&c, r < 0 ? r : enter_here(&c, step), step);
 }

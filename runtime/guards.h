@@ -45,9 +45,11 @@ extern uint32_t guards_off; /* the test's own */
 int guards_keep_capabilities(void);
 /* False when one of them is left out. */
 #define GUARD(g) (!(guards_off & (g)))
+#define GUARDS_CHANGE true /* what was made ahead has those of that time */
 #define GUARD_ATTRS(attrs) (GUARD(GUARD_FLAGS) ? (attrs) : 0)
 #else
 #define GUARD(g) true
+#define GUARDS_CHANGE false
 #define GUARD_ATTRS(attrs) (attrs)
 #define guards_keep_capabilities() 0
 #endif

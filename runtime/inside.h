@@ -13,6 +13,8 @@
 #include "runtime/userns.h"
 
 #include <limits.h>
+#include <linux/sched.h>
+#include <pthread.h>
 #include <signal.h>
 
 #define RUNTIME_BLOCKS                                                                   \
@@ -21,6 +23,8 @@
 	1024u /* apps of one berth that can have processes at the same time */
 #define RUNTIME_UID_BASE 0x74000000u
 #define RUNTIME_AHEAD_MAX 8
+#define RUNTIME_AHEAD_PROCESSES 2u
+#define START_SECONDS_MAX 20 /* milliseconds are normal, also under load */
 
 struct slot {
 	uint32_t app;	    /* 0: free */
@@ -40,6 +44,19 @@ struct live {
 	struct sandbox_record rec;
 	int scratch, mounts;
 	struct live *next;
+};
+
+/* A process for a sandbox and berthd's end of the line to it; pid 0: none. */
+struct spawned {
+	pid_t pid;
+	int pidfd, line;
+};
+#define SPAWNED_NONE ((struct spawned){.pidfd = -1, .line = -1})
+
+/* What waits for the sandbox with this id; 0: free. */
+struct ahead {
+	uint64_t id;
+	struct spawned process;
 };
 
 struct runtime {
@@ -67,8 +84,12 @@ struct runtime {
 	uint32_t nofile_max;  /* the highest limit of open files a sandbox can get */
 	struct slot *slots;   /* RUNTIME_SLOTS */
 	struct live *live;
-	uint64_t ahead[RUNTIME_AHEAD_MAX]; /* ids whose control groups wait for them; 0:
-					      free */
+	pthread_mutex_t ahead_lock;
+	struct ahead ahead[RUNTIME_AHEAD_MAX]; /* under the lock */
+	uint32_t ahead_processes;	       /* how many wait at a time; tests say 0 */
+	uint64_t ahead_last;		       /* id after which they come */
+	unsigned int ahead_tries;
+	bool ahead_asked;   /* the helper thread is about to make them */
 	char *host_env[24]; /* NULL-terminated NAME=VALUE for START_HOST_APT */
 };
 
@@ -116,9 +137,12 @@ void capacity_read(const struct cgroups *g, struct msg_host *ret);
 /* Of this host, for a wanted number of open files; 0: the most. */
 uint32_t runtime_nofile(const struct runtime *rt, uint32_t wanted);
 
-/* ahead.c: the sandbox takes what was made for it; then the next ones' is made. */
-void ahead_use(struct runtime *rt, uint64_t id);
+/* ahead.c: the sandbox takes what was made for it, its process when there is one; then
+ * the next ones' is made. */
+struct spawned ahead_use(struct runtime *rt, uint64_t id);
 void ahead_guess(struct runtime *rt, uint64_t id);
+/* Ends the processes that wait. */
+void ahead_drop(struct runtime *rt);
 
 /*
  * running.c: gives back what a start took: the slot (NULL: none), the address, and later
@@ -155,7 +179,7 @@ struct child {
 	uint32_t uid_base; /* of the app's range */
 	uint64_t id;
 	int scratch; /* a mount of its own for the upper layer; -1: a folder */
-	int userns, idmap, netns;   /* netns -1: made by the clone, loopback only */
+	int userns, idmap, netns;   /* netns -1: a new one, loopback only */
 	int target_pidfd;	    /* entering */
 	int cgroup_fds[CGROUP_FDS]; /* "tasks" files, v1; -1 none */
 	int fifo_write;		    /* -1: none */
@@ -167,9 +191,13 @@ struct child {
 	uint64_t nofile;
 };
 
-/* child.c: runs in the new process, never returns: exec of berth-init, or a report on the
- * status socket and exit. */
-void child_run(const struct child *c) __attribute__((noreturn));
+/*
+ * child.c: runs in the new process, never returns: exec of berth-init, or a report on the
+ * status socket and exit. child_wait does what is the same for all sandboxes and waits for
+ * its orders on the line; child_enter joins a sandbox.
+ */
+void child_wait(struct runtime *rt, int line) __attribute__((noreturn));
+void child_enter(const struct child *c) __attribute__((noreturn));
 /* Before a copy of berthd shows itself in a sandbox: what a process shows even to those
  * who may not look into it, its command line and its name, goes. Allocates no memory. 0 or
  * -errno and the step. */
@@ -182,16 +210,63 @@ int child_hide(char step[124]);
 struct child_report {
 	int32_t error;	/* positive errno */
 	int32_t pid;	/* of the process that goes on; its pidfd is attached */
-	int32_t mounts; /* 1: mounts that are not needed any more are attached. None of the
-			   three: the pty master is */
+	int32_t mounts; /* 1: mounts that are not needed any more are attached */
+	int32_t ready;	/* 1: it waits for its orders. None of the four: the pty master is
+			   attached */
 	char step[124];
 };
 
+/* What it is told, in two parts: these with their descriptors, and later its network. */
+enum order_fd {
+	ORDER_SPEC,
+	ORDER_EXIT,
+	ORDER_FIFO,
+	ORDER_FIFO_WRITE,
+	ORDER_STDIO,
+	ORDER_USERNS = ORDER_STDIO + 3,
+	ORDER_IDMAP,
+	ORDER_SCRATCH,
+	ORDER_GROUPS,
+	ORDER_FDS = ORDER_GROUPS + CGROUP_FDS
+};
+struct orders {
+	struct msg_start start;
+	uint64_t nofile;
+	uint32_t uid_base, tty;
+	uint32_t has; /* bit i: descriptor i is attached, in their order */
+	uint32_t pad;
+};
+
+/* spawn.c: a process for the sandbox with this id, in no network yet; -errno. Any thread.
+ */
+int spawn_process(struct runtime *rt, uint64_t id, struct spawned *ret, struct err *e);
+bool spawn_lives(const struct spawned *p);
+/* Kills, reaps, closes; none is allowed. */
+void spawn_end(struct spawned *p);
+/* The two ends of a line; at [0] nobody waits longer than START_SECONDS_MAX. */
+int spawn_line(int ret[2], struct err *e);
+/* clone3(2) with all signals blocked in the new process. -1 and errno. */
+pid_t spawn_clone(struct clone_args *args);
+
+/*
+ * orders.c, both ends of the line. All: 0 or -errno; those that read: 1, 0 at the end of
+ * the stream, -errno (-EMFILE: there was no room for a descriptor).
+ */
+int report_send(int line, struct child_report rep, const char *step, const int *fds,
+	unsigned int n);
+int report_read(int line, struct child_report *rep, struct mount_fds *ret);
+int orders_send(int line, const struct child *c);
+int orders_send_network(int line, int netns);
+/* o and io are what c points to afterwards. */
+int orders_take(struct child *c, struct orders *o, struct sandbox_io *io);
+int orders_take_network(struct child *c);
+
 /*
  * mounts.c: in the child, with full rights, in a copy of the template. 0 or -errno and
- * the step that failed. *ret_spent: mounts that became part of the root and are open
- * still.
+ * the step that failed. mounts_stage makes what every root has, mounts_build_root the
+ * rest. *ret_spent: mounts that became part of the root and are open still.
  */
+int mounts_stage(const struct child *c, char step[124]);
 int mounts_build_root(const struct child *c, struct mount_fds *ret_spent, char step[124]);
 /* Opens path below root without leaving it. fd or -errno. */
 int mounts_open_in(int root, const char *path, uint64_t flags);

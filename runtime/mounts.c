@@ -157,6 +157,30 @@ static int new_tmpfs(struct root *r, const char *mode, const char *size, uint64_
 	return root_new_fs(r, "tmpfs", options, attrs);
 }
 
+/* In the template, until there is a root to move it to. */
+static int stage(struct root *r, int mount, const char *path)
+{
+	char place[32];
+
+	snprintf(place, sizeof(place), "/stage/%s", path);
+	return move_mount(mount, "", AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH) < 0
+		       ? root_step(r, "mount /%s", path)
+		       : 0;
+}
+
+static int attach_staged(struct root *r, const char *path)
+{
+	char place[32];
+	int to autoclose = open_own(r, path);
+
+	snprintf(place, sizeof(place), "/stage/%s", path);
+	if (to < 0)
+		return to;
+	return move_mount(AT_FDCWD, place, to, "", MOVE_MOUNT_T_EMPTY_PATH) < 0
+		       ? root_step(r, "mount /%s inside", path)
+		       : 0;
+}
+
 static int attach_fs(struct root *r, int mount, const char *path)
 {
 	int result = mount < 0 ? mount : attach(r, mount, path);
@@ -209,12 +233,12 @@ static int mask_proc(struct root *r, int proc)
 	return result;
 }
 
-static int make_proc(struct root *r)
+static int stage_proc(struct root *r)
 {
 	static const char *const options[] = {"source", "proc", NULL};
 	int proc autoclose = root_new_fs(r, "proc", options,
 		MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-	int result = proc < 0 ? proc : attach(r, proc, "proc");
+	int result = proc < 0 ? proc : stage(r, proc, "proc");
 
 	return result == 0 && GUARD(GUARD_MASKS) ? mask_proc(r, proc) : result;
 }
@@ -240,15 +264,23 @@ static int new_devpts(struct root *r)
 	return root_new_fs(r, "devpts", options, attrs);
 }
 
+static int stage_dev(struct root *r)
+{
+	int dev autoclose = root_clone("/dev", -1,
+		GUARD_ATTRS(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
+
+	if (dev < 0) {
+		errno = -dev;
+		return root_step(r, "open the %s", "devices");
+	}
+	return stage(r, dev, "dev");
+}
+
+/* What depends on the app's ids. */
 static int make_dev(struct root *r)
 {
-	int result;
+	int result = attach_staged(r, "dev");
 
-	result = attach_fs(r,
-		root_clone("/dev", -1,
-			GUARD_ATTRS(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
-				    MOUNT_ATTR_NOEXEC)),
-		"dev");
 	if (result == 0)
 		result = attach_fs(r, new_devpts(r), "dev/pts");
 	if (result == 0)
@@ -506,7 +538,7 @@ static int make_inner(struct root *r)
 	const struct msg_start *m = r->c->start;
 	int result;
 
-	if ((result = make_proc(r)) < 0 || (result = make_dev(r)) < 0)
+	if ((result = attach_staged(r, "proc")) < 0 || (result = make_dev(r)) < 0)
 		return result;
 	if (m->n_layers == 0)
 		return 0; /* a stack is unpacked here: nothing may be in the way of its
@@ -518,6 +550,14 @@ static int make_inner(struct root *r)
 		if ((result = make_mount(r, &m->mounts[i])) < 0)
 			return result;
 	return 0;
+}
+
+int mounts_stage(const struct child *c, char text[124])
+{
+	struct root r = {.c = c, .fd = -1, .step = text};
+	int result = stage_proc(&r);
+
+	return result < 0 ? result : stage_dev(&r);
 }
 
 int mounts_build_root(const struct child *c, struct mount_fds *ret_spent, char text[124])

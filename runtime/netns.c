@@ -399,6 +399,16 @@ int netpool_later(struct netpool *p, int (*job)(void *arg), void *arg)
 	return 0;
 }
 
+bool netpool_idle(struct netpool *p)
+{
+	bool idle;
+
+	pthread_mutex_lock(&p->lock);
+	idle = p->n_ready == NETPOOL_READY && p->n_jobs <= 1;
+	pthread_mutex_unlock(&p->lock);
+	return idle;
+}
+
 void netpool_drain(struct netpool *p)
 {
 	pthread_mutex_lock(&p->lock);

@@ -52,6 +52,8 @@ unsigned int netpool_used(struct netpool *p);
 /* Runs job(arg) on the thread; while it returns -EAGAIN again after 20 ms, at most 500
  * times. 0 or -ENOMEM. */
 int netpool_later(struct netpool *p, int (*job)(void *arg), void *arg);
+/* On the thread: whether all namespaces are ready, and no other job waits. */
+bool netpool_idle(struct netpool *p);
 /* Waits until all such jobs are done; at most 15 s. */
 void netpool_drain(struct netpool *p);
 

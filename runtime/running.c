@@ -22,7 +22,10 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 
+#define SWEEP_TRIES 20
+#define SWEEP_PAUSE_MS 5
 #define STATUS_KILLED 137 /* 128 + SIGKILL: what a shell says of its killed child */
 
 static struct live **find_live(struct runtime *rt, uint64_t id)
@@ -479,13 +482,27 @@ void sandbox_cleanup(struct runtime *rt, const struct sandbox_record *rec)
 
 /*
  * An empty group goes at once: it may be one made ahead by an earlier berthd, whose
- * sandbox starts in a moment, and the helper thread must not meet that.
+ * sandbox starts in a moment, and the helper thread must not meet that. The process that
+ * waits in one has seen that berthd's end and is about to go.
  */
+static bool sweep_now(struct runtime *rt, uint64_t id)
+{
+	const struct timespec pause = {.tv_nsec = SWEEP_PAUSE_MS * 1000000};
+	int r = cgroup_remove(&rt->cgroups, id);
+
+	for (int i = 0; r == -EBUSY && i < SWEEP_TRIES; i++) {
+		cgroup_kill(&rt->cgroups, id);
+		nanosleep(&pause, NULL);
+		r = cgroup_remove(&rt->cgroups, id);
+	}
+	return r != -EBUSY;
+}
+
 static void sweep_group(void *arg, uint64_t id)
 {
 	struct runtime *rt = arg;
 
-	if (!*find_live(rt, id) && cgroup_remove(&rt->cgroups, id) == -EBUSY)
+	if (!*find_live(rt, id) && !sweep_now(rt, id))
 		clean_later(
 			rt, &(struct live){.rec.id = id, .scratch = -1, .mounts = -1});
 }

@@ -4,6 +4,7 @@
 #include "lib/io.h"
 #include "lib/log.h"
 #include "runtime/disks.h"
+#include "runtime/guards.h"
 #include "runtime/inside.h"
 #include "runtime/ipv6.h"
 #include "runtime/names.h"
@@ -312,6 +313,10 @@ static struct runtime *new_runtime(const struct runtime_config *c)
 	snprintf(rt->registry, sizeof(rt->registry), "%s",
 		c->registry ? c->registry : RUNTIME_REGISTRY);
 	snprintf(rt->id, sizeof(rt->id), "%08" PRIx32, (uint32_t)hash(c->state));
+	pthread_mutex_init(&rt->ahead_lock, NULL);
+	for (int i = 0; i < RUNTIME_AHEAD_MAX; i++)
+		rt->ahead[i].process = SPAWNED_NONE;
+	rt->ahead_processes = GUARDS_CHANGE ? 0 : RUNTIME_AHEAD_PROCESSES;
 	rt->slots = calloc(RUNTIME_SLOTS, sizeof(*rt->slots));
 	for (unsigned int i = 0; rt->slots && i < RUNTIME_SLOTS; i++)
 		rt->slots[i].userns = rt->slots[i].idmap = -1;
@@ -349,6 +354,8 @@ void runtime_close(struct runtime *rt)
 		return;
 	network_stop(rt->network);
 	netpool_close(rt->pool); /* its jobs use what follows */
+	ahead_drop(rt);
+	pthread_mutex_destroy(&rt->ahead_lock);
 	network_close(rt->network);
 	scratchpool_free(rt->scratch);
 	for (unsigned int i = 0; rt->slots && i < RUNTIME_SLOTS; i++) {
@@ -391,6 +398,9 @@ int runtime_remove(struct runtime *rt, struct err *e)
 	for (const struct live *l = rt->live; l; l = l->next)
 		return err_set(e, EBUSY,
 			"sandboxes still run; stop them first (berthd --stop-all)");
+	rt->ahead_processes = 0;
+	netpool_drain(rt->pool);
+	ahead_drop(rt);
 	runtime_sweep(rt);
 	network_stop(rt->network);
 	netpool_drain(rt->pool);

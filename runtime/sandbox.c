@@ -29,7 +29,6 @@
 #ifndef PIPEFS_MAGIC
 #define PIPEFS_MAGIC 0x50495045
 #endif
-#define START_SECONDS_MAX 20 /* milliseconds are normal, also under load */
 
 /* What a start holds until it succeeds. */
 struct attempt {
@@ -300,95 +299,45 @@ static int prepare_output(
 
 /* ---- the clone ---- */
 
-static uint64_t clone_flags(const struct attempt *a)
+/* For a start: one that waits already, else a new one. Whatever keeps it from starting may
+ * keep this one app from it, not all the others. */
+static int take_process(struct runtime *rt, struct attempt *a, uint64_t id, struct err *e)
 {
-	uint64_t flags = CLONE_PIDFD;
-
-	if (a->child.start)
-		flags |= (GUARD(GUARD_PIDNS) ? CLONE_NEWPID : 0) |
-			 (GUARD(GUARD_IPCNS) ? CLONE_NEWIPC : 0) | CLONE_NEWUTS;
-	if (a->child.start && a->child.netns < 0)
-		flags |= CLONE_NEWNET;
-	return flags;
-}
-
-/* Where the child reports. Whatever keeps it from starting may keep this one app from it,
- * not all the others. */
-static int open_report(struct attempt *a, struct err *e)
-{
-	const struct timeval patience = {.tv_sec = START_SECONDS_MAX};
-	int ends[2], r;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-		return err_sys(e, errno, "socketpair");
-	a->report = ends[0];
-	a->child.status = ends[1];
-	if (!a->child.start && (r = process_hold(a->child.go)) < 0)
-		return err_sys(e, -r, "socketpair");
-	if (setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0)
-		return err_sys(e, errno, "cannot limit the time to start");
-	return 0;
-}
-
-static int clone_child(struct runtime *rt, struct attempt *a, struct err *e)
-{
-	int pidfd = -1, r = open_report(a, e);
-	struct clone_args args = {.flags = clone_flags(a),
-		.pidfd = (uint64_t)(uintptr_t)&pidfd,
-		.exit_signal = SIGCHLD};
-	sigset_t all, old;
-	long pid;
+	struct spawned p = ahead_use(rt, id);
+	int r = p.pid ? 0 : spawn_process(rt, id, &p, e);
 
 	if (r < 0)
 		return r;
-	if (rt->cgroups.v2 && a->child.start) {
-		args.flags |= CLONE_INTO_CGROUP;
-		args.cgroup = (uint64_t)a->child.cgroup_fds[0];
-	}
-	sigfillset(&all); /* none may be lost before berth-init waits for them */
-	sigprocmask(SIG_SETMASK, &all, &old);
-	pid = syscall(SYS_clone3, &args, sizeof(args));
-	if (pid == 0)
-		child_run(&a->child);
-	sigprocmask(SIG_SETMASK, &old, NULL);
-	if (pid < 0)
-		return err_sys(e, errno, "cannot make the sandbox's process");
-	close(TAKE_FD(a->child.status)); /* its end shows when the child's own is gone */
-	a->pid = (pid_t)pid;
-	a->first = a->child.start ? 0 : a->pid;
-	a->pidfd = pidfd;
+	a->pid = p.pid;
+	a->pidfd = p.pidfd;
+	a->report = p.line;
 	return 0;
 }
 
-/* One report of the child. 1, 0 at the end of the stream, or -errno. *ret_fd: what came
- * with it, or -1. */
-static int read_report(
-	const struct attempt *a, struct child_report *rep, struct mount_fds *ret)
+/* For entering: the first of two. */
+static int clone_child(struct attempt *a, struct err *e)
 {
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(ret->fds))];
-	} control = {0};
-	struct iovec iov = {rep, sizeof(*rep)};
-	struct msghdr m = {.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control)};
-	ssize_t n;
+	int pidfd = -1, ends[2], r = spawn_line(ends, e);
+	struct clone_args args = {.flags = CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)&pidfd,
+		.exit_signal = SIGCHLD};
+	pid_t pid;
 
-	ret->n = 0;
-	do {
-		n = recvmsg(a->report, &m, MSG_CMSG_CLOEXEC);
-	} while (n < 0 && errno == EINTR);
-	if (n <= 0)
-		return n < 0 ? -errno : 0;
-	if (m.msg_controllen >= sizeof(control.head) &&
-		control.head.cmsg_type == SCM_RIGHTS) {
-		ret->n = (unsigned int)((control.head.cmsg_len - CMSG_LEN(0)) /
-					sizeof(int));
-		memcpy(ret->fds, CMSG_DATA(&control.head), ret->n * sizeof(int));
-	}
-	return n == sizeof(*rep) ? 1 : -EPROTO;
+	if (r < 0)
+		return r;
+	a->report = ends[0];
+	a->child.status = ends[1];
+	if ((r = process_hold(a->child.go)) < 0)
+		return err_sys(e, -r, "socketpair");
+	pid = spawn_clone(&args);
+	if (pid == 0)
+		child_enter(&a->child);
+	if (pid < 0)
+		return err_sys(e, errno, "cannot make the sandbox's process");
+	close(TAKE_FD(a->child.status)); /* its end shows when the child's own is gone */
+	a->pid = a->first = pid;
+	a->pidfd = pidfd;
+	return 0;
 }
 
 static void reap(pid_t pid)
@@ -413,8 +362,7 @@ static int hear_child(struct attempt *a, struct err *e)
 	struct mount_fds got;
 	int r;
 
-	while ((r = read_report(a, &rep, &got)) > 0) {
-		rep.step[sizeof(rep.step) - 1] = '\0';
+	while ((r = report_read(a->report, &rep, &got)) > 0) {
 		if (rep.error)
 			return err_sys(e, rep.error, "cannot %s", rep.step);
 		if (rep.pid) {
@@ -425,6 +373,8 @@ static int hear_child(struct attempt *a, struct err *e)
 		}
 		if (rep.mounts)
 			mounts_close_later(a->child.rt, &got);
+		else if (rep.ready)
+			continue;
 		else if (got.n)
 			a->master = got.fds[0];
 		else
@@ -563,6 +513,21 @@ static void undo(struct runtime *rt, struct attempt *a, const struct sandbox_rec
 	}
 }
 
+/* Who does not listen any more has said why, or wait_started finds that out. */
+static int give_orders(struct attempt *a, struct err *e)
+{
+	int r = orders_send(a->report, &a->child);
+
+	return r < 0 && r != -EPIPE ? err_sys(e, -r, "cannot tell the new process") : 0;
+}
+
+static int give_network(struct attempt *a, struct err *e)
+{
+	int r = orders_send_network(a->report, a->child.netns);
+
+	return r < 0 && r != -EPIPE ? err_sys(e, -r, "cannot tell the new process") : 0;
+}
+
 static struct attempt attempt_new(struct runtime *rt, const struct sandbox_io *io)
 {
 	struct attempt a = {.report = -1,
@@ -590,19 +555,18 @@ static int start_steps(struct runtime *rt, const struct msg_start *m, struct att
 	uint32_t owner;
 	int r;
 
+	/* the process first: a new one works while the rest is prepared */
 	if ((r = take_slot(rt, a, m->app, e)) < 0 ||
-		(r = prepare_folders(rt, m, a, e)) < 0)
-		return r;
-	ahead_use(rt, m->id);
-	if ((r = cgroup_make(&rt->cgroups, m->id, &m->limits, a->child.cgroup_fds, e)) <
-		0)
-		return r;
-	if ((r = prepare_network(rt, m, a, e)) < 0)
+		(r = take_process(rt, a, m->id, e)) < 0 ||
+		(r = prepare_folders(rt, m, a, e)) < 0 ||
+		(r = cgroup_make(
+			 &rt->cgroups, m->id, &m->limits, a->child.cgroup_fds, e)) < 0)
 		return r;
 	owner = a->child.uid_base +
 		(m->profile == PROFILE_BUILD_ROOT ? 0 : RUNTIME_APP_UID);
 	if ((r = prepare_output(a, a->child.io, owner, e)) < 0 ||
-		(r = clone_child(rt, a, e)) < 0 || (r = wait_started(a, e)) < 0 ||
+		(r = give_orders(a, e)) < 0 || (r = prepare_network(rt, m, a, e)) < 0 ||
+		(r = give_network(a, e)) < 0 || (r = wait_started(a, e)) < 0 ||
 		(r = fill_record(rt, a, rec, e)) < 0)
 		return r;
 	return remember(rt, a, rec) < 0 ? err_set(e, ENOMEM, "out of memory") : 0;
@@ -646,8 +610,7 @@ int sandbox_start(struct runtime *rt, const struct msg_start *m,
 	a.child.flags = m->flags;
 	a.child.nofile = runtime_nofile(rt, m->limits.nofile);
 	r = start_steps(rt, m, &a, &rec, e);
-	if (r == 0)
-		ahead_guess(rt, m->id);
+	ahead_guess(rt, m->id);
 	return finish(rt, &a, r, &rec, ret, ret_pidfd, ret_pty_master);
 }
 
@@ -672,7 +635,7 @@ static int enter_steps(struct runtime *rt, const struct sandbox_record *target,
 	uint32_t owner = a->child.uid_base +
 			 (target->profile == PROFILE_BUILD_ROOT ? 0 : RUNTIME_APP_UID);
 	if ((r = prepare_output(a, a->child.io, owner, e)) < 0 ||
-		(r = clone_child(rt, a, e)) < 0 || (r = wait_started(a, e)) < 0 ||
+		(r = clone_child(a, e)) < 0 || (r = wait_started(a, e)) < 0 ||
 		(r = fill_record(rt, a, rec, e)) < 0)
 		return r;
 	return remember(rt, a, rec) < 0 ? err_set(e, ENOMEM, "out of memory") : 0;

@@ -334,13 +334,17 @@ static void forget_apps(void)
 
 static UNUSED void list_leftovers(struct buf *out)
 {
+	uint64_t ahead[RUNTIME_AHEAD_MAX];
+
+	for (int i = 0; i < RUNTIME_AHEAD_MAX; i++)
+		ahead[i] = w.rt->ahead[i].id;
 	const struct leftovers l = {.dir = w.dir,
 		.id = runtime_id(w.rt),
 		.state = w.state,
 		.run = s.settings.run,
 		.pid = getpid(),
 		.children = s.monitor ? s.monitor : getpid(),
-		.ahead = w.rt->ahead,
+		.ahead = ahead,
 		.n_ahead = RUNTIME_AHEAD_MAX};
 	unsigned int users = 0, live = 0;
 	autobuf b = BUF_INIT;
@@ -416,6 +420,8 @@ static UNUSED int open_stage(struct err *e)
 {
 	const int kind = SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC;
 
+	w.rt->ahead_processes =
+		0; /* a fault is for a process that the start itself makes */
 	snprintf(s.settings.state, sizeof(s.settings.state), "%s", w.state);
 	snprintf(s.settings.run, sizeof(s.settings.run), "%s/run", w.dir);
 	snprintf(s.settings.programs, sizeof(s.settings.programs), "%s", w.dir);

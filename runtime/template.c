@@ -28,7 +28,7 @@
 
 static const char *const folders[] = {"layers", "volumes", "cache", "scratch", "skel",
 	"packs", "names", "root", "empty", "l", "l/u", "l/c", "dev", "dev/pts", "dev/shm",
-	"etc", "certs", "host"};
+	"etc", "certs", "host", "stage", "stage/proc", "stage/dev"};
 
 static const struct {
 	const char *name;
