@@ -19,7 +19,7 @@ BARE_LDFLAGS = -static-pie -nostdlib -Wl,--no-dynamic-linker,-z,noexecstack,-z,n
 Q = $(if $(V),,@)
 
 # A program: its sources, and the pkg-config names it links.
-PROGRAMS = berthd berth-logger berth-control berth-build berth-static berth-router berth-shell berth-hook berth
+PROGRAMS = berthd berth-logger berth-control berth-build berth-static berth-router berth-shell berth-hook berth-acme berth
 code = $(filter-out %_test.c,$(wildcard $(1)))
 berthd_SRC        = $(filter-out runtime/init.c runtime/logger%,$(call code,runtime/*.c))
 berthd_PKG        = libseccomp
@@ -36,12 +36,13 @@ berth-router_SRC  = $(call code,router/*.c)
 berth-router_PKG  = libssl libcrypto
 berth-shell_SRC   = receiver/shell.c $(call code,receiver/common.c receiver/words.c receiver/repo.c receiver/jail.c)
 berth-hook_SRC    = receiver/hook.c $(call code,receiver/common.c receiver/repo.c)
+berth-acme_SRC    = acme/acme.c
 berth_SRC         = $(call code,cli/*.c)
 berth_PKG         = jansson
 STATIC = berth-build berth-static
 
 MAINS = runtime/berthd.c runtime/init.c runtime/logger.c control/control.c buildpacks/build.c buildpacks/static.c \
-	router/router.c receiver/shell.c receiver/hook.c cli/berth.c
+	router/router.c receiver/shell.c receiver/hook.c acme/acme.c cli/berth.c
 LIB_OBJ = $(patsubst %.c,$(B)/%.o,$(call code,lib/*.c))
 ROOT_TESTS = $(patsubst %.c,$(B)/test/%,$(wildcard */*_root_test.c))
 UNIT_TESTS = $(filter-out $(ROOT_TESTS),$(patsubst %.c,$(B)/test/%,$(wildcard */*_test.c)))

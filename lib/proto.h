@@ -434,6 +434,17 @@ struct certs_acme {
 	uint32_t text_off, text_len;   /* 1 .. CERTS_TEXT_MAX visible characters: the key authorization */
 };
 
+/* ---- berth-acme -> berth-control, on a pair that control made for one order: each acme_ask is answered by an int32_t ---- */
+enum acme_what { ACME_BEGIN = 1, ACME_DONE, ACME_FAILED }; /* of an http-01 challenge, as uacme(1) calls its hook */
+#define ACME_FD 3 /* of berth-acme, and of what it starts */
+#define ACME_TOKEN_MAX 128 /* of base64url, NUL included; today's have 43 characters */
+#define ACME_ANSWER_MAX 256 /* the token, a dot, 43 characters */
+struct acme_ask {
+	uint32_t what; /* enum acme_what */
+	uint32_t pad;
+	char name[256], token[ACME_TOKEN_MAX], answer[ACME_ANSWER_MAX]; /* NUL-terminated */
+};
+
 /* ---- berthd <-> berth-logger ---- */
 enum {
 	MSG_LOG_ATTACH = 110, /* berthd -> logger: struct msg_log_attach; fds: read end of the FIFO (nonblocking) */
