@@ -232,6 +232,53 @@ int db_instance_list(struct db *db, uint32_t app, bool with_exited,
 /* Drops ended rows but the newest 50 of each app. */
 int db_instance_prune(struct db *db);
 
+/* ---- certificates (db/certs.c) ---- */
+struct db_cert {
+	uint32_t app;
+	char name[NAME_MAX_LEN + 1]; /* "": the automatic one */
+	char key_file[33];	     /* in control's folder certs/ */
+	json_t *names;		     /* array */
+	char *chain;		     /* PEM */
+	uint64_t from_us, until_us, created_us;
+};
+void db_cert_clear(struct db_cert *c);
+void db_cert_free(struct db_cert *list, int n); /* of db_cert_list */
+/* By app and name; app 0: all. Count. */
+int db_cert_list(struct db *db, uint32_t app, struct db_cert **ret);
+int db_cert_get(struct db *db, uint32_t app, const char *name, struct db_cert *ret);
+/* Takes the place of the one of that name. -ENOENT: the app is gone. */
+int db_cert_put(struct db *db, const struct db_cert *c);
+int db_cert_delete(struct db *db, uint32_t app, const char *name);
+/* What was committed survives a power cut from now on: before a file that it does not name any more is removed. */
+int db_settle(struct db *db);
+
+struct db_acme {
+	uint32_t app;
+	bool forced;		     /* although none is due */
+	uint32_t failures;	     /* since the last success */
+	uint64_t tried_us, after_us; /* the last try; the next one is not before */
+	char error[512];	     /* "" after a success */
+};
+int db_acme_list(struct db *db, uint32_t app, struct db_acme **ret); /* 0: all. Count */
+int db_acme_get(struct db *db, uint32_t app, struct db_acme *ret);
+int db_acme_enable(struct db *db, uint32_t app); /* 1, 0: it was already, -ENOENT */
+int db_acme_disable(struct db *db, uint32_t app);
+int db_acme_save(
+	struct db *db, const struct db_acme *a); /* -ENOENT: disabled meanwhile */
+/* names: of all orders as one text, the same for the same names. */
+int db_order_begin(struct db *db, uint32_t app, const char *names, uint64_t time_us,
+	uint64_t *ret_id);
+int db_order_issued(struct db *db, uint64_t id);
+int db_order_prune(struct db *db, uint64_t before_us);
+enum db_orders {
+	ORDERS_ALL,
+	ORDERS_REFUSED, /* of the app, without a certificate at the end */
+	ORDERS_ISSUED,	/* for these names, by whatever app */
+};
+/* When the nth newest of them (1: the newest) was; 0 when there are fewer. */
+int db_order_time(struct db *db, enum db_orders which, uint32_t app, const char *names,
+	uint32_t nth, uint64_t *ret_us);
+
 /* ---- builds, keys, events (db/builds.c, db/people.c) ---- */
 int db_build_create(struct db *db, uint32_t app, const char *commit, const char *actor,
 	uint64_t *ret_id);

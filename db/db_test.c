@@ -83,7 +83,8 @@ static void a_database_of_an_earlier_version_is_migrated(void **state)
 	struct err e = {0};
 	struct db_app a;
 
-	static const char *const back[] = {"DROP TABLE network_address",
+	static const char *const back[] = {"DROP TABLE acme_order", "DROP TABLE acme",
+		"DROP TABLE certificate", "DROP TABLE network_address",
 		"DROP TABLE network_name", "DROP TABLE network_rule",
 		"ALTER TABLE app DROP COLUMN asleep",
 		"ALTER TABLE app DROP COLUMN asleep_us",
@@ -498,11 +499,110 @@ static void builds_keys_and_events_are_listed(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void put_cert(
+	struct db *db, uint32_t app, const char *name, const char *file, int want)
+{
+	struct db_cert c = {.app = app,
+		.names = json_pack("[s]", "a.example"),
+		.chain = strdup("chain"),
+		.from_us = 1,
+		.until_us = 2};
+
+	snprintf(c.name, sizeof(c.name), "%s", name);
+	snprintf(c.key_file, sizeof(c.key_file), "%s", file);
+	assert_int_equal(db_cert_put(db, &c), want);
+	db_cert_clear(&c);
+}
+
+static void a_certificate_takes_the_place_of_the_one_of_its_name(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t one = make_app(f->db, "one"), two = make_app(f->db, "two");
+	struct db_cert *list = NULL, c;
+	int n;
+
+	put_cert(f->db, one, "default", "f1", 0);
+	put_cert(f->db, one, "", "f2", 0);
+	put_cert(f->db, one, "default", "f3", 0);
+	put_cert(f->db, two, "default", "f4", 0);
+	put_cert(f->db, 999, "default", "f5", -ENOENT);
+	assert_int_equal(db_settle(f->db), 0);
+	n = db_cert_list(f->db, one, &list);
+	assert_int_equal(n, 2);
+	assert_string_equal(list[0].key_file, "f2");
+	assert_string_equal(list[1].key_file, "f3");
+	assert_string_equal(list[1].chain, "chain");
+	db_cert_free(list, n);
+	assert_int_equal(db_cert_get(f->db, two, "default", &c), 0);
+	assert_int_equal(json_array_size(c.names), 1);
+	db_cert_clear(&c);
+	assert_int_equal(db_app_delete(f->db, two), 0);
+	n = db_cert_list(f->db, 0, &list);
+	assert_int_equal(n, 2);
+	db_cert_free(list, n);
+	assert_int_equal(db_cert_delete(f->db, one, ""), 0);
+	assert_int_equal(db_cert_delete(f->db, one, ""), -ENOENT);
+	assert_int_equal(db_cert_get(f->db, one, "", &c), -ENOENT);
+}
+
+static void automatic_certificates_are_switched_on_once(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t app = make_app(f->db, "one");
+	struct db_acme a;
+
+	assert_int_equal(db_acme_enable(f->db, app), 1);
+	assert_int_equal(db_acme_enable(f->db, app), 0);
+	assert_int_equal(db_acme_enable(f->db, 999), -ENOENT);
+	assert_int_equal(db_acme_get(f->db, app, &a), 0);
+	a.failures = 3;
+	a.forced = true;
+	a.after_us = 77;
+	snprintf(a.error, sizeof(a.error), "no");
+	assert_int_equal(db_acme_save(f->db, &a), 0);
+	assert_int_equal(db_acme_get(f->db, app, &a), 0);
+	assert_int_equal(a.failures, 3);
+	assert_int_equal(a.after_us, 77);
+	assert_true(a.forced);
+	assert_string_equal(a.error, "no");
+	assert_int_equal(db_acme_disable(f->db, app), 0);
+	assert_int_equal(db_acme_save(f->db, &a), -ENOENT);
+}
+
+static void orders_are_counted_by_what_authorities_limit(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t id, t = 9;
+
+	for (uint64_t i = 1; i <= 4; i++) {
+		assert_int_equal(
+			db_order_begin(f->db, i == 4 ? 2 : 1, "a", i * 10, &id), 0);
+		if (i == 2)
+			assert_int_equal(db_order_issued(f->db, id), 0);
+	}
+	assert_int_equal(db_order_time(f->db, ORDERS_ALL, 1, "a", 4, &t), 0);
+	assert_int_equal(t, 10);
+	assert_int_equal(db_order_time(f->db, ORDERS_ALL, 1, "a", 5, &t), 0);
+	assert_int_equal(t, 0);
+	assert_int_equal(db_order_time(f->db, ORDERS_REFUSED, 1, "a", 1, &t), 0);
+	assert_int_equal(t, 30);
+	assert_int_equal(db_order_time(f->db, ORDERS_REFUSED, 1, "a", 2, &t), 0);
+	assert_int_equal(t, 10);
+	assert_int_equal(db_order_time(f->db, ORDERS_ISSUED, 7, "a", 1, &t), 0);
+	assert_int_equal(t, 20);
+	assert_int_equal(db_order_time(f->db, ORDERS_ISSUED, 1, "b", 1, &t), 0);
+	assert_int_equal(t, 0);
+	assert_int_equal(db_order_prune(f->db, 30), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(a_reopened_database_holds_what_was_written),
 		T(a_database_of_an_earlier_version_is_migrated),
+		T(a_certificate_takes_the_place_of_the_one_of_its_name),
+		T(automatic_certificates_are_switched_on_once),
+		T(orders_are_counted_by_what_authorities_limit),
 		T(a_newer_schema_is_refused),
 		T(a_file_that_is_no_database_is_refused),
 		T(app_names_are_unique_and_ids_never_reused),
