@@ -37,6 +37,10 @@ const struct option_spec option_table[OPT_COUNT] = {
 	[OPT_CONFIRM] = {0, "confirm", "NAME", "the name, instead of being asked for it"},
 	[OPT_PORT] = {0, "port", "N[-M]", "only this port, or these"},
 	[OPT_PROTO] = {0, "proto", "tcp|udp", "only this protocol"},
+	[OPT_CERT] = {0, "cert", "FILE", "the certificates, PEM, the server's first"},
+	[OPT_KEY] = {0, "key", "FILE", "its private key, PEM"},
+	[OPT_NEW_ACCOUNT] = {0, "new-account", NULL,
+		"with a new account at the authority"},
 };
 
 const struct command *args_find(const char *name)

@@ -42,6 +42,9 @@ enum option {
 	OPT_CONFIRM,
 	OPT_PORT,
 	OPT_PROTO,
+	OPT_CERT,
+	OPT_KEY,
+	OPT_NEW_ACCOUNT,
 	OPT_COUNT
 };
 #define OPT(o) (1u << OPT_##o)
@@ -195,6 +198,15 @@ int cmd_domains_report(struct cli *c);
 int cmd_setting_set(struct cli *c); /* param: topic */
 int cmd_setting_report(struct cli *c);
 int cmd_maintenance(struct cli *c); /* param: on, off */
+/* cmd_certs.c */
+int cmd_certs_add(struct cli *c);
+int cmd_certs_remove(struct cli *c);
+int cmd_certs_show(struct cli *c);
+int cmd_certs_report(struct cli *c);
+int cmd_tls_enable(struct cli *c);
+int cmd_tls_disable(struct cli *c);
+int cmd_tls_renew(struct cli *c);
+int cmd_tls_report(struct cli *c);
 /* cmd_network.c */
 int cmd_network_rule(struct cli *c); /* param: allow, deny */
 int cmd_network_clear(struct cli *c);

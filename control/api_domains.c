@@ -1,6 +1,8 @@
 /* Domains: the hostnames of an app, and the global ones that give every app a default
  * hostname. */
+#include "control/acme.h"
 #include "control/api_handlers.h"
+#include "control/certs.h"
 #include "control/view.h"
 #include <ctype.h>
 #include <errno.h>
@@ -196,9 +198,10 @@ static int change(struct request *r, uint32_t app)
 		return -1;
 	if (ended < 0)
 		return request_fail_db(r, ended, "domains");
-	if (routes_refresh(r->c, &e) < 0)
+	if (certs_came(r->c, &e) < 0)
 		return request_fail(r, FAIL_BERTH,
 			"stored, but the router does not use it yet: %s", e.text);
+	acme_changed(r->c, app);
 	return show(r, app);
 }
 

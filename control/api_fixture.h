@@ -8,8 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "control/acme.h"
 #include "control/api.h"
 #include "control/api_stubs.h"
+#include "control/certs.h"
 #include "control/fleet.h"
 #include "lib/client.h"
 #include "lib/io.h"
@@ -61,6 +63,8 @@ static struct fixture *set_up_api(void)
 	f->key = k.id;
 	assert_int_equal(fleet_open(&f->c, &f->c.fleet), 0);
 	f->c.state = f->c.run = f->folder;
+	assert_int_equal(certs_open(&f->c, &f->c.certs, &e), 0);
+	assert_int_equal(acme_open(&f->c, &f->c.acme, &e), 0);
 	f->c.started_us = io_now_us();
 	f->listen_fd = io_unix_listen(f->socket, SOCK_STREAM, 0666);
 	assert_true(f->listen_fd >= 0);
@@ -71,6 +75,7 @@ static struct fixture *set_up_api(void)
 	atomic_store(&deploys, 0);
 	atomic_store(&cancelled_deploys, 0);
 	atomic_store(&refreshes, 0);
+	atomic_store(&sent_certs, 0);
 	atomic_store(&stops, 0);
 	atomic_store(&one_off_signal, 0);
 	atomic_store(&fail_next, false);
@@ -91,6 +96,8 @@ UNUSED static int tear_down(void **state)
 	api_stop(f->api);
 	close(f->listen_fd);
 	fleet_close(f->c.fleet);
+	certs_close(f->c.certs);
+	free(f->c.acme);
 	db_close(f->c.db);
 	io_remove_tree(AT_FDCWD, f->folder);
 	assert_int_equal(count_fds(), f->fds_before);

@@ -31,6 +31,22 @@ HANDLE(domains_show);
 HANDLE(domains_change);
 HANDLE(domains_show_global);
 HANDLE(domains_change_global);
+/* api_certs.c */
+HANDLE(certs_list);
+HANDLE(certs_show);
+HANDLE(certs_add);
+HANDLE(certs_chain);
+HANDLE(certs_delete);
+/* "valid", "expires soon", "expired", "not valid yet" */
+const char *certs_state(const struct db_cert *c, uint64_t now_us);
+/* api_tls.c */
+HANDLE(tls_list);
+HANDLE(tls_show);
+HANDLE(tls_check_enable);
+RUN(tls_enable);
+HANDLE(tls_disable);
+HANDLE(tls_check_renew);
+RUN(tls_renew);
 /* api_network.c */
 HANDLE(network_show);
 HANDLE(network_list);

@@ -2,13 +2,15 @@
  * berth-control: the database, the deploys, the API. Runs as user _berth without capabilities.
  *
  * Threads: a deploy or a command runs in its request's thread (a deploy is one long story, unreadable as callbacks);
- * one reader each for berthd and the routers; one that waits for all restarts; short-lived ones for starts, draining and sleep. Shared state is the database
+ * one reader each for berthd and the routers; one that waits for all restarts; one for automatic certificates; short-lived ones for starts, draining and sleep. Shared state is the database
  * (one lock), the fleet, the routes and the engine, each with a lock of its own and never two held at once.
  */
 #include "control/control.h"
+#include "control/acme.h"
 #include "control/api.h"
 #include "control/applock.h"
 #include "control/applog.h"
+#include "control/certs.h"
 #include "control/engine.h"
 #include "control/fleet.h"
 #include "control/limits.h"
@@ -89,6 +91,8 @@ static int open_parts(struct control *c, unsigned int routers, struct err *e)
 	int r = db_open(folder, &c->db, e);
 	if (r < 0)
 		return r;
+	if ((r = certs_open(c, &c->certs, e)) < 0 || (r = acme_open(c, &c->acme, e)) < 0)
+		return r;
 	applog_open(FD_LOG);
 	io_set_nonblock(FD_LOG, true);
 	io_set_nonblock(FD_BERTHD, true);
@@ -132,7 +136,7 @@ static int serve(struct control *c, const sigset_t *wait, struct err *e)
 		err_sys(e, -r, "start");
 	if (r < 0)
 		return r;
-	routes_refresh(c, NULL);
+	certs_came(c, NULL);
 	if (keys_write(c, e) < 0)
 		log_warn("%s", e->text);
 	r = api_start(c, FD_API, &api, e);
@@ -141,6 +145,8 @@ static int serve(struct control *c, const sigset_t *wait, struct err *e)
 	r = supervise_run(c);
 	if (r == 0)
 		r = network_run(c);
+	if (r == 0)
+		r = acme_run(c);
 	if (r < 0)
 		return err_sys(e, -r, "start");
 	recover_apps(c);

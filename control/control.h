@@ -11,6 +11,8 @@ struct routes;	 /* the routing table and the router workers (routes.h) */
 struct fleet;	 /* the running instances and who restarts them (fleet.h) */
 struct sleepers; /* who sleeps, and who is about to (sleep.h) */
 struct network;	 /* what apps may reach (network.h) */
+struct certs;	 /* certificates, and what of them the router has (certs.h) */
+struct acme;	 /* automatic certificates (acme.h) */
 
 struct control {
 	struct db *db;
@@ -19,6 +21,8 @@ struct control {
 	struct fleet *fleet;
 	struct sleepers *sleepers;
 	struct network *network;
+	struct certs *certs;
+	struct acme *acme;
 	const char *state, *run; /* folders */
 	uint64_t started_us;
 };

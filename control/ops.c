@@ -1,5 +1,6 @@
 /* Small operations: volumes, keys, disk, addresses, destroying an app. */
 #include "control/applock.h"
+#include "control/certs.h"
 #include "control/engine.h"
 #include "control/fleet.h"
 #include "control/network.h"
@@ -174,7 +175,7 @@ static int destroy_locked(struct control *c, const struct db_app *a, bool with_v
 	for (int i = 0; i < n_callers; i++)
 		if (network_apply(c, callers[i], e) < 0)
 			sink_fail(s, "%s", e->text);
-	routes_refresh(c, NULL);
+	certs_app_gone(c);
 	if (with_volumes)
 		r = remove_volumes(c, mounts, n, s, e);
 	for (int i = 0; !with_volumes && i < n; i++)

@@ -1,5 +1,6 @@
 /* The routing table and the router workers. */
 #include "control/routes.h"
+#include "control/certs.h"
 #include "control/fleet.h"
 #include "control/network.h"
 #include "control/options.h"
@@ -19,11 +20,27 @@
 
 #define DRAINED_MAX 1024 /* more than drain at one time */
 
+/* What every worker has, in its newest version. */
+enum parcel_kind { PARCEL_TABLE, PARCEL_CERTS, PARCELS };
+struct parcel {
+	uint64_t version;
+	int fd; /* sealed memfd, -1 */
+};
+
+static const struct {
+	uint16_t send, ack;
+	const char *what;
+} parcel_kinds[PARCELS] = {
+	[PARCEL_TABLE] = {MSG_TABLE, MSG_TABLE_ACK, "table"},
+	[PARCEL_CERTS] = {MSG_CERTS, MSG_CERTS_ACK, "certificates"},
+};
+_Static_assert(sizeof(struct msg_table) == sizeof(struct msg_certs), "one body for both");
+
 struct worker {
 	int fd;
-	uint64_t acked; /* newest table version in use there */
-	int status;	/* of its last answer */
-	bool up;	/* said HELLO or answered since we started */
+	uint64_t acked[PARCELS]; /* newest version in use there */
+	int status[PARCELS];	 /* of its last answer */
+	bool up;		 /* said HELLO or answered since we started */
 };
 
 struct drained {
@@ -37,8 +54,7 @@ struct routes {
 	struct control *c;
 	struct worker workers[PROTO_WORKERS_MAX];
 	unsigned int n;
-	uint64_t version;
-	int table; /* memfd of the newest table, -1 */
+	struct parcel parcels[PARCELS];
 	struct drained *drained;
 	pthread_mutex_t lock;	 /* everything above */
 	pthread_mutex_t publish; /* one table at a time */
@@ -208,6 +224,8 @@ static int build_table(struct control *c, unsigned int workers)
 	json_decref(global);
 	if (r >= 0) {
 		sort_hosts(&b);
+		certs_mark(c->certs, (struct table_host *)(void *)b.hosts.data, b.n_hosts,
+			b.strings.data, (const struct table_app *)(void *)b.apps.data);
 		r = pack_table(&b);
 	}
 	buf_free(&b.hosts);
@@ -220,48 +238,63 @@ static int build_table(struct control *c, unsigned int workers)
 
 /* ---- sending ---- */
 
-static void send_table(struct routes *r, unsigned int worker)
+static void send_parcel(struct routes *r, enum parcel_kind kind, unsigned int worker)
 {
-	struct msg_table m = {r->version};
-	int sent = msg_send(
-		r->workers[worker].fd, MSG_TABLE, 0, 0, &m, sizeof(m), &r->table, 1);
+	struct msg_table m = {r->parcels[kind].version};
+	int sent = msg_send(r->workers[worker].fd, parcel_kinds[kind].send, 0, 0, &m,
+		sizeof(m), &r->parcels[kind].fd, 1);
 
 	if (sent < 0)
-		log_warn("table to router %u: %s", worker, strerror(-sent));
+		log_warn("%s to router %u: %s", parcel_kinds[kind].what, worker,
+			strerror(-sent));
 }
 
-static bool all_acked(const struct routes *r)
+static bool all_acked(const struct routes *r, enum parcel_kind kind)
 {
 	for (unsigned int i = 0; i < r->n; i++) {
-		if (r->workers[i].up && r->workers[i].acked < r->version)
+		if (r->workers[i].up &&
+			r->workers[i].acked[kind] < r->parcels[kind].version)
 			return false;
 	}
 	return true;
 }
 
-static int publish(struct routes *r, struct err *e)
+/* Takes fd over. Returns when each worker has answered. */
+static int send_all(struct routes *r, enum parcel_kind kind, int fd, struct err *e)
 {
 	struct timespec until = io_mono_in(ROUTES_ACK_MS);
-	int table = build_table(r->c, r->n);
 	int status = 0;
+
+	pthread_mutex_lock(&r->lock);
+	if (r->parcels[kind].fd >= 0)
+		close(r->parcels[kind].fd);
+	r->parcels[kind].fd = fd;
+	r->parcels[kind].version++;
+	for (unsigned int i = 0; i < r->n; i++)
+		send_parcel(r, kind, i);
+	while (!all_acked(r, kind) && status == 0)
+		status = -pthread_cond_timedwait(&r->changed, &r->lock, &until);
+	for (unsigned int i = 0; status == 0 && i < r->n; i++)
+		status = r->workers[i].up ? r->workers[i].status[kind] : 0;
+	pthread_mutex_unlock(&r->lock);
+	if (status < 0)
+		return err_sys(e, -status, "the router did not take the new %s",
+			parcel_kinds[kind].what);
+	return 0;
+}
+
+static int publish(struct routes *r, struct err *e)
+{
+	int table = build_table(r->c, r->n);
 
 	if (table < 0)
 		return err_sys(e, -table, "build the routing table");
-	pthread_mutex_lock(&r->lock);
-	if (r->table >= 0)
-		close(r->table);
-	r->table = table;
-	r->version++;
-	for (unsigned int i = 0; i < r->n; i++)
-		send_table(r, i);
-	while (!all_acked(r) && status == 0)
-		status = -pthread_cond_timedwait(&r->changed, &r->lock, &until);
-	for (unsigned int i = 0; status == 0 && i < r->n; i++)
-		status = r->workers[i].up ? r->workers[i].status : 0;
-	pthread_mutex_unlock(&r->lock);
-	if (status < 0)
-		return err_sys(e, -status, "the router did not take the new table");
-	return 0;
+	return send_all(r, PARCEL_TABLE, table, e);
+}
+
+int routes_send_certs(struct routes *r, int fd, struct err *e)
+{
+	return send_all(r, PARCEL_CERTS, fd, e);
 }
 
 int routes_refresh(struct control *c, struct err *e)
@@ -309,8 +342,9 @@ static void worker_hello(struct routes *r, unsigned int i)
 	r->workers[i].up = true;
 	for (struct drained *d = r->drained; d; d = d->next)
 		d->workers |= 1u << i;
-	if (r->table >= 0)
-		send_table(r, i);
+	for (unsigned int kind = PARCELS; kind-- > 0;) /* certificates before redirects */
+		if (r->parcels[kind].fd >= 0)
+			send_parcel(r, kind, i);
 }
 
 static void note_drained(struct routes *r, unsigned int i, uint64_t id)
@@ -318,22 +352,31 @@ static void note_drained(struct routes *r, unsigned int i, uint64_t id)
 	struct drained *d = drained_row(r, id, true);
 
 	/* one that came back and goes again: what was said before its new end is old */
-	if (d && r->workers[i].acked >= d->from)
+	if (d && r->workers[i].acked[PARCEL_TABLE] >= d->from)
 		d->workers |= 1u << i;
 }
 
-/* Under the lock: what concerns the table. */
+static void note_ack(struct routes *r, unsigned int i, const struct msg *m)
+{
+	for (unsigned int kind = 0; kind < PARCELS; kind++) {
+		if (m->head.type != parcel_kinds[kind].ack ||
+			m->head.size != sizeof(struct msg_table))
+			continue;
+		r->workers[i].acked[kind] =
+			((const struct msg_table *)(const void *)m->body)->version;
+		r->workers[i].status[kind] = m->head.status;
+		r->workers[i].up = true;
+	}
+}
+
+/* Under the lock: what concerns the table and the certificates. */
 static void note(struct routes *r, unsigned int i, const struct msg *m)
 {
 	const void *body = m->body;
 
+	note_ack(r, i, m);
 	if (m->head.type == MSG_HELLO) {
 		worker_hello(r, i);
-	} else if (m->head.type == MSG_TABLE_ACK &&
-		   m->head.size == sizeof(struct msg_table)) {
-		r->workers[i].acked = ((const struct msg_table *)body)->version;
-		r->workers[i].status = m->head.status;
-		r->workers[i].up = true;
 	} else if (m->head.type == MSG_DRAINED &&
 		   m->head.size == sizeof(struct msg_instance)) {
 		note_drained(r, i, ((const struct msg_instance *)body)->id);
@@ -410,8 +453,9 @@ int routes_open(struct control *c, const int *fds, unsigned int n, struct routes
 	if (!r)
 		return -ENOMEM;
 	r->c = c;
-	r->table = -1;
-	r->version = io_now_us(); /* rises over our restarts too */
+	for (unsigned int kind = 0; kind < PARCELS;
+		kind++) /* rises over our restarts too */
+		r->parcels[kind] = (struct parcel){io_now_us(), -1};
 	r->n = n;
 	for (unsigned int i = 0; i < n; i++)
 		r->workers[i].fd = fds[i];
@@ -455,7 +499,7 @@ void routes_watch(struct routes *r, const uint64_t *ids, unsigned int n)
 	for (unsigned int i = 0; i < n; i++) {
 		struct drained *d = drained_row(r, ids[i], true);
 		if (d) {
-			d->from = r->version + 1;
+			d->from = r->parcels[PARCEL_TABLE].version + 1;
 			d->workers = 0;
 		}
 	}

@@ -14,6 +14,8 @@
 int routes_open(struct control *c, const int *fds, unsigned int n, struct routes **ret);
 /* Says HELLO and starts receiving. */
 int routes_run(struct routes *r);
+/* The certificates (lib/proto.h), a sealed memfd that is taken over; as routes_refresh. */
+int routes_send_certs(struct routes *r, int fd, struct err *e);
 /* From the next table on only what workers say under it counts for these, which it removes. */
 void routes_watch(struct routes *r, const uint64_t *ids, unsigned int n);
 /* Waits until no worker has a request in flight at any of these removed instances. 0, or -ETIMEDOUT. */
