@@ -1,5 +1,6 @@
 /* Settings: one row a key says who may set it, to what, and what holds while it is not
  * set. */
+#include "control/acme.h"
 #include "control/api_handlers.h"
 #include "control/options.h"
 #include "control/restart.h"
@@ -20,7 +21,9 @@ enum setting_kind {
 	SETTING_SPAN,
 	SETTING_SLEEP,
 	SETTING_SIZE,
-	SETTING_PAGE,	 /* HTML; shown as its size */
+	SETTING_PAGE, /* HTML; shown as its size */
+	SETTING_EMAIL,
+	SETTING_HTTPS,
 	SETTING_RESTART, /* KEY.TYPE sets it for one process type */
 };
 enum setting_scope { SCOPE_APP = 1, SCOPE_GLOBAL = 2, SCOPE_BOTH = 3 };
@@ -50,6 +53,8 @@ static const struct setting {
 	{"http", "error-page", SETTING_PAGE, SCOPE_BOTH, NULL, 0, 0, ""},
 	{"maintenance", "enabled", SETTING_ON_OFF, SCOPE_APP, "off", 0, 0, ""},
 	{"maintenance", "page", SETTING_PAGE, SCOPE_BOTH, NULL, 0, 0, ""},
+	{"tls", "email", SETTING_EMAIL, SCOPE_GLOBAL, NULL, 0, 0, ""},
+	{"tls", "server", SETTING_HTTPS, SCOPE_GLOBAL, NULL, 0, 0, ""},
 	{"buildpacks", "buildpack", SETTING_NAME, SCOPE_APP, NULL, 0, 0, ""},
 	{"apps", "autocreate", SETTING_ON_OFF, SCOPE_GLOBAL, "on", 0, 0, ""},
 };
@@ -116,6 +121,31 @@ static bool url_path_valid(const char *s)
 	return true;
 }
 
+/* Close enough: the authority looks closer. */
+static bool email_valid(const char *s)
+{
+	size_t n =
+		strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+			  ".!#$%&'*+/=?^_`{|}~-");
+
+	return n >= 1 && n <= 64 && s[0] != '-' && s[n] == '@' &&
+	       name_host_valid(s + n + 1) && s[n + 1] != '*';
+}
+
+static bool https_valid(const char *s)
+{
+	static const char scheme[] = "https://";
+	size_t n = strlen(s);
+
+	if (strncmp(s, scheme, sizeof(scheme) - 1) != 0 || n > 255 ||
+		n < sizeof(scheme) || s[sizeof(scheme) - 1] == '/')
+		return false;
+	for (; *s; s++)
+		if ((unsigned char)*s <= ' ' || (unsigned char)*s > '~')
+			return false;
+	return true;
+}
+
 static int check_value(struct request *r, const struct setting *st, const char *value)
 {
 	struct restart_policy policy;
@@ -163,6 +193,18 @@ static int check_value(struct request *r, const struct setting *st, const char *
 		return request_fail(r, FAIL_USAGE,
 			"%s is %zu bytes; at most %zu fit: let it load what is large",
 			st->key, strlen(value), PAGE_MAX);
+	case SETTING_EMAIL:
+		if (email_valid(value))
+			return 0;
+		return request_fail(
+			r, FAIL_USAGE, "\"%.80s\" is no address of e-mail", value);
+	case SETTING_HTTPS:
+		if (https_valid(value))
+			return 0;
+		return request_fail(r, FAIL_USAGE,
+			"%s must be the https:// address of an authority's ACME "
+			"directory",
+			st->key);
 	case SETTING_NAME:
 		if (name_valid(value))
 			return 0;
@@ -341,6 +383,8 @@ static int set(struct request *r, const char *topic, enum setting_scope scope)
 	}
 	if (r->app.id && db_app_by_id(r->c->db, r->app.id, &r->app) < 0)
 		return request_fail_db(r, -EIO, r->app.name);
+	if (strcmp(topic, "tls") == 0)
+		acme_retry(r->c);
 	if (in_table(topic) && routes_refresh(r->c, &e) < 0)
 		return request_fail(r, FAIL_BERTH,
 			"stored, but the router does not use it yet: %s", e.text);
