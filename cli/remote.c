@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #define URL_MAX 1024
@@ -219,12 +220,70 @@ static void build_line(const struct cli *c, const struct target *t, int argc, ch
 	}
 }
 
+/* The words of certs:add that name files of this host, if they do; they are taken out of the others. */
+static bool take_pem_files(struct cli *c, const char *files[2])
+{
+	if (c->cmd->run != cmd_certs_add)
+		return false;
+	if (c->options[OPT_CERT] && c->options[OPT_KEY]) {
+		files[0] = c->options[OPT_CERT];
+		files[1] = c->options[OPT_KEY];
+		return true;
+	}
+	if (c->argc < 2 || access(c->argv[c->argc - 1], F_OK) < 0 ||
+		access(c->argv[c->argc - 2], F_OK) < 0)
+		return false;
+	files[0] = c->argv[c->argc - 2];
+	files[1] = c->argv[c->argc - 1];
+	c->argc -= 2;
+	return true;
+}
+
+/* Both files, one after the other, become the input: PEM that holds a chain and a key. */
+static void open_pem_files(const char *files[2])
+{
+	int fd = memfd_create("pem", MFD_CLOEXEC);
+
+	for (int i = 0; i < 2; i++) {
+		autobuf text = {.max = (size_t)1 << 20};
+		int r = io_read_file(AT_FDCWD, files[i], &text);
+
+		if (r == 0 && text.len)
+			r = io_write_all(fd, text.data, text.len);
+		if (r == 0)
+			r = io_write_all(fd, "\n", 1);
+		if (r < 0) {
+			say("cannot read %s: %s", files[i], strerror(-r));
+			exit(STATUS_FAILED);
+		}
+	}
+	lseek(fd, 0, SEEK_SET);
+	dup2(fd, 0);
+}
+
+static void build_certs_line(
+	const struct cli *c, const struct target *t, char **argv, struct buf *line)
+{
+	buf_reset(line);
+	quote(line, argv[0]);
+	if (c->app || (t->app[0] && needs_app(c))) {
+		quote(line, "--app");
+		quote(line, c->app ? c->app : t->app);
+	}
+	for (int i = 0; i < c->argc; i++)
+		quote(line, c->argv[i]);
+	if (c->quiet)
+		quote(line, "--quiet");
+	if (c->json)
+		quote(line, "--format=json");
+}
+
 void remote_maybe(struct cli *c, int argc, char **argv)
 {
 	const char *program = getenv("BERTH_SSH");
 	struct target t = {0};
 	autobuf line = {.max = (size_t)512 << 10};
-	const char *words[8];
+	const char *words[8], *files[2];
 	size_t n = 0;
 	bool tty = c->cmd->flags & CMD_PROGRAM || c->cmd->options & OPT(CONFIRM);
 
@@ -236,6 +295,10 @@ void remote_maybe(struct cli *c, int argc, char **argv)
 		buf_reset(&line);
 		quote(&line, argv[0]);
 		quote(&line, c->argv[0]);
+	}
+	if (take_pem_files(c, files)) {
+		open_pem_files(files);
+		build_certs_line(c, &t, argv, &line);
 	}
 	if (line.failed) {
 		say("the command is too long for ssh");

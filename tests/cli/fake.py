@@ -195,6 +195,14 @@ def app_route(conn, method, app, rest, query, b):
                                   "nofile": limit(None, 4096, note="65536 wanted, 4096 allowed by this host")}})
     if rest in ("run", "enter"):
         return run(conn, b)
+    if rest == "certs" or rest.startswith("certs/"):
+        cert = {"state": "valid", "names": ["a.example"], "issuer": "CA", "expires": "2026-01-02T03:04:05Z", "serves": []}
+        if rest == "certs":
+            return conn.json({"enabled": True, "without": [], "certificates": {"default": cert, "x": cert},
+                              "warnings": ["expires soon"]})
+        return conn.json({**cert, "chain": "-----BEGIN CERTIFICATE-----\nx\n"} if get else {})
+    if rest == "tls" or rest == "tls/disable":
+        return conn.json({"enabled": True, "state": "valid", "names": ["a.example"], "last_error": None})
     if rest in ("lock", "unlock") or rest.startswith("settings/"):
         return conn.json({})
     if app == "broken":
