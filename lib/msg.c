@@ -74,6 +74,7 @@ int msg_recv(int fd, struct msg *m)
 	ssize_t n;
 
 	m->nfds = 0;
+	m->cut = false;
 	do {
 		n = recvmsg(fd, &mh, MSG_CMSG_CLOEXEC);
 	} while (n < 0 && errno == EINTR);
@@ -85,6 +86,8 @@ int msg_recv(int fd, struct msg *m)
 	if ((mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || (size_t)n < sizeof(m->head) ||
 		m->head.size != (size_t)n - sizeof(m->head)) {
 		msg_close_fds(m);
+		m->cut = !(mh.msg_flags & MSG_TRUNC) && (size_t)n >= sizeof(m->head) &&
+			 m->head.size == (size_t)n - sizeof(m->head);
 		return -EPROTO;
 	}
 	return 1;

@@ -20,6 +20,7 @@ struct msg {
 	_Alignas(8) char body[MSG_BODY_MAX];
 	int fds[MSG_FDS_MAX]; /* CLOEXEC; owned by whoever holds the struct */
 	unsigned int nfds;
+	bool cut; /* descriptors did not fit into this process: nfds is 0, the rest is whole */
 };
 
 /* Sends one message; fds stay the caller's. 0, -EAGAIN when the socket is full (nonblocking), -errno. */

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -137,6 +138,38 @@ static void a_message_carries_its_descriptors(void **state)
 	free(m);
 }
 
+/* The lowest free number becomes the limit: nothing more fits into this process. */
+static void descriptors_that_do_not_fit_are_told(void **state)
+{
+	autofree struct msg *m = calloc(1, sizeof(*m));
+	struct rlimit before, tight;
+	int pair[2], fd = memfd_create("x", 0), next;
+	uint64_t body = 7;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(msg_send(pair[0], 8, 9, 0, &body, sizeof(body), &fd, 1), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	next = dup(fd);
+	close(next);
+	tight = (struct rlimit){(rlim_t)next, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+	assert_int_equal(msg_recv(pair[1], m), -EPROTO);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_true(m->cut);
+	assert_int_equal(m->nfds, 0);
+	assert_int_equal(m->head.seq, 9);
+	assert_memory_equal(m->body, &body, sizeof(body));
+	assert_int_equal(msg_send(pair[0], 8, 9, 0, &body, sizeof(body), &fd, 1), 0);
+	assert_int_equal(msg_recv(pair[1], m), 1);
+	assert_false(m->cut);
+	assert_int_equal(m->nfds, 1);
+	msg_close_fds(m);
+	close(fd);
+	close(pair[0]);
+	close(pair[1]);
+}
+
 static void a_spec_survives_the_trip_and_refuses_damage(void **state)
 {
 	const char *argv[] = {"prog", "an arg", "", NULL},
@@ -211,6 +244,7 @@ int main(void)
 		cmocka_unit_test(a_tree_is_removed_without_following_links),
 		cmocka_unit_test(a_tree_of_any_depth_is_removed),
 		cmocka_unit_test(a_message_carries_its_descriptors),
+		cmocka_unit_test(descriptors_that_do_not_fit_are_told),
 		cmocka_unit_test(a_spec_survives_the_trip_and_refuses_damage),
 		cmocka_unit_test(
 			a_loop_fires_timers_in_order_and_deletes_within_callbacks),

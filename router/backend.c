@@ -170,7 +170,7 @@ static void list_all(struct worker *w, struct table *t)
 		i->port = ti->port;
 		i->name_len = (uint8_t)ti->name_len;
 		memcpy(i->name, t->strings + ti->name_off, ti->name_len);
-		if (i->fresh && t->n_instances <= PREFETCH_INSTANCES)
+		if (i->fresh && backend_few(w, t->n_instances))
 			backend_prefetch(w, i);
 	}
 }

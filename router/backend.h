@@ -13,9 +13,12 @@
 #define STOCK_FIRST 2u
 #define STOCK_BATCH 16u
 #define POOL_MAX 256u /* idle connections of one instance in one worker */
-/* tables up to this size: sockets are fetched before the first request */
+/* up to so many, sockets are fetched before the first request and kept at rest */
 #define PREFETCH_INSTANCES 256u
-#define REFUSED_MS 1000u /* an instance that refused is second choice for that long */
+#define RECLAIM_MS 100u
+#define RECLAIM_ENOUGH 64u
+#define RECLAIM_PART 128u /* of all instances */
+#define REFUSED_MS 1000u  /* an instance that refused is second choice for that long */
 
 struct msg;
 struct sleeper;
@@ -81,11 +84,21 @@ bool backend_any_waits(const struct worker *w);
 void backend_stock_up(struct worker *w);
 /* Sends those that wait for a socket of i elsewhere. */
 void backend_retry_waiters(struct instance *i, enum hcode code);
+/* So few instances that each may keep ready sockets. */
+bool backend_few(const struct worker *w, uint32_t n);
 void backend_prefetch(struct worker *w, struct instance *i);
 void backend_drop_stock(struct instance *i);
-/* Nobody has asked for a while: as many sockets as at first stay. */
-void backend_rest(struct instance *i);
-/* berthd's answer. Descriptors of m that are used are set to -1. */
+/* Nobody has asked for a while: as many sockets as at first stay, or none. */
+void backend_rest(struct worker *w, struct instance *i);
+/*
+ * Descriptors run out: closes ready sockets that nobody waits for, and if those are few,
+ * connections that idle. False when there was nothing to close, or that was done a moment ago.
+ */
+bool backend_reclaim(struct worker *w);
+/*
+ * berthd's answer. Descriptors of m that are used are set to -1; without any (m->cut) there
+ * was no room for them.
+ */
 void backend_sockets(struct worker *w, struct msg *m);
 /*
  * Asks berthd again for whatever is open (it restarted), or only for what could not be

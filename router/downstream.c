@@ -461,7 +461,9 @@ void downstream_accept(struct worker *w, struct ev *ev, uint32_t events)
 		int fd = accept4(ev->fd, (struct sockaddr *)&ss, &len,
 			SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-		if (fd >= 0)
+		if (fd >= w->fd_high && !backend_reclaim(w))
+			close(fd);
+		else if (fd >= 0)
 			add_client(w, l, fd, &ss);
 		else if (errno == EMFILE || errno == ENFILE)
 			shed(w, ev->fd);

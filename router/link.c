@@ -234,11 +234,11 @@ static void pair_event(struct worker *w, struct ev *ev, uint32_t events)
 	(void)events;
 	for (i = 0; i < MESSAGES_MAX; i++) {
 		r = msg_recv(ev->fd, &w->msg);
-		if (r == -EPROTO) {
+		if (r == -EPROTO && !w->msg.cut) {
 			log_warn("a malformed message was dropped");
 			continue;
 		}
-		if (r <= 0)
+		if (r <= 0 && r != -EPROTO) /* one without its descriptors is answered */
 			break;
 		if (ev == &w->control)
 			control_message(w, &w->msg);

@@ -23,6 +23,7 @@
 #define FD_CONTROL 5
 #define FD_LISTEN 6
 #define EVENTS_MAX 256
+#define FDS_MAX (1u << 24)
 
 static void signal_event(struct worker *w, struct ev *ev, uint32_t events)
 {
@@ -106,14 +107,18 @@ static int start_listeners(struct worker *w)
 	return r;
 }
 
-static void raise_limit(void)
+/* A quarter is kept for connections to apps, tables and certificates: clients that are there go on. */
+static void raise_limit(struct worker *w)
 {
-	struct rlimit r;
+	struct rlimit r = {FDS_MAX, FDS_MAX};
 
 	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
 		r.rlim_cur = r.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &r);
 	}
+	if (r.rlim_cur > FDS_MAX)
+		r.rlim_cur = FDS_MAX;
+	w->fd_high = (int)(r.rlim_cur - r.rlim_cur / 4);
 }
 
 static void read_clocks(struct worker *w)
@@ -164,7 +169,7 @@ static int start(struct worker *w)
 
 	if (r < 0)
 		return r;
-	raise_limit();
+	raise_limit(w);
 	access_open(&w->log, FD_LOG);
 	w->berthd.fd = FD_BERTHD;
 	w->control.fd = FD_CONTROL;

@@ -103,16 +103,58 @@ void backend_drop_stock(struct instance *i)
 	shrink(&i->stock[1], 0);
 }
 
-void backend_rest(struct instance *i)
+bool backend_few(const struct worker *w, uint32_t n)
 {
+	return n <= PREFETCH_INSTANCES && n * 2 * STOCK_FIRST < (uint32_t)w->fd_high;
+}
+
+void backend_rest(struct worker *w, struct instance *i)
+{
+	uint32_t keep = backend_few(w, w->n_instances) ? STOCK_FIRST : 0;
+
+	for (int k = 0; k < 2 && !w->leaving; k++) {
+		struct stock *s = &i->stock[k];
+
+		if (s->asking || s->batch <= keep)
+			continue;
+		s->batch = keep;
+		shrink(s, keep);
+	}
+}
+
+static uint32_t drop_unused(struct instance *i)
+{
+	uint32_t n = 0;
+
 	for (int k = 0; k < 2; k++) {
 		struct stock *s = &i->stock[k];
 
-		if (s->asking || s->batch <= STOCK_FIRST)
+		if (s->waiters)
 			continue;
-		s->batch = STOCK_FIRST;
-		shrink(s, STOCK_FIRST);
+		n += s->n;
+		shrink(s, 0);
+		s->batch = 0;
 	}
+	return n;
+}
+
+bool backend_reclaim(struct worker *w)
+{
+	struct instance *i;
+	uint32_t n = 0;
+	bool enough;
+
+	if (w->now_ms < w->reclaim_ms)
+		return false;
+	for (i = w->instances; i && !w->leaving; i = i->next)
+		n += drop_unused(i);
+	enough = n >= RECLAIM_ENOUGH;
+	for (i = w->instances; i && !enough; i = i->next)
+		for (; i->idle; n++)
+			upstream_close(i->idle);
+	/* the walk was not worth it: not at once again */
+	w->reclaim_ms = n < w->n_instances / RECLAIM_PART ? w->now_ms + RECLAIM_MS : 0;
+	return n > 0;
 }
 
 /*
@@ -161,6 +203,8 @@ static void take_sockets(
 	struct stock *s = &i->stock[family];
 	unsigned int k;
 
+	if (m->fds[m->nfds - 1] >= w->fd_high)
+		backend_reclaim(w);
 	for (k = 0; k < m->nfds && s->n < STOCK_MAX; k++) {
 		s->fds[s->n++] = m->fds[k];
 		m->fds[k] = -1;
@@ -207,6 +251,10 @@ void backend_sockets(struct worker *w, struct msg *m)
 	}
 	if (m->head.status == -ESRCH)
 		i->gone = true;
+	if (m->cut && i->stock[family].waiters && backend_reclaim(w)) {
+		ask_for(w, i, family, STOCK_FIRST);
+		return;
+	}
 	i->inflight++;
 	if (i->gone)
 		backend_retry_waiters(i, H10);

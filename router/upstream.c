@@ -74,10 +74,11 @@ void upstream_put(struct upstream *u, bool reuse)
 static void close_idle(struct upstream *u)
 {
 	struct instance *i = u->inst;
+	struct worker *w = u->w;
 
 	upstream_close(u);
 	if (!i->n_idle && !i->inflight)
-		backend_rest(i);
+		backend_rest(w, i);
 }
 
 static void idle_timeout(void *arg)

@@ -61,8 +61,10 @@ struct worker {
 	uint32_t handshakes; /* that went on in this turn of the loop */
 	uint16_t tls_port;   /* where http is redirected to; 0: nowhere */
 	bool asks_unsent, tells_unsent, stopping;
-	bool leaving, left; /* a successor comes; it has the pairs */
-	int spare_fd;	    /* given up when descriptors run out */
+	bool leaving, left;  /* a successor comes; it has the pairs */
+	int spare_fd;	     /* given up when descriptors run out */
+	int fd_high;	     /* newcomers get numbers below it, or are turned away */
+	uint64_t reclaim_ms; /* not before that */
 	uint64_t stop_ms, epoch;
 	uint64_t random[2];
 	struct msg msg;

@@ -319,6 +319,63 @@ def test_without_descriptors_new_clients_are_turned_away_and_old_ones_served():
     assert r.close() == 0
 
 
+def _send(s, data):
+    try:
+        s.sendall(data)
+    except OSError:
+        pass
+
+
+def _code(s):
+    with s:
+        try:
+            return status_of(read_head(s)[0])
+        except ConnectionResetError:
+            return None
+
+
+def test_more_apps_than_descriptors_are_all_served():
+    b = Backend()
+    r = Router(nofile=64)
+    r.send_table([App(i + 1, ["a%d.example" % i], [(i + 1, b.port, "web.1")]) for i in range(300)])
+    with r.connect() as s:
+        for turn in range(2):
+            for i in range(300):
+                s.sendall(get("a%d.example" % i))
+                head, rest = read_head(s)
+                assert status_of(head) == 200, (turn, i, head)
+                read_body(s, head, rest)
+    assert r.send_table([App(1, ["a.example"], [(1, b.port, "web.1")])]) == 0
+    assert ask(r, get())[0] == 200
+    assert r.close() == 0
+
+
+def test_requests_that_find_no_descriptor_are_told_and_hang_nobody():
+    gate = threading.Event()
+
+    def handler(backend, conn):
+        for head, _ in each_request(backend, conn):
+            if b"/slow" in head:
+                gate.wait(10)
+            conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    b = Backend(handler)
+    r = Router(nofile=64)
+    apps = [App(i + 1, ["a%d.example" % i], [(i + 1, b.port, "web.1")]) for i in range(100)]
+    r.send_table(apps)
+    crowd = [r.connect() for _ in range(42)]   # each needs a connection to its app too
+    for i, s in enumerate(crowd):
+        _send(s, get("a%d.example" % i, "/slow"))
+    assert wait_for(lambda: len(b.requests) >= 10)
+    assert r.log_where("code=H99", seconds=4)
+    gate.set()
+    codes = [_code(s) for s in crowd]           # None: turned away
+    assert {200, 503} <= set(codes) <= {200, 503, None} and codes.count(200) >= 10, codes
+    time.sleep(0.2)
+    for i in range(100):                        # no app stays behind
+        assert ask(r, get("a%d.example" % i))[0] == 200, i
+    assert r.close() == 0
+
+
 def test_many_clients_that_come_and_go_leave_no_descriptor_behind():
     import os
     r, b = one(echo_handler)
