@@ -157,6 +157,11 @@ bench-push: all
 	tests/bench/push
 bench-wake: all
 	tests/bench/wake
+bench-router: all $(B)/test/bench/backend $(B)/test/bench/messages
+	tests/bench/router $(BENCH_OPTIONS)
+$(B)/test/bench/backend $(B)/test/bench/messages: $(B)/test/bench/%: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -D_GNU_SOURCE $(ALL_LDFLAGS) -o $@ $<
 bench-start: all $(B)/test/bench/start $(B)/test/bench/true
 	tests/bench/start
 $(B)/test/bench/start: $(B)/tests/bench/start.o $(filter-out $(B)/runtime/berthd.o,$(berthd_SRC:%.c=$(B)/%.o)) $(LIB_OBJ)
@@ -177,7 +182,7 @@ lint:
 		'-Djson_object_foreach(o,k,v)=for(;;)' -I. $$(git ls-files '*.c')
 asan:
 	$(MAKE) B=build-asan CFLAGS='-O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer' HARDEN= STATIC= check-unit
-.PHONY: tests-bin list-unit list-root check-unit check-root check check-v2 attack attack-bin attack-table conformance-table e2e demo soak bench-push bench-start bench-wake bench-idle deps layers lint asan install uninstall clean help
+.PHONY: tests-bin list-unit list-root check-unit check-root check check-v2 attack attack-bin attack-table conformance-table e2e demo soak bench-push bench-start bench-wake bench-idle bench-router deps layers lint asan install uninstall clean help
 
 L = $(DESTDIR)$(PREFIX)/lib/berth
 # A running berthd has its own copy of packs/ for builds.
@@ -194,4 +199,4 @@ uninstall:
 clean:
 	rm -rf build build-asan build-guards
 help:
-	@echo 'all install uninstall clean | deps check check-unit check-root check-v2 attack e2e demo | bench-push bench-start bench-wake bench-idle soak | lint layers asan'
+	@echo 'all install uninstall clean | deps check check-unit check-root check-v2 attack e2e demo | bench-push bench-start bench-wake bench-idle bench-router soak | lint layers asan'
