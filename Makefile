@@ -24,7 +24,7 @@ code = $(filter-out %_test.c,$(wildcard $(1)))
 berthd_SRC        = $(filter-out runtime/init.c runtime/logger%,$(call code,runtime/*.c))
 berthd_PKG        = libseccomp
 berth-logger_SRC  = $(call code,runtime/logger*.c)
-berth-control_SRC = $(call code,control/*.c db/*.c) receiver/source.c
+berth-control_SRC = $(call code,control/*.c db/*.c) receiver/source.c lib/credentials.c
 berth-control_PKG = libmicrohttpd jansson sqlite3 libgit2 libcrypto
 berth-control_LIB = -lmd
 berth-build_SRC   = $(filter-out buildpacks/static%,$(call code,buildpacks/*.c))
@@ -32,8 +32,9 @@ berth-build_PKG   = jansson
 # Only tar is read: --static from pkg-config would name the compressors and libxml2 too.
 berth-build_LIB   = -larchive -lacl
 berth-static_SRC  = $(call code,buildpacks/static*.c)
-berth-router_SRC  = $(call code,router/*.c)
+berth-router_SRC  = $(call code,router/*.c) lib/credentials.c
 berth-router_PKG  = libssl libcrypto
+berth-router_LIB  = -lmd
 berth-shell_SRC   = receiver/shell.c $(call code,receiver/common.c receiver/words.c receiver/repo.c receiver/jail.c)
 berth-hook_SRC    = receiver/hook.c $(call code,receiver/common.c receiver/repo.c)
 berth-acme_SRC    = acme/acme.c
@@ -43,7 +44,8 @@ STATIC = berth-build berth-static
 
 MAINS = runtime/berthd.c runtime/init.c runtime/logger.c control/control.c buildpacks/build.c buildpacks/static.c \
 	router/router.c receiver/shell.c receiver/hook.c acme/acme.c cli/berth.c
-LIB_OBJ = $(patsubst %.c,$(B)/%.o,$(call code,lib/*.c))
+# credentials.c needs -lmd: only in the programs that name it.
+LIB_OBJ = $(patsubst %.c,$(B)/%.o,$(filter-out lib/credentials.c,$(call code,lib/*.c)))
 ROOT_TESTS = $(patsubst %.c,$(B)/test/%,$(wildcard */*_root_test.c))
 UNIT_TESTS = $(filter-out $(ROOT_TESTS),$(patsubst %.c,$(B)/test/%,$(wildcard */*_test.c)))
 
@@ -86,7 +88,7 @@ TEST_PKG = cmocka libseccomp libmicrohttpd jansson sqlite3 libgit2 libarchive li
 folder_code = $(patsubst %.c,$(B)/%.o,$(filter-out $(MAINS),$(call code,$(1)/*.c)))
 .SECONDEXPANSION:
 $(B)/test/%: $(B)/%.o $$(call folder_code,$$(firstword $$(subst /, ,$$*))) \
-		$$(if $$(findstring control/,$$*),$(B)/receiver/source.o $$(call folder_code,db)) $(LIB_OBJ)
+		$$(if $$(findstring control/,$$*),$(B)/receiver/source.o $$(call folder_code,db)) $(LIB_OBJ) $(B)/lib/credentials.o
 	@mkdir -p $(@D)
 	@$(if $(V),,echo "  LINK $@")
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(sort $^) $(shell pkg-config --libs $(TEST_PKG)) -lmd

@@ -341,9 +341,9 @@ enum table_app_flags {
 };
 struct table_head {
 	uint32_t magic, size; /* size of everything */
-	uint32_t n_hosts, n_apps, n_instances, strings_size, n_options;
-	uint32_t pad;
-	/* then table_host[n_hosts], table_app[n_apps], table_instance[n_instances], table_options[n_options], strings */
+	uint32_t n_hosts, n_apps, n_instances, strings_size, n_options, n_nets;
+	/* then table_host[n_hosts], table_app[n_apps], table_instance[n_instances], table_options[n_options],
+	   table_net[n_nets], strings */
 };
 struct table_host {
 	uint32_t name_off, name_len;
@@ -365,6 +365,7 @@ struct table_app {
 #define TABLE_BODY_MAX ((uint64_t)1 << 40)
 #define TABLE_QUEUE_MAX 65536u
 #define TABLE_PAGE_MAX 65536u
+#define TABLE_RATE_MAX 1000000u
 struct table_text {
 	uint32_t off, len; /* len 0: not set */
 };
@@ -374,6 +375,18 @@ struct table_options {
 	uint32_t flags; /* none yet */
 	struct table_text maintenance_page; /* HTML, at most TABLE_PAGE_MAX, instead of the router's own words for APP_MAINTENANCE */
 	struct table_text error_page; /* the same for its answers of 500 and above */
+	struct table_text canonical;  /* the app's other names redirect to this one, lower case */
+	uint32_t rate_n, rate_period_ms; /* requests of a client in that time, then 429; both 0: no limit */
+	uint32_t auth_rounds; /* basic auth: credentials_key (lib/credentials.h) of "NAME:PASSWORD"; 0: anybody */
+	uint32_t pad;
+	uint8_t auth_salt[16], auth_key[32];
+};
+/* Whose X-Forwarded-* fields are believed. */
+#define TABLE_NETS_MAX 64u
+struct table_net {
+	uint8_t addr[16]; /* network order; bits beyond the prefix are 0 */
+	uint32_t family;  /* AF_INET: 4 bytes of addr, or AF_INET6 */
+	uint32_t prefix;
 };
 struct table_instance {
 	uint64_t id; /* as in msg_start */

@@ -115,7 +115,7 @@ static char *put_line(char *o, const struct exchange *x, uint64_t now_ms)
 	o = PUT(o, " request_id=");
 	o = put(o, x->head + x->id, x->id_len);
 	o = PUT(o, " fwd=\"");
-	o = put(o, c->ip, c->ip_len);
+	o = x->fwd_len ? put(o, x->head + x->fwd, x->fwd_len) : put(o, c->ip, c->ip_len);
 	o = PUT(o, "\" instance=");
 	o = put(o, x->name, x->name_len);
 	o = PUT(o, " connect=");

@@ -141,9 +141,12 @@ struct exchange {
 	bool up_dead;		 /* upstream takes no more; its answer may still come */
 	bool fresh;		 /* no pooled connection */
 	bool reuse;		 /* the instance keeps its connection open */
+	bool https;		 /* to the client, or so says a trusted proxy */
+	bool rated;		 /* counted by its client's rate */
 	bool half_up, half_down; /* tunnel: the end of that direction was passed on */
 	uint16_t status;
 	uint32_t generation; /* of the table it was last dispatched by */
+	uint32_t admitted;   /* of the one whose options it has passed */
 	uint32_t app, timeout_ms, idle_ms;
 	struct policy *policy; /* counted in it; NULL: no options, or answered */
 	uint64_t start_ms, hold_until_ms, connect_ms, sent_bytes, body_max;
@@ -155,8 +158,8 @@ struct exchange {
 	struct pending more; /* request body after head, not yet sent */
 	char *head; /* rewritten request head, and the body bytes that came with it */
 	uint32_t head_len, head_off, head_only; /* head_only: without those body bytes */
-	uint32_t method_len, path, path_len, host, host_len, id,
-		id_len; /* in head, for the log */
+	uint32_t method_len, path, path_len, host, host_len, id, id_len, fwd,
+		fwd_len; /* in head, for the log; fwd_len 0: the client's own address */
 	char space[HEAD_INLINE];
 };
 
@@ -206,6 +209,8 @@ void exchange_refuse(struct exchange *x, unsigned int status, enum hcode code);
  */
 void exchange_say(struct exchange *x, const char *status, const char *fields, size_t len,
 	const char *body, size_t n);
+/* An answer of our own; fields: more lines of its head, each with its CRLF. */
+void exchange_answer(struct exchange *x, unsigned int status, const char *fields);
 /* The client is gone or broke the framing: no answer. */
 void exchange_abort(struct exchange *x, enum hcode code);
 /* The response is complete and the upstream connection released. */
@@ -281,8 +286,9 @@ const char *respond_desc(enum hcode code);
 const char *respond_name(enum hcode code);
 /* HTML of an app's owner. */
 struct page {
-	const char *html; /* the current table's */
-	size_t len;	  /* 0: the router's own words */
+	const char *html;   /* the current table's */
+	size_t len;	    /* 0: the router's own words */
+	const char *fields; /* more lines of the head, each with its CRLF; NULL: none */
 };
 /* Sends an error page; returns the bytes of its body. */
 size_t respond_page(struct downstream *c, unsigned int status, struct page own, bool head,

@@ -77,17 +77,19 @@ void exchange_done(struct exchange *x)
 	downstream_next(c, keep);
 }
 
-/* A page instead of a response. Status 0: as the code says. */
-static void answer(struct exchange *x, unsigned int status, enum hcode code)
+/* A page instead of a response. */
+static void answer(
+	struct exchange *x, unsigned int status, enum hcode code, const char *fields)
 {
 	struct downstream *c = x->client;
+	struct page own = policy_page(x, status, code);
 
 	x->code = (uint8_t)code;
 	x->status = (uint16_t)status;
 	exchange_release(x, false);
 	x->keep_alive = x->keep_alive && x->req.done && !c->w->stopping;
-	x->sent_bytes = respond_page(
-		c, status, policy_page(x, status, code), x->is_head, x->keep_alive);
+	own.fields = fields;
+	x->sent_bytes = respond_page(c, status, own, x->is_head, x->keep_alive);
 	exchange_done(x);
 }
 
@@ -134,7 +136,7 @@ void exchange_fail(struct exchange *x, enum hcode code)
 	if (x->state >= X_BODY)
 		cut(x, code);
 	else
-		answer(x, respond_status(code), code);
+		answer(x, respond_status(code), code, NULL);
 }
 
 void exchange_refuse(struct exchange *x, unsigned int status, enum hcode code)
@@ -144,7 +146,12 @@ void exchange_refuse(struct exchange *x, unsigned int status, enum hcode code)
 		return;
 	}
 	x->keep_alive = false;
-	answer(x, status, code);
+	answer(x, status, code, NULL);
+}
+
+void exchange_answer(struct exchange *x, unsigned int status, const char *fields)
+{
+	answer(x, status, H_NONE, fields);
 }
 
 void exchange_abort(struct exchange *x, enum hcode code)
@@ -192,7 +199,7 @@ void exchange_dispatch(struct exchange *x)
 	}
 	row = exchange_host(x);
 	if (!row) {
-		answer(x, 404, H_NONE);
+		answer(x, 404, H_NONE, NULL);
 		return;
 	}
 	app = &w->table->apps[row->app];

@@ -52,7 +52,7 @@ bool front_answers(struct exchange *x, const struct table_host *row)
 {
 	if (answer_acme(x))
 		return true;
-	if (!(row->flags & HOST_TLS) || x->client->tls || !x->client->w->tls_port)
+	if (!(row->flags & HOST_TLS) || x->https || !x->client->w->tls_port)
 		return false;
 	redirect(x);
 	return true;

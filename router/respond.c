@@ -29,12 +29,16 @@ static const struct words {
 	unsigned int status;
 	const char *reason, *text;
 } words[] = {
+	{301, "Moved Permanently", "It is found at another address."},
+	{308, "Permanent Redirect", "It is found at another address."},
 	{400, "Bad Request", "The request is malformed."},
+	{401, "Unauthorized", "A name and a password are needed here."},
 	{404, "Not Found", "There is nothing at this address."},
 	{408, "Request Timeout", "The request took too long to arrive."},
 	{413, "Content Too Large", "The request body is too large."},
 	{414, "URI Too Long", "The address is too long."},
 	{417, "Expectation Failed", "The expectation is not supported."},
+	{429, "Too Many Requests", "Please wait a moment before the next one."},
 	{431, "Request Header Fields Too Large", "The request head is too large."},
 	{501, "Not Implemented", "The method or transfer coding is not supported."},
 	{502, "Bad Gateway", "The application did not answer properly."},
@@ -69,9 +73,10 @@ static const struct words *find(unsigned int status)
 }
 
 /* Head and page, in one send where the room behind the head takes it. */
-static size_t send_page(struct downstream *c, char *out, size_t len, size_t room,
-	struct page own, bool head)
+static size_t send_page(
+	struct downstream *c, size_t len, size_t room, struct page own, bool head)
 {
+	char *out = c->w->cold;
 	bool join = !head && own.len <= room - len;
 
 	if (join)
@@ -88,7 +93,7 @@ size_t respond_page(struct downstream *c, unsigned int status, struct page own, 
 	bool keep_alive)
 {
 	const struct words *p = find(status);
-	char body[256], out[768];
+	char body[256];
 	int len;
 
 	if (!own.len) {
@@ -97,11 +102,12 @@ size_t respond_page(struct downstream *c, unsigned int status, struct page own, 
 			"<!doctype html><title>%u %s</title><h1>%s</h1><p>%s</p>\n",
 			p->status, p->reason, p->reason, p->text);
 	}
-	len = snprintf(out, sizeof(out),
-		"HTTP/1.1 %u %s\r\nDate: %s\r\nContent-Type: text/html; charset=utf-8\r\n"
+	len = snprintf(c->w->cold, HOT_SIZE,
+		"HTTP/1.1 %u %s\r\nDate: %s\r\n%sContent-Type: text/html; "
+		"charset=utf-8\r\n"
 		"Content-Length: %zu\r\nCache-Control: no-store\r\nConnection: "
 		"%s\r\n\r\n",
-		p->status, p->reason, c->w->date, own.len,
+		p->status, p->reason, c->w->date, own.fields ? own.fields : "", own.len,
 		keep_alive ? "keep-alive" : "close");
-	return send_page(c, out, (size_t)len, sizeof(out), own, head);
+	return send_page(c, (size_t)len, HOT_SIZE, own, head);
 }

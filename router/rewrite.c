@@ -1,11 +1,12 @@
 /* Heads as they leave: kept fields copied in runs, hop-by-hop ones left out, ours adde */
+#include "router/forwarded.h"
 #include "router/worker.h"
 #include <errno.h>
 #include <string.h>
 
 #define ID_MAX 200u
 /* what rewrite_request adds at most: Via, X-Forwarded-*, id, start, upgrade */
-#define EXTRA_ROOM 512u
+#define EXTRA_ROOM (512u + FORWARDED_ROOM)
 
 struct out {
 	char *p;
@@ -138,6 +139,17 @@ static void add_request_line(
 	ADD(o, "\r\n");
 }
 
+static void add_trusted(
+	struct exchange *x, struct out *o, const struct http_head *h, const char *p)
+{
+	uint32_t at = 0, len = 0;
+	size_t n = forwarded_compose(x, h, p, o->p + o->len, &at, &len);
+
+	x->fwd = o->len + at;
+	x->fwd_len = len;
+	o->len += (uint32_t)n;
+}
+
 static void add_ours(struct exchange *x, struct out *o, const struct http_head *h,
 	const char *p, bool keep_id)
 {
@@ -145,19 +157,25 @@ static void add_ours(struct exchange *x, struct out *o, const struct http_head *
 
 	/* RFC 9110 7.6.3: another line continues the list */
 	add(o, x->minor0 ? "Via: 1.0 berth\r\n" : "Via: 1.1 berth\r\n", 16);
-	ADD(o, "X-Forwarded-For: ");
-	add(o, c->ip, c->ip_len);
-	ADD(o, "\r\nX-Forwarded-Proto: http");
-	add(o, "s", c->tls ? 1 : 0);
-	ADD(o, "\r\nX-Forwarded-Port: ");
-	add_number(o, c->port);
+	if (forwarded_trusted(c)) {
+		add_trusted(x, o, h, p);
+	} else {
+		ADD(o, "X-Forwarded-For: ");
+		add(o, c->ip, c->ip_len);
+		ADD(o, "\r\nX-Forwarded-Proto: http");
+		add(o, "s", x->https ? 1 : 0);
+		ADD(o, "\r\nX-Forwarded-Port: ");
+		add_number(o, c->port);
+		ADD(o, "\r\n");
+	}
 	if (!keep_id) {
-		ADD(o, "\r\nX-Request-Id: ");
+		ADD(o, "X-Request-Id: ");
 		x->id = o->len;
 		add_uuid(c->w, o);
 		x->id_len = o->len - x->id;
+		ADD(o, "\r\n");
 	}
-	ADD(o, "\r\nX-Request-Start: ");
+	ADD(o, "X-Request-Start: ");
 	add_number(o, c->w->real_ms);
 	if (x->upgrade) {
 		const struct http_field *f = &h->fields[h->upgrade_field - 1];
@@ -175,6 +193,7 @@ int rewrite_request(
 	struct out o = {x->space, 0};
 	bool keep_id = false;
 
+	x->https = x->client->tls != 0;
 	if (need > sizeof(x->space)) {
 		o.p = malloc(need);
 		if (!o.p)

@@ -1,9 +1,11 @@
 /* Routing table: validation; lookup by a hash from the end, so that suffixes are free. */
 #include "router/table.h"
+#include "lib/credentials.h"
 #include "lib/io.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #define HOST_MAX 253
@@ -40,7 +42,8 @@ static int check_head(const void *data, size_t size, struct err *e)
 	sum = sizeof(*h) + (uint64_t)h->n_hosts * sizeof(struct table_host) +
 	      (uint64_t)h->n_apps * sizeof(struct table_app) +
 	      (uint64_t)h->n_instances * sizeof(struct table_instance) +
-	      (uint64_t)h->n_options * sizeof(struct table_options) + h->strings_size;
+	      (uint64_t)h->n_options * sizeof(struct table_options) +
+	      (uint64_t)h->n_nets * sizeof(struct table_net) + h->strings_size;
 	if (sum != size)
 		return err_set(e, EBADMSG, "table parts do not add up to its size");
 	return 0;
@@ -105,6 +108,14 @@ static int check_app(const struct table *t, uint32_t i, struct err *e)
 	return 0;
 }
 
+static bool name_like(const char *p, uint32_t len)
+{
+	for (uint32_t k = 0; k < len; k++)
+		if (!host_char(p[k]))
+			return false;
+	return len <= HOST_MAX;
+}
+
 static int check_page(const struct table_head *h, const struct table_text *p)
 {
 	return p->len > TABLE_PAGE_MAX ? -EBADMSG : check_string(h, p->off, p->len);
@@ -120,7 +131,23 @@ static int check_options(
 		return err_set(e, EBADMSG, "options %u: bad flags or limits", i);
 	if (check_page(h, &o->maintenance_page) < 0 || check_page(h, &o->error_page) < 0)
 		return err_set(e, EBADMSG, "options %u: page out of bounds", i);
+	if (check_string(h, o->canonical.off, o->canonical.len) < 0 ||
+		!name_like(t->strings + o->canonical.off, o->canonical.len))
+		return err_set(e, EBADMSG, "options %u: bad canonical name", i);
+	if (!o->rate_n != !o->rate_period_ms || o->rate_period_ms > TABLE_HELD_MAX_MS ||
+		o->rate_n > TABLE_RATE_MAX || o->auth_rounds > CREDENTIALS_ROUNDS_MAX)
+		return err_set(e, EBADMSG, "options %u: bad rate or rounds", i);
 	return 0;
+}
+
+static int check_net(const struct table *t, uint32_t i, struct err *e)
+{
+	const struct table_net *n = &t->nets[i];
+
+	if ((n->family == AF_INET && n->prefix <= 32) ||
+		(n->family == AF_INET6 && n->prefix <= 128))
+		return 0;
+	return err_set(e, EBADMSG, "net %u: bad family or prefix", i);
 }
 
 static int check_instance(
@@ -154,6 +181,10 @@ static int check_all(const struct table *t, const struct table_head *h, struct e
 		r = check_instance(t, h, i, e);
 	for (i = 0; !r && i < t->n_options; i++)
 		r = check_options(t, h, i, e);
+	if (!r && t->n_nets > TABLE_NETS_MAX)
+		r = err_set(e, EBADMSG, "%u nets", t->n_nets);
+	for (i = 0; !r && i < t->n_nets; i++)
+		r = check_net(t, i, e);
 	for (i = 0; !r && i < t->n_hosts; i++)
 		r = check_host(t, h, i, e);
 	return r;
@@ -200,11 +231,13 @@ int table_parse(const void *data, size_t size, struct table **ret, struct err *e
 	t->n_apps = h->n_apps;
 	t->n_instances = h->n_instances;
 	t->n_options = h->n_options;
+	t->n_nets = h->n_nets;
 	t->hosts = (const void *)(h + 1);
 	t->apps = (const void *)(t->hosts + t->n_hosts);
 	t->instances = (const void *)(t->apps + t->n_apps);
 	t->options = (const void *)(t->instances + t->n_instances);
-	t->strings = (const void *)(t->options + t->n_options);
+	t->nets = (const void *)(t->options + t->n_options);
+	t->strings = (const void *)(t->nets + t->n_nets);
 	r = check_all(t, h, e);
 	if (!r)
 		r = build_hash(t, e);

@@ -17,12 +17,13 @@ struct table {
 	const struct table_app *apps;
 	const struct table_instance *instances;
 	const struct table_options *options;
+	const struct table_net *nets;
 	const char *strings;
 	struct instance *
 		*backends; /* per instance: its run-time side; filled by backend_apply */
 	struct sleeper **sleepers; /* the same per app; NULL for one that never sleeps */
 	struct policy **policies;  /* the same per app; NULL for one without options */
-	uint32_t n_hosts, n_apps, n_instances, n_options;
+	uint32_t n_hosts, n_apps, n_instances, n_options, n_nets;
 	bool wildcards;
 	uint32_t mask;	 /* slots - 1 */
 	uint32_t *slots; /* host index + 1; 0 empty */

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* apps: 0 has two instances, 1 has none */
 static const struct {
@@ -29,6 +30,7 @@ struct small {
 	struct table_app apps[2];
 	struct table_instance instances[2];
 	struct table_options options[1];
+	struct table_net nets[1];
 	char strings[100];
 };
 
@@ -50,6 +52,8 @@ static size_t make(struct small *s)
 	s->head.n_apps = 2;
 	s->head.n_instances = 2;
 	s->head.n_options = 1;
+	s->head.n_nets = 1;
+	s->nets[0] = (struct table_net){.family = AF_INET, .prefix = 8};
 	for (size_t i = 0; i < ARRAY_LEN(hosts); i++)
 		s->hosts[i] = (struct table_host){put(s, hosts[i].name),
 			(uint32_t)strlen(hosts[i].name), hosts[i].app, hosts[i].flags};
@@ -119,6 +123,15 @@ static void every_corruption_is_refused(void **state)
 	REFUSED(s.options[0].error_page.off = UINT32_MAX);
 	REFUSED(s.options[0].error_page.len = 1000);
 	REFUSED(s.options[0].maintenance_page.len = TABLE_PAGE_MAX + 1);
+	REFUSED(s.options[0].canonical = s.options[0].error_page);
+	REFUSED(s.options[0].canonical.len = 1000);
+	REFUSED(s.options[0].rate_n = 1);
+	REFUSED(s.options[0].rate_period_ms = 1000);
+	REFUSED(s.options[0].auth_rounds = UINT32_MAX);
+	REFUSED(s.head.n_nets = 0);
+	REFUSED(s.head.n_nets = UINT32_MAX);
+	REFUSED(s.nets[0].family = 1);
+	REFUSED(s.nets[0].prefix = 33);
 	REFUSED(s.head.strings_size--);
 	REFUSED(s.hosts[0].name_off = 1000);
 	REFUSED(s.hosts[0].name_off = UINT32_MAX);

@@ -6,6 +6,8 @@ instance" are plain host sockets: an instance is a port on loopback.
 import array
 import errno
 import fcntl
+import hashlib
+import ipaddress
 import os
 import signal
 import socket
@@ -43,15 +45,27 @@ class App:
         self.options = options  # a dict of Options' fields
 
 
+OPTIONS = {"body_max", "queue_max", "flags", "maintenance_page", "error_page", "canonical", "rate", "auth"}
+SALT, ROUNDS = b"0123456789abcdef", 2000
+
+
 def options_bytes(o, add):
     """A struct table_options; add puts a text into the strings and gives its struct table_text."""
-    unknown = set(o) - {"body_max", "queue_max", "maintenance_page", "error_page", "flags"}
-    assert not unknown, unknown
+    assert not set(o) - OPTIONS, o
+    auth = o.get("auth")
+    key = hashlib.pbkdf2_hmac("sha256", auth, SALT, ROUNDS) if auth else b"\0" * 32
     return struct.pack("<QII", o.get("body_max", 0), o.get("queue_max", 0), o.get("flags", 0)) + \
-        add(o.get("maintenance_page", b"")) + add(o.get("error_page", b""))
+        add(o.get("maintenance_page", b"")) + add(o.get("error_page", b"")) + add(o.get("canonical", b"")) + \
+        struct.pack("<IIII", *o.get("rate", (0, 0)), ROUNDS if auth else 0, 0) + SALT + key
 
 
-def table_bytes(apps, tls=()):
+def net_bytes(net):
+    """A struct table_net of "10.0.0.0/8"."""
+    net = ipaddress.ip_network(net)
+    return struct.pack("<16sII", net.network_address.packed, {4: socket.AF_INET, 6: socket.AF_INET6}[net.version], net.prefixlen)
+
+
+def table_bytes(apps, tls=(), nets=()):
     """tls: hosts that have a certificate."""
     strings, hosts, rows, instances, options = b"", [], b"", b"", b""
     n = n_options = 0
@@ -83,9 +97,10 @@ def table_bytes(apps, tls=()):
     for name, index, flags in hosts:
         packed += struct.pack("<IIII", len(strings), len(name), index, flags)
         strings += name
-    size = 32 + len(packed) + len(rows) + len(instances) + len(options) + len(strings)
-    head = struct.pack("<8I", 0x62727462, size, len(hosts), len(apps), n, len(strings), n_options, 0)
-    return head + packed + rows + instances + options + strings
+    trusted = b"".join(net_bytes(net) for net in nets)
+    size = 32 + len(packed) + len(rows) + len(instances) + len(options) + len(trusted) + len(strings)
+    head = struct.pack("<8I", 0x62727462, size, len(hosts), len(apps), n, len(strings), n_options, len(nets))
+    return head + packed + rows + instances + options + trusted + strings
 
 
 def certs_bytes(certs=(), tickets=(), acme=()):

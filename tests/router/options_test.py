@@ -1,4 +1,5 @@
-"""What an app's owner has set: limits, pages."""
+"""What an app's owner has set: limits, pages, redirects, passwords, rates; and proxies that are believed."""
+import base64
 import contextlib
 import socket
 import struct
@@ -63,7 +64,8 @@ def test_a_chunk_that_would_pass_the_limit_ends_a_body_under_way():
         assert wait_for(lambda: b.connections)
         s.sendall(b"186a0\r\nx")
         head, _ = read_head(s)
-        assert status_of(head) == 413 and not b.requests
+        assert status_of(head) == 413, head
+        assert not [q for q in b.requests if q[1]]  # the app saw no whole body
 
 
 def test_a_limit_may_lie_above_the_default():
@@ -195,9 +197,163 @@ def test_a_bad_option_refuses_the_whole_table():
     with optioned(body_max=1000) as (r, b):
         good = dict(r.apps[0].options)
         for bad in ({"body_max": (1 << 40) + 1}, {"queue_max": 65537}, {"flags": 1 << 31},
+                    {"rate": (1, 0)}, {"rate": (0, 1)}, {"rate": (1, 600001)}, {"canonical": b"a b"},
                     {"error_page": b"x" * 65537}, {"maintenance_page": b"x" * 65537}):
             r.apps[0].options = dict(good, **bad)
             assert r.send_table(r.apps) < 0, bad
             assert ask(r, post(b"x" * 1001))[0] == 413  # the old one holds
         r.apps[0].options = dict(good, error_page=b"x" * 65536)
         assert r.send_table(r.apps) == 0
+
+
+def test_other_names_redirect_to_the_canonical_one():
+    with optioned(canonical=b"www.a.example") as (r, b):
+        r.apps[0].hosts = ["a.example", "www.a.example", "*.a.example"]
+        r.send_table(r.apps)
+        for host, path in (("a.example", "/x?y=1"), ("A.Example", "/"), ("old.a.example", "/%20")):
+            status, head, _ = ask(r, get(host, path))
+            assert (status, field(head, "location")) == (301, "http://www.a.example" + path)
+        with r.connect() as s:  # the body of a refused request does not end its connection
+            s.sendall(post(b"abc", extra="X: y\r\n").replace(b"Host: a.example", b"Host: a.example:8080"))
+            head, rest = read_head(s)
+            assert (status_of(head), field(head, "location")) == (308, "http://www.a.example:8080/x")
+            body, rest = read_body(s, head, rest)
+            s.sendall(get("WWW.a.example"))
+            assert status_of(read_head(s, rest)[0]) == 200
+        status, head, _ = ask(r, b"OPTIONS * HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        assert (status, field(head, "location")) == (308, "http://www.a.example")
+        long = "/" + "x" * 8000
+        assert field(ask(r, get(path=long))[1], "location") == "http://www.a.example" + long
+        assert ask(r, get("b.example"))[0] == 200
+        assert r.log_where("status=301", "host=old.a.example")
+
+
+def basic(text):
+    return "Authorization: Basic %s\r\n" % base64.b64encode(text).decode()
+
+
+def test_a_password_is_asked_for_and_checked():
+    with optioned(auth=b"ann:s3cret: \xc3\xa9") as (r, b):
+        status, head, _ = ask(r, get())
+        assert status == 401 and field(head, "www-authenticate") == 'Basic realm="berth", charset="UTF-8"'
+        good = basic(b"ann:s3cret: \xc3\xa9")
+        for bad in (basic(b"ann:s3cret"), basic(b"bob:s3cret: \xc3\xa9"), basic(b""), "Authorization: Basic\r\n",
+                    "Authorization: Bearer x\r\n", "Authorization: Basic %%%\r\n", "X-Authorization: %s" % good[15:],
+                    "Authorization: Basic " + "QUFB" * 1000 + "\r\n"):
+            assert ask(r, get(extra=bad))[0] == 401, bad
+        assert not b.requests
+        for ok in (good, good.lower()[:21] + good[21:], "X: y\r\n" + good.replace(": ", ":   ", 1)):
+            assert ask(r, get(extra=ok))[0] == 200, ok
+        assert ask(r, get("b.example"))[0] == 200
+        assert ask(r, get(path="/a b".replace(" ", "%0d%0aAuthorization:")))[0] == 401
+        assert not [l for l in r.logs if "s3cret" in l[2] or good[21:40] in l[2]]
+
+
+def test_a_password_that_was_right_costs_little_and_no_longer_opens_once_changed():
+    with optioned(auth=b"ann:one") as (r, b), r.connect() as s:
+        rest, start = b"", time.monotonic()
+        for _ in range(400):  # far more than may be checked in that time
+            s.sendall(get(extra=basic(b"ann:one")))
+            head, rest = read_head(s, rest)
+            _, rest = read_body(s, head, rest)
+            assert status_of(head) == 200
+        assert time.monotonic() - start < 5
+        r.apps[0].options["auth"] = b"ann:two"
+        r.send_table(r.apps)
+        assert ask(r, get(extra=basic(b"ann:one")))[0] == 401
+        assert ask(r, get(extra=basic(b"ann:two")))[0] == 200
+
+
+def test_guessing_passwords_takes_no_more_than_its_share():
+    with optioned(auth=b"ann:one") as (r, b), r.connect() as s:
+        assert ask(r, get(extra=basic(b"ann:one")))[0] == 200
+        codes, rest = [], b""
+        for i in range(60):
+            s.sendall(get(extra=basic(b"ann:%d" % i)))
+            head, rest = read_head(s, rest)
+            _, rest = read_body(s, head, rest)
+            codes.append(status_of(head))
+        assert codes[:15] == [401] * 15 and 429 in codes and 200 not in codes, codes
+        assert ask(r, get(extra=basic(b"ann:one")))[0] == 200  # who is known is not asked to wait
+
+
+def test_a_held_request_is_asked_for_its_password_when_the_table_is_new():
+    b = Backend()
+    r = Router()
+    try:
+        with r.connect() as s, r.connect() as known:
+            s.sendall(get())  # before any table
+            known.sendall(get(extra=basic(b"ann:one")))
+            time.sleep(0.1)
+            r.send_table([App(7, ["a.example"], [(1, b.port, "web.1")], options={"auth": b"ann:one"})])
+            assert status_of(read_head(s)[0]) == 401
+            assert status_of(read_head(known)[0]) == 200
+    finally:
+        b.stop()
+        assert r.close() == 0
+
+
+def test_a_client_may_make_so_many_requests():
+    with optioned(rate=(5, 60000)) as (r, b), r.connect() as s:
+        rest, codes = b"", []
+        for _ in range(8):
+            s.sendall(get())
+            head, rest = read_head(s, rest)
+            _, rest = read_body(s, head, rest)
+            codes.append(status_of(head))
+        assert codes == [200] * 5 + [429] * 3 and len(b.requests) == 5
+        assert 1 <= int(field(head, "retry-after")) <= 12
+        assert ask(r, get())[0] == 429  # another connection is the same client
+        assert ask(r, get("b.example"))[0] == 200
+        with socket.create_connection(("127.0.0.1", r.port), 5, ("127.0.0.2", 0)) as other:
+            other.sendall(get())
+            assert status_of(read_head(other)[0]) == 200
+
+
+def test_a_rate_refills():
+    with optioned(rate=(2, 200)) as (r, b):
+        assert [ask(r, get())[0] for _ in range(3)] == [200, 200, 429]
+        time.sleep(0.25)
+        assert [ask(r, get())[0] for _ in range(3)] == [200, 200, 429]
+
+
+FORWARDED = ("X-Forwarded-For: 203.0.113.9, 198.51.100.7\r\nX-Forwarded-For: 10.1.2.3\r\n"
+             "X-Forwarded-Proto: https\r\nX-Forwarded-Port: 8443\r\nForwarded: for=x\r\n")
+
+
+def test_only_a_trusted_proxy_says_who_asks():
+    with optioned() as (r, b):
+        ask(r, get(extra=FORWARDED))
+        head = b.requests[-1][0]
+        assert field(head, "x-forwarded-for") == "127.0.0.1" and field(head, "x-forwarded-proto") == "http"
+        assert head.count(b"X-Forwarded-For") == 1
+        data = table_bytes(r.apps, nets=["127.0.0.0/8", "10.0.0.0/8"])
+        assert r.send_table(data=data) == 0
+        ask(r, get(extra=FORWARDED))
+        head = b.requests[-1][0]
+        assert field(head, "x-forwarded-for") == "203.0.113.9, 198.51.100.7, 10.1.2.3, 127.0.0.1"
+        assert field(head, "x-forwarded-proto") == "https" and field(head, "x-forwarded-port") == "8443"
+        assert head.lower().count(b"x-forwarded-for") == 1 and b"Forwarded: for" not in head
+        assert r.log_where('fwd="198.51.100.7"')  # the last that is no proxy
+        ask(r, get())
+        head = b.requests[-1][0]
+        assert field(head, "x-forwarded-for") == "127.0.0.1" and field(head, "x-forwarded-proto") == "http"
+        ask(r, get(extra="X-Forwarded-For: 192.0.2.1, bogus\"\r\nX-Forwarded-Proto: gopher\r\nX-Forwarded-Port: 1x\r\n"))
+        head = b.requests[-1][0]
+        assert field(head, "x-forwarded-proto") == "http" and field(head, "x-forwarded-port") == str(r.port)
+        assert wait_for(lambda: sum('fwd="127.0.0.1"' in l[2] for l in r.logs) == 3)
+        with socket.create_connection(("127.0.0.1", r.port), 5, ("127.0.0.2", 0)) as s:
+            assert r.send_table(data=table_bytes(r.apps, nets=["127.0.0.1/32"])) == 0
+            s.sendall(get(extra=FORWARDED))
+            read_head(s)
+            assert field(b.requests[-1][0], "x-forwarded-for") == "127.0.0.2"
+
+
+def test_rates_and_redirects_go_by_what_a_trusted_proxy_says():
+    with optioned(rate=(1, 60000), canonical=b"www.a.example") as (r, b):
+        r.apps[0].hosts.append("www.a.example")
+        r.send_table(data=table_bytes(r.apps, nets=["127.0.0.1/32"]))
+        for who, want in (("192.0.2.1", 200), ("192.0.2.2", 200), ("192.0.2.1", 429), ("2001:db8::1", 200)):
+            assert ask(r, get("www.a.example", extra="X-Forwarded-For: %s\r\n" % who))[0] == want, who
+        _, head, _ = ask(r, get(extra="X-Forwarded-For: 192.0.2.77\r\nX-Forwarded-Proto: https\r\n"))
+        assert field(head, "location") == "https://www.a.example/"
