@@ -24,6 +24,10 @@ enum setting_kind {
 	SETTING_PAGE, /* HTML; shown as its size */
 	SETTING_EMAIL,
 	SETTING_HTTPS,
+	SETTING_HOST, /* one of the app's names */
+	SETTING_AUTH, /* NAME:PASSWORD; kept as a key, shown as the name */
+	SETTING_RATE,
+	SETTING_NETS,
 	SETTING_RESTART, /* KEY.TYPE sets it for one process type */
 };
 enum setting_scope { SCOPE_APP = 1, SCOPE_GLOBAL = 2, SCOPE_BOTH = 3 };
@@ -51,6 +55,10 @@ static const struct setting {
 	{"http", "queue-limit", SETTING_NUMBER, SCOPE_BOTH, NULL, 1, TABLE_QUEUE_MAX,
 		" requests"},
 	{"http", "error-page", SETTING_PAGE, SCOPE_BOTH, NULL, 0, 0, ""},
+	{"http", "canonical", SETTING_HOST, SCOPE_APP, NULL, 0, 0, ""},
+	{"http", "auth", SETTING_AUTH, SCOPE_BOTH, NULL, 0, 0, ""},
+	{"http", "rate-limit", SETTING_RATE, SCOPE_BOTH, NULL, 0, 0, ""},
+	{"http", "trusted-proxies", SETTING_NETS, SCOPE_GLOBAL, NULL, 0, 0, ""},
 	{"maintenance", "enabled", SETTING_ON_OFF, SCOPE_APP, "off", 0, 0, ""},
 	{"maintenance", "page", SETTING_PAGE, SCOPE_BOTH, NULL, 0, 0, ""},
 	{"tls", "email", SETTING_EMAIL, SCOPE_GLOBAL, NULL, 0, 0, ""},
@@ -146,6 +154,60 @@ static bool https_valid(const char *s)
 	return true;
 }
 
+static int check_host(struct request *r, const struct setting *st, const char *value)
+{
+	json_t *names = view_hostnames(r->c, &r->app), *name;
+	bool ours = false;
+	size_t i;
+
+	json_array_foreach (names, i, name)
+		ours |= strcmp(json_string_value(name), value) == 0;
+	json_decref(names);
+	if (ours && value[0] != '*')
+		return 0;
+	request_fail(r, FAIL_USAGE, "%s must be one of the names of %s, not \"%.100s\"",
+		st->key, r->app.name, value);
+	return request_hint(r, "berth domains:add %s %.100s", r->app.name, value);
+}
+
+static int check_nets(struct request *r, const struct setting *st, const char *value)
+{
+	struct table_net nets[TABLE_NETS_MAX];
+	char bad[ADDR_TEXT_MAX] = "";
+	int n = options_parse_nets(value, nets, bad);
+
+	if (n >= 0)
+		return 0;
+	if (n == -E2BIG)
+		return request_fail(r, FAIL_USAGE,
+			"%s may be at most %u addresses and ranges", st->key,
+			TABLE_NETS_MAX);
+	return request_fail(r, FAIL_USAGE,
+		"%s must be addresses and ranges such as 10.0.0.0/8, not \"%s\"", st->key,
+		bad);
+}
+
+static int check_auth(struct request *r, const struct setting *st, const char *value)
+{
+	autobuf hidden = BUF_INIT;
+
+	if (options_hide_password(value, &hidden) == 0)
+		return 0;
+	return request_fail(
+		r, FAIL_USAGE, "%s must be NAME:PASSWORD, at most 256 bytes", st->key);
+}
+
+static int check_rate(struct request *r, const struct setting *st, const char *value)
+{
+	uint32_t n, period;
+
+	if (options_parse_rate(value, &n, &period) == 0)
+		return 0;
+	return request_fail(r, FAIL_USAGE,
+		"%s must be requests in a second or a minute, such as 20/s or 600/m",
+		st->key);
+}
+
 static int check_value(struct request *r, const struct setting *st, const char *value)
 {
 	struct restart_policy policy;
@@ -205,6 +267,14 @@ static int check_value(struct request *r, const struct setting *st, const char *
 			"%s must be the https:// address of an authority's ACME "
 			"directory",
 			st->key);
+	case SETTING_HOST:
+		return check_host(r, st, value);
+	case SETTING_AUTH:
+		return check_auth(r, st, value);
+	case SETTING_RATE:
+		return check_rate(r, st, value);
+	case SETTING_NETS:
+		return check_nets(r, st, value);
 	case SETTING_NAME:
 		if (name_valid(value))
 			return 0;
@@ -247,6 +317,8 @@ static json_t *shown(const struct setting *st, const char *s)
 		return json_null();
 	if (st->kind == SETTING_PAGE)
 		return json_sprintf("%zu bytes of HTML", strlen(s));
+	if (st->kind == SETTING_AUTH)
+		return json_stringn(s, strcspn(s, ":"));
 	return json_string(s);
 }
 
@@ -352,6 +424,14 @@ static int store(
 {
 	if (st->kind == SETTING_BRANCH)
 		return db_app_set_branch(r->c->db, r->app.id, value ? value : "");
+	if (st->kind == SETTING_AUTH && value) {
+		autobuf hidden = BUF_INIT;
+		int n = options_hide_password(value, &hidden);
+
+		return n < 0 ? n
+			     : db_setting_set(
+				       r->c->db, r->app.id, st->topic, key, hidden.data);
+	}
 	return db_setting_set(r->c->db, r->app.id, st->topic, key, value);
 }
 

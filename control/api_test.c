@@ -432,6 +432,28 @@ static void the_routers_settings_are_checked_and_reach_it(void **state)
 	expect(f, "PUT", "/v1/settings/maintenance", "{\"enabled\":\"on\"}", 400,
 		"for one app");
 	assert_int_equal(atomic_load(&refreshes), 3);
+	expect(f, "PUT", "/v1/apps/shop/settings/http", "{\"canonical\":\"x.example\"}",
+		400, "one of the names of shop");
+	expect(f, "PUT", "/v1/apps/shop/settings/http",
+		"{\"canonical\":\"shop.localhost\"}", 200, "shop.localhost");
+	expect(f, "PUT", "/v1/apps/shop/settings/http", "{\"auth\":\"ann\"}", 400,
+		"NAME:PASSWORD");
+	expect(f, "PUT", "/v1/apps/shop/settings/http", "{\"auth\":\"ann:s3cret\"}", 200,
+		"\"auth\":{\"app\":\"ann\",\"global\":null,\"computed\":\"ann\"}");
+	char *kept autofree = NULL;
+	assert_int_equal(db_setting_get(f->c.db, 1, "http", "auth", &kept), 0);
+	assert_non_null(kept);
+	assert_null(strstr(kept, "s3cret"));
+	expect(f, "PUT", "/v1/apps/shop/settings/http", "{\"rate-limit\":\"9/h\"}", 400,
+		"20/s or 600/m");
+	expect(f, "PUT", "/v1/apps/shop/settings/http", "{\"rate-limit\":\"20/s\"}", 200,
+		"20/s");
+	expect(f, "PUT", "/v1/apps/shop/settings/http",
+		"{\"trusted-proxies\":\"10.0.0.1\"}", 400, "--global");
+	expect(f, "PUT", "/v1/settings/http",
+		"{\"trusted-proxies\":\"10.0.0.0/8 nginx\"}", 400, "nginx");
+	expect(f, "PUT", "/v1/settings/http", "{\"trusted-proxies\":\"10.0.0.0/8\"}", 200,
+		"10.0.0.0/8");
 }
 
 static void sleep_is_a_setting_a_state_and_an_order(void **state)

@@ -1,9 +1,11 @@
 /* What the router is told of apps' settings: the options of its table. */
 #include "control/options.h"
+#include "lib/credentials.h"
 #include "lib/name.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 static const char *value_of(const json_t *topic, uint32_t app, const char *key)
 {
@@ -76,6 +78,52 @@ static void set_maintenance_page(
 	t->maintenance_page = add_text(o, value);
 }
 
+static void set_canonical(struct options *o, const char *value, struct table_options *t)
+{
+	t->canonical = add_text(o, value);
+}
+
+/* A client's connections may all be one worker's: each gets the whole number. */
+static void set_rate(struct options *o, const char *value, struct table_options *t)
+{
+	(void)o;
+	options_parse_rate(value, &t->rate_n, &t->rate_period_ms);
+}
+
+static int from_hex(const char *hex, uint8_t *ret, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		unsigned int byte;
+
+		if (sscanf(hex + 2 * i, "%2x", &byte) != 1)
+			return -EINVAL;
+		ret[i] = (uint8_t)byte;
+	}
+	return 0;
+}
+
+/* What cannot be read lets nobody in. */
+static void set_auth(struct options *o, const char *value, struct table_options *t)
+{
+	const char *rounds = strchr(value, ':');
+	unsigned int n = 0;
+	int at = 0;
+
+	(void)o;
+	t->auth_rounds = 1;
+	memset(t->auth_key, 0, sizeof(t->auth_key));
+	if (!rounds || sscanf(rounds, ":%u:%n", &n, &at) != 1 || !at ||
+		strlen(rounds + at) !=
+			2 * sizeof(t->auth_salt) + 1 + 2 * sizeof(t->auth_key) ||
+		n < 1 || n > CREDENTIALS_ROUNDS_MAX)
+		return;
+	if (from_hex(rounds + at, t->auth_salt, sizeof(t->auth_salt)) < 0 ||
+		from_hex(rounds + at + 2 * sizeof(t->auth_salt) + 1, t->auth_key,
+			sizeof(t->auth_key)) < 0)
+		return;
+	t->auth_rounds = n;
+}
+
 static const struct row {
 	bool maintenance; /* its topic; else http */
 	const char *key;
@@ -84,6 +132,9 @@ static const struct row {
 	{false, "body-limit", set_body_max},
 	{false, "queue-limit", set_queue},
 	{false, "error-page", set_error_page},
+	{false, "canonical", set_canonical},
+	{false, "rate-limit", set_rate},
+	{false, "auth", set_auth},
 	{true, "page", set_maintenance_page},
 };
 
@@ -131,6 +182,15 @@ void options_close(struct options *o)
 	buf_free(&o->rows);
 }
 
+unsigned int options_nets(const struct options *o, struct table_net ret[TABLE_NETS_MAX])
+{
+	const char *text = value_of(o->http, 0, "trusted-proxies");
+	char bad[ADDR_TEXT_MAX];
+	int n = text ? options_parse_nets(text, ret, bad) : 0;
+
+	return n > 0 ? (unsigned int)n : 0;
+}
+
 void options_row(struct options *o, uint32_t app, struct table_app *row)
 {
 	struct table_options own = o->global;
@@ -140,4 +200,70 @@ void options_row(struct options *o, uint32_t app, struct table_app *row)
 	if (is_on(value_of(o->maintenance, app, "enabled")))
 		row->flags |= APP_MAINTENANCE;
 	row->options = fill(o, app, &own) ? add_record(o, &own) : o->global_index;
+}
+
+/* ---- values as people write them ---- */
+
+int options_parse_rate(const char *text, uint32_t *ret_n, uint32_t *ret_period_ms)
+{
+	const char *slash = strchr(text, '/');
+	char number[16];
+	uint64_t n;
+
+	if (!slash || (size_t)(slash - text) >= sizeof(number) || strlen(slash) != 2 ||
+		!strchr("sm", slash[1]))
+		return -EINVAL;
+	memcpy(number, text, (size_t)(slash - text));
+	number[slash - text] = '\0';
+	if (num_parse_u64(number, 1, TABLE_RATE_MAX, &n) < 0)
+		return -EINVAL;
+	*ret_n = (uint32_t)n;
+	*ret_period_ms = slash[1] == 's' ? 1000 : 60000;
+	return 0;
+}
+
+int options_parse_nets(
+	const char *text, struct table_net ret[TABLE_NETS_MAX], char bad[ADDR_TEXT_MAX])
+{
+	static const char between[] = " ,\t\n";
+	int n = 0;
+
+	for (text += strspn(text, between); *text; text += strspn(text, between)) {
+		size_t len = strcspn(text, between);
+		struct addr a;
+
+		snprintf(bad, ADDR_TEXT_MAX, "%.*s", (int)(len < 60 ? len : 60), text);
+		if (addr_parse(bad, &a) < 0)
+			return -EINVAL;
+		if (n == TABLE_NETS_MAX)
+			return -E2BIG;
+		ret[n] = (struct table_net){
+			.family = (uint32_t)a.family, .prefix = a.prefix};
+		memcpy(ret[n++].addr, a.bytes, sizeof(a.bytes));
+		text += len;
+	}
+	return n ? n : -EINVAL;
+}
+
+static void add_hex(struct buf *out, const uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		buf_addf(out, "%02x", p[i]);
+}
+
+int options_hide_password(const char *text, struct buf *out)
+{
+	uint8_t salt[CREDENTIALS_SALT], key[CREDENTIALS_KEY];
+	const char *colon = strchr(text, ':');
+
+	if (!colon || colon == text || !colon[1] || strlen(text) > 256)
+		return -EINVAL;
+	if (getrandom(salt, sizeof(salt), 0) != (ssize_t)sizeof(salt))
+		return -EIO;
+	credentials_key(text, strlen(text), salt, CREDENTIALS_ROUNDS, key);
+	buf_addf(out, "%.*s:%u:", (int)(colon - text), text, CREDENTIALS_ROUNDS);
+	add_hex(out, salt, sizeof(salt));
+	buf_adds(out, ":");
+	add_hex(out, key, sizeof(key));
+	return out->failed ? -ENOMEM : 0;
 }

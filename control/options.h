@@ -3,6 +3,7 @@
 #define CONTROL_OPTIONS_H
 
 #include "control/control.h"
+#include "lib/addr.h"
 
 #define PAGE_MAX ((size_t)TABLE_PAGE_MAX) /* of HTML, bytes */
 
@@ -20,7 +21,23 @@ struct options {
 int options_open(
 	struct control *c, uint32_t workers, struct buf *strings, struct options *ret);
 void options_close(struct options *o);
+/* The proxies that all apps believe, at most TABLE_NETS_MAX. */
+unsigned int options_nets(const struct options *o, struct table_net ret[TABLE_NETS_MAX]);
 /* Fills in the row's times, its options and APP_MAINTENANCE. */
 void options_row(struct options *o, uint32_t app, struct table_app *row);
+
+/*
+ * Values as people write them. 0 or -EINVAL.
+ * Rate: "100/s", "600/m", up to TABLE_RATE_MAX. Nets: addresses and ranges between spaces or commas; how many, or -E2BIG, or
+ * -EINVAL with the word in bad.
+ */
+int options_parse_rate(const char *text, uint32_t *ret_n, uint32_t *ret_period_ms);
+int options_parse_nets(
+	const char *text, struct table_net ret[TABLE_NETS_MAX], char bad[ADDR_TEXT_MAX]);
+/*
+ * "NAME:PASSWORD" as it is stored, "NAME:ROUNDS:SALT:KEY" (lib/credentials.h): in out, which the caller frees. 0, -EINVAL
+ * (no name, no password, or longer than 256 bytes), -ENOMEM, -EIO.
+ */
+int options_hide_password(const char *text, struct buf *out);
 
 #endif

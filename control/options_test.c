@@ -5,7 +5,9 @@
 #include <stdint.h>
 
 #include "control/options.h"
+#include "lib/credentials.h"
 #include <cmocka.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -143,6 +145,66 @@ static void maintenance_is_a_flag_of_one_app(void **state)
 	end(f);
 }
 
+static void a_password_is_kept_as_a_key(void **state)
+{
+	struct fixture *f = *state;
+	autobuf one = BUF_INIT, two = BUF_INIT;
+	struct table_options o;
+	uint8_t key[CREDENTIALS_KEY];
+
+	assert_int_equal(options_hide_password("ann:secret", &one), 0);
+	assert_int_equal(options_hide_password("ann:secret", &two), 0);
+	assert_null(strstr(one.data, "secret"));
+	assert_string_not_equal(one.data, two.data); /* each has its salt */
+	put(f, f->app, "http", "auth", one.data);
+	row(f, f->app, 2, &o);
+	credentials_key("ann:secret", 10, o.auth_salt, o.auth_rounds, key);
+	assert_true(credentials_equal(key, o.auth_key));
+	end(f);
+	/* what cannot be read lets nobody in */
+	put(f, f->app, "http", "auth", "ann:secret");
+	row(f, f->app, 2, &o);
+	assert_int_equal(o.auth_rounds, 1);
+	credentials_key("ann:secret", 10, o.auth_salt, o.auth_rounds, key);
+	assert_false(credentials_equal(key, o.auth_key));
+	end(f);
+	for (const char *const *bad =
+			(const char *const[]){"", "ann", ":x", "ann:", NULL};
+		*bad; bad++) {
+		autobuf out = BUF_INIT;
+
+		assert_int_equal(options_hide_password(*bad, &out), -EINVAL);
+	}
+}
+
+static void rates_and_nets_are_read(void **state)
+{
+	static const char *const bad[] = {"", "5", "/s", "5/", "5/h", "5/ss", "0/s",
+		"-1/s", "1000001/s", "99999999999999999999/s"};
+	struct fixture *f = *state;
+	struct table_net nets[TABLE_NETS_MAX];
+	char word[ADDR_TEXT_MAX];
+	struct table_options o;
+	uint32_t n, period;
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_int_equal(options_parse_rate(bad[i], &n, &period), -EINVAL);
+	put(f, f->app, "http", "rate-limit", "90/m");
+	put(f, 0, "http", "trusted-proxies", "10.0.0.0/8, 2001:db8::1");
+	row(f, f->app, 2, &o);
+	assert_int_equal(o.rate_n, 90);
+	assert_int_equal(o.rate_period_ms, 60000);
+	assert_int_equal(options_nets(&f->o, nets), 2);
+	assert_int_equal(nets[0].addr[0], 10);
+	assert_int_equal(nets[0].prefix, 8);
+	assert_int_equal(nets[1].prefix, 128);
+	end(f);
+	assert_int_equal(options_parse_nets("10.0.0.0/8 x.example", nets, word), -EINVAL);
+	assert_string_equal(word, "x.example");
+	assert_int_equal(options_parse_nets("10.0.0.1/8", nets, word), -EINVAL);
+	assert_int_equal(options_parse_nets(" , ", nets, word), -EINVAL);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -152,6 +214,8 @@ int main(void)
 		TEST(own_values_come_before_those_of_all),
 		TEST(each_worker_gets_its_part),
 		TEST(maintenance_is_a_flag_of_one_app),
+		TEST(a_password_is_kept_as_a_key),
+		TEST(rates_and_nets_are_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

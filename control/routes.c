@@ -184,12 +184,15 @@ static void sort_hosts(struct build *b)
 
 static int pack_table(struct build *b)
 {
+	struct table_net nets[TABLE_NETS_MAX];
+	unsigned int n_nets = options_nets(&b->options, nets);
 	struct table_head head = {.magic = TABLE_MAGIC,
 		.n_hosts = b->n_hosts,
 		.n_apps = b->n_apps,
 		.n_instances = b->n_instances,
 		.strings_size = (uint32_t)b->strings.len,
-		.n_options = b->options.n};
+		.n_options = b->options.n,
+		.n_nets = n_nets};
 	autobuf out = {.max = TABLE_SIZE_MAX};
 
 	buf_add(&out, &head, sizeof(head));
@@ -197,6 +200,7 @@ static int pack_table(struct build *b)
 	buf_add(&out, b->apps.data, b->apps.len);
 	buf_add(&out, b->instances.data, b->instances.len);
 	buf_add(&out, b->options.rows.data, b->options.rows.len);
+	buf_add(&out, nets, n_nets * sizeof(nets[0]));
 	buf_add(&out, b->strings.data, b->strings.len);
 	if (out.failed || b->hosts.failed || b->apps.failed || b->instances.failed ||
 		b->options.rows.failed || b->strings.failed)

@@ -63,3 +63,44 @@ posted() { # APP BYTES: the status
 	equal 503 "$(code_of h-error.localhost)"
 }
 lacks_sorry() { ! page "$1" | grep -q Sorry; }
+
+@test "a password is asked for, and neither shown nor kept nor logged" {
+	live h-auth
+	remote http:set h-auth auth - <<<'ann:s3cret-word'
+	equal 401 "$(code_of h-auth.localhost)"
+	equal 'page 1' "$(curl -s -u ann:s3cret-word -H 'Host: h-auth.localhost' "$(url)")"
+	equal 401 "$(curl -s -o /dev/null -w '%{http_code}' -u ann:other -H 'Host: h-auth.localhost' "$(url)")"
+	try berth http:report h-auth --auth
+	equal ann "$output"
+	wait_for 5 logged h-auth 'status=401'
+	try berth logs h-auth -n 1000
+	lacks s3cret
+	! grep -rq s3cret-word "$BERTH_STATE/control" "$BERTH_TEST/berthd.log"
+	grep -rq h-auth "$BERTH_STATE/control" # that is where it would be
+	berth http:set h-auth auth
+	serves h-auth 'page 1'
+}
+
+@test "other names lead to the canonical one" {
+	live h-name
+	try berth http:set h-name canonical www.h-name.example
+	fails
+	has 'domains:add h-name www.h-name.example'
+	berth domains:add h-name www.h-name.example
+	berth http:set h-name canonical www.h-name.example
+	equal 'http://www.h-name.example/x?y' "$(curl -s -o /dev/null -w '%{redirect_url}' -H 'Host: h-name.localhost' "$(url '/x?y')")"
+	equal 200 "$(code_of www.h-name.example)"
+}
+
+@test "a client that asks too often is told to wait" {
+	live h-rate
+	berth http:set h-rate rate-limit 3/m
+	local codes='' i
+	for i in 1 2 3 4 5 6 7 8 9; do # one connection each: no worker has fewer than its part
+		codes+="$(code_of h-rate.localhost) "
+	done
+	grep -q '^200 .*429 ' <<<"$codes"
+	curl -s -D - -o /dev/null -H 'Host: h-rate.localhost' "$(url)" "$(url)" "$(url)" "$(url)" | grep -qi '^retry-after: [1-9]'
+	berth http:set h-rate rate-limit
+	serves h-rate 'page 1'
+}
