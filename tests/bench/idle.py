@@ -1,5 +1,6 @@
 """Memory, wake-ups and processor time of one berth's programs; see tests/bench/idle."""
 import argparse
+import collections
 import glob
 import json
 import os
@@ -25,6 +26,11 @@ def read(path):
         return ""
 
 
+def is_ready(pid):
+    """A process of berthd's that waits for the next sandbox."""
+    return read(f"/proc/{pid}/comm") == "berth-ready\n"
+
+
 def programs():
     """{pid: name} of berth's own programs, without those inside sandboxes."""
     found, names = {}, {}
@@ -35,14 +41,14 @@ def programs():
         if exe.startswith("berth"):
             found[int(d[6:])] = exe
     monitor = int(read(arg.run + "/berthd.pid"))
-    routers = 0
+    several = collections.Counter()
     for pid in sorted(found):
-        name = found[pid]
+        name = "berth-ready" if is_ready(pid) else found[pid]
         if name == "berthd":
             name = "berthd, monitor" if pid == monitor else "berthd, worker"
-        if name == "berth-router":
-            name = f"berth-router {routers}"
-            routers += 1
+        if name in ("berth-router", "berth-ready"):
+            name, n = f"{name} {several[name]}", name
+            several[n] += 1
         names[pid] = name
     return names
 
@@ -54,6 +60,8 @@ def instances():
         if f"/berth-{arg.id}/" not in read(d + "/cgroup"):
             continue
         pid = int(d[6:])
+        if is_ready(pid):
+            continue
         (inits if "memfd:berth-init" in os.readlink(d + "/exe") else apps).append(pid)
     return inits, apps
 

@@ -264,8 +264,8 @@ echoes() {
 	pushed
 	berth ps:scale z-work web=2 worker=1
 	local worker
+	wait_for 5 count_is z-work 'sleep 54777' 1
 	worker=$(app_pids z-work 'sleep 54777')
-	[ -n "$worker" ]
 	berth ps:set z-work sleep stop
 	berth ps:sleep z-work
 	count_is z-work serve.pl 0

@@ -6,9 +6,11 @@ program_pids() {
 	# shellcheck disable=SC2044 # names in /proc hold no spaces
 	for f in $(find /proc -maxdepth 2 -path '/proc/[0-9]*/exe' -lname "$BERTH_PREFIX/lib/berth/$1*" 2>/dev/null); do
 		f=${f%/exe}
-		! grep -qszxF "BERTH_RUN=$BERTH_RUN" "$f/environ" || echo "${f#/proc/}"
+		! grep -qszxF "BERTH_RUN=$BERTH_RUN" "$f/environ" || is_ready "$f" || echo "${f#/proc/}"
 	done
 }
+# A process that waits for the next sandbox comes and goes.
+is_ready() { grep -qsxF berth-ready "$1/comm"; }
 # berthd's monitor is the pid in the run folder; its worker is a child with the same file.
 monitor_pid() { cat "$BERTH_RUN/berthd.pid"; }
 worker_pid() {
