@@ -126,7 +126,11 @@ static char *put_line(char *o, const struct exchange *x, uint64_t now_ms)
 	o = put_number(o, x->status);
 	o = PUT(o, " bytes=");
 	o = put_number(o, x->sent_bytes);
-	o = x->minor0 ? PUT(o, " protocol=http/1.0") : PUT(o, " protocol=http/1.1");
+	if (c->via == VIA_STREAM)
+		o = PUT(o, " protocol=http/2");
+	else
+		o = x->minor0 ? PUT(o, " protocol=http/1.0")
+			      : PUT(o, " protocol=http/1.1");
 	if (c->tls)
 		o = c->tls == 13 ? PUT(o, " tls=1.3") : PUT(o, " tls=1.2");
 	return o;

@@ -37,6 +37,7 @@ struct policy;
 struct table_app;
 struct downstream;
 struct ssl_st;
+struct h2;
 struct upstream;
 struct instance;
 
@@ -55,6 +56,7 @@ struct pending {
 enum downstream_state {
 	CLIENT_IDLE,   /* no request, or part of a head */
 	CLIENT_SHAKE,  /* TLS handshake */
+	CLIENT_H2,     /* HTTP/2: its streams are downstreams of their own */
 	CLIENT_BUSY,   /* x is set */
 	CLIENT_LINGER, /* last answer sent; reads until the client closes, so that no
 			  reset eats it */
@@ -62,7 +64,7 @@ enum downstream_state {
 };
 
 /* How bytes get to and from a client. */
-enum downstream_via { VIA_SOCKET, VIA_TLS };
+enum downstream_via { VIA_SOCKET, VIA_TLS, VIA_STREAM /* of HTTP/2 */ };
 
 struct downstream {
 	struct ev ev;
@@ -74,6 +76,7 @@ struct downstream {
 	struct pending in; /* received, not yet parsed */
 	struct pending out;
 	struct ssl_st *ssl;  /* VIA_TLS, since its first byte */
+	struct h2 *h2;	     /* CLIENT_H2 */
 	uint8_t state;	     /* enum downstream_state */
 	uint8_t via;	     /* enum downstream_via */
 	uint8_t tls;	     /* 12 or 13 after the handshake; 0: plain */
@@ -165,13 +168,17 @@ struct exchange {
 
 /* downstream.c */
 void downstream_accept(struct worker *w, struct ev *ev, uint32_t events);
+/* A zeroed c becomes one that waits for a request. */
+void downstream_init(struct downstream *c, struct worker *w);
+/* Handles a request head of n bytes in the hot buffer (VIA_STREAM), or minus the status that it is refused with. */
+void downstream_head(struct downstream *c, const char *p, int n);
 /*
  * Bytes, 0 end of stream, -EAGAIN, -errno. `readable` stays true while there may be more.
  */
 ssize_t downstream_receive(struct downstream *c, char *p, size_t size);
 /*
  * Sends now or keeps the rest. 0, or -errno when the client is gone (nothing is closed
- * yet).
+ * yet). Heads are given whole, at the start of p: HTTP/2 reads them.
  */
 int downstream_send(struct downstream *c, const char *p, size_t n);
 /* The same with bytes as the socket gets them. */
@@ -187,6 +194,10 @@ void downstream_run_again(struct worker *w);
 void downstream_deadline(struct downstream *c, uint64_t ms_from_now);
 /* Closes idle clients; others end after their request. */
 void downstream_stop_all(struct worker *w);
+/* The same for a successor: who speaks HTTP/2 is told. */
+void downstream_leave_all(struct worker *w);
+/* A client has not got all of its last answer. */
+bool downstream_any_busy(const struct worker *w);
 
 /* exchange.c */
 struct exchange *exchange_new(struct downstream *c);
@@ -296,6 +307,8 @@ size_t respond_page(struct downstream *c, unsigned int status, struct page own, 
 
 /* pending: fills only an empty one. 0 or -ENOMEM. */
 int pending_set(struct pending *p, const char *data, size_t n);
+/* Behind what is there. */
+int pending_append(struct pending *p, const char *data, size_t n);
 void pending_free(struct pending *p);
 static inline bool pending_any(const struct pending *p)
 {

@@ -1,4 +1,5 @@
 /* Client connections: accepting, collecting a head, what happens between requests. */
+#include "router/h2.h"
 #include "router/tls.h"
 #include "router/worker.h"
 #include <arpa/inet.h>
@@ -26,6 +27,12 @@ void downstream_close(struct downstream *c)
 {
 	struct worker *w = c->w;
 
+	if (c->via == VIA_STREAM) {
+		h2_stream_close(c);
+		return;
+	}
+	if (c->h2)
+		h2_free(c);
 	wheel_del(&w->wheel, &c->timer);
 	if (c->ssl)
 		tls_free(c);
@@ -51,24 +58,12 @@ void downstream_again(struct downstream *c)
 	c->w->again = c;
 }
 
-static int append(struct pending *p, const char *data, size_t n)
-{
-	char *grown = realloc(p->data, p->len + n);
-
-	if (!grown)
-		return -ENOMEM;
-	memcpy(grown + p->len, data, n);
-	p->data = grown;
-	p->len += (uint32_t)n;
-	return 0;
-}
-
 int downstream_send_raw(struct downstream *c, const char *p, size_t n)
 {
 	ssize_t sent = 0;
 
 	if (pending_any(&c->out))
-		return append(&c->out, p, n);
+		return pending_append(&c->out, p, n);
 	while (n) {
 		sent = send(c->ev.fd, p, n, MSG_NOSIGNAL);
 		if (sent < 0 && errno == EINTR)
@@ -83,15 +78,23 @@ int downstream_send_raw(struct downstream *c, const char *p, size_t n)
 
 int downstream_send(struct downstream *c, const char *p, size_t n)
 {
-	return c->via == VIA_TLS ? tls_send(c, p, n) : downstream_send_raw(c, p, n);
+	switch (c->via) {
+	case VIA_SOCKET:
+		return downstream_send_raw(c, p, n);
+	case VIA_TLS:
+		return tls_send(c, p, n);
+	default:
+		return h2_stream_send(c, p, n);
+	}
 }
 
 ssize_t downstream_receive(struct downstream *c, char *p, size_t size)
 {
 	ssize_t n;
 
-	if (c->via == VIA_TLS)
-		return tls_receive(c, p, size);
+	if (c->via != VIA_SOCKET)
+		return c->via == VIA_TLS ? tls_receive(c, p, size)
+					 : h2_stream_receive(c, p, size);
 	n = recv(c->ev.fd, p, size, 0);
 	if (n < 0) {
 		if (errno == EAGAIN || errno == EINTR)
@@ -105,6 +108,10 @@ ssize_t downstream_receive(struct downstream *c, char *p, size_t size)
 
 void downstream_shut(struct downstream *c)
 {
+	if (c->via == VIA_STREAM) {
+		h2_stream_shut(c);
+		return;
+	}
 	if (c->via == VIA_TLS)
 		tls_close_notify(c);
 	shutdown(c->ev.fd, SHUT_WR);
@@ -116,6 +123,12 @@ void downstream_shut(struct downstream *c)
  */
 static void downstream_linger(struct downstream *c)
 {
+	if (c->via == VIA_STREAM) {
+		h2_stream_end(c);
+		return;
+	}
+	if (c->h2)
+		h2_free(c);
 	c->state = CLIENT_LINGER;
 	pending_free(&c->in);
 	downstream_deadline(c, LINGER_MS);
@@ -127,6 +140,10 @@ static void downstream_linger(struct downstream *c)
 
 void downstream_next(struct downstream *c, bool keep_alive)
 {
+	if (c->via == VIA_STREAM) {
+		h2_stream_end(c);
+		return;
+	}
 	if (!keep_alive || c->w->stopping) {
 		if (c->readable || c->in.len || c->via == VIA_TLS)
 			downstream_linger(c);
@@ -194,6 +211,22 @@ static void start(struct downstream *c, const char *p, size_t n)
 	exchange_dispatch(x);
 }
 
+static void start_h2(struct downstream *c, const char *p, size_t n)
+{
+	if (h2_start(c, p, n) < 0)
+		downstream_close(c);
+	else if (c->readable)
+		downstream_again(c);
+}
+
+/* RFC 9113 3.3: whoever knows beforehand may say so. */
+static bool is_preface(const char *p, size_t n)
+{
+	size_t len = n < H2_PREFACE_LEN ? n : H2_PREFACE_LEN;
+
+	return len >= 16 && !memcmp(p, H2_PREFACE, len);
+}
+
 /* n bytes in the hot buffer, of which `old` were there before and made no head. */
 static void parse(struct downstream *c, const char *p, size_t n, size_t old)
 {
@@ -205,7 +238,9 @@ static void parse(struct downstream *c, const char *p, size_t n, size_t old)
 	 */
 	if (!old || n >= HTTP_HEAD_MAX || memchr(p + old, '\n', n - old))
 		r = http_parse_request(p, n, &c->w->head);
-	if (r < 0) {
+	if (r < 0 && is_preface(p, n)) {
+		start_h2(c, p, n);
+	} else if (r < 0) {
 		refuse(c, (unsigned int)-r, method_is(&c->w->head, p, "HEAD"));
 	} else if (r > 0) {
 		start(c, p, n);
@@ -217,6 +252,16 @@ static void parse(struct downstream *c, const char *p, size_t n, size_t old)
 		if (c->readable)
 			downstream_again(c);
 	}
+}
+
+void downstream_head(struct downstream *c, const char *p, int n)
+{
+	int r = n < 0 ? n : http_parse_request(p, (size_t)n, &c->w->head);
+
+	if (r > 0)
+		start(c, p, (size_t)n);
+	else
+		refuse(c, r < 0 ? (unsigned int)-r : 400, false);
 }
 
 static void read_head(struct downstream *c)
@@ -270,6 +315,10 @@ static void shake(struct downstream *c)
 	}
 	c->state = CLIENT_IDLE;
 	downstream_deadline(c, HEAD_MS);
+	if (h2) {
+		start_h2(c, NULL, 0);
+		return;
+	}
 	read_head(c); /* the request may have come together with the last of it */
 }
 
@@ -295,6 +344,9 @@ static void downstream_read(struct downstream *c)
 		break;
 	case CLIENT_SHAKE:
 		shake(c);
+		break;
+	case CLIENT_H2:
+		h2_read(c);
 		break;
 	case CLIENT_BUSY:
 		pump_up(c->x);
@@ -328,6 +380,8 @@ static bool downstream_writable(struct downstream *c)
 		exchange_continue(c->x);
 		return false;
 	}
+	if (c->state == CLIENT_H2)
+		h2_writable(c);
 	if (c->state == CLIENT_LINGER)
 		downstream_shut(c);
 	return true;
@@ -362,6 +416,8 @@ void downstream_run_again(struct worker *w)
 	for (; c; c = next) {
 		next = c->again_next;
 		c->again = false;
+		if (c->via == VIA_STREAM && h2_stream_run(c))
+			continue;
 		if (c->state == CLIENT_CLOSED)
 			slab_put(&w->client_slab, c);
 		else if (c->state == CLIENT_BUSY)
@@ -381,6 +437,8 @@ static void downstream_timeout(void *arg)
 		exchange_timeout(c->x);
 	else if (c->state == CLIENT_IDLE && c->in.len)
 		refuse(c, 408, false);
+	else if (c->state == CLIENT_H2)
+		h2_timeout(c);
 	else
 		downstream_close(c);
 }
@@ -404,6 +462,14 @@ static void set_address(struct downstream *c, const struct sockaddr_storage *ss)
 	c->ip_len = (uint8_t)strlen(c->ip);
 }
 
+void downstream_init(struct downstream *c, struct worker *w)
+{
+	c->ev = (struct ev){dead_event, -1};
+	c->w = w;
+	c->timer.fn = downstream_timeout;
+	c->timer.arg = c;
+}
+
 static void add_client(struct worker *w, const struct listener *l, int fd,
 	const struct sockaddr_storage *ss)
 {
@@ -414,15 +480,13 @@ static void add_client(struct worker *w, const struct listener *l, int fd,
 		return;
 	}
 	memset(c, 0, sizeof(*c));
+	downstream_init(c, w);
 	c->ev = (struct ev){downstream_event, fd};
-	c->w = w;
 	c->port = l->port;
 	if (l->tls) {
 		c->via = VIA_TLS;
 		c->state = CLIENT_SHAKE;
 	}
-	c->timer.fn = downstream_timeout;
-	c->timer.arg = c;
 	set_address(c, ss);
 	c->next = w->clients;
 	if (c->next)
@@ -491,5 +555,26 @@ void downstream_stop_all(struct worker *w)
 		next = c->next;
 		if (c->state == CLIENT_IDLE && !c->in.len)
 			stop_idle(c);
+		else if (c->state == CLIENT_H2)
+			h2_goaway(c, true);
 	}
+}
+
+void downstream_leave_all(struct worker *w)
+{
+	struct downstream *c;
+
+	for (c = w->clients; c; c = c->next)
+		if (c->state == CLIENT_H2)
+			h2_goaway(c, false);
+}
+
+bool downstream_any_busy(const struct worker *w)
+{
+	const struct downstream *c;
+
+	for (c = w->clients; c; c = c->next)
+		if (c->state == CLIENT_H2 && h2_busy(c))
+			return true;
+	return false;
 }

@@ -67,7 +67,7 @@ void exchange_done(struct exchange *x)
 	bool keep = x->keep_alive && x->req.done;
 
 	x->state = X_FLUSH;
-	if (pending_any(&c->out)) {
+	if (pending_any(&c->out) && c->via != VIA_STREAM) {
 		downstream_deadline(c, x->idle_ms ? x->idle_ms : DEFAULT_IDLE_MS);
 		return;
 	}
@@ -103,7 +103,7 @@ static void cut(struct exchange *x, enum hcode code)
 	struct linger reset = {.l_onoff = 1};
 
 	x->code = (uint8_t)code;
-	if (x->resp.kind == BODY_EOF && x->state == X_BODY)
+	if (x->resp.kind == BODY_EOF && x->state == X_BODY && c->via != VIA_STREAM)
 		setsockopt(c->ev.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	finish(x);
 	downstream_close(c);

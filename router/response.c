@@ -59,7 +59,8 @@ static void start_body(struct exchange *x, char *p, size_t n)
 	if (x->policy)
 		policy_leave(x);
 	x->reuse = h->keep_alive && h->body != BODY_EOF;
-	x->decode = x->minor0 && h->body == BODY_CHUNKED;
+	x->decode =
+		(x->minor0 || x->client->via == VIA_STREAM) && h->body == BODY_CHUNKED;
 	if (h->body == BODY_EOF || x->decode || !x->req.done || w->stopping)
 		x->keep_alive = false;
 	len = rewrite_response(x, h, p, w->cold);

@@ -156,7 +156,11 @@ static void add_ours(struct exchange *x, struct out *o, const struct http_head *
 	struct downstream *c = x->client;
 
 	/* RFC 9110 7.6.3: another line continues the list */
-	add(o, x->minor0 ? "Via: 1.0 berth\r\n" : "Via: 1.1 berth\r\n", 16);
+	add(o,
+		c->via == VIA_STREAM ? "Via: 2.0 berth\r\n"
+		: x->minor0	     ? "Via: 1.0 berth\r\n"
+				     : "Via: 1.1 berth\r\n",
+		16);
 	if (forwarded_trusted(c)) {
 		add_trusted(x, o, h, p);
 	} else {

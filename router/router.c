@@ -2,6 +2,8 @@
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/name.h"
+#include "router/h2.h"
+#include "router/h2_stream.h"
 #include "router/jail.h"
 #include "router/tls.h"
 #include "router/worker.h"
@@ -136,6 +138,7 @@ static int start_memory(struct worker *w)
 	w->hot = malloc(HOT_SIZE);
 	w->cold = malloc(HOT_SIZE);
 	w->held_tail = &w->held;
+	w->stream_slab.size = sizeof(struct h2_stream);
 	w->client_slab.size = sizeof(struct downstream);
 	w->exchange_slab.size = sizeof(struct exchange);
 	w->upstream_slab.size = sizeof(struct upstream);
@@ -205,7 +208,8 @@ static bool goes_on(const struct worker *w)
 {
 	if (!w->stopping)
 		return true;
-	return w->now_ms < w->stop_ms && (w->n_exchanges || (w->leaving && w->clients));
+	return w->now_ms < w->stop_ms &&
+	       (w->n_exchanges || (w->leaving && w->clients) || downstream_any_busy(w));
 }
 
 static void run(struct worker *w)
@@ -223,6 +227,8 @@ static void run(struct worker *w)
 		}
 		downstream_run_again(w);
 		wheel_run(&w->wheel, w->now_ms);
+		h2_flush_all(w);
+		slab_reap(&w->stream_slab);
 		slab_reap(&w->client_slab);
 		slab_reap(&w->exchange_slab);
 		slab_reap(&w->upstream_slab);
@@ -246,6 +252,8 @@ static void end(struct worker *w)
 	downstream_run_again(w);
 	backend_free_all(w);
 	access_close(&w->log);
+	h2_teardown(w);
+	slab_free(&w->stream_slab);
 	slab_free(&w->client_slab);
 	slab_free(&w->exchange_slab);
 	slab_free(&w->upstream_slab);

@@ -68,6 +68,18 @@ int pending_set(struct pending *p, const char *data, size_t n)
 	return 0;
 }
 
+int pending_append(struct pending *p, const char *data, size_t n)
+{
+	char *grown = realloc(p->data, p->len + n);
+
+	if (!grown)
+		return -ENOMEM;
+	memcpy(grown + p->len, data, n);
+	p->data = grown;
+	p->len += (uint32_t)n;
+	return 0;
+}
+
 void pending_free(struct pending *p)
 {
 	free(p->data);

@@ -53,5 +53,6 @@ void worker_leave(struct worker *w)
 {
 	w->leaving = true;
 	stop(w, LEAVE_MS);
+	downstream_leave_all(w);
 	backend_stock_up(w);
 }

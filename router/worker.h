@@ -47,7 +47,12 @@ struct worker {
 	uint32_t generation, seq, turn, n_held, n_exchanges, n_instances;
 	struct exchange *held, **held_tail;
 	struct downstream *clients, *again;
-	struct slab client_slab, exchange_slab, upstream_slab;
+	struct h2 *h2_dirty;	    /* have frames to send at the end of this turn */
+	size_t cold_len;	    /* frames collected in cold */
+	struct http_head sent_head; /* of a response that a stream sends */
+	struct nghttp2_session_callbacks *h2_callbacks;
+	struct nghttp2_option *h2_option;
+	struct slab stream_slab, client_slab, exchange_slab, upstream_slab;
 	struct access_log log;
 	struct listener listeners[LISTENERS_MAX];
 	unsigned int n_listeners;

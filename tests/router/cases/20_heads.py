@@ -69,7 +69,7 @@ ROWS = [
     refused("version 2.0", "9110 15.6.6", line(b"GET / HTTP/2.0"), 505),
     refused("version 3.7", "9110 15.6.6", line(b"GET / HTTP/3.7"), 505),
     refused("version 0.9", "9110 15.6.6", line(b"GET / HTTP/0.9"), 505),
-    refused("preface of HTTP/2", "9113 3.4", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+    refused("almost the preface of HTTP/2", "9113 3.4", b"PRI * HTTP/2.0\r\nSM: x\r\n\r\n", 505),
     refused("0.9 without a version", "9112 3", b"GET /\r\n", 400),
     refused("version in small letters", "9112 2.3", line(b"GET / http/1.1"), 400),
     refused("version without a point", "9112 2.3", line(b"GET / HTTP/11 "), 400),

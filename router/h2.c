@@ -1,0 +1,419 @@
+/* HTTP/2 connections: nghttp2's callbacks, limits on noise, frames in and out, the end. */
+#include "router/h2.h"
+#include "router/h2_stream.h"
+#include "router/worker.h"
+#include <errno.h>
+#include <string.h>
+
+/* ---- what comes in ---- */
+
+/* A bucket that leaks; over its edge the connection ends (RFC 9113 10.5). */
+static int noise(struct h2 *h)
+{
+	uint64_t now = h->c->w->now_ms,
+		 leaked = (now - h->noise_ms) * H2_NOISE_PER_S / 1000;
+
+	if (leaked) {
+		h->noise = h->noise > leaked ? h->noise - (uint32_t)leaked : 0;
+		h->noise_ms = now;
+	}
+	if (++h->noise <= H2_NOISE_MAX)
+		return 0;
+	return nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+static int begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
+{
+	struct h2 *h = arg;
+
+	if (frame->hd.type != NGHTTP2_HEADERS ||
+		frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+		return 0;
+	if (!stream_new(h, frame->hd.stream_id))
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	if (h->c->w->stopping && !h->last) {
+		h->last = true; /* this was the one more */
+		nghttp2_submit_goaway(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+			NGHTTP2_NO_ERROR, NULL, 0);
+	}
+	return 0;
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame,
+	const uint8_t *name, size_t name_len, const uint8_t *value, size_t value_len,
+	uint8_t flags, void *arg)
+{
+	struct h2_stream *s =
+		nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+
+	(void)flags, (void)arg;
+	if (!s || s->head_whole) /* trailers are not passed on */
+		return 0;
+	return h2_head_add(&s->head, (const char *)name, name_len, (const char *)value,
+		       value_len) < 0
+		       ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE
+		       : 0;
+}
+
+static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
+	const uint8_t *name, size_t name_len, const uint8_t *value, size_t value_len,
+	uint8_t flags, void *arg)
+{
+	(void)session, (void)frame, (void)name, (void)name_len, (void)value;
+	(void)value_len, (void)flags;
+	noise(arg);
+	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* else it would be ignored */
+}
+
+static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
+{
+	struct h2_stream *s =
+		nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+	bool end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+
+	switch (frame->hd.type) {
+	case NGHTTP2_HEADERS:
+		if (s)
+			stream_head(s, end);
+		return 0;
+	case NGHTTP2_DATA:
+		if (s && end)
+			stream_input(s, NULL, 0, true);
+		return frame->hd.length || end ? 0 : noise(arg);
+	case NGHTTP2_PING:
+	case NGHTTP2_SETTINGS:
+		return frame->hd.flags & NGHTTP2_FLAG_ACK ? 0 : noise(arg);
+	case NGHTTP2_RST_STREAM:
+	case NGHTTP2_PRIORITY:
+		return noise(arg);
+	default:
+		return 0;
+	}
+}
+
+static int on_invalid_frame(
+	nghttp2_session *session, const nghttp2_frame *frame, int error, void *arg)
+{
+	(void)session, (void)frame, (void)error;
+	return noise(arg);
+}
+
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t id,
+	const uint8_t *data, size_t n, void *arg)
+{
+	struct h2_stream *s = nghttp2_session_get_stream_user_data(session, id);
+
+	(void)flags, (void)arg;
+	if (!s || !stream_input(s, (const char *)data, n, false))
+		nghttp2_session_consume_connection(session, n);
+	return 0;
+}
+
+static int on_close(nghttp2_session *session, int32_t id, uint32_t error, void *arg)
+{
+	struct h2_stream *s = nghttp2_session_get_stream_user_data(session, id);
+
+	(void)error, (void)arg;
+	if (s)
+		stream_closed(s);
+	return 0;
+}
+
+/* ---- what goes out ---- */
+
+static int send_collected(struct h2 *h)
+{
+	struct worker *w = h->c->w;
+	size_t n = w->cold_len;
+
+	w->cold_len = 0;
+	return n ? downstream_send(h->c, w->cold, n) : 0;
+}
+
+/* Room for n bytes behind what is collected. NULL: the client is gone. */
+static char *collect(struct h2 *h, size_t n)
+{
+	struct worker *w = h->c->w;
+	char *at;
+
+	if (n > HOT_SIZE - w->cold_len && send_collected(h) < 0)
+		return NULL;
+	at = w->cold + w->cold_len;
+	w->cold_len += n;
+	return at;
+}
+
+static int send_data(nghttp2_session *session, nghttp2_frame *frame,
+	const uint8_t *frame_head, size_t n, nghttp2_data_source *source, void *arg)
+{
+	struct h2_stream *s =
+		nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+	char *at = s ? collect(arg, 9 + n) : NULL;
+
+	(void)source;
+	if (!at)
+		return s ? NGHTTP2_ERR_CALLBACK_FAILURE
+			 : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	memcpy(at, frame_head, 9);
+	stream_take(s, at + 9, n);
+	return 0;
+}
+
+/* Frames until there are none, or the socket is full. -errno: the client is gone. */
+static int write_frames(struct h2 *h)
+{
+	const uint8_t *p;
+	ssize_t n;
+	char *at;
+
+	while (!pending_any(&h->c->out)) {
+		n = nghttp2_session_mem_send(h->session, &p);
+		if (n < 0)
+			return -EPROTO;
+		if (!n)
+			break;
+		at = collect(h, (size_t)n);
+		if (!at)
+			return -EPIPE;
+		memcpy(at, p, (size_t)n);
+	}
+	return send_collected(h);
+}
+
+static void flush(struct downstream *c)
+{
+	struct h2 *h = c->h2;
+	int r;
+
+	if (pending_any(&c->out))
+		return;
+	c->w->cold_len = 0;
+	r = write_frames(h);
+	c->w->cold_len = 0;
+	if (r < 0) {
+		downstream_close(c);
+		return;
+	}
+	if (pending_any(&c->out) || nghttp2_session_want_write(h->session) ||
+		nghttp2_session_want_read(h->session))
+		return;
+	downstream_next(c, false);
+}
+
+static void mark(struct h2 *h)
+{
+	struct worker *w = h->c->w;
+
+	if (h->dirty)
+		return;
+	h->dirty = true;
+	h->dirty_next = w->h2_dirty;
+	w->h2_dirty = h;
+}
+
+void h2_want_write(struct h2 *h)
+{
+	mark(h);
+}
+
+void h2_flush_all(struct worker *w)
+{
+	struct h2 *h;
+
+	while ((h = w->h2_dirty)) {
+		w->h2_dirty = h->dirty_next;
+		h->dirty = false;
+		flush(h->c);
+	}
+}
+
+/* ---- the connection ---- */
+
+static nghttp2_session_callbacks *make_callbacks(void)
+{
+	nghttp2_session_callbacks *k;
+
+	if (nghttp2_session_callbacks_new(&k))
+		return NULL;
+	nghttp2_session_callbacks_set_on_begin_headers_callback(k, begin_headers);
+	nghttp2_session_callbacks_set_on_header_callback(k, on_header);
+	nghttp2_session_callbacks_set_on_invalid_header_callback(k, on_invalid_header);
+	nghttp2_session_callbacks_set_on_frame_recv_callback(k, on_frame);
+	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(k, on_invalid_frame);
+	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(k, on_data);
+	nghttp2_session_callbacks_set_on_stream_close_callback(k, on_close);
+	nghttp2_session_callbacks_set_send_data_callback(k, send_data);
+	return k;
+}
+
+static nghttp2_option *make_option(void)
+{
+	nghttp2_option *o;
+
+	if (nghttp2_option_new(&o))
+		return NULL;
+	nghttp2_option_set_no_auto_window_update(o, 1);
+	nghttp2_option_set_no_closed_streams(o, 1);
+	nghttp2_option_set_max_outbound_ack(o, H2_NOISE_MAX);
+	return o;
+}
+
+/* Made with the first connection, and kept. */
+static int prepare(struct worker *w)
+{
+	if (!w->h2_callbacks)
+		w->h2_callbacks = make_callbacks();
+	if (!w->h2_option)
+		w->h2_option = make_option();
+	return w->h2_callbacks && w->h2_option ? 0 : -ENOMEM;
+}
+
+void h2_teardown(struct worker *w)
+{
+	nghttp2_session_callbacks_del(w->h2_callbacks);
+	nghttp2_option_del(w->h2_option);
+	w->h2_callbacks = NULL;
+	w->h2_option = NULL;
+}
+
+static int greet(struct h2 *h)
+{
+	const nghttp2_settings_entry settings[] = {
+		{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, H2_STREAMS_MAX},
+		{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_STREAM_WINDOW},
+		{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HTTP_HEAD_MAX},
+		{NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
+		{NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+	};
+
+	if (nghttp2_submit_settings(
+		    h->session, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings)) ||
+		nghttp2_session_set_local_window_size(
+			h->session, NGHTTP2_FLAG_NONE, 0, H2_WINDOW))
+		return -ENOMEM;
+	mark(h);
+	return 0;
+}
+
+int h2_start(struct downstream *c, const char *p, size_t n)
+{
+	struct h2 *h = prepare(c->w) < 0 ? NULL : calloc(1, sizeof(*h));
+
+	if (!h)
+		return -ENOMEM;
+	h->c = c;
+	h->noise_ms = c->w->now_ms;
+	if (nghttp2_session_server_new2(
+		    &h->session, c->w->h2_callbacks, h, c->w->h2_option)) {
+		free(h);
+		return -ENOMEM;
+	}
+	c->h2 = h;
+	c->state = CLIENT_H2;
+	if (greet(h) < 0 || h2_input(h, p, n) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+static void unmark(struct h2 *h)
+{
+	struct h2 **at = &h->c->w->h2_dirty;
+
+	while (*at != h)
+		at = &(*at)->dirty_next;
+	*at = h->dirty_next;
+}
+
+void h2_free(struct downstream *c)
+{
+	struct h2 *h = c->h2;
+	struct h2_stream *s, *next;
+
+	c->h2 = NULL;
+	for (s = h->streams; s; s = next) {
+		next = s->next;
+		stream_closed(s);
+	}
+	if (h->dirty)
+		unmark(h);
+	nghttp2_session_del(h->session);
+	free(h);
+}
+
+/* The next deadline of the connection itself: its streams have their own. */
+static void set_deadline(struct h2 *h)
+{
+	if (h->n_streams)
+		wheel_set(&h->c->w->wheel, &h->c->timer, TIMER_NEVER);
+	else
+		downstream_deadline(h->c, CLIENT_IDLE_MS);
+}
+
+int h2_input(struct h2 *h, const char *p, size_t n)
+{
+	ssize_t r = nghttp2_session_mem_recv(h->session, (const uint8_t *)p, n);
+
+	set_deadline(h);
+	mark(h);
+	if (r == NGHTTP2_ERR_BAD_CLIENT_MAGIC || r == NGHTTP2_ERR_FLOODED || r < 0)
+		return -EPROTO;
+	return 0;
+}
+
+void h2_read(struct downstream *c)
+{
+	unsigned int i;
+	ssize_t n;
+
+	for (i = 0; i < PUMP_TURNS && c->readable; i++) {
+		if (pending_any(&c->out))
+			return; /* goes on when the client has taken it */
+		n = downstream_receive(c, c->w->hot, HOT_SIZE);
+		if (n == -EAGAIN)
+			return;
+		if (n <= 0 || h2_input(c->h2, c->w->hot, (size_t)n) < 0) {
+			downstream_close(c);
+			return;
+		}
+	}
+	if (c->readable)
+		downstream_again(c);
+}
+
+void h2_writable(struct downstream *c)
+{
+	mark(c->h2);
+	if (c->readable)
+		downstream_again(c);
+}
+
+void h2_timeout(struct downstream *c)
+{
+	if (pending_any(&c->out)) {
+		downstream_close(c);
+		return;
+	}
+	nghttp2_session_terminate_session(c->h2->session, NGHTTP2_NO_ERROR);
+	mark(c->h2);
+	downstream_deadline(c, LINGER_MS);
+	c->h2->last = true;
+}
+
+void h2_goaway(struct downstream *c, bool last)
+{
+	struct h2 *h = c->h2;
+
+	if (!last)
+		nghttp2_submit_shutdown_notice(h->session);
+	else if (!h->last)
+		nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE,
+			nghttp2_session_get_last_proc_stream_id(h->session),
+			NGHTTP2_NO_ERROR, NULL, 0);
+	h->last |= last;
+	mark(h);
+}
+
+bool h2_busy(const struct downstream *c)
+{
+	return c->h2->n_streams || pending_any(&c->out) || c->h2->dirty;
+}
