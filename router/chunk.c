@@ -126,6 +126,16 @@ static int step(struct chunk *k, uint8_t c)
 	}
 }
 
+/* Lines of the trailer section, not the empty one that ends it. Their sum has a limit. */
+static void keep_trailer(struct chunk *k, const char *c)
+{
+	bool line = k->state == NAME || k->state == VALUE || k->state == VALUE_LF ||
+		    (k->state == LAST && *c != '\r');
+
+	if (line && k->trailers)
+		buf_add(k->trailers, c, 1);
+}
+
 /* Walks n bytes; with out, data moves there. Number taken or -EBADMSG. */
 static ssize_t walk(struct chunk *k, const char *p, size_t n, char *out, size_t *ret_data)
 {
@@ -142,8 +152,10 @@ static ssize_t walk(struct chunk *k, const char *p, size_t n, char *out, size_t 
 			k->left -= take;
 			if (!k->left)
 				k->state = DATA_CR;
-		} else if (step(k, (uint8_t)p[i++]) < 0) {
-			return -EBADMSG;
+		} else {
+			keep_trailer(k, p + i);
+			if (step(k, (uint8_t)p[i++]) < 0)
+				return -EBADMSG;
 		}
 	}
 	*ret_data = data;

@@ -158,6 +158,7 @@ struct exchange {
 	char name[PROTO_NAME_MAX]; /* of the instance, which may be gone when the line is
 				      written */
 	struct body req, resp;
+	struct buf trailers; /* of the response, when they are passed on apart from it */
 	struct pending more; /* request body after head, not yet sent */
 	char *head; /* rewritten request head, and the body bytes that came with it */
 	uint32_t head_len, head_off, head_only; /* head_only: without those body bytes */
@@ -183,6 +184,8 @@ ssize_t downstream_receive(struct downstream *c, char *p, size_t size);
 int downstream_send(struct downstream *c, const char *p, size_t n);
 /* The same with bytes as the socket gets them. */
 int downstream_send_raw(struct downstream *c, const char *p, size_t n);
+/* Trailer lines that end a response without framing (VIA_STREAM); before downstream_next. */
+void downstream_trailers(struct downstream *c, const struct buf *lines);
 /* Nothing is sent after this. Not while something waits in out. */
 void downstream_shut(struct downstream *c);
 /* After an exchange: next request, or the end of the connection. */

@@ -106,6 +106,12 @@ ssize_t downstream_receive(struct downstream *c, char *p, size_t size)
 	return n;
 }
 
+void downstream_trailers(struct downstream *c, const struct buf *lines)
+{
+	if (c->via == VIA_STREAM)
+		h2_stream_trailers(c, lines);
+}
+
 void downstream_shut(struct downstream *c)
 {
 	if (c->via == VIA_STREAM) {

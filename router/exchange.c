@@ -27,6 +27,7 @@ static void exchange_free(struct exchange *x)
 	struct worker *w = x->client->w;
 
 	pending_free(&x->more);
+	buf_free(&x->trailers);
 	if (x->head != x->space)
 		free(x->head);
 	x->client->x = NULL;

@@ -47,7 +47,10 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame,
 		nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
 
 	(void)flags, (void)arg;
-	if (!s || s->head_whole) /* trailers are not passed on */
+	if (s && s->head_whole)
+		stream_trailer(
+			s, (const char *)name, name_len, (const char *)value, value_len);
+	if (!s || s->head_whole)
 		return 0;
 	return h2_head_add(&s->head, (const char *)name, name_len, (const char *)value,
 		       value_len) < 0

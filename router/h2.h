@@ -48,6 +48,7 @@ void h2_teardown(struct worker *w);
 /* Streams, as downstream.c sees them. */
 ssize_t h2_stream_receive(struct downstream *c, char *p, size_t size);
 int h2_stream_send(struct downstream *c, const char *p, size_t n);
+void h2_stream_trailers(struct downstream *c, const struct buf *lines);
 /* Nothing more is sent; what comes is still taken. */
 void h2_stream_shut(struct downstream *c);
 /* The response is complete. */

@@ -85,6 +85,8 @@ void h2_stream_close(struct downstream *c)
 	c->state = CLIENT_CLOSED;
 	h2_head_free(&s->head);
 	buf_free(&s->input);
+	buf_free(&s->trailers_in);
+	buf_free(&s->trailers_out);
 	pending_free(&c->in);
 	pending_free(&c->out);
 	if (!c->again) /* else downstream_run_again lets go of it */
@@ -112,6 +114,21 @@ bool stream_input(struct h2_stream *s, const char *p, size_t n, bool end)
 	s->c.readable = true;
 	downstream_again(&s->c);
 	return true;
+}
+
+/* RFC 9110 6.5.1: what frames or routes a message is no trailer. Only with framing there is a place for them. */
+void stream_trailer(struct h2_stream *s, const char *name, size_t name_len,
+	const char *value, size_t len)
+{
+	struct buf *b = &s->trailers_in;
+
+	if (!s->has_body || http_identify(name, name_len) != HTTP_OTHER ||
+		b->len + name_len + len + 4 > HTTP_TRAILER_MAX)
+		return;
+	buf_add(b, name, name_len);
+	buf_add(b, ": ", 2);
+	buf_add(b, value, len);
+	buf_add(b, "\r\n", 2);
 }
 
 /* Its head as HTTP/1.1, and on as any other. */
@@ -170,6 +187,18 @@ static void consume(struct h2_stream *s, size_t n)
 	h2_want_write(s->h2);
 }
 
+static size_t take_end(struct h2_stream *s, char *p)
+{
+	size_t n = s->trailers_in.failed ? 0 : s->trailers_in.len;
+
+	s->input_told = true;
+	memcpy(p, "0\r\n", 3);
+	if (n)
+		memcpy(p + 3, s->trailers_in.data, n);
+	memcpy(p + 3 + n, "\r\n", 2);
+	return n + 5;
+}
+
 /* One chunk of what is there; after the last byte the end. */
 static size_t take_chunk(struct h2_stream *s, char *p, size_t size)
 {
@@ -183,11 +212,8 @@ static size_t take_chunk(struct h2_stream *s, char *p, size_t size)
 		len += n + 2;
 		consume(s, n);
 	}
-	if (!s->input.len && s->input_end && size - len >= 5) {
-		memcpy(p + len, "0\r\n\r\n", 5);
-		len += 5;
-		s->input_told = true;
-	}
+	if (!s->input.len && s->input_end && size - len >= s->trailers_in.len + 5)
+		len += take_end(s, p + len);
 	return len;
 }
 
@@ -255,6 +281,39 @@ static void refuse_rest(struct h2_stream *s)
 			s->h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
 }
 
+/* The lines are whole, and each has a colon: they were checked as they came. */
+static size_t list_trailers(const struct buf *lines, nghttp2_nv *out)
+{
+	const char *p = lines->data, *end = p + lines->len, *eol, *colon, *v;
+	size_t n = 0;
+
+	for (; n < HTTP_FIELDS_MAX && p < end; p = eol + 2) {
+		eol = memmem(p, (size_t)(end - p), "\r\n", 2);
+		colon = eol ? memchr(p, ':', (size_t)(eol - p)) : NULL;
+		if (!colon)
+			break;
+		for (v = colon + 1; v < eol && (*v == ' ' || *v == '\t');)
+			v++;
+		if (http_identify(p, (size_t)(colon - p)) == HTTP_OTHER)
+			out[n++] = field(p, (size_t)(colon - p), v, (size_t)(eol - v));
+	}
+	return n;
+}
+
+/* True: a head of trailers follows, which ends the stream. */
+static bool submit_trailers(struct h2_stream *s)
+{
+	nghttp2_nv fields[HTTP_FIELDS_MAX];
+	size_t n = s->trailers_out.len ? list_trailers(&s->trailers_out, fields) : 0;
+
+	return n && nghttp2_submit_trailer(s->h2->session, s->id, fields, n) == 0;
+}
+
+void h2_stream_trailers(struct downstream *c, const struct buf *lines)
+{
+	buf_add(&stream_of(c)->trailers_out, lines->data, lines->len);
+}
+
 /* How much of the body fits the next frame. */
 static ssize_t provide(nghttp2_session *session, int32_t id, uint8_t *buf, size_t size,
 	uint32_t *flags, nghttp2_data_source *source, void *arg)
@@ -273,6 +332,8 @@ static ssize_t provide(nghttp2_session *session, int32_t id, uint8_t *buf, size_
 		return (ssize_t)size;
 	if (s->done) {
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
+		if (submit_trailers(s))
+			*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
 		s->end_sent = true;
 		refuse_rest(s);
 	}

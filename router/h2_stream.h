@@ -20,8 +20,9 @@ struct h2_stream {
 	struct downstream c; /* via VIA_STREAM */
 	struct h2 *h2;	     /* NULL: nghttp2 has closed it, or the connection is gone */
 	struct h2_stream *next, **prev;
-	struct h2_head head; /* until the request has started */
-	struct buf input;    /* received, not yet taken */
+	struct h2_head head;		      /* until the request has started */
+	struct buf input;		      /* received, not yet taken */
+	struct buf trailers_in, trailers_out; /* lines of HTTP/1.1 */
 	int32_t id;
 	bool head_whole, has_body, started;
 	bool is_head, chunked, connect;
@@ -40,6 +41,9 @@ void h2_want_write(struct h2 *h);
 struct h2_stream *stream_new(struct h2 *h, int32_t id);
 /* Its head is whole, or trailers are. */
 void stream_head(struct h2_stream *s, bool end);
+/* A field of its trailers. */
+void stream_trailer(struct h2_stream *s, const char *name, size_t name_len,
+	const char *value, size_t len);
 /* n bytes of its body; end: the last. False: nobody wants them. */
 bool stream_input(struct h2_stream *s, const char *p, size_t n, bool end);
 /* nghttp2 knows it no more. */

@@ -2,7 +2,7 @@
 #ifndef ROUTER_HTTP_H
 #define ROUTER_HTTP_H
 
-#include "lib/base.h"
+#include "lib/buf.h"
 #include <sys/types.h>
 
 /* Node takes 16 kB, Apache 8 kB a line; cookies of several apps fit */
@@ -79,12 +79,15 @@ int http_parse_response(const char *p, size_t len, bool head, struct http_head *
  */
 int http_host_name(const char *p, size_t len);
 bool http_equal(const char *p, size_t len, const char *lower);
+/* enum http_id of a field name. */
+uint8_t http_identify(const char *name, size_t len);
 
 /* A chunked body, fed in pieces of any size. Zeroed is the start. */
 struct chunk {
-	uint64_t left;	/* data bytes of the current chunk still to come */
-	uint64_t size;	/* of all chunks so far; UINT64_MAX: and more */
-	uint32_t extra; /* extension bytes so far, then trailer bytes */
+	uint64_t left;	      /* data bytes of the current chunk still to come */
+	uint64_t size;	      /* of all chunks so far; UINT64_MAX: and more */
+	struct buf *trailers; /* trailer lines are added to it; NULL: they are dropped */
+	uint32_t extra;	      /* extension bytes so far, then trailer bytes */
 	uint8_t state, digits;
 };
 

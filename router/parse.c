@@ -75,7 +75,7 @@ bool http_equal(const char *p, size_t len, const char *lower)
  * Names that share a length are told apart by a whole comparison; most lengths have one
  * or two.
  */
-static uint8_t identify(const char *p, size_t n)
+uint8_t http_identify(const char *p, size_t n)
 {
 	static const struct {
 		const char *name;
@@ -147,7 +147,7 @@ static long scan_field(const char *p, size_t len, size_t at, struct http_field *
 		end--;
 	f->value_len = (uint32_t)(end - f->value);
 	f->end = (uint32_t)next;
-	f->id = identify(p + at, f->name_len);
+	f->id = http_identify(p + at, f->name_len);
 	return next;
 }
 

@@ -110,6 +110,8 @@ static void response_complete(struct exchange *x, bool extra)
 {
 	struct upstream *u = x->up;
 
+	if (x->trailers.len)
+		downstream_trailers(x->client, &x->trailers);
 	exchange_release(x, x->reuse && !extra && x->req.done && !upstream_full(x) &&
 				    !x->up_dead && !u->eof && !u->readable);
 	exchange_done(x);

@@ -54,6 +54,8 @@ static void start_body(struct exchange *x, char *p, size_t n)
 	size_t len;
 
 	body_init(&x->resp, h->body, h->length);
+	if (x->client->via == VIA_STREAM)
+		x->resp.chunk.trailers = &x->trailers;
 	x->status = h->status;
 	x->code = H_NONE;
 	if (x->policy)

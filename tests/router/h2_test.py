@@ -134,7 +134,7 @@ class Client:
     def finish(self, stream, seconds=5.0):
         """(status, head, body) of a stream whose response is complete."""
         assert self.until(lambda: stream in self.ended, seconds), (self.heads, self.reset, self.goaway, self.closed)
-        head = self.heads[stream][-1]
+        head = [h for h in self.heads[stream] if ":status" in h][-1]
         return int(head[":status"]), head, self.bodies.get(stream, b"")
 
     def __enter__(self):
@@ -515,6 +515,23 @@ def test_interim_responses_come_first():
         c.request(1)
         assert c.finish(1)[2] == b"ok"
         assert [h[":status"] for h in c.heads[1]] == ["103", "200"] and c.heads[1][0]["link"] == "</a>"
+
+
+def test_trailers_go_both_ways():
+    def handler(backend, conn):
+        head, rest = read_head(conn)
+        _, raw, _ = read_chunked(conn, rest)
+        backend.raw.append(raw)
+        conn.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n3\r\nabc\r\n0\r\n"
+                     b"X-Sum: 1\r\nX-Em")
+        time.sleep(0.05)
+        conn.sendall(b"pty:\r\nContent-Length: 7\r\n\r\n")
+    with secured(handler) as (r, b), speak(r) as c:
+        c.request(1, swapped((":method", "POST")), b"x" * 10, end=False)
+        c.frame(HEADERS, END_HEADERS | END_STREAM, 1, literal([("x-check", "2"), ("x-forwarded-for", "3"), ("x-b", "")]))
+        assert c.finish(1)[2] == b"abc"
+        assert b.raw[0].endswith(b"\r\n0\r\nx-check: 2\r\nx-b: \r\n\r\n"), b.raw
+        assert c.heads[1][-1] == {"x-sum": "1", "x-empty": ""} and c.heads[1][0][":status"] == "200"
 
 
 def test_an_early_answer_ends_the_upload():
