@@ -39,9 +39,10 @@ make_users() {
 
 berthd_start() {
 	# A session of its own: an interrupt of the tests must not reach it before berth_down does.
-	setsid "$BERTH_PREFIX/sbin/berthd" --state "$BERTH_STATE" --run "$BERTH_RUN" \
+	# shellcheck disable=SC2086 # BERTHD_UNDER: words of a command that starts it
+	setsid ${BERTHD_UNDER:-} "$BERTH_PREFIX/sbin/berthd" --state "$BERTH_STATE" --run "$BERTH_RUN" \
 		--http "127.0.0.1:$BERTH_PORT" --https "127.0.0.1:$BERTH_TLS_PORT" --ssh-user "$BERTH_SSH_USER" \
-		>>"$BERTH_TEST/berthd.log" 2>&1 </dev/null 3>&- &
+		>>"$BERTH_TEST/berthd.log" 2>&1 </dev/null 3>&- 4>&- &
 	BERTHD_PID=$!
 	echo "$BERTHD_PID" >"$BERTH_TEST/berthd.pid"
 	disown "$BERTHD_PID"
