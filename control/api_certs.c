@@ -241,6 +241,10 @@ int certs_add(struct request *r)
 		return -1;
 	int n = store(r, name, &p);
 	json_t *warnings = json_incref(p.warnings);
+	if (!https_is_served())
+		json_array_append_new(warnings,
+			json_string("this berth does not serve https: start berthd with "
+				    "--https 0.0.0.0:443,[::]:443"));
 	cert_pair_clear(&p);
 	json_t *o = n == 0 ? report(r, &r->app) : NULL;
 	if (o)

@@ -92,6 +92,15 @@ int tls_list(struct request *r)
 
 /* ---- enable, renew ---- */
 
+/* Before anything is tried: an authority asks for nothing when nobody could use what it gives. */
+static int check_listens(struct request *r)
+{
+	if (https_is_served())
+		return 0;
+	request_fail(r, FAIL_CONFLICT, "this berth does not serve https");
+	return request_hint(r, "start berthd with --https 0.0.0.0:443,[::]:443");
+}
+
 int tls_check_enable(struct request *r)
 {
 	struct acme_view v;
@@ -102,7 +111,7 @@ int tls_check_enable(struct request *r)
 	n = json_array_size(v.names) ? 0 : -1;
 	acme_view_clear(&v);
 	if (n == 0)
-		return 0;
+		return check_listens(r);
 	request_fail(r, FAIL_CONFLICT,
 		"%s has no hostname that an authority can check: only names without * "
 		"that lead here from the internet, and that no certificate of certs:add "
@@ -134,7 +143,10 @@ static void tell_certificate(struct control *c, const struct db_app *app, struct
 		return;
 	if (v.have.chain && cert_read(v.have.chain, &facts, &e) == 0) {
 		json_t *until = json_stamp(facts.until_us), *next = json_stamp(v.next_us);
+		char url[HOST_MAX_LEN + 32];
 
+		host_url(c, json_string_value(json_array_get(v.names, 0)), url,
+			sizeof(url));
 		sink_step(s, "Certificate by %s, valid until %s, renewed from %s",
 			facts.issuer, json_string_value(until), json_string_value(next));
 		sink_detail(

@@ -1,5 +1,6 @@
 /* The certificates of all apps: key files, rows, and what the router workers have of them. */
 #include "control/certs.h"
+#include "control/applog.h"
 #include "control/certs_pack.h"
 #include "control/routes.h"
 #include "control/view.h"
@@ -15,7 +16,7 @@
 #include <sys/stat.h>
 
 #define CHALLENGES_MAX (2u * CERT_NAMES_MAX) /* of one order at a time */
-#define TICKET_US ((uint64_t)86400 * 1000000)
+#define DAY_US ((uint64_t)86400 * 1000000)
 
 struct challenge {
 	char token[ACME_TOKEN_MAX], answer[ACME_ANSWER_MAX];
@@ -260,7 +261,7 @@ static void renew_tickets(struct certs *k, uint64_t now_us)
 {
 	struct certs_ticket fresh;
 
-	if (k->n_tickets && now_us - k->ticket_us < TICKET_US)
+	if (k->n_tickets && now_us - k->ticket_us < DAY_US)
 		return;
 	if (getrandom(&fresh, sizeof(fresh), 0) != sizeof(fresh))
 		return;
@@ -391,15 +392,61 @@ void certs_no_challenges(struct control *c)
 	pthread_mutex_unlock(&c->certs->lock);
 }
 
+/* Those that nobody renews by himself. */
+static void remind(struct control *c)
+{
+	struct db_cert *list = NULL;
+	uint64_t now = io_now_us();
+	int n = db_cert_list(c->db, 0, &list);
+
+	for (int i = 0; i < n; i++) {
+		if (!list[i].name[0] || list[i].until_us > now + CERT_SOON_US)
+			continue;
+		if (list[i].until_us <= now)
+			applog(list[i].app, "berth[tls]",
+				"certificate %s has expired: berth certs:add, or berth "
+				"tls:enable",
+				list[i].name);
+		else
+			applog(list[i].app, "berth[tls]",
+				"certificate %s expires in %u days", list[i].name,
+				(unsigned int)((list[i].until_us - now) / DAY_US));
+	}
+	db_cert_free(list, n);
+}
+
 void certs_daily(struct control *c)
 {
 	struct err e = {0};
 
+	remind(c);
 	if (certs_came(c, &e) < 0)
 		log_warn("%s", e.text);
 }
 
-/* ---- the routing table ---- */
+/* ---- what the workers have ---- */
+
+bool certs_serve(struct certs *k, const char *host)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&k->lock);
+	const struct certs_mark *m = (const void *)k->marks.data;
+	size_t low = 0, high = k->marks.len / sizeof(*m);
+	while (low < high && !found) {
+		size_t mid = low + (high - low) / 2;
+		int r = certs_compare(host, (uint32_t)strlen(host),
+			k->strings.data + m[mid].off, m[mid].len);
+
+		found = r == 0;
+		if (r < 0)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	pthread_mutex_unlock(&k->lock);
+	return found;
+}
 
 void certs_mark(struct certs *k, struct table_host *hosts, uint32_t n,
 	const char *strings, const struct table_app *apps)

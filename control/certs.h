@@ -49,9 +49,11 @@ int certs_challenge(
 /* All answers go. */
 void certs_no_challenges(struct control *c);
 
-/* New ticket keys when it is time; what is due by the clock (a certificate has expired, another takes over). */
+/* New ticket keys; what is due by the clock: a certificate has expired and another takes over, or soon will. */
 void certs_daily(struct control *c);
 
+/* Whether the workers have a certificate for this hostname. */
+bool certs_serve(struct certs *k, const char *host);
 /* Marks the sorted hosts of a table that have a certificate in the workers. apps: those that the hosts' index means. */
 void certs_mark(struct certs *k, struct table_host *hosts, uint32_t n,
 	const char *strings, const struct table_app *apps);

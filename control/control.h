@@ -94,7 +94,11 @@ int volume_remove(struct control *c, uint64_t id, struct err *e);
 /* authorized_keys from the database. */
 int keys_write(struct control *c, struct err *e);
 int disk_free(struct control *c, uint64_t *ret_free, uint64_t *ret_total);
-/* http://HOST[:PORT] of the app's first hostname. */
+/* http://HOST[:PORT], or https:// where the router workers have a certificate for the host. */
+void host_url(struct control *c, const char *host, char *out, size_t size);
+/* berthd listens for it at all. */
+bool https_is_served(void);
+/* That of the app's first hostname. */
 void app_url(struct control *c, const struct db_app *a, char *out, size_t size);
 
 /* One-off programs and entering instances. */

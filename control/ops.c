@@ -64,34 +64,54 @@ int disk_free(struct control *c, uint64_t *ret_free, uint64_t *ret_total)
 	return r;
 }
 
-/* BERTH_HTTP is "HOST:PORT[,...]"; port 80 is left out of addresses. */
-static void port_suffix(char out[16])
+/* Of "HOST:PORT[,...]", for an address; the usual port is left out. */
+static void port_suffix(const char *addresses, const char *usual, char out[16])
 {
-	const char *http = getenv("BERTH_HTTP");
-	size_t n = http ? strcspn(http, ",") : 0;
-	const char *colon = http ? memrchr(http, ':', n) : NULL;
-	int digits = colon ? (int)(http + n - colon - 1) : 0;
+	size_t n = addresses ? strcspn(addresses, ",") : 0;
+	const char *colon = addresses ? memrchr(addresses, ':', n) : NULL;
+	int digits = colon ? (int)(addresses + n - colon - 1) : 0;
 
 	out[0] = '\0';
-	if (digits >= 1 && digits <= 5 && !(digits == 2 && strncmp(colon, ":80", 3) == 0))
+	if (digits >= 1 && digits <= 5)
 		snprintf(out, 16, ":%.*s", digits, colon + 1);
+	if (strcmp(out + (out[0] == ':'), usual) == 0)
+		out[0] = '\0';
+}
+
+bool https_is_served(void)
+{
+	const char *addresses = getenv("BERTH_HTTPS");
+
+	return addresses && addresses[0];
+}
+
+void host_url(struct control *c, const char *host, char *out, size_t size)
+{
+	bool tls = https_is_served() && certs_serve(c->certs, host);
+	char port[16];
+
+	if (tls)
+		port_suffix(getenv("BERTH_HTTPS"), "443", port);
+	else
+		port_suffix(getenv("BERTH_HTTP"), "80", port);
+	snprintf(out, size, "%s://%s%s", tls ? "https" : "http", host, port);
 }
 
 void app_url(struct control *c, const struct db_app *a, char *out, size_t size)
 {
 	json_t *own = NULL, *global = NULL;
-	char port[16];
+	char host[HOST_MAX_LEN + NAME_MAX_LEN + 2];
 
-	port_suffix(port);
 	db_domain_list(c->db, a->id, &own);
 	db_domain_list(c->db, 0, &global);
 	const char *first = json_string_value(json_array_get(own, 0));
 	const char *domain = json_string_value(json_array_get(global, 0));
 	if (first && strncmp(first, "*.", 2) != 0)
-		snprintf(out, size, "http://%s%s", first, port);
+		snprintf(host, sizeof(host), "%s", first);
 	else
-		snprintf(out, size, "http://%s.%s%s", a->name,
-			domain ? domain : "localhost", port);
+		snprintf(host, sizeof(host), "%s.%s", a->name,
+			domain ? domain : "localhost");
+	host_url(c, host, out, size);
 	json_decref(own);
 	json_decref(global);
 }
