@@ -175,6 +175,16 @@ static int check_count(struct request *r, uint32_t app)
 	return 0;
 }
 
+/* Other hostnames may be served by other certificates, where there are any. */
+static int refresh(struct control *c, uint32_t app, struct err *e)
+{
+	struct db_cert *list = NULL;
+	int n = db_cert_list(c->db, app, &list);
+
+	db_cert_free(list, n);
+	return n ? certs_came(c, e) : routes_refresh(c, e);
+}
+
 static int change(struct request *r, uint32_t app)
 {
 	struct err e = {0};
@@ -198,7 +208,7 @@ static int change(struct request *r, uint32_t app)
 		return -1;
 	if (ended < 0)
 		return request_fail_db(r, ended, "domains");
-	if (certs_came(r->c, &e) < 0)
+	if (refresh(r->c, app, &e) < 0)
 		return request_fail(r, FAIL_BERTH,
 			"stored, but the router does not use it yet: %s", e.text);
 	acme_changed(r->c, app);

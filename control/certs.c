@@ -3,7 +3,6 @@
 #include "control/applog.h"
 #include "control/certs_pack.h"
 #include "control/routes.h"
-#include "control/view.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include <dirent.h>
@@ -212,48 +211,98 @@ static char *read_key_file(struct certs *k, const char *file)
 	return buf_take(&b);
 }
 
-/* The app's hostnames, each with its certificate; only what serves a name goes out. */
-static void pack_app(struct control *c, struct certs_pack *p, const struct db_cert *list,
-	int n, uint64_t now_us)
+/* While all are packed. */
+struct packing {
+	struct control *c;
+	struct certs_pack *pack;
+	struct db_app *apps; /* by id */
+	struct db_domain *domains;
+	int n_apps, n_domains;
+	/* of the app that is packed */
+	const struct db_cert *list;
+	int n;
+	int64_t index[CERTS_OF_APP_MAX + 1]; /* in the pack; -1: not there */
+};
+
+/* Only what serves a name goes out. */
+static void pack_host(struct packing *k, uint32_t app, const char *host)
 {
-	int64_t index[CERTS_OF_APP_MAX + 1];
-	struct db_app app;
-	json_t *hosts, *v;
-	size_t i;
+	int best = certs_choose(k->list, k->n, host, io_now_us());
+	char *key;
 
-	if (n > (int)ARRAY_LEN(index) || db_app_by_id(c->db, list[0].app, &app) < 0 ||
-		app.removing || !(hosts = view_hostnames(c, &app)))
-		return;
-	for (int j = 0; j < n; j++)
-		index[j] = -1;
-	json_array_foreach (hosts, i, v) {
-		int best = certs_choose(list, n, json_string_value(v), now_us);
-		char *key;
-
-		if (best >= 0 && index[best] < 0 &&
-			(key = read_key_file(c->certs, list[best].key_file))) {
-			index[best] = certs_pack_cert(p, list[best].chain, key);
-			cert_wipe(key);
-		}
-		if (best >= 0 && index[best] >= 0)
-			certs_pack_name(
-				p, json_string_value(v), (uint32_t)index[best], app.id);
+	if (best >= 0 && k->index[best] < 0 &&
+		(key = read_key_file(k->c->certs, k->list[best].key_file))) {
+		k->index[best] = certs_pack_cert(k->pack, k->list[best].chain, key);
+		cert_wipe(key);
 	}
-	json_decref(hosts);
+	if (best >= 0 && k->index[best] >= 0)
+		certs_pack_name(k->pack, host, (uint32_t)k->index[best], app);
+}
+
+/* As the routing table has them. */
+static void pack_app(struct packing *k, const struct db_app *app)
+{
+	char host[HOST_MAX_LEN + NAME_MAX_LEN + 2];
+	int n, n_global;
+	const struct db_domain *own =
+		db_domain_part(k->domains, k->n_domains, app->id, &n);
+	const struct db_domain *global =
+		db_domain_part(k->domains, k->n_domains, 0, &n_global);
+
+	for (int i = 0; i < k->n; i++)
+		k->index[i] = -1;
+	for (int i = 0; i < n; i++)
+		pack_host(k, app->id, own[i].name);
+	for (int i = 0; i < n_global; i++) {
+		snprintf(host, sizeof(host), "%s.%s", app->name, global[i].name);
+		pack_host(k, app->id, host);
+	}
+	if (n_global == 0) {
+		snprintf(host, sizeof(host), "%s.localhost", app->name);
+		pack_host(k, app->id, host);
+	}
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct db_app *x = a, *y = b;
+
+	return (x->id > y->id) - (x->id < y->id);
+}
+
+static const struct db_app *find_app(const struct packing *k, uint32_t id)
+{
+	struct db_app key = {.id = id};
+
+	return bsearch(&key, k->apps, (size_t)k->n_apps, sizeof(key), by_id);
 }
 
 static int pack_all(struct control *c, struct certs_pack *p)
 {
+	struct packing k = {.c = c, .pack = p};
 	struct db_cert *list = NULL;
-	int n = db_cert_list(c->db, 0, &list);
+	int n = db_cert_list(c->db, 0, &list), r = n;
 
-	for (int i = 0, end; i < n; i = end) {
+	if (n > 0)
+		r = k.n_apps = db_app_list(c->db, &k.apps);
+	if (n > 0 && r >= 0)
+		r = k.n_domains = db_domain_all(c->db, &k.domains);
+	if (n > 0 && r >= 0)
+		qsort(k.apps, (size_t)k.n_apps, sizeof(*k.apps), by_id);
+	for (int i = 0, end; r >= 0 && i < n; i = end) {
+		const struct db_app *app = find_app(&k, list[i].app);
+
 		for (end = i + 1; end < n && list[end].app == list[i].app;)
 			end++;
-		pack_app(c, p, list + i, end - i, io_now_us());
+		k.list = list + i;
+		k.n = end - i;
+		if (app && !app->removing && k.n <= (int)ARRAY_LEN(k.index))
+			pack_app(&k, app);
 	}
 	db_cert_free(list, n);
-	return n < 0 ? n : 0;
+	free(k.apps);
+	free(k.domains);
+	return r < 0 ? r : 0;
 }
 
 /* Under the lock. Three days of tickets are taken, new ones are made with today's key. */

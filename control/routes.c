@@ -68,6 +68,8 @@ struct build {
 	struct buf hosts, apps, instances, strings;
 	struct options options;
 	uint32_t n_hosts, n_apps, n_instances;
+	struct db_domain *domains; /* of all apps */
+	int n_domains;
 };
 
 static uint32_t add_string(struct build *b, const char *s)
@@ -91,19 +93,18 @@ static void add_host(struct build *b, const char *name, uint32_t app)
 	b->n_hosts++;
 }
 
-static void add_default_hosts(
-	struct build *b, const struct db_app *a, const json_t *global, uint32_t index)
+static void add_default_hosts(struct build *b, const struct db_app *a, uint32_t index)
 {
 	char name[HOST_MAX_LEN + 64];
-	const json_t *domain;
-	size_t i;
+	int n;
+	const struct db_domain *global = db_domain_part(b->domains, b->n_domains, 0, &n);
 
-	if (json_array_size(global) == 0) {
+	if (n == 0) {
 		snprintf(name, sizeof(name), "%s.localhost", a->name);
 		add_host(b, name, index);
 	}
-	json_array_foreach (global, i, domain) {
-		snprintf(name, sizeof(name), "%s.%s", a->name, json_string_value(domain));
+	for (int i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "%s.%s", a->name, global[i].name);
 		add_host(b, name, index);
 	}
 }
@@ -130,23 +131,18 @@ static void add_instances(
 	}
 }
 
-static void add_app(
-	struct control *c, struct build *b, const struct db_app *a, const json_t *global)
+static void add_app(struct control *c, struct build *b, const struct db_app *a)
 {
-	json_t *own = NULL;
-	const json_t *domain;
-	size_t i;
+	int n;
+	const struct db_domain *own = db_domain_part(b->domains, b->n_domains, a->id, &n);
 	struct table_app t = {.id = a->id, .hold_ms = HOLD_MS};
 
 	if (fleet_held(c, a->id))
 		t.flags |= APP_HOLD;
 	options_row(&b->options, a->id, &t);
-	add_default_hosts(b, a, global, b->n_apps);
-	if (db_domain_list(c->db, a->id, &own) >= 0) {
-		json_array_foreach (own, i, domain)
-			add_host(b, json_string_value(domain), b->n_apps);
-	}
-	json_decref(own);
+	add_default_hosts(b, a, b->n_apps);
+	for (int i = 0; i < n; i++)
+		add_host(b, own[i].name, b->n_apps);
 	t.first_instance = b->n_instances;
 	if (sleep_row(c, a, &t))
 		add_instances(c, b, a->id, &t);
@@ -214,18 +210,18 @@ static int build_table(struct control *c, unsigned int workers)
 {
 	struct build b = {.hosts.max = TABLE_SIZE_MAX, .strings.max = TABLE_SIZE_MAX};
 	struct db_app *apps autofree = NULL;
-	json_t *global = NULL;
 	int n = db_app_list(c->db, &apps);
-	int r = n < 0 ? n : db_domain_list(c->db, 0, &global);
+	int r = n < 0 ? n : db_domain_all(c->db, &b.domains);
 
+	b.n_domains = r;
 	if (r >= 0)
 		r = options_open(c, workers, &b.strings, &b.options);
 
 	for (int i = 0; r >= 0 && i < n; i++) {
 		if (!apps[i].removing)
-			add_app(c, &b, &apps[i], global);
+			add_app(c, &b, &apps[i]);
 	}
-	json_decref(global);
+	free(b.domains);
 	if (r >= 0) {
 		sort_hosts(&b);
 		certs_mark(c->certs, (struct table_host *)(void *)b.hosts.data, b.n_hosts,

@@ -146,6 +146,15 @@ int db_setting_set(struct db *db, uint32_t app, const char *topic, const char *k
 	const char *value); /* NULL: unset */
 /* app 0: global. JSON array of names. */
 int db_domain_list(struct db *db, uint32_t app, json_t **ret);
+struct db_domain {
+	uint32_t app; /* 0: global */
+	char name[HOST_MAX_LEN + 1];
+};
+/* All of all apps, sorted by app, then name. Count. */
+int db_domain_all(struct db *db, struct db_domain **ret);
+/* The app's part of that list: its first row and how many. */
+const struct db_domain *db_domain_part(
+	const struct db_domain *list, int n, uint32_t app, int *ret_n);
 int db_domain_add(
 	struct db *db, uint32_t app, const char *name); /* -EEXIST: another app has it */
 int db_domain_remove(struct db *db, uint32_t app, const char *name);

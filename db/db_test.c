@@ -83,10 +83,10 @@ static void a_database_of_an_earlier_version_is_migrated(void **state)
 	struct err e = {0};
 	struct db_app a;
 
-	static const char *const back[] = {"DROP TABLE acme_order", "DROP TABLE acme",
-		"DROP TABLE certificate", "DROP TABLE network_address",
-		"DROP TABLE network_name", "DROP TABLE network_rule",
-		"ALTER TABLE app DROP COLUMN asleep",
+	static const char *const back[] = {"DROP INDEX domain_app",
+		"DROP TABLE acme_order", "DROP TABLE acme", "DROP TABLE certificate",
+		"DROP TABLE network_address", "DROP TABLE network_name",
+		"DROP TABLE network_rule", "ALTER TABLE app DROP COLUMN asleep",
 		"ALTER TABLE app DROP COLUMN asleep_us",
 		"ALTER TABLE app DROP COLUMN asleep_why", "PRAGMA user_version=3"};
 
@@ -499,6 +499,34 @@ static void builds_keys_and_events_are_listed(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void the_domains_of_all_apps_come_in_one_list(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t one = make_app(f->db, "one"), two = make_app(f->db, "two");
+	struct db_domain *list autofree = NULL;
+	const struct db_domain *part;
+	int n, count;
+
+	assert_int_equal(db_domain_add(f->db, two, "z.example"), 0);
+	assert_int_equal(db_domain_add(f->db, two, "a.example"), 0);
+	assert_int_equal(db_domain_add(f->db, 0, "example"), 0);
+	count = db_domain_all(f->db, &list);
+	assert_int_equal(count, 3);
+	part = db_domain_part(list, count, two, &n);
+	assert_int_equal(n, 2);
+	assert_string_equal(part[0].name, "a.example");
+	assert_string_equal(part[1].name, "z.example");
+	db_domain_part(list, count, one, &n);
+	assert_int_equal(n, 0);
+	part = db_domain_part(list, count, 0, &n);
+	assert_int_equal(n, 1);
+	assert_string_equal(part[0].name, "example");
+	db_domain_part(list, count, two + 1, &n);
+	assert_int_equal(n, 0);
+	db_domain_part(NULL, 0, 1, &n);
+	assert_int_equal(n, 0);
+}
+
 static void put_cert(
 	struct db *db, uint32_t app, const char *name, const char *file, int want)
 {
@@ -600,6 +628,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_reopened_database_holds_what_was_written),
 		T(a_database_of_an_earlier_version_is_migrated),
+		T(the_domains_of_all_apps_come_in_one_list),
 		T(a_certificate_takes_the_place_of_the_one_of_its_name),
 		T(automatic_certificates_are_switched_on_once),
 		T(orders_are_counted_by_what_authorities_limit),

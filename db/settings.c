@@ -97,6 +97,41 @@ int db_domain_list(struct db *db, uint32_t app, json_t **ret)
 	return 0;
 }
 
+static void fill_domain(struct query *q, void *element)
+{
+	struct db_domain *d = element;
+
+	d->app = query_u32(q, 0);
+	query_text(q, 1, d->name, sizeof(d->name));
+}
+
+int db_domain_all(struct db *db, struct db_domain **ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db, "SELECT app, name FROM domain ORDER BY app, name", "");
+
+	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_domain, (void **)ret);
+}
+
+const struct db_domain *db_domain_part(
+	const struct db_domain *list, int n, uint32_t app, int *ret_n)
+{
+	int low = 0, high = n, end;
+
+	while (low < high) {
+		int mid = low + (high - low) / 2;
+
+		if (list[mid].app < app)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	for (end = low; end < n && list[end].app == app;)
+		end++;
+	*ret_n = end - low;
+	return list + low;
+}
+
 /* A name that the app has already is no conflict: adding is idempotent. */
 int db_domain_add(struct db *db, uint32_t app, const char *name)
 {
