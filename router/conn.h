@@ -30,7 +30,12 @@
 #define DEFAULT_TIMEOUT_MS 30000u
 #define DEFAULT_IDLE_MS 55000u
 /* receives in a row for one stream before others get their turn */
-#define PUMP_TURNS 16u
+#define PUMP_TURNS 4u
+/*
+ * TCP_NOTSENT_LOWAT: what the kernel may hold that a client is not ready for. Without it a
+ * thousand slow readers use up what all connections of the host may have (tcp_mem).
+ */
+#define UNSENT_MAX (128 << 10)
 
 struct worker;
 struct policy;

@@ -67,7 +67,7 @@ static int start_listener(struct worker *w, int fd, bool tls)
 	struct listener *l = &w->listeners[w->n_listeners];
 	struct sockaddr_storage ss = {0};
 	socklen_t len = sizeof(ss);
-	int one = 1;
+	int one = 1, unsent = UNSENT_MAX;
 
 	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
 		return -errno;
@@ -75,8 +75,9 @@ static int start_listener(struct worker *w, int fd, bool tls)
 		l->port = ntohs(((struct sockaddr_in6 *)&ss)->sin6_port);
 	else
 		l->port = ntohs(((struct sockaddr_in *)&ss)->sin_port);
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one,
-		sizeof(one)); /* accepted ones inherit it */
+	/* accepted ones inherit both */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 	l->ev = (struct ev){downstream_accept, fd};
 	l->tls = tls;
 	if (tls && !w->tls_port)
