@@ -150,9 +150,10 @@ e2e: all
 	tests/run e2e
 demo: deps
 	tests/demo
-soak: all
+soak: all $(B)/test/bench/backend
 	tests/soak/run
 	tests/soak/many
+	tests/soak/slow
 bench-idle: all
 	tests/bench/idle
 bench-push: all

@@ -29,6 +29,7 @@ static const char switching[] =
 
 struct conn {
 	size_t have, left; /* bytes in `in`; bytes at `out` that are still to be sent */
+	size_t skip, len;  /* bytes of the request still to be taken; of its answer */
 	const char *out;
 	int tunnel;
 	char in[IN_MAX];
@@ -93,29 +94,49 @@ static void choose(struct conn *c, const char *head)
 	size_t i = 0;
 
 	if (strcasestr(head, "\nupgrade: websocket")) {
-		c->tunnel = 1;
 		c->out = switching;
-		c->left = sizeof(switching) - 1;
+		c->len = sizeof(switching) - 1;
 		return;
 	}
 	while (path && strncmp(path + 1, answers[i].path, strlen(answers[i].path)) != 0)
 		i++;
 	c->out = answers[i].data;
-	c->left = answers[i].len;
+	c->len = answers[i].len;
 }
 
-/* Answers every whole head in c->in; requests have no bodies. -1: over. */
+/* False when there is no whole head. */
+static int next_head(struct conn *c)
+{
+	char *stop = memmem(c->in, c->have, "\r\n\r\n", 4), *length;
+
+	if (!stop)
+		return 0;
+	*stop = '\0';
+	choose(c, c->in);
+	length = strcasestr(c->in, "\ncontent-length:");
+	c->skip = (size_t)(stop + 4 - c->in) +
+		  (length ? strtoul(length + 16, NULL, 10) : 0);
+	return 1;
+}
+
+static void skip(struct conn *c)
+{
+	size_t n = c->skip < c->have ? c->skip : c->have;
+
+	memmove(c->in, c->in + n, c->have - n);
+	c->have -= n;
+	c->skip -= n;
+}
+
+/* Answers every whole request in c->in. -1: over. */
 static int serve(int fd, struct conn *c)
 {
-	char *stop;
-	size_t len;
-
-	while (!c->left && !c->tunnel && (stop = memmem(c->in, c->have, "\r\n\r\n", 4))) {
-		len = (size_t)(stop + 4 - c->in);
-		*stop = '\0';
-		choose(c, c->in);
-		memmove(c->in, c->in + len, c->have - len);
-		c->have -= len;
+	while (!c->left && !c->tunnel && (c->skip || next_head(c))) {
+		skip(c);
+		if (c->skip)
+			return 0;
+		c->left = c->len;
+		c->tunnel = c->out == switching;
 		if (flush(fd, c) < 0)
 			return -1;
 	}

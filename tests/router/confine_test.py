@@ -53,26 +53,26 @@ def test_messages_that_are_not_for_the_router_change_nothing():
     assert r.close() == 0
 
 
-def test_five_thousand_idle_connections_are_served_again():
+def test_ten_thousand_idle_connections_are_served_again():
     b = Backend()
     r = Router()
     r.send_table([App(7, ["a.example"], [(1, b.port, "web.1")])])
     for _ in range(5):
         ask(r, get())
-    before = int(status_fields(r.pid)["VmRSS"].split()[0])
+    before = rss_kb(r.pid)
     conns = []
-    for _ in range(5000):
+    for _ in range(10000):
         s = r.connect()
         s.sendall(get())
         head, rest = read_head(s)
         assert status_of(head) == 200
         conns.append(s)
-    grown = int(status_fields(r.pid)["VmRSS"].split()[0]) - before
+    grown = rss_kb(r.pid) - before
     for s in conns[::97]:
         s.sendall(get())
         assert status_of(read_head(s)[0]) == 200
     for s in conns:
         s.close()
-    print("# 5000 idle connections: %d kB more, %d kB before" % (grown, before))
-    assert grown < 5000 or "ROUTER" in os.environ, grown  # other builds may be instrumented
+    print("# 10000 idle connections: %d kB more, %d kB before" % (grown, before))
+    assert grown < 10000 or "ROUTER" in os.environ, grown  # other builds may be instrumented
     assert r.close() == 0

@@ -138,11 +138,6 @@ def test_ten_megabytes_both_ways_chunked():
 BIG = 100 << 20  # more than the kernel's buffers of two connections can hold (tcp_rmem, tcp_wmem)
 
 
-def rss_kb(pid):
-    with open("/proc/%d/status" % pid) as f:
-        return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
-
-
 def test_a_client_that_reads_slowly_costs_no_memory():
     sent = [0]
 

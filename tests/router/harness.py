@@ -385,6 +385,11 @@ class Router:
         return status
 
 
+def rss_kb(pid):
+    with open("/proc/%d/status" % pid) as f:
+        return int([line for line in f if line.startswith("VmRSS:")][0].split()[1])
+
+
 def read_head(conn, rest=b""):
     """Bytes up to the empty line, and what came after; (None, rest) at an early end."""
     while b"\r\n\r\n" not in rest:
