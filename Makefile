@@ -33,7 +33,7 @@ berth-build_PKG   = jansson
 berth-build_LIB   = -larchive -lacl
 berth-static_SRC  = $(call code,buildpacks/static*.c)
 berth-router_SRC  = $(call code,router/*.c) lib/credentials.c
-berth-router_PKG  = libnghttp2 libssl libcrypto
+berth-router_PKG  = libnghttp2 libssl libcrypto zlib
 berth-router_LIB  = -lmd
 berth-shell_SRC   = receiver/shell.c $(call code,receiver/common.c receiver/words.c receiver/repo.c receiver/jail.c)
 berth-hook_SRC    = receiver/hook.c $(call code,receiver/common.c receiver/repo.c)
@@ -84,7 +84,7 @@ $(B)/bin/hooks/pre-receive: $(B)/bin/berth-hook
 	@mkdir -p $(@D) && ln -sf ../berth-hook $@ && ln -sf ../berth-hook $(@D)/update
 
 # Unit tests: each linked with its folder's code (no main) and what lies below it.
-TEST_PKG = cmocka libseccomp libmicrohttpd jansson sqlite3 libgit2 libarchive libnghttp2 libssl libcrypto
+TEST_PKG = cmocka libseccomp libmicrohttpd jansson sqlite3 libgit2 libarchive libnghttp2 libssl libcrypto zlib
 folder_code = $(patsubst %.c,$(B)/%.o,$(filter-out $(MAINS),$(call code,$(1)/*.c)))
 .SECONDEXPANSION:
 $(B)/test/%: $(B)/%.o $$(call folder_code,$$(firstword $$(subst /, ,$$*))) \

@@ -369,10 +369,11 @@ struct table_app {
 struct table_text {
 	uint32_t off, len; /* len 0: not set */
 };
+enum table_option_flags { OPTION_GZIP = 1 << 0 /* responses are compressed for clients that take it */ };
 struct table_options {
 	uint64_t body_max_bytes; /* of a request; 413 above; 0: the default, 1 GB */
 	uint32_t queue_max; /* requests of one app in one worker that have no answer yet; 503 H11 above; 0: no limit */
-	uint32_t flags; /* none yet */
+	uint32_t flags; /* enum table_option_flags */
 	struct table_text maintenance_page; /* HTML, at most TABLE_PAGE_MAX, instead of the router's own words for APP_MAINTENANCE */
 	struct table_text error_page; /* the same for its answers of 500 and above */
 	struct table_text canonical;  /* the app's other names redirect to this one, lower case */
@@ -380,6 +381,7 @@ struct table_options {
 	uint32_t auth_rounds; /* basic auth: credentials_key (lib/credentials.h) of "NAME:PASSWORD"; 0: anybody */
 	uint32_t pad;
 	uint8_t auth_salt[16], auth_key[32];
+	uint64_t sticky_key; /* a cookie keeps a client at its instance, which it names by a hash with this; 0: none does */
 };
 /* Whose X-Forwarded-* fields are believed. */
 #define TABLE_NETS_MAX 64u

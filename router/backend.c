@@ -100,12 +100,34 @@ static bool tried(const struct exchange *x, uint64_t id)
 	return false;
 }
 
-/* Those that refused lately come last. */
+void backend_failed(struct instance *i, uint64_t now_ms, bool refused)
+{
+	uint32_t n = ++i->failures, doubled = refused ? n - 1 : n - SLOW_MAX;
+
+	if (!refused && n < SLOW_MAX)
+		return;
+	i->sour_ms = now_ms + (doubled < 5 ? SOUR_MS << doubled : SOUR_MAX_MS);
+}
+
+/* Those that failed lately come last. */
 static uint64_t cost(const struct instance *i, uint64_t now_ms)
 {
-	uint64_t late = i->refused_ms && now_ms - i->refused_ms < REFUSED_MS;
+	uint64_t late = now_ms < i->sour_ms;
 
 	return late << 32 | i->inflight;
+}
+
+/* The one that its client's cookie names; NULL: gone, or tried. */
+static struct instance *pick_sticky(
+	struct instance **list, uint32_t n, const struct exchange *x)
+{
+	for (uint32_t k = 0; k < n; k++) {
+		struct instance *i = list[k];
+
+		if (policy_sticky(x->sticky_key, i->id) == x->sticky)
+			return i->gone || i->frozen || tried(x, i->id) ? NULL : i;
+	}
+	return NULL;
 }
 
 struct instance *backend_pick(
@@ -118,6 +140,9 @@ struct instance *backend_pick(
 		return NULL;
 	if (n == 1 && !list[0]->gone && !list[0]->frozen && !x->n_tried)
 		return list[0];
+	best = x->sticky ? pick_sticky(list, n, x) : NULL;
+	if (best)
+		return best;
 	at = n > 1 ? w->turn++ % n : 0; /* equals take turns */
 	for (k = 0; k < n; k++, at = at + 1 < n ? at + 1 : 0) {
 		struct instance *i = list[at];
@@ -166,7 +191,8 @@ static void list_all(struct worker *w, struct table *t)
 		i->gone = false;
 		i->frozen = false;
 		i->sleeper = NULL;
-		i->refused_ms = 0;
+		i->failures = 0;
+		i->sour_ms = 0;
 		i->port = ti->port;
 		i->name_len = (uint8_t)ti->name_len;
 		memcpy(i->name, t->strings + ti->name_off, ti->name_len);

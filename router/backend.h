@@ -18,7 +18,13 @@
 #define RECLAIM_MS 100u
 #define RECLAIM_ENOUGH 64u
 #define RECLAIM_PART 128u /* of all instances */
-#define REFUSED_MS 1000u  /* an instance that refused is second choice for that long */
+/*
+ * An instance that took no connection, or failed SLOW_MAX requests in a row, is second choice for that long, twice as long
+ * each further time, until it answers.
+ */
+#define SOUR_MS 1000u
+#define SOUR_MAX_MS 32000u
+#define SLOW_MAX 3u
 
 struct msg;
 struct sleeper;
@@ -47,7 +53,8 @@ struct instance {
 	uint8_t family;		 /* 0 unknown, 1 answers on 127.0.0.1, 2 on ::1 */
 	uint8_t name_len;
 	char name[PROTO_NAME_MAX];
-	uint64_t refused_ms;
+	uint32_t failures;     /* in a row */
+	uint64_t sour_ms;      /* second choice until then */
 	struct upstream *idle; /* last used first */
 	struct stock stock[2]; /* AF_INET, AF_INET6 */
 };
@@ -67,6 +74,8 @@ struct instance *backend_find(struct worker *w, uint64_t id);
  */
 struct instance *backend_pick(
 	struct worker *w, const struct table_app *app, const struct exchange *x);
+/* It took no connection (refused), or gave no answer to a request. */
+void backend_failed(struct instance *i, uint64_t now_ms, bool refused);
 void backend_enter(struct instance *i, struct exchange *x);
 /* Takes x out; tells control when a removed instance has no request left. */
 void backend_leave(struct exchange *x);

@@ -134,6 +134,8 @@ enum hcode {
 	H_COUNT
 };
 
+enum gzip { GZIP_OFF, GZIP_REFUSED, GZIP_TAKEN }; /* by the client */
+
 struct exchange {
 	struct downstream *client;
 	struct upstream *up;
@@ -151,11 +153,16 @@ struct exchange {
 	bool reuse;		 /* the instance keeps its connection open */
 	bool https;		 /* to the client, or so says a trusted proxy */
 	bool rated;		 /* counted by its client's rate */
+	bool vary;		 /* other clients get it compressed, or not */
+	uint8_t gzip;		 /* enum gzip */
 	bool half_up, half_down; /* tunnel: the end of that direction was passed on */
 	uint16_t status;
 	uint32_t generation; /* of the table it was last dispatched by */
 	uint32_t admitted;   /* of the one whose options it has passed */
 	uint32_t app, timeout_ms, idle_ms;
+	struct compressor *compressor; /* of the response; NULL: it goes on as it is */
+	uint64_t sticky_key,
+		sticky;	       /* of the app, 0: none; what its client's cookie says */
 	struct policy *policy; /* counted in it; NULL: no options, or answered */
 	uint64_t start_ms, hold_until_ms, connect_ms, sent_bytes, body_max;
 	uint64_t tried[TRIED_MAX];
@@ -289,7 +296,7 @@ int rewrite_request(
  */
 size_t rewrite_response(
 	const struct exchange *x, const struct http_head *h, const char *p, char *out);
-#define RESPONSE_ROOM 256u
+#define RESPONSE_ROOM 512u
 
 /* hold.c */
 /* Queues x until a later table; answers 503 when its time or the queue is over. */

@@ -1,4 +1,5 @@
 /* A request's way: where it goes, what happens when that fails, how it ends. */
+#include "router/compress.h"
 #include "router/policy.h"
 #include "router/worker.h"
 #include <stdio.h>
@@ -58,6 +59,8 @@ static void finish(struct exchange *x)
 	exchange_release(x, false);
 	if (x->policy)
 		policy_leave(x);
+	if (x->compressor)
+		compress_end(x);
 	access_line(x->client->w, x);
 	exchange_free(x);
 }
@@ -248,12 +251,15 @@ static void timeout_sending(struct exchange *x)
 	struct upstream *u = x->up;
 	bool app_slow = x->req.done || x->head_off < x->head_len || pending_any(&x->more);
 
-	if (u && u->connecting)
+	if (u && u->connecting) {
+		backend_failed(x->inst, u->w->now_ms, true);
 		exchange_retry(x, H19);
-	else if (app_slow)
+	} else if (app_slow) {
+		backend_failed(x->inst, x->client->w->now_ms, false);
 		exchange_fail(x, H12);
-	else
+	} else {
 		exchange_refuse(x, 408, H28);
+	}
 }
 
 void exchange_timeout(struct exchange *x)

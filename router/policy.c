@@ -2,6 +2,7 @@
 #include "router/policy.h"
 #include "lib/base64.h"
 #include "lib/credentials.h"
+#include "router/compress.h"
 #include "router/rate.h"
 #include "router/worker.h"
 #include <errno.h>
@@ -280,6 +281,72 @@ static bool is_authorized(
 	return false;
 }
 
+/* ---- cookies ---- */
+
+#define COOKIE "berth_instance"
+
+/* Says nothing of the instance to whom the key is not known. Never 0. */
+uint64_t policy_sticky(uint64_t key, uint64_t id)
+{
+	uint64_t h = key ^ id * 0x9e3779b97f4a7c15ull;
+
+	for (int i = 0; i < 3; i++) {
+		h = (h ^ h >> 29) * 0xbf58476d1ce4e5b9ull;
+		h ^= key << 7 | key >> 57;
+	}
+	return (h ^ h >> 32) | 1;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* RFC 6265 4.2.1: NAME=VALUE between "; ". 0: none, or none of ours. */
+static uint64_t read_cookie(const struct exchange *x)
+{
+	size_t len = 0, skip = sizeof(COOKIE);
+	const char *p = head_field(x, "cookie", &len), *end = p + len;
+	uint64_t v = 0;
+
+	while (p && (p = memmem(p, (size_t)(end - p), COOKIE "=", skip))) {
+		const char *value = p + skip;
+		int digits = 0;
+
+		for (v = 0; value + digits < end && hex_digit(value[digits]) >= 0;
+			digits++)
+			v = v << 4 | (uint64_t)hex_digit(value[digits]);
+		if (digits == 16)
+			return v;
+		p = value;
+	}
+	return 0;
+}
+
+size_t policy_cookie(const struct exchange *x, char *out)
+{
+	uint64_t v = policy_sticky(x->sticky_key, x->inst->id);
+
+	if (v == x->sticky)
+		return 0;
+	return (size_t)snprintf(out, POLICY_COOKIE_MAX,
+		"Set-Cookie: " COOKIE "=%016llx; Path=/; HttpOnly; SameSite=Lax%s\r\n",
+		(unsigned long long)v, x->https ? "; Secure" : "");
+}
+
+static uint8_t gzip_for(const struct exchange *x, const struct table_options *o)
+{
+	size_t n = 0;
+	const char *p;
+
+	if (!(o->flags & OPTION_GZIP))
+		return GZIP_OFF;
+	p = head_field(x, "accept-encoding", &n);
+	return p && compress_accepted(p, n) ? GZIP_TAKEN : GZIP_REFUSED;
+}
+
 bool policy_admit(struct exchange *x, const struct table_app *app)
 {
 	const struct worker *w = x->client->w;
@@ -298,6 +365,9 @@ bool policy_admit(struct exchange *x, const struct table_app *app)
 		exchange_fail(x, H11);
 		return false;
 	}
+	x->sticky_key = o->sticky_key;
+	x->sticky = o->sticky_key ? read_cookie(x) : 0;
+	x->gzip = gzip_for(x, o);
 	x->admitted = w->generation;
 	return true;
 }

@@ -1,4 +1,5 @@
 /* Bodies and tunnels: receive into the hot buffer, check the framing, send on at once. */
+#include "router/compress.h"
 #include "router/worker.h"
 #include <errno.h>
 #include <string.h>
@@ -117,6 +118,15 @@ static void response_complete(struct exchange *x, bool extra)
 	exchange_done(x);
 }
 
+/* A piece of the response's body. 0 or -errno. */
+static int send_body(struct exchange *x, const char *p, size_t n)
+{
+	if (x->compressor)
+		return compress_send(x, NULL, 0, p, n, x->resp.done, !x->up->readable);
+	x->sent_bytes += n;
+	return downstream_send(x->client, p, n);
+}
+
 void pump_down(struct exchange *x)
 {
 	struct downstream *c = x->client;
@@ -124,15 +134,21 @@ void pump_down(struct exchange *x)
 	char *hot = c->w->hot;
 	unsigned int i;
 
-	for (i = 0; i < PUMP_TURNS; i++) {
+	/* compressing takes its time: others get their turn after each piece */
+	for (i = 0; i < (x->compressor ? 1 : PUMP_TURNS); i++) {
 		ssize_t n, took;
 		size_t data;
 
 		if (pending_any(&c->out) || !u->readable)
 			return;
 		n = receive(u->ev.fd, hot, u->eof, &u->readable);
-		if (n == -EAGAIN)
+		if (n == -EAGAIN) {
+			/* a piece that just filled the buffer looked like more to come */
+			if (x->compressor &&
+				compress_send(x, NULL, 0, NULL, 0, false, true) < 0)
+				exchange_abort(x, H27);
 			return;
+		}
 		if (n <= 0) {
 			upstream_lost(x, (int)-n);
 			return;
@@ -147,8 +163,7 @@ void pump_down(struct exchange *x)
 			exchange_fail(x, H18);
 			return;
 		}
-		x->sent_bytes += data;
-		if (downstream_send(c, hot, data) < 0) {
+		if (send_body(x, hot, data) < 0) {
 			exchange_abort(x, H27);
 			return;
 		}
@@ -191,6 +206,16 @@ static int send_both(
 	return downstream_send(c, p + sent, n - (size_t)sent);
 }
 
+static int send_first(
+	struct exchange *x, char *head, size_t head_len, const char *p, size_t n)
+{
+	if (x->compressor)
+		return compress_send(
+			x, head, head_len, p, n, x->resp.done, !x->up->readable);
+	x->sent_bytes = n;
+	return send_both(x->client, head, head_len, p, n);
+}
+
 void pump_first(struct exchange *x, char *head, size_t head_len, char *p, size_t n)
 {
 	struct downstream *c = x->client;
@@ -208,8 +233,7 @@ void pump_first(struct exchange *x, char *head, size_t head_len, char *p, size_t
 		return;
 	}
 	x->state = X_BODY;
-	x->sent_bytes = data;
-	if (send_both(c, head, head_len, p, data) < 0) {
+	if (send_first(x, head, head_len, p, data) < 0) {
 		exchange_abort(x, H27);
 		return;
 	}

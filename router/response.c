@@ -1,4 +1,5 @@
 /* Response heads: interim ones passed on, 101 opens a tunnel, the final one starts a b */
+#include "router/compress.h"
 #include "router/policy.h"
 #include "router/worker.h"
 #include <string.h>
@@ -60,11 +61,16 @@ static void start_body(struct exchange *x, char *p, size_t n)
 	x->code = H_NONE;
 	if (x->policy)
 		policy_leave(x);
+	x->inst->failures = 0;
+	x->inst->sour_ms = 0;
 	x->reuse = h->keep_alive && h->body != BODY_EOF;
 	x->decode =
 		(x->minor0 || x->client->via == VIA_STREAM) && h->body == BODY_CHUNKED;
+	if (x->gzip)
+		compress_begin(x, h, p);
 	if (h->body == BODY_EOF || x->decode || !x->req.done || w->stopping)
 		x->keep_alive = false;
+	x->decode |= x->compressor && h->body == BODY_CHUNKED;
 	len = rewrite_response(x, h, p, w->cold);
 	pump_first(x, w->cold, len, p + h->len, n - h->len);
 }

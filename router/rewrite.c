@@ -1,5 +1,7 @@
 /* Heads as they leave: kept fields copied in runs, hop-by-hop ones left out, ours adde */
+#include "router/compress.h"
 #include "router/forwarded.h"
+#include "router/policy.h"
 #include "router/worker.h"
 #include <errno.h>
 #include <string.h>
@@ -217,8 +219,21 @@ int rewrite_request(
 	return 0;
 }
 
-static bool keeps_response_field(
-	const struct exchange *x, const struct http_head *h, const struct http_field *f)
+static bool is_etag(const char *p, const struct http_field *f)
+{
+	return f->name_len == 4 && http_equal(p + f->start, 4, "etag");
+}
+
+/* What holds of the bytes before they are compressed alone. */
+static bool of_the_bytes(const char *name, size_t n)
+{
+	return http_equal(name, n, "etag") || http_equal(name, n, "accept-ranges") ||
+	       http_equal(name, n, "content-md5") || http_equal(name, n, "digest") ||
+	       http_equal(name, n, "content-digest");
+}
+
+static bool keeps_response_field(const struct exchange *x, const struct http_head *h,
+	const struct http_field *f, const char *p)
 {
 	bool no_body = h->status < 200 || h->status == 204;
 
@@ -228,11 +243,11 @@ static bool keeps_response_field(
 	case HTTP_HOP:
 		return false;
 	case HTTP_CONTENT_LENGTH: /* RFC 9110 8.6: not in these */
-		return !no_body;
+		return !no_body && !x->compressor;
 	case HTTP_TRANSFER_ENCODING:
-		return !no_body && !x->minor0;
+		return !no_body && !x->minor0 && !x->compressor;
 	default:
-		return true;
+		return !x->compressor || !of_the_bytes(p + f->start, f->name_len);
 	}
 }
 
@@ -245,7 +260,7 @@ static void add_response_fields(
 	for (i = 0; i < h->n_fields; i++) {
 		const struct http_field *f = &h->fields[i];
 
-		if (!keeps_response_field(x, h, f))
+		if (!keeps_response_field(x, h, f, p))
 			continue;
 		dated |= f->id == HTTP_DATE;
 		if (f->start != to) {
@@ -260,6 +275,40 @@ static void add_response_fields(
 	ADD(o, "Date: "); /* RFC 9110 6.6.1 */
 	add(o, x->client->w->date, STAMP_HTTP_SIZE - 1);
 	ADD(o, "\r\n");
+}
+
+/* The same content in other bytes: equal by weak comparison alone (RFC 9110 8.8.1). */
+static void add_compressed(
+	const struct exchange *x, struct out *o, const struct http_head *h, const char *p)
+{
+	for (uint32_t i = 0; i < h->n_fields; i++) {
+		const struct http_field *f = &h->fields[i];
+
+		if (!is_etag(p, f) || !f->value_len)
+			continue;
+		ADD(o, "ETag: ");
+		if (p[f->value] == '"')
+			ADD(o, "W/");
+		add(o, p + f->value, f->value_len);
+		ADD(o, "\r\n");
+	}
+	ADD(o, "Content-Encoding: gzip\r\n");
+	if (compress_chunks(x))
+		ADD(o, "Transfer-Encoding: chunked\r\n");
+}
+
+/* What the app's options add. */
+static void add_options(
+	const struct exchange *x, struct out *o, const struct http_head *h, const char *p)
+{
+	if (h->status < 200 && h->status != 101)
+		return;
+	if (x->vary)
+		ADD(o, "Vary: Accept-Encoding\r\n");
+	if (x->compressor)
+		add_compressed(x, o, h, p);
+	if (x->sticky_key && x->inst)
+		o->len += (uint32_t)policy_cookie(x, o->p + o->len);
 }
 
 /* Our own hop: whether the connection goes on, and a protocol switched to or asked for. */
@@ -292,6 +341,8 @@ size_t rewrite_response(
 	add(&o, p + h->reason, h->reason_len);
 	ADD(&o, "\r\n");
 	add_response_fields(x, &o, h, p);
+	if (x->vary || x->sticky_key)
+		add_options(x, &o, h, p);
 	add_connection(x, &o, h, p);
 	ADD(&o, "\r\n");
 	return o.len;

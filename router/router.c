@@ -2,6 +2,7 @@
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/name.h"
+#include "router/compress.h"
 #include "router/h2.h"
 #include "router/h2_stream.h"
 #include "router/jail.h"
@@ -259,6 +260,7 @@ static void end(struct worker *w)
 	slab_free(&w->exchange_slab);
 	slab_free(&w->upstream_slab);
 	tls_teardown(w);
+	compress_free_all(w);
 	free(w->drained);
 	free(w->hot);
 	free(w->cold);

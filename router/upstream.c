@@ -1,4 +1,5 @@
 /* Connections to instances: pooled or new, sending the request, noticing their end. */
+#include "router/compress.h"
 #include "router/worker.h"
 #include <errno.h>
 #include <netinet/in.h>
@@ -202,7 +203,7 @@ static void connect_failed(struct exchange *x, uint8_t family)
 		upstream_get(x);
 		return;
 	}
-	i->refused_ms = x->client->w->now_ms;
+	backend_failed(i, x->client->w->now_ms, true);
 	exchange_retry(x, H21);
 }
 
@@ -242,7 +243,6 @@ static void connected(struct exchange *x)
 
 	u->connecting = false;
 	u->inst->family = (uint8_t)(u->family + 1);
-	u->inst->refused_ms = 0;
 	x->connect_ms = x->client->w->now_ms - x->start_ms;
 }
 
@@ -317,6 +317,11 @@ void upstream_lost(struct exchange *x, int err)
 	} else if (x->state == X_BODY) {
 		if (x->resp.kind == BODY_EOF && !err) {
 			x->resp.done = true;
+			if (x->compressor &&
+				compress_send(x, NULL, 0, NULL, 0, true, true) < 0) {
+				exchange_abort(x, H27);
+				return;
+			}
 			exchange_release(x, false);
 			exchange_done(x);
 			return;
@@ -329,6 +334,7 @@ void upstream_lost(struct exchange *x, int err)
 		exchange_release(x, false);
 		exchange_dispatch(x);
 	} else {
+		backend_failed(x->inst, u->w->now_ms, false);
 		exchange_fail(x, H13);
 	}
 }

@@ -63,8 +63,11 @@ struct worker {
 	struct sleeper *sleepers[INSTANCE_BUCKETS]; /* by app id */
 	struct policy *policies[INSTANCE_BUCKETS];  /* the same */
 	struct tls *tls;			    /* NULL: no listener speaks it */
-	uint32_t handshakes;   /* that went on in this turn of the loop */
-	uint16_t tls_port;     /* where http is redirected to; 0: nowhere */
+	uint32_t handshakes;		/* that went on in this turn of the loop */
+	uint16_t tls_port;		/* where http is redirected to; 0: nowhere */
+	struct compressor *compressors; /* kept for the next, n_kept of them */
+	uint32_t n_compressors, n_kept; /* at work */
+	char *squeezed;			/* what compressors made; NULL: none yet */
 	uint64_t passwords_ms; /* until when the time for checking them is spent */
 	bool asks_unsent, tells_unsent, stopping;
 	bool leaving, left;  /* a successor comes; it has the pairs */

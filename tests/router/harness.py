@@ -45,7 +45,7 @@ class App:
         self.options = options  # a dict of Options' fields
 
 
-OPTIONS = {"body_max", "queue_max", "flags", "maintenance_page", "error_page", "canonical", "rate", "auth"}
+OPTIONS = {"body_max", "queue_max", "flags", "maintenance_page", "error_page", "canonical", "rate", "auth", "sticky_key"}
 SALT, ROUNDS = b"0123456789abcdef", 2000
 
 
@@ -56,7 +56,7 @@ def options_bytes(o, add):
     key = hashlib.pbkdf2_hmac("sha256", auth, SALT, ROUNDS) if auth else b"\0" * 32
     return struct.pack("<QII", o.get("body_max", 0), o.get("queue_max", 0), o.get("flags", 0)) + \
         add(o.get("maintenance_page", b"")) + add(o.get("error_page", b"")) + add(o.get("canonical", b"")) + \
-        struct.pack("<IIII", *o.get("rate", (0, 0)), ROUNDS if auth else 0, 0) + SALT + key
+        struct.pack("<IIII", *o.get("rate", (0, 0)), ROUNDS if auth else 0, 0) + SALT + key + struct.pack("<Q", o.get("sticky_key", 0))
 
 
 def net_bytes(net):

@@ -1,17 +1,24 @@
 """What an app's owner has set: limits, pages, redirects, passwords, rates; and proxies that are believed."""
 import base64
 import contextlib
+import gzip
+import os
+import re
 import socket
 import struct
 import threading
 import time
+import zlib
 
+from h2_test import BASE, speak
 from harness import *
 
 
 @contextlib.contextmanager
-def optioned(handler=None, n=1, flags=0, **options):
+def optioned(handler=None, n=1, flags=0, flags_=0, **options):
     """An app with options and, as the positive control, b.example without."""
+    if flags_:
+        options["flags"] = flags_
     b = Backend(handler)
     r = Router()
     instances = [(1 + i, b.port, "web.%d" % (1 + i)) for i in range(n)]
@@ -357,3 +364,259 @@ def test_rates_and_redirects_go_by_what_a_trusted_proxy_says():
             assert ask(r, get("www.a.example", extra="X-Forwarded-For: %s\r\n" % who))[0] == want, who
         _, head, _ = ask(r, get(extra="X-Forwarded-For: 192.0.2.77\r\nX-Forwarded-Proto: https\r\n"))
         assert field(head, "location") == "https://www.a.example/"
+
+
+def cookie_of(head):
+    got = field(head, "set-cookie")
+    return got and re.match(r"(berth_instance=[0-9a-f]{16}); Path=/; HttpOnly; SameSite=Lax$", got).group(1)
+
+
+def test_a_cookie_keeps_a_client_at_its_instance():
+    backends = [Backend(lambda b, conn, n=n: ok_handler(b, conn, b"%d" % n)) for n in range(4)]
+    r = Router()
+    try:
+        apps = [App(7, ["a.example"], [(1 + n, b.port, "web.%d" % n) for n, b in enumerate(backends)],
+                    options={"sticky_key": 0x1234567890abcdef}),
+                App(8, ["b.example"], [(9, backends[0].port, "web.1")])]
+        r.send_table(apps)
+        assert field(ask(r, get("b.example"))[1], "set-cookie") is None
+        seen = {}
+        for _ in range(8):
+            _, head, body = ask(r, get())
+            seen.setdefault(body, set()).add(cookie_of(head))
+        assert len(seen) == 4 and all(len(c) == 1 for c in seen.values()), seen  # an instance has one name
+        for body, (cookie,) in seen.items():
+            for extra in ("Cookie: %s\r\n" % cookie, "Cookie: a=b; %s; c=d\r\n" % cookie):
+                for _ in range(4):
+                    _, head, got = ask(r, get(extra=extra))
+                    assert got == body and field(head, "set-cookie") is None
+        for bad in ("berth_instance=", "berth_instance=0000000000000000", "berth_instance=zz", "xberth_instance"):
+            assert cookie_of(ask(r, get(extra="Cookie: %s\r\n" % bad))[1])
+        (cookie,), gone = seen[b"2"], backends[2]
+        gone.stop()  # it refuses: another one takes over, and its name with it
+        _, head, body = ask(r, get(extra="Cookie: %s\r\n" % cookie))
+        assert body != b"2" and cookie_of(head) in seen[body]
+        apps[0].instances = [i for i in apps[0].instances if i[0] != 3]
+        r.send_table(apps)
+        _, head, body = ask(r, get(extra="Cookie: %s\r\n" % cookie))
+        assert body != b"2" and cookie_of(head) in seen[body]
+        apps[0].options = {"sticky_key": 1}
+        r.send_table(apps)
+        assert cookie_of(ask(r, get())[1]) not in set.union(*seen.values())
+    finally:
+        for b in backends:
+            b.stop()
+        assert r.close() == 0
+
+
+TEXT = b"".join(b"line %d of a page that repeats itself\n" % i for i in range(3000))
+
+
+def answering(head, body, chunked=False):
+    """A handler that answers with these."""
+    def handler(backend, conn):
+        for request, _ in each_request(backend, conn):
+            out = b"HTTP/1.1 " + head
+            if chunked:
+                conn.sendall(out + b"Transfer-Encoding: chunked\r\n\r\n")
+                for at in range(0, len(body), 30000):
+                    conn.sendall(b"%x\r\n%s\r\n" % (len(body[at:at + 30000]), body[at:at + 30000]))
+                conn.sendall(b"0\r\nX-Trailer: x\r\n\r\n")
+            else:
+                conn.sendall(out + b"Content-Length: %d\r\n\r\n" % len(body) + (b"" if request.startswith(b"HEAD") else body))
+    return handler
+
+
+HTML = b"200 OK\r\nContent-Type: text/html; charset=utf-8\r\n"
+GZIP, TAKES = 1, "Accept-Encoding: br, gzip;q=0.8\r\n"
+
+
+def test_responses_are_compressed_for_clients_that_take_it():
+    for chunked in (False, True):
+        with optioned(answering(HTML + b'ETag: "x1"\r\nAccept-Ranges: bytes\r\n', TEXT, chunked), flags_=GZIP) as (r, b), \
+                r.connect() as s:
+            rest = b""
+            for _ in range(3):  # the connection lives on, and each response is whole
+                s.sendall(get(extra=TAKES))
+                head, rest = read_head(s, rest)
+                assert field(head, "content-encoding") == "gzip" and field(head, "content-length") is None
+                assert field(head, "etag") == 'W/"x1"' and field(head, "vary") == "Accept-Encoding"
+                assert field(head, "accept-ranges") is None and field(head, "connection") is None
+                body, _, rest = read_chunked(s, rest)
+                assert gzip.decompress(body) == TEXT and len(body) < len(TEXT) / 4
+            s.sendall(get())  # a client that does not say so
+            head, rest = read_head(s, rest)
+            assert field(head, "content-encoding") is None and field(head, "etag") == '"x1"'
+            assert field(head, "vary") == "Accept-Encoding"
+            body, rest = (read_chunked(s, rest)[::2] if chunked else read_body(s, head, rest))
+            assert body == TEXT
+            assert r.log_where("status=200", "bytes=%d" % len(TEXT)) or chunked
+        assert b.connections == 1
+
+
+def test_only_what_shrinks_is_compressed():
+    small = b"x" * 859
+    for what, head, body, status in (
+            ("small", HTML, small, 200), ("image", b"200 OK\r\nContent-Type: image/png\r\n", TEXT, 200),
+            ("no type", b"200 OK\r\n", TEXT, 200), ("encoded", HTML + b"Content-Encoding: br\r\n", TEXT, 200),
+            ("no-transform", HTML + b"Cache-Control: public, No-Transform\r\n", TEXT, 200),
+            ("range", HTML.replace(b"200 OK", b"206 Partial Content") + b"Content-Range: bytes 0-9/10\r\n", TEXT, 206)):
+        with optioned(answering(head, body), flags_=GZIP) as (r, b):
+            got, answer, data = ask(r, get(extra=TAKES))
+            assert (got, data) == (status, body) and field(answer, "content-encoding") in (None, "br"), what
+    for takes in ("", "Accept-Encoding: br\r\n", "Accept-Encoding: gzip;q=0\r\n", "Accept-Encoding: *;q=0\r\n",
+                  "Accept-Encoding: gzip; q=0.000, *\r\n"):
+        with optioned(answering(HTML, TEXT), flags_=GZIP) as (r, b):
+            assert ask(r, get(extra=takes))[2] == TEXT, takes
+    for takes in ("Accept-Encoding: *\r\n", "Accept-Encoding: GZIP\r\n", "Accept-Encoding: x-gzip, deflate\r\n"):
+        for kind in (b"application/json", b"application/ld+json", b"image/svg+xml", b"TEXT/CSS"):
+            with optioned(answering(b"404 Not Found\r\nContent-Type: %s\r\n" % kind, TEXT), flags_=GZIP) as (r, b):
+                assert gzip.decompress(ask(r, get(extra=takes))[2]) == TEXT
+    with optioned(answering(HTML, TEXT), flags_=GZIP) as (r, b):
+        assert ask(r, get("b.example", extra=TAKES))[2] == TEXT  # the app without the option
+        _, head, body = ask(r, b"HEAD / HTTP/1.1\r\nHost: a.example\r\n%s\r\n" % TAKES.encode(), is_head=True)
+        assert field(head, "content-length") == str(len(TEXT)) and field(head, "content-encoding") is None
+        _, head, body = ask(r, b"GET / HTTP/1.0\r\nHost: a.example\r\n%s\r\n" % TAKES.encode())
+        assert body == TEXT
+
+
+def test_a_response_until_the_end_of_its_connection_is_compressed_whole():
+    def handler(backend, conn):
+        read_head(conn)
+        conn.sendall(b"HTTP/1.1 " + HTML + b"\r\n" + TEXT)
+
+    with optioned(handler, flags_=GZIP) as (r, b):
+        with r.connect() as s:
+            s.sendall(get(extra=TAKES))
+            head, rest = read_head(s)
+            assert gzip.decompress(read_chunked(s, rest)[0]) == TEXT
+
+
+def test_a_compressed_event_stream_stays_a_stream():
+    step = threading.Semaphore(0)
+
+    def handler(backend, conn):
+        for _ in each_request(backend, conn):
+            conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for i in range(20):
+                step.acquire()
+                event = b"data: %d\n\n" % i
+                conn.sendall(b"%x\r\n%s\r\n" % (len(event), event))
+            conn.sendall(b"0\r\n\r\n")
+
+    with optioned(handler, flags_=GZIP) as (r, b), r.connect(2) as s:
+        s.sendall(get(extra=TAKES))
+        head, rest = read_head(s)
+        assert field(head, "content-encoding") == "gzip"
+        z, got = zlib.decompressobj(31), b""
+        for i in range(20):
+            step.release()
+            while b"data: %d\n\n" % i not in got:  # each comes before the next is sent
+                while b"\r\n" not in rest:
+                    rest += s.recv(65536)
+                line, rest = rest.split(b"\r\n", 1)
+                data, rest = read_exact(s, int(line, 16) + 2, rest)
+                got += z.decompress(data[:-2])
+
+
+def rss_kb(pid):
+    with open("/proc/%d/status" % pid) as f:
+        return int(re.search(r"VmRSS:\s*(\d+)", f.read()).group(1))
+
+
+def test_slow_clients_of_compressed_responses_hold_no_more_than_a_piece():
+    big = os.urandom(1 << 20) * 4  # does not shrink
+
+    def handler(backend, conn):
+        for _ in each_request(backend, conn):
+            conn.sendall(b"HTTP/1.1 " + HTML + b"Content-Length: %d\r\n\r\n" % len(big))
+            for at in range(0, len(big), 65536):
+                conn.sendall(big[at:at + 65536])
+
+    with optioned(handler, flags_=GZIP) as (r, b), r.connect(20) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        before = rss_kb(r.pid)
+        s.sendall(get(extra=TAKES))
+        time.sleep(1)  # what the sockets take is on its way, the rest waits in the app
+        assert rss_kb(r.pid) - before < 1024, (before, rss_kb(r.pid))
+        head, rest = read_head(s)
+        assert gzip.decompress(read_chunked(s, rest)[0]) == big
+
+
+def test_more_compressed_responses_than_may_be_go_on_as_they_are():
+    go = threading.Event()
+
+    def handler(backend, conn):
+        for _ in each_request(backend, conn):
+            conn.sendall(b"HTTP/1.1 " + HTML + b"Content-Length: %d\r\n\r\n" % len(TEXT) + TEXT[:10])
+            go.wait(20)
+            conn.sendall(TEXT[10:])
+
+    with optioned(handler, flags_=GZIP) as (r, b):
+        socks = [r.connect(20) for _ in range(260)]
+        for s in socks:
+            s.sendall(get(extra=TAKES))
+        heads = [read_head(s) for s in socks]
+        kinds = [field(h, "content-encoding") for h, _ in heads]
+        assert kinds.count("gzip") == 256 and kinds.count(None) == 4, kinds.count("gzip")
+        go.set()
+        for s, (head, rest), kind in zip(socks, heads, kinds):
+            body = gzip.decompress(read_chunked(s, rest)[0]) if kind else read_body(s, head, rest)[0]
+            assert body == TEXT
+            s.close()
+        assert field(ask(r, get(extra=TAKES))[1], "content-encoding") == "gzip"
+
+
+def test_an_instance_that_fails_again_and_again_is_second_choice():
+    good = Backend(lambda b, conn: ok_handler(b, conn, b"good"))
+
+    def closes(backend, conn):
+        for _ in each_request(backend, conn):
+            return
+
+    bad = Backend(closes)
+    r = Router()
+    try:
+        r.send_table([App(7, ["a.example"], [(1, good.port, "web.1"), (2, bad.port, "web.2")])])
+
+        def fails(times, at_most):
+            codes = []
+            while codes.count(502) < times and len(codes) < at_most:
+                codes.append(ask(r, get())[0])
+            assert codes.count(502) == times, codes
+            return time.monotonic()
+
+        def rests(until):
+            while time.monotonic() < until:
+                code, now = ask(r, get())[0], time.monotonic()
+                assert code == 200 or now > until
+                time.sleep(0.01)
+
+        since = fails(3, 10)
+        rests(since + 0.9)
+        time.sleep(0.2)
+        since = fails(1, 10)  # one more chance, then it is left alone for longer
+        rests(since + 1.8)
+        assert len(bad.requests) in (4, 5)
+    finally:
+        good.stop()
+        bad.stop()
+        assert r.close() == 0
+
+
+def test_options_hold_for_http_2_as_well():
+    for chunked in (False, True):
+        with optioned(answering(HTML + b'ETag: "x1"\r\n', TEXT, chunked), flags_=GZIP, sticky_key=5, auth=b"ann:one") as (r, b), \
+                speak(r, tls=False) as c:
+            c.request(1, BASE)
+            status, head, _ = c.finish(1)
+            assert status == 401 and head["www-authenticate"].startswith("Basic")
+            login = ("authorization", basic(b"ann:one")[15:].strip())
+            c.request(3, BASE + [login, ("accept-encoding", "gzip")])
+            status, head, body = c.finish(3)
+            assert status == 200 and gzip.decompress(body) == TEXT and "transfer-encoding" not in head
+            assert (head["content-encoding"], head["vary"], head["etag"]) == ("gzip", "Accept-Encoding", 'W/"x1"')
+            assert "content-length" not in head and head["set-cookie"].startswith("berth_instance=")
+            c.request(5, BASE + [login, ("cookie", "a=b"), ("cookie", head["set-cookie"].split(";")[0])])
+            status, head, body = c.finish(5)
+            assert body == TEXT and "content-encoding" not in head and "set-cookie" not in head
