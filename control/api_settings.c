@@ -27,6 +27,7 @@ enum setting_kind {
 	SETTING_HOST, /* one of the app's names */
 	SETTING_AUTH, /* NAME:PASSWORD; kept as a key, shown as the name */
 	SETTING_RATE,
+	SETTING_STICKY, /* on or off; kept with a key */
 	SETTING_NETS,
 	SETTING_RESTART, /* KEY.TYPE sets it for one process type */
 };
@@ -58,6 +59,8 @@ static const struct setting {
 	{"http", "canonical", SETTING_HOST, SCOPE_APP, NULL, 0, 0, ""},
 	{"http", "auth", SETTING_AUTH, SCOPE_BOTH, NULL, 0, 0, ""},
 	{"http", "rate-limit", SETTING_RATE, SCOPE_BOTH, NULL, 0, 0, ""},
+	{"http", "compression", SETTING_ON_OFF, SCOPE_BOTH, "off", 0, 0, ""},
+	{"http", "sticky", SETTING_STICKY, SCOPE_BOTH, "off", 0, 0, ""},
 	{"http", "trusted-proxies", SETTING_NETS, SCOPE_GLOBAL, NULL, 0, 0, ""},
 	{"maintenance", "enabled", SETTING_ON_OFF, SCOPE_APP, "off", 0, 0, ""},
 	{"maintenance", "page", SETTING_PAGE, SCOPE_BOTH, NULL, 0, 0, ""},
@@ -215,6 +218,7 @@ static int check_value(struct request *r, const struct setting *st, const char *
 
 	switch (st->kind) {
 	case SETTING_ON_OFF:
+	case SETTING_STICKY:
 		if (strcmp(value, "on") == 0 || strcmp(value, "off") == 0)
 			return 0;
 		return request_fail(r, FAIL_USAGE, "%s must be on or off", st->key);
@@ -317,7 +321,7 @@ static json_t *shown(const struct setting *st, const char *s)
 		return json_null();
 	if (st->kind == SETTING_PAGE)
 		return json_sprintf("%zu bytes of HTML", strlen(s));
-	if (st->kind == SETTING_AUTH)
+	if (st->kind == SETTING_AUTH || st->kind == SETTING_STICKY)
 		return json_stringn(s, strcspn(s, ":"));
 	return json_string(s);
 }
@@ -424,6 +428,13 @@ static int store(
 {
 	if (st->kind == SETTING_BRANCH)
 		return db_app_set_branch(r->c->db, r->app.id, value ? value : "");
+	if (st->kind == SETTING_STICKY && value && strcmp(value, "on") == 0) {
+		char kept[OPTIONS_STICKY_MAX];
+		int n = options_make_sticky(kept);
+
+		return n < 0 ? n
+			     : db_setting_set(r->c->db, r->app.id, st->topic, key, kept);
+	}
 	if (st->kind == SETTING_AUTH && value) {
 		autobuf hidden = BUF_INIT;
 		int n = options_hide_password(value, &hidden);

@@ -444,6 +444,10 @@ static void the_routers_settings_are_checked_and_reach_it(void **state)
 	assert_int_equal(db_setting_get(f->c.db, 1, "http", "auth", &kept), 0);
 	assert_non_null(kept);
 	assert_null(strstr(kept, "s3cret"));
+	expect(f, "PUT", "/v1/apps/shop/settings/http", "{\"sticky\":\"yes\"}", 400,
+		"on or off");
+	expect(f, "PUT", "/v1/apps/shop/settings/http", "{\"sticky\":\"on\"}", 200,
+		"\"sticky\":{\"app\":\"on\",\"global\":null,\"computed\":\"on\"}");
 	expect(f, "PUT", "/v1/apps/shop/settings/http", "{\"rate-limit\":\"9/h\"}", 400,
 		"20/s or 600/m");
 	expect(f, "PUT", "/v1/apps/shop/settings/http", "{\"rate-limit\":\"20/s\"}", 200,

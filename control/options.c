@@ -90,6 +90,22 @@ static void set_rate(struct options *o, const char *value, struct table_options 
 	options_parse_rate(value, &t->rate_n, &t->rate_period_ms);
 }
 
+static void set_compression(struct options *o, const char *value, struct table_options *t)
+{
+	(void)o;
+	t->flags =
+		is_on(value) ? t->flags | OPTION_GZIP : t->flags & ~(uint32_t)OPTION_GZIP;
+}
+
+/* "on:KEY", or "off". */
+static void set_sticky(struct options *o, const char *value, struct table_options *t)
+{
+	unsigned long long key = 0;
+
+	(void)o;
+	t->sticky_key = sscanf(value, "on:%16llx", &key) == 1 ? key : 0;
+}
+
 static int from_hex(const char *hex, uint8_t *ret, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -135,6 +151,8 @@ static const struct row {
 	{false, "canonical", set_canonical},
 	{false, "rate-limit", set_rate},
 	{false, "auth", set_auth},
+	{false, "compression", set_compression},
+	{false, "sticky", set_sticky},
 	{true, "page", set_maintenance_page},
 };
 
@@ -249,6 +267,16 @@ static void add_hex(struct buf *out, const uint8_t *p, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		buf_addf(out, "%02x", p[i]);
+}
+
+int options_make_sticky(char out[OPTIONS_STICKY_MAX])
+{
+	unsigned long long key;
+
+	if (getrandom(&key, sizeof(key), 0) != (ssize_t)sizeof(key))
+		return -EIO;
+	snprintf(out, OPTIONS_STICKY_MAX, "on:%016llx", key | 1);
+	return 0;
 }
 
 int options_hide_password(const char *text, struct buf *out)

@@ -39,5 +39,8 @@ int options_parse_nets(
  * (no name, no password, or longer than 256 bytes), -ENOMEM, -EIO.
  */
 int options_hide_password(const char *text, struct buf *out);
+/* What "sticky on" is stored as, with a key of its own: cookies of before mean nothing to it. 0 or -EIO. */
+#define OPTIONS_STICKY_MAX 32
+int options_make_sticky(char out[OPTIONS_STICKY_MAX]);
 
 #endif

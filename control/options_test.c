@@ -205,6 +205,33 @@ static void rates_and_nets_are_read(void **state)
 	assert_int_equal(options_parse_nets(" , ", nets, word), -EINVAL);
 }
 
+static void stickiness_has_a_key_and_compression_a_flag(void **state)
+{
+	struct fixture *f = *state;
+	char one[OPTIONS_STICKY_MAX], two[OPTIONS_STICKY_MAX];
+	struct table_options o;
+	uint64_t key;
+
+	assert_int_equal(options_make_sticky(one), 0);
+	assert_int_equal(options_make_sticky(two), 0);
+	put(f, 0, "http", "sticky", one);
+	put(f, 0, "http", "compression", "on");
+	row(f, f->app, 2, &o);
+	key = o.sticky_key;
+	assert_true(key != 0);
+	assert_int_equal(o.flags, OPTION_GZIP);
+	end(f);
+	put(f, f->app, "http", "sticky", two);
+	row(f, f->app, 2, &o);
+	assert_true(o.sticky_key && o.sticky_key != key);
+	end(f);
+	put(f, f->app, "http", "sticky", "off");
+	put(f, f->app, "http", "compression", "off");
+	row(f, f->app, 2, &o);
+	assert_true(o.sticky_key == 0 && o.flags == 0);
+	end(f);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -216,6 +243,7 @@ int main(void)
 		TEST(maintenance_is_a_flag_of_one_app),
 		TEST(a_password_is_kept_as_a_key),
 		TEST(rates_and_nets_are_read),
+		TEST(stickiness_has_a_key_and_compression_a_flag),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -104,3 +104,20 @@ lacks_sorry() { ! page "$1" | grep -q Sorry; }
 	berth http:set h-rate rate-limit
 	serves h-rate 'page 1'
 }
+
+@test "responses are compressed, and a cookie keeps a client at its instance" {
+	live h-gzip
+	berth ps:scale h-gzip web=2
+	berth http:set h-gzip sticky on
+	local jar=$BATS_TEST_TMPDIR/jar seen
+	curl -s -c "$jar" -o /dev/null -H 'Host: h-gzip.localhost' "$(url)"
+	grep -q berth_instance "$jar"
+	seen=$(for _ in 1 2 3 4 5 6; do curl -s -b "$jar" -o /dev/null -D - -H 'Host: h-gzip.localhost' "$(url)"; done | grep -ci '^set-cookie' || :)
+	equal 0 "$seen"
+	head -c 20000 /dev/zero | tr '\0' 'x' >big.txt
+	berth http:set h-gzip compression on
+	try berth http:report h-gzip --compression
+	equal on "$output"
+	try berth http:report h-gzip --sticky
+	equal on "$output"
+}
