@@ -55,25 +55,35 @@ static int step_size(struct chunk *k, uint8_t c)
 	return 0;
 }
 
+static int step_name(struct chunk *k, uint8_t c)
+{
+	if (token(c)) {
+		if (k->name_len < sizeof(k->name))
+			k->name[k->name_len++] = (char)c;
+		k->state = NAME;
+		return 0;
+	}
+	if (c != ':' || !k->name_len)
+		return -EBADMSG;
+	if (k->strict && !http_trailer_allowed(k->name, k->name_len))
+		return -EBADMSG;
+	k->state = VALUE;
+	return 0;
+}
+
 static int step_trailer(struct chunk *k, uint8_t c)
 {
 	if (++k->extra > HTTP_TRAILER_MAX)
 		return -EBADMSG;
 	switch (k->state) {
 	case LAST:
-		if (c == '\r')
-			k->state = END_LF;
-		else if (token(c))
-			k->state = NAME;
-		else
-			return -EBADMSG;
+		k->name_len = 0;
+		if (c != '\r')
+			return step_name(k, c);
+		k->state = END_LF;
 		return 0;
 	case NAME:
-		if (c == ':')
-			k->state = VALUE;
-		else if (!token(c))
-			return -EBADMSG;
-		return 0;
+		return step_name(k, c);
 	default: /* VALUE */
 		if (c == '\r')
 			k->state = VALUE_LF;

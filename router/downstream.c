@@ -204,6 +204,7 @@ static void start(struct downstream *c, const char *p, size_t n)
 	x->minor0 = !h->minor;
 	x->upgrade = h->upgrade;
 	body_init(&x->req, h->body, h->length);
+	x->req.chunk.strict = true;
 	took = body_take(&x->req, p + h->len, n - h->len);
 	if (took < 0) {
 		exchange_refuse(x, 400, H_NONE);

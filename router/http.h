@@ -81,6 +81,8 @@ int http_host_name(const char *p, size_t len);
 bool http_equal(const char *p, size_t len, const char *lower);
 /* enum http_id of a field name. */
 uint8_t http_identify(const char *name, size_t len);
+/* RFC 9110 6.5.1: what frames or routes a message may not be said behind it. */
+bool http_trailer_allowed(const char *name, size_t len);
 
 /* A chunked body, fed in pieces of any size. Zeroed is the start. */
 struct chunk {
@@ -88,7 +90,9 @@ struct chunk {
 	uint64_t size;	      /* of all chunks so far; UINT64_MAX: and more */
 	struct buf *trailers; /* trailer lines are added to it; NULL: they are dropped */
 	uint32_t extra;	      /* extension bytes so far, then trailer bytes */
-	uint8_t state, digits;
+	uint8_t state, digits, name_len;
+	bool strict; /* requests: trailers that an app could take for fields are refused */
+	char name[20]; /* of the trailer field, or its beginning */
 };
 
 struct body {

@@ -109,6 +109,13 @@ uint8_t http_identify(const char *p, size_t n)
 	return HTTP_OTHER;
 }
 
+bool http_trailer_allowed(const char *p, size_t n)
+{
+	uint8_t id = http_identify(p, n);
+
+	return id == HTTP_OTHER || id == HTTP_DATE || id == HTTP_REQUEST_ID;
+}
+
 /* CRLF at i: offset after it, 0 when cut off, -1 when something else is there. */
 static long line_end(const char *p, size_t len, size_t i)
 {
@@ -375,6 +382,7 @@ static void drop_named(const char *p, struct http_head *h, const char *tok, size
 
 struct framing {
 	bool length, coding, close;
+	int unknown; /* coding: -501 */
 	unsigned int hosts;
 };
 
@@ -446,7 +454,8 @@ static int read_field(const char *p, struct http_head *h, uint32_t i, struct fra
 		if (fr->coding)
 			return -400;
 		fr->coding = true;
-		return h->minor ? read_coding(p, f) : -400;
+		fr->unknown = h->minor ? read_coding(p, f) : -400;
+		return fr->unknown == -501 ? 0 : fr->unknown;
 	case HTTP_CONNECTION:
 		read_connection(p, h, f, fr);
 		break;
@@ -529,6 +538,8 @@ int http_parse_request(const char *p, size_t len, struct http_head *h)
 		return r;
 	if (fr.hosts != 1 || (fr.length && fr.coding))
 		return -400;
+	if (fr.unknown)
+		return fr.unknown;
 	if (fr.coding)
 		h->body = BODY_CHUNKED;
 	else if (h->length)
@@ -597,7 +608,7 @@ int http_parse_response(const char *p, size_t len, bool head, struct http_head *
 	for (i = 0; i < h->n_fields; i++)
 		if (read_field(p, h, i, &fr) < 0)
 			return -502;
-	if (fr.length && fr.coding)
+	if (fr.unknown || (fr.length && fr.coding))
 		return -502;
 	h->upgrade = h->upgrade && h->upgrade_field;
 	response_body(h, &fr, head);

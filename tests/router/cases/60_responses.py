@@ -41,6 +41,7 @@ ROWS = [
     same("a length of 0", "9112 6.2", b"Content-Length: 0\r\n", b""),
     same("chunks", "9112 7.1", CHUNKED, b"3\r\nabc\r\n0\r\n\r\n"),
     same("chunks with extensions and trailers", "9112 7.1", CHUNKED, b"3;a=b\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n"),
+    same("a length as a trailer means nothing", "9110 6.5.1", CHUNKED, b"3\r\nabc\r\n0\r\nContent-Length: 7\r\n\r\n"),
     answered("no length: until the app closes", "9112 6.3", [BODY, ok(b"X: y\r\n", b"abc"), CLOSE],
              dated(b"X: y\r\n", b"abc", extra=b"Connection: close\r\n"), "closed"),
     answered("no length and no body", "9112 6.3", [BODY, ok(), CLOSE], dated(extra=b"Connection: close\r\n"), "closed"),
