@@ -146,6 +146,30 @@ static char *collect(struct h2 *h, size_t n)
 	return at;
 }
 
+static int on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
+{
+	bool body = frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS;
+	struct h2_stream *s = NULL;
+
+	(void)arg;
+	if (body && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+		s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+	if (s)
+		stream_sent(s);
+	return 0;
+}
+
+static ssize_t data_max(nghttp2_session *session, uint8_t kind, int32_t id,
+	int32_t window, int32_t stream_window, uint32_t frame_max, void *arg)
+{
+	int32_t n = window < stream_window ? window : stream_window;
+
+	(void)session, (void)kind, (void)id, (void)arg;
+	if (n > (int32_t)H2_DATA_MAX)
+		n = H2_DATA_MAX;
+	return n < (int32_t)frame_max ? n : (int32_t)frame_max;
+}
+
 static int send_data(nghttp2_session *session, nghttp2_frame *frame,
 	const uint8_t *frame_head, size_t n, nghttp2_data_source *source, void *arg)
 {
@@ -183,6 +207,16 @@ static int write_frames(struct h2 *h)
 	return send_collected(h);
 }
 
+int h2_write_now(struct h2 *h)
+{
+	int r;
+
+	h->c->w->cold_len = 0;
+	r = write_frames(h);
+	h->c->w->cold_len = 0;
+	return r;
+}
+
 static void flush(struct downstream *c)
 {
 	struct h2 *h = c->h2;
@@ -190,9 +224,7 @@ static void flush(struct downstream *c)
 
 	if (pending_any(&c->out))
 		return;
-	c->w->cold_len = 0;
-	r = write_frames(h);
-	c->w->cold_len = 0;
+	r = h2_write_now(h);
 	if (r < 0) {
 		downstream_close(c);
 		return;
@@ -245,7 +277,9 @@ static nghttp2_session_callbacks *make_callbacks(void)
 	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(k, on_invalid_frame);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(k, on_data);
 	nghttp2_session_callbacks_set_on_stream_close_callback(k, on_close);
+	nghttp2_session_callbacks_set_on_frame_send_callback(k, on_sent);
 	nghttp2_session_callbacks_set_send_data_callback(k, send_data);
+	nghttp2_session_callbacks_set_data_source_read_length_callback(k, data_max);
 	return k;
 }
 

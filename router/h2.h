@@ -24,6 +24,10 @@
  */
 #define H2_NOISE_MAX 256u
 #define H2_NOISE_PER_S 32u
+/* Payload of a frame: with its head it fills one record of TLS. */
+#define H2_DATA_MAX 16375u
+/* Received at once for a stream: whole frames. */
+#define H2_RECEIVE (4 * H2_DATA_MAX)
 #define H2_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #define H2_PREFACE_LEN 24u
 

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Less than this waits for the end of the turn and goes with the others'. */
+#define DIRECT_MIN 24576u
 #define CHUNK_ROOM 24u /* size line and end of a chunk, and the last one */
 
 static struct h2_stream *stream_of(struct downstream *c)
@@ -273,12 +275,21 @@ static size_t list_fields(const struct http_head *h, const char *p, const char *
 	return n;
 }
 
-/* RFC 9113 8.1: all is answered, and the rest of the request is not wanted. */
+/*
+ * RFC 9113 8.1: all is answered, and the rest of the request is not wanted. Not before the answer is out: nghttp2 drops what
+ * waits for a stream that is reset.
+ */
 static void refuse_rest(struct h2_stream *s)
 {
 	if (s->over && s->end_sent && !s->input_end)
 		nghttp2_submit_rst_stream(
 			s->h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
+}
+
+void stream_sent(struct h2_stream *s)
+{
+	s->end_sent = true;
+	refuse_rest(s);
 }
 
 /* The lines are whole, and each has a colon: they were checked as they came. */
@@ -324,7 +335,7 @@ static ssize_t provide(nghttp2_session *session, int32_t id, uint8_t *buf, size_
 	(void)buf, (void)source, (void)arg;
 	if (!s)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-	n = s->c.out.len - s->c.out.off;
+	n = s->direct_len ? s->direct_len : s->c.out.len - s->c.out.off;
 	if (!n && !s->done)
 		return NGHTTP2_ERR_DEFERRED;
 	*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
@@ -334,8 +345,6 @@ static ssize_t provide(nghttp2_session *session, int32_t id, uint8_t *buf, size_
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
 		if (submit_trailers(s))
 			*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-		s->end_sent = true;
-		refuse_rest(s);
 	}
 	return (ssize_t)n;
 }
@@ -344,6 +353,12 @@ void stream_take(struct h2_stream *s, char *p, size_t n)
 {
 	struct pending *out = &s->c.out;
 
+	if (s->direct_len) {
+		memcpy(p, s->direct, n);
+		s->direct += n;
+		s->direct_len -= n;
+		return;
+	}
 	if (n)
 		memcpy(p, out->data + out->off, n);
 	out->off += (uint32_t)n;
@@ -371,7 +386,6 @@ static int submit(struct h2_stream *s, const struct http_head *h, const char *p)
 	n = list_fields(h, p, status, fields);
 	s->head_sent = final;
 	s->data_on = data;
-	s->end_sent = final && !data;
 	if (!final)
 		return nghttp2_submit_headers(
 			s->h2->session, NGHTTP2_FLAG_NONE, s->id, NULL, fields, n, NULL);
@@ -388,9 +402,26 @@ static int send_head(struct h2_stream *s, const char *p, size_t n)
 	return r <= 0 || submit(s, h, p) ? -EPROTO : r;
 }
 
+/* What can be sent at once is not copied. How much of it was, or -errno. */
+static ssize_t send_direct(struct h2_stream *s, const char *p, size_t n)
+{
+	int r;
+
+	if (n < DIRECT_MIN || pending_any(&s->c.out) || pending_any(&s->h2->c->out))
+		return 0;
+	s->direct = p;
+	s->direct_len = n;
+	r = h2_write_now(s->h2);
+	n -= s->direct_len;
+	s->direct_len = 0;
+	return r < 0 ? r : (ssize_t)n;
+}
+
 int h2_stream_send(struct downstream *c, const char *p, size_t n)
 {
 	struct h2_stream *s = stream_of(c);
+	bool own = p != c->w->cold; /* frames are collected there */
+	ssize_t sent = 0;
 	int r = 0;
 
 	if (!s->h2)
@@ -406,7 +437,11 @@ int h2_stream_send(struct downstream *c, const char *p, size_t n)
 	if (!n || !s->data_on)
 		return 0;
 	nghttp2_session_resume_data(s->h2->session, s->id);
-	return pending_append(&c->out, p, n);
+	if (own)
+		sent = send_direct(s, p, n);
+	if (sent < 0 || (size_t)sent == n)
+		return sent < 0 ? (int)sent : 0;
+	return pending_append(&c->out, p + sent, n - (size_t)sent);
 }
 
 void h2_stream_shut(struct downstream *c)

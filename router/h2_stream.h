@@ -24,6 +24,8 @@ struct h2_stream {
 	struct buf input;		      /* received, not yet taken */
 	struct buf trailers_in, trailers_out; /* lines of HTTP/1.1 */
 	int32_t id;
+	const char *direct; /* of the response, in the hot buffer */
+	size_t direct_len;  /* only while it is sent; out is empty then */
 	bool head_whole, has_body, started;
 	bool is_head, chunked, connect;
 	bool input_end, input_told; /* END_STREAM came; and was passed on */
@@ -37,6 +39,9 @@ int h2_input(struct h2 *h, const char *p, size_t n);
 /* Has its frames sent at the end of this turn. */
 void h2_want_write(struct h2 *h);
 
+/* Sends them now. 0, or -errno when the client is gone: its end comes with this turn's. */
+int h2_write_now(struct h2 *h);
+
 /* NULL: no memory. */
 struct h2_stream *stream_new(struct h2 *h, int32_t id);
 /* Its head is whole, or trailers are. */
@@ -48,6 +53,8 @@ void stream_trailer(struct h2_stream *s, const char *name, size_t name_len,
 bool stream_input(struct h2_stream *s, const char *p, size_t n, bool end);
 /* nghttp2 knows it no more. */
 void stream_closed(struct h2_stream *s);
+/* The end of its response is out. */
+void stream_sent(struct h2_stream *s);
 /* Moves n bytes of its response to p: as many as the data provider said. */
 void stream_take(struct h2_stream *s, char *p, size_t n);
 

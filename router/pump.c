@@ -1,5 +1,6 @@
 /* Bodies and tunnels: receive into the hot buffer, check the framing, send on at once. */
 #include "router/compress.h"
+#include "router/h2.h"
 #include "router/worker.h"
 #include <errno.h>
 #include <string.h>
@@ -10,16 +11,16 @@
 #define JOIN_MAX 8192u
 
 /* One receive. Bytes, 0 end of stream, -EAGAIN, -errno. */
-static ssize_t receive(int fd, char *hot, bool eof, bool *readable)
+static ssize_t receive(int fd, char *hot, size_t size, bool eof, bool *readable)
 {
-	ssize_t n = recv(fd, hot, HOT_SIZE, 0);
+	ssize_t n = recv(fd, hot, size, 0);
 
 	if (n < 0) {
 		if (errno == EAGAIN || errno == EINTR)
 			*readable = errno == EINTR;
 		return errno == EINTR ? -EAGAIN : -errno;
 	}
-	if ((size_t)n < HOT_SIZE && !eof)
+	if ((size_t)n < size && !eof)
 		*readable = false;
 	return n;
 }
@@ -131,6 +132,7 @@ void pump_down(struct exchange *x)
 {
 	struct downstream *c = x->client;
 	struct upstream *u = x->up;
+	size_t size = c->via == VIA_STREAM ? H2_RECEIVE : HOT_SIZE;
 	char *hot = c->w->hot;
 	unsigned int i;
 
@@ -141,7 +143,7 @@ void pump_down(struct exchange *x)
 
 		if (pending_any(&c->out) || !u->readable)
 			return;
-		n = receive(u->ev.fd, hot, u->eof, &u->readable);
+		n = receive(u->ev.fd, hot, size, u->eof, &u->readable);
 		if (n == -EAGAIN) {
 			/* a piece that just filled the buffer looked like more to come */
 			if (x->compressor &&
@@ -186,7 +188,7 @@ static int send_both(
 	int r;
 
 	if (n <= JOIN_MAX || pending_any(&c->out) || c->via != VIA_SOCKET) {
-		size_t room = c->via == VIA_SOCKET ? JOIN_MAX : HOT_SIZE - head_len;
+		size_t room = c->via == VIA_TLS ? HOT_SIZE - head_len : JOIN_MAX;
 		size_t join = n <= room ? n : 0;
 
 		memcpy(head + head_len, p, join);
@@ -258,7 +260,7 @@ static bool tunnel_move(struct exchange *x, bool up, unsigned int *moves)
 	if (b->done || !*readable || pending_any(full) || (up && upstream_full(x)))
 		return true;
 	n = up ? downstream_receive(c, hot, HOT_SIZE)
-	       : receive(u->ev.fd, hot, u->eof, &u->readable);
+	       : receive(u->ev.fd, hot, HOT_SIZE, u->eof, &u->readable);
 	if (n == -EAGAIN)
 		return true;
 	if (n < 0) {

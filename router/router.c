@@ -9,6 +9,7 @@
 #include "router/tls.h"
 #include "router/worker.h"
 #include <errno.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -137,6 +138,9 @@ static void read_clocks(struct worker *w)
 
 static int start_memory(struct worker *w)
 {
+	/* what waits for a client comes and goes in pieces of 64 kB: not to the kernel and back each time */
+	mallopt(M_TRIM_THRESHOLD, 1 << 20);
+	mallopt(M_MMAP_THRESHOLD, 1 << 20);
 	w->hot = malloc(HOT_SIZE);
 	w->cold = malloc(HOT_SIZE);
 	w->held_tail = &w->held;
