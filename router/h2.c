@@ -290,7 +290,6 @@ static nghttp2_option *make_option(void)
 	if (nghttp2_option_new(&o))
 		return NULL;
 	nghttp2_option_set_no_auto_window_update(o, 1);
-	nghttp2_option_set_no_closed_streams(o, 1);
 	nghttp2_option_set_max_outbound_ack(o, H2_NOISE_MAX);
 	return o;
 }
@@ -320,7 +319,6 @@ static int greet(struct h2 *h)
 		{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_STREAM_WINDOW},
 		{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HTTP_HEAD_MAX},
 		{NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
-		{NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
 	};
 
 	if (nghttp2_submit_settings(

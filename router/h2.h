@@ -14,7 +14,8 @@
 
 #include "router/conn.h"
 
-#define H2_STREAMS_MAX 128u
+/* At once. nghttp2 also remembers as many closed ones (230 bytes each), to tell a late frame from a wrong one. */
+#define H2_STREAMS_MAX 100u
 /* Request bodies that wait for their apps: of a stream, and of all streams of a connection. */
 #define H2_STREAM_WINDOW (128u << 10)
 #define H2_WINDOW (512u << 10)
