@@ -137,14 +137,15 @@ check: deps layers
 	tests/run
 attack: deps all attack-bin
 	tests/run attack
-attack-table: deps all attack-bin
+attack-table: deps-v2 all tests-bin attack-bin
 	@rm -f build/attack/results
 	ATTACK_RESULTS=build/attack/results tests/run attack
-	tests/attack/table build/attack/results >docs/ATTACKS.md
+	tests/vm/run attack
+	tests/attack/table build/attack/results build/vm/attacks >docs/ATTACKS.md
 conformance-table: all
 	tests/router/run --table >docs/CONFORMANCE.md
 # The same kernel tests under Debian's own kernel with version 2 control groups, emulated.
-check-v2: deps all tests-bin attack-bin
+check-v2: deps-v2 all tests-bin attack-bin
 	tests/run v2
 e2e: all
 	tests/run e2e
@@ -176,6 +177,9 @@ $(B)/test/bench/true: tests/bench/true.c
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(BARE_CFLAGS) $(BARE_LDFLAGS) -o $@ $<
 deps:
 	@packaging/deps
+.PHONY: deps-v2
+deps-v2:
+	@packaging/deps --vm
 layers:
 	@packaging/layers
 lint:
