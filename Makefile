@@ -155,6 +155,7 @@ soak: all $(B)/test/bench/backend
 	tests/soak/run
 	tests/soak/many
 	tests/soak/slow
+	tests/soak/deploys
 bench-idle: all
 	tests/bench/idle
 bench-push: all

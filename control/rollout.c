@@ -18,6 +18,7 @@
 #include <string.h>
 
 #define DRAIN_MS 30000
+#define DRAINING_MAX 2 /* old generations of an app beside the live one */
 #define TAIL_LINES 20
 #define INSTANCES_MAX 512
 #define STACK_BYTES (256 << 10)
@@ -86,7 +87,12 @@ static void list_old(
 struct retirement {
 	struct control *c;
 	struct set old;
+	bool cut;
+	struct retirement *next; /* in draining */
 };
+
+static pthread_mutex_t draining_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct retirement *draining; /* newest first */
 
 static void drain_and_stop(struct control *c, const struct set *old)
 {
@@ -109,12 +115,64 @@ static void drain_and_stop(struct control *c, const struct set *old)
 	routes_forget(c->routes, ids, n);
 }
 
+/* The app's old instances that drain longest, when there are more generations than may. */
+static bool oldest_too_many(const struct retirement *now, struct set *ret)
+{
+	struct retirement *oldest = NULL;
+	int n = 0;
+
+	for (struct retirement *r = draining; r; r = r->next)
+		if (!r->cut && r->old.m[0].app == now->old.m[0].app) {
+			oldest = r;
+			n++;
+		}
+	if (n <= DRAINING_MAX)
+		return false;
+	oldest->cut = true;
+	for (unsigned int i = 0; i < oldest->old.n; i++)
+		set_add(ret, &oldest->old.m[i]);
+	return true;
+}
+
+/* Deploys in a row must not fill the memory with releases that somebody still looks at. */
+static void begin_draining(struct retirement *r)
+{
+	struct set oldest = {0};
+	bool cut;
+
+	pthread_mutex_lock(&draining_lock);
+	r->next = draining;
+	draining = r;
+	cut = oldest_too_many(r, &oldest);
+	pthread_mutex_unlock(&draining_lock);
+	if (cut) {
+		applog(r->old.m[0].app, "berth[deploy]",
+			"requests still run in instances %d releases old: stopping them",
+			DRAINING_MAX + 1);
+		fleet_stop(r->c, oldest.m, oldest.n);
+	}
+	free(oldest.m);
+}
+
+static void end_draining(struct retirement *r)
+{
+	struct retirement **at = &draining;
+
+	pthread_mutex_lock(&draining_lock);
+	while (*at != r)
+		at = &(*at)->next;
+	*at = r->next;
+	pthread_mutex_unlock(&draining_lock);
+}
+
 static void *retire_main(void *arg)
 {
 	struct retirement *r = arg;
 
+	begin_draining(r);
 	network_wait_idle(r->c, r->old.m, r->old.n, DRAIN_MS);
 	drain_and_stop(r->c, &r->old);
+	end_draining(r);
 	free(r->old.m);
 	free(r);
 	return NULL;
@@ -131,7 +189,7 @@ static void retire_in_background(struct control *c, struct set *old)
 		free(r);
 		return;
 	}
-	*r = (struct retirement){c, *old};
+	*r = (struct retirement){.c = c, .old = *old};
 	*old = (struct set){0};
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);

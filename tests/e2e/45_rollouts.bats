@@ -106,3 +106,26 @@ count_is() { [ "$(app_pids "$1" "$2" | wc -l)" = "$3" ]; }
 	[ $(($(now_ms) - began)) -lt 7000 ] || fail "took $(($(now_ms) - began)) ms"
 	wait_for 5 count_is r-double serve.pl 0
 }
+
+parents_are() { [ "$(app_parents "$1" | wc -l)" = "$2" ]; }
+
+@test "deploys in a row keep two old releases for those who still look at them, not more" {
+	local pids=() n
+	live r-row
+	for n in 2 3 4; do
+		curl -sN -H 'Host: r-row.localhost' "$(url /events)" >"$BATS_TEST_TMPDIR/events.$n" 3>&- &
+		pids+=($!)
+		wait_for 5 grep -q 'data: 2' "$BATS_TEST_TMPDIR/events.$n"
+		page_is "page $n"
+		pushed
+	done
+	# v4 is live, v3 and v2 are still looked at, v1 is gone with its stream
+	wait_for 10 parents_are r-row 3
+	wait_for 5 not_running "${pids[0]}"
+	kill -0 "${pids[1]}" "${pids[2]}"
+	wait_for 5 logged_row 'instances 3 releases old: stopping them'
+	kill "${pids[1]}" "${pids[2]}"
+	wait_for 10 parents_are r-row 1
+	serves r-row 'page 4'
+}
+logged_row() { berth logs r-row -n 200 | grep -qF -- "$1"; }
