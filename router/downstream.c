@@ -436,6 +436,14 @@ void downstream_run_again(struct worker *w)
 	}
 }
 
+/* Between requests: whoever speaks TLS is told that this is the end (RFC 8446 6.1). */
+static void close_quiet(struct downstream *c)
+{
+	if (c->state == CLIENT_IDLE && c->via == VIA_TLS && !pending_any(&c->out))
+		tls_close_notify(c);
+	downstream_close(c);
+}
+
 static void downstream_timeout(void *arg)
 {
 	struct downstream *c = arg;
@@ -447,7 +455,7 @@ static void downstream_timeout(void *arg)
 	else if (c->state == CLIENT_H2)
 		h2_timeout(c);
 	else
-		downstream_close(c);
+		close_quiet(c);
 }
 
 static void set_address(struct downstream *c, const struct sockaddr_storage *ss)
@@ -551,7 +559,7 @@ static void stop_idle(struct downstream *c)
 	c->readable = true;
 	read_head(c);
 	if (c->ev.fd >= 0 && c->state == CLIENT_IDLE && !c->readable && !c->in.len)
-		downstream_close(c);
+		close_quiet(c);
 }
 
 void downstream_stop_all(struct worker *w)

@@ -656,3 +656,25 @@ def test_curl_speaks_http_2():
         assert curl("--data-binary", "@-") == body + b"2"
         assert curl("-T", "-", "-X", "POST") == body + b"2"
         assert curl("--http1.1", "--data-binary", "@-") == body + b"1.1"
+
+
+def test_streams_live_through_switches():
+    with secured() as (r, b), speak(r) as c:
+        backends = [Backend(), Backend()]
+        end, switches, stream, asked = time.monotonic() + 2, 0, 1, 0
+        while time.monotonic() < end:
+            streams = list(range(stream, stream + 20, 2))
+            stream += 20
+            for n in streams:
+                c.request(n)
+            switches += 1
+            assert r.send_table([App(7, ["a.example"], [(100 + switches, backends[switches % 2].port, "web.1")])]) == 0
+            for n in streams:
+                assert c.finish(n)[2] == b"hello"
+            asked += len(streams)
+        print("# %d streams over %d switches" % (asked, switches), flush=True)
+        assert not c.reset and not c.goaway
+        assert wait_for(lambda: len(r.drained) == switches)
+        assert sum(len(x.requests) for x in backends + [b]) == asked
+        for x in backends:
+            x.stop()

@@ -380,3 +380,27 @@ def test_a_successor_takes_over_tls_connections():
         head, body = exchange(s, get(path="/last"))
         assert status_of(head) == 200 and field(head, "connection") == "close"
         assert r.wait_exit() and r.status == 0
+
+
+def test_the_end_of_an_idle_connection_is_told():
+    with secured() as (r, b), secure(r) as s:
+        s.suppress_ragged_eofs = False
+        assert exchange(s, get())[1] == b"hello"
+        r.kill()
+        assert s.recv(10) == b""  # an end without close_notify would raise
+        assert r.wait_exit() and r.status == 0
+
+
+def test_an_idle_tls_connection_costs_little():
+    with secured() as (r, b), contextlib.ExitStack() as stack:
+        def more(n):
+            for _ in range(n):
+                s = stack.enter_context(secure(r, timeout=20))
+                assert exchange(s, get())[1] == b"hello"
+        more(50)  # what the first ones make is kept
+        before = rss_kb(r.pid)
+        more(400)
+        time.sleep(0.2)
+        each = (rss_kb(r.pid) - before) / 400
+        print("# an idle connection of TLS: %.1f kB" % each, flush=True)
+        assert each < 20 or "ROUTER" in os.environ, each  # other builds may be instrumented
