@@ -400,9 +400,8 @@ void h2_read(struct downstream *c)
 	unsigned int i;
 	ssize_t n;
 
+	/* also while the client takes nothing: what it says may free what waits for it */
 	for (i = 0; i < PUMP_TURNS && c->readable; i++) {
-		if (pending_any(&c->out))
-			return; /* goes on when the client has taken it */
 		n = downstream_receive(c, c->w->hot, HOT_SIZE);
 		if (n == -EAGAIN)
 			return;
@@ -418,8 +417,6 @@ void h2_read(struct downstream *c)
 void h2_writable(struct downstream *c)
 {
 	mark(c->h2);
-	if (c->readable)
-		downstream_again(c);
 }
 
 void h2_timeout(struct downstream *c)

@@ -1,6 +1,5 @@
 /* Streams of HTTP/2: requests in as HTTP/1.1, responses out as frames. */
 #include "router/h2_stream.h"
-#include "lib/base64.h"
 #include "router/worker.h"
 #include <errno.h>
 #include <stdio.h>
@@ -133,20 +132,30 @@ void stream_trailer(struct h2_stream *s, const char *name, size_t name_len,
 	buf_add(b, "\r\n", 2);
 }
 
+/* RFC 6455 4.1: 16 bytes in base64. Nobody checks what they are. */
+static void make_key(struct worker *w, char key[25])
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	uint64_t random = 0;
+
+	for (int i = 0; i < 21; i++, random >>= 6) {
+		if (i % 10 == 0)
+			random = worker_random(w);
+		key[i] = digits[random & 63];
+	}
+	memcpy(key + 21, "A==", 4);
+}
+
 /* Its head as HTTP/1.1, and on as any other. */
 static void start(struct h2_stream *s)
 {
-	char *hot = s->c.w->hot;
-	uint64_t random[2] = {worker_random(s->c.w), worker_random(s->c.w)};
-	autobuf key = BUF_INIT;
+	char *hot = s->c.w->hot, key[25];
 	int n;
 
 	s->started = true;
-	if (base64_encode(random, sizeof(random), &key) < 0) {
-		h2_stream_close(&s->c);
-		return;
-	}
-	n = h2_head_write(&s->head, s->has_body, key.data, hot);
+	make_key(s->c.w, key);
+	n = h2_head_write(&s->head, s->has_body, key, hot);
 	s->is_head = s->head.is_head;
 	s->connect = s->head.connect;
 	s->chunked = s->head.chunked;
@@ -353,6 +362,7 @@ void stream_take(struct h2_stream *s, char *p, size_t n)
 {
 	struct pending *out = &s->c.out;
 
+	downstream_deadline(&s->c, s->c.x ? s->c.x->idle_ms : DEFAULT_IDLE_MS);
 	if (s->direct_len) {
 		memcpy(p, s->direct, n);
 		s->direct += n;
@@ -367,8 +377,6 @@ void stream_take(struct h2_stream *s, char *p, size_t n)
 	pending_free(out);
 	if (s->c.x)
 		downstream_again(&s->c); /* there is room for more */
-	else
-		downstream_deadline(&s->c, DEFAULT_IDLE_MS);
 }
 
 static int submit(struct h2_stream *s, const struct http_head *h, const char *p)

@@ -487,6 +487,25 @@ def test_a_reset_stream_ends_its_request_at_the_app():
         assert c.finish(3)[0] == 200
 
 
+def test_a_client_that_does_not_read_is_heard():
+    gone = threading.Event()
+
+    def handler(backend, conn):
+        next(each_request(backend, conn))
+        try:
+            while True:
+                conn.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + bytes(1 << 20))
+        except OSError:
+            gone.set()
+    with secured(handler) as (r, b), speak(r, settings=((4, 1 << 30),)) as c:
+        c.frame(WINDOW, 0, 0, struct.pack(">I", 1 << 30))
+        c.request(1)
+        time.sleep(0.5)  # every buffer is full
+        assert not gone.is_set()
+        c.frame(RST, 0, 1, struct.pack(">I", CANCEL))
+        assert gone.wait(5)
+
+
 def test_a_response_cut_off_is_a_reset_stream():
     def handler(backend, conn):
         head = next(each_request(backend, conn))[0]
