@@ -282,7 +282,8 @@ class Field:
         apps = [App(7, ["a.example", "b.example", "*.wild.example", "under_score.example", "xn--bcher-kva.example"], instances),
                 App(8, ["short.example"], [(2, self.app.port, "web.1")], timeout_ms=200, idle_ms=200),
                 App(9, ["down.example"], []),
-                App(10, ["closed.example"], [], flags=MAINTENANCE)]
+                App(10, ["closed.example"], [], flags=MAINTENANCE),
+                App(11, ["small.example"], [(3, self.app.port, "web.1")], options={"body_max": 10})]
         assert self.router.send_table(apps) == 0
 
     def close(self):
