@@ -206,12 +206,17 @@ int access_flush(struct access_log *l, uint64_t now_ms, bool all)
 	bool due = all || (l->first_ms && now_ms - l->first_ms >= ACCESS_DELAY_MS);
 	ssize_t n;
 
+	/* one look a millisecond at a pipe that nobody reads */
+	if (l->full_ms == now_ms && !all)
+		return (int)ACCESS_DELAY_MS;
 	while (l->off < l->len && (due || l->len - l->off > LOG_RECORD_MAX)) {
 		n = write(l->fd, l->data + l->off, batch(l));
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
+		if (n < 0) {
+			l->full_ms = now_ms;
 			return (int)ACCESS_DELAY_MS;
+		}
 		l->off += (size_t)n;
 		l->first_ms = now_ms;
 	}

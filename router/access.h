@@ -16,6 +16,7 @@ struct access_log {
 	char *data;
 	size_t off, len, cap;
 	uint64_t first_ms; /* when the oldest waiting line came; 0 none */
+	uint64_t full_ms;  /* when the pipe took no more */
 	uint64_t dropped;
 };
 
