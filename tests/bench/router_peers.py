@@ -1,4 +1,5 @@
 """The peers of the router's benchmark: their configurations, tuned to their best, and how each is started."""
+import fcntl
 import os
 import signal
 import socket
@@ -255,7 +256,8 @@ class Berth(Proxy):
         os.makedirs(self.folder, exist_ok=True)
         self.write(site)
         self.router = harness.Router(log_reader=False, tls=True)
-        self.sink = subprocess.Popen(["taskset", "-c", str(LOAD_CPU), "cat"], stdin=self.router.log_r,
+        fcntl.fcntl(self.router.log_w, fcntl.F_SETPIPE_SZ, 1 << 20)  # as berthd does
+        self.sink = subprocess.Popen(["nice", "-n", "-20", "taskset", "-c", str(LOAD_CPU), "cat"], stdin=self.router.log_r,
                                      stdout=subprocess.DEVNULL)
         self.pid, self.port, self.tls_port = self.router.pid, self.router.port, self.router.tls_port
         os.sched_setaffinity(self.pid, {PROXY_CPU})
