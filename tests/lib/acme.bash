@@ -71,7 +71,7 @@ acme_trusted() {
 https_of() {
 	local host=$1
 	shift
-	curl -sS --http1.1 --max-time 20 --cacert "$CA_ROOTS" --connect-to "$host:443:127.0.0.1:$BERTH_TLS_PORT" "$@" "https://$host/"
+	curl -sS --max-time 20 --cacert "$CA_ROOTS" --connect-to "$host:443:127.0.0.1:$BERTH_TLS_PORT" "$@" "https://$host/"
 }
 # fingerprint_of HOST: of the certificate that is served.
 fingerprint_of() {
