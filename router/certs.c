@@ -223,6 +223,40 @@ void certs_free(struct certs *c)
 	free(c);
 }
 
+static struct span chain_of(const struct certs *c, uint32_t i)
+{
+	return (struct span){c->strings + c->certs[i].chain_off, c->certs[i].chain_len};
+}
+
+static struct span key_of(const struct certs *c, uint32_t i)
+{
+	return (struct span){c->strings + c->certs[i].key_off, c->certs[i].key_len};
+}
+
+static void inherit(struct certs *c, uint32_t to, struct certs *old, uint32_t from)
+{
+	if (c->made[to] || !old->made[from] ||
+		compare(chain_of(c, to), chain_of(old, from)) ||
+		compare(key_of(c, to), key_of(old, from)))
+		return;
+	c->made[to] = old->made[from];
+	old->made[from] = NULL;
+}
+
+void certs_inherit(struct certs *c, struct certs *old)
+{
+	uint32_t i = 0, k = 0;
+
+	while (i < c->n_names && k < old->n_names) {
+		int r = compare(name_of(c, i), name_of(old, k));
+
+		if (!r)
+			inherit(c, c->names[i].cert, old, old->names[k].cert);
+		i += r <= 0;
+		k += r >= 0;
+	}
+}
+
 /* ---- lookup ---- */
 
 /* Index of the wanted one among n sorted, or -ENOENT. */

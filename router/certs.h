@@ -29,6 +29,8 @@ int certs_load(int fd, struct certs **ret, struct err *e);
 int certs_parse(const void *data, size_t size, struct certs **ret, struct err *e);
 /* NULL is allowed. What was made of them goes by free_made. */
 void certs_free(struct certs *c);
+/* What was made for a name of old goes over to c where chain and key are the same bytes. */
+void certs_inherit(struct certs *c, struct certs *old);
 /*
  * Index of the certificate for a host name (any case, a trailing dot is ignored): the exact name, else the wildcard that
  * covers its first label. -ENOENT when there is none.

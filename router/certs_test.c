@@ -148,6 +148,49 @@ static void a_name_finds_its_own(void **state)
 	certs_free(c);
 }
 
+static uint32_t freed;
+
+static void free_made(struct cert *c)
+{
+	assert_non_null(c);
+	freed++;
+}
+
+static struct certs *parsed(struct small *s)
+{
+	struct certs *c = NULL;
+	struct err e = {0};
+
+	assert_int_equal(certs_parse(s, s->head.size, &c, &e), 0);
+	c->free_made = free_made;
+	return c;
+}
+
+static void what_was_made_stays_with_the_same_bytes(void **state)
+{
+	static char one, two;
+	struct small s, t;
+	struct certs *old, *c;
+
+	(void)state;
+	make(&s);
+	make(&t);
+	t.strings[t.certs[1].key_off + 12] = 'y'; /* another key */
+	old = parsed(&s);
+	c = parsed(&t);
+	old->made[0] = (struct cert *)&one;
+	old->made[1] = (struct cert *)&two;
+	certs_inherit(c, old);
+	assert_ptr_equal(c->made[0], &one);
+	assert_null(c->made[1]);
+	assert_null(old->made[0]);
+	freed = 0;
+	certs_free(old);
+	assert_int_equal(freed, 1);
+	certs_free(c);
+	assert_int_equal(freed, 2);
+}
+
 static void a_token_finds_its_text(void **state)
 {
 	struct small s;
@@ -189,6 +232,7 @@ int main(void)
 		cmocka_unit_test(whole_ones_are_used),
 		cmocka_unit_test(corrupt_ones_are_refused),
 		cmocka_unit_test(a_name_finds_its_own),
+		cmocka_unit_test(what_was_made_stays_with_the_same_bytes),
 		cmocka_unit_test(a_token_finds_its_text),
 		cmocka_unit_test(only_a_sealed_memory_file_is_loaded),
 	};

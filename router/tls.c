@@ -260,6 +260,8 @@ void tls_set_certs(struct worker *w, struct certs *c)
 {
 	struct certs *old = w->certs;
 
+	if (old)
+		certs_inherit(c, old);
 	w->certs = c;
 	certs_free(old);
 	if (!w->tls)

@@ -12,7 +12,6 @@
 #include "lib/base.h"
 #include <sys/types.h>
 
-#define TLS_HANDSHAKE_MS 10000u
 /* Handshakes that go on in one turn of the loop: a full one costs as much as twenty requests, and those wait meanwhile. */
 #define TLS_TURN_MAX 8u
 #define TLS_SESSION_S 21600 /* a ticket is good for six hours, as long as its key is */
