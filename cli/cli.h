@@ -214,6 +214,8 @@ int cmd_network_report(struct cli *c);
 /* cmd_ps.c */
 int cmd_ps_report(struct cli *c);
 int cmd_ps_scale(struct cli *c);
+int cmd_top(struct cli *c);
+int cmd_metrics(struct cli *c);
 int cmd_ps_do(struct cli *c); /* param: restart, stop, start, rebuild */
 int cmd_resource_limit(struct cli *c);
 int cmd_resource_clear(struct cli *c);

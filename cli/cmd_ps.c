@@ -70,6 +70,24 @@ static void show_notes(const json_t *answer)
 		printf("       %s\n", out_value(note));
 }
 
+static void show_requests(const struct cli *c, const json_t *list, const char *of,
+	const char *key, const char *part);
+
+/* Only of those that had a request. */
+static void show_http(const struct cli *c, const json_t *answer)
+{
+	const json_t *list = json_object_get(answer, "instances"), *p;
+	bool any = false;
+	size_t i;
+
+	json_array_foreach (list, i, p)
+		any |= json_object_get(p, "http") != NULL;
+	if (!any)
+		return;
+	putchar('\n');
+	show_requests(c, list, "INSTANCE", "name", "http");
+}
+
 static int report_one(struct cli *c, const char *app)
 {
 	json_t *answer, *settings;
@@ -89,6 +107,7 @@ static int report_one(struct cli *c, const char *app)
 		printf("=====> %s processes\n", app);
 	show_processes(c, answer);
 	show_instances(c, answer);
+	show_http(c, answer);
 	show_notes(answer);
 	return 0;
 }
@@ -142,6 +161,65 @@ int cmd_ps_report(struct cli *c)
 	if (c->app)
 		return report_one(c, c->app);
 	return c->report_key ? report_keys(c) : report_all(c);
+}
+
+/* "12 ms", "0.4 ms", "" */
+static const char *milliseconds(const json_t *o, const char *key, char out[32])
+{
+	snprintf(out, 32, "%g ms", json_number_value(json_object_get(o, key)));
+	return out;
+}
+
+static const char *rate(const json_t *o, char out[32])
+{
+	snprintf(out, 32, "%g", json_number_value(json_object_get(o, "per_second")));
+	return out;
+}
+
+static void show_requests(const struct cli *c, const json_t *list, const char *of,
+	const char *key, const char *part)
+{
+	const char *const header[] = {
+		of, "REQUESTS/S", "P50", "P99", "REQUESTS", "4XX", "5XX", "BYTES"};
+	struct table t;
+	json_t *p;
+	size_t i;
+
+	table_init(&t, c, ARRAY_LEN(header), header);
+	json_array_foreach (list, i, p) {
+		const json_t *o = part ? json_object_get(p, part) : p;
+		char per_s[32], p50[32], p99[32];
+
+		if (o)
+			table_add(&t,
+				(const char *const[]){out_member(p, key), rate(o, per_s),
+					milliseconds(o, "p50_ms", p50),
+					milliseconds(o, "p99_ms", p99),
+					out_member(o, "requests"),
+					out_member(o, "status_4xx"),
+					out_member(o, "status_5xx"),
+					out_size(json_object_get(o, "bytes"))});
+	}
+	table_print(&t);
+}
+
+int cmd_top(struct cli *c)
+{
+	json_t *list;
+	int r = api_json(c, "GET", NULL, &list, "/v1/top");
+
+	if (r)
+		return r;
+	if (c->json)
+		out_json(list);
+	else
+		show_requests(c, list, "APP", "app", NULL);
+	return 0;
+}
+
+int cmd_metrics(struct cli *c)
+{
+	return api_text(c, "/v1/metrics");
 }
 
 int cmd_ps_scale(struct cli *c)

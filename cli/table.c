@@ -238,6 +238,10 @@ const struct command command_table[] = {
 	{.name = "stacks:create", "[NAME]", "make a base image",
 		"stacks:create debian-12", cmd_stacks_create, 0, 1},
 
+	{.name = "top", "", "apps by the requests of the last ten seconds",
+		"top", cmd_top, 0, 0},
+	{.name = "metrics", "", "what the router counts, as OpenMetrics",
+		"metrics", cmd_metrics, 0, 0},
 	{.name = "status", "", "berth and its host",
 		"status", cmd_status, 0, 0, CMD_REPORT},
 	{.name = "events", "", "who did what",

@@ -47,6 +47,12 @@ RUN(tls_enable);
 HANDLE(tls_disable);
 HANDLE(tls_check_renew);
 RUN(tls_renew);
+/* api_metrics.c */
+HANDLE(metrics_top);
+HANDLE(metrics_page);
+struct metrics_row;
+/* A row for people. */
+json_t *metrics_json(const struct metrics_row *row);
 /* api_network.c */
 HANDLE(network_show);
 HANDLE(network_list);

@@ -2,7 +2,9 @@
 #include "control/api_handlers.h"
 #include "control/fleet.h"
 #include "control/limits.h"
+#include "control/metrics.h"
 #include "control/restart.h"
+#include "control/routes.h"
 #include "control/settings.h"
 #include "control/view.h"
 #include "lib/io.h"
@@ -147,10 +149,21 @@ static void add_empty_places(
 	}
 }
 
+/* What the router counts of an instance, beside its state. */
+static json_t *counted(json_t *member, uint64_t id, const struct metrics_row *rows, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (id && rows[i].sum.instance == id)
+			json_object_set_new(member, "http", metrics_json(&rows[i]));
+	return member;
+}
+
 static json_t *instances_json(struct request *r, const struct db_instance *rows, int n)
 {
 	struct member *m autofree = NULL;
+	struct metrics_row *http autofree = NULL;
 	int members = fleet_list_all(r->c, r->app.id, &m);
+	int n_http = routes_metrics(r->c->routes, &http);
 	json_t *list = json_array();
 
 	if (members > 0)
@@ -160,7 +173,8 @@ static json_t *instances_json(struct request *r, const struct db_instance *rows,
 			json_array_append_new(list,
 				asleep(&r->app, "frozen", member_json(&m[i], rows, n)));
 		else if (m[i].id || fleet_wanted(r->c, &m[i]))
-			json_array_append_new(list, member_json(&m[i], rows, n));
+			json_array_append_new(list, counted(member_json(&m[i], rows, n),
+							    m[i].id, http, n_http));
 	}
 	if (r->app.asleep)
 		add_empty_places(r, m, members, list);

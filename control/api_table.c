@@ -144,6 +144,8 @@ const struct route api_table[] = {
 		.flags = APP},
 
 	{.method = "GET", .path = "/v1/ps", .handle = ps_summary},
+	{.method = "GET", .path = "/v1/top", .handle = metrics_top},
+	{.method = "GET", .path = "/v1/metrics", .handle = metrics_page},
 	{.method = "GET", .path = "/v1/network", .handle = network_list},
 	{.method = "GET",
 		.path = "/v1/apps/A/network",

@@ -2,6 +2,7 @@
 #include "control/routes.h"
 #include "control/certs.h"
 #include "control/fleet.h"
+#include "control/metrics.h"
 #include "control/network.h"
 #include "control/options.h"
 #include "control/sleep.h"
@@ -38,9 +39,10 @@ _Static_assert(sizeof(struct msg_table) == sizeof(struct msg_certs), "one body f
 
 struct worker {
 	int fd;
-	uint64_t acked[PARCELS]; /* newest version in use there */
-	int status[PARCELS];	 /* of its last answer */
-	bool up;		 /* said HELLO or answered since we started */
+	uint64_t acked[PARCELS];       /* newest version in use there */
+	int status[PARCELS];	       /* of its last answer */
+	bool up;		       /* said HELLO or answered since we started */
+	const struct metrics *metrics; /* what it counts; NULL: it has not said */
 };
 
 struct drained {
@@ -369,6 +371,20 @@ static void note_ack(struct routes *r, unsigned int i, const struct msg *m)
 	}
 }
 
+/* Another process of that worker counts anew. */
+static void note_metrics(struct worker *w, const struct msg *m)
+{
+	const struct metrics *map;
+	int r = m->nfds == 1 ? metrics_map(m->fds[0], &map) : -EBADMSG;
+
+	if (r < 0) {
+		log_warn("a router's metrics: %s", strerror(-r));
+		return;
+	}
+	metrics_unmap(w->metrics);
+	w->metrics = map;
+}
+
 /* Under the lock: what concerns the table and the certificates. */
 static void note(struct routes *r, unsigned int i, const struct msg *m)
 {
@@ -377,6 +393,8 @@ static void note(struct routes *r, unsigned int i, const struct msg *m)
 	note_ack(r, i, m);
 	if (m->head.type == MSG_HELLO) {
 		worker_hello(r, i);
+	} else if (m->head.type == MSG_METRICS) {
+		note_metrics(&r->workers[i], m);
 	} else if (m->head.type == MSG_DRAINED &&
 		   m->head.size == sizeof(struct msg_instance)) {
 		note_drained(r, i, ((const struct msg_instance *)body)->id);
@@ -481,6 +499,25 @@ int routes_run(struct routes *r)
 		return -code;
 	pthread_detach(thread);
 	return 0;
+}
+
+int routes_metrics(struct routes *r, struct metrics_row **ret)
+{
+	int n = 0;
+
+	*ret = NULL;
+	if (!r)
+		return 0;
+	pthread_mutex_lock(&r->lock);
+	for (unsigned int i = 0; i < r->n; i++) {
+		int sum = r->workers[i].metrics ? metrics_add(r->workers[i].metrics,
+							  io_mono_ns() / 1000, ret, n)
+						: n;
+
+		n = sum < 0 ? n : sum;
+	}
+	pthread_mutex_unlock(&r->lock);
+	return n;
 }
 
 void routes_lock(struct routes *r)

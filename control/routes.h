@@ -24,6 +24,10 @@ int routes_wait_drained(
 /* A removed instance whose end was waited for (or not) is forgotten. */
 void routes_forget(struct routes *r, const uint64_t *ids, unsigned int n);
 
+struct metrics_row;
+/* What all workers have counted, one row for each app and instance (metrics.h). How many; *ret is the caller's. */
+int routes_metrics(struct routes *r, struct metrics_row **ret);
+
 /* No table is built between the two: what a table is made of changes at once. */
 void routes_lock(struct routes *r);
 void routes_unlock(struct routes *r);

@@ -313,6 +313,7 @@ enum {
 	MSG_CERTS,       /* control -> router: struct msg_certs; fds: sealed memfd with the certificates below. A worker that said
 	                    HELLO has none: it gets them before or after the table, at will */
 	MSG_CERTS_ACK,   /* router -> control: struct msg_certs; status 0 in use, else refused and the old ones stay */
+	MSG_METRICS, /* router -> control, after each HELLO of either: no body; fds: memfd of a struct metrics, sealed in its size */
 };
 struct msg_sleeper {
 	uint32_t app; /* id */
@@ -320,6 +321,30 @@ struct msg_sleeper {
 };
 struct msg_table {
 	uint64_t version; /* rises; the router refuses a lower one from the same control epoch */
+};
+
+/* What a worker counts, while it counts: control reads it, whenever it wants. Values wrap around only in theory. */
+#define METRICS_MAGIC 0x62726d74u
+#define METRICS_SLOTS 8192u  /* instances and apps that have had a request; those above are not counted */
+#define METRICS_BUCKETS 88u  /* 0: below METRICS_FIRST_US; then four to an octave; the last takes what is above, 134 s */
+#define METRICS_FIRST_US 64u
+#define METRICS_WINDOW_US 10000000u
+struct metrics_slot {
+	uint64_t instance; /* 0: of the app, for what instances that are gone have counted, and answers without one */
+	uint32_t app;      /* 0: free */
+	uint32_t window;   /* CLOCK_MONOTONIC in METRICS_WINDOW_US when the last one ended; `recent` counts these, `before` the window before */
+	uint32_t recent, before;
+	uint64_t requests;
+	uint64_t errors;    /* of them, those that have an H code */
+	uint64_t bytes_out; /* of bodies */
+	uint64_t sum_us;    /* from the head of the request to the end of the response; without upgraded streams, as latency */
+	uint64_t status[5]; /* 1xx .. 5xx */
+	uint64_t latency[METRICS_BUCKETS];
+};
+struct metrics {
+	uint32_t magic, used; /* slots from 0 on */
+	uint64_t seq; /* odd while slots change hands; when it differs after reading, read again */
+	struct metrics_slot slots[METRICS_SLOTS];
 };
 
 /*

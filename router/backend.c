@@ -1,4 +1,5 @@
 /* Instances: which one a request goes to, and when a removed one is drained. */
+#include "router/metrics.h"
 #include "router/policy.h"
 #include "router/worker.h"
 #include <errno.h>
@@ -46,6 +47,7 @@ static void free_instance(struct worker *w, struct instance *i)
 
 	while (*at != i)
 		at = &(*at)->hash_next;
+	metrics_fold(w, i->slot);
 	*at = i->hash_next;
 	*i->prev = i->next;
 	if (i->next)
@@ -75,6 +77,9 @@ void backend_enter(struct instance *i, struct exchange *x)
 	i->inflight++;
 	if (i->sleeper)
 		sleeper_used(x->client->w, i->sleeper);
+	if (!i->slot)
+		i->slot = metrics_slot(x->client->w, x->app, i->id);
+	x->slot = i->slot;
 	x->name_len = i->name_len;
 	memcpy(x->name, i->name, i->name_len);
 }
@@ -237,6 +242,7 @@ void backend_sweep(struct worker *w)
 	}
 	sleepers_sweep(w);
 	policies_sweep(w);
+	metrics_sweep(w);
 }
 
 void backend_free_all(struct worker *w)

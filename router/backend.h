@@ -53,6 +53,7 @@ struct instance {
 	uint8_t family;		 /* 0 unknown, 1 answers on 127.0.0.1, 2 on ::1 */
 	uint8_t name_len;
 	char name[PROTO_NAME_MAX];
+	uint32_t slot;	       /* in the metrics + 1; 0: no request yet */
 	uint32_t failures;     /* in a row */
 	uint64_t sour_ms;      /* second choice until then */
 	struct upstream *idle; /* last used first */

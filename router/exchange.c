@@ -1,5 +1,6 @@
 /* A request's way: where it goes, what happens when that fails, how it ends. */
 #include "router/compress.h"
+#include "router/metrics.h"
 #include "router/policy.h"
 #include "router/worker.h"
 #include <stdio.h>
@@ -18,6 +19,7 @@ struct exchange *exchange_new(struct downstream *c)
 	x->replay = true;
 	x->body_max = REQUEST_BODY_MAX;
 	x->start_ms = c->w->now_ms;
+	x->start_us = c->w->now_us;
 	c->x = x;
 	c->w->n_exchanges++;
 	return x;
@@ -61,6 +63,7 @@ static void finish(struct exchange *x)
 		policy_leave(x);
 	if (x->compressor)
 		compress_end(x);
+	metrics_note(x->client->w, x);
 	access_line(x->client->w, x);
 	exchange_free(x);
 }

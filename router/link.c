@@ -1,6 +1,7 @@
 /* The pairs to berthd and control: hello, tables in, sockets in, drained instances out */
 #include "lib/io.h"
 #include "lib/log.h"
+#include "router/metrics.h"
 #include "router/tls.h"
 #include "router/worker.h"
 #include <errno.h>
@@ -191,6 +192,7 @@ static void control_message(struct worker *w, struct msg *m)
 		w->certs_version = 0;
 		w->table_version = 0; /* a new control counts anew, and sends its table */
 		sleepers_new_control(w);
+		metrics_send(w);
 		break;
 	case MSG_TABLE:
 		new_table(w, m);
@@ -271,7 +273,11 @@ int link_start(struct worker *w)
 	w->link_timer.fn = retry_sends;
 	w->link_timer.arg = w;
 	r = watch_pair(w, &w->berthd);
-	return r < 0 ? r : watch_pair(w, &w->control);
+	if (!r)
+		r = watch_pair(w, &w->control);
+	if (!r)
+		metrics_send(w);
+	return r;
 }
 
 void link_leave(struct worker *w)

@@ -6,6 +6,7 @@
 #include "router/h2.h"
 #include "router/h2_stream.h"
 #include "router/jail.h"
+#include "router/metrics.h"
 #include "router/tls.h"
 #include "router/worker.h"
 #include <errno.h>
@@ -128,7 +129,8 @@ static void raise_limit(struct worker *w)
 
 static void read_clocks(struct worker *w)
 {
-	w->now_ms = io_mono_ns() / 1000000;
+	w->now_us = io_mono_ns() / 1000;
+	w->now_ms = w->now_us / 1000;
 	w->real_ms = io_now_us() / 1000;
 	if (w->real_ms / 1000 != w->date_s) {
 		w->date_s = w->real_ms / 1000;
@@ -180,6 +182,7 @@ static int start(struct worker *w)
 		return r;
 	raise_limit(w);
 	access_open(&w->log, FD_LOG);
+	metrics_open(w);
 	w->berthd.fd = FD_BERTHD;
 	w->control.fd = FD_CONTROL;
 	r = start_signals(w);
@@ -265,6 +268,7 @@ static void end(struct worker *w)
 	slab_free(&w->upstream_slab);
 	tls_teardown(w);
 	compress_free_all(w);
+	metrics_close(w);
 	free(w->drained);
 	free(w->hot);
 	free(w->cold);

@@ -34,7 +34,7 @@ struct slab {
 
 struct worker {
 	int epfd;
-	uint64_t now_ms, real_ms, date_s;
+	uint64_t now_us, now_ms, real_ms, date_s;
 	char date[STAMP_HTTP_SIZE]; /* of date_s, for answers that have none */
 	struct wheel wheel;
 	char *hot;	       /* HOT_SIZE: everything is received here */
@@ -68,6 +68,10 @@ struct worker {
 	struct compressor *compressors; /* kept for the next, n_kept of them */
 	uint32_t n_compressors, n_kept; /* at work */
 	char *squeezed;			/* what compressors made; NULL: none yet */
+	struct metrics *metrics;	/* NULL: nothing is counted */
+	struct meter *meters[INSTANCE_BUCKETS]; /* by app id */
+	uint32_t *free_slots, n_free_slots;
+	int metrics_fd;
 	uint64_t passwords_ms; /* until when the time for checking them is spent */
 	bool asks_unsent, tells_unsent, stopping;
 	bool leaving, left;  /* a successor comes; it has the pairs */

@@ -121,3 +121,21 @@ lacks_sorry() { ! page "$1" | grep -q Sorry; }
 	try berth http:report h-gzip --sticky
 	equal on "$output"
 }
+
+@test "requests are counted: ps:report, top and the OpenMetrics page" {
+	live h-count
+	local i
+	for i in $(seq 20); do page h-count >/dev/null; done
+	code_of h-count.localhost /no-such-page >/dev/null
+	wait_for 5 counts h-count 22
+	try berth ps:report h-count
+	has REQUESTS/S P99 web.1
+	try berth top
+	has h-count
+	try berth metrics
+	ok
+	has 'berth_requests_total{app="h-count",instance="web.1",id="' '# EOF' 'le="+Inf"}'
+	berth ps:restart h-count # what the old instance has counted stays with the app
+	wait_for 40 counts h-count 22
+}
+counts() { berth top --format json | jq -e --arg a "$1" --argjson n "$2" 'any(.[]; .app == $a and .requests == $n)'; }

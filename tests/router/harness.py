@@ -8,6 +8,7 @@ import errno
 import fcntl
 import hashlib
 import ipaddress
+import mmap
 import os
 import signal
 import socket
@@ -20,6 +21,8 @@ HELLO, ROUTER_SOCKETS, ROUTER_WAKE, ROUTER_LEAVES, TABLE, TABLE_ACK, DRAINED, ID
     1, 80, 81, 82, 90, 91, 92, 93, 94, 95, 96, 97
 HOLD, MAINTENANCE, ASLEEP = 1, 2, 4
 HEAD = struct.Struct("<IIiI")
+METRICS = 98
+SLOT = "<QIIIIQQQQ5Q88Q"  # struct metrics_slot
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.environ.get("ROUTER", os.path.join(ROOT, "build/bin/berth-router"))
 
@@ -160,6 +163,7 @@ class Router:
         self.acks, self.drained = [], []
         self.said = []          # (IDLE or BUSY or WAKE, app, when)
         self.logs, self.raw_logs = [], b""
+        self.metrics_fds = []   # of what its workers count, one after each HELLO
         self.changed = threading.Condition()
         self.run = tempfile.mkdtemp(prefix="router-test-")
         os.chmod(self.run, 0o755)
@@ -258,7 +262,7 @@ class Router:
     def _control_loop(self):
         while True:
             try:
-                data = self.control.recv(65536)
+                data, fds, _, _ = socket.recv_fds(self.control, 65536, 4)
             except OSError:
                 return
             if not data:
@@ -267,6 +271,8 @@ class Router:
             with self.changed:
                 if kind == HELLO:
                     self.hellos.append("control")
+                elif kind == METRICS:
+                    self.metrics_fds += fds
                 elif kind == TABLE_ACK:
                     self.acks.append((struct.unpack("<Q", data[16:])[0], status))
                 elif kind == CERTS_ACK:
@@ -351,6 +357,20 @@ class Router:
     def kill(self, signo=signal.SIGTERM):
         os.kill(self.pid, signo)
 
+    def metrics(self):
+        """What the newest worker has counted: (app, instance) -> dict."""
+        map = mmap.mmap(self.metrics_fds[-1], 0, prot=mmap.PROT_READ)
+        magic, used, seq = struct.unpack_from("<IIQ", map, 0)
+        assert magic == 0x62726d74 and seq % 2 == 0
+        rows = {}
+        for at in range(used):
+            row = struct.unpack_from(SLOT, map, 16 + at * struct.calcsize(SLOT))
+            if row[1]:
+                assert (row[1], row[0]) not in rows
+                rows[row[1], row[0]] = {"recent": row[3], "requests": row[5], "errors": row[6], "bytes": row[7],
+                                        "sum_us": row[8], "status": row[9:14], "latency": row[14:]}
+        return rows
+
     def wait_exit(self, seconds=15):
         return wait_for(lambda: not self.alive(), seconds)
 
@@ -378,6 +398,8 @@ class Router:
         if status or "ERROR: " in said or "runtime error" in said:
             print("".join("# %s\n" % l for l in said.splitlines()[:60]), end="", flush=True)
             status = status or -1
+        for fd in self.metrics_fds:
+            os.close(fd)
         self.errors.close()
         os.unlink(os.path.join(self.run, "stderr"))
         os.rmdir(os.path.join(self.run, "empty"))
