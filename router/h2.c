@@ -235,7 +235,7 @@ static void flush(struct downstream *c)
 	downstream_next(c, false);
 }
 
-static void mark(struct h2 *h)
+void h2_want_write(struct h2 *h)
 {
 	struct worker *w = h->c->w;
 
@@ -244,11 +244,6 @@ static void mark(struct h2 *h)
 	h->dirty = true;
 	h->dirty_next = w->h2_dirty;
 	w->h2_dirty = h;
-}
-
-void h2_want_write(struct h2 *h)
-{
-	mark(h);
 }
 
 void h2_flush_all(struct worker *w)
@@ -326,7 +321,7 @@ static int greet(struct h2 *h)
 		nghttp2_session_set_local_window_size(
 			h->session, NGHTTP2_FLAG_NONE, 0, H2_WINDOW))
 		return -ENOMEM;
-	mark(h);
+	h2_want_write(h);
 	return 0;
 }
 
@@ -389,10 +384,8 @@ int h2_input(struct h2 *h, const char *p, size_t n)
 	ssize_t r = nghttp2_session_mem_recv(h->session, (const uint8_t *)p, n);
 
 	set_deadline(h);
-	mark(h);
-	if (r == NGHTTP2_ERR_BAD_CLIENT_MAGIC || r == NGHTTP2_ERR_FLOODED || r < 0)
-		return -EPROTO;
-	return 0;
+	h2_want_write(h);
+	return r < 0 ? -EPROTO : 0;
 }
 
 void h2_read(struct downstream *c)
@@ -416,7 +409,7 @@ void h2_read(struct downstream *c)
 
 void h2_writable(struct downstream *c)
 {
-	mark(c->h2);
+	h2_want_write(c->h2);
 }
 
 void h2_timeout(struct downstream *c)
@@ -426,7 +419,7 @@ void h2_timeout(struct downstream *c)
 		return;
 	}
 	nghttp2_session_terminate_session(c->h2->session, NGHTTP2_NO_ERROR);
-	mark(c->h2);
+	h2_want_write(c->h2);
 	downstream_deadline(c, LINGER_MS);
 	c->h2->last = true;
 }
@@ -442,7 +435,7 @@ void h2_goaway(struct downstream *c, bool last)
 			nghttp2_session_get_last_proc_stream_id(h->session),
 			NGHTTP2_NO_ERROR, NULL, 0);
 	h->last |= last;
-	mark(h);
+	h2_want_write(h);
 }
 
 bool h2_busy(const struct downstream *c)
