@@ -46,8 +46,11 @@ struct netpool {
 	struct job *jobs, **jobs_end;
 	unsigned int n_jobs;
 	uint32_t next;
-	bool used[];
+	unsigned char used[]; /* enum use */
 };
+
+/* An adopted sandbox may claim an index while the thread finds that it cannot make it. */
+enum use { UNUSED_INDEX, MAKING, USED };
 
 /* Sysctls of the calling thread's network namespace. */
 static void set_sysctl(const char *path, const char *value)
@@ -194,7 +197,7 @@ static void refill(struct netpool *p)
 		p->error = -EAGAIN;
 		return;
 	}
-	p->used[index] = true;
+	p->used[index] = MAKING;
 	pthread_mutex_unlock(&p->lock);
 	r = make_one(p, index, &fd);
 	if (r < 0 && r != -EEXIST && p->ipv6) {
@@ -204,9 +207,9 @@ static void refill(struct netpool *p)
 	pthread_mutex_lock(&p->lock);
 	p->error = r == -EEXIST ? 0 : r; /* the name is still held by a dying namespace:
 					    take the next */
-	if (r < 0)
-		p->used[index] = false;
-	else
+	if (p->used[index] == MAKING)
+		p->used[index] = r < 0 ? UNUSED_INDEX : USED;
+	if (r == 0)
 		p->ready[p->n_ready++] = (struct netpool_place){fd, index, p->ipv6};
 	pthread_cond_broadcast(&p->done);
 }
@@ -291,7 +294,7 @@ static int start_thread(struct netpool *p)
 
 int netpool_open(const struct netpool_config *c, struct netpool **ret, struct err *e)
 {
-	struct netpool *p = calloc(1, sizeof(*p) + c->n * sizeof(bool));
+	struct netpool *p = calloc(1, sizeof(*p) + c->n);
 	int r;
 
 	if (!p)
@@ -357,7 +360,7 @@ static void mark(struct netpool *p, uint32_t index, bool used)
 {
 	pthread_mutex_lock(&p->lock);
 	if (index && index < p->c.n)
-		p->used[index] = used;
+		p->used[index] = used ? USED : UNUSED_INDEX;
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -377,7 +380,7 @@ unsigned int netpool_used(struct netpool *p)
 
 	pthread_mutex_lock(&p->lock);
 	for (uint32_t i = 0; i < p->c.n; i++)
-		n += p->used[i];
+		n += p->used[i] != UNUSED_INDEX;
 	pthread_mutex_unlock(&p->lock);
 	return n;
 }
