@@ -61,6 +61,7 @@ struct fault {
 struct fault_seen {
 	int calls[FAULT_PROCESSES];
 	uint16_t nr[FAULT_PROCESSES][FAULT_CALLS];
+	bool gone[FAULT_PROCESSES]; /* ended, or runs another program */
 	bool hit;
 	int error;
 };
@@ -218,6 +219,8 @@ static void fault_finish(struct fault_tracer *t)
 static void fault_gone(struct fault_tracer *t, struct fault_traced *p)
 {
 	p->tid = 0;
+	if (p->process != FAULT_NONE)
+		fault_shared->seen.gone[p->process] = true;
 	if (p->process == FAULT_SELF)
 		fault_finish(t);
 }
@@ -418,6 +421,15 @@ static UNUSED bool fault_arm(const struct fault *f, pid_t thread)
 	if (thread == 0)
 		prctl(FAULT_MARK, 0, 0, 0, 0);
 	return true;
+}
+
+/* Until that process is through, which the call under test need not wait for. */
+static UNUSED void fault_wait(int process)
+{
+	const volatile struct fault_seen *now = &fault_shared->seen;
+
+	for (int ms = 0; ms < 5000 && !now->hit && !now->gone[process]; ms++)
+		usleep(1000);
 }
 
 /* Another thread is let go at its next call only. */

@@ -110,6 +110,8 @@ static rlim_t nth_free(int n)
 		allocations = -1;                                                        \
 		if (descriptors_left >= 0)                                               \
 			limit_descriptors(65536);                                        \
+		if (plan && plan->deed == FAULT_ORPHAN)                                  \
+			fault_wait(plan->process);                                       \
 		if (plan)                                                                \
 			seen = fault_disarm();                                           \
 		result_;                                                                 \
