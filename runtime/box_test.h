@@ -8,6 +8,7 @@
 #include "lib/spec.h"
 #include "runtime/process.h"
 #include "runtime/runtime.h"
+#include "runtime/sweep_test.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -27,12 +28,13 @@
 
 #include <cmocka.h>
 
+#define WORLDS "/tmp/berth-sandbox-"
 #define ROOT_LAYER 1
 #define END_MS 60000 /* on an emulated machine, too */
 
 struct world {
 	char dir[64], state[96];
-	const char *registry; /* NULL: the host's */
+	char registry[96]; /* "": the host's */
 	struct runtime *rt;
 	uint64_t next;
 };
@@ -250,36 +252,81 @@ static UNUSED int make_root_layer(void)
 	return copy_program("probe", fs);
 }
 
-static UNUSED int set_up(void **state)
+static UNUSED int open_world(struct err *e)
 {
-	struct runtime_config c = {
-		.run = w.dir, .lib = "build/bin", .registry = w.registry};
+	const struct runtime_config c = {.state = w.state,
+		.run = w.dir,
+		.lib = "build/bin",
+		.registry = w.registry[0] ? w.registry : NULL};
+
+	return runtime_open(&c, &w.rt, e);
+}
+
+/* What could not be removed is left to the next test. */
+static UNUSED int close_world(void)
+{
+	struct err e;
+	int r = w.rt ? runtime_remove(w.rt, &e) : 0;
+
+	if (r < 0)
+		print_message("runtime_remove: %s\n", e.text);
+	runtime_close(w.rt);
+	return r < 0 || io_remove_tree(AT_FDCWD, w.dir) < 0 ? -1 : 0;
+}
+
+static void name_world(const char *dir)
+{
+	snprintf(w.dir, sizeof(w.dir), "%s", dir);
+	snprintf(w.state, sizeof(w.state), "%s/state", dir);
+	snprintf(w.registry, sizeof(w.registry), "%s/ranges", dir);
+	if (access(w.registry, F_OK) < 0)
+		w.registry[0] = '\0';
+}
+
+static void remove_world(const char *dir)
+{
+	struct err e = {0};
+
+	name_world(dir);
+	if (open_world(&e) < 0 || close_world() < 0)
+		print_message("%s cannot be removed: %s\n", dir, e.text);
+	w.rt = NULL;
+}
+
+/* registry: one of its own, for a test that is on a host of its own */
+static UNUSED int make_world(bool registry)
+{
+	char dir[] = WORLDS "XXXXXX";
 	struct err e;
 
-	(void)state;
-	snprintf(w.dir, sizeof(w.dir), "/tmp/berth-sandbox-XXXXXX");
-	if (!mkdtemp(w.dir))
+	if (!mkdtemp(dir) || sweep_mark(dir) < 0)
 		return -1;
-	snprintf(w.state, sizeof(w.state), "%s/state", w.dir);
+	name_world(dir);
+	if (registry)
+		snprintf(w.registry, sizeof(w.registry), "%s/ranges", dir);
 	if (mkdir(w.state, 0755) < 0)
 		return -1;
-	c.state = w.state;
-	if (runtime_open(&c, &w.rt, &e) < 0 || runtime_network(w.rt, &e) < 0) {
+	if (open_world(&e) < 0 || runtime_network(w.rt, &e) < 0) {
 		print_message("runtime_open: %s\n", e.text);
 		return -1;
 	}
 	return make_root_layer();
 }
 
-static UNUSED int tear_down(void **state)
+static UNUSED int set_up(void **state UNUSED)
 {
-	struct err e;
-
-	(void)state;
-	if (w.rt && runtime_remove(w.rt, &e) < 0)
-		print_message("runtime_remove: %s\n", e.text);
-	runtime_close(w.rt);
-	return io_remove_tree(AT_FDCWD, w.dir) < 0 ? -1 : 0;
+	sweep_dead(WORLDS "*", remove_world);
+	return make_world(false);
 }
+
+static UNUSED int tear_down(void **state UNUSED)
+{
+	return close_world();
+}
+
+/* What main returns. */
+#define run_as_root(tests, up, down)                                                     \
+	(geteuid() == 0 ? cmocka_run_group_tests(tests, up, down)                        \
+			: (print_message("skipped: sandboxes need root\n"), 77))
 
 #endif

@@ -446,9 +446,5 @@ int main(void)
 		cmocka_unit_test(descriptors_that_run_out_leave_nothing),
 	};
 
-	if (geteuid() != 0) {
-		print_message("skipped: sandboxes need root\n");
-		return 77;
-	}
-	return cmocka_run_group_tests(tests, set_up_stage, tear_down_stage);
+	return run_as_root(tests, set_up_stage, tear_down_stage);
 }

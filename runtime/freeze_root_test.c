@@ -110,7 +110,6 @@ static void limits_change_while_it_is_frozen(void **state)
 
 static void a_frozen_one_is_found_again(void **state)
 {
-	struct runtime_config c = {.state = w.state, .run = w.dir, .lib = "build/bin"};
 	struct box b = box_new();
 	struct err e;
 	int pidfd;
@@ -120,7 +119,7 @@ static void a_frozen_one_is_found_again(void **state)
 	wait_for_line(&b);
 	assert_int_equal(sandbox_freeze(w.rt, &b.rec, true), 0);
 	runtime_close(w.rt);
-	assert_int_equal(runtime_open(&c, &w.rt, &e), 0);
+	assert_int_equal(open_world(&e), 0);
 	assert_int_equal(sandbox_adopt(w.rt, &b.rec, &pidfd), 0);
 	close(b.pidfd);
 	b.pidfd = pidfd;
@@ -185,9 +184,5 @@ int main(void)
 		cmocka_unit_test(a_frozen_one_gives_memory_back),
 	};
 
-	if (geteuid() != 0) {
-		print_message("skipped: sandboxes need root\n");
-		return 77;
-	}
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return run_as_root(tests, set_up, tear_down);
 }

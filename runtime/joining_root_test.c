@@ -180,8 +180,6 @@ static void entering_joins_everything(void **state)
 
 static void a_new_runtime_adopts_what_runs(void **state)
 {
-	const struct runtime_config c = {
-		.state = w.state, .run = w.dir, .lib = "build/bin"};
 	struct box b = box_new(), gone = box_new(), in = box_new(), after = box_new();
 	struct err e;
 	int fd;
@@ -191,7 +189,7 @@ static void a_new_runtime_adopts_what_runs(void **state)
 	box_must_start(&b, PROBE("trap", "15"));
 	wait_for_line(&b);
 	runtime_close(w.rt);
-	assert_int_equal(runtime_open(&c, &w.rt, &e), 0);
+	assert_int_equal(open_world(&e), 0);
 	assert_int_equal(sandbox_adopt(w.rt, &gone.rec, &fd), -ESRCH);
 	close(b.pidfd);
 	assert_int_equal(sandbox_adopt(w.rt, &b.rec, &b.pidfd), 0);
@@ -345,9 +343,5 @@ int main(void)
 		cmocka_unit_test(nothing_is_left_after_removal),
 	};
 
-	if (geteuid() != 0) {
-		print_message("skipped: sandboxes need root\n");
-		return 77;
-	}
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return run_as_root(tests, set_up, tear_down);
 }

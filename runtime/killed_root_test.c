@@ -41,17 +41,12 @@ static void PRINTF(1, 2) complain(const char *fmt, ...)
 
 static int open_worker(void)
 {
-	const struct runtime_config c = {.state = w.state,
-		.run = w.dir,
-		.lib = "build/bin",
-		.registry = w.registry};
 	struct err e = {0};
 
 	s.monitor = getppid();
 	w.next = shared->next;
 	s.target = shared->target;
-	if (runtime_open(&c, &w.rt, &e) < 0 || runtime_network(w.rt, &e) < 0 ||
-		open_stage(&e) < 0) {
+	if (open_world(&e) < 0 || runtime_network(w.rt, &e) < 0 || open_stage(&e) < 0) {
 		complain("a worker cannot start: %s", e.text);
 		return -1;
 	}
@@ -284,14 +279,10 @@ static int set_up_monitor(void **state)
 
 static int tear_down_monitor(void **state)
 {
-	const struct runtime_config c = {.state = w.state,
-		.run = w.dir,
-		.lib = "build/bin",
-		.registry = w.registry};
 	struct err e = {0};
 
 	fault_close();
-	return runtime_open(&c, &w.rt, &e) < 0 ? -1 : tear_down(state);
+	return open_world(&e) < 0 ? -1 : tear_down(state);
 }
 
 int main(void)
@@ -303,9 +294,5 @@ int main(void)
 		cmocka_unit_test(a_stack_build_may_end_with_its_worker_at_any_call),
 	};
 
-	if (geteuid() != 0) {
-		print_message("skipped: sandboxes need root\n");
-		return 77;
-	}
-	return cmocka_run_group_tests(tests, set_up_monitor, tear_down_monitor);
+	return run_as_root(tests, set_up_monitor, tear_down_monitor);
 }

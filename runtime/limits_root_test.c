@@ -290,9 +290,5 @@ int main(void)
 		cmocka_unit_test(one_that_waits_for_a_slow_disk_dies_at_once),
 	};
 
-	if (geteuid() != 0) {
-		print_message("skipped: sandboxes need root\n");
-		return 77;
-	}
-	return cmocka_run_group_tests(tests, set_up_limits, tear_down);
+	return run_as_root(tests, set_up_limits, tear_down);
 }

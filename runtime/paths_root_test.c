@@ -1,11 +1,6 @@
 /* Real sandboxes on this kernel, as root: nothing that can be read inside names a path of
  * the host, but for the mount of a volume. */
-#include "runtime/box_test.h"
-
-#define PATHS ((const char *const[]){"/hostile", "paths", NULL})
-#define BUILD 0x4000u
-
-static uint64_t next_layer = BUILD;
+#include "runtime/hostile_test.h"
 
 /* The state folder, the run folder, and where the programs and buildpacks lie. */
 static void assert_clean(const char *text)
@@ -32,11 +27,11 @@ static void an_app_sees_none(void **state)
 	ssize_t n;
 
 	(void)state;
-	box_must_start(&b, PATHS);
+	box_must_start(&b, HOSTILE("paths"));
 	box_end(&b);
 	assert_clean(b.text);
 	tty.start.flags = START_TTY;
-	box_must_start(&tty, PATHS);
+	box_must_start(&tty, HOSTILE("paths"));
 	while (len < sizeof(text) - 1 &&
 		(n = read(tty.master, text + len, sizeof(text) - 1 - len)) > 0)
 		len += (size_t)n;
@@ -55,7 +50,7 @@ static void an_app_with_a_log_sees_none(void **state)
 	assert_int_equal(mkfifo(path, 0600), 0);
 	b.fifo = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	b.quiet = true;
-	box_must_start(&b, PATHS);
+	box_must_start(&b, HOSTILE("paths"));
 	box_end(&b);
 	assert_true(read(b.fifo, text, sizeof(text) - 1) > 0);
 	assert_clean(text);
@@ -79,7 +74,7 @@ static void look_at_build(struct box *b)
 	b->start.upper = next_layer++;
 	box_must_start(b, (const char *const[]){"berth-build", "source", NULL});
 	close(input[0]);
-	box_must_enter(b, &in, PATHS);
+	box_must_enter(b, &in, HOSTILE("paths"));
 	box_end(&in);
 	assert_clean(in.text);
 	assert_non_null(strstr(in.text, " /berth/packs "));
@@ -120,7 +115,7 @@ static void a_stack_that_is_made_sees_none(void **state)
 	snprintf(fs, sizeof(fs), "%s/layers/%016" PRIx64 ".tmp/fs", w.state,
 		b.start.upper);
 	assert_int_equal(copy_program("hostile", fs), 0);
-	box_must_start(&b, PATHS);
+	box_must_start(&b, HOSTILE("paths"));
 	box_end(&b);
 	assert_clean(b.text);
 }
@@ -135,7 +130,7 @@ static void a_volume_names_its_folder(void **state)
 	b.start.n_mounts = 1;
 	b.start.mounts[0] =
 		(struct msg_mount){.id = 5, .kind = MOUNT_VOLUME, .path = "/data"};
-	box_must_start(&b, PATHS);
+	box_must_start(&b, HOSTILE("paths"));
 	box_end(&b);
 	assert_non_null(strstr(b.text, "/volumes/0000000000000005 /data "));
 }
@@ -202,28 +197,16 @@ static void no_cache_leaves_a_work_folder(void **state)
 /* Layers by name instead of by descriptor: Linux 6.1 to 6.12. */
 static void older_kernels_show_none_either(void **state)
 {
-	const struct runtime_config c = {
-		.state = w.state, .run = w.dir, .lib = "build/bin"};
 	struct err e;
 
 	runtime_close(w.rt);
 	assert_int_equal(setenv("BERTH_OVERLAY_BY_NAME", "1", 1), 0);
-	assert_int_equal(runtime_open(&c, &w.rt, &e), 0);
+	assert_int_equal(open_world(&e), 0);
 	a_build_sees_none(state);
 	a_cache_keeps_what_builds_write(state);
 	runtime_close(w.rt);
 	assert_int_equal(unsetenv("BERTH_OVERLAY_BY_NAME"), 0);
-	assert_int_equal(runtime_open(&c, &w.rt, &e), 0);
-}
-
-static int set_up_paths(void **state)
-{
-	char fs[200];
-
-	if (set_up(state) < 0)
-		return -1;
-	snprintf(fs, sizeof(fs), "%s/layers/%016x/fs", w.state, ROOT_LAYER);
-	return copy_program("hostile", fs);
+	assert_int_equal(open_world(&e), 0);
 }
 
 int main(void)
@@ -239,9 +222,5 @@ int main(void)
 		cmocka_unit_test(no_cache_leaves_a_work_folder),
 	};
 
-	if (geteuid() != 0) {
-		print_message("skipped: sandboxes need root\n");
-		return 77;
-	}
-	return cmocka_run_group_tests(tests, set_up_paths, tear_down);
+	return run_as_root(tests, set_up_hostile, tear_down);
 }

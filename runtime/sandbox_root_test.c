@@ -254,15 +254,13 @@ static void scratch_ends_at_its_size(void **state)
 /* Layers by name instead of by descriptor: Linux 6.1 to 6.12. */
 static void the_way_of_older_kernels_works(void **state)
 {
-	const struct runtime_config c = {
-		.state = w.state, .run = w.dir, .lib = "build/bin"};
 	struct box b = box_new(), sized = box_new();
 	struct err e;
 
 	(void)state;
 	runtime_close(w.rt);
 	assert_int_equal(setenv("BERTH_OVERLAY_BY_NAME", "1", 1), 0);
-	assert_int_equal(runtime_open(&c, &w.rt, &e), 0);
+	assert_int_equal(open_world(&e), 0);
 	run(&b, "cat", "/proc/self/mountinfo");
 	assert_non_null(strstr(b.text, "lowerdir=0:1,"));
 	sized.start.limits.scratch_bytes = 32 << 20;
@@ -270,7 +268,7 @@ static void the_way_of_older_kernels_works(void **state)
 	assert_end(&sized, EXIT_REASON_EXITED, 0);
 	runtime_close(w.rt);
 	assert_int_equal(unsetenv("BERTH_OVERLAY_BY_NAME"), 0);
-	assert_int_equal(runtime_open(&c, &w.rt, &e), 0);
+	assert_int_equal(open_world(&e), 0);
 }
 
 /* The 31st berth of a host has ids above 2^31. */
@@ -432,9 +430,5 @@ int main(void)
 		cmocka_unit_test(a_chroot_is_told_as_the_cause),
 	};
 
-	if (geteuid() != 0) {
-		print_message("skipped: sandboxes need root\n");
-		return 77;
-	}
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return run_as_root(tests, set_up, tear_down);
 }

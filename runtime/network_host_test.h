@@ -5,8 +5,8 @@
  * (metadata). The host has .2 of each. Every port there says "hello ADDRESS" to whoever
  * connects, then echoes.
  */
-#ifndef RUNTIME_NETWORK_ROOT_TEST_H
-#define RUNTIME_NETWORK_ROOT_TEST_H
+#ifndef RUNTIME_NETWORK_HOST_TEST_H
+#define RUNTIME_NETWORK_HOST_TEST_H
 
 #include "lib/base.h"
 
