@@ -1,7 +1,6 @@
-/* A file system and a folder of programs, small enough to copy, for berthd_root_test.c.
- */
-#ifndef RUNTIME_BERTHD_ROOT_TEST_H
-#define RUNTIME_BERTHD_ROOT_TEST_H
+/* A file system and a folder of programs, small enough to copy, for berthd_stage_test.h. */
+#ifndef RUNTIME_BERTHD_FILES_TEST_H
+#define RUNTIME_BERTHD_FILES_TEST_H
 
 #include "lib/buf.h"
 #include "lib/io.h"
