@@ -392,7 +392,7 @@ static void scratch_is_made_ready_whole_or_not_at_all(void **state UNUSED)
 static void a_running_instance_is_in_the_list_of_leftovers(void **state UNUSED)
 {
 	static const char *const kinds[] = {
-		"\nrecord ", "\nfifo ", "\nveth ", "\nloop", "/pids "};
+		"\nrecord ", "\nfifo ", "\nveth ", "\nloop", "\ngroup "};
 	struct msg_start m = start_message();
 	autobuf b = BUF_INIT;
 	struct err e;

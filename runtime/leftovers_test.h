@@ -143,17 +143,22 @@ static void leftovers_members(
 		closedir(d);
 }
 
-/* Every hierarchy: /sys/fs/cgroup, its folders (version 1), and the unit of its own. */
+/* Every hierarchy: version 2, in a unit or not, and those of version 1. Where a sandbox has
+ * groups in several, one of them is its "group". */
 static void leftovers_groups(struct buf *b, const struct leftovers *l)
 {
-	static const char *const at[] = {"", "/memory", "/cpu", "/cpuacct", "/pids",
-		"/freezer", "/cpu,cpuacct", "/unified",
-		"/system.slice/berth-apps.service"};
+	static const struct {
+		const char *at, *kind;
+	} all[] = {{"", "group"}, {"/system.slice/berth-apps.service", "group"},
+		{"/pids", "group"}, {"/memory", "memory"}, {"/cpu", "cpu"},
+		{"/cpuacct", "cpuacct"}, {"/freezer", "freezer"}, {"/cpu,cpuacct", "cpu"},
+		{"/unified", "unified"}};
 	char path[PATH_MAX];
 
-	for (size_t i = 0; i < ARRAY_LEN(at); i++) {
-		snprintf(path, sizeof(path), "/sys/fs/cgroup%s/berth-%s", at[i], l->id);
-		leftovers_folder(b, at[i], path, leftovers_is_group, l);
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		snprintf(path, sizeof(path), "/sys/fs/cgroup%s/berth-%s", all[i].at,
+			l->id);
+		leftovers_folder(b, all[i].kind, path, leftovers_is_group, l);
 		leftovers_members(b, path, l);
 	}
 }

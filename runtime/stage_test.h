@@ -399,7 +399,7 @@ static UNUSED void list_full(struct buf *out, int scratch)
 	} while ((!strstr(out->data, addresses) ||
 			 count_lines(out, "\nveth") != NETPOOL_READY + running ||
 			 count_lines(out, "\nloop") != scratch + running ||
-			 count_lines(out, "/pids ") != running) &&
+			 count_lines(out, "\ngroup ") != running) &&
 		 io_mono_ns() < until);
 }
 
