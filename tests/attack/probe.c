@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ROW_SECONDS 20
+#define ROW_SECONDS 60
 
 static const struct {
 	const char *name;

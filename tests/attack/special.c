@@ -187,7 +187,7 @@ static bool answered(struct guest *b)
 {
 	char text[64];
 
-	return readable(b->out, 10000) && read(b->out, text, sizeof(text)) > 0;
+	return readable(b->out, 60000) && read(b->out, text, sizeof(text)) > 0;
 }
 
 /* ---- what all users share ---- */
