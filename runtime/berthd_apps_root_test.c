@@ -141,7 +141,8 @@ static void open_files_and_what_the_host_has_are_told(void **state UNUSED)
 static void a_frozen_app_is_found_frozen_and_stopped_as_any_other(void **state UNUSED)
 {
 	pid_t app, worker = worker_pid();
-	uint64_t id = start_shell("trap 'echo woken; exit 0' TERM; " COUNT("ice"), &app);
+	uint64_t id = start_shell(
+		"trap 'sleep 1; echo woken; exit 0' TERM; " COUNT("ice"), &app);
 	struct msg_stop m = {.id = id, .timeout_ms = 5000};
 	long seen;
 
