@@ -22,6 +22,8 @@
 #define KILL_ROUNDS 50
 #define MOVE_ROUNDS 50
 
+#define WRITE_TRIES 10
+
 static const char *const controllers[CGROUP_KINDS] = {
 	[CGROUP_MEMORY] = "memory",
 	[CGROUP_CPU] = "cpu",
@@ -40,10 +42,14 @@ int cgroup_write(int dir, const char *name, const char *text)
 {
 	int fd autoclose = openat(dir, name, O_WRONLY | O_CLOEXEC);
 	size_t len = strlen(text);
+	ssize_t n = -1;
 
 	if (fd < 0)
 		return -errno;
-	return write(fd, text, len) == (ssize_t)len ? 0 : -errno;
+	/* a memory limit is not set while a signal, or a tracer, waits for this thread */
+	for (int i = 0; n < 0 && (i == 0 || errno == EINTR) && i < WRITE_TRIES; i++)
+		n = write(fd, text, len);
+	return n == (ssize_t)len ? 0 : -errno;
 }
 
 uint64_t cgroup_number(int dir, const char *name, const char *key)
@@ -326,7 +332,7 @@ static int make_groups(const struct cgroups *g, uint64_t id, struct err *e)
 	int r = 0;
 
 	id_name(name, id);
-	for (int k = 0; k < CGROUP_KINDS; k++)
+	for (int k = 0; r == 0 && k < CGROUP_KINDS; k++)
 		if (g->parent[k] >= 0 && k != CGROUP_IO &&
 			mkdirat(g->parent[k], name, 0755) < 0 && errno != EEXIST)
 			r = err_sys(e, errno, "cannot make the %s control group",
@@ -445,7 +451,8 @@ int cgroup_remove(const struct cgroups *g, uint64_t id)
 	int r = 0;
 
 	id_name(name, id);
-	for (int k = 0; k < CGROUP_KINDS; k++)
+	/* the one that cgroups_list looks at is made first and goes last */
+	for (int k = CGROUP_KINDS - 1; k >= CGROUP_MEMORY; k--)
 		if (g->parent[k] >= 0 && unlinkat(g->parent[k], name, AT_REMOVEDIR) < 0 &&
 			errno != ENOENT)
 			r = -errno;
@@ -476,8 +483,8 @@ void cgroup_read(const struct cgroups *g, uint64_t id, struct cgroup_counts *ret
 
 void cgroups_list(const struct cgroups *g, void (*cb)(void *arg, uint64_t id), void *arg)
 {
-	int kind = g->v2 ? CGROUP_MEMORY : CGROUP_PIDS;
-	int fd = openat(g->parent[kind], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd =
+		openat(g->parent[CGROUP_MEMORY], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
 	char *end;

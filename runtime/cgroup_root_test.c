@@ -247,6 +247,25 @@ static void a_folder_that_is_no_group_is_refused(void **state)
 	cgroups_close(&g);
 }
 
+static void note(void *arg, uint64_t id)
+{
+	*(bool *)arg |= id == 5;
+}
+
+/* Whoever made or removed it may have died in the middle. */
+static void a_group_in_one_hierarchy_is_listed_and_removed(void **state UNUSED)
+{
+	bool listed = false;
+
+	assert_int_equal(
+		mkdirat(groups.parent[CGROUP_MEMORY], "0000000000000005", 0755), 0);
+	cgroups_list(&groups, note, &listed);
+	assert_true(listed);
+	assert_int_equal(cgroup_remove(&groups, 5), 0);
+	assert_int_equal(
+		faccessat(groups.parent[CGROUP_MEMORY], "0000000000000005", F_OK, 0), -1);
+}
+
 static int set_up(void **state)
 {
 	struct err e;
@@ -272,6 +291,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_kernel_keeps_the_limits),
 		cmocka_unit_test(what_is_frozen_can_be_killed),
+		cmocka_unit_test(a_group_in_one_hierarchy_is_listed_and_removed),
 		cmocka_unit_test_teardown(
 			processes_in_a_delegated_folder_move_aside, take_folder_back),
 		cmocka_unit_test_teardown(
