@@ -89,8 +89,10 @@ static void compare(void)
 
 	do {
 		autobuf now = BUF_INIT;
-		int fd autoclose = hear_logger();
+		int fd = hear_logger();
 
+		if (fd >= 0)
+			close(fd); /* or it is in the list */
 		hear_control(0);
 		list_full(&now, 0);
 		if (!shared->before[0])
