@@ -35,7 +35,7 @@
  * TCP_NOTSENT_LOWAT: what the kernel may hold that a client is not ready for. Without it a
  * thousand slow readers use up what all connections of the host may have (tcp_mem).
  */
-#define UNSENT_MAX (128 << 10)
+#define UNSENT_MAX (512 << 10)
 
 struct worker;
 struct policy;

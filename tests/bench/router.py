@@ -183,7 +183,9 @@ class Bench:
         n, rate, p50, p99, lost = TOOLS[row.tool](row, port, self.o.seconds, self.folder)
         took = time.monotonic() - sent
         used = cpu_ns(proxy) - before
-        return {"us": used / 1000 / max(n, 1), "rate": rate, "p50": p50, "p99": p99, "lost": lost, "busy": used / 1e9 / took}
+        if n < 100:
+            raise RuntimeError("only %d requests in a round: the load got no processor" % n)
+        return {"us": used / 1000 / n, "rate": rate, "p50": p50, "p99": p99, "lost": lost, "busy": used / 1e9 / took}
 
     def can(self, row, proxy):
         if row.tool == "h2load":
@@ -263,7 +265,8 @@ class Bench:
                     p.router.send_table(data=table, wait=False)
                 else:
                     p.reload(site)
-                assert harness.wait_for(lambda: get(p.port, name) == 200, 60), kind.name
+                while get(p.port, name) != 200:
+                    assert time.monotonic() - began < 120, kind.name
                 took.append(time.monotonic() - began)
                 say("# %s: a new route after %.1f ms" % (kind.title, took[-1] * 1000))
         finally:
@@ -421,8 +424,19 @@ def run(o, folder):
             json.dump([dict(r, row=k[0], program=k[1]) for k, l in bench.results.items() for r in l], f, indent=0)
 
 
+def go_first():
+    """Whatever else the machine does comes after the load (children inherit it)."""
+    try:
+        os.setsid()
+        with open("/proc/self/autogroup", "w") as f:
+            f.write("-20")
+    except OSError:
+        pass
+
+
 def main():
     o = options()
+    go_first()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.sched_setaffinity(0, {LOAD_CPU})
