@@ -147,14 +147,15 @@ struct exchange {
 	uint8_t n_tried;
 	uint8_t resets; /* stale pooled connections met */
 	bool is_head, idempotent, keep_alive, minor0, upgrade, decode;
-	bool replay;		 /* everything sent so far is still in head */
-	bool up_dead;		 /* upstream takes no more; its answer may still come */
-	bool fresh;		 /* no pooled connection */
-	bool reuse;		 /* the instance keeps its connection open */
-	bool https;		 /* to the client, or so says a trusted proxy */
-	bool rated;		 /* counted by its client's rate */
-	bool vary;		 /* other clients get it compressed, or not */
-	uint8_t gzip;		 /* enum gzip */
+	bool replay;  /* everything sent so far is still in head */
+	bool stays;   /* the client did not ask for the end of its connection */
+	bool up_dead; /* upstream takes no more; its answer may still come */
+	bool fresh;   /* no pooled connection */
+	bool reuse;   /* the instance keeps its connection open */
+	bool https;   /* to the client, or so says a trusted proxy */
+	bool rated;   /* counted by its client's rate */
+	bool vary;    /* other clients get it compressed, or not */
+	uint8_t gzip; /* enum gzip */
 	bool half_up, half_down; /* tunnel: the end of that direction was passed on */
 	uint16_t status;
 	uint32_t generation; /* of the table it was last dispatched by */

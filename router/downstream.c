@@ -201,6 +201,7 @@ static void start(struct downstream *c, const char *p, size_t n)
 	x->is_head = method_is(h, p, "HEAD");
 	x->idempotent = idempotent(h, p);
 	x->keep_alive = h->keep_alive;
+	x->stays = h->keep_alive;
 	x->minor0 = !h->minor;
 	x->upgrade = h->upgrade;
 	body_init(&x->req, h->body, h->length);

@@ -78,8 +78,9 @@ void exchange_done(struct exchange *x)
 		downstream_deadline(c, x->idle_ms ? x->idle_ms : DEFAULT_IDLE_MS);
 		return;
 	}
-	if (!x->req.done)
-		c->readable = true; /* the rest of the body is still to come */
+	/* the rest of the body, or another request, is still to come: no reset may meet it */
+	if (!x->req.done || (!keep && x->stays))
+		c->readable = true;
 	finish(x);
 	downstream_next(c, keep);
 }

@@ -301,6 +301,7 @@ static bool tunnel_ends(struct exchange *x)
 	if (!x->half_up || !x->half_down)
 		return true;
 	x->keep_alive = false;
+	x->stays = false;
 	exchange_release(x, false);
 	exchange_done(x);
 	return false;

@@ -66,6 +66,10 @@ ROWS = [
            app=[BODY, b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n/", CLOSE], got=answer()),
     passed("an app of 1.0 is not the client's version", "9110 2.5", GET, seen(),
            app=[BODY, b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n/", CLOSE], got=answer()),
+    Row("a request behind a refusal meets no reset", "9112 9.6",
+        [b"POST / HTTP/1.1\r\nHost: small.example\r\nContent-Length: 11\r\n\r\n0123456789a", ("got", b"</p>\n"), SMUGGLED], 413, "closed", None),
+    Row("a request behind an answer without length meets no reset", "9112 9.6", [GET, ("got", b"\r\n\r\nabc"), 0.03, SMUGGLED], 200,
+        "closed", seen(), app=[BODY, b"HTTP/1.1 200 OK\r\n\r\nabc", CLOSE]),
     # half a connection
     Row("a client that has said all", "9112 9.6", [GET, HALF], 200, "closed", seen(), got=answer()),
     Row("a client that has said all, and the answer is slow", "9112 9.6", [GET, HALF], 200, "closed", seen(),
