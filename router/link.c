@@ -82,13 +82,35 @@ void link_drained(struct worker *w, uint64_t id)
 		w->cap_drained = cap;
 	}
 	w->drained[w->n_drained++] = id;
-	send_drained(w);
+	if (w->n_drained == 1) /* else the timer runs */
+		send_drained(w);
+}
+
+/* struct msg_certs is the same. The oldest go first. */
+static void send_acks(struct worker *w)
+{
+	unsigned int i;
+
+	for (i = 0; i < w->n_acks; i++) {
+		const struct ack *a = &w->acks[i];
+		struct msg_table body = {a->version};
+
+		if (msg_send(w->control.fd, a->type, a->seq, a->status, &body,
+			    sizeof(body), NULL, 0) < 0)
+			break;
+	}
+	w->n_acks -= i;
+	memmove(w->acks, w->acks + i, w->n_acks * sizeof(*w->acks));
+	if (w->n_acks)
+		wheel_set(&w->wheel, &w->link_timer, w->now_ms + RETRY_MS);
 }
 
 static void retry_sends(void *arg)
 {
 	struct worker *w = arg;
 
+	if (w->n_acks)
+		send_acks(w);
 	if (w->n_drained)
 		send_drained(w);
 	if (w->asks_unsent)
@@ -97,16 +119,17 @@ static void retry_sends(void *arg)
 		sleepers_retry(w, false);
 }
 
-/* struct msg_certs is the same. */
+/* Behind many drained instances there may be no room yet: it is said later. */
 static void acknowledge(
 	struct worker *w, uint32_t type, uint32_t seq, uint64_t version, int status)
 {
-	struct msg_table body = {version};
-	int r = msg_send(w->control.fd, type, seq, status, &body, sizeof(body), NULL, 0);
-
-	if (r < 0)
-		log_error("cannot acknowledge table %llu: %s",
-			(unsigned long long)version, strerror(-r));
+	if (w->n_acks == ACKS_MAX) {
+		log_error("table %llu is not acknowledged: control does not read",
+			(unsigned long long)w->acks[0].version);
+		memmove(w->acks, w->acks + 1, --w->n_acks * sizeof(*w->acks));
+	}
+	w->acks[w->n_acks++] = (struct ack){type, seq, version, status};
+	send_acks(w);
 }
 
 static int load_table(struct worker *w, const struct msg *m, uint64_t version)
@@ -191,6 +214,7 @@ static void control_message(struct worker *w, struct msg *m)
 	case MSG_HELLO:
 		w->certs_version = 0;
 		w->table_version = 0; /* a new control counts anew, and sends its table */
+		w->n_acks = 0;
 		sleepers_new_control(w);
 		metrics_send(w);
 		break;

@@ -12,6 +12,7 @@
 #define INSTANCE_BUCKETS 1024u
 #define LISTENERS_MAX 16u
 #define HELD_MAX 4096u /* requests held in one worker; 503 above */
+#define ACKS_MAX 32u
 #define STOP_MS 10000u
 #define LEAVE_MS 30000u
 #define LEAVE_WAIT_MS 3000u
@@ -30,6 +31,13 @@ struct listener {
 struct slab {
 	void *free, *dead;
 	size_t size;
+};
+
+/* What control could not be told yet. */
+struct ack {
+	uint32_t type, seq;
+	uint64_t version;
+	int status;
 };
 
 struct worker {
@@ -58,6 +66,8 @@ struct worker {
 	unsigned int n_listeners;
 	struct ev berthd, control, signals;
 	struct wheel_timer link_timer;
+	struct ack acks[ACKS_MAX];
+	unsigned int n_acks;
 	uint64_t *drained; /* ids that control has not been told yet */
 	size_t n_drained, cap_drained;
 	struct sleeper *sleepers[INSTANCE_BUCKETS]; /* by app id */

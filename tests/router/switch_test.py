@@ -548,9 +548,9 @@ def test_ten_thousand_hostnames_are_swapped_under_load():
     r = Router()
 
     def apps(first_instance):
-        return [App(i + 1, ["h%d.example" % i, "*.h%d.example" % i], [(first_instance + i, b.port, "web.1")]) for i in range(4999)] + \
+        return [App(i + 1, ["h%d.example" % i, "*.h%d.example" % i], [(i + 1, b.port, "web.1")]) for i in range(4999)] + \
             [App(5000, ["a.example", "b.example"], [(first_instance + 4999, b.port, "web.1")])]
-    tables = [table_bytes(apps(1)), table_bytes(apps(100001))]
+    tables = [table_bytes(apps(1)), table_bytes(apps(100001))]  # one app is new, all others stay
     assert r.send_table(data=tables[0]) == 0
     load = Load(r, 4, 2, {b"hello"})
     took, before = [], None
@@ -569,6 +569,22 @@ def test_ten_thousand_hostnames_are_swapped_under_load():
     print("# 10000 hostnames: acknowledged after %.1f ms (median), %d kB, %d kB more after 14 swaps" % (
         sorted(took)[10], rss_kb(r.pid), grown))
     assert sorted(took)[10] < 250 and (grown < 4000 or "ROUTER" in os.environ), (took, grown)
+    assert r.close() == 0
+
+
+def test_a_table_is_acknowledged_also_behind_many_drained_instances():
+    b = Backend()
+    r = Router()
+    tables = [table_bytes([App(i + 1, ["h%d.example" % i], [(turn * 10000 + i + 1, b.port, "web.1")]) for i in range(3000)])
+              for turn in range(3)]
+    assert r.send_table(data=tables[0]) == 0
+    with r.changed:                                 # control does not read: its socket fills
+        for data in tables[1:]:
+            r.send_table(data=data, wait=False)
+        time.sleep(0.5)
+    assert wait_for(lambda: [v for v, _ in r.acks] == [1, 2, 3], 10), r.acks
+    assert wait_for(lambda: len(r.drained) == 6000, 20), len(r.drained)
+    assert ask(r, get("h7.example"))[0] == 200
     assert r.close() == 0
 
 
