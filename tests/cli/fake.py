@@ -225,6 +225,9 @@ def route(conn, method, path, query, b):
         return conn.json(APPS) if method == "GET" else conn.json({"name": b["name"], "url": "u", "git": "g"}, 201)
     if p[0] == "apps":
         return app_route(conn, method, p[1], "/".join(p[2:]), query, b)
+    if p[0] == "top":
+        return conn.json([{"app": "blog", "per_second": 0.27, "p50_ms": 1.28, "p99_ms": 35, "requests": 12, "status_4xx": 1,
+                           "status_5xx": 0, "bytes": 2048}])
     if p[0] == "version":
         return conn.json({"version": "0.1"})
     if p[0] == "ssh-keys" and method == "GET":
