@@ -119,12 +119,19 @@ class Proxy:
 
     def close(self):
         self.pause(False)
+        children = [os.pidfd_open(p) for p in self.pids()[1:]]  # a master that is killed leaves its workers
         self.process.terminate()
         try:
-            self.process.wait(5)
+            self.process.wait(30)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        for fd in children:
+            try:
+                signal.pidfd_send_signal(fd, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            os.close(fd)
 
 
 class Nginx(Proxy):
