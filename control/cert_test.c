@@ -269,6 +269,45 @@ static void foreign_text_is_refused(void **state)
 	assert_null(strstr(e.text, key));
 }
 
+/* Any byte changed: refused with a sentence, or taken as a pair that is taken again, the same. */
+static void changed_texts_are_refused_or_sound(void **state UNUSED)
+{
+	struct made own = make_cert(
+		&(struct recipe){.subject = "a.example", .names = "DNS:a.example"});
+	static char chain[1 << 16], key[1 << 16];
+	uint64_t random = 1;
+	unsigned int taken = 0;
+
+	chain[0] = key[0] = '\0';
+	put_cert(chain, &own);
+	put_key(key, &own, NULL);
+	for (int i = 0; i < 300; i++) {
+		struct cert_pair p = {0}, again = {0};
+		struct err e = {0};
+		char *text = i % 4 ? chain : key;
+
+		random = random * 6364136223846793005u + 1442695040888963407u;
+		char *at = text + (random >> 33) % strlen(text), was = *at;
+		*at = (char)((random >> 20) % 127 + 1);
+		if (check(chain, key, hosts("a.example", NULL), &p, &e) == 0) {
+			assert_int_equal(check(p.chain, p.key, hosts("a.example", NULL),
+						 &again, &e),
+				0);
+			assert_string_equal(p.chain, again.chain);
+			assert_string_equal(p.key, again.key);
+			taken++;
+		} else {
+			assert_true(e.text[0]);
+			assert_null(strstr(e.text, "PRIVATE KEY-"));
+		}
+		cert_pair_clear(&p);
+		cert_pair_clear(&again);
+		*at = was;
+	}
+	assert_true(taken < 150); /* white space, the same letter again */
+	free_made(&own);
+}
+
 static void names_cover_hosts_as_clients_see_it(void **state UNUSED)
 {
 	json_t *names = json_pack("[s, s]", "a.example", "*.b.example");
@@ -320,6 +359,7 @@ int main(void)
 		T(an_expired_intermediate_is_found_too),
 		T(what_may_be_wanted_is_only_warned_of),
 		T(foreign_text_is_refused),
+		T(changed_texts_are_refused_or_sound),
 		T(names_cover_hosts_as_clients_see_it),
 		T(a_request_names_what_was_asked_for),
 	};
