@@ -40,7 +40,7 @@ struct run {
 };
 
 static struct runtime *rt;
-static uint64_t next_id;
+static uint64_t next_id, next_peer;
 static uint32_t next_app = 100;
 
 static void die(const char *what, const char *why)
@@ -123,20 +123,26 @@ static int64_t time_one(uint32_t app)
 	return took;
 }
 
-/* Nothing is ready: an app that never ran, every namespace of the pool taken, and no process that waits. */
+/*
+ * Nothing is ready: an app that never ran, every namespace of the pool taken (and given back afterwards: the kernel takes
+ * long to remove one), and no process that waits.
+ */
 static int64_t time_cold(void)
 {
-	ahead_drop(rt);
-	for (int i = 0; i < NETPOOL_READY; i++) {
-		struct netpool_place place;
-		struct err e;
+	struct netpool_place taken[NETPOOL_READY];
+	struct err e;
+	int64_t took;
 
-		if (netpool_take(rt->pool, &place, &e) < 0)
+	ahead_drop(rt);
+	for (int i = 0; i < NETPOOL_READY; i++)
+		if (netpool_take(rt->pool, &taken[i], &e) < 0)
 			die("pool", e.text);
-		close(place.fd);
-		netpool_release(rt->pool, place.index);
+	took = time_one(next_app++);
+	for (int i = 0; i < NETPOOL_READY; i++) {
+		close(taken[i].fd);
+		netpool_release(rt->pool, taken[i].index);
 	}
-	return time_one(next_app++);
+	return took;
 }
 
 /* Until what is slow after an end is done too. */
@@ -189,14 +195,14 @@ static pid_t spawn(const struct peer *p)
 	pid_t pid;
 	int r;
 
-	next_id++;
+	next_peer++;
 	for (int i = 0; p->words[i]; i++) {
 		const char *at = strchr(p->words[i], '@');
 
 		argv[i] = numbered[i];
 		if (at)
 			snprintf(numbered[i], 256, "%.*s%" PRIu64 "%s",
-				(int)(at - p->words[i]), p->words[i], next_id, at + 1);
+				(int)(at - p->words[i]), p->words[i], next_peer, at + 1);
 		else
 			snprintf(numbered[i], 256, "%s", p->words[i]);
 	}
