@@ -11,9 +11,9 @@
  * data.
  */
 #include "lib/base.h"
-#include "lib/spec.h"
 #include "runtime/bare.h"
 #include "runtime/guards.h"
+#include "runtime/init_spec.h"
 #include "runtime/inside.h"
 
 #include <errno.h>
@@ -21,24 +21,15 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #define PATH_MAX_BYTES 4096
-#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 #define ALL_SIGNALS (~(uint64_t)0)
 
 static const char default_path[] =
 	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-struct command {
-	/* argv has room for two words before and env for a variable after what it holds */
-	char **argv, **env;
-	const char *cwd;
-	bool tty, builder;
-};
 
 void bare_main(long *stack) __attribute__((noreturn, used));
 __asm__(".text\n.globl _start\n.type _start, @function\n_start:\n\t" BARE_START);
@@ -78,80 +69,6 @@ static void write_record(uint32_t magic, int value)
 	/* nobody is left to tell when it fails: berthd then reports the end as lost */
 	if (CALL4(SYS_pwrite64, INIT_FD_EXIT, &r, sizeof(r), 0) != sizeof(r))
 		leave(125);
-}
-
-/* ---- the spec ---- */
-
-/* Points v[0..n-1] at the strings, NULL behind; NULL when they run past end. */
-static char *point(char **v, uint32_t n, char *s, const char *end)
-{
-	for (uint32_t i = 0; i < n; i++) {
-		v[i] = s;
-		while (s < end && *s)
-			s++;
-		if (s++ >= end)
-			return NULL;
-	}
-	v[n] = NULL;
-	return s;
-}
-
-static bool head_valid(const struct spec_head *h, long size)
-{
-	bool ended = false;
-
-	for (size_t i = 0; i < sizeof(h->cwd); i++)
-		ended = ended || !h->cwd[i];
-	return ended && h->cwd[0] == '/' && h->magic == SPEC_MAGIC && h->argc >= 1 &&
-	       h->argc <= SPEC_STRINGS_MAX && h->envc <= SPEC_STRINGS_MAX &&
-	       (long)h->size == size - (long)sizeof(*h);
-}
-
-static size_t count(char **v)
-{
-	size_t n = 0;
-
-	while (v[n])
-		n++;
-	return n;
-}
-
-static void *map(size_t size, int fd)
-{
-	long p = CALL6(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | (fd < 0 ? MAP_ANONYMOUS : 0), fd, 0);
-
-	return p < 0 && p > -4096 ? NULL : (void *)(uintptr_t)p;
-}
-
-/* The strings stay where they are, mapped. ours: how many variables may come later. 0 or
- * -errno. */
-static int read_spec(struct command *c, size_t ours)
-{
-	long size = CALL3(SYS_lseek, INIT_FD_SPEC, 0, SEEK_END);
-	struct spec_head *h;
-	char **v, *s, *end;
-
-	if ((CALL2(SYS_fcntl, INIT_FD_SPEC, F_GET_SEALS) & SEALS) != SEALS)
-		return -EPERM;
-	if (size < (long)sizeof(*h) || size > (long)(SPEC_SIZE_MAX + sizeof(*h)))
-		return -EBADMSG;
-	h = map((size_t)size, INIT_FD_SPEC);
-	if (!h)
-		return -ENOMEM;
-	if (!head_valid(h, size))
-		return -EBADMSG;
-	v = map(sizeof(*v) * (h->argc + h->envc + ours + 8), -1);
-	if (!v)
-		return -ENOMEM;
-	s = (char *)(h + 1);
-	end = s + h->size;
-	c->cwd = h->cwd;
-	c->argv = v + 2;
-	c->env = c->argv + h->argc + 1;
-	s = point(c->argv, h->argc, s, end);
-	s = s ? point(c->env, h->envc, s, end) : NULL;
-	return s == end ? 0 : -EBADMSG;
 }
 
 /* ---- the environment ---- */
@@ -343,7 +260,7 @@ void bare_main(long *stack)
 	CALL4(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof(all));
 	c.tty = stack[0] > 1 && argv[1][0] == 't';
 	c.builder = stack[0] > 1 && argv[1][0] && argv[1][1] == 'b';
-	r = read_spec(&c, count(ours));
+	r = read_spec(&c, INIT_FD_SPEC, count(ours));
 	if (r < 0) {
 		write_record(EXIT_RECORD_EXEC, (int)-r);
 		leave(125);
