@@ -515,7 +515,7 @@ static void limits_have_ranges(void **state)
 		{"{\"pids\":7}", "pids must be from 8 to 4194304"},
 		{"{\"nofile\":127}", "nofile must be from 128 to 1073741816"},
 		{"{\"nofile\":1073741817}", "nofile must be"},
-		{"{\"scratch\":1048575}", "scratch must be from 1M to 16T"},
+		{"{\"scratch\":1048575}", "scratch must be from 1M to 1T"},
 		{"{\"io_read\":65535}", "io_read must be from 64k a second to 1T"},
 		{"{\"io_write\":1099511627777}", "io_write must be"},
 		{"{\"process\":\"clock\"}", "no process type"},

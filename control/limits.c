@@ -19,7 +19,7 @@ const struct limit_row limit_rows[LIMIT_ROWS] = {
 		LIMIT_PIDS},
 	{"nofile", "open files", UNIT_COUNT, LIMIT_NOFILE_MIN, LIMIT_NOFILE_MAX,
 		AT(nofile), LIMIT_NOFILE},
-	{"scratch", "scratch", UNIT_SIZE, LIMIT_SCRATCH_MIN, LIMIT_MEMORY_MAX,
+	{"scratch", "scratch", UNIT_SIZE, LIMIT_SCRATCH_MIN, LIMIT_SCRATCH_MAX,
 		AT(scratch_bytes), LIMIT_SCRATCH},
 	{"io_read", "disk reads", UNIT_RATE, LIMIT_IO_MIN, LIMIT_IO_MAX,
 		AT(io_read_bytes), LIMIT_IO},

@@ -71,6 +71,8 @@ static void each_field_of_a_start_has_its_range(void **state UNUSED)
 	REFUSED(m.limits.pids = LIMIT_PIDS_MAX + 1, 1);
 	REFUSED(m.limits.nofile = LIMIT_NOFILE_MIN - 1, 1);
 	REFUSED(m.limits.nofile = LIMIT_NOFILE_MAX + 1, 1);
+	REFUSED(m.limits.scratch_bytes = LIMIT_SCRATCH_MIN - 1, 1);
+	REFUSED(m.limits.scratch_bytes = LIMIT_SCRATCH_MAX + 1, 1);
 	REFUSED(m.limits.io_read_bytes = LIMIT_IO_MIN - 1, 1);
 	REFUSED(m.limits.io_write_bytes = LIMIT_IO_MAX + 1, 1);
 	REFUSED(m.stop_timeout_ms = STOP_TIMEOUT_MAX_MS + 1, 1);

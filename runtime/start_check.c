@@ -38,6 +38,11 @@ int limits_check(const struct msg_limits_body *l, uint32_t which, struct err *e)
 		(l->nofile < LIMIT_NOFILE_MIN || l->nofile > LIMIT_NOFILE_MAX))
 		return err_set(e, EINVAL, "the limit of open files must be from %u to %u",
 			LIMIT_NOFILE_MIN, LIMIT_NOFILE_MAX);
+	if (which & LIMIT_SCRATCH && l->scratch_bytes &&
+		(l->scratch_bytes < LIMIT_SCRATCH_MIN ||
+			l->scratch_bytes > LIMIT_SCRATCH_MAX))
+		return err_set(
+			e, EINVAL, "the limit of scratch space must be from 1M to 1T");
 	if (which & LIMIT_IO && (!io_ok(l->io_read_bytes) || !io_ok(l->io_write_bytes)))
 		return err_set(e, EINVAL, "an io limit must be from 64k to 1T a second");
 	return 0;
