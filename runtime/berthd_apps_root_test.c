@@ -1,6 +1,8 @@
 /* berthd as a whole: what an app gets from it and what control is told. */
 #include "runtime/berthd_stage_test.h"
 
+#include <sys/mman.h>
+
 static void an_app_runs_and_its_exit_status_and_output_arrive(void **state UNUSED)
 {
 	uint64_t id = start_shell("echo hello; exit 3", NULL);
@@ -44,6 +46,43 @@ static void requests_out_of_range_are_refused(void **state UNUSED)
 	assert_int_equal(request(4242, NULL, 0, NULL, 0), -EPROTO);
 	assert_int_equal(listed(), 0);
 	close(spec);
+}
+
+static void descriptors_of_a_wrong_kind_are_refused(void **state UNUSED)
+{
+	const char *argv[] = {"/bin/sh", NULL}, *env[] = {NULL};
+	int spec = spec_pack(argv, env, "/"),
+	    null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int folder = open("/", O_PATH | O_CLOEXEC), pipes[2];
+	int open_memory = memfd_create("spec", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	const int no_specs[] = {null, folder, open_memory};
+	struct msg_start m = start_of(next_id++);
+	struct msg_stack stack = {.id = next_id++, .suite = 1};
+
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	for (size_t i = 0; i < ARRAY_LEN(no_specs); i++)
+		assert_int_equal(
+			request(MSG_START, &m, sizeof(m), &no_specs[i], 1), -EINVAL);
+	/* nobody ever writes to it */
+	assert_int_equal(request(MSG_START, &m, sizeof(m), &pipes[0], 1), -EINVAL);
+	assert_int_equal(request(MSG_KEYS_WRITE, NULL, 0, &pipes[0], 1), -EINVAL);
+	m.flags = START_STDIO;
+	for (int i = 1; i < 4; i++) {
+		int fds[4] = {spec, null, null, null};
+
+		fds[i] = folder;
+		assert_int_equal(request(MSG_START, &m, sizeof(m), fds, 4), -EINVAL);
+	}
+	assert_int_equal(
+		request(MSG_STACK_BUILD, &stack, sizeof(stack), (int[]){null, folder}, 2),
+		-EINVAL);
+	assert_int_equal(listed(), 0);
+	assert_int_equal(
+		request(MSG_START, &m, sizeof(m), (int[]){spec, null, null, null}, 4), 0);
+	wait_exit(m.id);
+	for (int *p = (int[]){spec, null, folder, open_memory, pipes[0], pipes[1], -1};
+		*p >= 0; p++)
+		close(*p);
 }
 
 static void stop_is_sigterm_and_then_sigkill(void **state UNUSED)
@@ -205,6 +244,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(an_app_runs_and_its_exit_status_and_output_arrive),
 		cmocka_unit_test(a_command_that_does_not_exist_says_so),
 		cmocka_unit_test(requests_out_of_range_are_refused),
+		cmocka_unit_test(descriptors_of_a_wrong_kind_are_refused),
 		cmocka_unit_test(stop_is_sigterm_and_then_sigkill),
 		cmocka_unit_test(
 			a_child_killed_for_memory_is_told_while_the_app_lives_on),

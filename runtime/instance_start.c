@@ -11,11 +11,41 @@
 #include "runtime/volumes.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+
+/* --- what comes with the messages --- */
+
+static bool is_folder(int fd)
+{
+	struct statx st;
+
+	/* without asking a file system that the sender may serve */
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0 ||
+	       S_ISDIR(st.stx_mode);
+}
+
+/* A folder of the host as somebody's stdin would be a way out of the sandbox. */
+static int check_stdio(const int *fds, unsigned int n, struct err *e)
+{
+	for (unsigned int i = 0; i < n; i++)
+		if (is_folder(fds[i]))
+			return err_set(e, EINVAL, "stdin, stdout or stderr is a folder");
+	return 0;
+}
+
+/* The spec is read by berth-init, inside; here it only must be what can be read there. */
+static int check_fds(const int *fds, unsigned int n, struct err *e)
+{
+	if (io_memfd_check(fds[0]) < 0)
+		return err_set(e, EINVAL, "the spec is not a sealed memory file");
+	return check_stdio(fds + 1, n - 1, e);
+}
 
 /* --- a start --- */
 
@@ -170,6 +200,10 @@ static int new_instance(struct instances *in, const struct record *r,
 	if (instance_find(in, r->id))
 		return err_set(
 			e, EEXIST, "instance %llx exists", (unsigned long long)r->id);
+	if (in->n >= INSTANCES_MAX)
+		return err_set(e, EAGAIN,
+			"there are %u instances that run or whose end is not recorded",
+			in->n);
 	*ret = instance_add(in, r);
 	if (!*ret)
 		return err_sys(e, ENOMEM, "start");
@@ -190,7 +224,8 @@ int instances_start(struct instances *in, const struct msg_start *m, const int *
 	int pidfd, r = start_check(m, n_fds, e);
 
 	*ret_pty = -1;
-	if (r < 0 || (r = check_parts(in, m, e)) < 0)
+	if (r < 0 || (r = check_fds(fds, n_fds, e)) < 0 ||
+		(r = check_parts(in, m, e)) < 0)
 		return r;
 	fill_record(&record, m);
 	r = new_instance(in, &record, &i, e);
@@ -227,6 +262,8 @@ int instances_enter(struct instances *in, const struct msg_enter *m, const int *
 		m->flags == 0 || start_fds(m->flags) != (int)n_fds)
 		return err_set(e, EINVAL, "the flags %#x do not fit %u descriptors",
 			m->flags, n_fds);
+	if ((r = check_fds(fds, n_fds, e)) < 0)
+		return r;
 	if (!target || target->record.state != RECORD_RUNNING ||
 		target->record.kind != RECORD_SANDBOX)
 		return err_set(e, ESRCH, "the instance does not run");
@@ -274,6 +311,8 @@ int instances_build_stack(struct instances *in, const struct msg_stack *m, const
 
 	if (m->id == 0)
 		return err_set(e, EINVAL, "the ids start at 1");
+	if ((r = check_stdio(fds, 2, e)) < 0)
+		return r;
 	snprintf(record.sandbox.name, sizeof(record.sandbox.name), "stack");
 	r = new_instance(in, &record, &i, e);
 	if (r < 0)

@@ -78,8 +78,8 @@ static int read_keys(int memfd, struct msg_key **ret, size_t *ret_n, struct err 
 
 	/* Only memory has seals: reading a file of a file system that the sender serves
 	 * could take for ever. */
-	if (fstat(memfd, &st) < 0 || !S_ISREG(st.st_mode) ||
-		fcntl(memfd, F_GET_SEALS) < 0)
+	if (fcntl(memfd, F_GET_SEALS) < 0 || fstat(memfd, &st) < 0 ||
+		!S_ISREG(st.st_mode))
 		return err_set(e, EINVAL, "the keys are not a memory file");
 	if (st.st_size % (off_t)sizeof(*keys) != 0 ||
 		st.st_size > (off_t)(KEYS_MAX * sizeof(*keys)))
