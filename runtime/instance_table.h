@@ -5,6 +5,8 @@
 #include "runtime/instances.h"
 
 #define INSTANCE_BUCKETS 1024u
+/* Those that run, and those whose end control has not recorded: 2 kB each. No more have addresses. */
+#define INSTANCES_MAX 8192u
 
 /* Being told when its memory runs out; see instance_oom.c. */
 struct oom {
@@ -31,6 +33,7 @@ struct instance {
 struct instances {
 	struct instances_config c;
 	struct instance *buckets[INSTANCE_BUCKETS];
+	unsigned int n;
 	bool stopping;
 	struct loop_timer *stop_timer;
 	void (*done)(void *arg);

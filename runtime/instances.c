@@ -51,6 +51,7 @@ struct instance *instance_add(struct instances *in, const struct record *r)
 	i->oom.fd = -1;
 	i->next = in->buckets[r->id % INSTANCE_BUCKETS];
 	in->buckets[r->id % INSTANCE_BUCKETS] = i;
+	in->n++;
 	return i;
 }
 
@@ -76,6 +77,7 @@ void instance_drop(struct instance *i)
 		at = &(*at)->next) {
 		if (*at == i) {
 			*at = i->next;
+			in->n--;
 			break;
 		}
 	}
