@@ -93,8 +93,9 @@ int net_ports_parse(const char *text, struct db_net_rule *ret, struct err *e)
 	ret->first_port = ret->last_port = 0;
 	if (!text)
 		return 0;
-	snprintf(first, sizeof(first), "%.*s", dash ? (int)(dash - text) : 7, text);
-	if (num_parse_u64(first, 1, 65535, &a) < 0 ||
+	int n = snprintf(first, sizeof(first), "%.*s",
+		(int)(dash ? dash - text : (ptrdiff_t)strlen(text)), text);
+	if (n >= (int)sizeof(first) || num_parse_u64(first, 1, 65535, &a) < 0 ||
 		num_parse_u64(dash ? dash + 1 : first, 1, 65535, &b) < 0)
 		return err_set(e, EINVAL,
 			"\"%.40s\" is no port: a number from 1 to 65535, or two with a "

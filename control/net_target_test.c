@@ -84,7 +84,7 @@ static void nonsense_is_refused_with_what_is_wrong(void **state)
 static void ports_and_protocols_have_their_ranges(void **state)
 {
 	static const char *const bad[] = {"", "0", "65536", "80-", "-80", "80-79", "a",
-		"80,81", "1-2-3", "80 ", "0-80", "100000000"};
+		"80,81", "1-2-3", "80 ", "0-80", "100000000", "0000443x"};
 	struct db_net_rule r;
 	char text[16];
 	struct err e;
