@@ -207,7 +207,10 @@ int semver_parse(const char *s, uint64_t *ret)
 	}
 	if (*s == '-')
 		return -ENOTSUP;
-	if (*s && *s != '+')
+	if (*s == '+')
+		s += 1 + strspn(s + 1, "0123456789abcdefghijklmnopqrstuvwxyz"
+				       "ABCDEFGHIJKLMNOPQRSTUVWXYZ.-");
+	if (*s)
 		return -EINVAL;
 	*ret = number(part[0], part[1], part[2]);
 	return 0;

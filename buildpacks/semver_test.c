@@ -85,6 +85,7 @@ static void versions_are_three_numbers(void **state UNUSED)
 	assert_int_equal(semver_parse("v1.9.9", &b), 0);
 	assert_true(a > b);
 	assert_int_equal(semver_parse("1.2", &a), -EINVAL);
+	assert_int_equal(semver_parse("1.2.3+b\t7", &a), -EINVAL);
 	assert_int_equal(semver_parse("1.2.3-rc.1", &a), -ENOTSUP);
 	assert_int_equal(semver_parse("1.2.3+build", &a), 0);
 	assert_int_equal(semver_parse("1.2.2097152", &a), -ERANGE);
