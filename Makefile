@@ -6,7 +6,7 @@ CC ?= gcc
 CFLAGS ?= -O2 -g
 WARN = -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes \
 	-Wundef -Wwrite-strings -Wcast-qual -Wvla -Wswitch-enum \
-	$(if $(findstring clang,$(CC)),,-Wimplicit-fallthrough=5 -Wduplicated-cond -Wlogical-op -Wnull-dereference)
+	$(if $(findstring clang,$(CC)),-Wno-format-nonliteral,-Wimplicit-fallthrough=5 -Wduplicated-cond -Wlogical-op -Wnull-dereference)
 HARDEN = -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fcf-protection \
 	$(if $(findstring clang,$(CC)),,-ftrivial-auto-var-init=zero)
 CPPFLAGS += -D_GNU_SOURCE -I. -MMD -MP $(DEFS)
@@ -94,6 +94,39 @@ $(B)/test/%: $(B)/%.o $$(call folder_code,$$(firstword $$(subst /, ,$$*))) \
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(sort $^) $(shell pkg-config --libs $(TEST_PKG)) -lmd
 -include $(patsubst $(B)/test/%,$(B)/%.d,$(UNIT_TESTS) $(ROOT_TESTS))
 
+# Fuzz targets: tests/fuzz/NAME.c over the code of some folders; its own functions come before theirs of the same name.
+# Linked with libFuzzer (FUZZER=1, clang), or with a main that replays a corpus.
+head_OVER = router
+chunk_OVER = router
+table_OVER = router
+certs_OVER = router
+dispatch_OVER = runtime
+log_OVER = runtime
+tree_OVER = buildpacks
+build_OVER = buildpacks
+receive_OVER = receiver
+control_OVER = control db
+control_WITH = runtime/keys.c receiver/source.c
+FUZZ_TARGETS = head chunk table certs dispatch spec log tree build receive control values
+define fuzz_target
+$(B)/fuzz/$(1): $(B)/tests/fuzz/$(1).o $$(if $$(FUZZER),,$(B)/tests/fuzz/main.o) \
+		$$(foreach f,$($(1)_OVER),$$(call folder_code,$$f)) $$($(1)_WITH:%.c=$(B)/%.o) $$(LIB_OBJ) $(B)/lib/credentials.o
+	@mkdir -p $$(@D)
+	@$$(if $$(V),,echo "  LINK $$@")
+	$$(Q)$$(CC) $$(ALL_CFLAGS) $$(ALL_LDFLAGS) -Wl,-z,muldefs $$(if $$(FUZZER),-fsanitize=fuzzer) -o $$@ $$^ \
+		$$(shell pkg-config --libs $$(TEST_PKG)) -lmd
+-include $(B)/tests/fuzz/$(1).d
+endef
+$(foreach t,$(FUZZ_TARGETS),$(eval $(call fuzz_target,$(t))))
+-include $(B)/tests/fuzz/main.d
+SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+fuzz-targets: $(FUZZ_TARGETS:%=$(B)/fuzz/%)
+.PHONY: fuzz fuzz-bin fuzz-targets fuzz-replay list-fuzz
+fuzz-replay:
+	@$(MAKE) --no-print-directory B=build-asan CFLAGS='$(SANITIZE)' HARDEN= fuzz-targets
+fuzz-bin:
+	@$(MAKE) --no-print-directory B=build-fuzz CC=clang FUZZER=1 CFLAGS='$(SANITIZE) -fsanitize=fuzzer-no-link' HARDEN= fuzz-targets
+
 # What the tests of sandboxes run inside.
 INSIDE = $(patsubst tests/%.c,$(B)/test/%,$(wildcard tests/runtime/*.c))
 $(filter $(B)/test/runtime/%,$(ROOT_TESTS)): | $(INSIDE)
@@ -128,12 +161,14 @@ list-unit:
 	@printf '%s\n' $(UNIT_TESTS)
 list-root:
 	@printf '%s\n' $(ROOT_TESTS)
+list-fuzz:
+	@printf '%s\n' $(FUZZ_TARGETS)
 check-unit: $(UNIT_TESTS)
 	@set -e; for t in $^; do $$t; done
 check-root: all $(ROOT_TESTS)
 	@set -e; for t in $(ROOT_TESTS); do $$t; done
 check: deps layers
-	$(MAKE) -j2 all tests-bin attack-bin
+	$(MAKE) -j2 all tests-bin attack-bin fuzz-replay
 	tests/run
 attack: deps all attack-bin
 	tests/run attack
@@ -149,6 +184,12 @@ check-v2: deps-v2 all tests-bin attack-bin
 	tests/run v2
 e2e: all
 	tests/run e2e
+# Each target so many seconds; FUZZ_TARGETS="head chunk": only these.
+FUZZ_S ?= 60
+fuzz:
+	packaging/deps --fuzz
+	@$(MAKE) -j2 fuzz-bin
+	tests/fuzz/run $(FUZZ_S) $(FUZZ_TARGETS)
 demo: deps
 	tests/demo
 soak: all $(B)/test/bench/backend
@@ -189,7 +230,7 @@ lint:
 		--inline-suppr --error-exitcode=1 -D_GNU_SOURCE '-Djson_array_foreach(a,i,v)=for(;;)' \
 		'-Djson_object_foreach(o,k,v)=for(;;)' -I. $$(git ls-files '*.c')
 asan:
-	$(MAKE) B=build-asan CFLAGS='-O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer' HARDEN= STATIC= check-unit
+	$(MAKE) B=build-asan CFLAGS='$(SANITIZE)' HARDEN= STATIC= check-unit
 .PHONY: tests-bin list-unit list-root check-unit check-root check check-v2 attack attack-bin attack-table conformance-table e2e demo soak bench-push bench-start bench-wake bench-idle bench-router deps layers lint asan install uninstall clean help
 
 L = $(DESTDIR)$(PREFIX)/lib/berth
@@ -205,6 +246,6 @@ install: all
 uninstall:
 	rm -rf $(L) $(DESTDIR)$(PREFIX)/bin/berth $(DESTDIR)$(PREFIX)/sbin/berthd
 clean:
-	rm -rf build build-asan build-guards
+	rm -rf build build-asan build-fuzz build-guards
 help:
 	@echo 'all install uninstall clean | deps check check-unit check-root check-v2 attack e2e demo | bench-push bench-start bench-wake bench-idle bench-router soak | lint layers asan'

@@ -1,0 +1,128 @@
+/*
+ * What control reads that is not a request: ssh keys, Procfile, app.json, network targets,
+ * config values, an instance's ports. A key that control takes, berthd takes too: one that
+ * it refused would keep out all others.
+ */
+#include "tests/fuzz/fuzz.h"
+
+#include "control/env.h"
+#include "control/manifest.h"
+#include "control/net_target.h"
+#include "control/sshkey.h"
+#include "control/tcp_table.h"
+#include "lib/proto.h"
+#define keys_write berthd_keys_write /* control has one of that name */
+#include "runtime/keys.h"
+#undef keys_write
+
+#include <errno.h>
+
+static void try_key(const char *s)
+{
+	struct db_key k = {0}, again = {0};
+	struct msg_key m = {.id = 1};
+	struct err e = {0};
+	autobuf lines = BUF_INIT;
+	char line[2048];
+
+	int r = sshkey_parse(s, &k, &e);
+	CHECK(r == 0 || (r == -EINVAL && e.text[0]));
+	if (r < 0)
+		return;
+	snprintf(line, sizeof(line), "%s %s\n", k.type, k.blob);
+	CHECK(sshkey_parse(line, &again, &e) == 0);
+	CHECK(strcmp(k.blob, again.blob) == 0 &&
+		strcmp(k.fingerprint, again.fingerprint) == 0);
+	/* as ops.c sends it */
+	CHECK(sizeof(m.type) >= strlen(k.type) + 1 &&
+		sizeof(m.blob) >= strlen(k.blob) + 1);
+	memcpy(m.type, k.type, strlen(k.type));
+	memcpy(m.blob, k.blob, strlen(k.blob));
+	CHECK(keys_compose(&m, 1, "/run/berth", "/var/lib/berth", &lines, &e) == 0);
+	CHECK(strstr(lines.data, k.blob) && !strpbrk(k.blob, "\n\r \""));
+}
+
+static void try_manifest(const char *s)
+{
+	json_t *o = NULL, *v;
+	const char *name;
+	struct err e = {0};
+
+	int r = procfile_parse(s, &o, &e);
+	CHECK(r == 0 ? json_is_object(o) : r == -EINVAL && e.text[0] && !o);
+	if (r == 0)
+		json_object_foreach (o, name, v)
+			CHECK(name_type_valid(name) && json_is_string(v) &&
+				json_string_length(v) > 0 &&
+				!strchr(json_string_value(v), '\n'));
+	json_decref(o);
+	o = NULL;
+	r = appjson_parse(s, &o, &e);
+	CHECK(r == 0 ? json_is_object(o) : r == -EINVAL && e.text[0] && !o);
+	json_decref(o);
+}
+
+static void try_target(const char *s)
+{
+	char app[NAME_MAX_LEN + 1] = "", app2[NAME_MAX_LEN + 1] = "", text[NET_TEXT_MAX];
+	struct db_net_rule rule = {0}, again = {0};
+	struct err e = {0};
+
+	if (net_target_parse(s, &rule, app, &e) == 0) {
+		net_target_text(&rule, app, text);
+		CHECK(net_target_parse(text, &again, app2, &e) == 0);
+		CHECK(strcmp(rule.kind, again.kind) == 0 && strcmp(app, app2) == 0);
+		CHECK(strcmp(rule.target, again.target) == 0);
+	} else {
+		CHECK(e.text[0]);
+	}
+	if (net_ports_parse(s, &rule, &e) == 0) {
+		char ports[16];
+
+		CHECK(strspn(s, "0123456789-") == strlen(s));
+		net_ports_text(&rule, ports);
+		CHECK(net_ports_parse(ports, &again, &e) == 0);
+		CHECK(rule.first_port == again.first_port &&
+			rule.last_port == again.last_port);
+		CHECK(strtoul(s, NULL, 10) == rule.first_port);
+	}
+	(void)net_protocol_parse(s, &rule, &e);
+}
+
+static void try_value(const char *s, size_t n)
+{
+	json_t *v = json_loadb(s, n, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+	autobuf out = BUF_INIT;
+
+	if (v && env_value(v, &out) == 0)
+		CHECK(!out.len || !memchr(out.data, '\0', out.len));
+	json_decref(v);
+}
+
+static void try_ports(const char *s, size_t n)
+{
+	uint16_t ports[16];
+	char *a = text_of((const uint8_t *)s, n), *b = text_of((const uint8_t *)s, n);
+	int found = tcp_table_ports(a, ports, 0, 16);
+
+	CHECK(found >= 0 && found <= 16);
+	for (int i = 0; i < found; i++)
+		for (int k = 0; k < i; k++)
+			CHECK(ports[i] != ports[k]);
+	CHECK(tcp_table_callers(b) >= 0);
+	free(a);
+	free(b);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char *s = text_of(data, size);
+
+	try_key(s);
+	try_manifest(s);
+	try_target(s);
+	try_value(s, size);
+	try_ports(s, size);
+	free(s);
+	return 0;
+}
