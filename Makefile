@@ -122,7 +122,13 @@ $(foreach t,$(FUZZ_TARGETS),$(eval $(call fuzz_target,$(t))))
 SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 fuzz-targets: $(FUZZ_TARGETS:%=$(B)/fuzz/%)
 .PHONY: fuzz fuzz-bin fuzz-targets fuzz-replay list-fuzz
-fuzz-replay:
+# The whole of berthd, as it is built.
+$(B)/fuzz/berthd: $(B)/tests/fuzz/berthd.o $(B)/runtime/process.o $(LIB_OBJ)
+	@mkdir -p $(@D)
+	@$(if $(V),,echo "  LINK $@")
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs cmocka)
+-include $(B)/tests/fuzz/berthd.d
+fuzz-replay: $(B)/fuzz/berthd
 	@$(MAKE) --no-print-directory B=build-asan CFLAGS='$(SANITIZE)' HARDEN= fuzz-targets
 fuzz-bin:
 	@$(MAKE) --no-print-directory B=build-fuzz CC=clang FUZZER=1 CFLAGS='$(SANITIZE) -fsanitize=fuzzer-no-link' HARDEN= fuzz-targets
@@ -188,7 +194,7 @@ e2e: all
 FUZZ_S ?= 60
 fuzz:
 	packaging/deps --fuzz
-	@$(MAKE) -j2 fuzz-bin
+	@$(MAKE) -j2 all $(B)/fuzz/berthd fuzz-bin
 	tests/fuzz/run $(FUZZ_S) $(FUZZ_TARGETS)
 demo: deps
 	tests/demo
