@@ -285,6 +285,26 @@ static void end_all(void)
 	}
 }
 
+/* A volume that a sandbox still had mounted when its removal was asked for. */
+static void remove_volumes(void)
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	DIR *d;
+
+	path_of(path, "state/volumes");
+	d = opendir(path);
+	while (d && (entry = readdir(d))) {
+		struct msg_volume volume = {.id = strtoull(entry->d_name, NULL, 16)};
+
+		if (entry->d_name[0] != '.' && volume.id != 1)
+			(void)request(
+				MSG_VOLUME_REMOVE, &volume, sizeof(volume), NULL, 0);
+	}
+	if (d)
+		closedir(d);
+}
+
 /* One sandbox from its start to its end: what is kept ready for the next is there then. */
 static void run_true(void)
 {
@@ -431,6 +451,7 @@ static void settle(void)
 	const char *left;
 
 	end_all();
+	remove_volumes();
 	assert_int_equal(monitor_pid(), monitor);
 	assert_int_equal(worker_pid(), worker);
 	assert_false(in_log("killed by signal"));
