@@ -30,12 +30,15 @@ other_pid() {
 	[ -n "$now" ] && [ "$(program_pids "$1" | grep -cFx "$2")" = 0 ]
 }
 
+runs_once() { [ "$(app_parents "$1" | wc -l)" = 1 ]; }
+
 # survives NAME COMMAND…: the app lives through COMMAND, which kills something.
 survives() {
 	local name=$1 before after lost
 	shift
 	live "$name"
 	berth config:set "$name" TICK_MS=5
+	wait_for 10 runs_once "$name" # the old release's instance goes in the background
 	before=$(app_parents "$name")
 	load_start "$name" --expect "$BATS_TEST_TMPDIR/1" --fresh 0
 	wait_for 10 tick_reached "$name" 20
