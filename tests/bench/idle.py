@@ -126,7 +126,7 @@ print("|---|---|---|---|---|---|---|")
 total = dict.fromkeys(("pss", "private", "one", "fds", "wakes", "ns"), 0)
 for pid, name in sorted(own.items(), key=lambda x: x[1]):
     m = now["programs"][name]
-    row = {"pss": m["pss"], "private": m["private"], "one": one["programs"][name]["private"], "fds": m["fds"],
+    row = {"pss": m["pss"], "private": m["private"], "one": one["programs"].get(name, m)["private"], "fds": m["fds"],
            "wakes": act[pid][0], "ns": act[pid][1]}
     for k in total:
         total[k] += row[k]
