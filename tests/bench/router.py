@@ -30,6 +30,7 @@ class Row:
         self.cold = cold    # each host's connections are made in a second of their own first
 
 
+ROUTE_S = 30  # who has no new route by then is told so
 ROWS = [
     Row("64", "64 B, keep-alive", 1, "wrk", must=(0.85, None)),
     Row("10k", "10 KB, keep-alive", 1, "wrk", "/10k", must=(0.92, None)),
@@ -177,8 +178,8 @@ class Bench:
 
     def measure(self, row, proxy):
         port = proxy.tls_port if row.tls else proxy.port
-        if row.cold or self.o.warm:
-            TOOLS[row.tool](row, port, 1, self.folder)
+        if row.cold or self.o.warm:  # each of many apps is connected to once, and every program keeps that
+            TOOLS[row.tool](row, port, 4 if row.cold else 1, self.folder)
         before, sent = cpu_ns(proxy), time.monotonic()
         n, rate, p50, p99, lost = TOOLS[row.tool](row, port, self.o.seconds, self.folder)
         took = time.monotonic() - sent
@@ -265,10 +266,13 @@ class Bench:
                     p.router.send_table(data=table, wait=False)
                 else:
                     p.reload(site)
-                while get(p.port, name) != 200:
-                    assert time.monotonic() - began < 120, kind.name
+                late = False
+                while not late and get(p.port, name) != 200:
+                    late = time.monotonic() - began > ROUTE_S
                 took.append(time.monotonic() - began)
-                say("# %s: a new route after %.1f ms" % (kind.title, took[-1] * 1000))
+                say("# %s: %s after %.1f ms" % (kind.title, "no route yet" if late else "a new route", took[-1] * 1000))
+                if late:
+                    break
         finally:
             p.close()
         return statistics.median(took)
