@@ -92,6 +92,7 @@ struct downstream {
 	uint16_t port; /* that it came to */
 	uint8_t ip_len;
 	char ip[46];
+	uint32_t acked; /* CLIENT_LINGER: bytes, when looked last */
 };
 
 struct upstream {

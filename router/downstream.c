@@ -4,6 +4,7 @@
 #include "router/worker.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -136,6 +137,7 @@ static void downstream_linger(struct downstream *c)
 	if (c->h2)
 		h2_free(c);
 	c->state = CLIENT_LINGER;
+	c->acked = 0;
 	pending_free(&c->in);
 	downstream_deadline(c, LINGER_MS);
 	if (pending_any(&c->out))
@@ -445,10 +447,36 @@ static void close_quiet(struct downstream *c)
 	downstream_close(c);
 }
 
+/* What the kernel holds for a lingering client: a reset would lose it. */
+static bool all_taken(const struct downstream *c, uint32_t *ret_acked)
+{
+	struct tcp_info info;
+	socklen_t size = sizeof(info);
+
+	if (getsockopt(c->ev.fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+		return true;
+	*ret_acked = (uint32_t)info.tcpi_bytes_acked;
+	return !info.tcpi_unacked && !info.tcpi_notsent_bytes;
+}
+
+/* A slow client takes some still. */
+static bool linger_on(struct downstream *c)
+{
+	uint32_t acked;
+
+	if (all_taken(c, &acked) || acked == c->acked)
+		return false;
+	c->acked = acked;
+	downstream_deadline(c, LINGER_MS);
+	return true;
+}
+
 static void downstream_timeout(void *arg)
 {
 	struct downstream *c = arg;
 
+	if (c->state == CLIENT_LINGER && linger_on(c))
+		return;
 	if (c->x)
 		exchange_timeout(c->x);
 	else if (c->state == CLIENT_IDLE && c->in.len)
@@ -588,9 +616,12 @@ void downstream_leave_all(struct worker *w)
 bool downstream_any_busy(const struct worker *w)
 {
 	const struct downstream *c;
+	uint32_t acked;
 
 	for (c = w->clients; c; c = c->next)
-		if (c->state == CLIENT_H2 && h2_busy(c))
+		if ((c->state == CLIENT_H2 && h2_busy(c)) ||
+			(c->state == CLIENT_LINGER &&
+				(pending_any(&c->out) || !all_taken(c, &acked))))
 			return true;
 	return false;
 }

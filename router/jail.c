@@ -63,6 +63,7 @@ static int load_filter(struct err *e)
 		ALLOW(shutdown),
 		ALLOW(recvmsg),
 		ALLOW(setsockopt),
+		ALLOW(getsockopt),
 		ALLOW(read),
 		ALLOW(clock_gettime),
 		ALLOW(brk),

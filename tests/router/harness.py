@@ -500,17 +500,32 @@ def status_of(head):
     return int(head.split(b" ")[1]) if head else None
 
 
+def hold_port(host, port):
+    """A port that nobody listens on, as long as it is held; None when somebody has it."""
+    s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        s.bind((host, port))
+    except OSError as e:  # without IPv6 nobody listens there either
+        if e.errno == errno.EADDRINUSE:
+            s.close()
+            return None
+    return s
+
+
 class Backend:
     """Listens on loopback; each connection runs handler(backend, conn) in a thread of its own."""
 
     def __init__(self, handler=None, family=socket.AF_INET, port=0):
         self.handler = handler or ok_handler
-        host = "::1" if family == socket.AF_INET6 else "127.0.0.1"
-        self.sock = socket.socket(family, socket.SOCK_STREAM)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.sock.bind((host, port))
+        self.host, self.held = "::1" if family == socket.AF_INET6 else "127.0.0.1", None
+        while not self.held:  # the router asks both families of a port: nobody else has the other
+            self.sock = socket.socket(family, socket.SOCK_STREAM)
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.sock.bind((self.host, port))
+            self.port = self.sock.getsockname()[1]
+            self.held = hold_port("127.0.0.1" if family == socket.AF_INET6 else "::1", self.port)
         self.sock.listen(1024)
-        self.port = self.sock.getsockname()[1]
         self.requests = []      # heads and bodies, as (head, body)
         self.raw = []           # for recording handlers: bytes of each connection
         self.conns, self.connections = set(), 0
@@ -545,6 +560,7 @@ class Backend:
         except OSError:
             pass
         self.sock.close()
+        self.held = self.held, hold_port(self.host, self.port)
         for conn in list(self.conns):
             try:
                 conn.shutdown(socket.SHUT_RDWR)
