@@ -392,6 +392,7 @@ struct table_app {
 #define TABLE_QUEUE_MAX 65536u
 #define TABLE_PAGE_MAX 65536u
 #define TABLE_RATE_MAX 1000000u
+#define TABLE_CANARY_MAX 99u
 struct table_text {
 	uint32_t off, len; /* len 0: not set */
 };
@@ -408,6 +409,10 @@ struct table_options {
 	uint32_t pad;
 	uint8_t auth_salt[16], auth_key[32];
 	uint64_t sticky_key; /* a cookie keeps a client at its instance, which it names by a hash with this; 0: none does */
+	/* Instances of this release are the canary: that part of the new clients goes there, the others to the rest, and a
+	   cookie made with the key keeps each where it is. All three 0: there is none. */
+	uint64_t canary_key;
+	uint32_t canary_release, canary_percent; /* percent: 1 .. TABLE_CANARY_MAX */
 };
 /* Whose X-Forwarded-* fields are believed. */
 #define TABLE_NETS_MAX 64u

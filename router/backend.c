@@ -114,23 +114,47 @@ void backend_failed(struct instance *i, uint64_t now_ms, bool refused)
 	i->sour_ms = now_ms + (doubled < 5 ? SOUR_MS << doubled : SOUR_MAX_MS);
 }
 
-/* Those that failed lately come last. */
-static uint64_t cost(const struct instance *i, uint64_t now_ms)
+/* The app has a canary, and its kth instance is not of the client's group. */
+static bool is_foreign(const struct worker *w, const struct table_app *app, uint32_t k,
+	const struct exchange *x)
 {
-	uint64_t late = now_ms < i->sour_ms;
+	const struct table *t = w->table;
+	const struct table_options *o = x->group ? table_options_of(t, app) : NULL;
 
-	return late << 32 | i->inflight;
+	if (!o || !o->canary_key)
+		return false;
+	return (t->instances[app->first_instance + k].release == o->canary_release) !=
+	       (x->group == GROUP_CANARY);
+}
+
+/*
+ * Those that failed lately come last. Where the canary's did, its clients rather go to the live ones; the canary is small,
+ * and gets the others' clients only when nobody else is there.
+ */
+static uint64_t cost(
+	const struct instance *i, uint64_t now_ms, const struct exchange *x, bool foreign)
+{
+	uint64_t late = now_ms < i->sour_ms,
+		 level = x->group == GROUP_CANARY ? late << 1 | foreign
+						  : (uint64_t)foreign << 1 | late;
+
+	return level << 32 | i->inflight;
 }
 
 /* The one that its client's cookie names; NULL: gone, or tried. */
 static struct instance *pick_sticky(
-	struct instance **list, uint32_t n, const struct exchange *x)
+	struct worker *w, const struct table_app *app, const struct exchange *x)
 {
-	for (uint32_t k = 0; k < n; k++) {
+	struct instance **list = w->table->backends + app->first_instance;
+
+	for (uint32_t k = 0; k < app->n_instances; k++) {
 		struct instance *i = list[k];
 
-		if (policy_sticky(x->sticky_key, i->id) == x->sticky)
-			return i->gone || i->frozen || tried(x, i->id) ? NULL : i;
+		if (policy_sticky(x->sticky_key, i->id) != x->sticky)
+			continue;
+		return i->gone || i->frozen || tried(x, i->id) || is_foreign(w, app, k, x)
+			       ? NULL
+			       : i;
 	}
 	return NULL;
 }
@@ -139,13 +163,14 @@ struct instance *backend_pick(
 	struct worker *w, const struct table_app *app, const struct exchange *x)
 {
 	struct instance **list = w->table->backends + app->first_instance, *best = NULL;
+	uint64_t least = UINT64_MAX, its;
 	uint32_t n = app->n_instances, k, at;
 
 	if (x->n_tried >= TRIED_MAX)
 		return NULL;
 	if (n == 1 && !list[0]->gone && !list[0]->frozen && !x->n_tried)
 		return list[0];
-	best = x->sticky ? pick_sticky(list, n, x) : NULL;
+	best = x->sticky ? pick_sticky(w, app, x) : NULL;
 	if (best)
 		return best;
 	at = n > 1 ? w->turn++ % n : 0; /* equals take turns */
@@ -154,8 +179,11 @@ struct instance *backend_pick(
 
 		if (i->gone || i->frozen || tried(x, i->id))
 			continue;
-		if (!best || cost(i, w->now_ms) < cost(best, w->now_ms))
+		its = cost(i, w->now_ms, x, is_foreign(w, app, at, x));
+		if (its < least) {
+			least = its;
 			best = i;
+		}
 	}
 	return best;
 }

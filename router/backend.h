@@ -70,8 +70,8 @@ int backend_apply(struct worker *w, struct table *t);
 void backend_sweep(struct worker *w);
 struct instance *backend_find(struct worker *w, uint64_t id);
 /*
- * The instance of app with the least requests in flight that x has not tried; NULL when
- * none.
+ * The instance of app with the least requests in flight that x has not tried, of its
+ * client's group where that has one; NULL when none.
  */
 struct instance *backend_pick(
 	struct worker *w, const struct table_app *app, const struct exchange *x);

@@ -135,6 +135,7 @@ enum hcode {
 	H_COUNT
 };
 
+enum group { GROUP_NONE /* no canary */, GROUP_LIVE, GROUP_CANARY };
 enum gzip { GZIP_OFF, GZIP_REFUSED, GZIP_TAKEN }; /* by the client */
 
 struct exchange {
@@ -146,6 +147,7 @@ struct exchange {
 	uint8_t family;		       /* which loopback address to try */
 	uint8_t code;		       /* enum hcode: error so far */
 	uint8_t n_tried;
+	uint8_t group;	/* enum group: where its client belongs */
 	uint8_t resets; /* stale pooled connections met */
 	bool is_head, idempotent, keep_alive, minor0, upgrade, decode;
 	bool replay;  /* everything sent so far is still in head */
@@ -165,7 +167,8 @@ struct exchange {
 	uint32_t app, timeout_ms, idle_ms;
 	struct compressor *compressor; /* of the response; NULL: it goes on as it is */
 	uint64_t sticky_key,
-		sticky;	       /* of the app, 0: none; what its client's cookie says */
+		sticky; /* of the app, 0: none; what its client's cookie says */
+	uint64_t canary_key, canary_said; /* the same for its client's group */
 	struct policy *policy; /* counted in it; NULL: no options, or answered */
 	uint64_t start_us, start_ms, hold_until_ms, connect_ms, sent_bytes, body_max;
 	uint64_t tried[TRIED_MAX];

@@ -22,7 +22,7 @@ struct policy {
 	uint32_t known_at;
 	uint8_t (*known)[CREDENTIALS_KEY]; /* digests; NULL: none yet */
 	struct rates *rates;		   /* the same */
-	uint64_t secret[2];
+	uint64_t secret[2], drawn; /* drawn: how many clients were given to a group */
 	struct policy *next;
 };
 
@@ -283,9 +283,10 @@ static bool is_authorized(
 
 /* ---- cookies ---- */
 
-#define COOKIE "berth_instance"
+#define COOKIE_INSTANCE "berth_instance="
+#define COOKIE_GROUP "berth_canary="
 
-/* Says nothing of the instance to whom the key is not known. Never 0. */
+/* Says nothing of the instance or group to whom the key is not known. Never 0. */
 uint64_t policy_sticky(uint64_t key, uint64_t id)
 {
 	uint64_t h = key ^ id * 0x9e3779b97f4a7c15ull;
@@ -305,13 +306,13 @@ static int hex_digit(char c)
 }
 
 /* RFC 6265 4.2.1: NAME=VALUE between "; ". 0: none, or none of ours. */
-static uint64_t read_cookie(const struct exchange *x)
+static uint64_t read_cookie(const struct exchange *x, const char *name)
 {
-	size_t len = 0, skip = sizeof(COOKIE);
+	size_t len = 0, skip = strlen(name);
 	const char *p = head_field(x, "cookie", &len), *end = p + len;
 	uint64_t v = 0;
 
-	while (p && (p = memmem(p, (size_t)(end - p), COOKIE "=", skip))) {
+	while (p && (p = memmem(p, (size_t)(end - p), name, skip))) {
 		const char *value = p + skip;
 		int digits = 0;
 
@@ -325,15 +326,74 @@ static uint64_t read_cookie(const struct exchange *x)
 	return 0;
 }
 
-size_t policy_cookie(const struct exchange *x, char *out)
+static size_t add_cookie(
+	const struct exchange *x, char *out, const char *name, uint64_t v)
 {
-	uint64_t v = policy_sticky(x->sticky_key, x->inst->id);
-
-	if (v == x->sticky)
-		return 0;
-	return (size_t)snprintf(out, POLICY_COOKIE_MAX,
-		"Set-Cookie: " COOKIE "=%016llx; Path=/; HttpOnly; SameSite=Lax%s\r\n",
+	return (size_t)snprintf(out, POLICY_COOKIES_MAX / 2,
+		"Set-Cookie: %s%016llx; Path=/; HttpOnly; SameSite=Lax%s\r\n", name,
 		(unsigned long long)v, x->https ? "; Secure" : "");
+}
+
+size_t policy_cookies(const struct exchange *x, char *out)
+{
+	uint64_t v = x->sticky_key ? policy_sticky(x->sticky_key, x->inst->id) : 0;
+	size_t n = 0;
+
+	if (v != x->sticky)
+		n += add_cookie(x, out, COOKIE_INSTANCE, v);
+	v = x->group ? policy_sticky(x->canary_key, x->group) : 0;
+	if (v != x->canary_said)
+		n += add_cookie(x, out + n, COOKIE_GROUP, v);
+	return n;
+}
+
+/* ---- canary ---- */
+
+static enum group group_said(const struct exchange *x)
+{
+	for (enum group g = GROUP_LIVE; g <= GROUP_CANARY; g++)
+		if (x->canary_said == policy_sticky(x->canary_key, g))
+			return g;
+	return GROUP_NONE;
+}
+
+/* Of the instance that a sticky app's client has: it is no new one. */
+static enum group group_of_instance(const struct exchange *x, const struct table *t,
+	const struct table_app *app, uint32_t canary)
+{
+	const struct table_instance *i = t->instances + app->first_instance;
+
+	for (uint32_t k = 0; x->sticky && k < app->n_instances; k++)
+		if (x->sticky == policy_sticky(x->sticky_key, i[k].id))
+			return i[k].release == canary ? GROUP_CANARY : GROUP_LIVE;
+	return GROUP_NONE;
+}
+
+static enum group draw(struct policy *p, uint32_t percent)
+{
+	uint64_t random = policy_sticky(p->secret[0], ++p->drawn) >> 16;
+
+	return random % 100 < percent ? GROUP_CANARY : GROUP_LIVE;
+}
+
+static void find_group(struct exchange *x, const struct table *t,
+	const struct table_app *app, const struct table_options *o, struct policy *p)
+{
+	enum group g;
+
+	/* under a new table of the same canary it stays where it was */
+	if (x->group && x->canary_key == o->canary_key)
+		return;
+	x->group = GROUP_NONE;
+	x->canary_said = 0;
+	x->canary_key = o->canary_key;
+	if (!o->canary_key)
+		return;
+	x->canary_said = read_cookie(x, COOKIE_GROUP);
+	g = group_said(x);
+	if (!g)
+		g = group_of_instance(x, t, app, o->canary_release);
+	x->group = (uint8_t)(g ? g : draw(p, o->canary_percent));
 }
 
 static uint8_t gzip_for(const struct exchange *x, const struct table_options *o)
@@ -366,7 +426,8 @@ bool policy_admit(struct exchange *x, const struct table_app *app)
 		return false;
 	}
 	x->sticky_key = o->sticky_key;
-	x->sticky = o->sticky_key ? read_cookie(x) : 0;
+	x->sticky = o->sticky_key ? read_cookie(x, COOKIE_INSTANCE) : 0;
+	find_group(x, t, app, o, p);
 	x->gzip = gzip_for(x, o);
 	x->admitted = w->generation;
 	return true;

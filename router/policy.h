@@ -22,11 +22,14 @@ void policies_sweep(struct worker *w);
 bool policy_admit(struct exchange *x, const struct table_app *app);
 /* x has its answer, or needs none any more; it was admitted. */
 void policy_leave(struct exchange *x);
-/* What the client's cookie says when it means the instance id of an app with that key. */
+/* What the client's cookie says when it means the instance id, or the enum group, of an app with that key. */
 uint64_t policy_sticky(uint64_t key, uint64_t id);
-/* Writes a Set-Cookie line for x's instance at out, at most POLICY_COOKIE_MAX; its length, 0 when its client has it. */
-size_t policy_cookie(const struct exchange *x, char *out);
-#define POLICY_COOKIE_MAX 128u
+/*
+ * Writes Set-Cookie lines for x's instance and group at out, at most POLICY_COOKIES_MAX; their length, 0 when its client
+ * has them or they are none.
+ */
+size_t policy_cookies(const struct exchange *x, char *out);
+#define POLICY_COOKIES_MAX 192u
 /* The owner's page for an answer of the router's own to x; len 0: none. */
 struct page policy_page(const struct exchange *x, unsigned int status, enum hcode code);
 

@@ -307,8 +307,8 @@ static void add_options(
 		ADD(o, "Vary: Accept-Encoding\r\n");
 	if (x->compressor)
 		add_compressed(x, o, h, p);
-	if (x->sticky_key && x->inst)
-		o->len += (uint32_t)policy_cookie(x, o->p + o->len);
+	if (x->inst)
+		o->len += (uint32_t)policy_cookies(x, o->p + o->len);
 }
 
 /* Our own hop: whether the connection goes on, and a protocol switched to or asked for. */
@@ -341,7 +341,7 @@ size_t rewrite_response(
 	add(&o, p + h->reason, h->reason_len);
 	ADD(&o, "\r\n");
 	add_response_fields(x, &o, h, p);
-	if (x->vary || x->sticky_key)
+	if (x->vary || x->sticky_key || x->group)
 		add_options(x, &o, h, p);
 	add_connection(x, &o, h, p);
 	ADD(&o, "\r\n");

@@ -137,6 +137,10 @@ static int check_options(
 	if (!o->rate_n != !o->rate_period_ms || o->rate_period_ms > TABLE_HELD_MAX_MS ||
 		o->rate_n > TABLE_RATE_MAX || o->auth_rounds > CREDENTIALS_ROUNDS_MAX)
 		return err_set(e, EBADMSG, "options %u: bad rate or rounds", i);
+	if (!o->canary_key != !o->canary_release ||
+		!o->canary_key != !o->canary_percent ||
+		o->canary_percent > TABLE_CANARY_MAX)
+		return err_set(e, EBADMSG, "options %u: bad canary", i);
 	return 0;
 }
 

@@ -67,6 +67,9 @@ static size_t make(struct small *s)
 	s->instances[1] = (struct table_instance){2, 5000, put(s, "web.2"), 5, 1};
 	s->options[0] = (struct table_options){.body_max_bytes = 1 << 20,
 		.queue_max = 10,
+		.canary_key = 5,
+		.canary_release = 1,
+		.canary_percent = TABLE_CANARY_MAX,
 		.error_page = {put(s, "<p>"), 3}};
 	s->head.size = (uint32_t)(offsetof(struct small, strings) + s->head.strings_size);
 	return s->head.size;
@@ -117,6 +120,10 @@ static void every_corruption_is_refused(void **state)
 	REFUSED(s.head.n_options--);
 	REFUSED(s.head.n_options = UINT32_MAX);
 	REFUSED(s.apps[1].options = 2);
+	REFUSED(s.options[0].canary_percent = TABLE_CANARY_MAX + 1);
+	REFUSED(s.options[0].canary_percent = 0);
+	REFUSED(s.options[0].canary_release = 0);
+	REFUSED(s.options[0].canary_key = 0);
 	REFUSED(s.options[0].flags = 1u << 31);
 	REFUSED(s.options[0].body_max_bytes = TABLE_BODY_MAX + 1);
 	REFUSED(s.options[0].queue_max = TABLE_QUEUE_MAX + 1);

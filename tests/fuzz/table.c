@@ -62,7 +62,11 @@ static size_t compose(const struct parts *p, char *table)
 			.port = 5000,
 			.name_off = put(p, &at, "web.1"),
 			.name_len = 5};
-	*p->options = (struct table_options){.body_max_bytes = 1 << 20, .queue_max = 9};
+	*p->options = (struct table_options){.body_max_bytes = 1 << 20,
+		.queue_max = 9,
+		.canary_key = 1,
+		.canary_release = 1,
+		.canary_percent = 10};
 	p->options->error_page.off = put(p, &at, PAGE);
 	p->options->error_page.len = sizeof(PAGE) - 1;
 	*(struct table_head *)(void *)table = (struct table_head){.magic = TABLE_MAGIC,
@@ -141,6 +145,8 @@ static void look_at_options(
 	const struct table *t, const struct table_options *o, const char *end)
 {
 	CHECK(o->body_max_bytes <= TABLE_BODY_MAX && o->queue_max <= TABLE_QUEUE_MAX);
+	CHECK(o->canary_percent <= TABLE_CANARY_MAX &&
+		!o->canary_key == !o->canary_percent);
 	CHECK(o->maintenance_page.len <= TABLE_PAGE_MAX &&
 		o->error_page.len <= TABLE_PAGE_MAX);
 	CHECK(t->strings + o->maintenance_page.off + o->maintenance_page.len <= end &&

@@ -38,7 +38,7 @@ def wait_for(what, seconds=5.0):
 
 
 class App:
-    """A row of the table: hosts, and instances as (id, port, name)."""
+    """A row of the table: hosts, and instances as (id, port, name) or (id, port, name, release)."""
 
     def __init__(self, app_id, hosts, instances, flags=0, hold_ms=0, timeout_ms=0, idle_ms=0,
                  idle_after_ms=0, options=None):
@@ -48,7 +48,7 @@ class App:
         self.options = options  # a dict of Options' fields
 
 
-OPTIONS = {"body_max", "queue_max", "flags", "maintenance_page", "error_page", "canonical", "rate", "auth", "sticky_key"}
+OPTIONS = {"body_max", "queue_max", "flags", "maintenance_page", "error_page", "canonical", "rate", "auth", "sticky_key", "canary"}
 SALT, ROUNDS = b"0123456789abcdef", 2000
 
 
@@ -59,7 +59,8 @@ def options_bytes(o, add):
     key = hashlib.pbkdf2_hmac("sha256", auth, SALT, ROUNDS) if auth else b"\0" * 32
     return struct.pack("<QII", o.get("body_max", 0), o.get("queue_max", 0), o.get("flags", 0)) + \
         add(o.get("maintenance_page", b"")) + add(o.get("error_page", b"")) + add(o.get("canonical", b"")) + \
-        struct.pack("<IIII", *o.get("rate", (0, 0)), ROUNDS if auth else 0, 0) + SALT + key + struct.pack("<Q", o.get("sticky_key", 0))
+        struct.pack("<IIII", *o.get("rate", (0, 0)), ROUNDS if auth else 0, 0) + SALT + key + \
+        struct.pack("<QQII", o.get("sticky_key", 0), *o.get("canary", (0, 0, 0)))
 
 
 def net_bytes(net):
@@ -86,9 +87,9 @@ def table_bytes(apps, tls=(), nets=()):
         rows += struct.pack("<10I", app.id, app.flags, n, len(app.instances), app.hold_ms,
                             app.timeout_ms, app.idle_ms, app.idle_after_ms,
                             n_options if app.options is not None else 0, 0)
-        for iid, port, name in app.instances:
+        for iid, port, name, *release in app.instances:
             raw = name.encode()
-            instances += struct.pack("<QIIII", iid, port, len(strings), len(raw), 1)
+            instances += struct.pack("<QIIII", iid, port, len(strings), len(raw), *(release or [1]))
             strings += raw
             n += 1
         for host in app.hosts:
