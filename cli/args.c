@@ -41,6 +41,7 @@ const struct option_spec option_table[OPT_COUNT] = {
 	[OPT_KEY] = {0, "key", "FILE", "its private key, PEM"},
 	[OPT_NEW_ACCOUNT] = {0, "new-account", NULL,
 		"with a new account at the authority"},
+	[OPT_OFF] = {0, "off", NULL, "no more of it"},
 };
 
 const struct command *args_find(const char *name)

@@ -45,6 +45,7 @@ enum option {
 	OPT_CERT,
 	OPT_KEY,
 	OPT_NEW_ACCOUNT,
+	OPT_OFF,
 	OPT_COUNT
 };
 #define OPT(o) (1u << OPT_##o)
@@ -224,6 +225,7 @@ int cmd_logs(struct cli *c);
 /* cmd_releases.c */
 int cmd_releases(struct cli *c);
 int cmd_releases_info(struct cli *c);
+int cmd_releases_canary(struct cli *c);
 int cmd_rollback(struct cli *c);
 int cmd_builds(struct cli *c);
 int cmd_builds_info(struct cli *c); /* param: "output": only that */

@@ -40,13 +40,17 @@ int cmd_releases(struct cli *c)
 	}
 	table_init(&t, c, ARRAY_LEN(header), header);
 	json_array_foreach (list, i, release) {
-		char version[40];
+		char version[40], status[48];
+		bool canary = json_object_get(release, "percent") != NULL;
 
+		snprintf(status, sizeof(status), "%.20s%s%.3s%s",
+			out_member(release, "status"), canary ? " " : "",
+			canary ? out_member(release, "percent") : "", canary ? "%" : "");
 		snprintf(version, sizeof(version), "v%.20s%s",
 			out_member(release, "version"),
 			json_is_true(json_object_get(release, "current")) ? " *" : "");
 		table_add(&t,
-			(const char *const[]){version, out_member(release, "status"),
+			(const char *const[]){version, status,
 				out_member(release, "created"), out_member(release, "by"),
 				out_member(release, "description")});
 	}
@@ -81,6 +85,55 @@ int cmd_releases_info(struct cli *c)
 		return r;
 	snprintf(title, sizeof(title), "%s release v%u", c->app, (unsigned int)version);
 	return out_answer(c, title, answer);
+}
+
+/* "10%" or "10"; the API says which shares there are. */
+static int parse_share(const struct cli *c, const char *word, uint64_t *ret)
+{
+	char digits[8];
+	size_t n = strcspn(word, "%");
+
+	snprintf(digits, sizeof(digits), "%.*s", n < 7 ? (int)n : 7, word);
+	if (n > 3 || word[n + (word[n] == '%')] || num_parse_u64(digits, 0, 999, ret) < 0)
+		return say_usage(c, "'%.40s' is not a share like 10%%", word);
+	return 0;
+}
+
+static int show_canary(struct cli *c)
+{
+	json_t *answer;
+	char title[128];
+	int r = api_json(c, "GET", NULL, &answer, "/v1/apps/%s/canary", c->app);
+
+	if (r)
+		return r;
+	snprintf(title, sizeof(title), "%s canary", c->app);
+	return out_answer(c, title, answer);
+}
+
+int cmd_releases_canary(struct cli *c)
+{
+	uint64_t version, percent;
+	int r;
+
+	if (c->options[OPT_OFF])
+		return c->argc ? say_usage(c, "--off takes no release and no share")
+			       : api_stream(
+					 c, "DELETE", NULL, "/v1/apps/%s/canary", c->app);
+	if (!c->argc)
+		return show_canary(c);
+	r = parse_number(c, c->argv[0], "release like v3", &version);
+	if (!r && c->argc < 2)
+		return say_usage(c, "which share of the new clients gets v%u?",
+			(unsigned int)version);
+	if (!r)
+		r = parse_share(c, c->argv[1], &percent);
+	if (r)
+		return r;
+	return api_stream(c, "POST",
+		json_pack("{s:I, s:I}", "version", (json_int_t)version, "percent",
+			(json_int_t)percent),
+		"/v1/apps/%s/canary", c->app);
 }
 
 int cmd_rollback(struct cli *c)

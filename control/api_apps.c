@@ -102,6 +102,10 @@ int apps_report(struct request *r)
 		(int)view_running(a, rows, n));
 	if (!o)
 		return request_reply(r, 200, NULL);
+	json_object_set_new(o, "canary",
+		a->canary_version
+			? json_sprintf("v%u, %u%%", a->canary_version, a->canary_percent)
+			: json_null());
 	json_object_set_new(o, "maintenance",
 		json_boolean(
 			settings_is_on(r->c, a->id, "maintenance", "enabled", false)));

@@ -80,6 +80,14 @@ HANDLE(rollback_check);
 RUN(rollback_run);
 HANDLE(builds_list);
 HANDLE(builds_info);
+/* api_canary.c */
+HANDLE(canary_show);
+HANDLE(canary_check);
+RUN(canary_run);
+HANDLE(canary_check_end);
+RUN(canary_run_end);
+/* 0 when that release served once and is not the live one: it could again. */
+int release_check_other(struct request *r, uint32_t version);
 /* api_logs.c */
 HANDLE(logs_show);
 /* api_volumes.c */

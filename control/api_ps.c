@@ -1,13 +1,12 @@
 /* Processes: how many, and starting and stopping them. */
 #include "control/api_handlers.h"
+#include "control/member.h"
 #include "control/rollout.h"
 #include "control/settings.h"
 #include "control/view.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-#define QUANTITY_MAX 100
 
 /* Without a release any valid type is taken: it counts from the first deploy on. */
 static int check_type(struct request *r, const json_t *processes, const char *type)
@@ -48,10 +47,10 @@ int scale_check(struct request *r)
 
 		if (check_type(r, processes, type) < 0)
 			break;
-		if (!json_is_integer(v) || n < 0 || n > QUANTITY_MAX) {
+		if (!json_is_integer(v) || n < 0 || n > FORMATION_MAX) {
 			request_fail(r, FAIL_USAGE,
 				"the quantity of %s must be a whole number from 0 to %d",
-				type, QUANTITY_MAX);
+				type, FORMATION_MAX);
 			break;
 		}
 		if (check_shared(r, type, n) < 0)

@@ -130,14 +130,14 @@ static json_t *asleep(const struct db_app *a, const char *state, json_t *member)
 	return member;
 }
 
-static void add_empty_places(
-	struct request *r, const struct member *m, int n, json_t *list)
+static void add_empty_places(struct request *r, const struct member *m, int n,
+	json_t *list, uint32_t first, uint32_t want)
 {
-	struct member place = {
-		.app = r->app.id, .version = r->app.live_version, .type = "web"};
-	uint32_t want = app_quantity(r->c, r->app.id, "web");
+	struct member place = {.app = r->app.id,
+		.version = first == 1 ? r->app.live_version : r->app.canary_version,
+		.type = "web"};
 
-	for (place.number = 1; place.number <= want; place.number++) {
+	for (place.number = first; place.number < first + want; place.number++) {
 		bool taken = false;
 
 		for (int i = 0; i < n; i++)
@@ -176,8 +176,12 @@ static json_t *instances_json(struct request *r, const struct db_instance *rows,
 			json_array_append_new(list, counted(member_json(&m[i], rows, n),
 							    m[i].id, http, n_http));
 	}
-	if (r->app.asleep)
-		add_empty_places(r, m, members, list);
+	if (r->app.asleep) {
+		add_empty_places(
+			r, m, members, list, 1, app_quantity(r->c, r->app.id, "web"));
+		add_empty_places(r, m, members, list, CANARY_FIRST,
+			app_canary_quantity(r->c, r->app.id, r->app.canary_percent));
+	}
 	for (int i = 0; i < n; i++) {
 		if (strcmp(rows[i].kind, "run") == 0 &&
 			strcmp(rows[i].state, "exited") != 0)
@@ -186,7 +190,7 @@ static json_t *instances_json(struct request *r, const struct db_instance *rows,
 	return list;
 }
 
-/* What a person would not expect: limits that this host does not give, kills at a limit. */
+/* What a person would not expect: limits that this host does not give, kills at a limit, a canary. */
 static json_t *notes_json(struct request *r, const struct db_instance *rows, int n)
 {
 	json_t *processes = view_processes(r->c, r->app.id), *all = json_array(), *v;
@@ -207,6 +211,12 @@ static json_t *notes_json(struct request *r, const struct db_instance *rows, int
 				json_sprintf("%s.%u: the kernel killed %u of its "
 					     "processes, out of memory",
 					rows[i].type, rows[i].number, rows[i].oom_kills));
+	if (r->app.canary_version)
+		json_array_append_new(all,
+			json_sprintf("canary: v%u gets %u %% of the new clients, v%u the "
+				     "others",
+				r->app.canary_version, r->app.canary_percent,
+				r->app.live_version));
 	json_decref(processes);
 	return all;
 }
@@ -242,6 +252,8 @@ static unsigned int wanted_instances(struct control *c, const struct db_app *a)
 		if (strcmp(type, "release") != 0)
 			n += app_quantity(c, a->id, type);
 	}
+	if (!a->stopped)
+		n += app_canary_quantity(c, a->id, a->canary_percent);
 	json_decref(processes);
 	return n;
 }

@@ -7,12 +7,15 @@ static json_t *release_json(struct request *r, const struct db_release *l)
 {
 	struct db_image image;
 	bool has = db_image_get(r->c->db, l->image, &image) == 0;
+	bool canary = l->version == r->app.canary_version;
 	json_t *o = json_pack("{s:I, s:s, s:o, s:s, s:s, s:b, s:s, s:s}", "version",
-		(json_int_t)l->version, "status", l->status, "created",
-		json_stamp(l->created_us), "description", l->description, "commit",
-		has ? image.commit : "", "current", l->version == r->app.live_version,
-		"by", l->actor, "error", l->error);
+		(json_int_t)l->version, "status", canary ? "canary" : l->status,
+		"created", json_stamp(l->created_us), "description", l->description,
+		"commit", has ? image.commit : "", "current",
+		l->version == r->app.live_version, "by", l->actor, "error", l->error);
 
+	if (canary)
+		json_object_set_new(o, "percent", json_integer(r->app.canary_percent));
 	if (has)
 		db_image_clear(&image);
 	return o;
@@ -108,9 +111,25 @@ int releases_info(struct request *r)
 	return request_reply(r, 200, o);
 }
 
-int rollback_check(struct request *r)
+int release_check_other(struct request *r, uint32_t version)
 {
 	struct db_release l;
+
+	if (find(r, version, &l) < 0)
+		return -1;
+	bool failed = strcmp(l.status, "failed") == 0;
+	db_release_clear(&l);
+	if (failed)
+		return request_fail(r, FAIL_CONFLICT, "v%u of %s failed and never served",
+			version, r->app.name);
+	if (version == r->app.live_version)
+		return request_fail(r, FAIL_CONFLICT, "v%u is what %s runs now", version,
+			r->app.name);
+	return 0;
+}
+
+int rollback_check(struct request *r)
+{
 	uint64_t version;
 
 	if (!r->app.live_version)
@@ -128,18 +147,7 @@ int rollback_check(struct request *r)
 				"%s has no earlier release to go back to", r->app.name);
 		return n < 0 ? request_fail_db(r, n, r->app.name) : 0;
 	}
-	if (find(r, (uint32_t)version, &l) < 0)
-		return -1;
-	bool failed = strcmp(l.status, "failed") == 0;
-	db_release_clear(&l);
-	if (failed)
-		return request_fail(r, FAIL_CONFLICT,
-			"v%llu of %s failed and never served",
-			(unsigned long long)version, r->app.name);
-	if (version == r->app.live_version)
-		return request_fail(r, FAIL_CONFLICT, "v%llu is what %s runs now",
-			(unsigned long long)version, r->app.name);
-	return 0;
+	return release_check_other(r, (uint32_t)version);
 }
 
 int rollback_run(struct request *r, struct sink *s, struct err *e)

@@ -6,6 +6,7 @@
 #ifndef CONTROL_API_STUBS_H
 #define CONTROL_API_STUBS_H
 
+#include "control/canary.h"
 #include "control/control.h"
 #include "control/engine.h"
 #include "control/network.h"
@@ -75,6 +76,20 @@ int deploy_rebuild(
 	(void)app;
 	(void)actor;
 	return operate(s, e);
+}
+
+int canary_start(struct control *c, uint32_t app, uint32_t version, uint32_t percent,
+	struct sink *s, struct err *e)
+{
+	sink_line(s, "v%u gets %u %%", version, percent);
+	int r = operate(s, e);
+	return r < 0 ? r : db_app_set_canary(c->db, app, version, percent);
+}
+
+int canary_end(struct control *c, uint32_t app, struct sink *s, struct err *e)
+{
+	int r = operate(s, e);
+	return r < 0 ? r : db_app_set_canary(c->db, app, 0, 0);
 }
 
 int ps_apply(struct control *c, uint32_t app, struct sink *s, struct err *e)

@@ -598,6 +598,67 @@ static void releases_show_layers_and_no_values(void **state)
 	expect(f, "GET", "/v1/apps/shop/builds/1", NULL, 404, "no build 1");
 }
 
+/* One more, with the image and config of the live one. */
+static uint32_t add_release(struct fixture *f, uint32_t app, bool works)
+{
+	struct db_release r;
+
+	assert_int_equal(db_release_get(f->c.db, app, 0, &r), 0);
+	assert_int_equal(db_release_create(f->c.db, &r), 0);
+	if (works)
+		assert_int_equal(db_release_switch(f->c.db, app, r.version), 0);
+	else
+		assert_int_equal(db_release_fail(f->c.db, app, r.version, "exit 3"), 0);
+	db_release_clear(&r);
+	return r.version;
+}
+
+static void a_canary_is_begun_shown_and_ended(void **state)
+{
+	struct fixture *f = *state;
+	static const char path[] = "/v1/apps/shop/canary",
+			  one[] = "{\"version\":1,\"percent\":10}";
+	uint32_t app = make_released(f, "shop");
+	struct db_app a;
+
+	expect(f, "GET", path, NULL, 200, "\"release\":null");
+	expect(f, "DELETE", path, NULL, 409, "shop has no canary");
+	expect(f, "POST", path, one, 409, "v1 is what shop runs now");
+	add_release(f, app, true);
+	add_release(f, app, false);
+	expect(f, "POST", path, "{\"version\":1}", 400, "percent");
+	expect(f, "POST", path, "{\"version\":1,\"percent\":0}", 400, "--off");
+	expect(f, "POST", path, "{\"version\":1,\"percent\":100}", 400,
+		"berth rollback shop v1");
+	expect(f, "POST", path, "{\"version\":1,\"percent\":-5}", 400,
+		"1 to 99 per cent of the new clients, not -5");
+	expect(f, "POST", path, "{\"version\":0,\"percent\":10}", 400, "version must be");
+	expect(f, "POST", path, "{\"version\":2,\"percent\":10}", 409, "runs now");
+	expect(f, "POST", path, "{\"version\":3,\"percent\":10}", 409,
+		"v3 of shop failed and never served");
+	expect(f, "POST", path, "{\"version\":4,\"percent\":10}", 404, "no release v4");
+	assert_int_equal(db_app_by_id(f->c.db, app, &a), 0);
+	assert_int_equal(a.canary_version, 0);
+	expect(f, "POST", path, one, 200, "x 0");
+	expect(f, "GET", path, NULL, 200,
+		"{\"release\":1,\"percent\":10,\"instances\":1}");
+	expect(f, "GET", "/v1/apps/shop/releases", NULL, 200, "\"status\":\"canary\"");
+	expect(f, "GET", "/v1/apps/shop/releases/1", NULL, 200, "\"percent\":10");
+	expect(f, "GET", "/v1/apps/shop", NULL, 200, "\"canary\":\"v1, 10%\"");
+	expect(f, "GET", "/v1/apps/shop/ps", NULL, 200,
+		"canary: v1 gets 10 % of the new clients, v2 the others");
+	expect(f, "GET", "/v1/ps", NULL, 200, "\"wanted\":2");
+	assert_int_equal(db_formation_set(f->c.db, app, "web", 11), 0);
+	expect(f, "GET", path, NULL, 200, "\"instances\":2"); /* rounded up */
+	assert_int_equal(db_app_set_asleep(f->c.db, app, DB_ASLEEP_STOPPED, "idle"), 0);
+	expect(f, "GET", "/v1/apps/shop/ps", NULL, 200, "\"name\":\"web.102\"");
+	expect(f, "POST", "/v1/apps/shop/lock", NULL, 200, "{}");
+	expect(f, "POST", path, one, 409, "locked");
+	expect(f, "DELETE", path, NULL, 200, "x 0"); /* that is no new release */
+	expect(f, "GET", path, NULL, 200, "\"release\":null");
+	expect(f, "GET", "/v1/events", NULL, 200, "releases:canary-off");
+}
+
 #define ED25519                                                                          \
 	"ssh-ed25519 "                                                                   \
 	"AAAAC3NzaC1lZDI1NTE5AAAAIGPKSUTyz1HwHReFVvD5obVsALAgJRNarH4TRpNePnAS"
@@ -675,6 +736,7 @@ int main(void)
 		T(limits_have_ranges),
 		T(limits_are_set_shown_and_cleared),
 		T(releases_show_layers_and_no_values),
+		T(a_canary_is_begun_shown_and_ended),
 		T(ssh_keys_are_checked_and_written),
 		T(a_first_push_makes_the_app),
 	};

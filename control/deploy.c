@@ -2,6 +2,7 @@
 #include "control/applock.h"
 #include "control/applog.h"
 #include "control/build.h"
+#include "control/release.h"
 #include "control/retention.h"
 #include "control/rollout.h"
 #include "lib/io.h"
@@ -161,6 +162,13 @@ static int release_and_roll(
 		return r;
 	}
 	applog(d->app.id, "berth[deploy]", "v%u serves", rel->version);
+	if (d->app.canary_version) {
+		applog(d->app.id, "berth[deploy]", "canary: v%u ends",
+			d->app.canary_version);
+		sink_detail(d->s, "the canary, v%u, ends", d->app.canary_version);
+		db_event_add_own(d->c->db, "releases:canary-off", d->app.name,
+			"another release went live");
+	}
 	retention_soon(d->c);
 	return 0;
 }
@@ -443,39 +451,6 @@ int deploy_push(struct control *c, const char *app, const struct push *push,
 
 /* ---- config, rollback, rebuild ---- */
 
-static int layers_there(struct deploy *d, uint32_t version, struct err *e)
-{
-	const json_t *id;
-	struct db_layer l;
-	size_t i;
-
-	json_array_foreach (d->image.layers, i, id) {
-		if (db_layer_get(d->c->db, (uint64_t)json_integer_value(id), &l, NULL) <
-			0)
-			return err_set(e, ENOENT,
-				"the image of v%u is no longer kept (the newest %d are); "
-				"push its "
-				"commit %.7s again",
-				version, DB_RELEASES_KEPT, d->image.commit);
-	}
-	return 0;
-}
-
-static int load_image(
-	struct deploy *d, uint32_t version, struct db_release *from, struct err *e)
-{
-	int r = db_release_get(d->c->db, d->app.id, version, from);
-
-	if (r == -ENOENT && version)
-		return err_set(e, ENOENT,
-			"%s has no release v%u; `berth releases %s` lists them",
-			d->app.name, version, d->app.name);
-	if (r == 0)
-		r = db_image_get(d->c->db, from->image, &d->image);
-	return r < 0 ? err_sys(e, -r, "read the release")
-		     : layers_there(d, from->version, e);
-}
-
 static int finish_change(struct deploy *d, int r, struct err *e)
 {
 	if (r == 0) {
@@ -497,7 +472,7 @@ static int config_locked(
 	if (r == 0 && !d->app.live_version)
 		return 0; /* used by the first release */
 	if (r == 0)
-		r = load_image(d, 0, &live, e);
+		r = release_load(d->c, &d->app, 0, &live, &d->image, e);
 	if (r == 0 && (r = db_config_get(d->c->db, d->app.id, &d->release.config)) < 0)
 		err_sys(e, -r, "read the config");
 	if (r == 0) {
@@ -543,7 +518,7 @@ static int rollback_locked(
 	if (r == 0 && version == d->app.live_version)
 		return err_set(e, EINVAL, "v%u is the release that serves", version);
 	if (r == 0)
-		r = load_image(d, version, &from, e);
+		r = release_load(d->c, &d->app, version, &from, &d->image, e);
 	if (r == 0 && strcmp(from.status, "failed") == 0)
 		r = err_set(e, EINVAL,
 			"v%u failed and never served; `berth releases %s` lists the "

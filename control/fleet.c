@@ -224,8 +224,14 @@ bool fleet_wanted(struct control *c, const struct member *m)
 {
 	struct db_app app;
 
-	return db_app_by_id(c->db, m->app, &app) == 0 && !app.removing && !app.stopped &&
-	       app.live_version == m->version && !sleeps(&app, m) &&
+	if (db_app_by_id(c->db, m->app, &app) < 0 || app.removing || app.stopped ||
+		sleeps(&app, m))
+		return false;
+	if (member_is_canary(m))
+		return app.canary_version == m->version &&
+		       m->number - FORMATION_MAX <=
+			       app_canary_quantity(c, m->app, app.canary_percent);
+	return app.live_version == m->version &&
 	       m->number <= app_quantity(c, m->app, m->type);
 }
 

@@ -42,7 +42,7 @@ void fleet_adopt(struct control *c, const struct member *m);
 int fleet_list(struct control *c, uint32_t app, const char *type, struct member **ret);
 /* As fleet_list, with those that wait for a start or ended for good; such a one may be wanted no more (fleet_wanted). */
 int fleet_list_all(struct control *c, uint32_t app, struct member **ret);
-/* The release is live, the app runs and is awake (web), and its number is in the formation. */
+/* The release is live or the canary, the app runs and is awake (web), and its number is in the formation. */
 bool fleet_wanted(struct control *c, const struct member *m);
 void fleet_retire(struct control *c, const uint64_t *ids, unsigned int n);
 /* While on: the router holds the app's requests, and nothing of it is started again. */

@@ -1,5 +1,6 @@
 /* What an app says about itself: Procfile and app.json. */
 #include "control/manifest.h"
+#include "control/member.h"
 #include "lib/name.h"
 #include <errno.h>
 #include <stdio.h>
@@ -123,11 +124,11 @@ static int check_formation(const json_t *formation, struct err *e)
 	json_object_foreach ((json_t *)(uintptr_t)formation, type, row) {
 		const json_t *n = json_object_get(row, "quantity");
 		if (n && (!json_is_integer(n) || json_integer_value(n) < 0 ||
-				 json_integer_value(n) > 100))
+				 json_integer_value(n) > FORMATION_MAX))
 			return err_set(e, EINVAL,
 				"app.json: formation.%s.quantity is no number from 0 to "
-				"100",
-				type);
+				"%d",
+				type, FORMATION_MAX);
 	}
 	return 0;
 }

@@ -4,6 +4,9 @@
 
 #include "lib/base.h"
 
+#define FORMATION_MAX 100		 /* instances of one process type */
+#define CANARY_FIRST (FORMATION_MAX + 1) /* its instances are web.101, web.102, .. */
+
 /* Which event leads from one to the next is the table in restart.c. */
 enum member_state {
 	MEMBER_STARTING,   /* started by a deploy or a command, which waits for it */
@@ -33,5 +36,10 @@ struct member {
 			      others wait for their turn until then */
 	char reason[160];  /* of its last end; "" before */
 };
+
+static inline bool member_is_canary(const struct member *m)
+{
+	return m->number >= CANARY_FIRST;
+}
 
 #endif

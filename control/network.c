@@ -343,6 +343,7 @@ static bool sleeps(struct control *c, const struct db_net_name *name)
 	       db_app_by_id(c->db, name->app, &app) == 0 && app.asleep != DB_AWAKE;
 }
 
+/* To the live release: the share of a canary is counted in the router. */
 static void lead_name(struct control *c, const struct db_net_name *name)
 {
 	struct msg_name m = {.number = name->number};
@@ -351,7 +352,7 @@ static void lead_name(struct control *c, const struct db_net_name *name)
 	struct sent *s = find_sent(c->network, name->number);
 
 	for (int i = 0; i < n && m.n < NET_NAME_INSTANCES; i++)
-		if (members[i].state == MEMBER_READY)
+		if (members[i].state == MEMBER_READY && !member_is_canary(&members[i]))
 			m.ids[m.n++] = members[i].id;
 	if (s)
 		tell_name(c, s, &m);

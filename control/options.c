@@ -209,15 +209,26 @@ unsigned int options_nets(const struct options *o, struct table_net ret[TABLE_NE
 	return n > 0 ? (unsigned int)n : 0;
 }
 
-void options_row(struct options *o, uint32_t app, struct table_app *row)
+static bool set_canary(const struct db_app *a, struct table_options *t)
+{
+	t->canary_release = a->canary_version;
+	t->canary_percent = a->canary_percent;
+	t->canary_key = a->canary_key;
+	return a->canary_version;
+}
+
+void options_row(struct options *o, const struct db_app *a, struct table_app *row)
 {
 	struct table_options own = o->global;
+	uint32_t app = a->id;
 
 	row->timeout_ms = seconds_as_ms(own_or_global(o->http, app, "timeout"));
 	row->idle_timeout_ms = seconds_as_ms(own_or_global(o->http, app, "idle-timeout"));
 	if (is_on(value_of(o->maintenance, app, "enabled")))
 		row->flags |= APP_MAINTENANCE;
-	row->options = fill(o, app, &own) ? add_record(o, &own) : o->global_index;
+	bool any = fill(o, app, &own);
+	any |= set_canary(a, &own);
+	row->options = any ? add_record(o, &own) : o->global_index;
 }
 
 /* ---- values as people write them ---- */

@@ -23,8 +23,8 @@ int options_open(
 void options_close(struct options *o);
 /* The proxies that all apps believe, at most TABLE_NETS_MAX. */
 unsigned int options_nets(const struct options *o, struct table_net ret[TABLE_NETS_MAX]);
-/* Fills in the row's times, its options and APP_MAINTENANCE. */
-void options_row(struct options *o, uint32_t app, struct table_app *row);
+/* Fills in the row's times, its options (the canary among them) and APP_MAINTENANCE. */
+void options_row(struct options *o, const struct db_app *a, struct table_app *row);
 
 /*
  * Values as people write them. 0 or -EINVAL.

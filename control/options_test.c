@@ -60,9 +60,11 @@ static struct table_app row(
 	struct fixture *f, uint32_t app, uint32_t workers, struct table_options *ret)
 {
 	struct table_app t = {.id = app};
+	struct db_app a;
 
 	assert_int_equal(options_open(&f->c, workers, &f->strings, &f->o), 0);
-	options_row(&f->o, app, &t);
+	assert_int_equal(db_app_by_id(f->c.db, app, &a), 0);
+	options_row(&f->o, &a, &t);
 	*ret = (struct table_options){0};
 	if (t.options)
 		memcpy(ret, f->o.rows.data + (t.options - 1) * sizeof(*ret),
@@ -87,6 +89,27 @@ static void nothing_set_costs_nothing(void **state)
 	end(f);
 	put(f, f->other, "http", "body-limit", "1K");
 	assert_int_equal(row(f, f->app, 2, &o).options, 0);
+	end(f);
+}
+
+static void a_canary_is_an_option_of_its_app(void **state)
+{
+	struct fixture *f = *state;
+	struct table_options o;
+
+	put(f, 0, "http", "body-limit", "1K");
+	assert_int_equal(db_app_set_canary(f->c.db, f->app, 3, 10), 0);
+	assert_int_not_equal(row(f, f->app, 2, &o).options, f->o.global_index);
+	assert_int_equal(o.canary_release, 3);
+	assert_int_equal(o.canary_percent, 10);
+	assert_true(o.canary_key);
+	assert_int_equal(o.body_max_bytes, 1024);
+	end(f);
+	assert_int_equal(row(f, f->other, 2, &o).options, f->o.global_index);
+	assert_true(!o.canary_key && !o.canary_release);
+	end(f);
+	assert_int_equal(db_app_set_canary(f->c.db, f->app, 0, 0), 0);
+	assert_int_equal(row(f, f->app, 2, &o).options, f->o.global_index);
 	end(f);
 }
 
@@ -239,6 +262,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(nothing_set_costs_nothing),
 		TEST(own_values_come_before_those_of_all),
+		TEST(a_canary_is_an_option_of_its_app),
 		TEST(each_worker_gets_its_part),
 		TEST(maintenance_is_a_flag_of_one_app),
 		TEST(a_password_is_kept_as_a_key),

@@ -1,6 +1,7 @@
 /* Running instances as a person orders them: scale, restart, stop, start. */
 #include "control/applock.h"
 #include "control/applog.h"
+#include "control/canary.h"
 #include "control/engine.h"
 #include "control/fleet.h"
 #include "control/rollout.h"
@@ -104,6 +105,8 @@ static int act(struct control *c, uint32_t app, enum act what, const char *type,
 	}
 	if (r >= 0 && p.app.live_version)
 		r = act_loaded(&p, what, type, e);
+	if (r >= 0 && what != ACT_STOP && (!type || strcmp(type, "web") == 0))
+		canary_follow(c, &p.app, what == ACT_RESTART, s);
 	unload(&p);
 	applock_drop(app);
 	return r;

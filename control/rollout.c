@@ -65,6 +65,13 @@ bool rollout_stop_first(struct control *c, uint32_t app)
 
 /* ---- old instances ---- */
 
+/* A release that goes live takes the place of all others; else the live one and the canary have each their own. */
+static bool is_ours(const struct rollout *r, const struct member *m)
+{
+	return m->state != MEMBER_RETIRING &&
+	       ((r->commit && !r->canary_percent) || m->version == r->release->version);
+}
+
 /*
  * Members that go: of this app and type, not already on their way out; one that is being restarted just now goes as well.
  */
@@ -78,8 +85,7 @@ static void list_old(
 	n = fleet_list(c, r->app->id, r->type, &m);
 
 	for (int i = 0; i < n; i++) {
-		if (m[i].state != MEMBER_RETIRING &&
-			(strcmp(m[i].type, "web") == 0) == web)
+		if (is_ours(r, &m[i]) && (strcmp(m[i].type, "web") == 0) == web)
 			set_add(ret, &m[i]);
 	}
 }
@@ -269,7 +275,15 @@ static void abandon(struct control *c, struct set *fresh)
 
 static uint32_t quantity(struct control *c, const struct rollout *r, const char *type)
 {
-	return r->app->stopped ? 0 : app_quantity(c, r->app->id, type);
+	if (r->app->stopped)
+		return 0;
+	return r->canary_percent ? app_canary_quantity(c, r->app->id, r->canary_percent)
+				 : app_quantity(c, r->app->id, type);
+}
+
+static uint32_t first_number(const struct rollout *r)
+{
+	return r->canary_percent ? CANARY_FIRST : 1;
 }
 
 static int start_web(
@@ -281,8 +295,8 @@ static int start_web(
 	if ((r->type && strcmp(r->type, "web") != 0) ||
 		!json_object_get(r->image->processes, "web"))
 		return 0;
-	for (uint32_t i = 1; status == 0 && i <= n; i++)
-		status = start_one(c, r, "web", i, fresh, e);
+	for (uint32_t i = 0; status == 0 && i < n; i++)
+		status = start_one(c, r, "web", first_number(r) + i, fresh, e);
 	for (unsigned int i = 0; status == 0 && !r->skip_checks && i < fresh->n; i++) {
 		status = probe_wait(c, &fresh->m[i], r->s, e);
 		if (status < 0 && status != -ECANCELED)
@@ -470,7 +484,10 @@ static int commit(struct control *c, const struct rollout *r, const struct set *
 	/* From the switch on a berth that dies here goes on with them: they were probed. */
 	for (unsigned int i = 0; i < fresh->n; i++)
 		db_instance_state(c->db, fresh->m[i].id, "running");
-	int status = db_release_switch(c->db, r->app->id, r->release->version);
+	int status = r->canary_percent
+			     ? db_app_set_canary(c->db, r->app->id, r->release->version,
+				       r->canary_percent)
+			     : db_release_switch(c->db, r->app->id, r->release->version);
 	return status < 0 ? err_sys(e, -status, "record the switch") : 0;
 }
 
@@ -482,7 +499,8 @@ int rollout_run(struct control *c, const struct rollout *r, struct err *e)
 
 	list_old(c, r, true, &old);
 	served = old.n > 0;
-	if (r->app->live_version && !(r->type && strcmp(r->type, "web") != 0) &&
+	if (r->app->live_version && !r->canary_percent &&
+		!(r->type && strcmp(r->type, "web") != 0) &&
 		rollout_stop_first(c, r->app->id)) {
 		hold = true;
 		stop_old(c, r, &old);
@@ -521,7 +539,7 @@ int rollout_run(struct control *c, const struct rollout *r, struct err *e)
 		bool is_fresh = false;
 		for (unsigned int j = 0; j < fresh.n; j++)
 			is_fresh |= fresh.m[j].id == now[i].id;
-		if (!is_fresh && now[i].state != MEMBER_RETIRING)
+		if (!is_fresh && is_ours(r, &now[i]))
 			set_add(&old, &now[i]);
 	}
 	tell_vanished(r, &old);
@@ -540,6 +558,14 @@ int rollout_run(struct control *c, const struct rollout *r, struct err *e)
 
 /* ---- scaling ---- */
 
+/* Too many, or of the canary before this one. */
+static bool is_surplus(const struct rollout *r, const struct member *m, uint32_t want)
+{
+	if (m->version != r->release->version)
+		return r->commit && member_is_canary(m);
+	return m->number >= first_number(r) + want;
+}
+
 static int scale_type(struct control *c, const struct rollout *r, const char *type,
 	struct set *fresh, struct set *gone, struct err *e)
 {
@@ -550,15 +576,16 @@ static int scale_type(struct control *c, const struct rollout *r, const char *ty
 	bool asleep = r->app->asleep && strcmp(type, "web") == 0;
 	int status = 0;
 
-	for (uint32_t number = 1; status == 0 && number <= want; number++) {
+	for (uint32_t k = 0; status == 0 && k < want; k++) {
+		uint32_t number = first_number(r) + k;
 		bool there = false;
 		for (int i = 0; i < n; i++)
-			there |= m[i].number == number && m[i].state != MEMBER_RETIRING;
+			there |= m[i].number == number && is_ours(r, &m[i]);
 		if (!there && !asleep)
 			status = start_one(c, r, type, number, fresh, e);
 	}
 	for (int i = 0; i < n; i++) {
-		if (m[i].number > want && m[i].state != MEMBER_RETIRING)
+		if (m[i].state != MEMBER_RETIRING && is_surplus(r, &m[i], want))
 			set_add(gone, &m[i]);
 	}
 	return status;
@@ -584,6 +611,8 @@ int rollout_scale(struct control *c, const struct rollout *r, struct err *e)
 		if (status < 0 && status != -ECANCELED)
 			print_tail(c, r, &fresh.m[i]);
 	}
+	if (status == 0 && r->commit)
+		status = commit(c, r, &fresh, e);
 	if (status < 0) {
 		abandon(c, &fresh);
 		supervise_fill(c, r->app->id, RETRY_MS);
@@ -600,4 +629,28 @@ int rollout_scale(struct control *c, const struct rollout *r, struct err *e)
 	free(fresh.m);
 	free(gone.m);
 	return status;
+}
+
+int rollout_end_canary(
+	struct control *c, const struct db_app *a, struct sink *s, struct err *e)
+{
+	struct member *m autofree = NULL;
+	struct set gone = {0};
+	struct err routing;
+	int status = db_app_set_canary(c->db, a->id, 0, 0);
+
+	if (status < 0)
+		return err_sys(e, -status, "record its end");
+	supervise_settle(c, a->id);
+	int n = fleet_list(c, a->id, "web", &m);
+	for (int i = 0; i < n; i++) {
+		if (member_is_canary(&m[i]) && m[i].state != MEMBER_RETIRING)
+			set_add(&gone, &m[i]);
+	}
+	retire(c, &gone);
+	if (routes_refresh(c, &routing) < 0)
+		sink_fail(s, "%s", routing.text);
+	retire_in_background(c, &gone);
+	free(gone.m);
+	return 0;
 }

@@ -11,10 +11,11 @@ struct rollout {
 	const struct db_app *app;
 	const struct db_release *release;
 	const struct db_image *image;
-	const char *type;  /* only this process type; NULL: all */
-	bool commit;	   /* a new release: becomes the live one at the switch */
+	const char *type; /* only this process type; NULL: all */
+	bool commit; /* a new release: becomes the live one (or the canary) at the switch */
 	bool release_task; /* run the release process before the switch */
 	bool skip_checks;
+	uint32_t canary_percent; /* not 0: of a canary with that share; type is "web" */
 	struct sink *s;
 };
 /*
@@ -23,8 +24,14 @@ struct rollout {
  * were printed.
  */
 int rollout_run(struct control *c, const struct rollout *r, struct err *e);
-/* Brings the number of instances of the live release to the formation, touching no others. */
+/*
+ * Brings the number of instances of the live release to the formation, or of the canary to its share of it, touching no
+ * others; with commit the release becomes the canary when they are ready, and those of another one drain.
+ */
 int rollout_scale(struct control *c, const struct rollout *r, struct err *e);
+/* From now on there is no canary: its instances drain in the background. 0 or -errno with e. */
+int rollout_end_canary(
+	struct control *c, const struct db_app *a, struct sink *s, struct err *e);
 /* A writable volume, and not set to overlap: two instances must not run at once. */
 bool rollout_stop_first(struct control *c, uint32_t app);
 

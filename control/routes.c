@@ -112,14 +112,16 @@ static void add_default_hosts(struct build *b, const struct db_app *a, uint32_t 
 }
 
 static void add_instances(
-	struct control *c, struct build *b, uint32_t app, struct table_app *t)
+	struct control *c, struct build *b, const struct db_app *a, struct table_app *t)
 {
 	struct member *m autofree = NULL;
-	int n = fleet_list(c, app, "web", &m);
+	int n = fleet_list(c, a->id, "web", &m);
 	char name[48];
 
 	for (int i = 0; i < n; i++) {
-		if (m[i].state != MEMBER_READY)
+		/* one of a canary that is none any more is no live one */
+		if (m[i].state != MEMBER_READY ||
+			(member_is_canary(&m[i]) && m[i].version != a->canary_version))
 			continue;
 		snprintf(name, sizeof(name), "%s.%u", m[i].type, m[i].number);
 		struct table_instance row = {.id = m[i].id,
@@ -141,13 +143,13 @@ static void add_app(struct control *c, struct build *b, const struct db_app *a)
 
 	if (fleet_held(c, a->id))
 		t.flags |= APP_HOLD;
-	options_row(&b->options, a->id, &t);
+	options_row(&b->options, a, &t);
 	add_default_hosts(b, a, b->n_apps);
 	for (int i = 0; i < n; i++)
 		add_host(b, own[i].name, b->n_apps);
 	t.first_instance = b->n_instances;
 	if (sleep_row(c, a, &t))
-		add_instances(c, b, a->id, &t);
+		add_instances(c, b, a, &t);
 	buf_add(&b->apps, &t, sizeof(t));
 	b->n_apps++;
 }

@@ -46,6 +46,11 @@ uint32_t app_quantity(struct control *c, uint32_t app, const char *type)
 	return n;
 }
 
+uint32_t app_canary_quantity(struct control *c, uint32_t app, uint32_t percent)
+{
+	return percent ? (app_quantity(c, app, "web") * percent + 99) / 100 : 0;
+}
+
 void app_restart_policy(
 	struct control *c, uint32_t app, const char *type, struct restart_policy *ret)
 {

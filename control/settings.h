@@ -7,6 +7,8 @@
 
 /* Instances a type should have: the formation in the database, else 1 for web, 0 for others. */
 uint32_t app_quantity(struct control *c, uint32_t app, const char *type);
+/* Instances of a canary with that share, in per cent (0: none): its share of web's, rounded up. */
+uint32_t app_canary_quantity(struct control *c, uint32_t app, uint32_t percent);
 /* The port a web process is told and probed on: 5000, or what ports:set says. */
 uint16_t app_port(struct control *c, uint32_t app);
 /* Seconds between SIGTERM and SIGKILL, ms. */

@@ -560,7 +560,8 @@ int supervise_await_web(struct control *c, uint32_t app, char reason[160])
 		coming = false;
 		reason[0] = '\0';
 		for (struct node *n = f->members; n; n = n->next) {
-			if (n->m.app != app || strcmp(n->m.type, "web") != 0)
+			if (n->m.app != app || strcmp(n->m.type, "web") != 0 ||
+				member_is_canary(&n->m))
 				continue;
 			ready |= n->m.state == MEMBER_READY;
 			coming |= n->m.state == MEMBER_STARTING ||
@@ -595,8 +596,9 @@ static void read_past(struct control *c, struct member *m)
 static void fill_place(struct control *c, const struct db_app *a, const char *type,
 	uint32_t number, uint32_t delay_ms, bool woken)
 {
+	bool canary = number >= CANARY_FIRST;
 	struct member m = {.app = a->id,
-		.version = a->live_version,
+		.version = canary ? a->canary_version : a->live_version,
 		.number = number,
 		.state = delay_ms ? MEMBER_BACKOFF : MEMBER_QUEUED,
 		.due_ns = io_mono_ns() + (uint64_t)delay_ms * MS_NS};
@@ -636,6 +638,9 @@ static void fill(struct control *c, uint32_t app, uint32_t delay_ms, bool woken)
 				fill_place(c, &a, type, number, delay_ms, woken);
 		}
 	}
+	uint32_t canaries = a.asleep ? 0 : app_canary_quantity(c, app, a.canary_percent);
+	for (uint32_t i = 0; i < canaries; i++)
+		fill_place(c, &a, "web", CANARY_FIRST + i, delay_ms, woken);
 	db_image_clear(&image);
 	db_release_clear(&live);
 }

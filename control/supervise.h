@@ -33,12 +33,12 @@ void supervise_exited(struct control *c, const struct msg_exited *e);
  * (engine_expect). Tried again as the policy says.
  */
 void supervise_lost(struct control *c, const struct member *m);
-/* Starts in the background, after delay_ms, whatever the live release and the formation want and is not there. */
+/* Starts in the background, after delay_ms, whatever the live release, the canary and the formation want and is not there. */
 void supervise_fill(struct control *c, uint32_t app, uint32_t delay_ms);
 /* The same for the web processes of an app that slept, whose start is no restart. */
 void supervise_woken(struct control *c, uint32_t app);
 /*
- * Waits until a web instance of the app serves: 0; or until none is on its way any more: -ECHILD and why the last one
+ * Waits until a web instance of the live release serves: 0; or until none is on its way any more: -ECHILD and why the last one
  * did not come up ("" when none was wanted).
  */
 int supervise_await_web(struct control *c, uint32_t app, char reason[160]);

@@ -168,11 +168,15 @@ int ps_wake(struct control *c, uint32_t app, struct sink *s, struct err *e)
 
 /* ---- the table ---- */
 
+/* With its live release: what waits shall not all go to a canary that is back first. */
 static bool serves(struct control *c, uint32_t app)
 {
 	struct serving s;
-	bool any = serving_list(c, app, &s) == 0 && s.n;
+	unsigned int n = serving_list(c, app, &s) == 0 ? s.n : 0;
+	bool any = false;
 
+	for (unsigned int i = 0; i < n; i++)
+		any |= !member_is_canary(&s.m[i]);
 	serving_free(&s);
 	return any;
 }

@@ -6,7 +6,8 @@
 #define APP_COLUMNS                                                                      \
 	"id, name, deploy_branch, locked, stopped, removing, live_version, "             \
 	"last_version, "                                                                 \
-	"created_us, asleep, asleep_us, asleep_why"
+	"created_us, asleep, asleep_us, asleep_why, canary_version, canary_percent, "    \
+	"canary_key"
 
 static void fill_app(struct query *q, void *element)
 {
@@ -24,6 +25,9 @@ static void fill_app(struct query *q, void *element)
 	a->asleep = (enum db_asleep)query_u32(q, 9);
 	a->asleep_us = query_u64(q, 10);
 	query_text(q, 11, a->asleep_why, sizeof(a->asleep_why));
+	a->canary_version = query_u32(q, 12);
+	a->canary_percent = query_u32(q, 13);
+	a->canary_key = query_u64(q, 14);
 }
 
 int db_app_create(struct db *db, const char *name, uint32_t *ret_id)
@@ -101,6 +105,16 @@ int db_app_set_asleep(struct db *db, uint32_t id, enum db_asleep how, const char
 	return query_changed(query_exec(db,
 		"UPDATE app SET asleep=?, asleep_us=?, asleep_why=? WHERE id=?", "uUsu",
 		how, how ? io_now_us() : 0, why, id));
+}
+
+int db_app_set_canary(struct db *db, uint32_t id, uint32_t version, uint32_t percent)
+{
+	return query_changed(query_exec(db,
+		"UPDATE app SET canary_key=CASE ?1 WHEN 0 THEN 0 WHEN canary_version "
+		"THEN "
+		"canary_key ELSE random()|1 END, canary_version=?1, canary_percent=?2 "
+		"WHERE id=?3",
+		"uuu", version, percent, id));
 }
 
 /* Tables without a foreign key to app (their app may be 0) are emptied here; the rest

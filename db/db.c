@@ -21,6 +21,7 @@ SQL_FILE(db_schema_4, "db/migration_4.sql");
 SQL_FILE(db_schema_5, "db/migration_5.sql");
 SQL_FILE(db_schema_6, "db/migration_6.sql");
 SQL_FILE(db_schema_7, "db/migration_7.sql");
+SQL_FILE(db_schema_8, "db/migration_8.sql");
 
 /* Migration N brings a database of user_version N-1 to N. Only ever append. */
 static const char *const migrations[] = {
@@ -31,6 +32,7 @@ static const char *const migrations[] = {
 	db_schema_5,
 	db_schema_6,
 	db_schema_7,
+	db_schema_8,
 };
 
 /*

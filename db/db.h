@@ -38,6 +38,8 @@ struct db_app {
 	enum db_asleep asleep; /* its web processes only */
 	uint64_t asleep_us;    /* since when; 0 while awake */
 	char asleep_why[64];
+	uint32_t canary_version, canary_percent; /* runs beside the live one; 0: none */
+	uint64_t canary_key;			 /* of its cookies */
 };
 int db_app_create(struct db *db, const char *name, uint32_t *ret_id);
 int db_app_by_name(struct db *db, const char *name, struct db_app *ret);
@@ -50,6 +52,8 @@ int db_app_set_stopped(struct db *db, uint32_t id, bool on);
 int db_app_set_removing(struct db *db, uint32_t id);
 /* From now on; why "" while awake. */
 int db_app_set_asleep(struct db *db, uint32_t id, enum db_asleep how, const char *why);
+/* Another version has another key; 0, 0: none. db_release_switch ends it too. */
+int db_app_set_canary(struct db *db, uint32_t id, uint32_t version, uint32_t percent);
 int db_app_delete(
 	struct db *db, uint32_t id); /* and all that hangs on it; volumes stay */
 
@@ -81,7 +85,7 @@ int db_layer_delete(struct db *db, uint64_t id);
 int db_layer_get(struct db *db, uint64_t id, struct db_layer *ret, json_t **ret_meta);
 int db_layer_list(struct db *db, struct db_layer **ret);
 /*
- * Layers (no stacks) that no release uses, failed ones aside, and that were last used
+ * Layers (no stacks) that no kept, live or canary release uses, failed ones aside, and that were last used
  * before the time older_than_us; *ret allocated. Count.
  */
 int db_layer_unused(struct db *db, uint64_t older_than_us, uint64_t **ret);
@@ -113,8 +117,8 @@ int db_release_create(struct db *db, struct db_release *r);
 int db_release_get(struct db *db, uint32_t app, uint32_t version, struct db_release *ret);
 /* Newest first, at most limit (0: all). Count; each must be cleared, *ret freed. */
 int db_release_list(struct db *db, uint32_t app, uint32_t limit, struct db_release **ret);
-/* The commit point: version live, the one before superseded, app.live_version, one
- * transaction. */
+/* The commit point: version live, the one before superseded, app.live_version, no canary,
+ * one transaction. */
 int db_release_switch(struct db *db, uint32_t app, uint32_t version);
 int db_release_fail(struct db *db, uint32_t app, uint32_t version, const char *error);
 /* The newest release below the live one that was live once; -ENOENT. */

@@ -88,7 +88,10 @@ static void a_database_of_an_earlier_version_is_migrated(void **state)
 		"DROP TABLE network_address", "DROP TABLE network_name",
 		"DROP TABLE network_rule", "ALTER TABLE app DROP COLUMN asleep",
 		"ALTER TABLE app DROP COLUMN asleep_us",
-		"ALTER TABLE app DROP COLUMN asleep_why", "PRAGMA user_version=3"};
+		"ALTER TABLE app DROP COLUMN asleep_why",
+		"ALTER TABLE app DROP COLUMN canary_version",
+		"ALTER TABLE app DROP COLUMN canary_percent",
+		"ALTER TABLE app DROP COLUMN canary_key", "PRAGMA user_version=3"};
 
 	make_app(f->db, "old");
 	for (size_t i = 0; i < ARRAY_LEN(back); i++)
@@ -269,6 +272,48 @@ static void only_layers_that_no_kept_release_has_are_unused(void **state)
 	assert_int_equal(db_layer_unused(f->db, UINT64_C(1) << 62, &ids), 1);
 	assert_int_equal(ids[0], idle);
 	free(ids);
+}
+
+static void a_canary_keeps_its_layers_and_ends_with_the_switch(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t app = make_app(f->db, "a"), n = DB_RELEASES_KEPT + 2;
+	uint64_t first = 0, rest = 0, key, *ids = NULL;
+	struct db_app a;
+
+	assert_int_equal(db_layer_begin(f->db, "source", "1", app, &first), 0);
+	assert_int_equal(db_layer_begin(f->db, "source", "2", app, &rest), 0);
+	assert_int_equal(db_layer_ready(f->db, first, NULL, 1), 0);
+	assert_int_equal(db_layer_ready(f->db, rest, NULL, 1), 0);
+	make_release(f->db, app, first);
+	for (uint32_t v = 2; v <= n; v++)
+		make_release(f->db, app, rest);
+	assert_int_equal(db_release_switch(f->db, app, n - 1), 0);
+	assert_int_equal(db_layer_unused(f->db, UINT64_C(1) << 62, &ids), 1);
+	assert_int_equal(ids[0], first);
+	free(ids);
+	ids = NULL;
+	assert_int_equal(db_app_set_canary(f->db, app, 1, 10), 0);
+	assert_int_equal(db_layer_unused(f->db, UINT64_C(1) << 62, &ids), 0);
+	free(ids);
+	assert_int_equal(db_app_by_id(f->db, app, &a), 0);
+	assert_int_equal(a.canary_version, 1);
+	assert_int_equal(a.canary_percent, 10);
+	assert_true((key = a.canary_key));
+	/* its cookies count as long as it runs */
+	assert_int_equal(db_app_set_canary(f->db, app, 1, 20), 0);
+	assert_int_equal(db_app_by_id(f->db, app, &a), 0);
+	assert_true(a.canary_percent == 20 && a.canary_key == key);
+	assert_int_equal(db_app_set_canary(f->db, app, 2, 20), 0);
+	assert_int_equal(db_app_by_id(f->db, app, &a), 0);
+	assert_true(a.canary_key && a.canary_key != key);
+	assert_int_equal(db_release_switch(f->db, app, 99), -ENOENT);
+	assert_int_equal(db_app_by_id(f->db, app, &a), 0);
+	assert_int_equal(a.canary_version, 2);
+	assert_int_equal(db_release_switch(f->db, app, n), 0);
+	assert_int_equal(db_app_by_id(f->db, app, &a), 0);
+	assert_true(!a.canary_version && !a.canary_percent && !a.canary_key);
+	assert_int_equal(db_app_set_canary(f->db, 99, 1, 10), -ENOENT);
 }
 
 static void transactions_roll_back_as_a_whole(void **state)
@@ -640,6 +685,7 @@ int main(void)
 		T(interrupted_releases_fail_at_start_up),
 		T(one_layer_a_key_wins),
 		T(only_layers_that_no_kept_release_has_are_unused),
+		T(a_canary_keeps_its_layers_and_ends_with_the_switch),
 		T(transactions_roll_back_as_a_whole),
 		T(a_domain_belongs_to_one_app),
 		T(a_mounted_volume_stays),

@@ -117,7 +117,8 @@ int db_layer_unused(struct db *db, uint64_t older_than_us, uint64_t **ret)
 		" SELECT j.value FROM release r JOIN image i ON i.id=r.image JOIN app a "
 		"ON a.id=r.app,"
 		" json_each(i.layers) j WHERE r.status<>'failed'"
-		" AND (r.version=a.live_version OR r.version>a.last_version-?)) ORDER BY "
+		" AND (r.version IN (a.live_version, a.canary_version)"
+		" OR r.version>a.last_version-?)) ORDER BY "
 		"id",
 		"UU", older_than_us, (uint64_t)DB_RELEASES_KEPT);
 

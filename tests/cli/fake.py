@@ -158,6 +158,8 @@ APPS = [{"name": "blog", "release": 3, "state": "running", "url": "http://blog.l
         {"name": "a-long-name", "release": None, "state": "new", "url": "http://a-long-name.localhost", "instances": 0}]
 RELEASES = [{"version": 2, "status": "live", "created": "2026-01-02T03:04:05Z", "description": "Deploy abc1234",
              "commit": "abc1234" + "0" * 33, "current": True, "by": "key:1"},
+            {"version": 3, "status": "canary", "percent": 10, "created": "2026-01-01T03:04:05Z", "description": "Deploy 2222222",
+             "commit": "2" * 40, "current": False, "by": "root"},
             {"version": 1, "status": "failed", "created": "2026-01-01T03:04:05Z", "description": "Deploy 1111111",
              "commit": "1" * 40, "current": False, "by": "root"}]
 PS = {"processes": [{"type": "web", "command": "npm start", "quantity": 2}, {"type": "worker", "command": "w", "quantity": 0}],
@@ -177,6 +179,8 @@ def app_route(conn, method, app, rest, query, b):
         return conn.json(PS)
     if rest == "releases" and get:
         return conn.json(RELEASES)
+    if rest == "canary" and get:
+        return conn.json({"release": 3, "percent": 10, "instances": 1})
     if rest == "domains" and get:
         return conn.json({"domains": ["www.example.com"], "global": ["example.com"]})
     if rest == "domains":
