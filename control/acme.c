@@ -4,6 +4,7 @@
 #include "control/applog.h"
 #include "control/cert.h"
 #include "control/certs.h"
+#include "control/thread.h"
 #include "control/view.h"
 #include "lib/io.h"
 #include "lib/log.h"
@@ -458,14 +459,5 @@ static void *acme_main(void *arg)
 
 int acme_run(struct control *c)
 {
-	pthread_attr_t attr;
-	pthread_t thread;
-	int r;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	r = pthread_create(&thread, &attr, acme_main, c);
-	pthread_attr_destroy(&attr);
-	return -r;
+	return thread_detached(acme_main, c, STACK_BYTES);
 }

@@ -1,6 +1,7 @@
 /* What is remembered of apps that sleep or are about to. */
 #include "control/fleet.h"
 #include "control/sleep_inside.h"
+#include "control/thread.h"
 #include "lib/log.h"
 #include <errno.h>
 
@@ -97,17 +98,11 @@ bool nap_in_thread(
 	struct control *c, uint32_t app, void (*run)(struct control *, uint32_t))
 {
 	struct job *j = calloc(1, sizeof(*j));
-	pthread_attr_t attr;
-	pthread_t thread;
 
 	if (!j)
 		return false;
 	*j = (struct job){c, app, run};
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	int r = pthread_create(&thread, &attr, job_main, j);
-	pthread_attr_destroy(&attr);
+	int r = thread_detached(job_main, j, STACK_BYTES);
 	if (r) {
 		log_warn("no thread for app %u to sleep or wake", app);
 		free(j);

@@ -3,6 +3,7 @@
 #include "control/engine.h"
 #include "control/fleet.h"
 #include "control/net_target.h"
+#include "control/thread.h"
 #include "control/view.h"
 #include "lib/io.h"
 #include "lib/log.h"
@@ -574,14 +575,5 @@ static void *look_up_main(void *arg)
 
 int network_run(struct control *c)
 {
-	pthread_attr_t attr;
-	pthread_t thread;
-	int r;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	r = pthread_create(&thread, &attr, look_up_main, c);
-	pthread_attr_destroy(&attr);
-	return -r;
+	return thread_detached(look_up_main, c, STACK_BYTES);
 }

@@ -10,6 +10,7 @@
 #include "control/sleep.h"
 #include "control/supervise.h"
 #include "control/tail.h"
+#include "control/thread.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include <errno.h>
@@ -188,8 +189,6 @@ static void *retire_main(void *arg)
 static void retire_in_background(struct control *c, struct set *old)
 {
 	struct retirement *r = calloc(1, sizeof(*r));
-	pthread_attr_t attr;
-	pthread_t thread;
 
 	if (old->n == 0 || !r) {
 		free(r);
@@ -197,12 +196,8 @@ static void retire_in_background(struct control *c, struct set *old)
 	}
 	*r = (struct retirement){.c = c, .old = *old};
 	*old = (struct set){0};
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	if (pthread_create(&thread, &attr, retire_main, r))
+	if (thread_detached(retire_main, r, STACK_BYTES) < 0)
 		retire_main(r);
-	pthread_attr_destroy(&attr);
 }
 
 static void retire(struct control *c, const struct set *s)

@@ -1,5 +1,6 @@
 /* A queue of lines between an operation's thread and the connection's thread. */
 #include "control/stream.h"
+#include "control/thread.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <microhttpd.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#define STACK_BYTES ((size_t)1 << 20)
 #define HANG_UP_CHECK_MS                                                                 \
 	200 /* how soon a silent stream's thread notices that nobody reads it */
 
@@ -188,19 +190,6 @@ static struct stream *make(int connection_fd)
 	return s;
 }
 
-static int spawn(struct stream *s)
-{
-	pthread_attr_t attr;
-	pthread_t thread;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, (size_t)1 << 20);
-	int r = -pthread_create(&thread, &attr, run, s);
-	pthread_attr_destroy(&attr);
-	return r;
-}
-
 int stream_start(int connection_fd, stream_run fn, stream_end end, void *arg,
 	struct MHD_Response **ret)
 {
@@ -220,7 +209,7 @@ int stream_start(int connection_fd, stream_run fn, stream_end end, void *arg,
 	}
 	MHD_add_response_header(response, "Content-Type", STREAM_TYPE);
 	atomic_fetch_add(&s->refs, 1);
-	int r = spawn(s);
+	int r = thread_detached(run, s, STACK_BYTES);
 	if (r < 0) {
 		close(s->watch_fd);
 		s->watch_fd = -1;

@@ -7,6 +7,7 @@
 #include "control/probe.h"
 #include "control/routes.h"
 #include "control/settings.h"
+#include "control/thread.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include <errno.h>
@@ -339,17 +340,11 @@ static void *start_main(void *arg)
 static int start_in_thread(struct control *c, const struct member *m)
 {
 	struct start *s = calloc(1, sizeof(*s));
-	pthread_attr_t attr;
-	pthread_t thread;
 
 	if (!s)
 		return -ENOMEM;
 	*s = (struct start){c, *m};
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	int r = -pthread_create(&thread, &attr, start_main, s);
-	pthread_attr_destroy(&attr);
+	int r = thread_detached(start_main, s, STACK_BYTES);
 	if (r < 0)
 		free(s);
 	return r;
