@@ -130,6 +130,27 @@ int io_memfd_check(int fd)
 	return seals >= 0 && (seals & SEALS) == SEALS ? 0 : -EPERM;
 }
 
+int io_memfd_map(int fd, const char *what, size_t least, size_t most, void **ret,
+	size_t *ret_size, struct err *e)
+{
+	struct stat st;
+	void *map;
+
+	if (io_memfd_check(fd) < 0)
+		return err_set(e, EPERM, "%s: not a sealed memory file", what);
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, errno, "%s", what);
+	if (st.st_size < (off_t)least || st.st_size > (off_t)most)
+		return err_set(
+			e, EBADMSG, "%s of %lld bytes", what, (long long)st.st_size);
+	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (map == MAP_FAILED)
+		return err_sys(e, errno, "cannot map the %s", what);
+	*ret = map;
+	*ret_size = (size_t)st.st_size;
+	return 0;
+}
+
 static int set_flag(int fd, int get, int set, int flag, bool on)
 {
 	int flags = fcntl(fd, get);

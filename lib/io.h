@@ -4,6 +4,7 @@
 
 #include "lib/base.h"
 #include "lib/buf.h"
+#include "lib/err.h"
 #include <sys/types.h>
 #include <time.h>
 
@@ -22,6 +23,10 @@ int io_replace_file(
 int io_memfd_sealed(const char *name, const void *data, size_t len);
 /* 0 when fd is a memfd sealed against write, grow and shrink; -EPERM otherwise. */
 int io_memfd_check(int fd);
+/* Maps such a memfd of least .. most bytes for reading (munmap); fd stays the caller's. 0, -EPERM not sealed, -EBADMSG
+ * another size, -errno, with the sentence about "what". */
+int io_memfd_map(int fd, const char *what, size_t least, size_t most, void **ret,
+	size_t *ret_size, struct err *e);
 int io_set_cloexec(int fd, bool on);
 int io_set_nonblock(int fd, bool on);
 /* Removes the tree name below dirfd without following links; -EXDEV at a mount point in it, whatever is mounted there.

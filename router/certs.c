@@ -183,28 +183,20 @@ int certs_parse(const void *data, size_t size, struct certs **ret, struct err *e
 
 int certs_load(int fd, struct certs **ret, struct err *e)
 {
-	struct stat st;
+	size_t size;
 	void *map;
-	int r = io_memfd_check(fd);
+	int r = io_memfd_map(fd, "certificates", sizeof(struct certs_head),
+		CERTS_SIZE_MAX, &map, &size, e);
 
 	if (r < 0)
-		return err_set(e, -r, "certificates are not in a sealed memory file");
-	if (fstat(fd, &st) < 0)
-		return err_sys(e, errno, "certificates");
-	if (st.st_size < (off_t)sizeof(struct certs_head) ||
-		st.st_size > (off_t)CERTS_SIZE_MAX)
-		return err_set(
-			e, EBADMSG, "certificates of %lld bytes", (long long)st.st_size);
-	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (map == MAP_FAILED)
-		return err_sys(e, errno, "cannot map the certificates");
-	r = certs_parse(map, (size_t)st.st_size, ret, e);
+		return r;
+	r = certs_parse(map, size, ret, e);
 	if (r < 0) {
-		munmap(map, (size_t)st.st_size);
+		munmap(map, size);
 		return r;
 	}
 	(*ret)->map = map;
-	(*ret)->map_size = (size_t)st.st_size;
+	(*ret)->map_size = size;
 	return 0;
 }
 

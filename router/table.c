@@ -255,27 +255,20 @@ int table_parse(const void *data, size_t size, struct table **ret, struct err *e
 
 int table_load(int fd, struct table **ret, struct err *e)
 {
-	struct stat st;
+	size_t size;
 	void *map;
-	int r = io_memfd_check(fd);
+	int r = io_memfd_map(
+		fd, "table", sizeof(struct table_head), TABLE_SIZE_MAX, &map, &size, e);
 
 	if (r < 0)
-		return err_set(e, -r, "table is not in a sealed memory file");
-	if (fstat(fd, &st) < 0)
-		return err_sys(e, errno, "table");
-	if (st.st_size < (off_t)sizeof(struct table_head) ||
-		st.st_size > (off_t)TABLE_SIZE_MAX)
-		return err_set(e, EBADMSG, "table of %lld bytes", (long long)st.st_size);
-	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (map == MAP_FAILED)
-		return err_sys(e, errno, "cannot map the table");
-	r = table_parse(map, (size_t)st.st_size, ret, e);
+		return r;
+	r = table_parse(map, size, ret, e);
 	if (r < 0) {
-		munmap(map, (size_t)st.st_size);
+		munmap(map, size);
 		return r;
 	}
 	(*ret)->map = map;
-	(*ret)->map_size = (size_t)st.st_size;
+	(*ret)->map_size = size;
 	return 0;
 }
 
