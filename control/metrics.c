@@ -1,5 +1,6 @@
 /* What the router counts. */
 #include "control/metrics.h"
+#include "lib/metrics.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -50,18 +51,8 @@ static double rate_of(const struct metrics_slot *s, uint64_t now_us)
 
 void metrics_sum(struct metrics_row *a, const struct metrics_row *b)
 {
-	struct metrics_slot *to = &a->sum;
-	const struct metrics_slot *from = &b->sum;
-
 	a->per_second += b->per_second;
-	to->requests += from->requests;
-	to->errors += from->errors;
-	to->bytes_out += from->bytes_out;
-	to->sum_us += from->sum_us;
-	for (uint32_t i = 0; i < ARRAY_LEN(to->status); i++)
-		to->status[i] += from->status[i];
-	for (uint32_t i = 0; i < METRICS_BUCKETS; i++)
-		to->latency[i] += from->latency[i];
+	metrics_slot_add(&a->sum, &b->sum);
 }
 
 static int add_row(const struct metrics_row *row, struct metrics_row **rows, int n)

@@ -1,6 +1,7 @@
 /* Counters and latencies of each instance and app. */
-#include "router/metrics.h"
+#include "lib/metrics.h"
 #include "lib/log.h"
+#include "router/metrics.h"
 #include "router/worker.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -103,18 +104,6 @@ static uint32_t slot_of_app(struct worker *w, uint32_t app)
 	return m ? m->slot : 0;
 }
 
-static void add_up(struct metrics_slot *to, const struct metrics_slot *from)
-{
-	to->requests += from->requests;
-	to->errors += from->errors;
-	to->bytes_out += from->bytes_out;
-	to->sum_us += from->sum_us;
-	for (uint32_t i = 0; i < ARRAY_LEN(to->status); i++)
-		to->status[i] += from->status[i];
-	for (uint32_t i = 0; i < METRICS_BUCKETS; i++)
-		to->latency[i] += from->latency[i];
-}
-
 static void free_slot(struct worker *w, uint32_t slot)
 {
 	w->metrics->slots[slot - 1].app = 0;
@@ -130,7 +119,8 @@ void metrics_fold(struct worker *w, uint32_t slot)
 	to = slot_of_app(w, w->metrics->slots[slot - 1].app);
 	begin_move(w->metrics);
 	if (to)
-		add_up(&w->metrics->slots[to - 1], &w->metrics->slots[slot - 1]);
+		metrics_slot_add(
+			&w->metrics->slots[to - 1], &w->metrics->slots[slot - 1]);
 	free_slot(w, slot);
 	end_move(w->metrics);
 }
