@@ -302,10 +302,11 @@ int cgroup_join_fds(const struct cgroups *g, uint64_t id, int fds[CGROUP_FDS])
 			continue;
 		fds[k] = dir < 0 ? -1 : openat(dir, "tasks", O_WRONLY | O_CLOEXEC);
 		if (fds[k] < 0) {
-			int r = -errno;
-			for (int i = 0; i < k; i++)
-				if (fds[i] >= 0)
-					close(fds[i]);
+			int r = dir < 0 ? dir : -errno;
+			/* whoever closes what it finds in fds must not close another's */
+			while (k-- > 0)
+				if (fds[k] >= 0)
+					close(TAKE_FD(fds[k]));
 			return r;
 		}
 	}

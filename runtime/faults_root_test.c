@@ -8,6 +8,9 @@
  */
 #include "runtime/stage_test.h"
 
+#include <stdatomic.h>
+#include <sys/syscall.h>
+
 #define REPEATS_MAX 6 /* of one call in one process, then only every 32nd */
 #define COMPLAINTS_MAX 20
 #define ALLOCATIONS_MAX 1000
@@ -24,6 +27,20 @@ static void PRINTF(1, 2) complain(const char *fmt, ...)
 	va_end(ap);
 	if (complaints++ < COMPLAINTS_MAX)
 		print_message("# %s\n", text);
+}
+
+/* ---- descriptors closed twice: the second time it may be somebody else's ---- */
+
+static pid_t own;
+static atomic_uint closed_twice;
+
+int close(int fd)
+{
+	int r = (int)syscall(SYS_close, fd);
+
+	if (r < 0 && errno == EBADF && getpid() == own)
+		closed_twice++;
+	return r;
 }
 
 /* ---- one try ---- */
@@ -78,6 +95,8 @@ static void judge(const struct deed *d, struct sum *sum, int r, const struct err
 	sum->failed += r < 0;
 	if (r < 0 && !e->text[0])
 		complain("%s: no reason is given", where);
+	if (atomic_exchange(&closed_twice, 0))
+		complain("%s: a descriptor is closed twice", where);
 	if (r == 0)
 		check_success(d, sum, where);
 	if (d->again) {
@@ -412,6 +431,7 @@ static int set_up_stage(void **state)
 {
 	struct err e = {0};
 
+	own = getpid();
 	if (set_up(state) < 0 || open_stage(&e) < 0 ||
 		volume_make_dir(w.rt, MOUNT_VOLUME, VOLUME) < 0 ||
 		volume_make_dir(w.rt, MOUNT_CACHE, APP) < 0 || fault_open() < 0) {

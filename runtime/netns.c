@@ -1,6 +1,7 @@
 /* Network namespaces for sandboxes, ready before they are asked for. */
 #include "runtime/netns.h"
 #include "lib/addr.h"
+#include "lib/io.h"
 #include "lib/log.h"
 #include "runtime/ipv6.h"
 #include "runtime/rtnl.h"
@@ -52,22 +53,39 @@ struct netpool {
 /* An adopted sandbox may claim an index while the thread finds that it cannot make it. */
 enum use { UNUSED_INDEX, MAKING, USED };
 
-/* Sysctls of the calling thread's network namespace. */
-static void set_sysctl(const char *path, const char *value)
+/* The host is short of something now: no answer to what it can do. */
+static bool short_of(int r)
+{
+	return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOBUFS;
+}
+
+/* Sysctls of the calling thread's network namespace: a host without one of them, or that
+ * does not let it be set, only loses that convenience. */
+static int set_sysctl(const char *path, const char *value)
 {
 	int fd autoclose = open(path, O_WRONLY | O_CLOEXEC);
+	int r = fd < 0 ? -errno : io_write_all(fd, value, strlen(value));
 
-	/* an old kernel without one of them only loses that convenience */
-	if (fd >= 0 && write(fd, value, strlen(value)) < 0)
-		log_debug("cannot set %s", path);
+	if (r < 0)
+		log_debug("cannot set %s: %s", path, strerror(-r));
+	return short_of(r) ? r : 0;
 }
 
 /* Neither end takes an IPv6 address but the one it is given; without one, no IPv6 at all. */
-static void set_ipv6(const struct netpool *p, const char *iface)
+static int set_ipv6(const struct netpool *p, const char *iface)
 {
-	(void)ipv6_set(iface, "addr_gen_mode", "1"); /* IN6_ADDR_GEN_MODE_NONE */
-	(void)ipv6_set(iface, "accept_ra", "0");
-	(void)ipv6_set(iface, "disable_ipv6", p->ipv6 ? "0" : "1");
+	const char *const values[][2] = {
+		{"addr_gen_mode", "1"}, /* IN6_ADDR_GEN_MODE_NONE */
+		{"accept_ra", "0"},
+		{"disable_ipv6", p->ipv6 ? "0" : "1"}};
+
+	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+		int r = ipv6_set(iface, values[i][0], values[i][1]);
+
+		if (short_of(r))
+			return r;
+	}
+	return 0;
 }
 
 /* Address, the other end, and the way out. */
@@ -94,8 +112,7 @@ static int set_up_inside(struct netpool *p, int nl, const char *peer, uint32_t a
 	index = if_nametoindex("eth0");
 	if (index == 0)
 		return -errno;
-	set_ipv6(p, "eth0");
-	if ((r = rtnl_up(nl, index)) < 0 ||
+	if ((r = set_ipv6(p, "eth0")) < 0 || (r = rtnl_up(nl, index)) < 0 ||
 		(r = set_up_family(nl, index, AF_INET, &a, &gateway)) < 0 || !p->ipv6)
 		return r;
 	addr6_of(addr, six);
@@ -119,8 +136,7 @@ static int set_up_host(struct netpool *p, const char *peer, uint32_t addr)
 
 	if (index == 0)
 		return -errno;
-	set_ipv6(p, peer);
-	if ((r = rtnl_up(p->host_nl, index)) < 0 ||
+	if ((r = set_ipv6(p, peer)) < 0 || (r = rtnl_up(p->host_nl, index)) < 0 ||
 		(r = reach_inside(p->host_nl, index, AF_INET, &a)) < 0 || !p->ipv6)
 		return r;
 	addr6_of(addr, six);
@@ -141,10 +157,12 @@ static int make_inside(struct netpool *p, const char *peer, uint32_t addr)
 		return nl;
 	/* any port may be listened on: an app has no other privilege there, and no other
 	 * user */
-	set_sysctl("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
-	set_sysctl("/proc/sys/net/ipv4/ping_group_range", "0 4294967294");
-	r = set_up_inside(p, nl, peer, addr);
-	return r < 0 ? r : TAKE_FD(fd);
+	if ((r = set_sysctl("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0")) < 0 ||
+		(r = set_sysctl("/proc/sys/net/ipv4/ping_group_range",
+			 "0 4294967294")) < 0 ||
+		(r = set_up_inside(p, nl, peer, addr)) < 0)
+		return r;
+	return TAKE_FD(fd);
 }
 
 void netpool_iface(const char *id, uint32_t index, char out[IFNAMSIZ])
@@ -200,7 +218,7 @@ static void refill(struct netpool *p)
 	p->used[index] = MAKING;
 	pthread_mutex_unlock(&p->lock);
 	r = make_one(p, index, &fd);
-	if (r < 0 && r != -EEXIST && p->ipv6) {
+	if (r < 0 && r != -EEXIST && !short_of(r) && p->ipv6) {
 		log_warn("apps get no IPv6: %s", strerror(-r));
 		p->no_ipv6 = true;
 	}
