@@ -110,10 +110,14 @@ static void a_program_on_disk_can_be_overwritten_through_its_link(void **state)
 	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
 	pid_t pid = fork();
 	if (pid == 0) {
-		if (dup2(ready[1], 1) == 1)
+		/* a process made ahead meanwhile may hold the copy open for a moment */
+		for (int i = 0; i < 500 && dup2(ready[1], 1) == 1; i++) {
 			execl(path, path, "hog", "0", (char *)NULL);
+			usleep(10000);
+		}
 		_exit(127);
 	}
+	close(ready[1]);
 	assert_true(read(ready[0], link, 6) > 0);
 	snprintf(link, sizeof(link), "/proc/%d/exe", pid);
 	int fd autoclose = open(link, O_RDONLY | O_CLOEXEC);
@@ -125,7 +129,6 @@ static void a_program_on_disk_can_be_overwritten_through_its_link(void **state)
 	write_file(link, "overwritten\n");
 	assert_file(path, "overwritten\n");
 	close(ready[0]);
-	close(ready[1]);
 }
 
 /* ---- cgroups, keys, sockets, terminals ---- */
