@@ -185,6 +185,7 @@ static int open_to_empty(int dirfd, const char *name, int depth)
 struct removal {
 	int top;
 	unsigned int serial, moved;
+	uint64_t left; /* entries that it may still remove */
 };
 
 static int move_up(struct removal *m, int dirfd, const char *name)
@@ -235,6 +236,9 @@ static int remove_folder(struct removal *m, int dirfd, const char *name, int dep
 
 static int remove_entry(struct removal *m, int dirfd, const char *name, int depth)
 {
+	if (m->left == 0)
+		return -EINPROGRESS;
+	m->left--;
 	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
 		return 0;
 	if (errno != EISDIR && errno != EPERM)
@@ -256,11 +260,18 @@ static int remove_below(struct removal *m, DIR *dir, int depth)
 	return -errno;
 }
 
-int io_remove_tree(int dirfd, const char *name)
+int io_remove_part(int dirfd, const char *name, uint64_t most)
 {
-	struct removal m = {.top = -1};
+	/* what an earlier part moved up may still be there, by its number */
+	unsigned int serial = most < UINT64_MAX ? (unsigned int)io_mono_ns() : 0;
+	struct removal m = {.top = -1, .serial = serial, .left = most};
 
 	return remove_entry(&m, dirfd, name, 0);
+}
+
+int io_remove_tree(int dirfd, const char *name)
+{
+	return io_remove_part(dirfd, name, UINT64_MAX);
 }
 
 int io_mkdirs(const char *path, mode_t mode)

@@ -32,6 +32,8 @@ int io_set_nonblock(int fd, bool on);
 /* Removes the tree name below dirfd without following links; -EXDEV at a mount point in it, whatever is mounted there.
  * Absent is 0. */
 int io_remove_tree(int dirfd, const char *name);
+/* As that, but not more than so many entries: -EINPROGRESS when some are left, to be called again. */
+int io_remove_part(int dirfd, const char *name, uint64_t most);
 /* mkdir -p for an absolute path; existing folders are left as they are. 0 or -errno. */
 int io_mkdirs(const char *path, mode_t mode);
 /* Connects to / listens on a unix socket (type SOCK_STREAM or SOCK_SEQPACKET). fd or -errno. */

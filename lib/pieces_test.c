@@ -94,6 +94,30 @@ static void a_tree_of_any_depth_is_removed(void **state)
 	assert_int_equal(io_remove_tree(AT_FDCWD, dir), 0);
 }
 
+static void a_tree_is_removed_in_parts(void **state)
+{
+	char dir[] = "/tmp/berth-io-XXXXXX", name[32];
+	int root, calls = 1;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	root = open(dir, O_RDONLY | O_DIRECTORY);
+	assert_int_equal(mkdirat(root, "tree", 0755), 0);
+	for (int i = 0; i < 250; i++) {
+		snprintf(name, sizeof(name), "tree/%d", i);
+		assert_int_equal(mkdirat(root, name, 0755), 0);
+	}
+	while (io_remove_part(root, "tree", 100) == -EINPROGRESS) {
+		assert_int_equal(faccessat(root, "tree", F_OK, 0), 0);
+		calls++;
+	}
+	assert_int_equal(calls, 3);
+	assert_int_equal(faccessat(root, "tree", F_OK, 0), -1);
+	assert_int_equal(io_remove_part(root, "tree", 100), 0);
+	close(root);
+	rmdir(dir);
+}
+
 /* A message without a byte, but with a descriptor. */
 static void send_empty(int sock, int fd)
 {
@@ -243,6 +267,7 @@ int main(void)
 		cmocka_unit_test(an_error_gains_context),
 		cmocka_unit_test(a_tree_is_removed_without_following_links),
 		cmocka_unit_test(a_tree_of_any_depth_is_removed),
+		cmocka_unit_test(a_tree_is_removed_in_parts),
 		cmocka_unit_test(a_message_carries_its_descriptors),
 		cmocka_unit_test(descriptors_that_do_not_fit_are_told),
 		cmocka_unit_test(a_spec_survives_the_trip_and_refuses_damage),

@@ -2,6 +2,7 @@
 #include "runtime/box_test.h"
 #include "runtime/inside.h"
 
+#include <stdatomic.h>
 #include <sys/syscall.h>
 
 #define SETTLE_MS 10000
@@ -165,6 +166,31 @@ static void it_ends_with_berthd(void **state UNUSED)
 	cgroup_remove(&w.rt->cgroups, w.next + 50);
 }
 
+static int one_part(void *arg)
+{
+	atomic_int *left = arg;
+
+	usleep(20000);
+	return --*left > 0 ? -EINPROGRESS : 0;
+}
+
+/* What an app of a million files leaves is removed by the thread that makes networks. */
+static void long_work_keeps_no_start_waiting(void **state UNUSED)
+{
+	static atomic_int left = 200;
+
+	assert_int_equal(netpool_later(w.rt->pool, one_part, &left), 0);
+	for (int i = 0; i < NETPOOL_READY + 2; i++) {
+		struct box b = box_new();
+
+		b.start.flags &= ~(uint32_t)START_NO_NET;
+		run_one(&b);
+	}
+	assert_true(left > 0);
+	netpool_drain(w.rt->pool);
+	assert_int_equal(left, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -174,6 +200,7 @@ int main(void)
 		cmocka_unit_test(a_start_that_fails_ends_it),
 		cmocka_unit_test(it_keeps_nothing_of_berthd_open),
 		cmocka_unit_test(it_ends_with_berthd),
+		cmocka_unit_test(long_work_keeps_no_start_waiting),
 	};
 
 	return run_as_root(tests, set_up, tear_down);

@@ -76,8 +76,7 @@ static int set_ipv6(const struct netpool *p, const char *iface)
 {
 	const char *const values[][2] = {
 		{"addr_gen_mode", "1"}, /* IN6_ADDR_GEN_MODE_NONE */
-		{"accept_ra", "0"},
-		{"disable_ipv6", p->ipv6 ? "0" : "1"}};
+		{"accept_ra", "0"}, {"disable_ipv6", p->ipv6 ? "0" : "1"}};
 
 	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
 		int r = ipv6_set(iface, values[i][0], values[i][1]);
@@ -158,8 +157,8 @@ static int make_inside(struct netpool *p, const char *peer, uint32_t addr)
 	/* any port may be listened on: an app has no other privilege there, and no other
 	 * user */
 	if ((r = set_sysctl("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0")) < 0 ||
-		(r = set_sysctl("/proc/sys/net/ipv4/ping_group_range",
-			 "0 4294967294")) < 0 ||
+		(r = set_sysctl("/proc/sys/net/ipv4/ping_group_range", "0 4294967294")) <
+			0 ||
 		(r = set_up_inside(p, nl, peer, addr)) < 0)
 		return r;
 	return TAKE_FD(fd);
@@ -232,8 +231,8 @@ static void refill(struct netpool *p)
 	pthread_cond_broadcast(&p->done);
 }
 
-/* Under the lock. A job that wants another try goes to the end of the queue. True: pause
- * before the next. */
+/* Under the lock. A job that is not done goes to the end of the queue. True: pause before
+ * the next. */
 static bool run_job(struct netpool *p)
 {
 	struct job *j = p->jobs;
@@ -245,11 +244,11 @@ static bool run_job(struct netpool *p)
 	pthread_mutex_unlock(&p->lock);
 	r = j->run(j->arg);
 	pthread_mutex_lock(&p->lock);
-	if (r == -EAGAIN && ++j->tries < JOB_TRIES) {
+	if (r == -EINPROGRESS || (r == -EAGAIN && ++j->tries < JOB_TRIES)) {
 		j->next = NULL;
 		*p->jobs_end = j;
 		p->jobs_end = &j->next;
-		return true;
+		return r == -EAGAIN;
 	}
 	free(j);
 	p->n_jobs--;

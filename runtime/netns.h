@@ -50,7 +50,8 @@ void netpool_release(struct netpool *p, uint32_t index);
 /* How many indexes are in use, those of ready namespaces too. */
 unsigned int netpool_used(struct netpool *p);
 /* Runs job(arg) on the thread; while it returns -EAGAIN again after 20 ms, at most 500
- * times. 0 or -ENOMEM. */
+ * times; while -EINPROGRESS, again after the others: a job that may take long does a part
+ * of it each time, as starts wait for this thread. 0 or -ENOMEM. */
 int netpool_later(struct netpool *p, int (*job)(void *arg), void *arg);
 /* On the thread: whether all namespaces are ready, and no other job waits. */
 bool netpool_idle(struct netpool *p);

@@ -25,6 +25,7 @@
 #include <time.h>
 
 #define SWEEP_TRIES 20
+#define REMOVE_MOST 2000 /* entries in one go: some 20 ms */
 #define SWEEP_PAUSE_MS 5
 #define STATUS_KILLED 137 /* 128 + SIGKILL: what a shell says of its killed child */
 
@@ -378,6 +379,21 @@ static void close_once(int *fd)
 	*fd = -1;
 }
 
+/* 0 when nothing is left to do, or what to answer the thread. */
+static int remove_some(
+	const struct leftover *l, int folder, const char *folder_name, const char *name)
+{
+	int r = io_remove_part(folder, name, REMOVE_MOST);
+
+	if (r == -EINPROGRESS)
+		return r;
+	if (r == -EMFILE || r == -ENFILE || r == -ENOMEM)
+		return -EAGAIN;
+	if (r < 0)
+		log_warn("cannot remove %s/%s/%s", l->rt->state, folder_name, name);
+	return 0;
+}
+
 static int clean(void *arg)
 {
 	struct leftover *l = arg;
@@ -392,16 +408,14 @@ static int clean(void *arg)
 		return -EAGAIN;
 	}
 	snprintf(name, sizeof(name), "%016" PRIx64, l->id);
-	r = io_remove_tree(l->rt->scratch_fd, name);
-	if (r == -EMFILE || r == -ENFILE || r == -ENOMEM)
-		return -EAGAIN;
+	r = remove_some(l, l->rt->scratch_fd, "scratch", name);
 	if (r < 0)
-		log_warn("cannot remove %s/scratch/%s", l->rt->state, name);
+		return r;
 	cache_work_name(l->id, name);
-	if (io_remove_tree(l->rt->cache_fd, name) < 0)
-		log_warn("cannot remove %s/cache/%s", l->rt->state, name);
-	free(l);
-	return 0;
+	r = remove_some(l, l->rt->cache_fd, "cache", name);
+	if (r == 0)
+		free(l);
+	return r;
 }
 
 static void clean_later(struct runtime *rt, const struct live *gone)
