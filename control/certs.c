@@ -286,7 +286,7 @@ static int pack_all(struct control *c, struct certs_pack *p)
 	if (n > 0)
 		r = k.n_apps = db_app_list(c->db, &k.apps);
 	if (n > 0 && r >= 0)
-		r = k.n_domains = db_domain_all(c->db, &k.domains);
+		r = k.n_domains = db_domain_all(c->db, 0, &k.domains);
 	if (n > 0 && r >= 0)
 		qsort(k.apps, (size_t)k.n_apps, sizeof(*k.apps), by_id);
 	for (int i = 0, end; r >= 0 && i < n; i = end) {

@@ -3,7 +3,8 @@
  *
  * Threads: a deploy or a command runs in its request's thread (a deploy is one long story, unreadable as callbacks);
  * one reader each for berthd and the routers; one that waits for all restarts; one for automatic certificates; short-lived ones for starts, draining and sleep. Shared state is the database
- * (one lock), the fleet, the routes and the engine, each with a lock of its own and never two held at once.
+ * (one lock), the fleet, the routes and the engine, each with a lock of its own and never two held at once; but whatever
+ * changes marks it for the next routing table (stale.h), whose lock is the innermost.
  */
 #include "control/control.h"
 #include "control/acme.h"
@@ -19,6 +20,7 @@
 #include "control/retention.h"
 #include "control/routes.h"
 #include "control/sleep.h"
+#include "control/stale.h"
 #include "control/supervise.h"
 #include "lib/io.h"
 #include "lib/log.h"
@@ -53,6 +55,11 @@ static void on_oom(void *arg, const struct msg_oom *o)
 static void on_restarted(void *arg)
 {
 	recover_engine(arg);
+}
+
+static void on_changed(void *arg, uint32_t app)
+{
+	stale_mark(arg, app);
 }
 
 static const char *need_env(const char *name)
@@ -91,6 +98,11 @@ static int open_parts(struct control *c, unsigned int routers, struct err *e)
 	int r = db_open(folder, &c->db, e);
 	if (r < 0)
 		return r;
+	r = stale_open(&c->stale);
+	if (r == 0)
+		r = db_watch(c->db, on_changed, c->stale);
+	if (r < 0)
+		return err_sys(e, -r, "start");
 	if ((r = certs_open(c, &c->certs, e)) < 0 || (r = acme_open(c, &c->acme, e)) < 0)
 		return r;
 	applog_open(FD_LOG);
@@ -100,7 +112,7 @@ static int open_parts(struct control *c, unsigned int routers, struct err *e)
 	if (r == 0)
 		r = fleet_open(c, &c->fleet);
 	if (r == 0)
-		r = sleep_open(&c->sleepers);
+		r = sleep_open(c, &c->sleepers);
 	if (r == 0)
 		r = network_open(&c->network);
 	if (r == 0)

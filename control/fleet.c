@@ -6,6 +6,7 @@
 #include "control/fleet_inside.h"
 #include "control/limits.h"
 #include "control/settings.h"
+#include "control/stale.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/spec.h"
@@ -18,9 +19,9 @@ int fleet_open(struct control *c, struct fleet **ret)
 	struct fleet *f = calloc(1, sizeof(*f));
 	pthread_condattr_t attr;
 
-	(void)c;
 	if (!f)
 		return -ENOMEM;
+	f->stale = c->stale;
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -87,6 +88,7 @@ struct node *fleet_add(struct fleet *f, const struct member *m)
 		n->m.since_us = io_now_us();
 	n->next = f->members;
 	f->members = n;
+	stale_mark(f->stale, m->app);
 	pthread_cond_broadcast(&f->changed);
 	return n;
 }
@@ -94,6 +96,7 @@ struct node *fleet_add(struct fleet *f, const struct member *m)
 static void drop(struct fleet *f, struct node *n)
 {
 	*find(f, n) = n->next;
+	stale_mark(f->stale, n->m.app);
 	free(n);
 	pthread_cond_broadcast(&f->changed);
 }
@@ -110,6 +113,7 @@ enum member_action fleet_step(struct fleet *f, struct node *n, enum member_event
 	if (s->next != n->m.state)
 		n->m.since_us = io_now_us();
 	n->m.state = s->next;
+	stale_mark(f->stale, n->m.app);
 	if (s->action == MEMBER_FORGET)
 		drop(f, n);
 	pthread_cond_broadcast(&f->changed);
@@ -294,8 +298,10 @@ void fleet_hold(struct control *c, uint32_t app, bool on)
 		h->app = app;
 		h->next = f->held;
 		f->held = h;
+		stale_mark(f->stale, app);
 	} else if (!on && h) {
 		*at = h->next;
+		stale_mark(f->stale, app);
 		free(h);
 		pthread_cond_broadcast(&f->changed);
 	}

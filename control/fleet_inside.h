@@ -32,6 +32,7 @@ struct fleet {
 	pthread_cond_t changed; /* CLOCK_MONOTONIC */
 	struct node *members;
 	struct held *held;
+	struct stale *stale; /* every change of a member or a hold is marked */
 	uint32_t last_key;
 	bool route; /* the routing table no longer fits */
 	struct boot boot;

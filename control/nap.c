@@ -1,18 +1,20 @@
 /* What is remembered of apps that sleep or are about to. */
 #include "control/fleet.h"
 #include "control/sleep_inside.h"
+#include "control/stale.h"
 #include "control/thread.h"
 #include "lib/log.h"
 #include <errno.h>
 
 #define STACK_BYTES (256 << 10)
 
-int sleep_open(struct sleepers **ret)
+int sleep_open(struct control *c, struct sleepers **ret)
 {
 	struct sleepers *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return -ENOMEM;
+	s->stale = c->stale;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->changed, NULL);
 	*ret = s;
@@ -63,6 +65,10 @@ struct nap *nap_lock(struct sleepers *s, uint32_t app)
 void nap_changed(struct sleepers *s, struct nap *n)
 {
 	pthread_cond_broadcast(&s->changed);
+	if (n->dozed != n->dozing || n->woke != n->waking)
+		stale_mark(s->stale, n->app);
+	n->dozed = n->dozing;
+	n->woke = n->waking;
 	if (n == &s->spare || n->idle || n->trying || n->dozing || n->stopping ||
 		n->rousing || n->waking)
 		return;

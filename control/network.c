@@ -252,9 +252,9 @@ int network_callers(struct control *c, uint32_t app, bool denied, uint32_t **ret
 
 bool network_is_called(struct control *c, uint32_t app)
 {
-	uint32_t *callers autofree = NULL;
+	uint32_t *called autofree = NULL;
 
-	return network_callers(c, app, false, &callers) > 0;
+	return db_net_called(c->db, app, &called) > 0;
 }
 
 static bool has_number(

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-static const char *value_of(const json_t *topic, uint32_t app, const char *key)
+const char *options_value(const json_t *topic, uint32_t app, const char *key)
 {
 	char id[16];
 
@@ -17,9 +17,9 @@ static const char *value_of(const json_t *topic, uint32_t app, const char *key)
 
 static const char *own_or_global(const json_t *topic, uint32_t app, const char *key)
 {
-	const char *own = value_of(topic, app, key);
+	const char *own = options_value(topic, app, key);
 
-	return own ? own : value_of(topic, 0, key);
+	return own ? own : options_value(topic, 0, key);
 }
 
 static bool is_on(const char *value)
@@ -61,7 +61,8 @@ static void set_queue(struct options *o, const char *value, struct table_options
 
 static struct table_text add_text(struct options *o, const char *value)
 {
-	struct table_text t = {(uint32_t)o->strings->len, (uint32_t)strlen(value)};
+	struct table_text t = {
+		o->from + (uint32_t)o->strings->len, (uint32_t)strlen(value)};
 
 	buf_add(o->strings, value, t.len);
 	return t;
@@ -162,7 +163,7 @@ static bool fill(struct options *o, uint32_t app, struct table_options *t)
 	bool any = false;
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		const char *value = value_of(
+		const char *value = options_value(
 			rows[i].maintenance ? o->maintenance : o->http, app, rows[i].key);
 
 		if (!value)
@@ -173,40 +174,35 @@ static bool fill(struct options *o, uint32_t app, struct table_options *t)
 	return any;
 }
 
-static uint32_t add_record(struct options *o, const struct table_options *t)
+int options_open(struct control *c, uint32_t workers, uint32_t app, struct options *ret)
 {
-	buf_add(&o->rows, t, sizeof(*t));
-	return ++o->n;
-}
+	*ret = (struct options){.workers = workers ? workers : 1};
+	int r = db_setting_topic(c->db, "http", app, &ret->http);
 
-int options_open(
-	struct control *c, uint32_t workers, struct buf *strings, struct options *ret)
-{
-	int r;
-
-	*ret = (struct options){.workers = workers ? workers : 1, .strings = strings};
-	r = db_setting_topic(c->db, "http", &ret->http);
-	if (r >= 0)
-		r = db_setting_topic(c->db, "maintenance", &ret->maintenance);
-	if (r >= 0 && fill(ret, 0, &ret->global))
-		ret->global_index = add_record(ret, &ret->global);
-	return r < 0 ? r : 0;
+	return r < 0 ? r : db_setting_topic(c->db, "maintenance", app, &ret->maintenance);
 }
 
 void options_close(struct options *o)
 {
 	json_decref(o->http);
 	json_decref(o->maintenance);
-	buf_free(&o->rows);
 }
 
 unsigned int options_nets(const struct options *o, struct table_net ret[TABLE_NETS_MAX])
 {
-	const char *text = value_of(o->http, 0, "trusted-proxies");
+	const char *text = options_value(o->http, 0, "trusted-proxies");
 	char bad[ADDR_TEXT_MAX];
 	int n = text ? options_parse_nets(text, ret, bad) : 0;
 
 	return n > 0 ? (unsigned int)n : 0;
+}
+
+bool options_all(struct options *o, struct table_options *ret, struct buf *strings)
+{
+	*ret = (struct table_options){0};
+	o->strings = strings;
+	o->from = 0;
+	return fill(o, 0, ret);
 }
 
 static bool set_canary(const struct db_app *a, struct table_options *t)
@@ -217,18 +213,18 @@ static bool set_canary(const struct db_app *a, struct table_options *t)
 	return a->canary_version;
 }
 
-void options_row(struct options *o, const struct db_app *a, struct table_app *row)
+bool options_own(struct options *o, const struct db_app *a, struct table_app *row,
+	struct table_options *ret, struct buf *strings, uint32_t all_size)
 {
-	struct table_options own = o->global;
-	uint32_t app = a->id;
-
-	row->timeout_ms = seconds_as_ms(own_or_global(o->http, app, "timeout"));
-	row->idle_timeout_ms = seconds_as_ms(own_or_global(o->http, app, "idle-timeout"));
-	if (is_on(value_of(o->maintenance, app, "enabled")))
+	row->timeout_ms = seconds_as_ms(own_or_global(o->http, a->id, "timeout"));
+	row->idle_timeout_ms =
+		seconds_as_ms(own_or_global(o->http, a->id, "idle-timeout"));
+	if (is_on(options_value(o->maintenance, a->id, "enabled")))
 		row->flags |= APP_MAINTENANCE;
-	bool any = fill(o, app, &own);
-	any |= set_canary(a, &own);
-	row->options = any ? add_record(o, &own) : o->global_index;
+	o->strings = strings;
+	o->from = all_size;
+	bool any = fill(o, a->id, ret);
+	return set_canary(a, ret) || any;
 }
 
 /* ---- values as people write them ---- */

@@ -7,24 +7,30 @@
 
 #define PAGE_MAX ((size_t)TABLE_PAGE_MAX) /* of HTML, bytes */
 
-/* While one table is built: all the settings, read at once, and the records made so far. */
+/* The settings, read at once. */
 struct options {
 	json_t *http, *maintenance; /* app id as text -> key -> value; "0": all apps */
-	struct table_options global;
-	uint32_t global_index; /* of its record + 1; 0: not made, or nothing is set */
-	uint32_t n;	       /* records in rows */
-	uint32_t workers;      /* of the router: each gets its part of what is counted */
-	struct buf *strings, rows;
+	uint32_t workers;    /* of the router: each gets its part of what is counted */
+	struct buf *strings; /* where a record's texts go, */
+	uint32_t from;	     /* with offsets that begin there */
 };
 
-/* strings: of the table. 0 or -errno; options_close in any case. */
-int options_open(
-	struct control *c, uint32_t workers, struct buf *strings, struct options *ret);
+/* Of an app and what holds for all, or (0) of all apps. 0 or -errno; options_close in any case. */
+int options_open(struct control *c, uint32_t workers, uint32_t app, struct options *ret);
 void options_close(struct options *o);
+/* What is set for all apps: false when nothing is, which makes *ret zero. Its texts are added to strings. */
+bool options_all(struct options *o, struct table_options *ret, struct buf *strings);
+/*
+ * Fills in row's times and APP_MAINTENANCE. False when nothing of that app's own is set and it has no canary, else ret, which
+ * is that of all apps before, is its record: its own texts are added to strings, at offsets that begin with all_size, where
+ * those of all apps end.
+ */
+bool options_own(struct options *o, const struct db_app *a, struct table_app *row,
+	struct table_options *ret, struct buf *strings, uint32_t all_size);
 /* The proxies that all apps believe, at most TABLE_NETS_MAX. */
 unsigned int options_nets(const struct options *o, struct table_net ret[TABLE_NETS_MAX]);
-/* Fills in the row's times, its options (the canary among them) and APP_MAINTENANCE. */
-void options_row(struct options *o, const struct db_app *a, struct table_app *row);
+/* One value of a topic (db_setting_topic); NULL: not set. */
+const char *options_value(const json_t *topic, uint32_t app, const char *key);
 
 /*
  * Values as people write them. 0 or -EINVAL.

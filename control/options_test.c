@@ -15,7 +15,7 @@ struct fixture {
 	char folder[64];
 	struct control c;
 	uint32_t app, other;
-	struct buf strings;
+	struct buf strings, own; /* of all apps; of the one */
 	struct options o;
 };
 
@@ -55,20 +55,18 @@ static void put(struct fixture *f, uint32_t app, const char *topic, const char *
 	assert_int_equal(db_setting_set(f->c.db, app, topic, key, value), 0);
 }
 
-/* The row of app as a table built now has it; its options, all 0 where it has none. */
+/* The row of app as a table built now has it, options 1: those of all, 2: its own; its options, all 0 where it has none. */
 static struct table_app row(
 	struct fixture *f, uint32_t app, uint32_t workers, struct table_options *ret)
 {
 	struct table_app t = {.id = app};
 	struct db_app a;
 
-	assert_int_equal(options_open(&f->c, workers, &f->strings, &f->o), 0);
+	assert_int_equal(options_open(&f->c, workers, app, &f->o), 0);
+	t.options = options_all(&f->o, ret, &f->strings);
 	assert_int_equal(db_app_by_id(f->c.db, app, &a), 0);
-	options_row(&f->o, &a, &t);
-	*ret = (struct table_options){0};
-	if (t.options)
-		memcpy(ret, f->o.rows.data + (t.options - 1) * sizeof(*ret),
-			sizeof(*ret));
+	if (options_own(&f->o, &a, &t, ret, &f->own, (uint32_t)f->strings.len))
+		t.options = 2;
 	return t;
 }
 
@@ -76,6 +74,7 @@ static void end(struct fixture *f)
 {
 	options_close(&f->o);
 	buf_free(&f->strings);
+	buf_free(&f->own);
 }
 
 static void nothing_set_costs_nothing(void **state)
@@ -85,7 +84,7 @@ static void nothing_set_costs_nothing(void **state)
 	struct table_app t = row(f, f->app, 2, &o);
 
 	assert_int_equal(t.options + t.timeout_ms + t.idle_timeout_ms + t.flags, 0);
-	assert_int_equal(f->o.n, 0);
+	assert_int_equal(f->strings.len + f->own.len, 0);
 	end(f);
 	put(f, f->other, "http", "body-limit", "1K");
 	assert_int_equal(row(f, f->app, 2, &o).options, 0);
@@ -99,17 +98,17 @@ static void a_canary_is_an_option_of_its_app(void **state)
 
 	put(f, 0, "http", "body-limit", "1K");
 	assert_int_equal(db_app_set_canary(f->c.db, f->app, 3, 10), 0);
-	assert_int_not_equal(row(f, f->app, 2, &o).options, f->o.global_index);
+	assert_int_equal(row(f, f->app, 2, &o).options, 2);
 	assert_int_equal(o.canary_release, 3);
 	assert_int_equal(o.canary_percent, 10);
 	assert_true(o.canary_key);
 	assert_int_equal(o.body_max_bytes, 1024);
 	end(f);
-	assert_int_equal(row(f, f->other, 2, &o).options, f->o.global_index);
+	assert_int_equal(row(f, f->other, 2, &o).options, 1);
 	assert_true(!o.canary_key && !o.canary_release);
 	end(f);
 	assert_int_equal(db_app_set_canary(f->c.db, f->app, 0, 0), 0);
-	assert_int_equal(row(f, f->app, 2, &o).options, f->o.global_index);
+	assert_int_equal(row(f, f->app, 2, &o).options, 1);
 	end(f);
 }
 

@@ -1,11 +1,9 @@
 /* The routing table and the router workers. */
 #include "control/routes.h"
-#include "control/certs.h"
-#include "control/fleet.h"
 #include "control/metrics.h"
 #include "control/network.h"
-#include "control/options.h"
 #include "control/sleep.h"
+#include "control/table.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/msg.h"
@@ -15,9 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-
-#define HOLD_MS                                                                          \
-	30000 /* a held request waits as long as Heroku's router waits for a response */
 
 #define DRAINED_MAX 1024 /* more than drain at one time */
 
@@ -58,187 +53,12 @@ struct routes {
 	unsigned int n;
 	struct parcel parcels[PARCELS];
 	struct drained *drained;
-	pthread_mutex_t lock;	 /* everything above */
-	pthread_mutex_t publish; /* one table at a time */
+	pthread_mutex_t lock;	   /* everything above */
+	pthread_mutex_t publish;   /* one table at a time */
+	struct table_parts *parts; /* under publish */
 	pthread_cond_t changed;
 	struct msg in;
 };
-
-/* ---- building ---- */
-
-struct build {
-	struct buf hosts, apps, instances, strings;
-	struct options options;
-	uint32_t n_hosts, n_apps, n_instances;
-	struct db_domain *domains; /* of all apps */
-	int n_domains;
-};
-
-static uint32_t add_string(struct build *b, const char *s)
-{
-	uint32_t off = (uint32_t)b->strings.len;
-
-	buf_adds(&b->strings, s);
-	return off;
-}
-
-static void add_host(struct build *b, const char *name, uint32_t app)
-{
-	bool wild = strncmp(name, "*.", 2) == 0;
-	const char *stored = wild ? name + 1 : name;
-	struct table_host h = {.name_off = add_string(b, stored),
-		.name_len = (uint32_t)strlen(stored),
-		.app = app,
-		.flags = wild ? HOST_WILDCARD : 0};
-
-	buf_add(&b->hosts, &h, sizeof(h));
-	b->n_hosts++;
-}
-
-static void add_default_hosts(struct build *b, const struct db_app *a, uint32_t index)
-{
-	char name[HOST_MAX_LEN + 64];
-	int n;
-	const struct db_domain *global = db_domain_part(b->domains, b->n_domains, 0, &n);
-
-	if (n == 0) {
-		snprintf(name, sizeof(name), "%s.localhost", a->name);
-		add_host(b, name, index);
-	}
-	for (int i = 0; i < n; i++) {
-		snprintf(name, sizeof(name), "%s.%s", a->name, global[i].name);
-		add_host(b, name, index);
-	}
-}
-
-static void add_instances(
-	struct control *c, struct build *b, const struct db_app *a, struct table_app *t)
-{
-	struct member *m autofree = NULL;
-	int n = fleet_list(c, a->id, "web", &m);
-	char name[48];
-
-	for (int i = 0; i < n; i++) {
-		/* one of a canary that is none any more is no live one */
-		if (m[i].state != MEMBER_READY ||
-			(member_is_canary(&m[i]) && m[i].version != a->canary_version))
-			continue;
-		snprintf(name, sizeof(name), "%s.%u", m[i].type, m[i].number);
-		struct table_instance row = {.id = m[i].id,
-			.port = m[i].port,
-			.name_off = add_string(b, name),
-			.name_len = (uint32_t)strlen(name),
-			.release = m[i].version};
-		buf_add(&b->instances, &row, sizeof(row));
-		b->n_instances++;
-		t->n_instances++;
-	}
-}
-
-static void add_app(struct control *c, struct build *b, const struct db_app *a)
-{
-	int n;
-	const struct db_domain *own = db_domain_part(b->domains, b->n_domains, a->id, &n);
-	struct table_app t = {.id = a->id, .hold_ms = HOLD_MS};
-
-	if (fleet_held(c, a->id))
-		t.flags |= APP_HOLD;
-	options_row(&b->options, a, &t);
-	add_default_hosts(b, a, b->n_apps);
-	for (int i = 0; i < n; i++)
-		add_host(b, own[i].name, b->n_apps);
-	t.first_instance = b->n_instances;
-	if (sleep_row(c, a, &t))
-		add_instances(c, b, a, &t);
-	buf_add(&b->apps, &t, sizeof(t));
-	b->n_apps++;
-}
-
-static const char *sort_strings; /* qsort has no argument; guarded by the publish lock */
-
-static int by_name(const void *x, const void *y)
-{
-	const struct table_host *a = x, *b = y;
-	uint32_t n = a->name_len < b->name_len ? a->name_len : b->name_len;
-	int r = memcmp(sort_strings + a->name_off, sort_strings + b->name_off, n);
-
-	return r ? r : (a->name_len > b->name_len) - (a->name_len < b->name_len);
-}
-
-/* An app may name a host that is another's default: the first in the order wins, duplicates go. */
-static void sort_hosts(struct build *b)
-{
-	struct table_host *h = (struct table_host *)(void *)b->hosts.data;
-	uint32_t kept = 0;
-
-	if (b->n_hosts == 0)
-		return;
-	sort_strings = b->strings.data;
-	qsort(h, b->n_hosts, sizeof(*h), by_name);
-	for (uint32_t i = 1; i < b->n_hosts; i++) {
-		if (by_name(&h[kept], &h[i]) != 0)
-			h[++kept] = h[i];
-	}
-	b->n_hosts = kept + 1;
-}
-
-static int pack_table(struct build *b)
-{
-	struct table_net nets[TABLE_NETS_MAX];
-	unsigned int n_nets = options_nets(&b->options, nets);
-	struct table_head head = {.magic = TABLE_MAGIC,
-		.n_hosts = b->n_hosts,
-		.n_apps = b->n_apps,
-		.n_instances = b->n_instances,
-		.strings_size = (uint32_t)b->strings.len,
-		.n_options = b->options.n,
-		.n_nets = n_nets};
-	autobuf out = {.max = TABLE_SIZE_MAX};
-
-	buf_add(&out, &head, sizeof(head));
-	buf_add(&out, b->hosts.data, b->n_hosts * sizeof(struct table_host));
-	buf_add(&out, b->apps.data, b->apps.len);
-	buf_add(&out, b->instances.data, b->instances.len);
-	buf_add(&out, b->options.rows.data, b->options.rows.len);
-	buf_add(&out, nets, n_nets * sizeof(nets[0]));
-	buf_add(&out, b->strings.data, b->strings.len);
-	if (out.failed || b->hosts.failed || b->apps.failed || b->instances.failed ||
-		b->options.rows.failed || b->strings.failed)
-		return -ENOMEM;
-	head.size = (uint32_t)out.len;
-	memcpy(out.data, &head, sizeof(head));
-	return io_memfd_sealed("table", out.data, out.len);
-}
-
-static int build_table(struct control *c, unsigned int workers)
-{
-	struct build b = {.hosts.max = TABLE_SIZE_MAX, .strings.max = TABLE_SIZE_MAX};
-	struct db_app *apps autofree = NULL;
-	int n = db_app_list(c->db, &apps);
-	int r = n < 0 ? n : db_domain_all(c->db, &b.domains);
-
-	b.n_domains = r;
-	if (r >= 0)
-		r = options_open(c, workers, &b.strings, &b.options);
-
-	for (int i = 0; r >= 0 && i < n; i++) {
-		if (!apps[i].removing)
-			add_app(c, &b, &apps[i]);
-	}
-	free(b.domains);
-	if (r >= 0) {
-		sort_hosts(&b);
-		certs_mark(c->certs, (struct table_host *)(void *)b.hosts.data, b.n_hosts,
-			b.strings.data, (const struct table_app *)(void *)b.apps.data);
-		r = pack_table(&b);
-	}
-	buf_free(&b.hosts);
-	buf_free(&b.apps);
-	buf_free(&b.instances);
-	buf_free(&b.strings);
-	options_close(&b.options);
-	return r;
-}
 
 /* ---- sending ---- */
 
@@ -289,7 +109,7 @@ static int send_all(struct routes *r, enum parcel_kind kind, int fd, struct err 
 
 static int publish(struct routes *r, struct err *e)
 {
-	int table = build_table(r->c, r->n);
+	int table = table_make(r->c, r->parts, r->n);
 
 	if (table < 0)
 		return err_sys(e, -table, "build the routing table");
@@ -470,8 +290,10 @@ int routes_open(struct control *c, const int *fds, unsigned int n, struct routes
 	struct routes *r = calloc(1, sizeof(*r));
 	pthread_condattr_t attr;
 
-	if (!r)
+	if (!r || table_open(&r->parts) < 0) {
+		free(r);
 		return -ENOMEM;
+	}
 	r->c = c;
 	for (unsigned int kind = 0; kind < PARCELS;
 		kind++) /* rises over our restarts too */

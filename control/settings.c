@@ -84,15 +84,22 @@ static char *text_of(struct control *c, uint32_t app, const char *topic, const c
 	return text;
 }
 
+uint32_t idle_after_parse(const char *text)
+{
+	uint64_t s;
+
+	if (!text || span_parse(text, &s) < 0 || s > IDLE_AFTER_MAX_S)
+		return 0;
+	return (uint32_t)s * 1000;
+}
+
+/* What other apps ask of it goes past the router. */
 uint32_t app_idle_after_ms(struct control *c, uint32_t app)
 {
 	char *text autofree = text_of(c, app, "ps", "idle-after");
-	uint64_t s;
+	uint32_t ms = idle_after_parse(text);
 
-	if (!text || span_parse(text, &s) < 0 || s == 0 || s > IDLE_AFTER_MAX_S)
-		return 0;
-	/* what other apps ask of it goes past the router */
-	return network_is_called(c, app) ? 0 : (uint32_t)s * 1000;
+	return ms && network_is_called(c, app) ? 0 : ms;
 }
 
 const char *settings_sleep_default(void)

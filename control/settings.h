@@ -34,6 +34,8 @@ const struct msg_limits_body *default_limits(const char *type);
 
 /* After so long without a request it sleeps; 0: never, as when other apps may call it. */
 uint32_t app_idle_after_ms(struct control *c, uint32_t app);
+/* The setting as it is written, but for other apps' calls; NULL: not set. */
+uint32_t idle_after_parse(const char *text);
 /* Asleep it is frozen, not stopped: as set, else where the host has swap for its memory. */
 bool app_sleep_freezes(struct control *c, uint32_t app);
 /* What holds where nothing is set. */

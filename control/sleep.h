@@ -18,7 +18,7 @@
 
 #include "control/control.h"
 
-int sleep_open(struct sleepers **ret);
+int sleep_open(struct control *c, struct sleepers **ret);
 
 /* What router worker i says; called by their one reader thread, none of them blocks. up: bit i: worker i is there. */
 void sleep_idle(struct control *c, uint32_t app, unsigned int worker, uint32_t up);
@@ -26,8 +26,12 @@ void sleep_busy(struct control *c, uint32_t app, unsigned int worker);
 void sleep_asked(struct control *c, uint32_t app);
 void sleep_new_worker(struct control *c, unsigned int worker);
 
-/* What the table says of it, but its instances; false: it has none there. Called while the table is built. */
-bool sleep_row(struct control *c, const struct db_app *a, struct table_app *t);
+/*
+ * What the table says of it, but its instances; false: it has none there. Called while the table is built. idle_after_ms: when
+ * it is to fall asleep, 0: never.
+ */
+bool sleep_row(struct control *c, const struct db_app *a, uint32_t idle_after_ms,
+	struct table_app *t);
 
 /* Wakes it and waits until it serves; why: for the log. 0 (also when it does not sleep), or -errno with the reason. */
 int sleep_wake(struct control *c, uint32_t app, const char *why, struct err *e);

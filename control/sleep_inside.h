@@ -8,13 +8,14 @@
 
 struct nap {
 	uint32_t app;
-	uint32_t idle; /* bit i: router worker i said so */
-	bool trying;   /* a thread puts it to sleep because it is idle */
-	bool dozing;   /* its requests are held, to see whether it may sleep */
-	bool asked;    /* somebody asked for it meanwhile */
-	bool stopping; /* it sleeps, and its instances still end */
-	bool rousing;  /* a thread wakes it because somebody asked for it */
-	bool waking;   /* its requests are held until it has started */
+	uint32_t idle;	  /* bit i: router worker i said so */
+	bool trying;	  /* a thread puts it to sleep because it is idle */
+	bool dozing;	  /* its requests are held, to see whether it may sleep */
+	bool asked;	  /* somebody asked for it meanwhile */
+	bool stopping;	  /* it sleeps, and its instances still end */
+	bool rousing;	  /* a thread wakes it because somebody asked for it */
+	bool waking;	  /* its requests are held until it has started */
+	bool dozed, woke; /* dozing and waking, as they were marked last */
 	struct nap *next;
 };
 
@@ -22,7 +23,8 @@ struct sleepers {
 	pthread_mutex_t lock;	/* everything below */
 	pthread_cond_t changed; /* told by nap_unlock */
 	struct nap *naps;
-	struct nap spare; /* out of memory: what is written to it is forgotten */
+	struct stale *stale; /* of whom the table says it */
+	struct nap spare;    /* out of memory: what is written to it is forgotten */
 	unsigned int at_once;
 };
 

@@ -181,14 +181,15 @@ static bool serves(struct control *c, uint32_t app)
 	return any;
 }
 
-bool sleep_row(struct control *c, const struct db_app *a, struct table_app *t)
+bool sleep_row(struct control *c, const struct db_app *a, uint32_t idle_after_ms,
+	struct table_app *t)
 {
 	struct nap n = nap_look(c->sleepers, a->id);
 
 	if (n.dozing || a->asleep || (n.waking && !serves(c, a->id)))
 		t->flags |= APP_HOLD | APP_ASLEEP;
 	else
-		t->idle_after_ms = app_idle_after_ms(c, a->id);
+		t->idle_after_ms = idle_after_ms;
 	return !n.dozing && a->asleep != DB_ASLEEP_STOPPED;
 }
 

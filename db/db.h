@@ -25,6 +25,12 @@ void db_close(struct db *db);
  * back. */
 int db_begin(struct db *db);
 int db_end(struct db *db, bool ok);
+/*
+ * Once, after db_open: from now on changed(arg, app) is called for each app whose row, domains or settings change, or about
+ * which a network rule does; app 0: what holds for all. It is called inside the change: who reads afterwards waits for the
+ * end of the transaction. It must not call into the database. 0 or -errno.
+ */
+int db_watch(struct db *db, void (*changed)(void *arg, uint32_t app), void *arg);
 
 /* ---- apps (db/apps.c) ---- */
 enum db_asleep { DB_AWAKE, DB_ASLEEP_STOPPED, DB_ASLEEP_FROZEN };
@@ -144,8 +150,8 @@ int db_resource_clear(struct db *db, uint32_t app, const char *type);
 /* Value or NULL in *ret (free). app 0: global. */
 int db_setting_get(
 	struct db *db, uint32_t app, const char *topic, const char *key, char **ret);
-/* All of one topic: object app id as text ("0": global) -> key -> value. */
-int db_setting_topic(struct db *db, const char *topic, json_t **ret);
+/* One topic of an app and of all ("0"), or of every app (0): object app id as text -> key -> value. */
+int db_setting_topic(struct db *db, const char *topic, uint32_t app, json_t **ret);
 int db_setting_set(struct db *db, uint32_t app, const char *topic, const char *key,
 	const char *value); /* NULL: unset */
 /* app 0: global. JSON array of names. */
@@ -154,8 +160,8 @@ struct db_domain {
 	uint32_t app; /* 0: global */
 	char name[HOST_MAX_LEN + 1];
 };
-/* All of all apps, sorted by app, then name. Count. */
-int db_domain_all(struct db *db, struct db_domain **ret);
+/* Those of an app and the global ones, or of every app (0), sorted by app, then name. Count. */
+int db_domain_all(struct db *db, uint32_t app, struct db_domain **ret);
 /* The app's part of that list: its first row and how many. */
 const struct db_domain *db_domain_part(
 	const struct db_domain *list, int n, uint32_t app, int *ret_n);
@@ -200,6 +206,8 @@ int db_net_rule_put(struct db *db, const struct db_net_rule *r);
 /* Those of that target; ports: only of the same protocol and ports. Count. */
 int db_net_rule_remove(struct db *db, const struct db_net_rule *r, bool ports);
 int db_net_rule_clear(struct db *db, uint32_t app); /* count */
+/* Apps that another may call, rising; app 0: all, else only that one. Count. */
+int db_net_called(struct db *db, uint32_t app, uint32_t **ret);
 struct db_net_name {
 	uint32_t number, app;
 	char type[32];

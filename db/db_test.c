@@ -555,7 +555,7 @@ static void the_domains_of_all_apps_come_in_one_list(void **state)
 	assert_int_equal(db_domain_add(f->db, two, "z.example"), 0);
 	assert_int_equal(db_domain_add(f->db, two, "a.example"), 0);
 	assert_int_equal(db_domain_add(f->db, 0, "example"), 0);
-	count = db_domain_all(f->db, &list);
+	count = db_domain_all(f->db, 0, &list);
 	assert_int_equal(count, 3);
 	part = db_domain_part(list, count, two, &n);
 	assert_int_equal(n, 2);
@@ -570,6 +570,40 @@ static void the_domains_of_all_apps_come_in_one_list(void **state)
 	assert_int_equal(n, 0);
 	db_domain_part(NULL, 0, 1, &n);
 	assert_int_equal(n, 0);
+}
+
+static void note_app(void *arg, uint32_t app)
+{
+	*(uint32_t *)arg |= 1u << app;
+}
+
+static void whoever_keeps_a_copy_is_told_whose_rows_change(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t one = make_app(f->db, "one"), two = make_app(f->db, "two");
+	struct db_net_rule rule = {.app = one, .kind = "app", .target_app = two};
+	json_t *config = json_object();
+	uint32_t told = 0;
+
+	assert_int_equal(db_watch(f->db, note_app, &told), 0);
+	assert_int_equal(db_domain_add(f->db, two, "a.example"), 0);
+	assert_int_equal(told, 1u << two);
+	assert_int_equal(db_setting_set(f->db, 0, "http", "timeout", "3"), 0);
+	assert_int_equal(told, 1u << two | 1);
+	told = 0;
+	assert_int_equal(db_setting_set(f->db, one, "http", "timeout", "3"), 0);
+	assert_int_equal(db_setting_set(f->db, one, "http", "timeout", "4"), 0);
+	assert_int_equal(told, 1u << one);
+	told = 0;
+	assert_int_equal(db_net_rule_put(f->db, &rule), 0);
+	assert_int_equal(told, 1u << two);
+	told = 0;
+	assert_int_equal(db_config_put(f->db, one, config), 0);
+	json_decref(config);
+	assert_int_equal(told, 0);
+	/* its rule goes with it */
+	assert_int_equal(db_app_delete(f->db, one), 0);
+	assert_int_equal(told, 1u << one | 1u << two);
 }
 
 static void put_cert(
@@ -674,6 +708,7 @@ int main(void)
 		T(a_reopened_database_holds_what_was_written),
 		T(a_database_of_an_earlier_version_is_migrated),
 		T(the_domains_of_all_apps_come_in_one_list),
+		T(whoever_keeps_a_copy_is_told_whose_rows_change),
 		T(a_certificate_takes_the_place_of_the_one_of_its_name),
 		T(automatic_certificates_are_switched_on_once),
 		T(orders_are_counted_by_what_authorities_limit),

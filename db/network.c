@@ -55,6 +55,24 @@ int db_net_rule_remove(struct db *db, const struct db_net_rule *r, bool ports)
 		r->first_port, r->last_port);
 }
 
+static void fill_id(struct query *q, void *element)
+{
+	*(uint32_t *)element = query_u32(q, 0);
+}
+
+int db_net_called(struct db *db, uint32_t app, uint32_t **ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(&q, db,
+		app ? "SELECT DISTINCT target_app FROM network_rule WHERE target_app=? "
+		      "AND allow"
+		    : "SELECT DISTINCT target_app FROM network_rule WHERE target_app IS "
+		      "NOT NULL AND allow ORDER BY target_app",
+		app ? "u" : "", app);
+
+	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_id, (void **)ret);
+}
+
 static void fill_name(struct query *q, void *element)
 {
 	struct db_net_name *n = element;

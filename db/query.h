@@ -10,6 +10,8 @@ struct db {
 	sqlite3 *handle;
 	pthread_mutex_t lock; /* recursive: a transaction holds it over several queries */
 	unsigned int depth;   /* of transactions; inner ones are savepoints */
+	void (*changed)(void *arg, uint32_t app); /* db_watch */
+	void *changed_arg;
 };
 
 struct query {

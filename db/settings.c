@@ -36,12 +36,14 @@ static json_t *object_of(json_t *all, const char *id)
 	return o;
 }
 
-int db_setting_topic(struct db *db, const char *topic, json_t **ret)
+int db_setting_topic(struct db *db, const char *topic, uint32_t app, json_t **ret)
 {
 	autoquery q = QUERY_INIT;
 	int r = query_open(&q, db,
-		"SELECT CAST(app AS TEXT), key, value FROM setting WHERE topic=?", "s",
-		topic);
+		app ? "SELECT CAST(app AS TEXT), key, value FROM setting WHERE topic=? "
+		      "AND app IN (0, ?)"
+		    : "SELECT CAST(app AS TEXT), key, value FROM setting WHERE topic=?",
+		app ? "su" : "s", topic, app);
 
 	if (r < 0)
 		return r;
@@ -105,10 +107,14 @@ static void fill_domain(struct query *q, void *element)
 	query_text(q, 1, d->name, sizeof(d->name));
 }
 
-int db_domain_all(struct db *db, struct db_domain **ret)
+int db_domain_all(struct db *db, uint32_t app, struct db_domain **ret)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db, "SELECT app, name FROM domain ORDER BY app, name", "");
+	int r = query_open(&q, db,
+		app ? "SELECT app, name FROM domain WHERE app IN (0, ?) ORDER BY app, "
+		      "name"
+		    : "SELECT app, name FROM domain ORDER BY app, name",
+		app ? "u" : "", app);
 
 	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_domain, (void **)ret);
 }
