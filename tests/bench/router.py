@@ -17,6 +17,7 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
+from router_control import Control
 from router_peers import ALL, HERE, LOAD_CPU, ROOT, Site, answers, free_port, harness, host_name, program, spawn, environment
 
 BIN = os.path.join(ROOT, "build/test/bench")
@@ -31,6 +32,7 @@ class Row:
 
 
 ROUTE_S = 30  # who has no new route by then is told so
+ROUTES = [("50 apps", 50, 50), ("5,000 apps", 5000, 5000), ("5,000 apps, 10,000 hostnames", 5000, 10000)]
 ROWS = [
     Row("64", "64 B, keep-alive", 1, "wrk", must=(0.85, None)),
     Row("10k", "10 KB, keep-alive", 1, "wrk", "/10k", must=(0.92, None)),
@@ -252,30 +254,69 @@ class Bench:
                 p.close()
         return found
 
-    def route(self, kind, times):
-        """Seconds from telling a program of one more app, beside 5,000, until it serves it."""
+    def until_served(self, title, port, name, tell):
+        """Seconds from telling a program of one more hostname until it serves it; and whether it did."""
+        began = time.monotonic()
+        tell()
+        late = False
+        while not late and get(port, name.encode()) != 200:
+            late = time.monotonic() - began > ROUTE_S
+        took = time.monotonic() - began
+        say("# %s: %s after %.1f ms" % (title, "no route yet" if late else "a new route", took * 1000))
+        return took, not late
+
+    def route(self, kind, apps, hosts, times):
         took = []
-        p = self.start(kind, 5000, master=True)
+        p = self.start(kind, hosts, apps, master=True)
         try:
             for n in range(times):
-                site = Site(5001 + n, self.backend_port, self.cert, 5001 + n)
-                name = host_name(5000 + n).encode()
-                table = p.reload(site) if kind.name == "berth" else None
-                began = time.monotonic()
-                if table:
-                    p.router.send_table(data=table, wait=False)
-                else:
-                    p.reload(site)
-                late = False
-                while not late and get(p.port, name) != 200:
-                    late = time.monotonic() - began > ROUTE_S
-                took.append(time.monotonic() - began)
-                say("# %s: %s after %.1f ms" % (kind.title, "no route yet" if late else "a new route", took[-1] * 1000))
-                if late:
+                site = Site(hosts + 1 + n, self.backend_port, self.cert, apps + 1 + n if apps == hosts else apps)
+                p.write(site)
+                seconds, done = self.until_served(kind.title, p.port, host_name(hosts + n), p.reload)
+                took.append(seconds)
+                if not done:
                     break
         finally:
             p.close()
         return statistics.median(took)
+
+    def own_route(self, apps, hosts, times):
+        """The whole way: domains:add at berth-control's API, its table, two workers. And of that the command itself."""
+        took, commands = [], []
+        control = Control(Site(hosts, self.backend_port, self.cert, apps), workers=2)
+        routers = [harness.Router(control=end) for end in control.ends]
+
+        def add(name):
+            began = time.monotonic()
+            control.request("PATCH", "/v1/apps/app7/domains", {"add": [name]})
+            commands.append(time.monotonic() - began)
+
+        try:
+            if not harness.wait_for(control.answers, 30):
+                raise RuntimeError("berth-control does not answer")
+            for n in range(times + 1):
+                name = "new%d.test" % n
+                seconds, done = self.until_served("berth", routers[n % 2].port, name, lambda n=name: add(n))
+                if not done:
+                    raise RuntimeError("berth does not serve a new hostname")
+                took.append(seconds)
+        finally:
+            for r in routers:
+                r.close()
+            control.close()
+        return statistics.median(took[1:]), statistics.median(commands[1:])  # without the first: code that never ran
+
+    def routes(self, times):
+        """(what, {program: seconds}, of berth's the command) of each size."""
+        found = []
+        for title, apps, hosts in ROUTES:
+            say("# routes: %s" % title)
+            values = {k.name: self.route(k, apps, hosts, times) for k in self.kinds if k.reloads}
+            command = 0
+            if "berth" in self.o.peers:
+                values["berth"], command = self.own_route(apps, hosts, 10 * times)
+            found.append((title, values, command))
+        return found
 
 
 def get(port, host=b"localhost"):
@@ -366,15 +407,17 @@ def print_memory(bench, found):
 
 
 def print_routes(bench, found):
-    print("\nUntil one more route is effective beside 5,000 apps, ms: from the signal (nginx, HAProxy: the new configuration is on "
-          "disk by then) or the table to the first answer.\n")
-    values = {k: v * 1000 for k, v in found.items()}
-    print("| %s | berth to the best | must |" % " | ".join(k.title for k in bench.kinds if k.name in found))
-    print("|%s---|---|" % ("---|" * len(found)))
-    own = values.get("berth")
-    verdict = "" if own is None else "%s ≤ 5 ms" % ("met:" if own <= 5 else "**missed**:")
-    print("| %s | %s | %s |" % (" | ".join("%.1f" % values[k.name] for k in bench.kinds if k.name in found),
-                                ratio_cells(values, None)[0], verdict))
+    print("\nUntil one more hostname is served, ms, to the first answer: from the signal, the new configuration being on disk (nginx, "
+          "HAProxy), from the request `domains:add` to berth-control's API, with two workers (berth; in brackets until the "
+          "command returns, which it does when every worker has the new table).\n")
+    kinds = [k for k in bench.kinds if k.name in found[0][1]]
+    print("| beside | %s | berth to the best | must |" % " | ".join(k.title for k in kinds))
+    print("|---|%s---|---|" % ("---|" * len(kinds)))
+    for title, values, command in found:
+        own = values.get("berth")
+        cells = ["%.1f%s" % (values[k.name] * 1000, " (%.1f)" % (command * 1000) if k.name == "berth" else "") for k in kinds]
+        verdict = "" if own is None else "%s ≤ 5 ms" % ("met:" if own <= 0.005 else "**missed**:")
+        print("| %s | %s | %s | %s |" % (title, " | ".join(cells), ratio_cells(values, None)[0], verdict))
 
 
 def versions(kinds):
@@ -395,13 +438,14 @@ def options():
     p.add_argument("--rows", default="")
     p.add_argument("--peers", default=",".join(k.name for k in ALL))
     p.add_argument("--no-memory", action="store_true")
+    p.add_argument("--only-routes", action="store_true", help="how long a new route takes, and nothing else")
     p.add_argument("--json", help="also write every single result there")
     o = p.parse_args()
     o.rounds = o.rounds or (2 if o.short else 5)
     o.seconds = o.seconds or (1 if o.short else 3)
     o.warm = not o.short
     o.peers = o.peers.split(",")
-    o.rows = [r for r in ROWS if not o.rows or r.name in o.rows.split(",")]
+    o.rows = [r for r in ROWS if not o.only_routes and (not o.rows or r.name in o.rows.split(","))]
     return o
 
 
@@ -410,16 +454,18 @@ def run(o, folder):
     try:
         for hosts in sorted({r.hosts for r in o.rows}):
             bench.group(hosts, [r for r in o.rows if r.hosts == hosts])
-        memory = {} if o.no_memory else bench.memory()
-        routes = {} if o.no_memory else {k.name: bench.route(k, 3 if o.short else 7) for k in bench.kinds if k.reloads}
+        memory = {} if o.no_memory or o.only_routes else bench.memory()
+        routes = [] if o.no_memory else bench.routes(2 if o.short else 5)
     finally:
         bench.close()
     print("### %s, %d processors, Linux %s" % (time.strftime("%Y-%m-%d"), os.cpu_count(), platform.release()))
     print("\n%s. %d interleaved rounds of %d s. The peers' logs are off; berth writes its access lines." % (
         versions(bench.kinds), o.rounds, o.seconds))
-    print_costs(bench, o.rows)
+    if o.rows:
+        print_costs(bench, o.rows)
     if memory:
         print_memory(bench, memory)
+    if routes:
         print_routes(bench, routes)
     for note in bench.notes:
         print("\nNot measured: " + note)

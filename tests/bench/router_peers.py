@@ -171,8 +171,7 @@ class Nginx(Proxy):
     def command(self):
         return [program("nginx"), "-c", self.path("nginx.conf"), "-p", self.folder, "-e", self.path("error.log")]
 
-    def reload(self, site):
-        self.write(site)
+    def reload(self):
         os.kill(self.pid, signal.SIGHUP)
 
 
@@ -203,8 +202,7 @@ class Haproxy(Proxy):
     def command(self):
         return [program("haproxy")] + (["-W"] if self.master else []) + ["-f", self.path("haproxy.cfg")]
 
-    def reload(self, site):
-        self.write(site)
+    def reload(self):
         os.kill(self.pid, signal.SIGUSR2)
 
 
@@ -251,7 +249,7 @@ class Caddy(Proxy):
 
 class Berth(Proxy):
     """One worker of the real router; its access lines go through a pipe to a program that only reads them."""
-    name, title, reloads = "berth", "berth", True
+    name, title = "berth", "berth"
 
     def write(self, site):
         names = [h for a in range(site.n_apps) for h in site.hosts_of(a)]
@@ -274,10 +272,6 @@ class Berth(Proxy):
                 raise RuntimeError("the router refuses the certificate")
         if self.router.send_table(self.apps) != 0:
             raise RuntimeError("the router refuses the table")
-
-    def reload(self, site):
-        self.write(site)
-        return harness.table_bytes(self.apps)
 
     def close(self):
         self.pause(False)

@@ -140,11 +140,12 @@ def sealed(data, seal=True):
 class Router:
     running = set()  # those that a failed test left behind are ended by the runner
 
-    def __init__(self, listeners=None, program=None, log_reader=True, nofile=0, tls=False):
+    def __init__(self, listeners=None, program=None, log_reader=True, nofile=0, tls=False, control=None):
+        """control: the worker's end of a pair to a real berth-control, the caller's; else it is played here."""
         self.nofile = nofile
         self.log_thread = None
         self.berthd, berthd_child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.control, control_child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.control, control_child = (None, control) if control else socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.log_r, log_w = os.pipe()
         self.log_w = log_w
         self.listener = listeners or socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -174,7 +175,7 @@ class Router:
         self.status = None
         self.pid = self._spawn(self._descriptors())
         Router.running.add(self)
-        for target in (self._berthd_loop, self._control_loop):
+        for target in (self._berthd_loop,) + (() if control else (self._control_loop,)):
             threading.Thread(target=target, daemon=True).start()
         if log_reader:
             self.read_logs()
