@@ -206,6 +206,7 @@ soak: all $(B)/test/bench/backend
 	tests/soak/many
 	tests/soak/slow
 	tests/soak/deploys
+	tests/soak/browser
 bench-idle: all
 	tests/bench/idle
 bench-push: all
