@@ -152,6 +152,7 @@ struct exchange {
 	bool is_head, idempotent, keep_alive, minor0, upgrade, decode;
 	bool replay;  /* everything sent so far is still in head */
 	bool stays;   /* the client did not ask for the end of its connection */
+	bool ours;    /* Max-Forwards: 0, no app may get it */
 	bool up_dead; /* upstream takes no more; its answer may still come */
 	bool fresh;   /* no pooled connection */
 	bool reuse;   /* the instance keeps its connection open */

@@ -206,6 +206,7 @@ static void start(struct downstream *c, const char *p, size_t n)
 	x->stays = h->keep_alive;
 	x->minor0 = !h->minor;
 	x->upgrade = h->upgrade;
+	x->ours = h->has_hops && !h->hops;
 	body_init(&x->req, h->body, h->length);
 	x->req.chunk.strict = true;
 	took = body_take(&x->req, p + h->len, n - h->len);

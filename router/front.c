@@ -1,4 +1,4 @@
-/* What is answered before an app is asked: ACME challenges, redirects to https. */
+/* What is answered before an app is asked: ACME challenges, OPTIONS of us, redirects to https. */
 #include "router/worker.h"
 #include <stdio.h>
 #include <string.h>
@@ -52,6 +52,10 @@ bool front_answers(struct exchange *x, const struct table_host *row)
 {
 	if (answer_acme(x))
 		return true;
+	if (x->ours) { /* RFC 9110 7.6.2; what an app allows, we do not know */
+		exchange_say(x, "200 OK", "", 0, "", 0);
+		return true;
+	}
 	if (!(row->flags & HOST_TLS) || x->https || !x->client->w->tls_port)
 		return false;
 	redirect(x);

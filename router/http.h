@@ -12,6 +12,7 @@
 #define HTTP_METHOD_MAX 32u
 #define HTTP_EXT_MAX 4096u     /* chunk extensions of one body, bytes */
 #define HTTP_TRAILER_MAX 8192u /* trailer section, bytes */
+#define HTTP_HOPS_MAX 1000u    /* of Max-Forwards, as it is passed on */
 
 /* Fields that the router acts on; the others are HTTP_OTHER. */
 enum http_id {
@@ -54,8 +55,10 @@ struct http_head {
 	uint8_t body;		     /* enum body_kind */
 	bool absolute;	 /* requests: absolute-form, so Host is written anew */
 	bool keep_alive; /* what the sender wants or its version implies */
-	bool upgrade; /* Connection names upgrade and Upgrade names something we pass */
-	bool expect;  /* Expect: 100-continue */
+	bool upgrade;  /* Connection names upgrade and Upgrade names something we pass */
+	bool expect;   /* Expect: 100-continue */
+	bool has_hops; /* OPTIONS with Max-Forwards */
+	uint32_t hops; /* its value, at most HTTP_HOPS_MAX + 1 */
 	uint32_t n_fields;
 	uint32_t upgrade_field, id_field; /* index + 1; 0 none */
 	uint64_t length;		  /* BODY_LENGTH */

@@ -502,6 +502,29 @@ static int read_request_field(
 	}
 }
 
+/* RFC 9110 7.6.2, of OPTIONS: other methods' is not ours to read, TRACE is refused. */
+static int read_hops(const char *p, struct http_head *h)
+{
+	for (uint32_t i = 0; i < h->n_fields; i++) {
+		struct http_field *f = &h->fields[i];
+
+		if (!http_equal(p + f->start, f->name_len, "max-forwards"))
+			continue;
+		if (h->has_hops || !f->value_len)
+			return -400;
+		for (uint32_t k = f->value; k < f->value + f->value_len; k++) {
+			if (p[k] < '0' || p[k] > '9')
+				return -400;
+			h->hops = h->hops * 10 + (uint32_t)(p[k] - '0');
+			if (h->hops > HTTP_HOPS_MAX)
+				h->hops = HTTP_HOPS_MAX + 1;
+		}
+		h->has_hops = true;
+		f->id = HTTP_FORGED; /* said anew, one less */
+	}
+	return 0;
+}
+
 static void reset(struct http_head *h)
 {
 	memset(h, 0, offsetof(struct http_head, fields));
@@ -534,6 +557,8 @@ int http_parse_request(const char *p, size_t len, struct http_head *h)
 	r = read_target(p, h);
 	for (i = 0; !r && i < h->n_fields; i++)
 		r = read_request_field(p, h, i, &fr);
+	if (!r && h->method_len == 7 && !memcmp(p + h->method, "OPTIONS", 7))
+		r = read_hops(p, h);
 	if (r < 0)
 		return r;
 	if (fr.hosts != 1 || (fr.length && fr.coding))

@@ -157,6 +157,11 @@ static void add_ours(struct exchange *x, struct out *o, const struct http_head *
 {
 	struct downstream *c = x->client;
 
+	if (h->has_hops && h->hops) {
+		ADD(o, "Max-Forwards: ");
+		add_number(o, h->hops - 1);
+		ADD(o, "\r\n");
+	}
 	/* RFC 9110 7.6.3: another line continues the list */
 	add(o,
 		c->via == VIA_STREAM ? "Via: 2.0 berth\r\n"

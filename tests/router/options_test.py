@@ -10,8 +10,9 @@ import threading
 import time
 import zlib
 
-from h2_test import BASE, speak
+from h2_test import BASE, speak, swapped
 from harness import *
+from tls_test import secured
 
 
 @contextlib.contextmanager
@@ -602,6 +603,43 @@ def test_an_instance_that_fails_again_and_again_is_second_choice():
         good.stop()
         bad.stop()
         assert r.close() == 0
+
+
+def test_rates_count_requests_of_http_2():
+    with optioned(rate=(5, 60000)) as (r, b), speak(r, tls=False) as c:
+        streams = range(1, 17, 2)
+        for n in streams:  # at once, and one connection
+            c.request(n, BASE)
+        answers = [c.finish(n)[:2] for n in streams]
+        assert sorted(status for status, _ in answers) == [200] * 5 + [429] * 3 and len(b.requests) == 5
+        assert all(1 <= int(head["retry-after"]) <= 12 for status, head in answers if status == 429)
+        assert ask(r, get())[0] == 429  # the same client by HTTP/1.1
+        c.request(17, swapped((":authority", "b.example")))
+        assert c.finish(17)[0] == 200 and not c.goaway and not c.reset
+
+
+def test_redirects_to_the_canonical_name_over_http_2():
+    with optioned(canonical=b"www.a.example") as (r, b), speak(r, tls=False) as c:
+        r.apps[0].hosts = ["a.example", "www.a.example"]
+        r.send_table(r.apps)
+        for stream, method, authority, status, location in (
+                (1, "GET", "a.example", 301, "http://www.a.example/x?y=1"),
+                (3, "HEAD", "A.Example:8080", 301, "http://www.a.example:8080/x?y=1"),
+                (5, "POST", "a.example", 308, "http://www.a.example/x?y=1")):
+            c.request(stream, swapped((":method", method), (":authority", authority), (":path", "/x?y=1")),
+                      b"abc" if method == "POST" else None)
+            got, head, body = c.finish(stream)
+            assert (got, head["location"], "connection" in head) == (status, location, False), head
+            assert bool(body) == (method != "HEAD")
+        assert not b.requests
+        for stream, authority in ((7, "WWW.a.example"), (9, "b.example")):
+            c.request(stream, swapped((":authority", authority)))
+            assert c.finish(stream)[2] == b"hello"
+        assert r.log_where("status=301", "host=a.example", "protocol=http/2")
+    with secured() as (r, b), speak(r) as c:
+        r.send_table([App(7, ["a.example", "www.a.example"], [(1, b.port, "web.1")], options={"canonical": b"www.a.example"})])
+        c.request(1, swapped((":path", "/x")))
+        assert c.finish(1)[1]["location"] == "https://www.a.example/x"
 
 
 def test_options_hold_for_http_2_as_well():

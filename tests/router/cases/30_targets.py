@@ -7,6 +7,10 @@ def to(target, fields=HOST, method=b"GET"):
     return method + b" " + target + b" HTTP/1.1\r\n" + fields + b"\r\n"
 
 
+def hops(value):
+    return to(b"*", HOST + b"Max-Forwards: " + value + b"\r\n", b"OPTIONS")
+
+
 def origin(name, rfc, target, **more):
     """A target that goes on as it came."""
     return passed(name, rfc, to(target), seen(b"GET " + target + b" HTTP/1.1"), **more)
@@ -56,6 +60,18 @@ ROWS = [
     # asterisk-form
     passed("asterisk for OPTIONS", "9112 3.2.4", to(b"*", method=b"OPTIONS"), seen(b"OPTIONS * HTTP/1.1")),
     refused("asterisk for GET", "9112 3.2.4", to(b"*"), 400),
+    # how far OPTIONS may go
+    passed("OPTIONS with Max-Forwards", "9110 7.6.2", hops(b"10"), seen(b"OPTIONS * HTTP/1.1", HOST + b"Max-Forwards: 9\r\n")),
+    passed("OPTIONS for the app behind", "9110 7.6.2", hops(b"01"), seen(b"OPTIONS * HTTP/1.1", HOST + b"Max-Forwards: 0\r\n")),
+    passed("Max-Forwards of more than the router counts", "9110 7.6.2", hops(b"9" * 30),
+           seen(b"OPTIONS * HTTP/1.1", HOST + b"Max-Forwards: 1000\r\n")),
+    passed("Connection cannot name Max-Forwards of OPTIONS", "9110 7.6.1", to(b"/", HOST + b"Connection: max-forwards\r\nMAX-FORWARDS: 2\r\n", b"OPTIONS"),
+           seen(b"OPTIONS / HTTP/1.1", HOST + b"Max-Forwards: 1\r\n")),
+    passed("Max-Forwards of another method", "9110 7.6.2", to(b"/", HOST + b"Max-Forwards: 0\r\n"), seen(fields=HOST + b"Max-Forwards: 0\r\n")),
+    Row("OPTIONS for the router", "9110 7.6.2", hops(b"0"), 200, "kept", None, got=b"HTTP/1.1 200 OK\r\nDate: D\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n"),
+    refused("Max-Forwards that is no number", "9110 7.6.2", hops(b"-1"), 400),
+    refused("an empty Max-Forwards", "9110 7.6.2", hops(b""), 400),
+    refused("two Max-Forwards", "9110 7.6.2", hops(b"1\r\nMax-Forwards: 1"), 400),
     refused("asterisk with a query", "9112 3.2.4", to(b"*?x", method=b"OPTIONS"), 400),
     # absolute-form
     passed("absolute-form", "9112 3.2.2", to(b"http://a.example/x?y"), seen(b"GET /x?y HTTP/1.1")),
