@@ -134,6 +134,25 @@ logged() { berth logs "$1" -n 500 | grep -qF -- "$2"; }
 	wait_for 10 parents_are c-load 2
 }
 
+longer() { [ "$(wc -l <"$1")" -gt "$2" ]; }
+
+@test "what still runs at a canary that ends goes on until it is through" {
+	two c-drain
+	begin c-drain
+	local pid n stream=$BATS_TEST_TMPDIR/events
+	curl -sN -H 'Host: c-drain.localhost' -H "Cookie: $(cookie c-drain 1)" "$(url /events)" >"$stream" 3>&- &
+	pid=$!
+	wait_for 5 grep -q 'data: 2' "$stream"
+	try berth releases:canary c-drain --off
+	ok
+	equal 'web.1/v2/running web.101/v1/stopping' "$(instances c-drain)"
+	n=$(wc -l <"$stream")
+	wait_for 5 longer "$stream" "$n"
+	equal 2=20 "$(clients c-drain 20)"
+	kill "$pid"
+	wait_for 10 parents_are c-drain 1
+}
+
 @test "a canary has the config of its release, and web processes only" {
 	app c-conf
 	printf 'web: exec perl serve.pl\nworker: exec sleep 54991\n' >Procfile
