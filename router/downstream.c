@@ -230,12 +230,12 @@ static void start_h2(struct downstream *c, const char *p, size_t n)
 		downstream_again(c);
 }
 
-/* RFC 9113 3.3: whoever knows beforehand may say so. */
+/* RFC 9113 3.3: whoever knows beforehand may say so. The parser refuses it at its version, whatever else has come. */
 static bool is_preface(const char *p, size_t n)
 {
 	size_t len = n < H2_PREFACE_LEN ? n : H2_PREFACE_LEN;
 
-	return len >= 16 && !memcmp(p, H2_PREFACE, len);
+	return len >= strlen("PRI * HTTP/2.0") && !memcmp(p, H2_PREFACE, len);
 }
 
 /* n bytes in the hot buffer, of which `old` were there before and made no head. */

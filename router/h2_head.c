@@ -132,6 +132,10 @@ static void find_parts(const struct h2_head *h, struct parts *p)
 /* RFC 9113 8.3.1: Host and :authority must not differ. 0 or minus a status. */
 static int check_parts(struct h2_head *h, struct parts *p)
 {
+	h->is_head = same(p->method, "HEAD");
+	h->connect = same(p->method, "CONNECT");
+	if (h->connect && !p->protocol.p && !p->bad)
+		return -501; /* it has no path and no scheme */
 	if (p->bad || !p->method.p || !p->path.p || !p->scheme.p)
 		return -400;
 	if (!p->authority.p)
@@ -141,10 +145,8 @@ static int check_parts(struct h2_head *h, struct parts *p)
 		return -400;
 	if (!p->authority.p || (p->path.p[0] != '/' && !same(p->path, "*")))
 		return -400;
-	h->is_head = same(p->method, "HEAD");
-	h->connect = same(p->method, "CONNECT");
 	if (!p->protocol.p)
-		return h->connect ? -501 : 0;
+		return 0;
 	if (!h->connect)
 		return -400;
 	return same(p->protocol, "websocket") ? 0 : -501;

@@ -50,6 +50,8 @@ class Partial(bytes):
 
 
 class Row:
+    via = b"1.1"
+
     def __init__(self, name, rfc, send, want, fate, reached, app=None, got=None, late=False, whole=False, waits=False):
         self.name, self.rfc = name, rfc
         self.send = send if isinstance(send, list) else [send]
@@ -181,6 +183,7 @@ def settle(data):
     data = re.sub(rb"Date: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", b"Date: D", data)
     data = re.sub(rb"X-Forwarded-Port: \d+", b"X-Forwarded-Port: PORT", data)
     data = re.sub(rb"X-Request-Id: [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\r", b"X-Request-Id: ID\r", data)
+    data = re.sub(rb"Sec-WebSocket-Key: [A-Za-z0-9+/]{21}A==\r", b"Sec-WebSocket-Key: KEY\r", data)  # of the router's own
     return re.sub(rb"X-Request-Start: \d{13}\r", b"X-Request-Start: START\r", data)
 
 
@@ -318,6 +321,8 @@ class Field:
 
     def _talk(self, row, pieces):
         """(all that the client got, what became of its connection)"""
+        if hasattr(row, "talk"):
+            return row.talk(self, pieces)
         after, self.got = answer(b"/after"), b""
         with self.router.connect() as s:
             try:
@@ -350,7 +355,7 @@ class Field:
     def _check_reached(self, row, pieces):
         record, at_end = self.app.record(), [b"/probe"] + ([b"/after"] if row.fate == "kept" else [])
         for target in at_end:  # on whichever connection
-            asked = seen(b"GET " + target + b" HTTP/1.1")
+            asked = seen(b"GET " + target + b" HTTP/1.1", via=row.via if target == b"/after" else b"1.1")
             if record.count(asked) != 1:
                 return "the backend saw %d times %s: %r" % (record.count(asked), target.decode(), record[-600:])
             record = record.replace(asked, b"")
@@ -420,6 +425,7 @@ def show(data):
     """Bytes as a cell of a Markdown table."""
     text = "".join(chr(b) if 32 <= b < 127 else {13: "\\r", 10: "\\n", 9: "\\t"}.get(b, "\\x%02x" % b) for b in data)
     text = text.replace("\\r\\n", "⏎")
+    text = text.replace("Via: 2.0 berth", "Via: 1.1 berth")
     own = "Via: 1.1 berth⏎X-Forwarded-For: 127.0.0.1⏎X-Forwarded-Proto: http⏎X-Forwarded-Port: PORT⏎X-Request-Id: ID⏎X-Request-Start: START⏎"
     text = html.escape(shorten(text.replace(own, "‹own›")), quote=False)
     for c in "|*_`[]~\\":
@@ -431,7 +437,9 @@ def show_steps(steps):
     words = {HALF: "*closes its half*", RESET: "*resets*", CLOSE: "*closes*", BODY: "*reads the request*", TUNNEL: "*echoes*"}
     cells = []
     for step in steps:
-        if isinstance(step, bytes):
+        if hasattr(step, "text"):
+            cells.append(step.text)
+        elif isinstance(step, bytes):
             cells.append("" if step is SMUGGLED else show(step))
         elif isinstance(step, float):
             cells.append("*waits*")
@@ -460,7 +468,9 @@ def markdown():
            "the app has seen the requests named here, byte for byte, and nothing else." % sum(len(r) for _, r in groups))
     yield ""
     yield ("RFC: number and section. ⏎ is CR LF. ‹own› are the fields that the router adds: `%s`. In answers `Date: D` is the "
-           "time. An app whose answer is not shown answers 200 with the request's target as body." %
+           "time. An app whose answer is not shown answers 200 with the request's target as body. Over HTTP/2 the answer is what "
+           "comes on the stream, a status or `RST` with its code, or on the connection, `GOAWAY` with its code; `Via` is "
+           "`2.0 berth` then; heads are sent literally; part: of a request whose end never came." %
            OWN[:-4].decode().replace("\r\n", "`, `"))
     for title, rows in groups:
         yield "\n## %s\n" % title
@@ -468,7 +478,7 @@ def markdown():
         yield "| | RFC | sent |%s answer | connection | reached the app |" % (" the app says |" if apps else "")
         yield "|---|---|---|%s---|---|---|" % ("---|" if apps else "")
         for r in rows:
-            got = show(r.got) if r.got is not None else ", ".join(map(str, r.want)) or "none"
+            got = r.got if isinstance(r.got, str) else show(r.got) if r.got is not None else ", ".join(map(str, r.want)) or "none"
             yield "| %s | %s | %s |%s %s | %s | %s |" % (
                 r.name.replace("|", "&#124;"), r.rfc, show_steps(r.send), " %s |" % show_app(r.app) if apps else "", got,
                 r.fate, "".join(("part: " if isinstance(x, Partial) else "") + show(x) for x in r.reached) or "nothing")

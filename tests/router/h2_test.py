@@ -168,6 +168,18 @@ def test_a_request_over_http_2_reaches_the_app_as_http_1():
         assert b.connections <= 2
 
 
+def test_the_preface_may_come_in_two_parts():
+    with secured() as (r, b):
+        for at in range(1, len(PREFACE)):
+            with Client(r.connect(), preface=False) as c:
+                c.s.sendall(PREFACE[:at])
+                time.sleep(0.005)
+                c.s.sendall(PREFACE[at:])
+                c.frame(SETTINGS, 0, 0)
+                c.request(1)
+                assert c.finish(1)[0] == 200, at
+
+
 def test_streams_are_answered_as_their_apps_do():
     gates = {str(n): threading.Event() for n in (1, 3, 5, 7)}
 
