@@ -201,12 +201,15 @@ fuzz:
 	tests/fuzz/run $(FUZZ_S) $(FUZZ_TARGETS)
 demo: deps
 	tests/demo
-soak: all $(B)/test/bench/backend
+soak: all $(B)/test/bench/backend $(B)/test/soak/named.so
 	tests/soak/run
 	tests/soak/many
 	tests/soak/slow
 	tests/soak/deploys
 	tests/soak/browser
+$(B)/test/soak/named.so: tests/soak/named.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -D_GNU_SOURCE -fPIC -shared -o $@ $<
 bench-idle: all
 	tests/bench/idle
 bench-push: all
