@@ -41,39 +41,32 @@ int db_app_create(struct db *db, const char *name, uint32_t *ret_id)
 	return r;
 }
 
-static int one_app(struct query *q, struct db_app *ret)
-{
-	int r = query_next(q);
-
-	if (r <= 0)
-		return r < 0 ? r : -ENOENT;
-	fill_app(q, ret);
-	return 0;
-}
-
 int db_app_by_name(struct db *db, const char *name, struct db_app *ret)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(
+	int r = query_first(
 		&q, db, "SELECT " APP_COLUMNS " FROM app WHERE name=?", "s", name);
 
-	return r < 0 ? r : one_app(&q, ret);
+	if (!r)
+		fill_app(&q, ret);
+	return r;
 }
 
 int db_app_by_id(struct db *db, uint32_t id, struct db_app *ret)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db, "SELECT " APP_COLUMNS " FROM app WHERE id=?", "u", id);
+	int r = query_first(
+		&q, db, "SELECT " APP_COLUMNS " FROM app WHERE id=?", "u", id);
 
-	return r < 0 ? r : one_app(&q, ret);
+	if (!r)
+		fill_app(&q, ret);
+	return r;
 }
 
 int db_app_list(struct db *db, struct db_app **ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db, "SELECT " APP_COLUMNS " FROM app ORDER BY name", "");
-
-	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_app, (void **)ret);
+	return query_all(db, sizeof(**ret), fill_app, (void **)ret,
+		"SELECT " APP_COLUMNS " FROM app ORDER BY name", "");
 }
 
 int db_app_set_branch(struct db *db, uint32_t id, const char *branch)

@@ -92,15 +92,12 @@ static json_t *output_json(const char *text)
 int db_build_get(struct db *db, uint32_t app, uint64_t id, json_t **ret)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db,
+	int r = query_first(&q, db,
 		"SELECT " BUILD_COLUMNS ", output FROM build WHERE app=? AND id=?", "uU",
 		app, id);
 
 	if (r < 0)
 		return r;
-	r = query_next(&q);
-	if (r <= 0)
-		return r < 0 ? r : -ENOENT;
 	json_t *o = build_json(&q);
 	if (!o)
 		return -ENOMEM;

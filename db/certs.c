@@ -39,24 +39,18 @@ void db_cert_free(struct db_cert *list, int n)
 
 int db_cert_list(struct db *db, uint32_t app, struct db_cert **ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_open(
-		&q, db, CERT_COLUMNS "WHERE ?1=0 OR app=?1 ORDER BY app, name", "u", app);
-
-	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_cert, (void **)ret);
+	return query_all(db, sizeof(**ret), fill_cert, (void **)ret,
+		CERT_COLUMNS "WHERE ?1=0 OR app=?1 ORDER BY app, name", "u", app);
 }
 
 int db_cert_get(struct db *db, uint32_t app, const char *name, struct db_cert *ret)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(
+	int r = query_first(
 		&q, db, CERT_COLUMNS "WHERE app=? AND name=?", "us", app, name);
 
 	if (r < 0)
 		return r;
-	r = query_next(&q);
-	if (r <= 0)
-		return r < 0 ? r : -ENOENT;
 	*ret = (struct db_cert){0};
 	fill_cert(&q, ret);
 	return 0;
@@ -109,13 +103,10 @@ static void fill_acme(struct query *q, void *element)
 
 int db_acme_list(struct db *db, uint32_t app, struct db_acme **ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db,
+	return query_all(db, sizeof(**ret), fill_acme, (void **)ret,
 		"SELECT app, forced, failures, tried_us, after_us, error FROM acme WHERE "
 		"?1=0 OR app=?1 ORDER BY app",
 		"u", app);
-
-	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_acme, (void **)ret);
 }
 
 int db_acme_get(struct db *db, uint32_t app, struct db_acme *ret)

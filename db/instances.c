@@ -69,47 +69,38 @@ static void fill_instance(struct query *q, void *element)
 	i->oom_kills = query_u32(q, 12);
 }
 
-static int take_one(int opened, struct query *q, struct db_instance *ret)
-{
-	int r = opened < 0 ? opened : query_next(q);
-
-	if (r <= 0)
-		return r < 0 ? r : -ENOENT;
-	fill_instance(q, ret);
-	return 0;
-}
-
 int db_instance_get(struct db *db, uint64_t id, struct db_instance *ret)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(
+	int r = query_first(
 		&q, db, "SELECT " INSTANCE_COLUMNS " FROM instance WHERE id=?", "U", id);
 
-	return take_one(r, &q, ret);
+	if (!r)
+		fill_instance(&q, ret);
+	return r;
 }
 
 int db_instance_last(struct db *db, uint32_t app, const char *type, uint32_t number,
 	uint32_t version, struct db_instance *ret)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db,
+	int r = query_first(&q, db,
 		"SELECT " INSTANCE_COLUMNS " FROM instance WHERE app=? AND kind='app'"
 		" AND type=? AND number=? AND version=? ORDER BY id DESC LIMIT 1",
 		"usuu", app, type, number, version);
 
-	return take_one(r, &q, ret);
+	if (!r)
+		fill_instance(&q, ret);
+	return r;
 }
 
 int db_instance_list(
 	struct db *db, uint32_t app, bool with_exited, struct db_instance **ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db,
+	return query_all(db, sizeof(**ret), fill_instance, (void **)ret,
 		"SELECT " INSTANCE_COLUMNS " FROM instance WHERE (?1=0 OR app=?1)"
 		" AND (?2 OR state<>'exited') ORDER BY app, kind, type, number, id",
 		"uu", app, with_exited);
-
-	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_instance, (void **)ret);
 }
 
 int db_instance_prune(struct db *db)

@@ -9,15 +9,12 @@ int db_layer_find(struct db *db, const char *kind, const char *key, uint64_t *re
 	uint64_t id;
 	{
 		autoquery q = QUERY_INIT;
-		int r = query_open(&q, db,
+		int r = query_first(&q, db,
 			"SELECT id, meta FROM layer WHERE kind=? AND key=? AND ready=1",
 			"ss", kind, key);
 
 		if (r < 0)
 			return r;
-		r = query_next(&q);
-		if (r <= 0)
-			return r < 0 ? r : -ENOENT;
 		id = query_u64(&q, 0);
 		if (ret_meta)
 			*ret_meta = query_json(&q, 1);
@@ -81,14 +78,11 @@ static void fill_layer(struct query *q, void *element)
 int db_layer_get(struct db *db, uint64_t id, struct db_layer *ret, json_t **ret_meta)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(
+	int r = query_first(
 		&q, db, "SELECT " LAYER_COLUMNS ", meta FROM layer WHERE id=?", "U", id);
 
 	if (r < 0)
 		return r;
-	r = query_next(&q);
-	if (r <= 0)
-		return r < 0 ? r : -ENOENT;
 	fill_layer(&q, ret);
 	if (ret_meta)
 		*ret_meta = query_json(&q, 8);
@@ -97,10 +91,8 @@ int db_layer_get(struct db *db, uint64_t id, struct db_layer *ret, json_t **ret_
 
 int db_layer_list(struct db *db, struct db_layer **ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db, "SELECT " LAYER_COLUMNS " FROM layer ORDER BY id", "");
-
-	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_layer, (void **)ret);
+	return query_all(db, sizeof(**ret), fill_layer, (void **)ret,
+		"SELECT " LAYER_COLUMNS " FROM layer ORDER BY id", "");
 }
 
 static void fill_id(struct query *q, void *element)
@@ -110,8 +102,7 @@ static void fill_id(struct query *q, void *element)
 
 int db_layer_unused(struct db *db, uint64_t older_than_us, uint64_t **ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db,
+	return query_all(db, sizeof(**ret), fill_id, (void **)ret,
 		"SELECT id FROM layer WHERE ready=1 AND kind<>'stack' AND used_us<? AND "
 		"id NOT IN ("
 		" SELECT j.value FROM release r JOIN image i ON i.id=r.image JOIN app a "
@@ -121,6 +112,4 @@ int db_layer_unused(struct db *db, uint64_t older_than_us, uint64_t **ret)
 		" OR r.version>a.last_version-?)) ORDER BY "
 		"id",
 		"UU", older_than_us, (uint64_t)DB_RELEASES_KEPT);
-
-	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_id, (void **)ret);
 }

@@ -19,13 +19,10 @@ static void fill_rule(struct query *q, void *element)
 
 int db_net_rule_list(struct db *db, uint32_t app, struct db_net_rule **ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db,
+	return query_all(db, sizeof(**ret), fill_rule, (void **)ret,
 		"SELECT app, allow, kind, target, target_app, protocol, first_port, "
 		"last_port FROM network_rule WHERE ?1=0 OR app=?1 ORDER BY app, id",
 		"u", app);
-
-	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_rule, (void **)ret);
 }
 
 int db_net_rule_put(struct db *db, const struct db_net_rule *r)
@@ -62,15 +59,12 @@ static void fill_id(struct query *q, void *element)
 
 int db_net_called(struct db *db, uint32_t app, uint32_t **ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db,
+	return query_all(db, sizeof(**ret), fill_id, (void **)ret,
 		app ? "SELECT DISTINCT target_app FROM network_rule WHERE target_app=? "
 		      "AND allow"
 		    : "SELECT DISTINCT target_app FROM network_rule WHERE target_app IS "
 		      "NOT NULL AND allow ORDER BY target_app",
 		app ? "u" : "", app);
-
-	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_id, (void **)ret);
 }
 
 static void fill_name(struct query *q, void *element)
@@ -84,13 +78,10 @@ static void fill_name(struct query *q, void *element)
 
 int db_net_name_list(struct db *db, uint32_t app, struct db_net_name **ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db,
+	return query_all(db, sizeof(**ret), fill_name, (void **)ret,
 		"SELECT number, app, type FROM network_name WHERE ?1=0 OR app=?1 ORDER "
 		"BY number",
 		"u", app);
-
-	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_name, (void **)ret);
 }
 
 /* The lowest number that is free. */
@@ -115,13 +106,10 @@ static void fill_address(struct query *q, void *element)
 
 int db_net_address_list(struct db *db, const char *host, struct db_net_address **ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db,
+	return query_all(db, sizeof(**ret), fill_address, (void **)ret,
 		"SELECT address, seen_us FROM network_address WHERE host=? ORDER BY "
 		"seen_us DESC, address",
 		"s", host);
-
-	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_address, (void **)ret);
 }
 
 int db_net_address_seen(

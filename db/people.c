@@ -43,24 +43,18 @@ static void fill_key(struct query *q, void *element)
 
 int db_key_list(struct db *db, struct db_key **ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_open(
-		&q, db, "SELECT " KEY_COLUMNS " FROM ssh_key ORDER BY name, id", "");
-
-	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_key, (void **)ret);
+	return query_all(db, sizeof(**ret), fill_key, (void **)ret,
+		"SELECT " KEY_COLUMNS " FROM ssh_key ORDER BY name, id", "");
 }
 
 int db_key_get(struct db *db, uint32_t id, struct db_key *ret)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(
+	int r = query_first(
 		&q, db, "SELECT " KEY_COLUMNS " FROM ssh_key WHERE id=?", "u", id);
 
 	if (r < 0)
 		return r;
-	r = query_next(&q);
-	if (r <= 0)
-		return r < 0 ? r : -ENOENT;
 	fill_key(&q, ret);
 	return 0;
 }

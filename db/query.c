@@ -87,6 +87,19 @@ int query_open(struct query *q, struct db *db, const char *sql, const char *bind
 	return r;
 }
 
+int query_first(struct query *q, struct db *db, const char *sql, const char *binds, ...)
+{
+	va_list ap;
+
+	va_start(ap, binds);
+	int r = open_va(q, db, sql, binds, ap);
+	va_end(ap);
+	if (r < 0)
+		return r;
+	r = query_next(q);
+	return r < 0 ? r : r > 0 ? 0 : -ENOENT;
+}
+
 int query_next(struct query *q)
 {
 	switch (sqlite3_step(q->stmt)) {
@@ -192,7 +205,7 @@ int query_changed(int changes)
 	return changes < 0 ? changes : changes == 0 ? -ENOENT : 0;
 }
 
-int query_all(struct query *q, size_t element_size, query_fill fill, void **ret)
+static int read_all(struct query *q, size_t element_size, query_fill fill, void **ret)
 {
 	char *rows autofree = NULL;
 	size_t n = 0, cap = 0;
@@ -216,4 +229,16 @@ int query_all(struct query *q, size_t element_size, query_fill fill, void **ret)
 		return r;
 	*ret = TAKE_PTR(rows);
 	return (int)n;
+}
+
+int query_all(struct db *db, size_t element_size, query_fill fill, void **ret,
+	const char *sql, const char *binds, ...)
+{
+	autoquery q = QUERY_INIT;
+	va_list ap;
+
+	va_start(ap, binds);
+	int r = open_va(&q, db, sql, binds, ap);
+	va_end(ap);
+	return r < 0 ? r : read_all(&q, element_size, fill, ret);
 }

@@ -30,6 +30,8 @@ struct query {
  * memory must live until query_close.
  */
 int query_open(struct query *q, struct db *db, const char *sql, const char *binds, ...);
+/* As query_open, and goes to the first row: 0, -ENOENT when there is none, or -errno. */
+int query_first(struct query *q, struct db *db, const char *sql, const char *binds, ...);
 /* 1: a row, 0: no more, -errno. */
 int query_next(struct query *q);
 /* Releases the lock; NULL-safe, twice is fine. */
@@ -56,10 +58,11 @@ int query_insert(
 int query_changed(int changes);
 
 /*
- * Reads every row into one allocation of elements of the given size; fill may not fail.
+ * Every row of a query in one allocation of elements of the given size; fill may not fail.
  * Count or -errno.
  */
 typedef void (*query_fill)(struct query *q, void *element);
-int query_all(struct query *q, size_t element_size, query_fill fill, void **ret);
+int query_all(struct db *db, size_t element_size, query_fill fill, void **ret,
+	const char *sql, const char *binds, ...);
 
 #endif

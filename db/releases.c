@@ -45,16 +45,13 @@ int db_image_get(struct db *db, uint64_t id, struct db_image *ret)
 {
 	autoquery q = QUERY_INIT;
 	struct db_image i = {.id = id};
-	int r = query_open(&q, db,
+	int r = query_first(&q, db,
 		"SELECT app, layers, processes, env, pack, profile_d, checks, commit_id "
 		"FROM image WHERE id=?",
 		"U", id);
 
 	if (r < 0)
 		return r;
-	r = query_next(&q);
-	if (r <= 0)
-		return r < 0 ? r : -ENOENT;
 	i.app = query_u32(&q, 0);
 	i.layers = query_json(&q, 1);
 	i.processes = query_json(&q, 2);
@@ -142,7 +139,7 @@ static void fill_release(struct query *q, void *element)
 int db_release_get(struct db *db, uint32_t app, uint32_t version, struct db_release *ret)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db,
+	int r = query_first(&q, db,
 		"SELECT " RELEASE_COLUMNS
 		" FROM release r JOIN app a ON a.id=r.app WHERE r.app=?"
 		" AND r.version=CASE WHEN ?2=0 THEN a.live_version ELSE ?2 END",
@@ -150,23 +147,17 @@ int db_release_get(struct db *db, uint32_t app, uint32_t version, struct db_rele
 
 	if (r < 0)
 		return r;
-	r = query_next(&q);
-	if (r <= 0)
-		return r < 0 ? r : -ENOENT;
 	fill_release(&q, ret);
 	return 0;
 }
 
 int db_release_list(struct db *db, uint32_t app, uint32_t limit, struct db_release **ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db,
+	return query_all(db, sizeof(**ret), fill_release, (void **)ret,
 		"SELECT " RELEASE_COLUMNS
 		" FROM release r WHERE r.app=? ORDER BY r.version DESC"
 		" LIMIT CASE WHEN ?2=0 THEN -1 ELSE ?2 END",
 		"uu", app, limit);
-
-	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_release, (void **)ret);
 }
 
 static int switch_rows(struct db *db, uint32_t app, uint32_t version)
@@ -211,16 +202,13 @@ int db_release_fail(struct db *db, uint32_t app, uint32_t version, const char *e
 int db_release_previous(struct db *db, uint32_t app, uint32_t *ret_version)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db,
+	int r = query_first(&q, db,
 		"SELECT max(r.version) FROM release r JOIN app a ON a.id=r.app"
 		" WHERE r.app=? AND r.status='superseded' AND r.version<a.live_version",
 		"u", app);
 
 	if (r < 0)
 		return r;
-	r = query_next(&q);
-	if (r <= 0)
-		return r < 0 ? r : -ENOENT;
 	if (!query_u32(&q, 0))
 		return -ENOENT;
 	*ret_version = query_u32(&q, 0);

@@ -109,14 +109,11 @@ static void fill_domain(struct query *q, void *element)
 
 int db_domain_all(struct db *db, uint32_t app, struct db_domain **ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db,
+	return query_all(db, sizeof(**ret), fill_domain, (void **)ret,
 		app ? "SELECT app, name FROM domain WHERE app IN (0, ?) ORDER BY app, "
 		      "name"
 		    : "SELECT app, name FROM domain ORDER BY app, name",
 		app ? "u" : "", app);
-
-	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_domain, (void **)ret);
 }
 
 const struct db_domain *db_domain_part(
@@ -158,14 +155,11 @@ int db_domain_remove(struct db *db, uint32_t app, const char *name)
 int db_domain_owner(struct db *db, const char *name, uint32_t *ret_app)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(
+	int r = query_first(
 		&q, db, "SELECT app FROM domain WHERE name=? AND app<>0", "s", name);
 
 	if (r < 0)
 		return r;
-	r = query_next(&q);
-	if (r <= 0)
-		return r < 0 ? r : -ENOENT;
 	*ret_app = query_u32(&q, 0);
 	return 0;
 }

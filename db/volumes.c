@@ -22,25 +22,19 @@ static void fill_volume(struct query *q, void *element)
 int db_volume_by_name(struct db *db, const char *name, struct db_volume *ret)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db, "SELECT id, name, created_us FROM volume WHERE name=?",
-		"s", name);
+	int r = query_first(&q, db,
+		"SELECT id, name, created_us FROM volume WHERE name=?", "s", name);
 
 	if (r < 0)
 		return r;
-	r = query_next(&q);
-	if (r <= 0)
-		return r < 0 ? r : -ENOENT;
 	fill_volume(&q, ret);
 	return 0;
 }
 
 int db_volume_list(struct db *db, struct db_volume **ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_open(
-		&q, db, "SELECT id, name, created_us FROM volume ORDER BY name", "");
-
-	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_volume, (void **)ret);
+	return query_all(db, sizeof(**ret), fill_volume, (void **)ret,
+		"SELECT id, name, created_us FROM volume ORDER BY name", "");
 }
 
 /* The foreign key of volume_mount is what refuses with -EBUSY. */
@@ -62,14 +56,11 @@ static void fill_mount(struct query *q, void *element)
 
 int db_mount_list(struct db *db, uint32_t app, struct db_mount **ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db,
+	return query_all(db, sizeof(**ret), fill_mount, (void **)ret,
 		"SELECT m.volume, v.name, m.app, m.path, m.read_only FROM volume_mount m"
 		" JOIN volume v ON v.id=m.volume WHERE ?1=0 OR m.app=?1 ORDER BY m.app, "
 		"m.path",
 		"u", app);
-
-	return r < 0 ? r : query_all(&q, sizeof(**ret), fill_mount, (void **)ret);
 }
 
 int db_mount_add(struct db *db, const struct db_mount *m)
