@@ -242,11 +242,13 @@ refused() {
 	printf 'web: test -z "$BROKEN" || exit 4; exec perl serve.pl\n' >Procfile
 	page_is 'page 3'
 	pushed
-	try berth config:set c-fail BROKEN=1
-	fails
 	begin c-fail v1
 	local mine
 	mine=$(cookie c-fail 1)
+	try berth config:set c-fail BROKEN=1
+	fails
+	lacks 'the canary'
+	stays c-fail "$mine" 1
 	# a release that served once and starts no more: v2 gets the image of v3 and a config that this does not bear
 	sqlite3 "$BERTH_STATE/control/berth.db" "update release set config='{\"BROKEN\":\"1\"}' where version=2 and app=(select id from app where name='c-fail');
 		update release set image=(select image from release r where r.version=3 and r.app=release.app) where version=2 and app=(select id from app where name='c-fail')"
