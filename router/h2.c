@@ -19,7 +19,8 @@ static int noise(struct h2 *h)
 	}
 	if (++h->noise <= H2_NOISE_MAX)
 		return 0;
-	return nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM);
+	return nghttp2_session_terminate_session(
+		session_of(h), NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
 static int begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
@@ -194,7 +195,7 @@ static int write_frames(struct h2 *h)
 	char *at;
 
 	while (!pending_any(&h->c->out)) {
-		n = nghttp2_session_mem_send(h->session, &p);
+		n = nghttp2_session_mem_send(session_of(h), &p);
 		if (n < 0)
 			return -EPROTO;
 		if (!n)
@@ -229,8 +230,8 @@ static void flush(struct downstream *c)
 		downstream_close(c);
 		return;
 	}
-	if (pending_any(&c->out) || nghttp2_session_want_write(h->session) ||
-		nghttp2_session_want_read(h->session))
+	if (pending_any(&c->out) || nghttp2_session_want_write(session_of(h)) ||
+		nghttp2_session_want_read(session_of(h)))
 		return;
 	downstream_next(c, false);
 }
@@ -303,6 +304,7 @@ void h2_teardown(struct worker *w)
 {
 	nghttp2_session_callbacks_del(w->h2_callbacks);
 	nghttp2_option_del(w->h2_option);
+	h2_rooms_free(&w->h2_rooms);
 	w->h2_callbacks = NULL;
 	w->h2_option = NULL;
 }
@@ -317,11 +319,26 @@ static int greet(struct h2 *h)
 	};
 
 	if (nghttp2_submit_settings(
-		    h->session, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings)) ||
+		    session_of(h), NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings)) ||
 		nghttp2_session_set_local_window_size(
-			h->session, NGHTTP2_FLAG_NONE, 0, H2_WINDOW))
+			session_of(h), NGHTTP2_FLAG_NONE, 0, H2_WINDOW))
 		return -ENOMEM;
 	h2_want_write(h);
+	return 0;
+}
+
+static int make_session(struct h2 *h)
+{
+	struct worker *w = h->c->w;
+	nghttp2_mem mem;
+
+	h2_memory_open(&h->memory, &w->h2_rooms, &mem);
+	if (nghttp2_session_server_new3(
+		    &h->nghttp2, w->h2_callbacks, h, w->h2_option, &mem)) {
+		h2_memory_close(&h->memory, &w->h2_rooms);
+		return -ENOMEM;
+	}
+	h->memory.filling = false;
 	return 0;
 }
 
@@ -333,8 +350,7 @@ int h2_start(struct downstream *c, const char *p, size_t n)
 		return -ENOMEM;
 	h->c = c;
 	h->noise_ms = c->w->now_ms;
-	if (nghttp2_session_server_new2(
-		    &h->session, c->w->h2_callbacks, h, c->w->h2_option)) {
+	if (make_session(h) < 0) {
 		free(h);
 		return -ENOMEM;
 	}
@@ -366,8 +382,15 @@ void h2_free(struct downstream *c)
 	}
 	if (h->dirty)
 		unmark(h);
-	nghttp2_session_del(h->session);
+	nghttp2_session_del(session_of(h));
+	h2_memory_close(&h->memory, &c->w->h2_rooms);
 	free(h);
+}
+
+void h2_idles(struct h2 *h)
+{
+	h->idled = false;
+	downstream_deadline(h->c, H2_REST_MS);
 }
 
 /* The next deadline of the connection itself: its streams have their own. */
@@ -376,12 +399,20 @@ static void set_deadline(struct h2 *h)
 	if (h->n_streams)
 		wheel_set(&h->c->w->wheel, &h->c->timer, TIMER_NEVER);
 	else
-		downstream_deadline(h->c, CLIENT_IDLE_MS);
+		h2_idles(h);
+}
+
+static void rest(struct h2 *h)
+{
+	h->idled = true;
+	if (!h->dirty && !pending_any(&h->c->out))
+		h2_memory_rest(&h->memory);
+	downstream_deadline(h->c, CLIENT_IDLE_MS - H2_REST_MS);
 }
 
 int h2_input(struct h2 *h, const char *p, size_t n)
 {
-	ssize_t r = nghttp2_session_mem_recv(h->session, (const uint8_t *)p, n);
+	ssize_t r = nghttp2_session_mem_recv(session_of(h), (const uint8_t *)p, n);
 
 	set_deadline(h);
 	h2_want_write(h);
@@ -414,11 +445,15 @@ void h2_writable(struct downstream *c)
 
 void h2_timeout(struct downstream *c)
 {
+	if (!c->h2->idled) {
+		rest(c->h2);
+		return;
+	}
 	if (pending_any(&c->out)) {
 		downstream_close(c);
 		return;
 	}
-	nghttp2_session_terminate_session(c->h2->session, NGHTTP2_NO_ERROR);
+	nghttp2_session_terminate_session(session_of(c->h2), NGHTTP2_NO_ERROR);
 	h2_want_write(c->h2);
 	downstream_deadline(c, LINGER_MS);
 	c->h2->last = true;
@@ -429,10 +464,10 @@ void h2_goaway(struct downstream *c, bool last)
 	struct h2 *h = c->h2;
 
 	if (!last)
-		nghttp2_submit_shutdown_notice(h->session);
+		nghttp2_submit_shutdown_notice(session_of(h));
 	else if (!h->last)
-		nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE,
-			nghttp2_session_get_last_proc_stream_id(h->session),
+		nghttp2_submit_goaway(session_of(h), NGHTTP2_FLAG_NONE,
+			nghttp2_session_get_last_proc_stream_id(session_of(h)),
 			NGHTTP2_NO_ERROR, NULL, 0);
 	h->last |= last;
 	h2_want_write(h);

@@ -29,6 +29,8 @@
 #define H2_DATA_MAX 16375u
 /* Received at once for a stream: whole frames. */
 #define H2_RECEIVE (4 * H2_DATA_MAX)
+#define H2_REST_MS                                                                       \
+	2000u /* a connection without a stream for so long gives memory back until it is used again */
 #define H2_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #define H2_PREFACE_LEN 24u
 

@@ -38,7 +38,7 @@ struct h2_stream *stream_new(struct h2 *h, int32_t id)
 	s->prev = &h->streams;
 	h->streams = s;
 	h->n_streams++;
-	nghttp2_session_set_stream_user_data(h->session, id, s);
+	nghttp2_session_set_stream_user_data(session_of(h), id, s);
 	downstream_deadline(&s->c, HEAD_MS);
 	return s;
 }
@@ -54,11 +54,11 @@ static void leave(struct h2_stream *s)
 		s->next->prev = s->prev;
 	s->h2 = NULL;
 	if (!--h->n_streams && h->c->state == CLIENT_H2)
-		downstream_deadline(h->c, CLIENT_IDLE_MS);
-	nghttp2_session_set_stream_user_data(h->session, s->id, NULL);
+		h2_idles(h);
+	nghttp2_session_set_stream_user_data(session_of(h), s->id, NULL);
 	/* what nobody will take gives its room back */
 	if (s->input.len)
-		nghttp2_session_consume_connection(h->session, s->input.len);
+		nghttp2_session_consume_connection(session_of(h), s->input.len);
 	h2_want_write(h);
 }
 
@@ -76,11 +76,11 @@ void h2_stream_close(struct downstream *c)
 	if (h) {
 		leave(s);
 		if (s->head_whole)
-			nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, s->id,
+			nghttp2_submit_rst_stream(session_of(h), NGHTTP2_FLAG_NONE, s->id,
 				NGHTTP2_INTERNAL_ERROR);
 		else /* no other stream can go on before it is */
 			nghttp2_session_terminate_session(
-				h->session, NGHTTP2_ENHANCE_YOUR_CALM);
+				session_of(h), NGHTTP2_ENHANCE_YOUR_CALM);
 	}
 	wheel_del(&c->w->wheel, &c->timer);
 	c->state = CLIENT_CLOSED;
@@ -194,7 +194,7 @@ static void consume(struct h2_stream *s, size_t n)
 		buf_free(&s->input);
 	if (!s->h2)
 		return;
-	nghttp2_session_consume(s->h2->session, s->id, n);
+	nghttp2_session_consume(session_of(s->h2), s->id, n);
 	h2_want_write(s->h2);
 }
 
@@ -292,7 +292,7 @@ static void refuse_rest(struct h2_stream *s)
 {
 	if (s->over && s->end_sent && !s->input_end)
 		nghttp2_submit_rst_stream(
-			s->h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
+			session_of(s->h2), NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
 }
 
 void stream_sent(struct h2_stream *s)
@@ -326,7 +326,7 @@ static bool submit_trailers(struct h2_stream *s)
 	nghttp2_nv fields[HTTP_FIELDS_MAX];
 	size_t n = s->trailers_out.len ? list_trailers(&s->trailers_out, fields) : 0;
 
-	return n && nghttp2_submit_trailer(s->h2->session, s->id, fields, n) == 0;
+	return n && nghttp2_submit_trailer(session_of(s->h2), s->id, fields, n) == 0;
 }
 
 void h2_stream_trailers(struct downstream *c, const struct buf *lines)
@@ -395,10 +395,10 @@ static int submit(struct h2_stream *s, const struct http_head *h, const char *p)
 	s->head_sent = final;
 	s->data_on = data;
 	if (!final)
-		return nghttp2_submit_headers(
-			s->h2->session, NGHTTP2_FLAG_NONE, s->id, NULL, fields, n, NULL);
+		return nghttp2_submit_headers(session_of(s->h2), NGHTTP2_FLAG_NONE, s->id,
+			NULL, fields, n, NULL);
 	return nghttp2_submit_response(
-		s->h2->session, s->id, fields, n, data ? &body : NULL);
+		session_of(s->h2), s->id, fields, n, data ? &body : NULL);
 }
 
 /* A whole head is first in p. How long it is, or -EPROTO. */
@@ -444,7 +444,7 @@ int h2_stream_send(struct downstream *c, const char *p, size_t n)
 	}
 	if (!n || !s->data_on)
 		return 0;
-	nghttp2_session_resume_data(s->h2->session, s->id);
+	nghttp2_session_resume_data(session_of(s->h2), s->id);
 	if (own)
 		sent = send_direct(s, p, n);
 	if (sent < 0 || (size_t)sent == n)
@@ -459,7 +459,7 @@ void h2_stream_shut(struct downstream *c)
 	s->done = true;
 	if (!s->h2)
 		return;
-	nghttp2_session_resume_data(s->h2->session, s->id);
+	nghttp2_session_resume_data(session_of(s->h2), s->id);
 	h2_want_write(s->h2);
 }
 
@@ -476,7 +476,7 @@ void h2_stream_end(struct downstream *c)
 	refuse_rest(s);
 	h2_stream_shut(c);
 	if (s->input.len) { /* comes too late */
-		nghttp2_session_consume_connection(s->h2->session, s->input.len);
+		nghttp2_session_consume_connection(session_of(s->h2), s->input.len);
 		buf_free(&s->input);
 	}
 	downstream_deadline(c, DEFAULT_IDLE_MS);

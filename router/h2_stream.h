@@ -4,15 +4,18 @@
 
 #include "router/h2.h"
 #include "router/h2_head.h"
+#include "router/h2_memory.h"
 #include <nghttp2/nghttp2.h>
 
 struct h2 {
 	struct downstream *c;
-	nghttp2_session *session;
+	nghttp2_session *nghttp2; /* for session_of only */
+	struct h2_memory memory;
 	struct h2_stream *streams;
 	uint32_t n_streams, noise;
 	uint64_t noise_ms;
 	bool dirty, last; /* last: the client was told that no more is taken */
+	bool idled;	  /* for H2_REST_MS without a stream */
 	struct h2 *dirty_next;
 };
 
@@ -34,6 +37,16 @@ struct h2_stream {
 	bool over;		    /* what still comes is not wanted */
 };
 
+/* Its session, whose memory may be packed: nothing else may be given to nghttp2. */
+static inline nghttp2_session *session_of(struct h2 *h)
+{
+	if (h->memory.packed)
+		h2_memory_wake(&h->memory);
+	return h->nghttp2;
+}
+
+/* No stream is open: it may rest soon, and ends after CLIENT_IDLE_MS. */
+void h2_idles(struct h2 *h);
 /* Feeds what came. 0, or -EPROTO: the connection cannot go on. */
 int h2_input(struct h2 *h, const char *p, size_t n);
 /* Has its frames sent at the end of this turn. */

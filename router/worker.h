@@ -8,6 +8,7 @@
 #include "router/backend.h"
 #include "router/certs.h"
 #include "router/conn.h"
+#include "router/h2_memory.h"
 
 #define INSTANCE_BUCKETS 1024u
 #define LISTENERS_MAX 16u
@@ -60,6 +61,7 @@ struct worker {
 	struct http_head sent_head; /* of a response that a stream sends */
 	struct nghttp2_session_callbacks *h2_callbacks;
 	struct nghttp2_option *h2_option;
+	struct h2_rooms h2_rooms;
 	struct slab stream_slab, client_slab, exchange_slab, upstream_slab;
 	struct access_log log;
 	struct listener listeners[LISTENERS_MAX];

@@ -197,6 +197,60 @@ def test_streams_are_answered_as_their_apps_do():
             assert len(c.ended) == len([1 for g in gates.values() if g.is_set()])
 
 
+REST_S = 2.2  # H2_REST_MS, and the wheel's part
+
+
+def test_a_connection_that_rested_goes_on_where_it_was():
+    """Its tables of fields are as before: both sides speak of fields that were said before the rest."""
+    fields = swapped(("x-one", "first"), ("user-agent", "a browser"))
+    with secured() as (r, b):
+        encoders = [hpack.Encoder() for _ in range(3)]
+        clients = [speak(r), speak(r, tls=False), speak(r)]
+        for turn in range(3):
+            for c, encoder in zip(clients, encoders):
+                c.frame(HEADERS, END_HEADERS | END_STREAM, 1 + 2 * turn, encoder.encode(fields))
+                assert c.finish(1 + 2 * turn)[2] == b"hello"
+                assert field(b.requests[-1][0], "x-one") == "first"
+            if turn == 0:
+                clients[2].frame(PING, 0, 0, bytes(8))  # it rests a little later
+            time.sleep(REST_S if turn else 2 * REST_S)
+        clients[0].frame(PING, 0, 0, bytes(8))
+        assert clients[0].until(lambda: clients[0].pings == 1)
+        clients[0].data(1, b"late")  # a stream that ended before the rest is still known as one
+        assert clients[0].until(lambda: clients[0].closed) and clients[0].goaway[1] == 5
+        r.kill()
+        for c in clients[1:]:
+            assert c.until(lambda: c.closed) and c.goaway[1] == NO_ERROR
+            c.s.close()
+
+
+def test_connections_that_rest_give_their_memory_back():
+    with secured() as (r, b):
+        def fill(n, tls):
+            clients = [speak(r, tls=tls) for _ in range(n)]
+            for c in clients:
+                c.request(1)
+                assert c.finish(1)[0] == 200
+            return clients
+        held = fill(20, True) + fill(20, False)
+        time.sleep(REST_S)
+        for tls, most in ((False, 4), (True, 20)):
+            before = rss_kb(r.pid)
+            held += fill(200, tls)
+            assert wait_for(lambda: rss_kb(r.pid) - before < most * 200, 2 * REST_S) or sanitized(r), rss_kb(r.pid) - before
+        for c in held:
+            c.s.close()
+
+
+test_a_connection_that_rested_goes_on_where_it_was.slow = True
+test_connections_that_rest_give_their_memory_back.slow = True
+
+
+def sanitized(r):
+    with open("/proc/%d/maps" % r.pid) as f:
+        return "libasan" in f.read()
+
+
 def test_more_streams_than_allowed_are_refused():
     gate = threading.Event()
 
