@@ -43,8 +43,8 @@ enum {
 	MSG_SIGNAL,          /* struct msg_signal: to the command, not to berth-init */
 	MSG_LIMITS,          /* struct msg_limits: live change; reply: struct msg_limited */
 	MSG_ENTER,           /* struct msg_enter; fds as MSG_START; reply: struct msg_started [pty master] */
-	MSG_SOCKETS,         /* struct msg_sockets; reply: same struct, n TCP sockets made inside the instance's network namespace */
-	MSG_PORTS,           /* struct msg_instance; reply: fds /proc/PID/net/tcp and tcp6 of the instance, opened for reading */
+	MSG_SOCKETS,         /* struct msg_sockets; reply: same struct, n sockets made inside the instance's network namespace */
+	MSG_PORTS,           /* struct msg_instance; reply: fds /proc/PID/net/tcp, tcp6 and unix of the instance, opened for reading */
 	MSG_LIST,            /* no body; reply: struct msg_list, all sandboxes that berthd knows */
 	MSG_LAYER_COMMIT,    /* struct msg_layer: the upper layer of a finished build becomes final; reply: struct msg_layer */
 	MSG_LAYER_REMOVE,    /* struct msg_layer: final or half-made; -EBUSY while a sandbox uses it; absent is 0 */
@@ -84,7 +84,11 @@ enum start_flags {
 	                          built-in buildpacks are mounted read-only at /berth/packs */
 	START_NO_NET = 1 << 3, /* loopback only */
 	START_HOST_APT = 1 << 4, /* as it can reach package indexes: the host's apt and npm settings and CA store are mounted */
+	START_LISTEN = 1 << 5, /* PROFILE_APP with a network: descriptor 3 of the command is a listening unix socket of berthd's,
+	                          with LISTEN_FDS=1 and LISTEN_PID (sd_listen_fds(3)); -EOPNOTSUPP where msg_host has no_unix */
 };
+
+#define LISTENER_NAME "berth" /* how the path of its listener ends, in /proc/net/unix inside */
 
 enum mount_kind { MOUNT_VOLUME = 1, MOUNT_CACHE /* id is the app's: its build cache folder */ };
 enum mount_flags { MOUNT_READ_ONLY_FLAG = 1 << 0 };
@@ -183,15 +187,18 @@ struct msg_instance {
 };
 struct msg_sockets {
 	uint64_t id;
-	uint32_t n; /* 1 .. PROTO_SOCKETS_MAX; nonblocking, TCP_NODELAY, unconnected */
-	uint32_t family; /* AF_INET or AF_INET6 */
+	uint32_t n; /* 1 .. PROTO_SOCKETS_MAX; nonblocking; TCP_NODELAY, unconnected; AF_UNIX: connected */
+	uint32_t family; /* AF_INET or AF_INET6; AF_UNIX: of one started with START_LISTEN. As many as connect, at least one;
+	                    else -EAGAIN: too many wait to be accepted, -ECONNREFUSED: nobody accepts any more, -ENOENT: it
+	                    was not started so */
 };
 enum list_state { LIST_RUNS = 1, LIST_ENDED /* but not acknowledged */, LIST_FROZEN };
 struct msg_list {
 	uint32_t n, more; /* more: ask again with the last id in `after` (request body struct msg_instance) */
 	struct {
 		uint64_t id;
-		uint32_t app, state; /* enum list_state */
+		uint32_t app;
+		uint16_t state, flags; /* enum list_state; START_LISTEN or 0 */
 	} rows[512];
 };
 struct msg_layer {
@@ -236,6 +243,7 @@ struct msg_host {
 	uint32_t cpu_millis, pids, nofile, pad;
 	char no_io[128];      /* why reading and writing cannot be limited here; "": they can */
 	char no_scratch[256]; /* why scratch space has no size here, once that was tried; "": it has */
+	char no_unix[128];    /* why nothing is started with START_LISTEN here; "": it can be */
 };
 
 /* The first rule that fits decides; where none fits, the defaults. Builds are not asked. */
@@ -296,7 +304,7 @@ struct msg_oom {
 
 /* ---- berth-router -> berthd: a table of its own, nothing else ---- */
 enum {
-	MSG_ROUTER_SOCKETS = 80, /* struct msg_sockets; reply the same with the sockets; -ESRCH when the instance is gone */
+	MSG_ROUTER_SOCKETS = 80, /* struct msg_sockets; reply as for MSG_SOCKETS; -ESRCH when the instance is gone */
 	MSG_ROUTER_WAKE,         /* struct msg_instance: as MSG_THAW; reply the same; -ESRCH when the instance is gone */
 	MSG_ROUTER_LEAVES,       /* no body, no reply: told to make way (SIGUSR2), it reads from its pairs no more; its
 	                            successor may start while its last requests end */
@@ -423,7 +431,7 @@ struct table_net {
 };
 struct table_instance {
 	uint64_t id; /* as in msg_start */
-	uint32_t port;
+	uint32_t port; /* 0: started with START_LISTEN, and reached that way */
 	uint32_t name_off, name_len; /* "web.1" */
 	uint32_t release;
 };

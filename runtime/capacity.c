@@ -97,4 +97,5 @@ void runtime_host(const struct runtime *rt, struct msg_host *ret)
 	capacity_read(&rt->cgroups, ret);
 	memcpy(ret->no_io, rt->no_io, sizeof(ret->no_io));
 	memcpy(ret->no_scratch, rt->no_scratch, sizeof(ret->no_scratch));
+	memcpy(ret->no_unix, rt->no_unix, sizeof(ret->no_unix));
 }

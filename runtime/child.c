@@ -340,7 +340,7 @@ static int arrange(struct child *c, const int stdio[3], char step[124])
 {
 	int from[INIT_FD_FIRST_FREE] = {stdio[0], stdio[1], stdio[2], c->io->spec_fd,
 		c->exit_fd, c->io->fifo_fd,
-		c->flags & START_BUILDER ? c->rt->build_exec : -1, c->status,
+		c->flags & START_BUILDER ? c->rt->build_exec : -1, c->listener, c->status,
 		c->rt->init_exec};
 
 	for (int i = 0; i < INIT_FD_FIRST_FREE; i++)
@@ -467,7 +467,7 @@ static void begin(struct child *c)
 static _Noreturn void become_init(const struct child *c, int r, char step[124])
 {
 	char mode[] = {c->io && c->io->tty ? 't' : '-',
-		c->flags & START_BUILDER ? 'b' : '-', '\0'};
+		c->flags & START_BUILDER ? 'b' : '-', c->listener >= 0 ? 'l' : '-', '\0'};
 	char *argv[] = {(char[]){"berth-init"}, mode, NULL}, *none[] = {NULL};
 	char **env = c->flags & START_HOST_APT ? c->rt->host_env : none;
 
@@ -488,6 +488,7 @@ void child_wait(struct runtime *rt, int line)
 		.userns = -1,
 		.idmap = -1,
 		.netns = -1,
+		.listener = -1,
 		.target_pidfd = -1,
 		.fifo_write = -1,
 		.exit_fd = -1};

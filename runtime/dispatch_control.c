@@ -132,16 +132,17 @@ static int sockets(struct context *ctx, struct msg *m, struct reply *r)
 
 	BODY(m, body);
 	if (body.n < 1 || body.n > PROTO_SOCKETS_MAX ||
-		(body.family != AF_INET && body.family != AF_INET6))
+		(body.family != AF_INET && body.family != AF_INET6 &&
+			body.family != AF_UNIX))
 		return -EINVAL;
 	record = instances_running(ctx->instances, body.id);
 	status = record ? sandbox_sockets(ctx->rt, &record->sandbox, (int)body.family,
 				  body.n, r->fds)
 			: -ESRCH;
-	if (status == 0)
-		r->n_fds = body.n;
+	if (status > 0)
+		r->n_fds = (unsigned int)status;
 	give(r, &body, sizeof(body));
-	return status;
+	return status < 0 ? status : 0;
 }
 
 static int ports(struct context *ctx, struct msg *m, struct reply *r)
@@ -154,7 +155,7 @@ static int ports(struct context *ctx, struct msg *m, struct reply *r)
 	record = instances_running(ctx->instances, body.id);
 	status = record ? sandbox_ports(ctx->rt, &record->sandbox, r->fds) : -ESRCH;
 	if (status == 0)
-		r->n_fds = 2;
+		r->n_fds = SANDBOX_PORTS;
 	return status;
 }
 

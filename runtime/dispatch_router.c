@@ -18,17 +18,18 @@ static int sockets(struct context *ctx, struct msg *m, struct reply *r)
 
 	BODY(m, body);
 	if (body.n < 1 || body.n > PROTO_SOCKETS_MAX ||
-		(body.family != AF_INET && body.family != AF_INET6))
+		(body.family != AF_INET && body.family != AF_INET6 &&
+			body.family != AF_UNIX))
 		return -EINVAL;
 	record = instances_running(ctx->instances, body.id);
 	if (record)
 		status = sandbox_sockets(
 			ctx->rt, &record->sandbox, (int)body.family, body.n, r->fds);
-	if (status == 0)
-		r->n_fds = body.n;
+	if (status > 0)
+		r->n_fds = (unsigned int)status;
 	memcpy(r->body, &body, sizeof(body));
 	r->size = sizeof(body);
-	return status;
+	return status < 0 ? status : 0;
 }
 
 static int wake(struct context *ctx, struct msg *m, struct reply *r)

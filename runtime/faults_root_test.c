@@ -281,7 +281,7 @@ static void take_network(void)
 	struct err e;
 
 	assert_int_equal(netpool_take(w.rt->pool, &place, &e), 0);
-	close(place.fd);
+	netpool_place_close(&place);
 	netpool_release(w.rt->pool, place.index);
 }
 

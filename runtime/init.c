@@ -4,8 +4,8 @@
  * spec, forwards signals, reaps, and writes the exit record.
  *
  * argv[1]: 't' or '-' (stdin is a terminal to take), 'b' or '-' (run INIT_FD_BUILD
- * instead of argv[0] of the spec). Its environment is added to the command's where the
- * spec does not name the variable.
+ * instead of argv[0] of the spec), 'l' or '-' (INIT_FD_LISTEN is for the command). Its
+ * environment is added to the command's where the spec does not name the variable.
  *
  * Without the C library (runtime/bare.h) and without relocations: no pointers in static
  * data.
@@ -151,6 +151,23 @@ static long search_exec(const struct command *c)
 	}
 }
 
+/* As sd_listen_fds(3) wants it: the number is right for whoever this process becomes. */
+static long give_listener(const struct command *c)
+{
+	char digits[12], *to = c->listen_pid;
+	long pid = CALL0(SYS_getpid), r = CALL3(SYS_dup3, INIT_FD_LISTEN, LISTEN_FD, 0);
+	int n = 0;
+
+	do
+		digits[n++] = (char)('0' + pid % 10);
+	while ((pid /= 10));
+	while (n)
+		*to++ = digits[--n];
+	*to = '\0';
+	CALL1(SYS_close, INIT_FD_LISTEN);
+	return r;
+}
+
 static long exec_command(const struct command *c)
 {
 	uint64_t none = 0;
@@ -166,6 +183,8 @@ static long exec_command(const struct command *c)
 	CALL1(SYS_close, INIT_FD_EXIT);
 	CALL1(SYS_close, INIT_FD_FIFO);
 	CALL3(SYS_fcntl, INIT_FD_BUILD, F_SETFD, FD_CLOEXEC);
+	if (c->listen_pid && (r = give_listener(c)) < 0)
+		return r;
 	CALL4(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
 	if (c->builder)
 		return CALL5(
@@ -214,6 +233,7 @@ static void let_go_of_stdio(void)
 		CALL1(SYS_close, null);
 	CALL1(SYS_close, INIT_FD_SPEC);
 	CALL1(SYS_close, INIT_FD_BUILD);
+	CALL1(SYS_close, INIT_FD_LISTEN);
 }
 
 /* Reaps everything that ended. True: the command did. */
@@ -251,6 +271,8 @@ void bare_main(long *stack)
 	char **argv = (char **)(stack + 1), **ours = argv + stack[0] + 1;
 	struct command c = {.tty = false};
 	char *path[] = {(char *)(uintptr_t)default_path, NULL};
+	char listen_fds[] = "LISTEN_FDS=1", listen_pid[32] = "LISTEN_PID=";
+	char *listener[] = {listen_fds, listen_pid, NULL};
 	uint64_t all = ALL_SIGNALS;
 	long r;
 
@@ -260,6 +282,8 @@ void bare_main(long *stack)
 	CALL4(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof(all));
 	c.tty = stack[0] > 1 && argv[1][0] == 't';
 	c.builder = stack[0] > 1 && argv[1][0] && argv[1][1] == 'b';
+	if (stack[0] > 1 && argv[1][0] && argv[1][1] && argv[1][2] == 'l')
+		c.listen_pid = listen_pid + sizeof("LISTEN_PID=") - 1;
 	r = read_spec(&c, INIT_FD_SPEC, count(ours));
 	if (r < 0) {
 		write_record(EXIT_RECORD_EXEC, (int)-r);
@@ -267,6 +291,8 @@ void bare_main(long *stack)
 	}
 	add_env(c.env, ours);
 	add_env(c.env, path);
+	if (c.listen_pid)
+		add_env(c.env, listener);
 	r = start_command(&c);
 	if (r < 0) {
 		write_record(EXIT_RECORD_EXEC, (int)-r);

@@ -20,6 +20,7 @@ struct command {
 	char **argv, **env;
 	const char *cwd;
 	bool tty, builder;
+	char *listen_pid; /* room for the command's pid; NULL: it gets no listener */
 };
 
 /* Points v[0..n-1] at the strings, NULL behind; NULL when they run past end. */

@@ -65,7 +65,8 @@ struct runtime {
 	uint64_t boot;
 	uint32_t uid_base, addr_base;
 	int state_fd, layers_fd, volumes_fd, cache_fd, scratch_fd;
-	int names_fd; /* names.h */
+	int names_fd;  /* names.h */
+	int listen_fd; /* listener.h */
 	int self_netns;
 	int template_ns; /* mount namespace that every sandbox starts from; see template.c
 			  */
@@ -81,6 +82,7 @@ struct runtime {
 	struct scratchpool *scratch;
 	char no_scratch[256]; /* why sizes cannot be kept here; said once */
 	char no_io[128];      /* why reading and writing cannot be limited; "": can */
+	char no_unix[128];    /* why nothing is given a listener; "": can be */
 	uint32_t nofile_max;  /* the highest limit of open files a sandbox can get */
 	struct slot *slots;   /* RUNTIME_SLOTS */
 	struct live *live;
@@ -164,10 +166,12 @@ enum {
 	INIT_FD_EXIT,
 	INIT_FD_FIFO,
 	INIT_FD_BUILD,
+	INIT_FD_LISTEN, /* the command's LISTEN_FD */
 	INIT_FD_STATUS,
 	INIT_FD_EXEC,
 	INIT_FD_FIRST_FREE
 };
+#define LISTEN_FD 3 /* where sd_listen_fds(3) has the first one */
 
 /* Everything the child needs; made by the parent, read after the fork. All descriptors
  * are open in the parent. */
@@ -180,6 +184,7 @@ struct child {
 	uint64_t id;
 	int scratch; /* a mount of its own for the upper layer; -1: a folder */
 	int userns, idmap, netns;   /* netns -1: a new one, loopback only */
+	int listener;		    /* -1: none */
 	int target_pidfd;	    /* entering */
 	int cgroup_fds[CGROUP_FDS]; /* "tasks" files, v1; -1 none */
 	int fifo_write;		    /* -1: none */
@@ -256,7 +261,7 @@ int report_send(int line, struct child_report rep, const char *step, const int *
 	unsigned int n);
 int report_read(int line, struct child_report *rep, struct mount_fds *ret);
 int orders_send(int line, const struct child *c);
-int orders_send_network(int line, int netns);
+int orders_send_network(int line, int netns, int listener);
 /* o and io are what c points to afterwards. */
 int orders_take(struct child *c, struct orders *o, struct sandbox_io *io);
 int orders_take_network(struct child *c);

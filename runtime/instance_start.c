@@ -495,6 +495,7 @@ static void insert_row(struct msg_list *l, const struct instance *i)
 	memmove(&l->rows[at + 1], &l->rows[at], (l->n - 1 - at) * sizeof(l->rows[0]));
 	l->rows[at].id = r->id;
 	l->rows[at].app = r->app;
+	l->rows[at].flags = r->sandbox.flags & START_LISTEN;
 	l->rows[at].state = r->state == RECORD_ENDED ? LIST_ENDED
 			    : instance_frozen(i)     ? LIST_FROZEN
 						     : LIST_RUNS;

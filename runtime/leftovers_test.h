@@ -211,6 +211,8 @@ static UNUSED void leftovers_list(const struct leftovers *l, struct buf *out)
 	}
 	snprintf(path, sizeof(path), "%s/instances", l->run);
 	leftovers_folder(&b, "record", path, NULL, NULL);
+	snprintf(path, sizeof(path), "%s/listen", l->run);
+	leftovers_folder(&b, "listener", path, NULL, NULL);
 	snprintf(path, sizeof(path), "%s/fifo", l->run);
 	leftovers_folder(&b, "fifo", path, NULL, NULL);
 	leftovers_folder(&b, "veth", "/sys/class/net", leftovers_is_veth, l->id);

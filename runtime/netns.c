@@ -142,14 +142,18 @@ static int set_up_host(struct netpool *p, const char *peer, uint32_t addr)
 	return reach_inside(p->host_nl, index, AF_INET6, six);
 }
 
-/* In a fresh namespace, back in the host's one afterwards. Its fd or -errno. */
-static int make_inside(struct netpool *p, const char *peer, uint32_t addr)
+/* In a fresh namespace, back in the host's one afterwards. */
+static int make_inside(
+	struct netpool *p, const char *peer, uint32_t addr, struct netpool_place *ret)
 {
-	int nl autoclose = -1, fd autoclose = -1;
+	int nl autoclose = -1, fd autoclose = -1, unix_socket autoclose = -1;
 	int r;
 
 	fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
+		return -errno;
+	unix_socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (unix_socket < 0)
 		return -errno;
 	nl = rtnl_open();
 	if (nl < 0)
@@ -161,7 +165,9 @@ static int make_inside(struct netpool *p, const char *peer, uint32_t addr)
 			0 ||
 		(r = set_up_inside(p, nl, peer, addr)) < 0)
 		return r;
-	return TAKE_FD(fd);
+	ret->fd = TAKE_FD(fd);
+	ret->socket = TAKE_FD(unix_socket);
+	return 0;
 }
 
 void netpool_iface(const char *id, uint32_t index, char out[IFNAMSIZ])
@@ -169,27 +175,33 @@ void netpool_iface(const char *id, uint32_t index, char out[IFNAMSIZ])
 	snprintf(out, IFNAMSIZ, "b%.8s-%04x", id, index & 0xffff);
 }
 
-static int make_one(struct netpool *p, uint32_t index, int *ret_fd)
+void netpool_place_close(const struct netpool_place *place)
+{
+	close(place->fd);
+	close(place->socket);
+}
+
+static int make_one(struct netpool *p, uint32_t index, struct netpool_place *ret)
 {
 	char peer[IFNAMSIZ];
-	int fd, r;
+	int r;
 
 	p->ipv6 = !p->no_ipv6 && (p->ipv6 || p->c.ipv6(p->c.arg));
 	netpool_iface(p->id, index, peer);
 	if (unshare(CLONE_NEWNET) < 0)
 		return -errno;
-	fd = make_inside(p, peer, p->c.addr_base + index);
+	r = make_inside(p, peer, p->c.addr_base + index, ret);
 	if (setns(p->host_ns, CLONE_NEWNET) < 0) {
 		log_error("cannot go back to the host's network: %s", strerror(errno));
 		abort(); /* everything after this would happen in the wrong network */
 	}
-	if (fd < 0)
-		return fd;
+	if (r < 0)
+		return r;
+	ret->index = index;
+	ret->ipv6 = p->ipv6;
 	r = set_up_host(p, peer, p->c.addr_base + index);
 	if (r < 0)
-		close(fd);
-	else
-		*ret_fd = fd;
+		netpool_place_close(ret);
 	return r;
 }
 
@@ -208,7 +220,8 @@ static uint32_t next_index(struct netpool *p)
 static void refill(struct netpool *p)
 {
 	uint32_t index = next_index(p);
-	int fd = -1, r;
+	struct netpool_place made;
+	int r;
 
 	if (index == 0) {
 		p->error = -EAGAIN;
@@ -216,7 +229,7 @@ static void refill(struct netpool *p)
 	}
 	p->used[index] = MAKING;
 	pthread_mutex_unlock(&p->lock);
-	r = make_one(p, index, &fd);
+	r = make_one(p, index, &made);
 	if (r < 0 && r != -EEXIST && !short_of(r) && p->ipv6) {
 		log_warn("apps get no IPv6: %s", strerror(-r));
 		p->no_ipv6 = true;
@@ -227,7 +240,7 @@ static void refill(struct netpool *p)
 	if (p->used[index] == MAKING)
 		p->used[index] = r < 0 ? UNUSED_INDEX : USED;
 	if (r == 0)
-		p->ready[p->n_ready++] = (struct netpool_place){fd, index, p->ipv6};
+		p->ready[p->n_ready++] = made;
 	pthread_cond_broadcast(&p->done);
 }
 
@@ -344,7 +357,7 @@ void netpool_close(struct netpool *p)
 	pthread_mutex_unlock(&p->lock);
 	pthread_join(p->thread, NULL);
 	for (unsigned int i = 0; i < p->n_ready; i++)
-		close(p->ready[i].fd);
+		netpool_place_close(&p->ready[i]);
 	close(p->host_ns);
 	close(p->host_nl);
 	free(p);

@@ -32,6 +32,7 @@ struct netpool_config {
 /* A namespace of its own, taken from the pool. */
 struct netpool_place {
 	int fd;
+	int socket;	/* a unix stream socket of it, for a listener */
 	uint32_t index; /* of the address; the interface on the host: netpool_iface */
 	bool ipv6;
 };
@@ -41,9 +42,11 @@ int netpool_open(const struct netpool_config *c, struct netpool **ret, struct er
 void netpool_iface(const char *id, uint32_t index, char out[IFNAMSIZ]);
 /* Ends the thread after the jobs it has; ready namespaces go. NULL is allowed. */
 void netpool_close(struct netpool *p);
-/* A ready namespace, its fd the caller's; waits at most 5 s for one to be made. -EAGAIN:
- * no address is free. */
+/* A ready namespace, its descriptors the caller's; waits at most 5 s for one to be made.
+ * -EAGAIN: no address is free. */
 int netpool_take(struct netpool *p, struct netpool_place *ret, struct err *e);
+/* Closes what came with it; the index is released apart from that. */
+void netpool_place_close(const struct netpool_place *place);
 /* The index of an adopted sandbox is in use. */
 void netpool_reserve(struct netpool *p, uint32_t index);
 void netpool_release(struct netpool *p, uint32_t index);

@@ -154,23 +154,27 @@ int orders_take(struct child *c, struct orders *o, struct sandbox_io *io)
 	return 1;
 }
 
-int orders_send_network(int line, int netns)
+/* How many descriptors come: none, the network, or the network and the listener. */
+int orders_send_network(int line, int netns, int listener)
 {
-	const uint32_t has = netns >= 0;
+	const int fds[] = {netns, listener};
+	const uint32_t n = netns < 0 ? 0 : listener < 0 ? 1 : 2;
 
-	return send_with(line, &has, sizeof(has), &netns, has);
+	return send_with(line, &n, sizeof(n), fds, n);
 }
 
 int orders_take_network(struct child *c)
 {
 	int got[FDS_MAX], r;
 	unsigned int n;
-	uint32_t has;
+	uint32_t sent;
 
-	r = recv_with(c->status, &has, sizeof(has), got, &n);
-	if (r > 0 && n != has)
+	r = recv_with(c->status, &sent, sizeof(sent), got, &n);
+	if (r > 0 && n != sent)
 		return -EMFILE;
-	if (r > 0 && has)
+	if (r > 0 && n > 0)
 		c->netns = got[0];
+	if (r > 0 && n > 1)
+		c->listener = got[1];
 	return r;
 }

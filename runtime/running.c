@@ -3,6 +3,7 @@
 #include "lib/io.h"
 #include "lib/log.h"
 #include "runtime/inside.h"
+#include "runtime/listener.h"
 #include "runtime/names.h"
 #include "runtime/network.h"
 #include "runtime/process.h"
@@ -269,7 +270,7 @@ static int make_sockets(int family, unsigned int n, int *fds)
 			return r;
 		}
 	}
-	return 0;
+	return (int)n;
 }
 
 int sandbox_sockets(struct runtime *rt, const struct sandbox_record *rec, int family,
@@ -280,12 +281,14 @@ int sandbox_sockets(struct runtime *rt, const struct sandbox_record *rec, int fa
 
 	if (fd < 0)
 		return fd;
-	if ((family != AF_INET && family != AF_INET6) || n < 1 || n > PROTO_SOCKETS_MAX)
+	if ((family != AF_INET && family != AF_INET6 && family != AF_UNIX) || n < 1 ||
+		n > PROTO_SOCKETS_MAX)
 		return -EINVAL;
 	/* the network namespace of this thread alone, for some microseconds */
 	if (setns(fd, CLONE_NEWNET) < 0)
 		return -errno;
-	r = make_sockets(family, n, fds);
+	r = family == AF_UNIX ? listener_connect(rt->listen_fd, rec->id, n, fds)
+			      : make_sockets(family, n, fds);
 	if (setns(rt->self_netns, CLONE_NEWNET) < 0) {
 		log_error("cannot go back to the host's network: %s", strerror(errno));
 		abort(); /* everything after this would happen inside an app */
@@ -293,27 +296,28 @@ int sandbox_sockets(struct runtime *rt, const struct sandbox_record *rec, int fa
 	return r;
 }
 
-int sandbox_ports(struct runtime *rt, const struct sandbox_record *rec, int fds[2])
+int sandbox_ports(
+	struct runtime *rt, const struct sandbox_record *rec, int fds[SANDBOX_PORTS])
 {
+	static const char *const names[SANDBOX_PORTS] = {"tcp", "tcp6", "unix"};
 	int fd autoclose = open_live(rt, rec);
 	char path[40];
+	int n = 0, r = 0;
 
 	if (fd < 0)
 		return fd;
-	snprintf(path, sizeof(path), "/proc/%u/net/tcp", rec->pid);
-	fds[0] = open(path, O_RDONLY | O_CLOEXEC);
-	if (fds[0] < 0)
-		return -errno;
-	snprintf(path, sizeof(path), "/proc/%u/net/tcp6", rec->pid);
-	fds[1] = open(path, O_RDONLY | O_CLOEXEC);
-	if (fds[1] < 0 || pidfd_send_signal(fd, 0, NULL, 0) < 0) {
-		int r = -errno;
-		close(fds[0]);
-		if (fds[1] >= 0)
-			close(fds[1]);
-		return r;
+	for (; r == 0 && n < SANDBOX_PORTS; n++) {
+		snprintf(path, sizeof(path), "/proc/%u/net/%s", rec->pid, names[n]);
+		fds[n] = open(path, O_RDONLY | O_CLOEXEC);
+		r = fds[n] < 0 ? -errno : 0;
 	}
-	return 0;
+	/* of this process, and not of one with the same number */
+	if (r == 0 && pidfd_send_signal(fd, 0, NULL, 0) < 0)
+		r = -errno;
+	while (r < 0 && n--)
+		if (fds[n] >= 0)
+			close(fds[n]);
+	return r;
 }
 
 static void explain(
@@ -474,6 +478,7 @@ void sandbox_forget(struct runtime *rt, struct slot *s, const struct live *l)
 	if (l->rec.flags & SANDBOX_ENTERED)
 		return;
 	names_remove(rt->names_fd, l->rec.id);
+	listener_remove(rt->listen_fd, l->rec.id);
 	clean_later(rt, l);
 }
 
@@ -536,6 +541,14 @@ static void sweep_name(void *arg, uint64_t id)
 		names_remove(rt->names_fd, id);
 }
 
+static void sweep_listener(void *arg, uint64_t id)
+{
+	struct runtime *rt = arg;
+
+	if (!*find_live(rt, id))
+		listener_remove(rt->listen_fd, id);
+}
+
 /* Folders named by a sandbox's 16 hex digits and the suffix. */
 static void sweep_folder(struct runtime *rt, int folder, const char *suffix)
 {
@@ -557,6 +570,7 @@ void runtime_sweep(struct runtime *rt)
 {
 	cgroups_list(&rt->cgroups, sweep_group, rt);
 	names_list(rt->names_fd, sweep_name, rt);
+	listener_list(rt->listen_fd, sweep_listener, rt);
 	sweep_folder(rt, rt->scratch_fd, "");
 	sweep_folder(rt, rt->cache_fd, ".work");
 }

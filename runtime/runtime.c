@@ -7,6 +7,7 @@
 #include "runtime/guards.h"
 #include "runtime/inside.h"
 #include "runtime/ipv6.h"
+#include "runtime/listener.h"
 #include "runtime/names.h"
 #include "runtime/network.h"
 #include "runtime/nft.h"
@@ -164,6 +165,8 @@ static int open_folders(struct runtime *rt, struct err *e)
 		return rt->scratch_fd;
 	if ((rt->names_fd = names_open(rt->run, e)) < 0)
 		return rt->names_fd;
+	if ((rt->listen_fd = listener_open(rt->run, e)) < 0)
+		return rt->listen_fd;
 	return make_skeleton(rt, e);
 }
 
@@ -258,6 +261,17 @@ static void open_disks(struct runtime *rt)
 	}
 }
 
+static void probe_listener(struct runtime *rt)
+{
+	int r = listener_possible();
+
+	if (r < 0)
+		snprintf(rt->no_unix, sizeof(rt->no_unix),
+			"the kernel cannot keep descriptors out of a unix socket "
+			"(SO_PASSRIGHTS: %s); Linux 6.16 can",
+			strerror(-r));
+}
+
 int runtime_network_fd(struct runtime *rt)
 {
 	return network_fd(rt->network);
@@ -285,6 +299,7 @@ static int open_all(struct runtime *rt, struct err *e)
 		(r = registry_claim(rt->registry, rt->state, rt->id, &block, e)) < 0)
 		return r;
 	open_disks(rt);
+	probe_listener(rt);
 	rt->nofile_max = capacity_nofile();
 	rt->overlay_by_fd = overlay_takes_fds(rt->layers_fd);
 	rt->uid_base = RUNTIME_UID_BASE + block * RUNTIME_SLOTS * RUNTIME_UID_RANGE;
@@ -303,7 +318,7 @@ static struct runtime *new_runtime(const struct runtime_config *c)
 	if (!rt)
 		return NULL;
 	rt->state_fd = rt->layers_fd = rt->volumes_fd = rt->cache_fd = rt->scratch_fd =
-		rt->names_fd = -1;
+		rt->names_fd = rt->listen_fd = -1;
 	rt->self_netns = rt->template_ns = rt->init_exec = rt->build_exec = -1;
 	for (int k = 0; k < CGROUP_KINDS; k++)
 		rt->cgroups.parent[k] = rt->cgroups.root[k] = -1;
@@ -378,6 +393,7 @@ void runtime_close(struct runtime *rt)
 	close_fd(rt->cache_fd);
 	close_fd(rt->scratch_fd);
 	close_fd(rt->names_fd);
+	close_fd(rt->listen_fd);
 	close_fd(rt->self_netns);
 	close_fd(rt->template_ns);
 	close_fd(rt->init_exec);
@@ -411,6 +427,7 @@ int runtime_remove(struct runtime *rt, struct err *e)
 			e, -r, "cannot remove the control groups of berth %s", rt->id);
 	nft_remove(rt->id);
 	names_unmount(rt->run);
+	listener_remove_folder(rt->run);
 	return registry_release(rt->registry, rt->state, e);
 }
 

@@ -209,13 +209,15 @@ uint64_t sandbox_oom_kills(struct runtime *rt, const struct sandbox_record *rec,
 	uint64_t *ret_limit_bytes);
 /* What limits can mean on this host. */
 void runtime_host(const struct runtime *rt, struct msg_host *ret);
-/* n TCP sockets (nonblocking, TCP_NODELAY, CLOEXEC) made inside its network namespace,
- * the caller's. 0, -ESRCH, -errno. */
+/* Up to n sockets as struct msg_sockets says (CLOEXEC), made inside its network namespace,
+ * the caller's. How many, -ESRCH, -errno. */
 int sandbox_sockets(struct runtime *rt, const struct sandbox_record *rec, int family,
 	unsigned int n, int *fds);
-/* /proc/PID/net/tcp and tcp6 of it, opened for reading, the caller's. 0, -ESRCH, -errno.
- */
-int sandbox_ports(struct runtime *rt, const struct sandbox_record *rec, int fds[2]);
+/* /proc/PID/net/tcp, tcp6 and unix of it, opened for reading, the caller's. 0, -ESRCH,
+ * -errno. */
+#define SANDBOX_PORTS 3
+int sandbox_ports(
+	struct runtime *rt, const struct sandbox_record *rec, int fds[SANDBOX_PORTS]);
 /*
  * Why it ended, from the exit record (exit_fd, read from the start) and the cgroup's
  * counts: call before sandbox_cleanup. Always fills *ret: EXIT_REASON_LOST when nothing

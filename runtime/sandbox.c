@@ -5,6 +5,7 @@
 #include "lib/name.h"
 #include "runtime/guards.h"
 #include "runtime/inside.h"
+#include "runtime/listener.h"
 #include "runtime/names.h"
 #include "runtime/network.h"
 #include "runtime/process.h"
@@ -89,6 +90,8 @@ static int check_start(const struct runtime *rt, const struct msg_start *m, stru
 		return -EINVAL;
 	if ((m->flags & START_BUILDER) && rt->build_exec < 0)
 		return err_set(e, ENOENT, "berth-build is missing in %s", rt->lib);
+	if ((m->flags & START_LISTEN) && rt->no_unix[0])
+		return err_set(e, EOPNOTSUPP, "%s", rt->no_unix);
 	for (const struct live *live = rt->live; live; live = live->next)
 		if (live->rec.id == m->id)
 			return err_set(
@@ -263,11 +266,27 @@ static int prepare_network(
 	if ((r = netpool_take(rt->pool, &place, e)) < 0)
 		return r;
 	a->child.netns = place.fd;
+	a->child.listener = place.socket;
 	a->net_index = place.index;
 	a->ipv6 = place.ipv6;
 	return m->flags & START_BUILDER
 		       ? 0
 		       : network_attach(rt->network, m->app, place.index, e);
+}
+
+/* What no listener was made of is closed with the rest. */
+static int prepare_listener(
+	struct runtime *rt, const struct msg_start *m, struct attempt *a, struct err *e)
+{
+	int r;
+
+	if (!(m->flags & START_LISTEN)) {
+		if (a->child.listener >= 0)
+			close(TAKE_FD(a->child.listener));
+		return 0;
+	}
+	r = listener_make(rt->listen_fd, m->id, a->child.listener);
+	return r < 0 ? err_sys(e, -r, "cannot make its listener") : 0;
 }
 
 /* ---- descriptors that the app may reopen ---- */
@@ -453,6 +472,8 @@ static void close_used(struct attempt *a)
 			close(a->child.cgroup_fds[k]);
 	if (a->child.netns >= 0)
 		close(a->child.netns);
+	if (a->child.listener >= 0)
+		close(a->child.listener);
 	if (a->child.fifo_write >= 0)
 		close(a->child.fifo_write);
 	if (a->child.target_pidfd >= 0)
@@ -523,7 +544,7 @@ static int give_orders(struct attempt *a, struct err *e)
 
 static int give_network(struct attempt *a, struct err *e)
 {
-	int r = orders_send_network(a->report, a->child.netns);
+	int r = orders_send_network(a->report, a->child.netns, a->child.listener);
 
 	return r < 0 && r != -EPIPE ? err_sys(e, -r, "cannot tell the new process") : 0;
 }
@@ -538,6 +559,7 @@ static struct attempt attempt_new(struct runtime *rt, const struct sandbox_io *i
 			.userns = -1,
 			.idmap = -1,
 			.netns = -1,
+			.listener = -1,
 			.target_pidfd = -1,
 			.scratch = -1,
 			.fifo_write = -1,
@@ -566,8 +588,8 @@ static int start_steps(struct runtime *rt, const struct msg_start *m, struct att
 		(m->profile == PROFILE_BUILD_ROOT ? 0 : RUNTIME_APP_UID);
 	if ((r = prepare_output(a, a->child.io, owner, e)) < 0 ||
 		(r = give_orders(a, e)) < 0 || (r = prepare_network(rt, m, a, e)) < 0 ||
-		(r = give_network(a, e)) < 0 || (r = wait_started(a, e)) < 0 ||
-		(r = fill_record(rt, a, rec, e)) < 0)
+		(r = prepare_listener(rt, m, a, e)) < 0 || (r = give_network(a, e)) < 0 ||
+		(r = wait_started(a, e)) < 0 || (r = fill_record(rt, a, rec, e)) < 0)
 		return r;
 	return remember(rt, a, rec) < 0 ? err_set(e, ENOMEM, "out of memory") : 0;
 }

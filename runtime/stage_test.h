@@ -213,12 +213,14 @@ static UNUSED int start_with(const struct msg_start *m, const char *word,
 	return r;
 }
 
-/* As an app's instance: network, volume, scratch of a size, output to the logger. */
+/* As an app's instance: network, listener, volume, scratch of a size, output to the
+ * logger. */
 static UNUSED int begin_instance(struct err *e)
 {
-	const struct msg_start m = start_message();
+	struct msg_start m = start_message();
 	int pty;
 
+	m.flags = w.rt->no_unix[0] ? 0 : START_LISTEN;
 	return start_with(&m, "confines", NULL, &pty, e);
 }
 

@@ -6,7 +6,8 @@
 #include <string.h>
 
 #define START_FLAGS                                                                      \
-	(START_STDIO | START_TTY | START_BUILDER | START_NO_NET | START_HOST_APT)
+	(START_STDIO | START_TTY | START_BUILDER | START_NO_NET | START_HOST_APT |       \
+		START_LISTEN)
 
 int start_fds(uint32_t flags)
 {
@@ -90,6 +91,9 @@ int start_check(const struct msg_start *m, unsigned int n_fds, struct err *e)
 		(unsigned int)want != n_fds)
 		return err_set(e, EINVAL, "the flags %#x do not fit %u descriptors",
 			m->flags, n_fds);
+	if (m->flags & START_LISTEN &&
+		(m->profile != PROFILE_APP || m->flags & (START_BUILDER | START_NO_NET)))
+		return err_set(e, EINVAL, "a build has no listener");
 	if (m->n_layers > PROTO_LAYERS_MAX || (m->n_layers == 0 && m->upper == 0))
 		return err_set(e, EINVAL, "%u layers", m->n_layers);
 	if (m->n_mounts > PROTO_MOUNTS_MAX)

@@ -139,7 +139,7 @@ static int64_t time_cold(void)
 			die("pool", e.text);
 	took = time_one(next_app++);
 	for (int i = 0; i < NETPOOL_READY; i++) {
-		close(taken[i].fd);
+		netpool_place_close(&taken[i]);
 		netpool_release(rt->pool, taken[i].index);
 	}
 	return took;

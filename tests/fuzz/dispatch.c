@@ -177,19 +177,21 @@ int sandbox_sockets(struct runtime *rt UNUSED, const struct sandbox_record *rec 
 	int family, unsigned int n, int *fds)
 {
 	CHECK(n >= 1 && n <= PROTO_SOCKETS_MAX);
-	CHECK(family == AF_INET || family == AF_INET6);
+	CHECK(family == AF_INET || family == AF_INET6 || family == AF_UNIX);
 	if (f.fail)
 		return -ESRCH;
+	if (family == AF_UNIX && n > 1)
+		n /= 2; /* as many as connect */
 	for (unsigned int i = 0; i < n; i++)
 		fds[i] = eventfd(0, EFD_CLOEXEC);
-	return 0;
+	return (int)n;
 }
 
-int sandbox_ports(
-	struct runtime *rt UNUSED, const struct sandbox_record *rec UNUSED, int fds[2])
+int sandbox_ports(struct runtime *rt UNUSED, const struct sandbox_record *rec UNUSED,
+	int fds[SANDBOX_PORTS])
 {
-	fds[0] = eventfd(0, EFD_CLOEXEC);
-	fds[1] = eventfd(0, EFD_CLOEXEC);
+	for (int i = 0; i < SANDBOX_PORTS; i++)
+		fds[i] = eventfd(0, EFD_CLOEXEC);
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -18,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -193,6 +195,106 @@ static int serve(const char *addr, const char *port, const char *text)
 			return 2;
 		close(c);
 	}
+}
+
+/* ---- the listener that a start gave, descriptor 3 ---- */
+
+/* Of the network that this socket belongs to. */
+static void print_interfaces(const char *what, int fd)
+{
+	struct ifreq list[64];
+	struct ifconf c = {.ifc_len = sizeof(list), .ifc_req = list};
+
+	printf("%s interfaces", what);
+	if (ioctl(fd, SIOCGIFCONF, &c) == 0)
+		for (size_t i = 0; i < (size_t)c.ifc_len / sizeof(list[0]); i++)
+			printf(" %s %s", list[i].ifr_name,
+				inet_ntoa(((struct sockaddr_in *)&list[i].ifr_addr)
+						  ->sin_addr));
+	puts("");
+}
+
+static void print_name(int fd)
+{
+	struct sockaddr_un a = {.sun_path = ""};
+	socklen_t len = sizeof(a);
+
+	printf("name %s\n", getsockname(fd, (struct sockaddr *)&a, &len) == 0
+				    ? a.sun_path
+				    : strerror(errno));
+}
+
+static void print_peer(int fd)
+{
+	struct ucred c = {.pid = -1};
+	socklen_t len = sizeof(c);
+
+	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &len);
+	printf("peer pid %d uid %u\n", c.pid, c.uid);
+}
+
+/* Hands a descriptor over; what comes of it. */
+static const char *hand_over(int fd)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = {.head = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+	struct iovec iov = {(char[]){"x"}, 1};
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control)};
+	int one = 1;
+
+	memcpy(CMSG_DATA(&control.head), &one, sizeof(one));
+	return sendmsg(fd, &m, MSG_NOSIGNAL) < 0 ? strerror(errno) : "passed";
+}
+
+/* What a connection and the listener tell, and what they let it do. */
+static int listener(void)
+{
+	const char *pid = getenv("LISTEN_PID"), *n = getenv("LISTEN_FDS");
+	int c, pair[2];
+
+	printf("LISTEN_FDS %s LISTEN_PID %s\n", n ? n : "(none)",
+		!pid			? "(none)"
+		: atoi(pid) == getpid() ? "mine"
+					: "another's");
+	for (int fd = 3; fd < 1024; fd++)
+		if (fcntl(fd, F_GETFD) >= 0)
+			printf("descriptor %d\n", fd);
+	c = accept(3, NULL, NULL);
+	if (c < 0)
+		return printf("accept: %s\n", strerror(errno)), 1;
+	print_name(3);
+	print_name(c);
+	print_interfaces("listener", 3);
+	print_interfaces("connection", c);
+	print_peer(3);
+	print_peer(c);
+	printf("descriptor to the peer: %s\n", hand_over(c));
+	printf("descriptor to itself: %s\n",
+		socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 ? hand_over(pair[0])
+							       : "no pair");
+	return write(c, "hello", 5) != 5;
+}
+
+/* Takes what comes, n times; 0: nothing, with room for one that waits. */
+static int accept_times(int n)
+{
+	if (n == 0 && listen(3, 1) < 0)
+		return 1;
+	puts("ready");
+	fflush(stdout);
+	while (n--) {
+		int c = accept(3, NULL, NULL);
+
+		if (c < 0 || write(c, "hello", 5) != 5)
+			return 1;
+		close(c);
+	}
+	return pause();
 }
 
 static int put(const char *path, const char *text)
@@ -486,6 +588,12 @@ int main(int argc, char **argv)
 		return talk(a, b);
 	if (!strcmp(op, "serve"))
 		return serve(a, b, argc > 4 ? argv[4] : "hello");
+	if (!strcmp(op, "listener"))
+		return listener();
+	if (!strcmp(op, "accept"))
+		return accept_times(atoi(a));
+	if (!strcmp(op, "unlistened"))
+		return close(3) < 0 || puts("ready") < 0 || fflush(stdout) || pause();
 	if (!strcmp(op, "put"))
 		return put(a, b);
 	if (!strcmp(op, "fill"))
