@@ -29,7 +29,7 @@
 struct msg;
 struct sleeper;
 
-/* Unconnected sockets of one family, and who waits for them. */
+/* Sockets of one family, and who waits for them; unconnected, but those of an instance without a port. */
 struct stock {
 	int fds[STOCK_MAX];
 	uint32_t n, seq; /* seq: of the request to berthd */
@@ -42,7 +42,8 @@ struct instance {
 	uint64_t id;
 	struct instance *hash_next;
 	struct instance *next, **prev; /* all of the worker's */
-	uint32_t port, inflight, n_idle, generation;
+	uint32_t port;		       /* 0: its unix socket, connected by berthd */
+	uint32_t inflight, n_idle, generation;
 	bool listed; /* in the current table */
 	bool fresh;  /* not in the one before */
 	bool gone;   /* berthd does not know it any more */
@@ -57,7 +58,7 @@ struct instance {
 	uint32_t failures;     /* in a row */
 	uint64_t sour_ms;      /* second choice until then */
 	struct upstream *idle; /* last used first */
-	struct stock stock[2]; /* AF_INET, AF_INET6 */
+	struct stock stock[2]; /* AF_INET, AF_INET6; without a port the first */
 };
 
 /*

@@ -23,6 +23,14 @@ int link_ask_sockets(struct worker *w, uint64_t id, uint32_t n, int family, uint
 	return r;
 }
 
+void link_ask_later(struct worker *w, struct stock *s)
+{
+	s->asking = true;
+	s->unsent = true;
+	w->asks_unsent = true;
+	wheel_set(&w->wheel, &w->link_timer, w->now_ms + RETRY_MS);
+}
+
 int link_ask_wake(struct worker *w, uint64_t id, uint32_t seq)
 {
 	struct msg_instance body = {id};

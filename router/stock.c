@@ -11,14 +11,32 @@ static void ask_for(struct worker *w, struct instance *i, uint8_t family, uint32
 
 	s->asking = true;
 	s->seq = ++w->seq;
-	s->unsent = link_ask_sockets(w, i->id, n, families[family], s->seq) < 0;
+	s->unsent = link_ask_sockets(w, i->id, n, i->port ? families[family] : AF_UNIX,
+			    s->seq) < 0;
 	w->asks_unsent |= s->unsent;
+}
+
+/* Connected ones lie in the app's accept queue: no more of them than are needed now. */
+static void ask_connected(struct worker *w, struct instance *i)
+{
+	const struct exchange *x = i->stock[0].waiters;
+	uint32_t n = 0;
+
+	for (; x && n < STOCK_MAX; x = x->next)
+		n++;
+	i->stock[0].asking = n;
+	if (n)
+		ask_for(w, i, 0, n);
 }
 
 static void ask(struct worker *w, struct instance *i, uint8_t family)
 {
 	struct stock *s = &i->stock[family];
 
+	if (!i->port) {
+		ask_connected(w, i);
+		return;
+	}
 	s->batch = !s->batch			? STOCK_FIRST
 		   : s->batch * 2 < STOCK_BATCH ? s->batch * 2
 						: STOCK_BATCH;
@@ -27,7 +45,7 @@ static void ask(struct worker *w, struct instance *i, uint8_t family)
 
 void backend_prefetch(struct worker *w, struct instance *i)
 {
-	if (!i->stock[0].n && !i->stock[0].asking)
+	if (i->port && !i->stock[0].n && !i->stock[0].asking)
 		ask(w, i, 0);
 }
 
@@ -48,10 +66,10 @@ int backend_socket(struct exchange *x, uint8_t family)
 	int fd = s->n ? s->fds[--s->n] : -1;
 
 	x->family = family;
-	if ((!s->n || s->n < s->batch / 2) && !s->asking && !i->gone && !w->left)
-		ask(w, i, family);
 	if (fd < 0)
 		wait_in_line(s, x);
+	if ((!s->n || s->n < s->batch / 2) && !s->asking && !i->gone && !w->left)
+		ask(w, i, family);
 	return fd;
 }
 
@@ -75,7 +93,7 @@ void backend_stock_up(struct worker *w)
 
 		if (!i->family || !i->listed || s->asking || s->n == STOCK_MAX)
 			continue;
-		ask_for(w, i, i->family == 2, STOCK_MAX - s->n);
+		ask_for(w, i, i->family == 2, i->port ? STOCK_MAX - s->n : STOCK_FIRST);
 	}
 }
 
@@ -211,6 +229,8 @@ static void take_sockets(
 	}
 	i->inflight++; /* stays while its waiters move */
 	serve_line(s, family);
+	if (!i->port && !w->leaving)
+		shrink(s, 0); /* who waited is gone */
 	if (s->waiters && !s->asking && i->listed)
 		ask(w, i, family);
 	i->inflight--;
@@ -236,6 +256,13 @@ static struct instance *find_asking(
 	return NULL;
 }
 
+/* It has no listener any more. */
+static void refused(struct worker *w, struct instance *i)
+{
+	backend_failed(i, w->now_ms, true);
+	retry_line(&i->stock[0], H21);
+}
+
 void backend_sockets(struct worker *w, struct msg *m)
 {
 	uint8_t family;
@@ -255,9 +282,15 @@ void backend_sockets(struct worker *w, struct msg *m)
 		ask_for(w, i, family, STOCK_FIRST);
 		return;
 	}
+	if (!i->port && m->head.status == -EAGAIN && !w->left) {
+		link_ask_later(w, &i->stock[family]);
+		return;
+	}
 	i->inflight++;
 	if (i->gone)
 		backend_retry_waiters(i, H10);
+	else if (m->head.status == -ECONNREFUSED || m->head.status == -ENOENT)
+		refused(w, i);
 	else
 		retry_line(&i->stock[family], H99);
 	i->inflight--;

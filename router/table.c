@@ -159,7 +159,7 @@ static int check_instance(
 {
 	const struct table_instance *n = &t->instances[i];
 
-	if (!n->id || !n->port || n->port > 65535)
+	if (!n->id || n->port > 65535)
 		return err_set(e, EBADMSG, "instance %u: bad id or port", i);
 	if (check_string(h, n->name_off, n->name_len) < 0 ||
 		n->name_len >= PROTO_NAME_MAX)

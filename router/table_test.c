@@ -159,7 +159,6 @@ static void every_corruption_is_refused(void **state)
 	REFUSED(s.apps[1].n_instances = UINT32_MAX);
 	REFUSED(s.apps[1].hold_ms = UINT32_MAX);
 	REFUSED(s.instances[0].id = 0);
-	REFUSED(s.instances[0].port = 0);
 	REFUSED(s.instances[0].port = 65536);
 	REFUSED(s.instances[0].name_len = PROTO_NAME_MAX);
 	REFUSED(s.instances[1].name_off = UINT32_MAX);

@@ -186,6 +186,15 @@ static int connect_loopback(int fd, uint8_t family, uint32_t port)
 	return r < 0 && errno != EINPROGRESS ? -errno : 0;
 }
 
+static void connected(struct exchange *x)
+{
+	struct upstream *u = x->up;
+
+	u->connecting = false;
+	u->inst->family = (uint8_t)(u->family + 1);
+	x->connect_ms = x->client->w->now_ms - x->start_ms;
+}
+
 static void connect_failed(struct exchange *x, uint8_t family)
 {
 	struct instance *i = x->inst;
@@ -196,7 +205,7 @@ static void connect_failed(struct exchange *x, uint8_t family)
 		u->x = NULL;
 		upstream_close(u);
 	}
-	if (!i->family && !family) {
+	if (!i->family && !family && i->port) {
 		/* it may listen on ::1 alone ("localhost" in Node) */
 		x->family = 1;
 		x->code = H21;
@@ -211,7 +220,8 @@ void upstream_connect(struct exchange *x, int fd, uint8_t family)
 {
 	struct worker *w = x->client->w;
 	struct upstream *u = slab_get(&w->upstream_slab);
-	int r = connect_loopback(fd, family, x->inst->port);
+	uint32_t port = x->inst->port;
+	int r = port ? connect_loopback(fd, family, port) : 0;
 
 	if (!u || r < 0) {
 		close(fd);
@@ -230,20 +240,13 @@ void upstream_connect(struct exchange *x, int fd, uint8_t family)
 	u->timer.arg = u;
 	u->timer.want_ms = TIMER_NEVER;
 	attach(x, u);
+	if (!port)
+		connected(x);
 	if (worker_watch(w, &u->ev) < 0) {
 		connect_failed(x, family);
 		return;
 	}
 	upstream_flush(x);
-}
-
-static void connected(struct exchange *x)
-{
-	struct upstream *u = x->up;
-
-	u->connecting = false;
-	u->inst->family = (uint8_t)(u->family + 1);
-	x->connect_ms = x->client->w->now_ms - x->start_ms;
 }
 
 /* The instance reads no more. Its answer may have been sent already: look for it. */

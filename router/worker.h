@@ -122,6 +122,8 @@ int link_start(struct worker *w);
 /* Reads from the pairs no more, and says so to berthd. */
 void link_leave(struct worker *w);
 int link_ask_sockets(struct worker *w, uint64_t id, uint32_t n, int family, uint32_t seq);
+/* Too many connections wait to be accepted: the question is put again in a moment. */
+void link_ask_later(struct worker *w, struct stock *s);
 void link_drained(struct worker *w, uint64_t id);
 /* MSG_ROUTER_WAKE to berthd; MSG_IDLE, MSG_BUSY, MSG_WAKE to control. 0, or -errno and the link's timer is set. */
 int link_ask_wake(struct worker *w, uint64_t id, uint32_t seq);

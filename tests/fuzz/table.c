@@ -185,7 +185,7 @@ static void look_at_all(const struct table *t, size_t size)
 	for (uint32_t i = 0; i < t->n_instances; i++) {
 		const struct table_instance *in = &t->instances[i];
 
-		CHECK(in->id && in->port >= 1 && in->port <= 65535);
+		CHECK(in->id && in->port <= 65535);
 		CHECK(in->name_len < PROTO_NAME_MAX &&
 			t->strings + in->name_off + in->name_len <= begin + size);
 	}

@@ -1,7 +1,8 @@
 """A stand-in for berthd and berth-control around one real berth-router, and backends that record.
 
 The descriptors, messages and the table are exactly those of lib/proto.h. Sockets "inside the
-instance" are plain host sockets: an instance is a port on loopback.
+instance" are plain host sockets: an instance is a port on loopback, or a unix socket, whose
+backend is known by a port that nobody listens on. ROUTER_UNIX=1 makes all backends such.
 """
 import array
 import errno
@@ -25,6 +26,10 @@ METRICS = 98
 SLOT = "<QIIIIQQQQ5Q88Q"  # struct metrics_slot
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.environ.get("ROUTER", os.path.join(ROOT, "build/bin/berth-router"))
+
+
+UNIX = {}  # the port that a unix backend is known by -> its address
+HELD = []  # what keeps those ports from being given to another
 
 
 def wait_for(what, seconds=5.0):
@@ -69,6 +74,10 @@ def net_bytes(net):
     return struct.pack("<16sII", net.network_address.packed, {4: socket.AF_INET, 6: socket.AF_INET6}[net.version], net.prefixlen)
 
 
+class Table(bytes):
+    paths = {}  # instance -> its unix socket
+
+
 def table_bytes(apps, tls=(), nets=()):
     """tls: hosts that have a certificate."""
     strings, hosts, rows, instances, options = b"", [], b"", b"", b""
@@ -89,7 +98,7 @@ def table_bytes(apps, tls=(), nets=()):
                             n_options if app.options is not None else 0, 0)
         for iid, port, name, *release in app.instances:
             raw = name.encode()
-            instances += struct.pack("<QIIII", iid, port, len(strings), len(raw), *(release or [1]))
+            instances += struct.pack("<QIIII", iid, 0 if port in UNIX else port, len(strings), len(raw), *(release or [1]))
             strings += raw
             n += 1
         for host in app.hosts:
@@ -104,7 +113,9 @@ def table_bytes(apps, tls=(), nets=()):
     trusted = b"".join(net_bytes(net) for net in nets)
     size = 32 + len(packed) + len(rows) + len(instances) + len(options) + len(trusted) + len(strings)
     head = struct.pack("<8I", 0x62727462, size, len(hosts), len(apps), n, len(strings), n_options, len(nets))
-    return head + packed + rows + instances + options + trusted + strings
+    data = Table(head + packed + rows + instances + options + trusted + strings)
+    data.paths = {iid: UNIX[port] for app in apps for iid, port, *_ in app.instances if port in UNIX}
+    return data
 
 
 def certs_bytes(certs=(), tickets=(), acme=()):
@@ -158,6 +169,7 @@ class Router:
         self.gone = set()       # instances that berthd does not know
         self.mute = False       # berthd that does not answer
         self.asked = []         # (id, n, family)
+        self.paths = {}         # instance -> its unix socket
         self.hellos = []        # who got one
         self.wakes = []         # instances that berthd was asked to thaw, as (id, seq)
         self.wake_status = 0    # of the answer; None: no answer
@@ -248,10 +260,21 @@ class Router:
         if iid in self.gone:
             self.berthd.send(HEAD.pack(ROUTER_SOCKETS, seq, -errno.ESRCH, len(body)) + body)
             return
-        socks = [socket.socket(family, socket.SOCK_STREAM) for _ in range(n)]
-        for s in socks:
+        socks, status = [], 0
+        for _ in range(n):
+            s = socket.socket(family, socket.SOCK_STREAM)
             s.setblocking(False)
-            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if family != socket.AF_UNIX:
+                s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            else:
+                status = -s.connect_ex(self.paths[iid])
+            if status:
+                s.close()
+                break
+            socks.append(s)
+        if not socks:
+            self.berthd.send(HEAD.pack(ROUTER_SOCKETS, seq, status, len(body)) + body)
+            return
         self.berthd.sendmsg([HEAD.pack(ROUTER_SOCKETS, seq, 0, len(body)) + body], [(
             socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [s.fileno() for s in socks]))])
         for s in socks:
@@ -313,7 +336,9 @@ class Router:
     def send_table(self, apps=None, version=None, data=None, seal=True, wait=True):
         """Sends a table; the status of its acknowledgement."""
         self.version = self.version + 1 if version is None else version
-        fd = sealed(table_bytes(apps) if data is None else data, seal)
+        data = table_bytes(apps) if data is None else data
+        self.paths.update(getattr(data, "paths", {}))
+        fd = sealed(data, seal)
         body = struct.pack("<Q", self.version)
         with self.changed:
             before = len(self.acks)
@@ -516,9 +541,11 @@ def hold_port(host, port):
 
 
 class Backend:
-    """Listens on loopback; each connection runs handler(backend, conn) in a thread of its own."""
+    """Listens on loopback; each connection runs handler(backend, conn) in a thread of its own.
 
-    def __init__(self, handler=None, family=socket.AF_INET, port=0):
+    unix: on a unix socket instead, and port is only what the table knows it by."""
+
+    def __init__(self, handler=None, family=socket.AF_INET, port=0, unix="ROUTER_UNIX" in os.environ, backlog=1024):
         self.handler = handler or ok_handler
         self.host, self.held = "::1" if family == socket.AF_INET6 else "127.0.0.1", None
         while not self.held:  # the router asks both families of a port: nobody else has the other
@@ -527,7 +554,13 @@ class Backend:
             self.sock.bind((self.host, port))
             self.port = self.sock.getsockname()[1]
             self.held = hold_port("127.0.0.1" if family == socket.AF_INET6 else "::1", self.port)
-        self.sock.listen(1024)
+        self.unix = None
+        if unix:
+            HELD.append(self.sock)
+            self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.sock.bind("")  # an abstract address of the kernel's choice
+            self.unix = UNIX[self.port] = self.sock.getsockname()
+        self.sock.listen(backlog)
         self.requests = []      # heads and bodies, as (head, body)
         self.raw = []           # for recording handlers: bytes of each connection
         self.conns, self.connections = set(), 0
@@ -540,7 +573,8 @@ class Backend:
                 conn, _ = self.sock.accept()
             except OSError:
                 return
-            conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if not self.unix:
+                conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.connections += 1
             self.conns.add(conn)
             threading.Thread(target=self._serve, args=(conn,), daemon=True).start()
