@@ -35,7 +35,8 @@ enum guard {
 	GUARD_UNREAD  = 1 << 19, /* berth-init's file cannot be read */
 	GUARD_OWNER   = 1 << 20, /* the app's user namespace belongs to a user of its own */
 	GUARD_KEYRING = 1 << 21, /* a session keyring of the sandbox's own */
-	GUARD_BITS    = 22
+	GUARD_RIGHTS  = 1 << 22, /* who connects to its listener takes no descriptors from it */
+	GUARD_BITS    = 23
 };
 /* clang-format on */
 

@@ -97,6 +97,10 @@ static const char *const refused[] = {"acct", "add_key", "adjtimex", "bpf",
 #define NEW_NAMESPACES                                                                   \
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |   \
 		CLONE_NEWPID | CLONE_NEWNET)
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76
+#define SO_PEERPIDFD 77
+#endif
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x00000080
 #endif
@@ -133,6 +137,15 @@ static const struct sock_filter arguments[] = {
 	IS(PERSONALITY_LINUX32, 2, 0),
 	IS(PERSONALITY_NO_RANDOM, 1, 0),
 	REFUSE(EPERM),
+	ALLOW,
+	IS(SYS_getsockopt, 1, 0),
+	IS(SYS_setsockopt, 0, 7),
+	ARG(1),
+	IS(SOL_SOCKET, 0, 4),
+	ARG(2),
+	IS(SO_PASSPIDFD, 1, 0), /* processes of the host at the other end of a listener */
+	IS(SO_PEERPIDFD, 0, 1),
+	REFUSE(ENOPROTOOPT),
 	ALLOW,
 	IS(SYS_socket, 1, 0),
 	IS(SYS_socketpair, 0, 15),
@@ -174,8 +187,8 @@ struct program {
 	size_t n;
 };
 
-static const int with_arguments[] = {
-	SYS_clone, SYS_unshare, SYS_ioctl, SYS_personality, SYS_socket, SYS_socketpair};
+static const int with_arguments[] = {SYS_clone, SYS_unshare, SYS_ioctl, SYS_personality,
+	SYS_getsockopt, SYS_setsockopt, SYS_socket, SYS_socketpair};
 
 static void answer_all(
 	uint32_t answers[NUMBERS], uint32_t answer, const char *const *names, size_t n)

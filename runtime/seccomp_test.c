@@ -46,8 +46,18 @@ static void everyday_calls_pass(void **state)
 	assert_int_equal(behind(SYS_socket, AF_NETLINK, SOCK_RAW, 0), 0);
 	assert_int_equal(behind(SYS_personality, 0xffffffff, 0, 0), 0);
 	assert_int_equal(behind(SYS_unshare, CLONE_FILES, 0, 0), 0);
+	assert_int_equal(behind(SYS_getsockopt, 99, SOL_SOCKET, SO_PEERCRED), EBADF);
+	assert_int_equal(behind(SYS_setsockopt, 99, SOL_SOCKET, SO_LINGER), EBADF);
+	assert_int_equal(behind(SYS_setsockopt, 99, IPPROTO_TCP, 76), EBADF);
 	assert_int_equal(
 		behind(SYS_ioctl, 99, TIOCGWINSZ, 0), EBADF); /* reached the kernel */
+}
+
+static void no_process_of_the_other_end_is_given(void **state)
+{
+	(void)state;
+	assert_int_equal(behind(SYS_getsockopt, 99, SOL_SOCKET, 77), ENOPROTOOPT);
+	assert_int_equal(behind(SYS_setsockopt, 99, SOL_SOCKET, 76), ENOPROTOOPT);
 }
 
 static void namespaces_are_refused_by_every_way(void **state)
@@ -152,6 +162,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(everyday_calls_pass),
+		cmocka_unit_test(no_process_of_the_other_end_is_given),
 		cmocka_unit_test(namespaces_are_refused_by_every_way),
 		cmocka_unit_test(typing_into_terminals_is_refused),
 		cmocka_unit_test(odd_sockets_are_refused),

@@ -36,12 +36,12 @@ enum {
 	MASKS = GUARD_MASKS, FLAGS = GUARD_FLAGS, ROOT = GUARD_ROOT, PIDNS = GUARD_PIDNS, NETNS = GUARD_NETNS,
 	IPCNS = GUARD_IPCNS, CGNS = GUARD_CGNS, DUMP = GUARD_DUMP, UNREAD = GUARD_UNREAD, OWNER = GUARD_OWNER, FDS = GUARD_FDS,
 	SIZES = GUARD_SIZES, KILL = GUARD_KILL, START = GUARD_START, NET = GUARD_NET, LIMITS = GUARD_LIMITS,
-	KEYRING = GUARD_KEYRING,
+	KEYRING = GUARD_KEYRING, RIGHTS = GUARD_RIGHTS,
 };
 static const char *const guard_names[GUARD_BITS] = {"filter", "capabilities", "user namespace", "user", "no_new_privs",
 	"masks", "mount flags", "pivot_root", "pid namespace", "network namespace", "ipc namespace",
 	"cgroup namespace", "not dumpable", "closed descriptors", "sizes", "group kill", "start time",
-	"packet filter", "limits", "unreadable", "owner", "own keyring"};
+	"packet filter", "limits", "unreadable", "owner", "own keyring", "descriptors refused"};
 
 enum { APP, BUILDER, ENTERED, PROFILES };
 static const uint32_t profiles[PROFILES] = {PROFILE_APP, PROFILE_BUILD_ROOT, PROFILE_APP};

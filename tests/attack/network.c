@@ -197,3 +197,75 @@ int attack_spoof(void)
 	p.udp.len = htons(sizeof(p) - sizeof(p.ip));
 	return result(sendto(fd, &p, sizeof(p), 0, (struct sockaddr *)&to, sizeof(to)));
 }
+
+/* ---- descriptors over a unix socket ---- */
+
+int attack_peer_pidfd(void)
+{
+	int pair[2], fd = -1;
+	socklen_t len = sizeof(fd);
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
+		return errno;
+	return result(getsockopt(pair[0], SOL_SOCKET, 77 /* SO_PEERPIDFD */, &fd, &len));
+}
+
+int attack_pass_pidfd(void)
+{
+	int pair[2], on = 1;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
+		return errno;
+	return result(
+		setsockopt(pair[0], SOL_SOCKET, 76 /* SO_PASSPIDFD */, &on, sizeof(on)));
+}
+
+/* A connection with bytes that its other end, open in this process, never takes: whoever
+ * closes it last waits. */
+static int slow_to_close(void)
+{
+	static char bytes[1 << 16];
+	const struct linger linger = {1, LINGER_S};
+	struct sockaddr_in a = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(a);
+	int from = socket(AF_INET, SOCK_STREAM, 0), to = socket(AF_INET, SOCK_STREAM, 0);
+
+	setsockopt(from, SOL_SOCKET, SO_RCVBUF, &(int){4096}, sizeof(int));
+	if (bind(from, (struct sockaddr *)&a, len) < 0 || listen(from, 1) < 0 ||
+		getsockname(from, (struct sockaddr *)&a, &len) < 0 ||
+		connect(to, (struct sockaddr *)&a, len) < 0 ||
+		accept(from, NULL, NULL) < 0 ||
+		setsockopt(to, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) < 0)
+		return -1;
+	for (int i = 0; i < 10; i++, usleep(5000)) /* until the other end takes no more */
+		while (send(to, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+			;
+	return to;
+}
+
+int attack_pass_linger(void)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = {.head = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+	struct iovec iov = {(char[]){"x"}, 1};
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control)};
+	int slow = slow_to_close(), c = accept(3, NULL, NULL);
+
+	if (slow < 0 || c < 0)
+		return errno;
+	memcpy(CMSG_DATA(&control.head), &slow, sizeof(slow));
+	if (sendmsg(c, &m, MSG_NOSIGNAL) < 0 && send(c, "x", 1, MSG_NOSIGNAL) != 1)
+		return errno;
+	close(slow);
+	if (fork() ==
+		0) /* or the other end would end with this process, and with it the wait */
+		for (;;)
+			pause();
+	return 0;
+}

@@ -61,4 +61,6 @@ int env_number(const char *name);
 #undef ALONE_BOTH
 #undef ALLOWED
 
+#define LINGER_S 2 /* the time that pass_linger takes from who gets its descriptor */
+
 #endif

@@ -198,6 +198,8 @@ BOTH(socket_sctp, "socket: SCTP", 0, EPROTONOSUPPORT, EPROTONOSUPPORT, FILTER)
 BOTH(socket_udplite, "socket: UDP-Lite", 0, EPROTONOSUPPORT, EPROTONOSUPPORT, FILTER)
 BOTH(socket_l2tp, "socket: L2TP", 0, EPROTONOSUPPORT, EPROTONOSUPPORT, FILTER)
 BOTH(interface, "ioctl: an interface taken down", ENODEV, 0, EPERM, CAPS | USERNS)
+BOTH(peer_pidfd, "getsockopt: a descriptor of the process at the other end", 0, ENOPROTOOPT, ENOPROTOOPT, FILTER)
+BOTH(pass_pidfd, "setsockopt: a descriptor of whoever sends", 0, ENOPROTOOPT, ENOPROTOOPT, FILTER)
 BOTH(transparent, "setsockopt: IP_TRANSPARENT", 0, 0, EPERM, CAPS | USERNS)
 
 /* ---- the network ---- */
@@ -223,6 +225,8 @@ ALONE_BOTH(timers, "the timers of other users", 0, 0, NOTHING, OWNER)
 ALONE_BOTH(mqueues, "the message queues of other users", 0, 0, NOTHING, OWNER)
 ALONE_BOTH(terminals, "the terminals of other sandboxes", 0, 0, NOTHING, SIZES)
 ALONE_BOTH(log_flood, "16 MiB of output keep a log budget of 4", 0, 0, NOTHING, LIMITS)
+
+ALONE_BOTH(pass_linger, "the router's time, by a descriptor that is slow to close", 0, ENOPROTOOPT, NOTHING, RIGHTS)
 
 /* ---- outliving the end ---- */
 ALONE_BOTH(fork_at_kill, "SIGTERM ignored, a fork loop at the kill", 0, 0, NOTHING, PIDNS | KILL)

@@ -274,6 +274,35 @@ static int share_terminals(struct ground *g, uint32_t profile, uint32_t off)
 	return shared(g, "terminals", profile, off, one_terminal);
 }
 
+/* ---- the router's time ---- */
+
+/* What the router does with a connection: it reads, whatever came. */
+static int pass_linger(struct ground *g, uint32_t profile, uint32_t off)
+{
+	struct guest b = guest_new(g, profile, off);
+	uint64_t began, took;
+	char byte;
+	int fd, n;
+
+	if (g->rt->no_unix[0])
+		return ENOPROTOOPT;
+	b.start.flags |= START_LISTEN;
+	if (guest_start(g, &b, (const char *const[]){"pass_linger", "wait", NULL}, -1) <
+		0)
+		return DIED;
+	n = sandbox_sockets(g->rt, &b.rec, AF_UNIX, 1, &fd);
+	if (n != 1 || !answered(&b))
+		return DIED;
+	began = io_mono_ns();
+	n = (int)recv(fd, &byte, 1, 0);
+	took = io_mono_ns() - began;
+	close(fd);
+	sandbox_kill(g->rt, &b.rec);
+	guest_wait(g, &b, 10);
+	guest_done(g, &b);
+	return n != 1 ? DIED : took > (uint64_t)LINGER_S * 500000000 ? 0 : NOTHING;
+}
+
 /* ---- outliving the end ---- */
 
 static int fork_at_kill(struct ground *g, uint32_t profile, uint32_t off)
@@ -361,7 +390,7 @@ static const struct {
 } runs[] = {{"log_flood", log_flood}, {"fork_at_kill", fork_at_kill},
 	{"daemon", daemonised}, {"pid_reuse", pid_reuse}, {"inotify", share_inotify},
 	{"timers", share_timers}, {"mqueues", share_mqueues},
-	{"terminals", share_terminals}};
+	{"terminals", share_terminals}, {"pass_linger", pass_linger}};
 
 bool special_own(const char *name)
 {
