@@ -1,4 +1,4 @@
-/* The app behind the proxies: /64, /10k and /1m by keep-alive, a WebSocket echoed raw. usage: backend PORT */
+/* The app behind the proxies: /64, /10k and /1m by keep-alive, a WebSocket echoed raw. usage: backend PORT [PATH of a unix socket too] */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define IN_MAX 16384
@@ -196,6 +197,19 @@ static int open_listener(int port)
 	return fd;
 }
 
+static int open_unix(const char *path)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 4096) < 0) {
+		perror("backend");
+		exit(1);
+	}
+	return fd;
+}
+
 static void raise_limit(void)
 {
 	struct rlimit r;
@@ -209,22 +223,25 @@ static void raise_limit(void)
 int main(int argc, char **argv)
 {
 	struct epoll_event events[EVENTS_MAX];
-	int listener, n, i;
+	int listener, local, n, i;
 
-	if (argc != 2)
+	if (argc < 2 || argc > 3)
 		return 2;
 	raise_limit();
 	prepare();
 	listener = open_listener((int)strtol(argv[1], NULL, 10));
+	local = argc == 3 ? open_unix(argv[2]) : -1;
 	epfd = epoll_create1(0);
 	watch(listener, EPOLL_CTL_ADD, EPOLLIN);
+	if (local >= 0)
+		watch(local, EPOLL_CTL_ADD, EPOLLIN);
 	for (;;) {
 		n = epoll_wait(epfd, events, EVENTS_MAX, -1);
 		for (i = 0; i < n; i++) {
 			int fd = events[i].data.fd;
-			struct conn *c = fd == listener ? NULL : conns[fd];
+			struct conn *c = conns[fd];
 
-			if (fd == listener)
+			if (fd == listener || fd == local)
 				newcomers(fd);
 			else if (c && c->left)
 				writable(fd, c);

@@ -24,10 +24,11 @@ BIN = os.path.join(ROOT, "build/test/bench")
 
 
 class Row:
-    def __init__(self, name, title, hosts, tool, path="/64", conns=64, tls=False, close=False, must=None, cold=False):
+    def __init__(self, name, title, hosts, tool, path="/64", conns=64, tls=False, close=False, must=None, cold=False, unix=None):
         self.name, self.title, self.hosts, self.tool, self.path = name, title, hosts, tool, path
         self.conns, self.tls, self.close = conns, tls, close
         self.must = must    # (at most this ratio, to which peer; None: the best)
+        self.unix = unix    # who reaches the backend over a unix socket: None, "berth" or "all" that can
         self.cold = cold    # each host's connections are made in a second of their own first
 
 
@@ -38,6 +39,10 @@ ROWS = [
     Row("10k", "10 KB, keep-alive", 1, "wrk", "/10k", must=(0.92, None)),
     Row("1m", "1 MB, keep-alive, 8 connections", 1, "wrk", "/1m", 8, must=(0.8, "nginx")),
     Row("new", "64 B, a new connection each", 1, "wrk", close=True),
+    Row("u64", "64 B, berth over a unix socket, the peers over TCP", 1, "wrk", must=(0.7, None), unix="berth"),
+    Row("u10k", "10 KB, berth over a unix socket, the peers over TCP", 1, "wrk", "/10k", unix="berth"),
+    Row("uu64", "64 B, all over a unix socket", 1, "wrk", unix="all"),
+    Row("uu10k", "10 KB, all over a unix socket", 1, "wrk", "/10k", unix="all"),
     Row("512", "64 B, 512 connections", 1, "wrk", conns=512),
     Row("ws", "WebSocket message of 64 B there and back", 1, "messages"),
     Row("tls", "TLS 1.3, HTTP/1.1, 64 B", 1, "wrk", tls=True, must=(1.0, "nginx")),
@@ -167,7 +172,8 @@ class Bench:
         self.o, self.folder, self.results, self.notes = options, folder, {}, []
         self.cert = certificate(folder)
         self.backend_port = free_port()
-        self.backend = spawn([os.path.join(BIN, "backend"), str(self.backend_port)], LOAD_CPU, folder)
+        self.backend_path = os.path.join(folder, "backend")
+        self.backend = spawn([os.path.join(BIN, "backend"), str(self.backend_port), self.backend_path], LOAD_CPU, folder)
         assert harness.wait_for(lambda: answers(self.backend_port)), "the backend does not start"
         self.kinds = [k for k in ALL if k.name in options.peers]
 
@@ -175,8 +181,10 @@ class Bench:
         self.backend.terminate()
         self.backend.wait()
 
-    def start(self, kind, hosts, apps=5000, master=False):
-        return kind(Site(hosts, self.backend_port, self.cert, apps), self.folder, master)
+    def start(self, kind, hosts, apps=5000, master=False, unix=None):
+        site = Site(hosts, self.backend_port, self.cert, apps)
+        site.unix = self.backend_path if unix in ("all", kind.name) else None
+        return kind(site, self.folder, master)
 
     def measure(self, row, proxy):
         port = proxy.tls_port if row.tls else proxy.port
@@ -195,15 +203,15 @@ class Bench:
             return proxy.h2 and speaks(proxy.tls_port, "h2")
         return proxy.tls or not row.tls
 
-    def group(self, hosts, rows):
-        """All rows with so many hosts: every program is started once, and stands still while another is measured."""
+    def group(self, hosts, unix, rows):
+        """All rows with so many hosts over the same sockets: every program is started once, and stands still while another is measured."""
         with open(os.path.join(self.folder, "hosts-%d.lua" % hosts), "w") as f:
             f.write(lua(hosts))
         proxies = []
         try:
             for kind in self.kinds:
                 say("# %d hostnames: starting %s" % (hosts, kind.title))
-                proxies.append(self.start(kind, hosts))
+                proxies.append(self.start(kind, hosts, unix=unix))
             able = {(r.name, p.name) for p in proxies for r in rows if self.can(r, p)}
             for p in proxies:
                 p.pause(True)
@@ -452,8 +460,8 @@ def options():
 def run(o, folder):
     bench = Bench(o, folder)
     try:
-        for hosts in sorted({r.hosts for r in o.rows}):
-            bench.group(hosts, [r for r in o.rows if r.hosts == hosts])
+        for hosts, unix in sorted({(r.hosts, r.unix or "") for r in o.rows}):
+            bench.group(hosts, unix, [r for r in o.rows if (r.hosts, r.unix or "") == (hosts, unix)])
         memory = {} if o.no_memory or o.only_routes else bench.memory()
         routes = [] if o.no_memory else bench.routes(2 if o.short else 5)
     finally:

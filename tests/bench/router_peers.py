@@ -63,9 +63,14 @@ class Site:
     def __init__(self, n_hosts, backend_port, cert, apps_max=5000):
         self.n_hosts, self.n_apps = n_hosts, min(n_hosts, apps_max)
         self.backend_port, self.cert = backend_port, cert  # paths of chain, key, both in one file
+        self.unix = None  # the backend's unix socket, to be used instead
 
     def hosts_of(self, app):
         return [host_name(i) for i in range(app, self.n_hosts, self.n_apps)]
+
+    def backend(self, tcp, unix):
+        """Its address as a program writes it."""
+        return unix % self.unix if self.unix else tcp % self.backend_port
 
     @property
     def pool(self):
@@ -161,8 +166,8 @@ class Nginx(Proxy):
         out.append("server { listen 127.0.0.1:%d%s; listen 127.0.0.1:%d ssl http2%s; return 404; }" %
                    (self.port, own, self.tls_port, own))
         for a in range(site.n_apps):
-            out.append("upstream u%d { server 127.0.0.1:%d; keepalive %d; keepalive_requests 100000000; keepalive_timeout 300s; }"
-                       % (a, site.backend_port, site.pool))
+            out.append("upstream u%d { server %s; keepalive %d; keepalive_requests 100000000; keepalive_timeout 300s; }"
+                       % (a, site.backend("127.0.0.1:%d", "unix:%s"), site.pool))
             out.append("server { listen 127.0.0.1:%d; listen 127.0.0.1:%d ssl http2; server_name %s; "
                        "location / { proxy_pass http://u%d; } }"
                        % (self.port, self.tls_port, " ".join(site.hosts_of(a)), a))
@@ -195,7 +200,7 @@ class Haproxy(Proxy):
                 " use_backend %%[req.hdr(host),field(1,:),lower,map_str(%s,nohost)]" % self.path("hosts.map"),
                 "backend nohost", " http-request return status 404"]
         for a in range(site.n_apps):
-            out += ["backend u%d" % a, " server s 127.0.0.1:%d pool-max-conn -1 pool-purge-delay 300s" % site.backend_port]
+            out += ["backend u%d" % a, " server s %s pool-max-conn -1 pool-purge-delay 300s" % site.backend("127.0.0.1:%d", "unix@%s")]
         self.put("hosts.map", "".join("%s u%d\n" % (h, a) for a in range(site.n_apps) for h in site.hosts_of(a)))
         self.put("haproxy.cfg", "\n".join(out + [""]))
 
@@ -219,7 +224,7 @@ class H2o(Proxy):
         for a in range(site.n_apps):
             for h in site.hosts_of(a):
                 out += ['  "%s":' % h, "    paths:", '      "/":',
-                        '        proxy.reverse.url: "http://127.0.0.1:%d/"' % site.backend_port]
+                        '        proxy.reverse.url: "http://%s/"' % site.backend("127.0.0.1:%d", "[unix:%s]")]
         self.put("h2o.conf", "\n".join(out + [""]))
 
     def command(self):
@@ -232,8 +237,8 @@ class Caddy(Proxy):
     def write(self, site):
         chain, key, _ = site.cert
         self.tls = site.n_apps == 1
-        proxy = (" bind 127.0.0.1\n reverse_proxy 127.0.0.1:%d {\n  transport http {\n   keepalive_idle_conns_per_host 1024\n"
-                 "   keepalive 300s\n  }\n }\n}\n" % site.backend_port)
+        proxy = (" bind 127.0.0.1\n reverse_proxy %s {\n  transport http {\n   keepalive_idle_conns_per_host 1024\n"
+                 "   keepalive 300s\n  }\n }\n}\n" % site.backend("127.0.0.1:%d", "unix/%s"))
         out = ["{\n admin off\n auto_https off\n}\n"]
         for a in range(site.n_apps):
             names = site.hosts_of(a)
@@ -253,7 +258,11 @@ class Berth(Proxy):
 
     def write(self, site):
         names = [h for a in range(site.n_apps) for h in site.hosts_of(a)]
-        self.apps = [harness.App(a + 1, site.hosts_of(a), [(a + 1, site.backend_port, "web.1")]) for a in range(site.n_apps)]
+        port = site.backend_port
+        if site.unix:
+            port = free_port()
+            harness.UNIX[port] = site.unix
+        self.apps = [harness.App(a + 1, site.hosts_of(a), [(a + 1, port, "web.1")]) for a in range(site.n_apps)]
         self.names = names
 
     def __init__(self, site, folder, master=False):
