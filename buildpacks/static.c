@@ -3,7 +3,8 @@
  * behind berth-router.
  *
  * usage: berth-static [--root DIR] [--fallback FILE]    listens on 0.0.0.0:$PORT (default
- * 5000)
+ * 5000), for other apps, and on descriptor 3, where LISTEN_FDS says that it is there
+ * (sd_listen_fds(3)), for the router
  *
  * GET and HEAD; keep-alive; one byte range; ETag and Last-Modified; index.html; 404.html.
  * Names that begin with a dot are never served (but .well-known), and no symlink leads
@@ -37,6 +38,7 @@
 #define IDLE_S 75 /* longer than the router keeps an idle connection */
 #define HEAD_S 15 /* for a request head to come in whole */
 #define DRAIN_S 25 /* after SIGTERM; berth kills after 30 */
+#define LISTEN_FD 3
 
 struct conn {
 	int fd, file; /* file: being sent, or -1 */
@@ -50,7 +52,8 @@ struct conn {
 };
 
 struct server {
-	int listen, epoll, signals, root;
+	int listen, given; /* its own; the one it found, or -1 */
+	int epoll, signals, root;
 	const char *fallback;
 	bool draining;
 	time_t now, date_at, drain_until;
@@ -392,10 +395,10 @@ static struct conn *new_conn(struct server *s, int fd)
 	return c;
 }
 
-static void on_listen(struct server *s)
+static void on_listen(struct server *s, int from)
 {
 	for (int i = 0; i < 64; i++) {
-		int fd = accept4(s->listen, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(from, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0)
 			return;
 		struct conn *c = s->count < CONNECTIONS_MAX ? new_conn(s, fd) : NULL;
@@ -404,7 +407,8 @@ static void on_listen(struct server *s)
 			close(fd);
 			return;
 		}
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+		if (from == s->listen)
+			setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 		if (epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &ev) < 0 ||
 			!on_conn(s, c, EPOLLIN))
 			drop(s, c);
@@ -429,8 +433,12 @@ static void drain(struct server *s)
 	s->draining = true;
 	s->drain_until = s->now + DRAIN_S;
 	/* What waits in the accept queue was promised an answer. */
-	on_listen(s);
+	on_listen(s, s->listen);
 	close(TAKE_FD(s->listen));
+	if (s->given >= 0) {
+		on_listen(s, s->given);
+		close(TAKE_FD(s->given));
+	}
 	sweep(s);
 }
 
@@ -453,11 +461,11 @@ static void run(struct server *s)
 		s->now = coarse_now();
 		for (int i = 0; i < n; i++) {
 			void *p = events[i].data.ptr;
-			if (p == &s->listen && s->listen >= 0)
-				on_listen(s);
+			if (p == &s->listen || p == &s->given)
+				on_listen(s, *(int *)p);
 			else if (p == &s->signals)
 				drain(s);
-			else if (p != &s->listen && !on_conn(s, p, events[i].events))
+			else if (!on_conn(s, p, events[i].events))
 				drop(s, p);
 			/* A drain drops connections whose events may follow: look again.
 			 */
@@ -489,6 +497,24 @@ static int listen_on(unsigned int port)
 		return fd;
 	close(fd);
 	return -1;
+}
+
+/* The socket that was there, and listening, when this program began; or -1. LISTEN_PID is
+ * not looked at: a shell may stand between. */
+static int given_listener(void)
+{
+	const char *n = getenv("LISTEN_FDS");
+	int listens = 0;
+	socklen_t len = sizeof(listens);
+
+	if (!n || strcmp(n, "1") != 0 ||
+		getsockopt(LISTEN_FD, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0 ||
+		!listens)
+		return -1;
+	return fcntl(LISTEN_FD, F_SETFD, FD_CLOEXEC) < 0 ||
+			       fcntl(LISTEN_FD, F_SETFL, O_NONBLOCK) < 0
+		       ? -1
+		       : LISTEN_FD;
 }
 
 static int parse_port(const char *s, unsigned int *ret)
@@ -525,7 +551,7 @@ static int fail(const char *what, const char *arg)
 
 int main(int argc, char **argv)
 {
-	static struct server s = {.listen = -1, .root = -1};
+	static struct server s = {.listen = -1, .given = -1, .root = -1};
 	const char *root = ".", *port_text = getenv("PORT") ? getenv("PORT") : "5000";
 	unsigned int port;
 	sigset_t set;
@@ -541,6 +567,7 @@ int main(int argc, char **argv)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	s.list.next = s.list.prev = &s.list;
 	s.now = coarse_now();
+	s.given = given_listener();
 	s.root = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (s.root < 0)
 		return fail("cannot open", root);
@@ -550,9 +577,11 @@ int main(int argc, char **argv)
 	s.epoll = epoll_create1(EPOLL_CLOEXEC);
 	s.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (s.epoll < 0 || s.signals < 0 || watch(&s, s.listen, &s.listen) < 0 ||
+		(s.given >= 0 && watch(&s, s.given, &s.given) < 0) ||
 		watch(&s, s.signals, &s.signals) < 0)
 		return fail("cannot set up", "its event loop");
-	printf("serving %s on port %u\n", root, port);
+	printf("serving %s on port %u%s\n", root, port,
+		s.given >= 0 ? " and a unix socket" : "");
 	fflush(stdout);
 	run(&s);
 	return 0;

@@ -203,12 +203,13 @@ int cmd_domains_report(struct cli *c)
 	return 0;
 }
 
-/* "3000" alone is the web port of ports:set; else KEY [VALUE], an empty one unsets. */
+/* "3000" alone is the web port of ports:set, no word its default; else KEY [VALUE], an
+ * empty one unsets. */
 static int setting_words(struct cli *c, const char **key, const char **value)
 {
 	bool ports = strcmp(c->cmd->param, "ports") == 0;
 
-	*key = c->argv[0];
+	*key = c->argc > 0 ? c->argv[0] : "web";
 	*value = c->argc > 1 ? c->argv[1] : "";
 	if (ports && c->argc == 1 && strcmp(*key, "web") != 0) {
 		*value = *key;

@@ -16,6 +16,7 @@ enum setting_kind {
 	SETTING_BRANCH,
 	SETTING_ON_OFF,
 	SETTING_NUMBER,
+	SETTING_PORT, /* or unix */
 	SETTING_PATH,
 	SETTING_NAME,
 	SETTING_SPAN,
@@ -46,7 +47,7 @@ static const struct setting {
 	{"ps", "restart-policy", SETTING_RESTART, SCOPE_BOTH, "always", 0, 0, ""},
 	{"ps", "idle-after", SETTING_SPAN, SCOPE_BOTH, NULL, 1, IDLE_AFTER_MAX_S, ""},
 	{"ps", "sleep", SETTING_SLEEP, SCOPE_BOTH, NULL, 0, 0, ""},
-	{"ports", "web", SETTING_NUMBER, SCOPE_BOTH, "5000", 1, 65535, ""},
+	{"ports", "web", SETTING_PORT, SCOPE_BOTH, "5000", 1, 65535, ""},
 	{"checks", "timeout", SETTING_NUMBER, SCOPE_BOTH, "30", 1, 3600, " seconds"},
 	{"checks", "path", SETTING_PATH, SCOPE_APP, NULL, 0, 0, ""},
 	{"checks", "stop-timeout", SETTING_NUMBER, SCOPE_BOTH, "30", 1, 3600, " seconds"},
@@ -229,6 +230,13 @@ static int check_value(struct request *r, const struct setting *st, const char *
 			"%s must be a whole number from %llu to %llu%s", st->key,
 			(unsigned long long)st->min, (unsigned long long)st->max,
 			st->unit);
+	case SETTING_PORT:
+		if (num_parse_u64(value, st->min, st->max, &n) == 0 ||
+			strcmp(value, PORT_UNIX) == 0)
+			return 0;
+		return request_fail(r, FAIL_USAGE,
+			"%s must be a port from %llu to %llu, or " PORT_UNIX, st->key,
+			(unsigned long long)st->min, (unsigned long long)st->max);
 	case SETTING_BRANCH:
 		if (branch_valid(value))
 			return 0;
@@ -326,6 +334,16 @@ static json_t *shown(const struct setting *st, const char *s)
 	return json_string(s);
 }
 
+static bool serves_files(struct request *r)
+{
+	json_t *processes = r->app.id ? view_processes(r->c, r->app.id) : NULL;
+	const char *web = json_string_value(json_object_get(processes, "web"));
+	bool yes = web && command_serves_files(web);
+
+	json_decref(processes);
+	return yes;
+}
+
 /* What holds for the app when neither it nor the host sets the key. */
 static const char *fallback_of(struct request *r, const struct setting *st)
 {
@@ -333,6 +351,8 @@ static const char *fallback_of(struct request *r, const struct setting *st)
 		return rollout_stop_first(r->c, r->app.id) ? "off" : "on";
 	if (st->kind == SETTING_SLEEP)
 		return settings_sleep_default();
+	if (st->kind == SETTING_PORT && serves_files(r))
+		return PORT_UNIX;
 	return st->fallback;
 }
 

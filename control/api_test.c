@@ -367,6 +367,26 @@ static void what_runs_and_what_waits_is_reported(void **state)
 	expect(f, "GET", "/v1/ps", NULL, 200, "\"wanted\":1,\"restarts\":2");
 }
 
+static void only_the_built_in_file_server_takes_a_unix_socket_unasked(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_true(command_serves_files("berth-static --root /app"));
+	assert_true(command_serves_files("berth-static"));
+	assert_false(command_serves_files("berth-statics"));
+	assert_false(command_serves_files("cd x && berth-static"));
+	make_released(f, "shop");
+	assert_false(app_listens(&f->c, 1, "serve"));
+	assert_true(app_listens(&f->c, 1, "berth-static --root /app"));
+	expect(f, "PUT", "/v1/apps/shop/settings/ports", "{\"web\":\"unix\"}", 200,
+		"unix");
+	assert_true(app_listens(&f->c, 1, "serve"));
+	assert_int_equal(app_port(&f->c, 1), 5000);
+	expect(f, "PUT", "/v1/apps/shop/settings/ports", "{\"web\":\"3000\"}", 200,
+		"3000");
+	assert_false(app_listens(&f->c, 1, "berth-static --root /app"));
+}
+
 static void settings_read_back_with_what_holds(void **state)
 {
 	struct fixture *f = *state;
@@ -383,6 +403,8 @@ static void settings_read_back_with_what_holds(void **state)
 		"\"computed\":\"3000\"");
 	expect(f, "PUT", "/v1/apps/shop/settings/ports", "{\"web\":\"4000\"}", 200,
 		"{\"web\":{\"app\":\"4000\",\"global\":\"3000\",\"computed\":\"4000\"}}");
+	expect(f, "PUT", "/v1/apps/shop/settings/ports", "{\"web\":\"unix\"}", 200,
+		"\"computed\":\"unix\"");
 	expect(f, "PUT", "/v1/apps/shop/settings/ports", "{\"web\":\"\"}", 200,
 		"\"computed\":\"3000\"");
 	expect(f, "PUT", "/v1/apps/shop/settings/git", "{\"deploy-branch\":\"a..b\"}",
@@ -730,6 +752,7 @@ int main(void)
 		T(a_writable_volume_is_not_shared_unasked),
 		T(a_restart_policy_is_of_an_app_or_of_one_process_type),
 		T(what_runs_and_what_waits_is_reported),
+		T(only_the_built_in_file_server_takes_a_unix_socket_unasked),
 		T(settings_read_back_with_what_holds),
 		T(the_routers_settings_are_checked_and_reach_it),
 		T(sleep_is_a_setting_a_state_and_an_order),

@@ -325,8 +325,8 @@ int engine_socket(struct engine *g, uint64_t id, int family)
 	return r < 0 ? r : fd < 0 ? -EIO : fd;
 }
 
-/* The instance's two tables of TCP sockets as text. 0 or -errno. */
-static int read_tables(struct engine *g, uint64_t id, struct buf text[2])
+/* The instance's tables of sockets as text: TCP, TCP over IPv6, unix. 0 or -errno. */
+static int read_tables(struct engine *g, uint64_t id, struct buf *text, unsigned int n)
 {
 	struct msg *reply autofree = calloc(1, sizeof(*reply));
 	struct msg_instance ask = {id};
@@ -334,7 +334,7 @@ static int read_tables(struct engine *g, uint64_t id, struct buf text[2])
 	if (!reply)
 		return -ENOMEM;
 	int r = engine_call(g, MSG_PORTS, &ask, sizeof(ask), NULL, 0, reply);
-	for (unsigned int i = 0; r == 0 && i < reply->nfds && i < 2; i++)
+	for (unsigned int i = 0; r == 0 && i < reply->nfds && i < n; i++)
 		r = io_read_all(reply->fds[i], &text[i]);
 	msg_close_fds(reply);
 	return r;
@@ -343,7 +343,7 @@ static int read_tables(struct engine *g, uint64_t id, struct buf text[2])
 int engine_ports(struct engine *g, uint64_t id, uint16_t *ports, int max)
 {
 	struct buf text[2] = {{.max = TABLE_MAX}, {.max = TABLE_MAX}};
-	int r = read_tables(g, id, text), n = 0;
+	int r = read_tables(g, id, text, 2), n = 0;
 
 	for (int i = 0; i < 2; i++) {
 		if (r == 0 && text[i].data)
@@ -353,10 +353,22 @@ int engine_ports(struct engine *g, uint64_t id, uint16_t *ports, int max)
 	return r < 0 ? r : n;
 }
 
+int engine_waiting(struct engine *g, uint64_t id)
+{
+	struct buf text[3] = {{.max = TABLE_MAX}, {.max = TABLE_MAX}, {.max = TABLE_MAX}};
+	int r = read_tables(g, id, text, 3);
+
+	if (r == 0) /* there is a heading, at least */
+		r = text[2].data ? unix_table_waiting(text[2].data) : -EIO;
+	for (int i = 0; i < 3; i++)
+		buf_free(&text[i]);
+	return r;
+}
+
 int engine_callers(struct engine *g, uint64_t id)
 {
 	struct buf text[2] = {{.max = TABLE_MAX}, {.max = TABLE_MAX}};
-	int r = read_tables(g, id, text), n = 0;
+	int r = read_tables(g, id, text, 2), n = 0;
 
 	for (int i = 0; i < 2; i++) {
 		if (r == 0 && text[i].data)

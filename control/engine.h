@@ -45,10 +45,12 @@ int engine_stop(struct engine *g, uint64_t id, uint32_t timeout_ms);
 /* New limits of a running sandbox; *ret is filled with -EBUSY too. */
 int engine_limits(struct engine *g, const struct msg_limits *m, struct msg_limited *ret);
 int engine_host(struct engine *g, struct msg_host *ret);
-/* One nonblocking TCP socket inside the sandbox; the caller's. fd or -errno. */
+/* One nonblocking socket as struct msg_sockets says; the caller's. fd or -errno. */
 int engine_socket(struct engine *g, uint64_t id, int family);
 /* TCP ports that something inside listens on, at most max; count or -errno. */
 int engine_ports(struct engine *g, uint64_t id, uint16_t *ports, int max);
+/* Connections that wait to be accepted from the listener that berthd gave it; count or -errno. */
+int engine_waiting(struct engine *g, uint64_t id);
 /* Connections that other apps have to ports that something inside listens on; count or -errno. */
 int engine_callers(struct engine *g, uint64_t id);
 

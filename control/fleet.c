@@ -331,16 +331,16 @@ static int fill_mounts(
 	return 0;
 }
 
-static int fill_start(struct control *c, const struct fleet_start *s, uint64_t id,
-	struct msg_start *m, struct err *e)
+static int fill_start(struct control *c, const struct fleet_start *s,
+	const struct member *member, struct msg_start *m, struct err *e)
 {
 	const json_t *layer;
 	size_t i;
 
-	m->id = id;
+	m->id = member->id;
 	m->app = s->app->id;
 	m->profile = PROFILE_APP;
-	m->flags = s->flags;
+	m->flags = s->flags | (member->listens ? START_LISTEN : 0);
 	m->stop_timeout_ms = app_stop_timeout_ms(c, s->app->id);
 	app_limits(c, s->app->id, s->limits ? s->limits : s->type, &m->limits);
 	snprintf(m->name, sizeof(m->name), "%s.%u", s->type, s->number);
@@ -385,7 +385,7 @@ static int start_sandbox(struct control *c, const struct fleet_start *s,
 	struct msg_start *start autofree = calloc(1, sizeof(*start));
 	if (!start)
 		return err_set(e, ENOMEM, "out of memory");
-	int r = fill_start(c, s, m->id, start, e);
+	int r = fill_start(c, s, m, start, e);
 	if (r < 0)
 		return r;
 	struct env_for f = {.app = s->app,
@@ -440,6 +440,7 @@ static int take_place(struct fleet *f, const struct fleet_start *s, struct membe
 	if (n) {
 		n->m.id = m->id;
 		n->m.port = m->port;
+		n->m.listens = m->listens;
 		n->m.started_us = m->started_us;
 		*m = n->m;
 		r = 0;
@@ -459,6 +460,21 @@ static void leave_place(struct fleet *f, const struct fleet_start *s, uint64_t i
 	pthread_mutex_unlock(&f->lock);
 }
 
+/* Where this host has none, it listens on its port. */
+static bool gets_listener(struct control *c, const struct fleet_start *s)
+{
+	struct msg_host host;
+
+	if (!app_listens(c, s->app->id, s->command))
+		return false;
+	limits_host(c, &host);
+	if (host.no_unix[0] && !(s->command && command_serves_files(s->command)))
+		applog(s->app->id, "berth[ps]",
+			"%s.%u: no unix socket, it must listen on $PORT: %s", s->type,
+			s->number, host.no_unix);
+	return !host.no_unix[0];
+}
+
 int fleet_start(struct control *c, const struct fleet_start *s, struct member *ret,
 	int *ret_pty, struct err *e)
 {
@@ -476,6 +492,7 @@ int fleet_start(struct control *c, const struct fleet_start *s, struct member *r
 	snprintf(m.type, sizeof(m.type), "%s", s->type);
 	if (strcmp(s->type, "web") == 0)
 		m.port = app_port(c, m.app);
+	m.listens = member && m.port && gets_listener(c, s);
 	r = engine_expect(c->engine, m.id);
 	if (r == 0 && member)
 		r = take_place(c->fleet, s, &m);

@@ -30,6 +30,7 @@ struct member {
 	char type[32];
 	enum member_state state;
 	uint16_t port; /* web only */
+	bool listens; /* accepts on a listener of berthd's (START_LISTEN), not on the port */
 	uint64_t started_us;
 	uint64_t since_us; /* in this state */
 	uint64_t due_ns;   /* CLOCK_MONOTONIC: BACKOFF, CRASHED: the next try; RESTARTING:

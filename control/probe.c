@@ -120,15 +120,29 @@ static int ask(struct probe *p, int fd)
 	return status;
 }
 
+/* Of one that berthd has connected: somebody must have taken it. */
+static int try_accepted(const struct probe *p)
+{
+	int n = engine_waiting(p->c->engine, p->m->id);
+
+	return n > 0 || n == -ESRCH || n == -ECONNRESET ? 1 : n;
+}
+
+static bool is_not_yet(int r)
+{
+	return r == -ESRCH || r == -ECONNRESET || r == -EAFNOSUPPORT || r == -EAGAIN ||
+	       r == -ECONNREFUSED;
+}
+
 /* 0 ready, 1 not yet, -errno fault. A socket that was connected or failed is replaced at the next turn. */
 static int attempt(struct probe *p, int *fd, int family)
 {
 	if (*fd < 0)
 		*fd = engine_socket(p->c->engine, p->m->id, family);
 	if (*fd < 0)
-		return *fd == -ESRCH || *fd == -ECONNRESET || *fd == -EAFNOSUPPORT ? 1
-										   : *fd;
-	int r = try_connect(*fd, family, p->m->port);
+		return is_not_yet(*fd) ? 1 : *fd;
+	int r = family == AF_UNIX ? try_accepted(p)
+				  : try_connect(*fd, family, p->m->port);
 	if (r == 0 && p->path[0]) {
 		int status = ask(p, *fd);
 		if (status < 200 || status > 399) {
@@ -160,6 +174,14 @@ static int too_late(struct probe *p, unsigned int seconds, struct err *e)
 		snprintf(list + used, sizeof(list) - used, "%s%u", i ? ", " : "",
 			ports[i]);
 	}
+	if (p->m->listens)
+		return err_set(e, ETIMEDOUT,
+			"%s.%u accepted nothing from its unix socket (descriptor 3, "
+			"LISTEN_FDS=1) within %u s%s%s: to use a port instead, "
+			"`berth ports:set APP %u`",
+			p->m->type, p->m->number, seconds,
+			n > 0 ? ", it listens on " : "", list,
+			n > 0 ? ports[0] : p->m->port);
 	if (n > 0)
 		return err_set(e, ETIMEDOUT,
 			"%s.%u listens on %s, not on $PORT=%u: read PORT from the "
@@ -222,8 +244,8 @@ int probe_wait(struct control *c, const struct member *m, struct sink *s, struct
 
 	read_path(c, m, p.path);
 	while (r == 1) {
-		r = attempt(&p, &p.v4, AF_INET);
-		if (r == 1 && p.attempt % 4 == 3)
+		r = attempt(&p, &p.v4, m->listens ? AF_UNIX : AF_INET);
+		if (r == 1 && p.attempt % 4 == 3 && !m->listens)
 			r = attempt(&p, &p.v6, AF_INET6);
 		if (r < 0)
 			err_sys(e, -r, "probe of %s.%u", m->type, m->number);

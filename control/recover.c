@@ -18,28 +18,35 @@
 #define INTERRUPTED "berth was interrupted before the switch; push again"
 
 struct running {
-	uint64_t *ids, *frozen; /* frozen: those of ids that are */
-	size_t n, n_frozen;
+	uint64_t *ids, *frozen,
+		*listen; /* frozen, listen: those of ids that are, or do */
+	size_t n, n_frozen, n_listen;
 };
 
 static void running_free(struct running *r)
 {
 	free(r->ids);
 	free(r->frozen);
+	free(r->listen);
+}
+
+static int grow(uint64_t **list, size_t room)
+{
+	uint64_t *grown = realloc(*list, room * sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	*list = grown;
+	return 0;
 }
 
 static int add_page(struct running *r, const struct msg_list *l, uint64_t *ret_last)
 {
 	size_t room = r->n + l->n + 1;
-	uint64_t *ids = realloc(r->ids, room * sizeof(*ids));
 
-	if (!ids)
+	if (grow(&r->ids, room) < 0 || grow(&r->frozen, room) < 0 ||
+		grow(&r->listen, room) < 0)
 		return -ENOMEM;
-	r->ids = ids;
-	ids = realloc(r->frozen, room * sizeof(*ids));
-	if (!ids)
-		return -ENOMEM;
-	r->frozen = ids;
 	for (uint32_t i = 0; i < l->n && i < ARRAY_LEN(l->rows); i++) {
 		*ret_last = l->rows[i].id;
 		if (l->rows[i].state == LIST_ENDED)
@@ -47,6 +54,8 @@ static int add_page(struct running *r, const struct msg_list *l, uint64_t *ret_l
 		r->ids[r->n++] = l->rows[i].id;
 		if (l->rows[i].state == LIST_FROZEN)
 			r->frozen[r->n_frozen++] = l->rows[i].id;
+		if (l->rows[i].flags & START_LISTEN)
+			r->listen[r->n_listen++] = l->rows[i].id;
 	}
 	return 0;
 }
@@ -73,13 +82,18 @@ static int list_running(struct control *c, struct running *ret)
 	return reply ? 0 : -ENOMEM;
 }
 
-static bool is_running(const struct running *r, uint64_t id)
+static bool is_in(const uint64_t *list, size_t n, uint64_t id)
 {
-	for (size_t i = 0; i < r->n; i++) {
-		if (r->ids[i] == id)
+	for (size_t i = 0; i < n; i++) {
+		if (list[i] == id)
 			return true;
 	}
 	return false;
+}
+
+static bool is_running(const struct running *r, uint64_t id)
+{
+	return is_in(r->ids, r->n, id);
 }
 
 /* During a restart two have the same place for a moment: the newer one was probed before the older was told to go. */
@@ -99,7 +113,8 @@ static bool replaced(const struct db_instance *rows, int n, const struct db_inst
 }
 
 /* An instance that served the live release goes on serving; a half-started or unwanted one is stopped. */
-static bool adopt(struct control *c, const struct db_instance *i)
+static bool adopt(
+	struct control *c, const struct db_instance *i, const struct running *run)
 {
 	struct member m = {.id = i->id,
 		.app = i->app,
@@ -107,6 +122,7 @@ static bool adopt(struct control *c, const struct db_instance *i)
 		.number = i->number,
 		.restarts = i->restarts,
 		.state = MEMBER_READY,
+		.listens = is_in(run->listen, run->n_listen, i->id),
 		.started_us = i->started_us,
 		.since_us = i->started_us};
 
@@ -149,7 +165,7 @@ static void reconcile_instances(struct control *c, const struct running *run)
 				io_now_us());
 			continue;
 		}
-		if (replaced(rows, n, &rows[i], run) || !adopt(c, &rows[i]))
+		if (replaced(rows, n, &rows[i], run) || !adopt(c, &rows[i], run))
 			stop_unwanted(c, &rows[i]);
 	}
 }

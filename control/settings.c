@@ -27,6 +27,14 @@ uint16_t app_port(struct control *c, uint32_t app)
 	return (uint16_t)setting_u64(c, app, "ports", "web", DEFAULT_PORT);
 }
 
+bool command_serves_files(const char *command)
+{
+	static const char server[] = "berth-static";
+	size_t n = sizeof(server) - 1;
+
+	return strncmp(command, server, n) == 0 && (!command[n] || command[n] == ' ');
+}
+
 uint32_t app_stop_timeout_ms(struct control *c, uint32_t app)
 {
 	return (uint32_t)setting_u64(c, app, "checks", "stop-timeout", 30) * 1000;
@@ -91,6 +99,14 @@ uint32_t idle_after_parse(const char *text)
 	if (!text || span_parse(text, &s) < 0 || s > IDLE_AFTER_MAX_S)
 		return 0;
 	return (uint32_t)s * 1000;
+}
+
+bool app_listens(struct control *c, uint32_t app, const char *command)
+{
+	char *text autofree = text_of(c, app, "ports", "web");
+
+	return text ? strcmp(text, PORT_UNIX) == 0
+		    : command && command_serves_files(command);
 }
 
 /* What other apps ask of it goes past the router. */

@@ -9,8 +9,13 @@
 uint32_t app_quantity(struct control *c, uint32_t app, const char *type);
 /* Instances of a canary with that share, in per cent (0: none): its share of web's, rounded up. */
 uint32_t app_canary_quantity(struct control *c, uint32_t app, uint32_t percent);
-/* The port a web process is told and probed on: 5000, or what ports:set says. */
+/* The port a web process is told and probed on: 5000, or what ports:set says. With unix it is told the port too. */
 uint16_t app_port(struct control *c, uint32_t app);
+/* Where an app listens that berth gives a listening unix socket, instead of a port. */
+#define PORT_UNIX "unix"
+/* What ports:set says: unix or not; where it says nothing, whether command runs the built-in file server. */
+bool app_listens(struct control *c, uint32_t app, const char *command);
+bool command_serves_files(const char *command);
 /* Seconds between SIGTERM and SIGKILL, ms. */
 uint32_t app_stop_timeout_ms(struct control *c, uint32_t app);
 /* A setting as a number: app, else global, else fallback. */

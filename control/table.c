@@ -261,7 +261,7 @@ static void add_instances(
 			continue;
 		snprintf(name, sizeof(name), "%s.%u", m->type, m->number);
 		struct table_instance row = {.id = m->id,
-			.port = m->port,
+			.port = m->listens ? 0 : m->port,
 			.name_off = add_string(d, name),
 			.name_len = (uint32_t)strlen(name),
 			.release = m->version};

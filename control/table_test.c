@@ -236,6 +236,7 @@ static void change_member(struct fixture *f, uint32_t app)
 		.number = 1 + draw(f, 3) + (draw(f, 4) ? 0 : FORMATION_MAX),
 		.type = "web",
 		.port = 5000,
+		.listens = draw(f, 2),
 		.state = draw(f, 3) ? MEMBER_READY : MEMBER_STARTING};
 
 	pthread_mutex_lock(&fleet->lock);

@@ -1,5 +1,6 @@
-/* Tables of TCP sockets. */
+/* Tables of sockets. */
 #include "control/tcp_table.h"
+#include "lib/proto.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -65,4 +66,19 @@ int tcp_table_callers(char *text)
 			callers++;
 	}
 	return callers;
+}
+
+/* "Num: RefCount Protocol Flags Type St Inode Path": until somebody accepts it, a connection
+ * has no inode, and the path of its listener. */
+int unix_table_waiting(char *text)
+{
+	unsigned long inode;
+	char name[7];
+	int n = 0;
+
+	for (char *line = strsep(&text, "\n"); line; line = strsep(&text, "\n"))
+		n += sscanf(line, "%*x: %*x %*x %*x %*x %*x %lu /proc/self/fd/%*u/%6s",
+			     &inode, name) == 2 &&
+		     inode == 0 && strcmp(name, LISTENER_NAME) == 0;
+	return n;
 }

@@ -55,10 +55,31 @@ static void only_others_that_called_count(void **state)
 	assert_int_equal(tcp_table_callers(six), 2);
 }
 
+static void connections_that_nobody_accepted_are_counted(void **state)
+{
+	char text[] = "Num       RefCount Protocol Flags    Type St Inode Path\n"
+		      "000000003b86ae7e: 00000003 00000000 00000000 0001 02     0 "
+		      "/proc/self/fd/17/berth\n"
+		      "0000000065d0c428: 00000002 00000000 00010000 0001 01 40114994 "
+		      "/proc/self/fd/17/berth\n"
+		      "000000004b4d7763: 00000003 00000000 00000000 0001 03 40115015 "
+		      "/proc/self/fd/17/berth\n"
+		      "0000000000000000: 00000003 00000000 00000000 0001 02 0 /run/own\n"
+		      "0000000000000000: 00000003 00000000 00000000 0001 02 0 "
+		      "/proc/self/fd/17/berthed\n"
+		      "0000000000000000: 00000003 00000000 00000000 0001 02 0\n";
+	char none[] = "Num       RefCount Protocol Flags    Type St Inode Path\n";
+
+	(void)state;
+	assert_int_equal(unix_table_waiting(text), 1);
+	assert_int_equal(unix_table_waiting(none), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ports_that_are_listened_on_are_found_once),
+		cmocka_unit_test(connections_that_nobody_accepted_are_counted),
 		cmocka_unit_test(only_others_that_called_count),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
