@@ -42,6 +42,7 @@ void downstream_close(struct downstream *c)
 	c->ev.fn = dead_event;
 	c->state = CLIENT_CLOSED;
 	*c->prev = c->next;
+	w->n_clients--;
 	if (c->next)
 		c->next->prev = c->prev;
 	pending_free(&c->in);
@@ -538,6 +539,7 @@ static void add_client(struct worker *w, const struct listener *l, int fd,
 		c->next->prev = &c->next;
 	c->prev = &w->clients;
 	w->clients = c;
+	w->n_clients++;
 	downstream_deadline(c, HEAD_MS);
 	if (worker_watch(w, &c->ev) < 0)
 		downstream_close(c);

@@ -56,6 +56,7 @@ struct worker {
 	uint32_t generation, seq, turn, n_held, n_exchanges, n_instances;
 	struct exchange *held, **held_tail;
 	struct downstream *clients, *again;
+	uint32_t n_clients, most_clients; /* most: since memory was given back */
 	struct h2 *h2_dirty;	    /* have frames to send at the end of this turn */
 	size_t cold_len;	    /* frames collected in cold */
 	struct http_head sent_head; /* of a response that a stream sends */

@@ -80,6 +80,23 @@ def secure(r, name="a.example", c=None, session=None, timeout=5.0):
         raise
 
 
+def test_the_memory_of_a_crowd_that_has_left_is_given_back():
+    with secured() as (r, b):
+        def client(c=context()):
+            s = secure(r, c=c)
+            s.sendall(get())
+            assert status_of(read_head(s)[0]) == 200
+            return s
+        client().close()
+        before, crowd = rss_kb(r.pid), [client() for _ in range(300)]
+        full = rss_kb(r.pid)
+        assert full - before > 3000, (before, full)
+        for s in crowd:
+            s.close()
+        assert wait_for(lambda: rss_kb(r.pid) - before < 1500), (before, full, rss_kb(r.pid))
+        client().close()
+
+
 def refused(r, name, c=None):
     """The alert that a handshake ends with, or None when it succeeds."""
     try:
