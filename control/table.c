@@ -30,7 +30,9 @@ struct part {
 
 struct host {
 	const char *name;
-	uint32_t len, flags;
+	uint32_t len;
+	uint16_t flags;
+	bool twice; /* as the one before; said by measure */
 	struct part *part;
 };
 
@@ -344,11 +346,16 @@ static int by_name(const void *x, const void *y)
 	return r ? r : (a->part->app > b->part->app) - (a->part->app < b->part->app);
 }
 
+static bool same_name(const struct host *a, const struct host *b)
+{
+	return a->len == b->len && memcmp(a->name, b->name, a->len) == 0;
+}
+
 static struct host host_of(struct part *p, uint32_t i)
 {
 	return (struct host){.name = p->strings + p->hosts[i].name_off,
 		.len = p->hosts[i].name_len,
-		.flags = p->hosts[i].flags,
+		.flags = (uint16_t)p->hosts[i].flags,
 		.part = p};
 }
 
@@ -559,9 +566,10 @@ static struct table_head measure(struct table_parts *t)
 		h.n_instances += p->n_instances;
 		h.n_options += p->options != NULL;
 	}
-	for (uint32_t i = 1; i < t->n_hosts; i++)
-		h.n_hosts -= certs_compare(t->hosts[i - 1].name, t->hosts[i - 1].len,
-				     t->hosts[i].name, t->hosts[i].len) == 0;
+	for (uint32_t i = 0; i < t->n_hosts; i++) {
+		t->hosts[i].twice = i && same_name(&t->hosts[i - 1], &t->hosts[i]);
+		h.n_hosts -= t->hosts[i].twice;
+	}
 	return h;
 }
 
@@ -615,15 +623,12 @@ static void put_part(struct cursor *k, const struct table_parts *t, const struct
 
 static void put_hosts(struct cursor *k, const struct table_parts *t)
 {
-	const struct host *last = NULL;
-
 	for (uint32_t i = 0; i < t->n_hosts; i++) {
 		const struct host *h = &t->hosts[i];
 		const struct part *p = h->part;
 
-		if (last && certs_compare(last->name, last->len, h->name, h->len) == 0)
+		if (h->twice)
 			continue;
-		last = h;
 		*k->hosts++ = (struct table_host){
 			.name_off = p->strings_at + (uint32_t)(h->name - p->strings),
 			.name_len = h->len,

@@ -188,17 +188,32 @@ struct instance *backend_pick(
 	return best;
 }
 
+/* Most stand where they stood in the table before: behind the one that was found last, at *at or a little later. */
+static struct instance *find_next(struct worker *w, uint64_t id, uint32_t *at)
+{
+	const struct table *t = w->table;
+	uint32_t k;
+
+	for (k = *at; t && k < t->n_instances && k < *at + 4; k++) {
+		if (t->instances[k].id == id) {
+			*at = k + 1;
+			return t->backends[k];
+		}
+	}
+	return backend_find(w, id);
+}
+
 /*
  * Finds or makes every instance of t. On failure the new ones are swept like removed
  * ones.
  */
 static int enlist(struct worker *w, struct table *t)
 {
-	uint32_t k;
+	uint32_t k, at = 0;
 
 	for (k = 0; k < t->n_instances; k++) {
 		const struct table_instance *ti = &t->instances[k];
-		struct instance *i = backend_find(w, ti->id);
+		struct instance *i = find_next(w, ti->id, &at);
 
 		if (!i)
 			i = new_instance(w, ti->id);
