@@ -3,6 +3,7 @@
 #include "control/engine.h"
 #include "control/fleet.h"
 #include "control/net_target.h"
+#include "control/stale.h"
 #include "control/thread.h"
 #include "control/view.h"
 #include "lib/io.h"
@@ -24,6 +25,7 @@
 
 struct sent {
 	struct msg_name m;
+	uint32_t app;
 	bool told, wanted;
 	struct sent *next;
 };
@@ -31,6 +33,7 @@ struct sent {
 struct network {
 	pthread_mutex_t lock; /* what berthd is told is in the order of the database */
 	struct sent *sent;
+	bool failed; /* berthd was not told something */
 	pthread_mutex_t wake_lock;
 	pthread_cond_t wake; /* CLOCK_MONOTONIC */
 	bool hosts;	     /* there may be names to look up */
@@ -300,8 +303,10 @@ static void number_called(
 	struct err e = {0};
 	int r = network_number(c, app);
 
-	if (r < 0)
+	if (r < 0) {
+		c->network->failed = true;
 		log_warn("names of app %u: %s", app, strerror(-r));
+	}
 	for (int i = 0; r > 0 && i < n; i++)
 		if (rules[i].target_app == app && apply_locked(c, rules[i].app, &e) < 0)
 			log_warn("network of app %u: %s", rules[i].app, e.text);
@@ -331,8 +336,10 @@ static void tell_name(struct control *c, struct sent *s, const struct msg_name *
 	r = engine_call(c->engine, MSG_NAME, m, sizeof(*m), NULL, 0, NULL);
 	s->told = r == 0;
 	s->m = *m;
-	if (r < 0)
+	if (r < 0) {
+		c->network->failed = true;
 		log_warn("name %u: %s", m->number, strerror(-r));
+	}
 }
 
 /* A frozen instance would take the connection and say nothing. */
@@ -355,17 +362,19 @@ static void lead_name(struct control *c, const struct db_net_name *name)
 	for (int i = 0; i < n && m.n < NET_NAME_INSTANCES; i++)
 		if (members[i].state == MEMBER_READY && !member_is_canary(&members[i]))
 			m.ids[m.n++] = members[i].id;
-	if (s)
+	if (s) {
+		s->app = name->app;
 		tell_name(c, s, &m);
+	}
 }
 
-/* Of apps that are gone. */
-static void drop_names(struct control *c, struct network *n)
+/* Those of an app, or (0) of all, that are gone. */
+static void drop_names(struct control *c, struct network *n, uint32_t app)
 {
 	for (struct sent **at = &n->sent; *at;) {
 		struct sent *s = *at;
 
-		if (!s->wanted) {
+		if (!s->wanted && (!app || s->app == app)) {
 			tell_name(c, s, &(struct msg_name){.number = s->m.number});
 			*at = s->next;
 			free(s);
@@ -376,11 +385,32 @@ static void drop_names(struct control *c, struct network *n)
 	}
 }
 
-static void refresh_locked(struct control *c)
+static bool lead_names(struct control *c, uint32_t app)
+{
+	struct db_net_name *names autofree = NULL;
+	int n = db_net_name_list(c->db, app, &names);
+
+	for (int i = 0; i < n; i++)
+		lead_name(c, &names[i]);
+	if (n >= 0)
+		drop_names(c, c->network, app);
+	return n >= 0;
+}
+
+static bool refresh_app(struct control *c, uint32_t app)
 {
 	struct db_net_rule *rules autofree = NULL;
-	struct db_net_name *names autofree = NULL;
-	int n = db_net_rule_list(c->db, 0, &rules), n_names;
+	int n = db_net_rule_about(c->db, app, &rules);
+
+	if (n > 0)
+		number_called(c, app, rules, n);
+	return lead_names(c, app) && n >= 0;
+}
+
+static bool refresh_all(struct control *c)
+{
+	struct db_net_rule *rules autofree = NULL;
+	int n = db_net_rule_list(c->db, 0, &rules);
 
 	for (int i = 0; i < n; i++) {
 		bool first = rules[i].target_app != 0;
@@ -390,17 +420,21 @@ static void refresh_locked(struct control *c)
 		if (first)
 			number_called(c, rules[i].target_app, rules, n);
 	}
-	n_names = db_net_name_list(c->db, 0, &names);
-	for (int i = 0; i < n_names; i++)
-		lead_name(c, &names[i]);
-	if (n_names >= 0)
-		drop_names(c, c->network);
+	return lead_names(c, 0) && n >= 0;
 }
 
 void network_refresh(struct control *c)
 {
+	uint32_t apps[STALE_MAX];
+
 	pthread_mutex_lock(&c->network->lock);
-	refresh_locked(c);
+	c->network->failed = false;
+	int n = stale_take(c->stale, STALE_NAMES, apps);
+	bool done = n >= 0 || refresh_all(c);
+	for (int i = 0; i < n; i++)
+		done &= refresh_app(c, apps[i]);
+	if (!done || c->network->failed)
+		stale_again(c->stale, STALE_NAMES);
 	pthread_mutex_unlock(&c->network->lock);
 }
 
@@ -444,6 +478,7 @@ void network_send_all(struct control *c)
 		if (apply_locked(c, apps[i].id, &e) < 0)
 			log_error("%s: %s", apps[i].name, e.text);
 	forget_sent(c->network);
+	stale_again(c->stale, STALE_NAMES);
 	pthread_mutex_unlock(&c->network->lock);
 }
 

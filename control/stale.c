@@ -1,14 +1,18 @@
-/* Which apps are not any more as the last routing table shows them. */
+/* Which apps are not any more as they were read last. */
 #include "control/stale.h"
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
-struct stale {
-	pthread_mutex_t lock;
+struct marks {
 	uint32_t apps[STALE_MAX];
 	uint32_t n;
 	bool all;
+};
+
+struct stale {
+	pthread_mutex_t lock;
+	struct marks marks[STALE_READERS];
 };
 
 int stale_open(struct stale **ret)
@@ -18,7 +22,8 @@ int stale_open(struct stale **ret)
 	if (!s)
 		return -ENOMEM;
 	pthread_mutex_init(&s->lock, NULL);
-	s->all = true;
+	for (int i = 0; i < STALE_READERS; i++)
+		s->marks[i].all = true;
 	*ret = s;
 	return 0;
 }
@@ -31,12 +36,16 @@ void stale_close(struct stale *s)
 	free(s);
 }
 
-static bool marked(const struct stale *s, uint32_t app)
+static void mark(struct marks *m, uint32_t app)
 {
-	for (uint32_t i = 0; i < s->n; i++)
-		if (s->apps[i] == app)
-			return true;
-	return false;
+	m->all |= !app;
+	for (uint32_t i = 0; i < m->n; i++)
+		if (m->apps[i] == app)
+			return;
+	if (m->n == STALE_MAX)
+		m->all = true;
+	else if (app)
+		m->apps[m->n++] = app;
 }
 
 void stale_mark(struct stale *s, uint32_t app)
@@ -44,21 +53,30 @@ void stale_mark(struct stale *s, uint32_t app)
 	if (!s)
 		return;
 	pthread_mutex_lock(&s->lock);
-	if (!app || s->n == STALE_MAX)
-		s->all |= !app || !marked(s, app);
-	else if (!marked(s, app))
-		s->apps[s->n++] = app;
+	for (int i = 0; i < STALE_READERS; i++)
+		mark(&s->marks[i], app);
 	pthread_mutex_unlock(&s->lock);
 }
 
-int stale_take(struct stale *s, uint32_t apps[STALE_MAX])
+void stale_again(struct stale *s, enum stale_reader reader)
 {
+	if (!s)
+		return;
 	pthread_mutex_lock(&s->lock);
-	int n = s->all ? -1 : (int)s->n;
+	s->marks[reader].all = true;
+	pthread_mutex_unlock(&s->lock);
+}
 
-	memcpy(apps, s->apps, s->n * sizeof(*apps));
-	s->n = 0;
-	s->all = false;
+int stale_take(struct stale *s, enum stale_reader reader, uint32_t apps[STALE_MAX])
+{
+	if (!s)
+		return -1;
+	pthread_mutex_lock(&s->lock);
+	struct marks *m = &s->marks[reader];
+	int n = m->all ? -1 : (int)m->n;
+	memcpy(apps, m->apps, m->n * sizeof(*apps));
+	m->n = 0;
+	m->all = false;
 	pthread_mutex_unlock(&s->lock);
 	return n;
 }

@@ -527,12 +527,13 @@ static int bring_up_to_date(
 	struct control *c, struct table_parts *t, unsigned int workers)
 {
 	uint32_t apps[STALE_MAX];
-	int n = stale_take(c->stale, apps), r = n < 0 ? read_all(c, t, workers) : 0;
+	int n = stale_take(c->stale, STALE_TABLE, apps),
+	    r = n < 0 ? read_all(c, t, workers) : 0;
 
 	for (int i = 0; r == 0 && i < n; i++)
 		r = read_one(c, t, apps[i], workers);
 	if (r < 0)
-		stale_mark(c->stale, 0);
+		stale_again(c->stale, STALE_TABLE);
 	return r;
 }
 

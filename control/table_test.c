@@ -318,7 +318,7 @@ static void a_change_that_is_not_marked_is_not_seen(void **state)
 	assert_int_equal(db_app_create(f->c.db, "shop", &f->apps[0]), 0);
 	assert_true(is_up_to_date(f));
 	assert_int_equal(db_domain_add(f->c.db, f->apps[0], "shop.example"), 0);
-	assert_int_equal(stale_take(f->c.stale, dropped), 1);
+	assert_int_equal(stale_take(f->c.stale, STALE_TABLE, dropped), 1);
 	assert_int_equal(dropped[0], f->apps[0]);
 	assert_false(is_up_to_date(f));
 	stale_mark(f->c.stale, f->apps[0]);

@@ -26,8 +26,8 @@ void db_close(struct db *db);
 int db_begin(struct db *db);
 int db_end(struct db *db, bool ok);
 /*
- * Once, after db_open: from now on changed(arg, app) is called for each app whose row, domains or settings change, or about
- * which a network rule does; app 0: what holds for all. It is called inside the change: who reads afterwards waits for the
+ * Once, after db_open: from now on changed(arg, app) is called for each app whose row, domains, settings or names change, or
+ * about which a network rule does; app 0: what holds for all. It is called inside the change: who reads afterwards waits for the
  * end of the transaction. It must not call into the database. 0 or -errno.
  */
 int db_watch(struct db *db, void (*changed)(void *arg, uint32_t app), void *arg);
@@ -206,6 +206,7 @@ int db_net_rule_put(struct db *db, const struct db_net_rule *r);
 /* Those of that target; ports: only of the same protocol and ports. Count. */
 int db_net_rule_remove(struct db *db, const struct db_net_rule *r, bool ports);
 int db_net_rule_clear(struct db *db, uint32_t app); /* count */
+int db_net_rule_about(struct db *db, uint32_t target_app, struct db_net_rule **ret);
 /* Apps that another may call, rising; app 0: all, else only that one. Count. */
 int db_net_called(struct db *db, uint32_t app, uint32_t **ret);
 struct db_net_name {

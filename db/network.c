@@ -17,12 +17,20 @@ static void fill_rule(struct query *q, void *element)
 	r->last_port = query_u32(q, 7);
 }
 
+#define RULES                                                                            \
+	"SELECT app, allow, kind, target, target_app, protocol, first_port, last_port "  \
+	"FROM network_rule WHERE "
+
 int db_net_rule_list(struct db *db, uint32_t app, struct db_net_rule **ret)
 {
 	return query_all(db, sizeof(**ret), fill_rule, (void **)ret,
-		"SELECT app, allow, kind, target, target_app, protocol, first_port, "
-		"last_port FROM network_rule WHERE ?1=0 OR app=?1 ORDER BY app, id",
-		"u", app);
+		RULES "?1=0 OR app=?1 ORDER BY app, id", "u", app);
+}
+
+int db_net_rule_about(struct db *db, uint32_t target_app, struct db_net_rule **ret)
+{
+	return query_all(db, sizeof(**ret), fill_rule, (void **)ret,
+		RULES "target_app=? ORDER BY app, id", "u", target_app);
 }
 
 int db_net_rule_put(struct db *db, const struct db_net_rule *r)

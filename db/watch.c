@@ -11,6 +11,7 @@ static const struct {
 	{"domain", "app"},
 	{"setting", "app"},
 	{"network_rule", "target_app"},
+	{"network_name", "app"},
 };
 
 static const struct {
