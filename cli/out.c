@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define VALUE_BUFFERS 16 /* cells of one row at once, and some */
-#define VALUE_MAX 2048
+#define VALUE_MAX 16384	 /* 100 names of a certificate fit */
 #define REPORT_DEPTH 4
 
 void out_json(const json_t *v)
@@ -24,24 +24,31 @@ static char *next_buffer(void)
 	return buffers[at++ % VALUE_BUFFERS];
 }
 
-static void add_list(char *out, const json_t *list)
+/* What does not fit is cut. The new length. */
+static size_t add_text(char *out, size_t used, const char *text)
 {
-	size_t i, used = 0;
-	json_t *v;
+	size_t n = strnlen(text, VALUE_MAX - 1 - used);
 
-	json_array_foreach (list, i, v) {
-		int n = snprintf(
-			out + used, VALUE_MAX - used, "%s%s", i ? " " : "", out_value(v));
-
-		if (n < 0 || (size_t)n >= VALUE_MAX - used)
-			return;
-		used += (size_t)n;
-	}
+	memcpy(out + used, text, n);
+	out[used + n] = '\0';
+	return used + n;
 }
 
-static void add_pairs(char *out, const json_t *object)
+static size_t add_value(char *out, size_t used, const json_t *v);
+
+static size_t add_list(char *out, size_t used, const json_t *list)
 {
-	size_t used = 0;
+	size_t i;
+	json_t *v;
+
+	json_array_foreach (list, i, v)
+		used = add_value(out, i ? add_text(out, used, " ") : used, v);
+	return used;
+}
+
+static size_t add_pairs(char *out, size_t used, const json_t *object)
+{
+	size_t begin = used;
 	const char *key;
 	json_t *v;
 	union {
@@ -50,32 +57,40 @@ static void add_pairs(char *out, const json_t *object)
 	} o = {.from = object}; /* jansson's loop takes no const, and changes nothing */
 
 	json_object_foreach (o.to, key, v) {
-		int n = snprintf(out + used, VALUE_MAX - used, "%s%s=%s", used ? " " : "",
-			key, out_value(v));
-
-		if (n < 0 || (size_t)n >= VALUE_MAX - used)
-			return;
-		used += (size_t)n;
+		if (used > begin)
+			used = add_text(out, used, " ");
+		used = add_text(out, add_text(out, used, key), "=");
+		used = add_value(out, used, v);
 	}
+	return used;
+}
+
+static size_t add_value(char *out, size_t used, const json_t *v)
+{
+	char number[32] = "";
+
+	if (json_is_string(v))
+		return add_text(out, used, json_string_value(v));
+	if (json_is_array(v))
+		return add_list(out, used, v);
+	if (json_is_object(v))
+		return add_pairs(out, used, v);
+	if (json_is_integer(v))
+		snprintf(
+			number, sizeof(number), "%lld", (long long)json_integer_value(v));
+	else if (json_is_real(v))
+		snprintf(number, sizeof(number), "%.1f", json_real_value(v));
+	else if (json_is_boolean(v))
+		return add_text(out, used, json_is_true(v) ? "true" : "false");
+	return add_text(out, used, number);
 }
 
 const char *out_value(const json_t *v)
 {
 	char *out = next_buffer();
 
-	out[0] = 0;
-	if (json_is_string(v))
-		snprintf(out, VALUE_MAX, "%s", json_string_value(v));
-	else if (json_is_integer(v))
-		snprintf(out, VALUE_MAX, "%lld", (long long)json_integer_value(v));
-	else if (json_is_real(v))
-		snprintf(out, VALUE_MAX, "%.1f", json_real_value(v));
-	else if (json_is_boolean(v))
-		snprintf(out, VALUE_MAX, "%s", json_is_true(v) ? "true" : "false");
-	else if (json_is_array(v))
-		add_list(out, v);
-	else if (json_is_object(v))
-		add_pairs(out, v);
+	out[0] = '\0';
+	add_value(out, 0, v);
 	return out;
 }
 

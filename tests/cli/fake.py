@@ -7,6 +7,7 @@ import array, fcntl, json, os, pty, signal, socket, struct, subprocess, sys, ter
 
 SOCKET, LOG = sys.argv[1:3]
 LOCK = threading.Lock()
+MANY = ["n%d.example" % n for n in range(40)]
 CONFIG = {"A": "1", "B": "two words", "C": {"base64": "/w=="}, "N": "l1\nl2"}
 
 
@@ -206,7 +207,7 @@ def app_route(conn, method, app, rest, query, b):
                               "warnings": ["expires soon"]})
         return conn.json({**cert, "chain": "-----BEGIN CERTIFICATE-----\nx\n"} if get else {})
     if rest == "tls" or rest == "tls/disable":
-        return conn.json({"enabled": True, "state": "valid", "names": ["a.example"], "last_error": None})
+        return conn.json({"enabled": True, "state": "valid", "names": MANY, "last_error": None})
     if rest in ("lock", "unlock") or rest.startswith("settings/"):
         return conn.json({})
     if app == "broken":
@@ -234,6 +235,8 @@ def route(conn, method, path, query, b):
                            "status_5xx": 0, "bytes": 2048}])
     if p[0] == "version":
         return conn.json({"version": "0.1"})
+    if p[0] == "certs":
+        return conn.json([{"app": "blog", "name": "default", "state": "valid", "expires": None, "names": MANY}])
     if p[0] == "ssh-keys" and method == "GET":
         return conn.json([{"name": "k", "fingerprint": "SHA256:x", "type": "ssh-ed25519", "id": 1}])
     if p[0] == "stacks" and method == "POST":
