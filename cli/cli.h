@@ -157,6 +157,12 @@ void table_init(
 void table_add(struct table *t, const char *const *cells);
 /* Prints aligned and frees. */
 void table_print(struct table *t);
+/* A list of objects: a row each, of these members of theirs; as JSON when that is wanted. 0. */
+struct column {
+	const char *title, *key;
+};
+int out_list(
+	const struct cli *c, const struct column *columns, size_t n, const json_t *list);
 /* "=====> title" (unless --quiet) and aligned "key: value" lines; nested objects as
  * key.sub. */
 void out_report(const struct cli *c, const char *title, const json_t *object);

@@ -146,30 +146,17 @@ int cmd_version(struct cli *c)
 
 int cmd_events(struct cli *c)
 {
-	static const char *const header[] = {"TIME", "WHO", "WHAT", "APP", "OUTCOME"};
-	json_t *list, *event;
+	static const struct column columns[] = {{"TIME", "time"}, {"WHO", "who"},
+		{"WHAT", "what"}, {"APP", "app"}, {"OUTCOME", "outcome"}};
 	char query[128] = "?limit=100";
-	struct table t;
-	size_t i;
+	json_t *list;
 	int r;
 
 	snprintf(query, sizeof(query), "?limit=%.40s%s%s",
 		c->options[OPT_LIMIT] ? api_word(c->options[OPT_LIMIT]) : "100",
 		c->app ? "&app=" : "", c->app ? c->app : "");
 	r = api_json(c, "GET", NULL, &list, "/v1/events%s", query);
-	if (r || c->json) {
-		if (!r)
-			out_json(list);
-		return r;
-	}
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach (list, i, event)
-		table_add(&t,
-			(const char *const[]){out_member(event, "time"),
-				out_member(event, "who"), out_member(event, "what"),
-				out_member(event, "app"), out_member(event, "outcome")});
-	table_print(&t);
-	return 0;
+	return r ? r : out_list(c, columns, ARRAY_LEN(columns), list);
 }
 
 int cmd_help(struct cli *c)

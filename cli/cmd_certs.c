@@ -138,28 +138,12 @@ int cmd_certs_show(struct cli *c)
 
 static int list_certs(struct cli *c)
 {
-	static const char *const header[] = {"APP", "NAME", "STATE", "EXPIRES", "FOR"};
-	json_t *list, *v;
-	struct table t;
-	size_t i;
+	static const struct column columns[] = {{"APP", "app"}, {"NAME", "name"},
+		{"STATE", "state"}, {"EXPIRES", "expires"}, {"FOR", "names"}};
+	json_t *list;
 	int r = api_json(c, "GET", NULL, &list, "/v1/certs");
 
-	if (r || c->json) {
-		if (!r)
-			out_json(list);
-		return r;
-	}
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach (list, i, v) {
-		table_add(&t, (const char *const[]){
-				      json_string_value(json_object_get(v, "app")),
-				      json_string_value(json_object_get(v, "name")),
-				      json_string_value(json_object_get(v, "state")),
-				      json_string_value(json_object_get(v, "expires")),
-				      out_member(v, "names")});
-	}
-	table_print(&t);
-	return 0;
+	return r ? r : out_list(c, columns, ARRAY_LEN(columns), list);
 }
 
 int cmd_certs_report(struct cli *c)
@@ -198,31 +182,12 @@ int cmd_tls_disable(struct cli *c)
 	return r;
 }
 
-static int list_tls(struct cli *c, const json_t *list)
-{
-	static const char *const header[] = {
-		"APP", "STATE", "EXPIRES", "NEXT TRY", "LAST ERROR"};
-	struct table t;
-	size_t i;
-	json_t *v;
-
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach (list, i, v) {
-		table_add(
-			&t, (const char *const[]){
-				    json_string_value(json_object_get(v, "app")),
-				    json_string_value(json_object_get(v, "state")),
-				    json_string_value(json_object_get(v, "expires")),
-				    json_string_value(json_object_get(v, "next_try")),
-				    json_string_value(json_object_get(v, "last_error"))});
-	}
-	table_print(&t);
-	return 0;
-}
-
 /* Without an app: the settings, then who has them. */
 static int report_all(struct cli *c)
 {
+	static const struct column columns[] = {{"APP", "app"}, {"STATE", "state"},
+		{"EXPIRES", "expires"}, {"NEXT TRY", "next_try"},
+		{"LAST ERROR", "last_error"}};
 	json_t *settings, *apps;
 	int r = api_json(c, "GET", NULL, &settings, "/v1/settings/tls");
 
@@ -237,7 +202,7 @@ static int report_all(struct cli *c)
 		return 0;
 	}
 	out_report(c, "global tls information", settings);
-	return list_tls(c, apps);
+	return out_list(c, columns, ARRAY_LEN(columns), apps);
 }
 
 int cmd_tls_report(struct cli *c)

@@ -174,24 +174,12 @@ int cmd_keys_add(struct cli *c)
 
 int cmd_keys_list(struct cli *c)
 {
-	static const char *const header[] = {"NAME", "TYPE", "FINGERPRINT"};
-	json_t *list, *key;
-	struct table t;
-	size_t i;
+	static const struct column columns[] = {
+		{"NAME", "name"}, {"TYPE", "type"}, {"FINGERPRINT", "fingerprint"}};
+	json_t *list;
 	int r = api_json(c, "GET", NULL, &list, "/v1/ssh-keys");
 
-	if (r || c->json) {
-		if (!r)
-			out_json(list);
-		return r;
-	}
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach (list, i, key)
-		table_add(&t,
-			(const char *const[]){out_member(key, "name"),
-				out_member(key, "type"), out_member(key, "fingerprint")});
-	table_print(&t);
-	return 0;
+	return r ? r : out_list(c, columns, ARRAY_LEN(columns), list);
 }
 
 int cmd_keys_remove(struct cli *c)

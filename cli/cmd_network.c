@@ -82,26 +82,12 @@ int cmd_network_clear(struct cli *c)
 
 static int list_all(struct cli *c)
 {
-	static const char *const header[] = {
-		"APP", "VERDICT", "TARGET", "PROTOCOL", "PORTS"};
-	json_t *list, *rule;
-	struct table t;
-	size_t i;
+	static const struct column columns[] = {{"APP", "app"}, {"VERDICT", "verdict"},
+		{"TARGET", "target"}, {"PROTOCOL", "protocol"}, {"PORTS", "ports"}};
+	json_t *list;
 	int r = api_json(c, "GET", NULL, &list, "/v1/network");
 
-	if (r || c->json) {
-		if (!r)
-			out_json(list);
-		return r;
-	}
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach (list, i, rule)
-		table_add(&t,
-			(const char *const[]){out_member(rule, "app"),
-				out_member(rule, "verdict"), out_member(rule, "target"),
-				out_member(rule, "protocol"), out_member(rule, "ports")});
-	table_print(&t);
-	return 0;
+	return r ? r : out_list(c, columns, ARRAY_LEN(columns), list);
 }
 
 int cmd_network_report(struct cli *c)

@@ -8,17 +8,10 @@
 
 static void show_processes(const struct cli *c, const json_t *answer)
 {
-	static const char *const header[] = {"PROCESS", "QUANTITY", "RESTART", "COMMAND"};
-	const json_t *p;
-	struct table t;
-	size_t i;
+	static const struct column columns[] = {{"PROCESS", "type"},
+		{"QUANTITY", "quantity"}, {"RESTART", "restart"}, {"COMMAND", "command"}};
 
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach (json_object_get(answer, "processes"), i, p)
-		table_add(&t, (const char *const[]){out_member(p, "type"),
-				      out_member(p, "quantity"), out_member(p, "restart"),
-				      out_member(p, "command")});
-	table_print(&t);
+	out_list(c, columns, ARRAY_LEN(columns), json_object_get(answer, "processes"));
 }
 
 /* "in 12 s", "when it is its turn", "" */

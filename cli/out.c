@@ -175,6 +175,30 @@ void table_print(struct table *t)
 	*t = (struct table){0};
 }
 
+int out_list(
+	const struct cli *c, const struct column *columns, size_t n, const json_t *list)
+{
+	const char *cells[TABLE_COLUMNS_MAX];
+	struct table t;
+	size_t i, k;
+	json_t *v;
+
+	if (c->json) {
+		out_json(list);
+		return 0;
+	}
+	for (k = 0; k < n; k++)
+		cells[k] = columns[k].title;
+	table_init(&t, c, n, cells);
+	json_array_foreach (list, i, v) {
+		for (k = 0; k < n; k++)
+			cells[k] = out_member(v, columns[k].key);
+		table_add(&t, cells);
+	}
+	table_print(&t);
+	return 0;
+}
+
 /* One line of a report: where it stands is prefix + key. */
 struct line {
 	char key[128];
