@@ -18,6 +18,7 @@
 #include "router/wheel.h"
 
 #define HOT_SIZE 65536u
+#define WIDE_SIZE (512u << 10) /* of a long body, in one piece */
 #define HEAD_INLINE 2560u /* most rewritten heads, and small bodies behind them, fit */
 #define REQUEST_BODY_MAX                                                                 \
 	(1ull << 30) /* 413 above, where the app has no limit of its own */
@@ -201,6 +202,9 @@ ssize_t downstream_receive(struct downstream *c, char *p, size_t size);
  * yet). Heads are given whole, at the start of p: HTTP/2 reads them.
  */
 int downstream_send(struct downstream *c, const char *p, size_t n);
+/* As much as the kernel takes for a client in one send, HOT_SIZE to WIDE_SIZE: what it does not take is kept here. Plain
+ * sockets only. */
+size_t downstream_room(const struct downstream *c);
 /* The same with bytes as the socket gets them. */
 int downstream_send_raw(struct downstream *c, const char *p, size_t n);
 /* Trailer lines that end a response without framing (VIA_STREAM); before downstream_next. */

@@ -4,6 +4,7 @@
 #include "router/worker.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -106,6 +107,24 @@ ssize_t downstream_receive(struct downstream *c, char *p, size_t size)
 	if ((size_t)n < size && !c->eof)
 		c->readable = false;
 	return n;
+}
+
+size_t downstream_room(const struct downstream *c)
+{
+	uint32_t m[SK_MEMINFO_VARS];
+	struct tcp_info info;
+	socklen_t size = sizeof(m), info_size = sizeof(info);
+	size_t room;
+
+	if (getsockopt(c->ev.fd, SOL_SOCKET, SO_MEMINFO, m, &size) < 0 ||
+		getsockopt(c->ev.fd, IPPROTO_TCP, TCP_INFO, &info, &info_size) < 0 ||
+		m[SK_MEMINFO_WMEM_QUEUED] > m[SK_MEMINFO_SNDBUF] ||
+		info.tcpi_notsent_bytes > UNSENT_MAX)
+		return HOT_SIZE;
+	room = m[SK_MEMINFO_SNDBUF] - m[SK_MEMINFO_WMEM_QUEUED];
+	if (room > UNSENT_MAX - info.tcpi_notsent_bytes)
+		room = UNSENT_MAX - info.tcpi_notsent_bytes;
+	return room < HOT_SIZE ? HOT_SIZE : room < WIDE_SIZE ? room : WIDE_SIZE;
 }
 
 void downstream_trailers(struct downstream *c, const struct buf *lines)

@@ -144,7 +144,7 @@ static int start_memory(struct worker *w)
 	/* what waits for a client comes and goes in pieces of 64 kB: not to the kernel and back each time */
 	mallopt(M_TRIM_THRESHOLD, 1 << 20);
 	mallopt(M_MMAP_THRESHOLD, 1 << 20);
-	w->hot = malloc(HOT_SIZE);
+	w->hot = malloc(WIDE_SIZE);
 	w->cold = malloc(HOT_SIZE);
 	w->held_tail = &w->held;
 	w->stream_slab.size = sizeof(struct h2_stream);

@@ -46,8 +46,8 @@ struct worker {
 	uint64_t now_us, now_ms, real_ms, date_s;
 	char date[STAMP_HTTP_SIZE]; /* of date_s, for answers that have none */
 	struct wheel wheel;
-	char *hot;	       /* HOT_SIZE: everything is received here */
-	char *cold;	       /* HOT_SIZE: response heads are composed here */
+	char *hot;  /* WIDE_SIZE, as a rule HOT_SIZE of it: everything is received here */
+	char *cold; /* HOT_SIZE: response heads are composed here */
 	struct http_head head; /* of the message in hot */
 	struct table *table;   /* NULL until control sent one */
 	struct certs *certs;   /* the same */

@@ -404,6 +404,29 @@ def test_sockets_are_asked_for_in_batches():
         assert asked[:4] == [2, 4, 8, 16] and set(asked[4:]) == {16} and len(asked) <= 14, asked
 
 
+def test_little_waits_in_the_router_for_slow_readers_of_long_bodies():
+    def handler(backend, conn):
+        for _ in each_request(backend, conn):
+            conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 40000000\r\n\r\n")
+            for _ in range(40):
+                conn.sendall(bytes(1000000))
+    def asked(r):
+        s = r.connect()
+        s.sendall(get())
+        return s
+    with routed(handler) as (r, b):
+        read_exact(asked(r), 4000000)  # long pieces have been received once
+        before = rss_kb(r.pid)
+        slow = [asked(r) for _ in range(40)]
+        for s in slow:
+            read_exact(s, 1000000)
+        time.sleep(0.5)
+        print("# %d kB for 40 slow readers" % (rss_kb(r.pid) - before))
+        assert rss_kb(r.pid) < before + 40 * 150, (before, rss_kb(r.pid))
+        for s in slow:
+            s.close()
+
+
 def test_an_instance_at_rest_keeps_few_sockets():
     def fds():
         return len(os.listdir("/proc/%d/fd" % r.pid))
