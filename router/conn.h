@@ -240,13 +240,15 @@ void exchange_retry(struct exchange *x, enum hcode code);
 void exchange_fail(struct exchange *x, enum hcode code);
 /* As exchange_fail with a status of our own, and the connection closes. */
 void exchange_refuse(struct exchange *x, unsigned int status, enum hcode code);
+/* GET or HEAD. */
+bool exchange_gets(const struct exchange *x);
 /*
  * An answer of our own: status "301 Moved Permanently", fields lines that end in CRLF (len bytes), body of n; all together
  * below HOT_SIZE - 1024.
  */
 void exchange_say(struct exchange *x, const char *status, const char *fields, size_t len,
 	const char *body, size_t n);
-/* An answer of our own; fields: more lines of its head, each with its CRLF. */
+/* The same with the page of that status, which nobody keeps; fields: more lines of its head. */
 void exchange_answer(struct exchange *x, unsigned int status, const char *fields);
 /* The client is gone or broke the framing: no answer. */
 void exchange_abort(struct exchange *x, enum hcode code);

@@ -85,6 +85,19 @@ void exchange_done(struct exchange *x)
 	downstream_next(c, keep);
 }
 
+bool exchange_gets(const struct exchange *x)
+{
+	return x->is_head || (x->method_len == 3 && !memcmp(x->head, "GET", 3));
+}
+
+/* Nothing of an app's is said to this request: its connection is let go. */
+static void say_ourselves(struct exchange *x, unsigned int status)
+{
+	x->status = (uint16_t)status;
+	exchange_release(x, false);
+	x->keep_alive = x->keep_alive && x->req.done && !x->client->w->stopping;
+}
+
 /* A page instead of a response. */
 static void answer(
 	struct exchange *x, unsigned int status, enum hcode code, const char *fields)
@@ -93,9 +106,7 @@ static void answer(
 	struct page own = policy_page(x, status, code);
 
 	x->code = (uint8_t)code;
-	x->status = (uint16_t)status;
-	exchange_release(x, false);
-	x->keep_alive = x->keep_alive && x->req.done && !c->w->stopping;
+	say_ourselves(x, status);
 	own.fields = fields;
 	x->sent_bytes = respond_page(c, status, own, x->is_head, x->keep_alive);
 	exchange_done(x);
@@ -124,9 +135,7 @@ void exchange_say(struct exchange *x, const char *status, const char *fields, si
 	char *out = c->w->cold;
 	int head;
 
-	exchange_release(x, false);
-	x->status = (uint16_t)strtoul(status, NULL, 10);
-	x->keep_alive = x->keep_alive && x->req.done && !c->w->stopping;
+	say_ourselves(x, (unsigned int)strtoul(status, NULL, 10));
 	x->sent_bytes = x->is_head ? 0 : n;
 	head = snprintf(out, HOT_SIZE - n,
 		"HTTP/1.1 %s\r\nDate: %s\r\nContent-Length: %zu\r\nConnection: %s\r\n"

@@ -5,11 +5,6 @@
 
 #define ACME_PATH "/.well-known/acme-challenge/"
 
-static bool gets(const struct exchange *x)
-{
-	return x->is_head || (x->method_len == 3 && !memcmp(x->head, "GET", 3));
-}
-
 /* RFC 8555 8.3. A token that we do not know may be the app's own. */
 static bool answer_acme(struct exchange *x)
 {
@@ -21,7 +16,7 @@ static bool answer_acme(struct exchange *x)
 	uint32_t len;
 
 	if (!certs || !certs->n_acme || x->path_len <= skip ||
-		memcmp(p, ACME_PATH, skip) || !gets(x))
+		memcmp(p, ACME_PATH, skip) || !exchange_gets(x))
 		return false;
 	text = certs_acme_text(certs, p + skip, x->path_len - skip, &len);
 	if (!text)
@@ -44,7 +39,8 @@ static void redirect(struct exchange *x)
 		path_len = 0;
 	n = snprintf(fields, sizeof(fields), "Location: https://%.*s%s%.*s\r\n", name_len,
 		x->head + x->host, port, (int)path_len, x->head + x->path);
-	exchange_say(x, gets(x) ? "301 Moved Permanently" : "308 Permanent Redirect",
+	exchange_say(x,
+		exchange_gets(x) ? "301 Moved Permanently" : "308 Permanent Redirect",
 		fields, (size_t)n, "", 0);
 }
 

@@ -165,7 +165,6 @@ static bool name_is_canonical(
 	char fields[HTTP_TARGET_MAX + 512];
 	const char *port = memrchr(host, ':', x->host_len);
 	bool path = x->head[x->path] == '/'; /* not of OPTIONS * */
-	bool get = x->is_head || (x->method_len == 3 && !memcmp(x->head, "GET", 3));
 
 	if (!o->canonical.len || len <= 0 ||
 		same_name(host, (size_t)len, name, o->canonical.len))
@@ -176,7 +175,7 @@ static bool name_is_canonical(
 	snprintf(fields, sizeof(fields), "Location: http%s://%.*s%.*s%.*s\r\n",
 		x->https ? "s" : "", (int)o->canonical.len, name, port_len,
 		port ? port : "", path ? (int)x->path_len : 0, x->head + x->path);
-	exchange_answer(x, get ? 301 : 308, fields);
+	exchange_answer(x, exchange_gets(x) ? 301 : 308, fields);
 	return false;
 }
 
