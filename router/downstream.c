@@ -255,7 +255,7 @@ static bool is_preface(const char *p, size_t n)
 {
 	size_t len = n < H2_PREFACE_LEN ? n : H2_PREFACE_LEN;
 
-	return len >= strlen("PRI * HTTP/2.0") && !memcmp(p, H2_PREFACE, len);
+	return !memcmp(p, H2_PREFACE, len);
 }
 
 /* n bytes in the hot buffer, of which `old` were there before and made no head. */
@@ -270,8 +270,13 @@ static void parse(struct downstream *c, const char *p, size_t n, size_t old)
 	if (!old || n >= HTTP_HEAD_MAX || memchr(p + old, '\n', n - old))
 		r = http_parse_request(p, n, &c->w->head);
 	if (r < 0 && is_preface(p, n)) {
-		start_h2(c, p, n);
-	} else if (r < 0) {
+		if (n >= H2_PREFACE_LEN) {
+			start_h2(c, p, n);
+			return;
+		}
+		r = 0; /* its end decides */
+	}
+	if (r < 0) {
 		refuse(c, (unsigned int)-r, method_is(&c->w->head, p, "HEAD"));
 	} else if (r > 0) {
 		start(c, p, n);

@@ -383,7 +383,7 @@ def fall_asleep_under_load(freeze):
     print("# %s: %d requests, %d failed; asleep %d times, stayed awake %d times" % (
         "frozen" if freeze else "stopped", done[0], len(failures), sleepy.cycles, sleepy.aborted))
     assert not failures and not sleepy.wrong, (failures[:3], sleepy.wrong[:3])
-    assert sleepy.cycles > 10 and done[0] > 100
+    assert sleepy.cycles > 3 and done[0] > 20
     sleepy.backend.stop()
     assert r.close() == 0
 

@@ -104,7 +104,7 @@ def test_a_hundred_switches_under_wrk_lose_nothing():
         assert wait_for(lambda: n in r.drained)
         time.sleep(0.01)
     out = wrk.communicate()[0]
-    assert n > 20 and "requests in" in out and "Non-2xx" not in out and "Socket errors" not in out, (n, out)
+    assert n > 5 and "requests in" in out and "Non-2xx" not in out and "Socket errors" not in out, (n, out)
     print("# %d switches under wrk,%s" % (n, [l for l in out.splitlines() if "requests in" in l][0]))
     assert r.close() == 0
 

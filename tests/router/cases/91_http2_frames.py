@@ -8,7 +8,7 @@ OPEN = begun(b"POST / HTTP/1.1", b"Transfer-Encoding: chunked\r\n")
 
 ROWS = [
     H2Row("a preface that ends otherwise", "9113 3.4", Frame(b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", conform.show(b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n")),
-          "HTTP/1.1 505", "closed", None, preface=False, whole=True),
+          "HTTP/1.1 505", "closed", None, preface=False),
     ended("no SETTINGS behind the preface", "9113 3.4", [Frame(PREFACE, "the preface"), head()], preface=False),
     passed("an unknown type of frame is ignored", "9113 4.1", [frame(200, 255, 0, b"x"), head()], reaches()),
     passed("unknown flags are ignored", "9113 4.1", frame(HEADERS, 0x40 | END_HEADERS | END_STREAM, 1, BLOCK, show_fields(BASE)), reaches()),
