@@ -263,8 +263,8 @@ int attack_pass_linger(void)
 	if (sendmsg(c, &m, MSG_NOSIGNAL) < 0 && send(c, "x", 1, MSG_NOSIGNAL) != 1)
 		return errno;
 	close(slow);
-	if (fork() ==
-		0) /* or the other end would end with this process, and with it the wait */
+	/* the other end must stay when this process ends, or the wait would end too */
+	if (fork() == 0)
 		for (;;)
 			pause();
 	return 0;

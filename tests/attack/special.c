@@ -281,6 +281,7 @@ static int pass_linger(struct ground *g, uint32_t profile, uint32_t off)
 {
 	struct guest b = guest_new(g, profile, off);
 	uint64_t began, took;
+	sigset_t all, old;
 	char byte;
 	int fd, n;
 
@@ -293,9 +294,13 @@ static int pass_linger(struct ground *g, uint32_t profile, uint32_t off)
 	n = sandbox_sockets(g->rt, &b.rec, AF_UNIX, 1, &fd);
 	if (n != 1 || !answered(&b))
 		return DIED;
+	sigfillset(
+		&all); /* a signal would end the wait; berth's processes block theirs too */
+	pthread_sigmask(SIG_SETMASK, &all, &old);
 	began = io_mono_ns();
 	n = (int)recv(fd, &byte, 1, 0);
 	took = io_mono_ns() - began;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	close(fd);
 	sandbox_kill(g->rt, &b.rec);
 	guest_wait(g, &b, 10);
