@@ -4,17 +4,26 @@ setup() {
 	. "$BERTH_SOURCE/tests/lib/e2e.bash"
 	. "$BERTH_SOURCE/tests/lib/kill.bash"
 	if ! unix_possible; then skip 'this kernel has no SO_PASSRIGHTS (Linux 6.16)'; fi
-	before=0
-	before=$(listeners)
 }
 teardown() { [ -z "${LOAD_PID:-}" ] || kill "$LOAD_PID" 2>/dev/null || :; }
 
 unix_possible() {
 	/usr/bin/python3 -c 'import socket; socket.socket(socket.AF_UNIX).setsockopt(socket.SOL_SOCKET, 83, 0)' 2>/dev/null
 }
-# Beside those of other tests' apps.
-listeners() { echo $(($(find "$BERTH_RUN/listen" -type s | wc -l) - before)); }
-no_listeners() { [ "$(listeners)" = 0 ]; }
+# listener NAME [WORD]: where that of the app's instance would be; WORD is in the command of its process.
+listener() {
+	local pid
+	pid=$(app_parents "$@" | head -n 1)
+	echo "$BERTH_RUN/listen/$(sed -n 's,.*/\([0-9a-f]\{16\}\)$,\1,p' "/proc/$pid/cgroup" | head -n 1)"
+}
+gone() { [ ! -e "$1" ]; }
+# Nothing is left: each listener is one of an instance that runs.
+all_serve() {
+	local path
+	for path in "$BERTH_RUN"/listen/*; do
+		[ ! -S "$path" ] || grep -qsr "/${path##*/}$" /proc/[0-9]*/cgroup || return 1
+	done
+}
 computed_port() { berth ports:report "$1" --format json | jq -r .web.computed; }
 
 # node_app NAME: says over what it was asked. Where it gets no listener it takes the port.
@@ -39,20 +48,23 @@ node_app() {
 	equal unix "$(computed_port x-site)"
 	try berth logs x-site -n 50
 	has 'and a unix socket'
-	equal 1 "$(listeners)"
+	first=$(listener x-site berth-static)
+	[ -S "$first" ]
 	try berth ports:set x-site 5001
 	ok
 	berth ps:restart x-site
 	page x-site | grep -q '<html'
 	equal 5001 "$(computed_port x-site)"
-	wait_for 40 no_listeners
+	wait_for 40 gone "$first"
+	gone "$(listener x-site berth-static)"
 	try berth ports:set x-site
 	ok
 	berth ps:restart x-site
 	page x-site | grep -q '<html'
-	equal 1 "$(listeners)"
+	second=$(listener x-site berth-static)
+	[ -S "$second" ]
 	berth apps:destroy x-site --force
-	wait_for 10 no_listeners
+	wait_for 10 gone "$second"
 }
 
 @test "a node app goes to a unix socket and back, each time without a lost request" {
@@ -72,11 +84,13 @@ node_app() {
 	serves x-node 'unix 5000'
 	berth ps:scale x-node web=2
 	serves x-node 'unix 5000'
+	last=$(listener x-node server.js)
+	[ -S "$last" ]
 	berth ports:set x-node
 	berth ps:restart x-node
 	serves x-node 'port 5000'
 	load_stop 'to a unix socket, a push, scaled, and back'
-	wait_for 40 no_listeners
+	wait_for 40 gone "$last"
 	try berth ports:set x-node tcp
 	exits 2
 	has 'a port from 1 to 65535, or unix'
@@ -108,7 +122,7 @@ node_app() {
 	refuses
 	has 'accepted nothing from its unix socket (descriptor 3, LISTEN_FDS=1) within 3 s, it listens on 5000'
 	has 'berth ports:set APP 5000'
-	wait_for 10 no_listeners
+	wait_for 10 all_serve
 }
 
 @test "it goes on through the death of berthd and control and an upgrade, and the next start has a new listener" {
