@@ -474,9 +474,11 @@ no_process_of() { [ -z "$(app_pids "$1")" ]; }
 	pushed
 	wait_for 20 logged m-loop 'giving up'
 	wait_for 30 router_says_h10
-	try berth ps:report m-loop --format json
-	jq -e '.instances[0].restarts >= 1' <<<"$output"
+	wait_for 30 m_loop_is_started_again
 	logged m-loop 'exit status 4'
+}
+m_loop_is_started_again() {
+	berth ps:report m-loop --format json | jq -e '.instances[0].restarts >= 1' >/dev/null
 }
 router_says_h10() {
 	[ "$(code_of m-loop.localhost)" = 503 ] && logged m-loop 'at=error code=H10'
