@@ -15,6 +15,8 @@
 #include <time.h>
 
 #define DRAINED_MAX 1024 /* more than drain at one time */
+#define STAYS_NS                                                                         \
+	(3 * PROTO_STAYS_MS * 1000000ull) /* a word is lost where a pair is full */
 
 /* What every worker has, in its newest version. */
 enum parcel_kind { PARCEL_TABLE, PARCEL_CERTS, PARCELS };
@@ -44,6 +46,8 @@ struct drained {
 	uint64_t id;
 	uint64_t from;	  /* the table that removes it; 0: any */
 	uint32_t workers; /* bit i: worker i has nothing in flight there */
+	uint64_t
+		stays_ns; /* until then one that made way counts as having requests there */
 	struct drained *next;
 };
 
@@ -53,6 +57,7 @@ struct routes {
 	unsigned int n;
 	struct parcel parcels[PARCELS];
 	struct drained *drained;
+	uint64_t heard_ns; /* from then on all that made way before us have been heard */
 	pthread_mutex_t lock;	   /* everything above */
 	pthread_mutex_t publish;   /* one table at a time */
 	struct table_parts *parts; /* under publish */
@@ -180,6 +185,14 @@ static void note_drained(struct routes *r, unsigned int i, uint64_t id)
 		d->workers |= 1u << i;
 }
 
+static void note_stays(struct routes *r, uint64_t id)
+{
+	struct drained *d = drained_row(r, id, true);
+
+	if (d)
+		d->stays_ns = io_mono_ns() + STAYS_NS;
+}
+
 static void note_ack(struct routes *r, unsigned int i, const struct msg *m)
 {
 	for (unsigned int kind = 0; kind < PARCELS; kind++) {
@@ -220,6 +233,9 @@ static void note(struct routes *r, unsigned int i, const struct msg *m)
 	} else if (m->head.type == MSG_DRAINED &&
 		   m->head.size == sizeof(struct msg_instance)) {
 		note_drained(r, i, ((const struct msg_instance *)body)->id);
+	} else if (m->head.type == MSG_STAYS &&
+		   m->head.size == sizeof(struct msg_instance)) {
+		note_stays(r, ((const struct msg_instance *)body)->id);
 	}
 }
 
@@ -315,6 +331,7 @@ int routes_run(struct routes *r)
 	struct msg_hello hello = {.epoch = io_mono_ns(), .pid = (uint32_t)getpid()};
 	pthread_t thread;
 
+	r->heard_ns = io_mono_ns() + STAYS_NS;
 	for (unsigned int i = 0; i < r->n; i++)
 		msg_send(r->workers[i].fd, MSG_HELLO, 0, 0, &hello, sizeof(hello), NULL,
 			0);
@@ -367,10 +384,30 @@ void routes_watch(struct routes *r, const uint64_t *ids, unsigned int n)
 	pthread_mutex_unlock(&r->lock);
 }
 
+/* Workers that made way have requests there: when that is to be asked again, 0: they have none. */
+static uint64_t stays(struct routes *r, uint64_t id)
+{
+	struct drained *d = drained_row(r, id, false);
+
+	return d && d->stays_ns > io_mono_ns() ? d->stays_ns : 0;
+}
+
+/* The same, or we have not been here long enough to hear of it. */
+static uint64_t may_stay(struct routes *r, uint64_t id)
+{
+	uint64_t until = stays(r, id);
+
+	if (until < r->heard_ns)
+		until = r->heard_ns;
+	return until > io_mono_ns() ? until : 0;
+}
+
 static bool drained(struct routes *r, uint64_t id)
 {
 	struct drained *d = drained_row(r, id, false);
 
+	if (may_stay(r, id))
+		return false;
 	for (unsigned int i = 0; i < r->n; i++) {
 		if (r->workers[i].up && !(d && (d->workers & (1u << i))))
 			return false;
@@ -378,10 +415,21 @@ static bool drained(struct routes *r, uint64_t id)
 	return true;
 }
 
+/* Until something changes, or a worker that made way has been silent for long enough. 0, or -ETIMEDOUT: it is until_ns. */
+static int wait_change(struct routes *r, uint64_t id, uint64_t until_ns)
+{
+	uint64_t again = may_stay(r, id),
+		 to = again && again < until_ns ? again : until_ns;
+	struct timespec at = {(time_t)(to / 1000000000), (long)(to % 1000000000)};
+	int status = -pthread_cond_timedwait(&r->changed, &r->lock, &at);
+
+	return to < until_ns && status == -ETIMEDOUT ? 0 : status;
+}
+
 int routes_wait_drained(
 	struct routes *r, const uint64_t *ids, unsigned int n, int timeout_ms)
 {
-	struct timespec until = io_mono_in(timeout_ms);
+	uint64_t until_ns = io_mono_ns() + (uint64_t)timeout_ms * 1000000;
 	int status = 0;
 
 	pthread_mutex_lock(&r->lock);
@@ -392,10 +440,21 @@ int routes_wait_drained(
 		if (drained(r, ids[i]))
 			i++;
 		else
-			status = -pthread_cond_timedwait(&r->changed, &r->lock, &until);
+			status = wait_change(r, ids[i], until_ns);
 	}
 	pthread_mutex_unlock(&r->lock);
 	return status;
+}
+
+bool routes_stay(struct routes *r, const uint64_t *ids, unsigned int n)
+{
+	bool any = false;
+
+	pthread_mutex_lock(&r->lock);
+	for (unsigned int i = 0; i < n; i++)
+		any = any || stays(r, ids[i]);
+	pthread_mutex_unlock(&r->lock);
+	return any;
 }
 
 void routes_forget(struct routes *r, const uint64_t *ids, unsigned int n)

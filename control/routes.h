@@ -18,9 +18,11 @@ int routes_run(struct routes *r);
 int routes_send_certs(struct routes *r, int fd, struct err *e);
 /* From the next table on only what workers say under it counts for these, which it removes. */
 void routes_watch(struct routes *r, const uint64_t *ids, unsigned int n);
-/* Waits until no worker has a request in flight at any of these removed instances. 0, or -ETIMEDOUT. */
+/* Waits until no worker, nor one that made way, has a request in flight at any of these removed instances. 0, or -ETIMEDOUT. */
 int routes_wait_drained(
 	struct routes *r, const uint64_t *ids, unsigned int n, int timeout_ms);
+/* A worker that made way has requests at one of them, or had a moment ago. */
+bool routes_stay(struct routes *r, const uint64_t *ids, unsigned int n);
 /* A removed instance whose end was waited for (or not) is forgotten. */
 void routes_forget(struct routes *r, const uint64_t *ids, unsigned int n);
 

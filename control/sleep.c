@@ -90,12 +90,22 @@ static int somebody_asked(const struct db_app *a, struct err *e)
 	return err_set(e, EAGAIN, "%s stays awake: a request came in", a->name);
 }
 
+static int still_used(const struct db_app *a, struct err *e)
+{
+	return err_set(e, EBUSY,
+		"%s stays awake: it has requests or WebSockets open; `berth ps:stop %s` "
+		"ends them",
+		a->name, a->name);
+}
+
 /* The router holds what comes, and nothing is in flight any more. */
 static int drain(
 	struct control *c, const struct db_app *a, const struct serving *s, struct err *e)
 {
 	int r = -ETIMEDOUT;
 
+	if (routes_stay(c->routes, s->ids, s->n))
+		return still_used(a, e);
 	routes_watch(c->routes, s->ids, s->n);
 	if (routes_refresh(c, e) < 0)
 		return -EIO;
@@ -104,12 +114,7 @@ static int drain(
 		if (asked(c, a->id))
 			return somebody_asked(a, e);
 	}
-	if (r < 0)
-		return err_set(e, EBUSY,
-			"%s stays awake: it has requests or WebSockets open; `berth "
-			"ps:stop %s` ends them",
-			a->name, a->name);
-	return 0;
+	return r < 0 ? still_used(a, e) : 0;
 }
 
 /* From the doze to sleep, unless somebody asked: the database first. */

@@ -307,7 +307,7 @@ enum {
 	MSG_ROUTER_SOCKETS = 80, /* struct msg_sockets; reply as for MSG_SOCKETS; -ESRCH when the instance is gone */
 	MSG_ROUTER_WAKE,         /* struct msg_instance: as MSG_THAW; reply the same; -ESRCH when the instance is gone */
 	MSG_ROUTER_LEAVES,       /* no body, no reply: told to make way (SIGUSR2), it reads from its pairs no more; its
-	                            successor may start while its last requests end */
+	                            successor may start while its last requests end, however long they take */
 };
 
 /* ---- berth-control <-> berth-router worker ---- */
@@ -323,7 +323,10 @@ enum {
 	                    HELLO has none: it gets them before or after the table, at will */
 	MSG_CERTS_ACK,   /* router -> control: struct msg_certs; status 0 in use, else refused and the old ones stay */
 	MSG_METRICS, /* router -> control, after each HELLO of either: no body; fds: memfd of a struct metrics, sealed in its size */
+	MSG_STAYS,   /* router -> control: struct msg_instance: the sender has made way, and has a request in flight there; said
+	                again every PROTO_STAYS_MS as long as that is so */
 };
+#define PROTO_STAYS_MS 500u
 struct msg_sleeper {
 	uint32_t app; /* id */
 	uint32_t pad;

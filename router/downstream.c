@@ -647,6 +647,7 @@ bool downstream_any_busy(const struct worker *w)
 
 	for (c = w->clients; c; c = c->next)
 		if ((c->state == CLIENT_H2 && h2_busy(c)) ||
+			(w->patient && c->state == CLIENT_IDLE && c->in.len) ||
 			(c->state == CLIENT_LINGER &&
 				(pending_any(&c->out) || !all_taken(c, &acked))))
 			return true;

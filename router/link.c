@@ -312,9 +312,26 @@ int link_start(struct worker *w)
 	return r;
 }
 
+/* Before the successor says HELLO, and again and again: control waits for these requests too. */
+static void say_stays(void *arg)
+{
+	struct worker *w = arg;
+
+	for (struct instance *i = w->instances; i; i = i->next) {
+		struct msg_instance body = {i->id};
+
+		if (i->inflight && msg_send(w->control.fd, MSG_STAYS, 0, 0, &body,
+					   sizeof(body), NULL, 0) < 0)
+			break;
+	}
+	wheel_set(&w->wheel, &w->stays_timer, w->now_ms + PROTO_STAYS_MS);
+}
+
 void link_leave(struct worker *w)
 {
 	w->left = true;
+	w->stays_timer = (struct wheel_timer){.fn = say_stays, .arg = w};
+	say_stays(w);
 	epoll_ctl(w->epfd, EPOLL_CTL_DEL, w->berthd.fd, NULL);
 	epoll_ctl(w->epfd, EPOLL_CTL_DEL, w->control.fd, NULL);
 	if (msg_send(w->berthd.fd, MSG_ROUTER_LEAVES, 0, 0, NULL, 0, NULL, 0) < 0)

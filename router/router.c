@@ -201,7 +201,7 @@ static int wait_ms(struct worker *w, int log_ms)
 {
 	int ms = w->again ? 0 : wheel_wait_ms(&w->wheel, w->now_ms);
 
-	if (w->stopping && (ms < 0 || ms > 100))
+	if (w->stopping && !(w->patient && w->n_exchanges) && (ms < 0 || ms > 100))
 		ms = 100;
 	return log_ms >= 0 && (ms < 0 || log_ms < ms) ? log_ms : ms;
 }
@@ -216,10 +216,14 @@ static bool may_leave(const struct worker *w)
 
 static bool goes_on(const struct worker *w)
 {
+	bool late = w->now_ms >= w->stop_ms;
+
 	if (!w->stopping)
 		return true;
-	return w->now_ms < w->stop_ms &&
-	       (w->n_exchanges || (w->leaving && w->clients) || downstream_any_busy(w));
+	if (late && !w->patient)
+		return false;
+	return w->n_exchanges || (!late && w->patient && w->clients) ||
+	       downstream_any_busy(w);
 }
 
 static void free_slabs(struct worker *w)

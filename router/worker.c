@@ -31,8 +31,6 @@ static void stop(struct worker *w, uint64_t ms)
 {
 	unsigned int i;
 
-	if (w->stopping)
-		return;
 	w->stopping = true;
 	w->stop_ms = w->now_ms + ms;
 	for (i = 0; i < w->n_listeners; i++) {
@@ -45,14 +43,27 @@ static void stop(struct worker *w, uint64_t ms)
 
 void worker_stop(struct worker *w)
 {
+	if (w->stopping && !w->patient)
+		return;
+	w->patient = false;
 	stop(w, STOP_MS);
 	downstream_stop_all(w);
 }
 
+static void leave_idle(void *arg)
+{
+	downstream_stop_all(arg);
+}
+
 void worker_leave(struct worker *w)
 {
+	if (w->stopping)
+		return;
 	w->leaving = true;
+	w->patient = true;
 	stop(w, LEAVE_MS);
+	w->leave_timer = (struct wheel_timer){.fn = leave_idle, .arg = w};
+	wheel_set(&w->wheel, &w->leave_timer, w->stop_ms);
 	downstream_leave_all(w);
 	backend_stock_up(w);
 }

@@ -15,7 +15,7 @@
 #define HELD_MAX 4096u /* requests held in one worker; 503 above */
 #define ACKS_MAX 32u
 #define STOP_MS 10000u
-#define LEAVE_MS 30000u
+#define LEAVE_MS 10000u
 #define LEAVE_WAIT_MS 3000u
 #define NO_TABLE_MS 3000u /* control is back sooner */
 
@@ -68,7 +68,7 @@ struct worker {
 	struct listener listeners[LISTENERS_MAX];
 	unsigned int n_listeners;
 	struct ev berthd, control, signals;
-	struct wheel_timer link_timer;
+	struct wheel_timer link_timer, leave_timer, stays_timer;
 	struct ack acks[ACKS_MAX];
 	unsigned int n_acks;
 	uint64_t *drained; /* ids that control has not been told yet */
@@ -87,9 +87,10 @@ struct worker {
 	int metrics_fd;
 	uint64_t passwords_ms; /* until when the time for checking them is spent */
 	bool asks_unsent, tells_unsent, stopping;
-	bool leaving, left;  /* a successor comes; it has the pairs */
-	int spare_fd;	     /* given up when descriptors run out */
-	int fd_high;	     /* newcomers get numbers below it, or are turned away */
+	bool leaving, left; /* a successor comes; it has the pairs */
+	bool patient; /* leaving, and its last requests may take as long as they like */
+	int spare_fd; /* given up when descriptors run out */
+	int fd_high;  /* newcomers get numbers below it, or are turned away */
 	uint64_t reclaim_ms; /* not before that */
 	uint64_t stop_ms, epoch;
 	uint64_t random[2];
@@ -112,8 +113,9 @@ void worker_unwatch(struct worker *w, struct ev *ev);
 /* Stops accepting; the loop ends when the requests in flight have, or after STOP_MS. */
 void worker_stop(struct worker *w);
 /*
- * For a successor that accepts from now on: requests in flight end here, and each open connection may bring one more; they
- * have LEAVE_MS. The pairs are given up as soon as no request waits for a message, or after LEAVE_WAIT_MS.
+ * For a successor that accepts from now on: requests in flight end here, whatever time they take, and each open connection
+ * may bring one more, within LEAVE_MS. The pairs are given up as soon as no request waits for a message, or after
+ * LEAVE_WAIT_MS; then control is told, as long as that is so, which instances have requests here (MSG_STAYS).
  */
 void worker_leave(struct worker *w);
 uint64_t worker_random(struct worker *w);

@@ -38,9 +38,10 @@ struct leaver {
 	struct daemons *all;
 	pid_t pid;
 	int pidfd;
+	uint64_t start_time;
+	bool ending;
 	struct loop_io *watch;
-	struct loop_timer *timer;
-	struct leaver *next;
+	struct leaver *next; /* a younger one */
 };
 
 struct daemons {
@@ -86,6 +87,13 @@ int daemon_ids_load(struct daemon_ids *ids, const char *ssh_user, struct err *e)
 	return find_user(ssh_user, &ids->ssh_uid, &ids->ssh_gid, e);
 }
 
+static void add_line(const struct daemons *d, struct buf *b, const char *name, pid_t pid,
+	uint64_t start_time)
+{
+	buf_addf(b, "%s %d %llu %llu\n", name, (int)pid, (unsigned long long)start_time,
+		(unsigned long long)d->handoff->generation);
+}
+
 static void write_list(const struct daemons *d)
 {
 	autobuf b = BUF_INIT;
@@ -96,10 +104,10 @@ static void write_list(const struct daemons *d)
 		const struct one *o = &d->list[i];
 
 		if (o->pid)
-			buf_addf(&b, "%s %d %llu %llu\n", o->name, (int)o->pid,
-				(unsigned long long)o->start_time,
-				(unsigned long long)d->handoff->generation);
+			add_line(d, &b, o->name, o->pid, o->start_time);
 	}
+	for (const struct leaver *l = d->leavers; l; l = l->next)
+		add_line(d, &b, DAEMON_LEFT, l->pid, l->start_time);
 	snprintf(path, sizeof(path), "%s/daemons", d->settings->run);
 	snprintf(temp, sizeof(temp), "%s/daemons.new", d->settings->run);
 	fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -152,6 +160,8 @@ static void check_stopped(struct daemons *d)
 	for (unsigned int i = 0; i < d->n; i++)
 		if (d->list[i].stopping && d->list[i].pid)
 			return;
+	if (d->leavers)
+		return;
 	loop_cancel(d->kill_timer);
 	d->kill_timer = NULL;
 	d->done = NULL;
@@ -261,14 +271,96 @@ static void end_stale(const struct daemon_line *f, int pidfd)
 	}
 }
 
+/* ---- routers that have made way ---- */
+
+static void free_leaver(struct leaver *l)
+{
+	struct leaver **at = &l->all->leavers;
+
+	while (*at != l)
+		at = &(*at)->next;
+	*at = l->next;
+	loop_del(l->watch);
+	close(l->pidfd);
+	free(l);
+}
+
+static void leaver_ended(void *arg, uint32_t events UNUSED)
+{
+	struct leaver *l = arg;
+	struct daemons *d = l->all;
+	siginfo_t si;
+
+	(void)waitid(P_PIDFD, (id_t)l->pidfd, &si, WEXITED | WNOHANG);
+	log_info("berth-router[%d] that made way has ended", (int)l->pid);
+	free_leaver(l);
+	write_list(d);
+	check_stopped(d);
+}
+
+static void signal_leavers(struct daemons *d, int signo)
+{
+	for (struct leaver *l = d->leavers; l; l = l->next)
+		pidfd_send_signal(l->pidfd, signo, NULL, 0);
+}
+
+/* Each keeps some memory, and somebody may never close his window. */
+static void bound_leavers(struct daemons *d)
+{
+	struct leaver *eldest = NULL;
+	unsigned int n = 0;
+
+	for (struct leaver *l = d->leavers; l; l = l->next) {
+		n += !l->ending;
+		eldest = eldest || l->ending ? eldest : l;
+	}
+	if (n < DAEMON_LEAVERS_MAX)
+		return;
+	log_warn("berth-router[%d] made way %u upgrades of routers ago and still has "
+		 "requests: ending it",
+		(int)eldest->pid, n);
+	eldest->ending = true;
+	pidfd_send_signal(eldest->pidfd, SIGTERM, NULL, 0);
+}
+
+/* Takes pidfd over. */
+static void add_leaver(struct daemons *d, pid_t pid, int pidfd, uint64_t start_time)
+{
+	struct leaver *l = calloc(1, sizeof(*l)), **at = &d->leavers;
+
+	bound_leavers(d);
+	if (l)
+		*l = (struct leaver){
+			.all = d, .pid = pid, .pidfd = pidfd, .start_time = start_time};
+	if (l)
+		l->watch = loop_add(d->loop, pidfd, EPOLLIN, leaver_ended, l);
+	if (!l || !l->watch) {
+		log_error(
+			"no memory to watch berth-router[%d], which made way", (int)pid);
+		free(l);
+		close(pidfd);
+		return;
+	}
+	while (*at)
+		at = &(*at)->next;
+	*at = l;
+}
+
+/* ---- those that run already ---- */
+
 static void take_found(struct daemons *d, const struct daemon_line *f)
 {
 	int pidfd autoclose = process_open(f->pid, f->start_time);
 	struct one *o = d ? find(d, f->name) : NULL;
+	bool ours = d && f->generation == d->handoff->generation;
 
 	if (pidfd < 0)
 		return;
-	if (!o || o->pid || f->generation != d->handoff->generation) {
+	if (ours && strcmp(f->name, DAEMON_LEFT) == 0) {
+		add_leaver(d, f->pid, TAKE_FD(pidfd), f->start_time);
+		return;
+	}
+	if (!o || o->pid || !ours) {
 		end_stale(f, pidfd);
 		return;
 	}
@@ -431,61 +523,21 @@ void daemons_replace(struct daemons *d)
 	plan_next(d);
 }
 
-static void free_leaver(struct leaver *l)
-{
-	struct leaver **at = &l->all->leavers;
-
-	while (*at != l)
-		at = &(*at)->next;
-	*at = l->next;
-	loop_del(l->watch);
-	loop_cancel(l->timer);
-	close(l->pidfd);
-	free(l);
-}
-
-static void leaver_ended(void *arg, uint32_t events UNUSED)
-{
-	struct leaver *l = arg;
-	siginfo_t si;
-
-	(void)waitid(P_PIDFD, (id_t)l->pidfd, &si, WEXITED | WNOHANG);
-	free_leaver(l);
-}
-
-static void leaver_timeout(void *arg)
-{
-	struct leaver *l = arg;
-
-	l->timer = NULL;
-	log_warn("berth-router[%d] still has requests: killing it", (int)l->pid);
-	pidfd_send_signal(l->pidfd, SIGKILL, NULL, 0);
-}
-
 void daemons_left(struct daemons *d, unsigned int worker)
 {
-	struct leaver *l = calloc(1, sizeof(*l));
 	struct one *o = NULL;
 
 	for (unsigned int i = 0; i < d->n; i++)
 		if (d->list[i].program.kind == DAEMON_ROUTER &&
 			d->list[i].program.worker == worker)
 			o = &d->list[i];
-	/* Only one that was told to leaves; without memory its end is waited for. */
-	if (!l || !o || !o->old || !o->pid) {
-		free(l);
+	if (!o || !o->old || !o->pid) /* only one that was told to leaves */
 		return;
-	}
-	*l = (struct leaver){
-		.all = d, .pid = o->pid, .pidfd = o->pidfd, .next = d->leavers};
-	d->leavers = l;
 	log_info("%s[%d] made way", o->name, (int)o->pid);
 	loop_del(o->watch);
 	o->watch = NULL;
-	o->pidfd = -1;
+	add_leaver(d, o->pid, TAKE_FD(o->pidfd), o->start_time);
 	o->pid = 0;
-	l->watch = loop_add(d->loop, l->pidfd, EPOLLIN, leaver_ended, l);
-	l->timer = loop_after(d->loop, DAEMON_LEAVE_MS, leaver_timeout, l);
 	replaced(o);
 }
 
@@ -494,6 +546,7 @@ static void signal_all(struct daemons *d, int signo)
 	for (unsigned int i = 0; i < d->n; i++)
 		if (d->list[i].pid && d->list[i].stopping)
 			pidfd_send_signal(d->list[i].pidfd, signo, NULL, 0);
+	signal_leavers(d, signo);
 }
 
 static void kill_late(void *arg)

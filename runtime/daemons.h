@@ -15,9 +15,10 @@
 #define DAEMON_NAME_MAX 16
 #define DAEMON_RESTART_MAX_MS 1000 /* longest pause before a restart: back within 2 s */
 #define DAEMON_STOP_MS 3000	   /* between SIGTERM and SIGKILL */
-#define DAEMON_LEAVE_MS 35000	   /* a router's last requests have 30 s */
 #define DAEMON_WAY_MS 90000	   /* control's operations under way have a minute */
-#define DAEMONS_MAX (2 + PROTO_WORKERS_MAX)
+#define DAEMON_LEAVERS_MAX                                                               \
+	16 /* routers that have made way: the eldest is ended before there are more */
+#define DAEMONS_MAX (2 + PROTO_WORKERS_MAX + DAEMON_LEAVERS_MAX)
 
 struct daemons;
 
@@ -50,9 +51,10 @@ void daemons_stop(struct daemons *d, bool logger_too, void (*done)(void *arg), v
 void daemons_replace(struct daemons *d);
 /*
  * A router worker reads from its pairs no more (MSG_ROUTER_LEAVES): another takes its place at once; it ends with its last
- * request, and is killed after DAEMON_LEAVE_MS.
+ * request. In run/daemons it is called DAEMON_LEFT.
  */
 void daemons_left(struct daemons *d, unsigned int worker);
+#define DAEMON_LEFT "left"
 /* One line of run/daemons. */
 struct daemon_line {
 	char name[DAEMON_NAME_MAX];

@@ -23,11 +23,13 @@ struct replaced {
 static unsigned int read_old(const struct settings *s, struct replaced *ret)
 {
 	struct daemon_line now[DAEMONS_MAX];
-	int n = daemons_read(s, now);
+	int running = daemons_read(s, now);
+	unsigned int n = 0;
 
-	for (int i = 0; i < n; i++)
-		ret[i] = (struct replaced){.old = now[i]};
-	return n < 0 ? 0 : (unsigned int)n;
+	for (int i = 0; i < running; i++)
+		if (strcmp(now[i].name, DAEMON_LEFT) != 0)
+			ret[n++] = (struct replaced){.old = now[i]};
+	return n;
 }
 
 /* Prints whose place another has taken since the last look. How many are left. */

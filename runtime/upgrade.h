@@ -5,7 +5,7 @@
  *   worker   handles what it has begun, ends, and a new one is forked; messages wait in the pairs meanwhile
  *   logger   is ended and started; output waits in the FIFOs
  *   routers  stop accepting and stop reading from the pairs; the next one starts on the same listener while requests
- *            in flight end in the old process
+ *            in flight end in the old process, which run/daemons calls DAEMON_LEFT
  *   control  accepts nobody more and ends when nothing is under way; callers wait in the socket's queue
  * Instances go on with the berth-init they have. A new berthd that cannot run changes nothing: the old worker takes the
  * monitor's place.
@@ -15,7 +15,7 @@
 
 #include "runtime/settings.h"
 
-#define UPGRADE_WAIT_MS 180000 /* for the old routers' requests, and a deploy under way */
+#define UPGRADE_WAIT_MS 180000 /* for a deploy under way */
 
 /* Asks the berthd of this run folder, waits, prints what was replaced. The exit status. */
 int upgrade_ask(const struct settings *s);

@@ -78,6 +78,40 @@ gone() { # of OLD NEW: pids that are in both
 }
 only_new() { [ "$(gone "$1" "$(program_pids berth)")" = "$2" ]; }
 
+routers_left() { grep -c '^left ' "$BERTH_RUN/daemons"; }
+no_router_left() { [ "$(routers_left)" = 0 ]; }
+
+@test "a WebSocket outlives upgrades, keeps its app awake, and a deploy gives it its time" {
+	local left
+	app u-ws
+	pushed
+	wait_for 40 no_router_left
+	websocket u-ws
+	for i in 1 2; do
+		install_again
+		try upgrade
+		ok
+	done
+	echoes
+	left=$(grep '^left ' "$BERTH_RUN/daemons")
+	sleep 11 # what is idle has that long
+	echoes
+	equal 1 "$(routers_left)"
+	equal "$left" "$(grep '^left ' "$BERTH_RUN/daemons")"
+	try berth ps:sleep u-ws
+	exits 1
+	has 'requests or WebSockets open'
+	page_is 'page 2'
+	pushed
+	serves u-ws 'page 2'
+	sleep 2 # all routers of today have said that nothing is in flight in the old instance
+	echoes
+	exec 9>&-
+	wait_for 10 no_router_left
+	try berth ps:sleep u-ws
+	ok
+}
+
 @test "a new berthd that cannot run changes nothing; the next good one takes over" {
 	app u-bad
 	pushed

@@ -152,3 +152,19 @@ load_stop() {
 	printf '# %s: %s\n' "${1:-load}" "$line" >&3
 	[ "$status" -eq 0 ] || fail "$(cat "$LOAD_OUT")"
 }
+
+# websocket APP: opens one on descriptor 9.
+websocket() {
+	local line
+	exec 9<>"/dev/tcp/127.0.0.1/$BERTH_PORT"
+	printf 'GET /ws HTTP/1.1\r\nHost: %s.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n' "$1" >&9
+	IFS= read -r -t 5 -u 9 line
+	case $line in *' 101 '*) ;; *) fail "$line" ;; esac
+	while IFS= read -r -t 5 -u 9 line && [ "$line" != $'\r' ]; do :; done
+}
+echoes() {
+	local line
+	printf 'still here\n' >&9
+	IFS= read -r -t 5 -u 9 line
+	equal 'still here' "$line"
+}

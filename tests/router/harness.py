@@ -22,7 +22,7 @@ HELLO, ROUTER_SOCKETS, ROUTER_WAKE, ROUTER_LEAVES, TABLE, TABLE_ACK, DRAINED, ID
     1, 80, 81, 82, 90, 91, 92, 93, 94, 95, 96, 97
 HOLD, MAINTENANCE, ASLEEP = 1, 2, 4
 HEAD = struct.Struct("<IIiI")
-METRICS = 98
+METRICS, STAYS = 98, 99
 SLOT = "<QIIIIQQQQ5Q88Q"  # struct metrics_slot
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.environ.get("ROUTER", os.path.join(ROOT, "build/bin/berth-router"))
@@ -177,6 +177,7 @@ class Router:
         self.acks, self.drained = [], []
         self.said = []          # (IDLE or BUSY or WAKE, app, when)
         self.logs, self.raw_logs = [], b""
+        self.stays = []         # (instance, when): the worker made way, and has requests there
         self.metrics_fds = []   # of what its workers count, one after each HELLO
         self.changed = threading.Condition()
         self.run = tempfile.mkdtemp(prefix="router-test-")
@@ -302,6 +303,8 @@ class Router:
                     self.acks.append((struct.unpack("<Q", data[16:])[0], status))
                 elif kind == CERTS_ACK:
                     self.certs_acks.append((struct.unpack("<Q", data[16:])[0], status))
+                elif kind == STAYS:
+                    self.stays.append((struct.unpack("<Q", data[16:])[0], time.monotonic()))
                 elif kind == DRAINED:
                     self.drained.append(struct.unpack("<Q", data[16:])[0])
                 elif kind in (IDLE, BUSY, WAKE):

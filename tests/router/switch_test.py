@@ -640,6 +640,44 @@ def test_a_worker_that_makes_way_serves_what_is_open_and_leaves_the_rest_to_its_
     r.close()
 
 
+def test_a_stream_of_a_worker_that_made_way_lasts_as_long_as_it_likes():
+    def handler(backend, conn):
+        for head, _ in each_request(backend, conn):
+            if b"/stream" not in head:
+                conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                continue
+            conn.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+            while data := conn.recv(100):
+                conn.sendall(data)
+    b = Backend(handler)
+    r = Router()
+    r.send_table([App(7, ["a.example"], [(1, b.port, "web.1"), (2, b.port, "web.2")])])
+    stream, idle = r.connect(), r.connect()
+    stream.sendall(get(path="/stream", extra="Connection: Upgrade\r\nUpgrade: x\r\n"))
+    assert status_of(read_head(stream)[0]) == 101
+    idle.sendall(get())
+    head, rest = read_head(idle)
+    read_body(idle, head, rest)
+    start = time.monotonic()
+    r.kill(signal.SIGUSR2)
+    assert wait_for(lambda: r.left)
+    idle.settimeout(15)
+    assert not idle.recv(1)  # it had time for one more
+    assert 9 < time.monotonic() - start < 13
+    time.sleep(2)
+    stream.sendall(b"there?")
+    assert stream.recv(100) == b"there?"
+    used, = {i for i, _ in r.stays}
+    gaps = [b - a for (_, a), (_, b) in zip(r.stays, r.stays[1:])]
+    assert used in (1, 2) and len(r.stays) > 15 and max(gaps) < 1.5, gaps
+    stream.close()
+    assert r.wait_exit(3) and r.status == 0
+    r.close()
+
+
+test_a_stream_of_a_worker_that_made_way_lasts_as_long_as_it_likes.slow = True
+
+
 def test_the_end_of_the_pairs_is_the_end_of_the_worker():
     r = Router()
     assert wait_for(lambda: len(r.hellos) == 2)
