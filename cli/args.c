@@ -42,6 +42,7 @@ const struct option_spec option_table[OPT_COUNT] = {
 	[OPT_NEW_ACCOUNT] = {0, "new-account", NULL,
 		"with a new account at the authority"},
 	[OPT_OFF] = {0, "off", NULL, "no more of it"},
+	[OPT_DRY_RUN] = {0, "dry-run", NULL, "only show what would be done"},
 };
 
 const struct command *args_find(const char *name)
@@ -143,7 +144,7 @@ static int long_option(struct cli *c, struct words *w, char *word)
 	if (known || r)
 		return r;
 	for (size_t i = 0; i < OPT_COUNT; i++)
-		if (c->cmd->options & (1u << i) &&
+		if (c->cmd->options & (UINT64_C(1) << i) &&
 			strcmp(word, option_table[i].name) == 0)
 			return set_option(c, w, i, attached);
 	if (c->cmd->flags & CMD_REPORT && !attached && !c->report_key) {
@@ -171,7 +172,7 @@ static int short_options(struct cli *c, struct words *w, const char *letters)
 				return r;
 			continue;
 		}
-		while (i < OPT_COUNT && !(c->cmd->options & (1u << i) &&
+		while (i < OPT_COUNT && !(c->cmd->options & (UINT64_C(1) << i) &&
 						option_table[i].letter == *letters))
 			i++;
 		if (i == OPT_COUNT)

@@ -46,10 +46,11 @@ enum option {
 	OPT_KEY,
 	OPT_NEW_ACCOUNT,
 	OPT_OFF,
+	OPT_DRY_RUN,
 	OPT_COUNT
 };
-#define OPT(o) (1u << OPT_##o)
-_Static_assert(OPT_COUNT <= 32, "a command's options are bits of one word");
+#define OPT(o) (UINT64_C(1) << OPT_##o)
+_Static_assert(OPT_COUNT <= 64, "a command's options are bits of one word");
 
 struct option_spec {
 	char letter; /* 0: none */
@@ -95,7 +96,8 @@ struct command {
 	const char *example;
 	int (*run)(struct cli *c); /* returns the exit status */
 	int min, max;		   /* arguments after the app; max -1: any number */
-	unsigned int flags, options;
+	unsigned int flags;
+	uint64_t options;
 	const char *param; /* handlers shared by several rows: method, last part of the
 			      path, or topic */
 };
@@ -235,6 +237,14 @@ int cmd_releases_canary(struct cli *c);
 int cmd_rollback(struct cli *c);
 int cmd_builds(struct cli *c);
 int cmd_builds_info(struct cli *c); /* param: "output": only that */
+/* cmd_images.c */
+int cmd_images_list(struct cli *c);
+int cmd_images_history(struct cli *c);
+int cmd_images_tag(struct cli *c);
+int cmd_images_untag(struct cli *c);
+int cmd_images_prune(struct cli *c);
+/* An image's reference from one or two words, safe in a query. */
+const char *image_word(char **argv, int argc);
 /* cmd_host.c */
 int cmd_volumes_create(struct cli *c);
 int cmd_volumes_list(struct cli *c);

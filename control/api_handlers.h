@@ -80,6 +80,12 @@ HANDLE(rollback_check);
 RUN(rollback_run);
 HANDLE(builds_list);
 HANDLE(builds_info);
+/* api_images.c */
+HANDLE(images_list);
+HANDLE(images_history);
+HANDLE(images_tag);
+HANDLE(images_untag);
+HANDLE(images_prune);
 /* api_canary.c */
 HANDLE(canary_show);
 HANDLE(canary_check);

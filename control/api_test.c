@@ -41,6 +41,33 @@ static void apps_are_made_listed_and_found_by_similar_names(void **state)
 	expect(f, "GET", "/v1/apps/shop", NULL, 404, "no-such-app");
 }
 
+static void images_have_names_and_a_history(void **state)
+{
+	struct fixture *f = *state;
+
+	make_released(f, "shop");
+	expect(f, "GET", "/v1/images", NULL, 200,
+		"\"name\":\"shop:v1\",\"use\":\"live\"");
+	expect(f, "GET", "/v1/images/history", NULL, 400, "which image?");
+	expect(f, "GET", "/v1/images/history?image=shop", NULL, 200, "exec serve");
+	expect(f, "GET", "/v1/images/history?image=shop:v2", NULL, 404, "no release v2");
+	expect(f, "GET", "/v1/images/history?image=Shop", NULL, 400,
+		"not the name of an");
+	expect(f, "POST", "/v1/images/tag", "{\"image\":\"shop\",\"name\":\"a//b\"}", 400,
+		"not the name of an image");
+	expect(f, "POST", "/v1/images/tag", "{\"image\":\"nope\",\"name\":\"b\"}", 404,
+		"there is no image nope:latest");
+	expect(f, "POST", "/v1/images/tag",
+		"{\"image\":\"shop:v1\",\"name\":\"team/site\"}", 200,
+		"team/site:latest");
+	expect(f, "GET", "/v1/images/history?image=team/site", NULL, 200,
+		"\"name\":\"team/site:latest\"");
+	expect(f, "GET", "/v1/images?app=shop", NULL, 200, "shop:v1");
+	expect(f, "DELETE", "/v1/images/tag?image=team/site", NULL, 200, "latest");
+	expect(f, "DELETE", "/v1/images/tag?image=team/site", NULL, 404, "no image");
+	expect(f, "POST", "/v1/images/prune", "{\"dry_run\":true}", 200, "\"count\":0");
+}
+
 /* ---- config ---- */
 
 static void config_changes_make_one_release_each(void **state)
@@ -740,6 +767,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(unknown_things_are_named),
 		T(apps_are_made_listed_and_found_by_similar_names),
+		T(images_have_names_and_a_history),
 		T(config_changes_make_one_release_each),
 		T(a_failed_config_change_is_taken_back),
 		T(config_values_have_limits),

@@ -83,3 +83,15 @@ void command_for_shell(const char *command, struct buf *out)
 		buf_adds(out, assigns ? "exec env " : "exec ");
 	buf_adds(out, command);
 }
+
+void command_text(const char *command, bool profile_d, struct buf *out)
+{
+	if (profile_d)
+		buf_adds(out, "for f in /app/.profile.d/*.sh; do [ -r \"$f\" ] && . "
+			      "\"$f\"; done\n"
+			      "[ -r /app/.profile ] && . /app/.profile\n");
+	if (command)
+		command_for_shell(command, out);
+	else
+		buf_adds(out, "exec \"$@\"");
+}

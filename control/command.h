@@ -2,6 +2,7 @@
 #ifndef CONTROL_COMMAND_H
 #define CONTROL_COMMAND_H
 
+#include "lib/base.h"
 #include "lib/buf.h"
 
 /*
@@ -10,5 +11,8 @@
  * compound command stays as it is: its shell remains.
  */
 void command_for_shell(const char *command, struct buf *out);
+/* The whole text after the shell's -c; with profile_d, for bash: what .profile.d sets comes first. command NULL: the
+ * shell's arguments. */
+void command_text(const char *command, bool profile_d, struct buf *out);
 
 #endif

@@ -355,17 +355,9 @@ static int fill_start(struct control *c, const struct fleet_start *s,
 /* The command through the image's shell. */
 static int pack_command(const struct fleet_start *s, const char *const *env)
 {
-	static const char profile[] =
-		"for f in /app/.profile.d/*.sh; do [ -r \"$f\" ] && . \"$f\"; done\n"
-		"[ -r /app/.profile ] && . /app/.profile\n";
 	autobuf text = BUF_INIT;
 
-	if (s->image->profile_d)
-		buf_adds(&text, profile);
-	if (s->command)
-		command_for_shell(s->command, &text);
-	else
-		buf_adds(&text, "exec \"$@\"");
+	command_text(s->command, s->image->profile_d, &text);
 	if (text.failed)
 		return -ENOMEM;
 	const char *shell = s->image->profile_d ? "/bin/bash" : "/bin/sh";

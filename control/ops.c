@@ -136,7 +136,7 @@ static void stop_everything(struct control *c, uint32_t app)
 	}
 }
 
-/* The app's own layers go with it; shared ones stay until nobody uses them. */
+/* The app's own layers go with it; shared ones and those of tags stay until nobody uses them. */
 static void remove_layers(struct control *c, uint32_t app)
 {
 	struct db_layer *layers autofree = NULL;
@@ -144,8 +144,9 @@ static void remove_layers(struct control *c, uint32_t app)
 
 	for (int i = 0; i < n; i++) {
 		struct msg_layer l = {.id = layers[i].id};
-		if (layers[i].app == app && engine_call(c->engine, MSG_LAYER_REMOVE, &l,
-						    sizeof(l), NULL, 0, NULL) == 0)
+		if (layers[i].app == app && !db_layer_tagged(c->db, l.id) &&
+			engine_call(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0,
+				NULL) == 0)
 			db_layer_delete(c->db, layers[i].id);
 	}
 }

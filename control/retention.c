@@ -34,24 +34,30 @@ static void fill_sizes(struct control *c)
 	}
 }
 
+int retention_remove(struct control *c, uint64_t id, uint64_t older_than_us)
+{
+	struct msg_layer l = {.id = id};
+	/* The row goes first: a layer on disk without a row is found at the next start, the reverse is a broken image. */
+	int r = db_layer_delete_unused(c->db, id, older_than_us);
+
+	if (r < 0)
+		return r;
+	r = engine_call(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0, NULL);
+	if (r < 0)
+		log_warn("layer %llu: %s", (unsigned long long)id, strerror(-r));
+	return 0;
+}
+
 static void *retention_main(void *arg)
 {
 	struct control *c = arg;
 	fill_sizes(c);
 	uint64_t *ids autofree = NULL;
-	int n = db_layer_unused(c->db, io_now_us() - UNUSED_US, &ids);
+	uint64_t older_than_us = io_now_us() - UNUSED_US;
+	int n = db_layer_unused(c->db, older_than_us, &ids);
 
-	for (int i = 0; i < n; i++) {
-		struct msg_layer l = {.id = ids[i]};
-		/* The row goes first: a layer on disk without a row is found at the next start, the reverse is a broken image. */
-		if (db_layer_delete(c->db, l.id) < 0)
-			continue;
-		int r = engine_call(
-			c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0, NULL);
-		if (r < 0)
-			log_warn(
-				"layer %llu: %s", (unsigned long long)l.id, strerror(-r));
-	}
+	for (int i = 0; i < n; i++)
+		retention_remove(c, ids[i], older_than_us);
 	if (n > 0)
 		log_info("removed %d layers that no kept release uses", n);
 	malloc_trim(0); /* what a deploy needed */

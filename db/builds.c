@@ -114,3 +114,15 @@ int db_build_fail_running(struct db *db)
 
 	return r < 0 ? r : 0;
 }
+
+int db_build_oldest(struct db *db, uint64_t *ret_created_us)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_first(&q, db,
+		"SELECT ifnull(min(created_us), 0) FROM build WHERE status='running'",
+		"");
+
+	if (r == 0)
+		*ret_created_us = query_u64(&q, 0);
+	return r;
+}

@@ -77,6 +77,7 @@ struct db_layer {
 	uint32_t app;
 	bool ready;
 	uint64_t size_bytes, created_us, used_us;
+	char digest[72]; /* sha256:HEX of its tar; "": nobody asked yet */
 };
 /* A ready layer by key; meta (may be NULL) is JSON. Marks it used. -ENOENT. */
 int db_layer_find(struct db *db, const char *kind, const char *key, uint64_t *ret_id,
@@ -87,12 +88,15 @@ int db_layer_begin(
 int db_layer_ready(struct db *db, uint64_t id, const json_t *meta, uint64_t size_bytes);
 /* berthd counts a layer after it is in use. */
 int db_layer_set_size(struct db *db, uint64_t id, uint64_t size_bytes);
+int db_layer_set_digest(struct db *db, uint64_t id, const char *digest);
 int db_layer_delete(struct db *db, uint64_t id);
+/* Only when it was last used before then: whoever found it since needs it. -ENOENT. */
+int db_layer_delete_unused(struct db *db, uint64_t id, uint64_t older_than_us);
 int db_layer_get(struct db *db, uint64_t id, struct db_layer *ret, json_t **ret_meta);
 int db_layer_list(struct db *db, struct db_layer **ret);
 /*
- * Layers (no stacks) that no kept, live or canary release uses, failed ones aside, and that were last used
- * before the time older_than_us; *ret allocated. Count.
+ * Layers (no stacks) that no tag and no kept, live or canary release uses, failed ones aside, and that were last
+ * used before the time older_than_us; *ret allocated. Count.
  */
 int db_layer_unused(struct db *db, uint64_t older_than_us, uint64_t **ret);
 
@@ -100,13 +104,31 @@ struct db_image {
 	uint64_t id;
 	uint32_t app;
 	json_t *layers, *processes, *env, *checks;
+	json_t *config; /* {}, or how an image that brings its own start is started (migration 9); NULL: {} */
 	char pack[32];
 	bool profile_d;
 	char commit[65];
+	uint64_t created_us;
 };
 void db_image_clear(struct db_image *i);		/* drops the JSON references */
 int db_image_create(struct db *db, struct db_image *i); /* fills i->id */
 int db_image_get(struct db *db, uint64_t id, struct db_image *ret);
+
+#define TAG_NAME_MAX 256
+struct db_tag {
+	char name[TAG_NAME_MAX]; /* NAME:TAG */
+	json_t *layers, *config;
+	uint64_t created_us;
+};
+void db_tag_clear(struct db_tag *t);
+int db_tag_put(struct db *db, const struct db_tag *t); /* in place of one of that name */
+int db_tag_get(struct db *db, const char *name, struct db_tag *ret);
+/* Sorted by name. Count; each must be cleared, *ret freed. */
+int db_tag_list(struct db *db, struct db_tag **ret);
+int db_tag_remove(struct db *db, const char *name); /* -ENOENT */
+bool db_layer_tagged(struct db *db, uint64_t id);   /* also when that cannot be read */
+/* When the oldest build that runs began; 0: none runs. */
+int db_build_oldest(struct db *db, uint64_t *ret_created_us);
 
 struct db_release {
 	uint32_t app, version;

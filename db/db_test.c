@@ -91,7 +91,9 @@ static void a_database_of_an_earlier_version_is_migrated(void **state)
 		"ALTER TABLE app DROP COLUMN asleep_why",
 		"ALTER TABLE app DROP COLUMN canary_version",
 		"ALTER TABLE app DROP COLUMN canary_percent",
-		"ALTER TABLE app DROP COLUMN canary_key", "PRAGMA user_version=3"};
+		"ALTER TABLE app DROP COLUMN canary_key", "DROP TABLE tag",
+		"ALTER TABLE image DROP COLUMN config",
+		"ALTER TABLE layer DROP COLUMN digest", "PRAGMA user_version=3"};
 
 	make_app(f->db, "old");
 	for (size_t i = 0; i < ARRAY_LEN(back); i++)
@@ -272,6 +274,41 @@ static void only_layers_that_no_kept_release_has_are_unused(void **state)
 	assert_int_equal(db_layer_unused(f->db, UINT64_C(1) << 62, &ids), 1);
 	assert_int_equal(ids[0], idle);
 	free(ids);
+}
+
+static void a_tag_keeps_its_layers(void **state)
+{
+	struct fixture *f = *state;
+	struct db_tag t = {.name = "site:1", .config = json_object()}, found = {0}, *list;
+	uint64_t layer = 0, other = 0, *ids = NULL;
+
+	assert_int_equal(db_layer_begin(f->db, "import", "1", 0, &layer), 0);
+	assert_int_equal(db_layer_begin(f->db, "import", "2", 0, &other), 0);
+	assert_int_equal(db_layer_ready(f->db, layer, NULL, 1), 0);
+	assert_int_equal(db_layer_ready(f->db, other, NULL, 1), 0);
+	t.layers = json_pack("[I]", (json_int_t)layer);
+	assert_int_equal(db_tag_put(f->db, &t), 0);
+	assert_int_equal(db_tag_put(f->db, &t), 0); /* again: in its place */
+	assert_int_equal(db_tag_list(f->db, &list), 1);
+	db_tag_clear(&list[0]);
+	free(list);
+	assert_int_equal(db_layer_unused(f->db, UINT64_C(1) << 62, &ids), 1);
+	assert_int_equal(ids[0], other);
+	free(ids);
+	ids = NULL;
+	assert_true(db_layer_tagged(f->db, layer));
+	assert_false(db_layer_tagged(f->db, other));
+	/* found again after it was listed: it stays */
+	assert_int_equal(db_layer_delete_unused(f->db, other, 1), -ENOENT);
+	assert_int_equal(db_layer_delete_unused(f->db, other, UINT64_C(1) << 62), 0);
+	assert_int_equal(db_tag_get(f->db, "site:1", &found), 0);
+	assert_true(json_equal(found.layers, t.layers));
+	db_tag_clear(&found);
+	assert_int_equal(db_tag_remove(f->db, "site:1"), 0);
+	assert_int_equal(db_tag_remove(f->db, "site:1"), -ENOENT);
+	assert_int_equal(db_layer_unused(f->db, UINT64_C(1) << 62, &ids), 1);
+	free(ids);
+	db_tag_clear(&t);
 }
 
 static void a_canary_keeps_its_layers_and_ends_with_the_switch(void **state)
@@ -720,6 +757,7 @@ int main(void)
 		T(interrupted_releases_fail_at_start_up),
 		T(one_layer_a_key_wins),
 		T(only_layers_that_no_kept_release_has_are_unused),
+		T(a_tag_keeps_its_layers),
 		T(a_canary_keeps_its_layers_and_ends_with_the_switch),
 		T(transactions_roll_back_as_a_whole),
 		T(a_domain_belongs_to_one_app),

@@ -54,12 +54,24 @@ int db_layer_set_size(struct db *db, uint64_t id, uint64_t size_bytes)
 		db, "UPDATE layer SET size_bytes=? WHERE id=?", "UU", size_bytes, id);
 }
 
+int db_layer_set_digest(struct db *db, uint64_t id, const char *digest)
+{
+	return query_changed(
+		query_exec(db, "UPDATE layer SET digest=? WHERE id=?", "sU", digest, id));
+}
+
 int db_layer_delete(struct db *db, uint64_t id)
 {
 	return query_changed(query_exec(db, "DELETE FROM layer WHERE id=?", "U", id));
 }
 
-#define LAYER_COLUMNS "id, kind, key, app, ready, size_bytes, created_us, used_us"
+int db_layer_delete_unused(struct db *db, uint64_t id, uint64_t older_than_us)
+{
+	return query_changed(query_exec(db, "DELETE FROM layer WHERE id=? AND used_us<?",
+		"UU", id, older_than_us));
+}
+
+#define LAYER_COLUMNS "id, kind, key, app, ready, size_bytes, created_us, used_us, digest"
 
 static void fill_layer(struct query *q, void *element)
 {
@@ -73,6 +85,7 @@ static void fill_layer(struct query *q, void *element)
 	l->size_bytes = query_u64(q, 5);
 	l->created_us = query_u64(q, 6);
 	l->used_us = query_u64(q, 7);
+	query_text(q, 8, l->digest, sizeof(l->digest));
 }
 
 int db_layer_get(struct db *db, uint64_t id, struct db_layer *ret, json_t **ret_meta)
@@ -85,7 +98,7 @@ int db_layer_get(struct db *db, uint64_t id, struct db_layer *ret, json_t **ret_
 		return r;
 	fill_layer(&q, ret);
 	if (ret_meta)
-		*ret_meta = query_json(&q, 8);
+		*ret_meta = query_json(&q, 9);
 	return 0;
 }
 
@@ -109,7 +122,7 @@ int db_layer_unused(struct db *db, uint64_t older_than_us, uint64_t **ret)
 		"ON a.id=r.app,"
 		" json_each(i.layers) j WHERE r.status<>'failed'"
 		" AND (r.version IN (a.live_version, a.canary_version)"
-		" OR r.version>a.last_version-?)) ORDER BY "
-		"id",
+		" OR r.version>a.last_version-?)"
+		" UNION SELECT j.value FROM tag t, json_each(t.layers) j) ORDER BY id",
 		"UU", older_than_us, (uint64_t)DB_RELEASES_KEPT);
 }

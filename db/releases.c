@@ -10,7 +10,8 @@ void db_image_clear(struct db_image *i)
 	json_decref(i->processes);
 	json_decref(i->env);
 	json_decref(i->checks);
-	i->layers = i->processes = i->env = i->checks = NULL;
+	json_decref(i->config);
+	i->layers = i->processes = i->env = i->checks = i->config = NULL;
 }
 
 /* The JSON text of v, or of the empty value when there is none. NULL: out of memory. */
@@ -29,15 +30,17 @@ int db_image_create(struct db *db, struct db_image *i)
 	char *processes autofree = dump(i->processes, "{}");
 	char *env autofree = dump(i->env, "{}");
 	char *checks autofree = dump(i->checks, "{}");
+	char *config autofree = dump(i->config, "{}");
 
-	if (!layers || !processes || !env || !checks)
+	if (!layers || !processes || !env || !checks || !config)
 		return -ENOMEM;
+	i->created_us = io_now_us();
 	int r = query_insert(db, &i->id,
 		"INSERT INTO image(app, layers, processes, env, pack, profile_d, checks, "
-		"commit_id, created_us)"
-		" VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		"ussssussU", i->app, layers, processes, env, i->pack, i->profile_d,
-		checks, i->commit, io_now_us());
+		"commit_id, created_us, config)"
+		" VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"ussssussUs", i->app, layers, processes, env, i->pack, i->profile_d,
+		checks, i->commit, i->created_us, config);
 	return r == -EBUSY ? -ENOENT : r;
 }
 
@@ -46,7 +49,8 @@ int db_image_get(struct db *db, uint64_t id, struct db_image *ret)
 	autoquery q = QUERY_INIT;
 	struct db_image i = {.id = id};
 	int r = query_first(&q, db,
-		"SELECT app, layers, processes, env, pack, profile_d, checks, commit_id "
+		"SELECT app, layers, processes, env, pack, profile_d, checks, commit_id, "
+		"created_us, config "
 		"FROM image WHERE id=?",
 		"U", id);
 
@@ -60,7 +64,9 @@ int db_image_get(struct db *db, uint64_t id, struct db_image *ret)
 	i.profile_d = query_u32(&q, 5) != 0;
 	i.checks = query_json(&q, 6);
 	query_text(&q, 7, i.commit, sizeof(i.commit));
-	if (!i.layers || !i.processes || !i.env || !i.checks) {
+	i.created_us = query_u64(&q, 8);
+	i.config = query_json(&q, 9);
+	if (!i.layers || !i.processes || !i.env || !i.checks || !i.config) {
 		db_image_clear(&i);
 		return -EIO;
 	}

@@ -241,6 +241,12 @@ def route(conn, method, path, query, b):
         return conn.json([{"name": "k", "fingerprint": "SHA256:x", "type": "ssh-ed25519", "id": 1}])
     if p[0] == "stacks" and method == "POST":
         return conn.stream(["p 10%", "o done", "x 0"])
+    if p[0] == "images":
+        row = {"id": 4, "name": "blog:v2", "use": "live", "made_by": "build step", "layers": 3, "size": 2048,
+               "digest": "sha256:" + "a" * 64, "created": None}
+        if method == "GET":
+            return conn.json({"name": "blog:v2", "layers": [row]} if p[1:] == ["history"] else [row])
+        return conn.json({"name": "b:latest", "count": 1, "bytes": 2048, "layers": [row], "dry_run": True})
     return conn.json([] if method == "GET" else {})
 
 

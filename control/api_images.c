@@ -1,0 +1,241 @@
+/* Images: what there is, what it is made of, names for it, and what may go. */
+#include "control/api_handlers.h"
+#include "control/images.h"
+#include "control/retention.h"
+#include "lib/io.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static int fail_find(struct request *r, int code, const struct err *e)
+{
+	return request_fail(r,
+		code == -EINVAL	  ? FAIL_USAGE
+		: code == -ENOENT ? FAIL_MISSING
+				  : FAIL_BERTH,
+		"%s", e->text);
+}
+
+/* The image that query word `image` names. 0 or -1. */
+static int find_image(struct request *r, const char *word, struct image_found *ret)
+{
+	const char *reference = request_query(r, word);
+	struct err e = {0};
+
+	*ret = (struct image_found){0};
+	if (!reference)
+		return request_fail(
+			r, FAIL_USAGE, "which image? APP, APP:vN or NAME[:TAG]");
+	int n = image_find(r->c, reference, ret, &e);
+	return n < 0 ? fail_find(r, n, &e) : 0;
+}
+
+/* Of all layers, as far as they were counted. */
+static json_int_t size_of(struct control *c, const json_t *layers)
+{
+	json_int_t sum = 0;
+	json_t *id;
+	size_t i;
+
+	json_array_foreach ((json_t *)(uintptr_t)layers, i, id) {
+		struct db_layer l;
+
+		if (db_layer_get(c->db, (uint64_t)json_integer_value(id), &l, NULL) == 0)
+			sum += (json_int_t)l.size_bytes;
+	}
+	return sum;
+}
+
+static json_t *row_json(struct control *c, const char *name, const json_t *layers,
+	uint64_t created_us, const char *use)
+{
+	return json_pack("{s:s, s:s, s:I, s:I, s:o}", "name", name, "use", use, "layers",
+		(json_int_t)json_array_size(layers), "size", size_of(c, layers),
+		"created", json_stamp(created_us));
+}
+
+/* The releases of an app whose layers are kept. */
+static int add_releases(struct request *r, const struct db_app *app, json_t *list)
+{
+	struct db_release *rows autofree = NULL;
+	int n = db_release_list(r->c->db, app->id, DB_RELEASES_KEPT, &rows);
+
+	for (int i = 0; i < n; i++) {
+		struct db_image image;
+		char name[TAG_NAME_MAX];
+		const char *use = rows[i].version == app->live_version	   ? "live"
+				  : rows[i].version == app->canary_version ? "canary"
+									   : "rollback";
+
+		if (strcmp(rows[i].status, "failed") != 0 &&
+			db_image_get(r->c->db, rows[i].image, &image) == 0) {
+			snprintf(
+				name, sizeof(name), "%s:v%u", app->name, rows[i].version);
+			json_array_append_new(list, row_json(r->c, name, image.layers,
+							    image.created_us, use));
+			db_image_clear(&image);
+		}
+		db_release_clear(&rows[i]);
+	}
+	return n;
+}
+
+static int add_tags(struct request *r, json_t *list)
+{
+	struct db_tag *rows autofree = NULL;
+	int n = db_tag_list(r->c->db, &rows);
+
+	for (int i = 0; i < n; i++) {
+		json_array_append_new(list, row_json(r->c, rows[i].name, rows[i].layers,
+						    rows[i].created_us, "tag"));
+		db_tag_clear(&rows[i]);
+	}
+	return n;
+}
+
+int images_list(struct request *r)
+{
+	const char *name = request_query(r, "app");
+	struct db_app only, *apps autofree = NULL;
+	json_t *list;
+	int n;
+
+	if (name && request_app(r, name, &only) < 0)
+		return -1;
+	list = json_array();
+	n = name ? add_releases(r, &only, list) : db_app_list(r->c->db, &apps);
+	for (int i = 0; !name && i < n; i++)
+		if (add_releases(r, &apps[i], list) < 0)
+			n = -EIO;
+	if (n >= 0 && !name)
+		n = add_tags(r, list);
+	if (n < 0) {
+		json_decref(list);
+		return request_fail_db(r, n, "images");
+	}
+	return request_reply(r, 200, list);
+}
+
+/* What made a layer, as a person reads it. */
+static const char *made_by(const struct db_layer *l)
+{
+	static const char *const words[][2] = {{"stack", "base image"},
+		{"toolchain", "packages of the buildpack"},
+		{"deps", "dependencies of the lock file"},
+		{"source", "files of the commit"}, {"build", "build step"},
+		{"import", "imported"}};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (strcmp(words[i][0], l->kind) == 0)
+			return words[i][1];
+	return l->kind;
+}
+
+static json_t *layer_row(struct control *c, uint64_t id)
+{
+	struct db_layer l;
+	json_t *meta = NULL;
+
+	if (db_layer_get(c->db, id, &l, &meta) < 0)
+		return json_pack("{s:I, s:s}", "id", (json_int_t)id, "made_by", "gone");
+	const char *said = json_string_value(json_object_get(meta, "created_by"));
+	json_t *o = json_pack("{s:I, s:s, s:s, s:I, s:s, s:o}", "id", (json_int_t)id,
+		"kind", l.kind, "made_by", said ? said : made_by(&l), "size",
+		(json_int_t)l.size_bytes, "digest", l.digest, "created",
+		json_stamp(l.created_us));
+	json_decref(meta);
+	return o;
+}
+
+int images_history(struct request *r)
+{
+	struct image_found f;
+	json_t *id;
+	size_t i;
+
+	if (find_image(r, "image", &f) < 0)
+		return -1;
+	json_t *list = json_array();
+	json_array_foreach (f.layers, i, id)
+		json_array_append_new(
+			list, layer_row(r->c, (uint64_t)json_integer_value(id)));
+	json_t *o = json_pack(
+		"{s:s, s:o, s:O}", "name", f.name, "layers", list, "image", f.document);
+	image_found_clear(&f);
+	return request_reply(r, 200, o);
+}
+
+int images_tag(struct request *r)
+{
+	struct image_found f = {0};
+	struct db_tag t = {0};
+	struct err e = {0};
+	int n = image_find(r->c, request_string(r, "image"), &f, &e);
+
+	if (n == 0)
+		n = image_name(request_string(r, "name"), t.name, &e);
+	if (n < 0) {
+		image_found_clear(&f);
+		return fail_find(r, n, &e);
+	}
+	t.layers = f.layers;
+	t.config = f.document;
+	n = db_tag_put(r->c->db, &t);
+	image_found_clear(&f);
+	return n < 0 ? request_fail_db(r, n, t.name)
+		     : request_reply(r, 200, json_pack("{s:s}", "name", t.name));
+}
+
+int images_untag(struct request *r)
+{
+	const char *reference = request_query(r, "image");
+	char name[TAG_NAME_MAX];
+	struct err e = {0};
+	int n = reference ? image_name(reference, name, &e)
+			  : err_set(&e, EINVAL, "which image? NAME[:TAG]");
+
+	if (n < 0)
+		return fail_find(r, n, &e);
+	n = db_tag_remove(r->c->db, name);
+	if (n == -ENOENT)
+		return request_fail(r, FAIL_MISSING,
+			"there is no image %s: `berth images:list` shows all", name);
+	return n < 0 ? request_fail_db(r, n, name)
+		     : request_reply(r, 200, json_pack("{s:s}", "name", name));
+}
+
+/* A build that runs may have found its layers at its beginning. */
+static uint64_t unused_since(struct request *r)
+{
+	uint64_t now = io_now_us(), began = 0;
+
+	if (db_build_oldest(r->c->db, &began) < 0)
+		return 0;
+	return began && began < now ? began : now;
+}
+
+int images_prune(struct request *r)
+{
+	bool dry = request_bool(r, "dry_run", false);
+	uint64_t since = unused_since(r), *ids autofree = NULL;
+	int n = db_layer_unused(r->c->db, since, &ids);
+	json_int_t bytes = 0;
+
+	if (n < 0)
+		return request_fail_db(r, n, "layers");
+	json_t *list = json_array();
+	for (int i = 0; i < n; i++) {
+		json_t *row = layer_row(r->c, ids[i]);
+
+		if (!dry && retention_remove(r->c, ids[i], since) < 0) {
+			json_decref(row);
+			continue;
+		}
+		bytes += json_integer_value(json_object_get(row, "size"));
+		json_array_append_new(list, row);
+	}
+	return request_reply(r, 200,
+		json_pack("{s:b, s:I, s:I, s:o}", "dry_run", dry, "count",
+			(json_int_t)json_array_size(list), "bytes", bytes, "layers",
+			list));
+}
