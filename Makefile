@@ -78,7 +78,7 @@ $(B)/bin/berth-init: $(B)/runtime/init.o
 $(B)/db/db.o: $(wildcard db/*.sql)
 
 # The buildpacks stand beside the programs; the static file server is part of its pack.
-$(B)/bin/packs: $(wildcard buildpacks/packs/*/* buildpacks/packs/*/*/*) $(B)/bin/berth-static
+$(B)/bin/packs: $(wildcard buildpacks/packs/* buildpacks/packs/*/* buildpacks/packs/*/*/*) $(B)/bin/berth-static
 	@mkdir -p $@ && find $@ -mindepth 1 -delete && cp -a buildpacks/packs/. $@/ && mkdir -p $@/static/lib && cp $(B)/bin/berth-static $@/static/lib/
 $(B)/bin/hooks/pre-receive: $(B)/bin/berth-hook
 	@mkdir -p $(@D) && ln -sf ../berth-hook $@ && ln -sf ../berth-hook $(@D)/update

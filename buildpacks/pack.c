@@ -184,6 +184,7 @@ static void add_apt_file(struct plan *p, int app)
 				return;
 			}
 			p->has_toolchain = true;
+			p->build_only = false; /* for the app, as far as we know */
 			buf_addf(&p->toolchain, "apt %s\n", s);
 		}
 	}

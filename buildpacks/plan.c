@@ -121,6 +121,12 @@ static int on_compile(struct plan *p, char *value)
 	return p->compile || strcmp(value, "no") == 0 ? 0 : -EINVAL;
 }
 
+static int on_launch(struct plan *p, char *value)
+{
+	p->build_only = strcmp(value, "no") == 0;
+	return p->build_only || strcmp(value, "yes") == 0 ? 0 : -EINVAL;
+}
+
 /* "NAME rest": cuts at the first blank. The rest, or NULL. */
 static char *cut(char *value)
 {
@@ -166,6 +172,7 @@ static const struct {
 	{"deps", on_deps},
 	{"deps-file", on_deps_file},
 	{"compile", on_compile},
+	{"launch", on_launch},
 	{"process", on_process},
 	{"env", on_env},
 	{"warning", on_warning},
@@ -238,6 +245,8 @@ static json_t *to_json(const struct plan *p)
 		p->has_deps ? json_pack("{s:O, s:o}", "files", p->files, "key_input",
 				      key_input(&p->deps))
 			    : json_null());
+	if (p->build_only)
+		json_object_set_new(o, "launch", json_false());
 	if (p->error[0])
 		json_object_set_new(o, "error", error_of(p));
 	return o;

@@ -7,6 +7,8 @@
  * the toolchain's key, handed to bin/toolchain; deps-file: package.json "apt PACKAGE"
  * lines are installed before it runs deps: WORD ...             compile: yes process: web
  * COMMAND env: NAME VALUE            warning: SENTENCE       error: SENTENCE
+ * launch: no (the image goes without the toolchain and
+ * dependency layers: what was compiled needs neither)
  */
 #ifndef BUILDPACKS_PLAN_H
 #define BUILDPACKS_PLAN_H
@@ -20,6 +22,7 @@ struct plan {
 	char pack[32]; /* "" while none was found */
 	char name[64];
 	bool compile, profile_d;
+	bool build_only; /* the app runs without its toolchain and dependency layers */
 	bool has_toolchain, has_deps;
 	struct buf toolchain, deps; /* lines, each with its newline: the key inputs */
 	char error[ERR_TEXT_MAX];

@@ -38,15 +38,16 @@ static void plan_lines_fill_the_plan(void **state UNUSED)
 	struct plan p;
 
 	assert_int_equal(plan_init(&p), 0);
-	assert_int_equal(add(&p, "name: Node.js\ntoolchain: node 22.x\ntoolchain: apt "
-				 "git\ndeps-file: package.json\n"
-				 "compile: yes\nprocess: web node server.js --port 1: "
-				 "2\nenv: A b c\nenv: EMPTY\n"
-				 "warning: look out\nerror: first\nerror: second"),
+	assert_int_equal(
+		add(&p, "name: Node.js\ntoolchain: node 22.x\ntoolchain: apt "
+			"git\ndeps-file: package.json\n"
+			"compile: yes\nprocess: web node server.js --port 1: "
+			"2\nenv: A b c\nenv: EMPTY\n"
+			"launch: no\nwarning: look out\nerror: first\nerror: second"),
 		0);
 	assert_string_equal(p.name, "Node.js");
 	assert_string_equal(p.toolchain.data, "node 22.x\napt git\n");
-	assert_true(p.has_toolchain && p.has_deps && p.compile);
+	assert_true(p.has_toolchain && p.has_deps && p.compile && p.build_only);
 	assert_string_equal(
 		json_string_value(json_array_get(p.files, 0)), "package.json");
 	assert_string_equal(process(&p, "web"), "node server.js --port 1: 2");

@@ -19,7 +19,11 @@
 #define APT_OPTIONS                                                                      \
 	"-qq", "-y", "-o", "Acquire::Languages=none", "-o", "Acquire::PDiffs=false",     \
 		"-o", "APT::Sandbox::User=root", "-o", "Dpkg::Use-Pty=0", "-o",          \
-		"Acquire::Retries=2", "-o", "APT::Status-Fd=1"
+		"Acquire::Retries=2", "-o", "APT::Status-Fd=3"
+
+/* Progress by a descriptor of its own: apt closes it in dpkg, whose scripts need their
+ * stdout. */
+#define APT_GET "sh", "-c", "exec apt-get \"$@\" 3>&1", "apt-get"
 
 /* Services must not start in a build: exit status 101 is "forbidden" (policy-rc.d(8)). */
 #define POLICY "/usr/sbin/policy-rc.d"
@@ -104,12 +108,20 @@ static int write_policy(void)
 	return fd < 0 ? -errno : io_write_all(fd, text, strlen(text));
 }
 
+/* Base images go without manual pages, but packages' alternatives link into their folder
+ * (openjdk-17-jre-headless). */
+static void make_man(void)
+{
+	if (mkdir("/usr/share/man", 0755) == 0 || errno == EEXIST)
+		mkdir("/usr/share/man/man1", 0755);
+}
+
 static int apt_install(const char *key)
 {
 	char *lines autofree = strdup(key);
 	const char *names[APT_PACKAGES_MAX];
 	const char *argv[APT_PACKAGES_MAX + 32] = {
-		"apt-get", "install", "--no-install-recommends", APT_OPTIONS, "--"};
+		APT_GET, "install", "--no-install-recommends", APT_OPTIONS, "--"};
 	autobuf list = BUF_INIT;
 	size_t at = 0;
 
@@ -125,7 +137,8 @@ static int apt_install(const char *key)
 		buf_addf(&list, " %s", names[i]);
 	}
 	say_step("Installing Debian packages:%s", list.failed ? "" : list.data);
-	int r = run_apt((const char *const[]){"apt-get", "update", APT_OPTIONS, NULL},
+	make_man();
+	int r = run_apt((const char *const[]){APT_GET, "update", APT_OPTIONS, NULL},
 		"fetching package lists");
 	if (r == 0 && write_policy() == 0) {
 		r = run_apt(argv, "downloading");

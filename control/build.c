@@ -230,6 +230,17 @@ static int check_plan(struct build *b, struct err *e)
 		list.data ? list.data : "");
 }
 
+/* Packs that only name Debian packages share their layers. */
+static void add_toolchain_script(struct key *k, const char *pack)
+{
+	char script[NAME_MAX_LEN + 1];
+
+	if (snprintf(script, sizeof(script), "%s/bin/toolchain", pack) <
+		(int)sizeof(script))
+		key_add_pack(k, script);
+	key_add_pack(k, "registry.sh");
+}
+
 static int toolchain_step(struct build *b, struct err *e)
 {
 	struct step st = {.command = "toolchain",
@@ -253,7 +264,7 @@ static int toolchain_step(struct build *b, struct err *e)
 	st.env = env;
 	key_begin(&k, "toolchain-1");
 	key_addu(&k, (uint64_t)json_integer_value(json_array_get(b->layers, 0)));
-	key_add_pack(&k, b->pack);
+	add_toolchain_script(&k, b->pack);
 	key_adds(&k, key_input);
 	salt(b, &k);
 	key_end(&k, b->toolchain_key);
@@ -426,9 +437,14 @@ static int build_steps(struct build *b, struct db_image *ret, struct err *e)
 	r = toolchain_step(b, e);
 	if (r == 0)
 		r = deps_step(b, e);
+	size_t n_tools = json_array_size(b->layers) - 1;
 	json_array_append_new(b->layers, source);
 	if (r == 0)
 		r = compile_step(b, e);
+	/* A compiled program leaves its compiler behind. */
+	for (; json_is_false(json_object_get(b->plan, "launch")) && n_tools > 0;
+		n_tools--)
+		json_array_remove(b->layers, 1);
 	return r < 0 ? r : make_image(b, ret, e);
 }
 

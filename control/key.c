@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 
 #define PACK_DEPTH_MAX 8
-#define PACKS_MAX 32
+#define PACKS_MAX 64
 
 void key_begin(struct key *k, const char *kind)
 {
@@ -49,8 +49,10 @@ static void add_tree(struct key *k, int at, const char *name, int depth)
 	struct stat st;
 	autobuf b = BUF_INIT;
 
-	key_adds(k, name);
 	int fd autoclose = openat(at, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && depth == 0)
+		return;
+	key_adds(k, name);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return;
 	key_addu(k, st.st_mode & 0111 ? 1 : 0);

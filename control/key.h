@@ -14,7 +14,8 @@ void key_add(struct key *k, const void *data, size_t len);
 void key_adds(struct key *k, const char *s);
 void key_addu(struct key *k, uint64_t n);
 void key_end(struct key *k, char out[65]);
-/* Adds names, modes and contents of all files below the built-in buildpack. Unreadable ones count as empty. */
+/* Adds names, modes and contents of all files below the built-in buildpack, or one file of it (node/bin/toolchain).
+ * Unreadable ones count as empty; what does not exist is all the same. */
 void key_add_pack(struct key *k, const char *pack);
 
 #endif

@@ -55,6 +55,50 @@ setup() {
 	has 'Hello from c-httpd'
 }
 
+# twice APP: pushed, and its page fetched; with one line more in FILE nothing is installed or detected anew.
+twice() {
+	local name=$1 file=$2 line=$3
+	app "$name" "$name"
+	pushed
+	has 'Released v1'
+	try page "$name"
+	ok
+	has "Hello from $name"
+	printf '%s\n' "$line" >>"$file"
+	commit 'one line'
+	pushed
+	has 'Released v2'
+	lacks 'Installing'
+	lacks 'Finding gems'
+	lacks 'npm ci'
+	try page "$name"
+	has "Hello from $name"
+}
+
+@test "perl-mojolicious: its framework is found by what app.pl uses" {
+	twice perl-mojolicious README.md more
+}
+
+@test "ruby-sinatra: Bundler finds Debian's gems, once" {
+	twice ruby-sinatra app.rb '# one more line'
+}
+
+@test "c-cmake is compiled by CMake, and runs without the compiler" {
+	twice c-cmake server.c '/* one more line */'
+	try berth run c-cmake 'command -v gcc cmake || echo none'
+	has none
+}
+
+@test "vite-static: what the build leaves in dist is served without a Node.js process" {
+	twice vite-static src/main.js '// one more line'
+	page vite-static >page
+	equal "$(page vite-static "$(grep -o '/assets/[^"]*' page)" | grep -c 'Hello from vite-static')" 1
+	equal 200 "$(code_of vite-static.localhost /a/path/of/the/page)"
+	try berth ps:report vite-static
+	has berth-static
+	lacks npm
+}
+
 @test "websocket-echo: messages come back through the router" {
 	app websocket-echo websocket-echo
 	pushed

@@ -80,3 +80,21 @@ install_needs_tree() {
 	esac
 	return 1
 }
+
+# yarn 2 and newer, whose lock file and settings are its own.
+modern_yarn() {
+	[ ! -f package-lock.json ] && [ ! -f npm-shrinkwrap.json ] || return 1
+	case $manager in
+	yarn@1* | npm@* | pnpm@*) return 1 ;;
+	yarn@*) return 0 ;;
+	esac
+	[ -f .yarnrc.yml ] || { [ -f yarn.lock ] && grep -q '^__metadata:' yarn.lock; }
+}
+
+# Whether the app starts a program of its own. What only serves a developer's machine is none.
+has_server() {
+	case $start in
+	'') [ -f server.js ] || [ -f index.js ] || [ -f app.js ] || { [ -n "$main" ] && [ -f "$main" ]; } ;;
+	vite | vite\ * | 'react-scripts start' | 'vue-cli-service serve'* | 'ng serve'* | 'astro dev'* | 'astro preview'* | 'parcel '*) return 1 ;;
+	esac
+}

@@ -1,0 +1,10 @@
+<?php
+namespace Greeting;
+
+class Hello
+{
+    public static function to(string $name): string
+    {
+        return "Hello from $name\n";
+    }
+}
