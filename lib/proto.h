@@ -86,11 +86,18 @@ enum start_flags {
 	START_HOST_APT = 1 << 4, /* as it can reach package indexes: the host's apt and npm settings and CA store are mounted */
 	START_LISTEN = 1 << 5, /* PROFILE_APP with a network: descriptor 3 of the command is a listening unix socket of berthd's,
 	                          with LISTEN_FDS=1 and LISTEN_PID (sd_listen_fds(3)); -EOPNOTSUPP where msg_host has no_unix */
+	START_USER = 1 << 6,   /* PROFILE_APP: the command is uid and gid of the message, not the app's 1000 */
+	START_IMAGE_FILES = 1 << 7, /* START_BUILDER: /tmp is the image's own; with START_NO_NET its certificates too. What is
+	                          written there is part of the layer */
 };
 
 #define LISTENER_NAME "berth" /* how the path of its listener ends, in /proc/net/unix inside */
 
-enum mount_kind { MOUNT_VOLUME = 1, MOUNT_CACHE /* id is the app's: its build cache folder */ };
+enum mount_kind {
+	MOUNT_VOLUME = 1,
+	MOUNT_CACHE,      /* id is the app's: its build cache folder */
+	MOUNT_CACHE_PART, /* a further cache of the app, found by its id; belongs to root inside */
+};
 enum mount_flags { MOUNT_READ_ONLY_FLAG = 1 << 0 };
 
 struct msg_mount {
@@ -147,6 +154,7 @@ struct msg_start {
 	uint32_t stop_timeout_ms; /* default for MSG_STOP */
 	struct msg_mount mounts[PROTO_MOUNTS_MAX];
 	char name[PROTO_NAME_MAX]; /* "web.1": source of its log lines, and the host name inside */
+	uint32_t uid, gid; /* START_USER: 0 .. 65535, inside; else 0 */
 };
 struct msg_started {
 	uint64_t id;

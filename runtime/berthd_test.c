@@ -58,6 +58,11 @@ static void each_field_of_a_start_has_its_range(void **state UNUSED)
 	REFUSED(m.app = 0, 1);
 	REFUSED(m.profile = 3, 1);
 	REFUSED(m.flags = 1 << 9, 1);
+	REFUSED(m.uid = 1, 1);
+	REFUSED((m.flags = START_USER, m.gid = 65536), 1);
+	REFUSED((m.flags = START_USER, m.profile = PROFILE_BUILD_ROOT), 1);
+	REFUSED((m.flags = START_USER | START_BUILDER), 1);
+	REFUSED(m.flags = START_IMAGE_FILES, 1);
 	REFUSED(m.flags = START_STDIO | START_TTY, 4);
 	REFUSED(m.flags = START_STDIO, 1);
 	REFUSED(m.flags = 0, 4);

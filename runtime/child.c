@@ -305,16 +305,17 @@ static int set_capabilities(uint64_t keep)
  */
 static int become_user(const struct child *c, char step[124])
 {
-	bool root = c->profile == PROFILE_BUILD_ROOT || !GUARD(GUARD_USER);
-	uid_t id = root ? 0 : RUNTIME_APP_UID + (GUARD(GUARD_USERNS) ? 0 : c->uid_base);
+	uint32_t base = GUARD(GUARD_USERNS) ? 0 : c->uid_base;
+	uid_t uid = GUARD(GUARD_USER) && c->uid ? c->uid + base : 0;
+	gid_t gid = GUARD(GUARD_USER) && c->gid ? c->gid + base : 0;
 	uint64_t keep =
 		c->profile == PROFILE_BUILD_ROOT && c->start ? BUILD_ROOT_CAPS : 0;
 
 	if (!GUARD(GUARD_CAPS | GUARD_USERNS) && guards_keep_capabilities() < 0)
 		return fail(step, "keep capabilities");
 	if (syscall(SYS_setgroups, 0, NULL) < 0 ||
-		syscall(SYS_setresgid, id, id, id) < 0 ||
-		syscall(SYS_setresuid, id, id, id) < 0)
+		syscall(SYS_setresgid, gid, gid, gid) < 0 ||
+		syscall(SYS_setresuid, uid, uid, uid) < 0)
 		return fail(step, "become the app's user");
 	/* changing ids sets what fs.suid_dumpable says, and others of the user may be
 	 * here */
@@ -358,8 +359,7 @@ static int arrange(struct child *c, const int stdio[3], char step[124])
 
 static int choose_stdio(const struct child *c, int fds[3], char step[124])
 {
-	uid_t owner =
-		c->uid_base + (c->profile == PROFILE_BUILD_ROOT ? 0 : RUNTIME_APP_UID);
+	uid_t owner = c->uid_base + c->uid;
 	int null, slave = -1, r;
 
 	if (c->io->tty) {
@@ -487,6 +487,7 @@ void child_wait(struct runtime *rt, int line)
 		.scratch = -1,
 		.userns = -1,
 		.idmap = -1,
+		.volume_idmap = -1,
 		.netns = -1,
 		.listener = -1,
 		.target_pidfd = -1,

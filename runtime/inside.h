@@ -34,7 +34,8 @@ struct slot {
 
 /* Open mounts: whoever closes the last descriptor waits while the kernel undoes it. */
 struct mount_fds {
-	int fds[PROTO_LAYERS_MAX + 3]; /* and the skeleton, the upper one, the cache */
+	int fds[PROTO_LAYERS_MAX + 2 +
+		PROTO_MOUNTS_MAX]; /* and the skeleton, the upper one, caches */
 	unsigned int n;
 };
 
@@ -159,6 +160,12 @@ void mounts_close_later(struct runtime *rt, const struct mount_fds *m);
  * with the sandbox. 0 or -errno. */
 int cache_make_work(struct runtime *rt, uint64_t sandbox);
 void cache_work_name(uint64_t sandbox, char out[24]);
+/* MOUNT_CACHE_PART: the folder of a part, beside the app's cache, and a place for the overlay of
+ * mount i of a sandbox to work in. 0 or -errno. */
+int cache_make_part(struct runtime *rt, uint32_t app, uint64_t part);
+int cache_make_part_work(struct runtime *rt, uint64_t sandbox, unsigned int i);
+void cache_part_name(uint32_t app, uint64_t part, char out[32]);
+void cache_part_work_name(uint64_t sandbox, unsigned int i, char out[32]);
 
 /* The fixed descriptors that berth-init finds; see init.c. */
 enum {
@@ -181,11 +188,13 @@ struct child {
 	const struct sandbox_io *io;
 	uint32_t profile, flags;
 	uint32_t uid_base; /* of the app's range */
+	uint32_t uid, gid; /* of the command, inside */
 	uint64_t id;
 	int scratch; /* a mount of its own for the upper layer; -1: a folder */
-	int userns, idmap, netns;   /* netns -1: a new one, loopback only */
-	int listener;		    /* -1: none */
-	int target_pidfd;	    /* entering */
+	int userns, idmap, netns; /* netns -1: a new one, loopback only */
+	int volume_idmap;	  /* START_USER: volumes belong to uid; -1: idmap does */
+	int listener;		  /* -1: none */
+	int target_pidfd;	  /* entering */
 	int cgroup_fds[CGROUP_FDS]; /* "tasks" files, v1; -1 none */
 	int fifo_write;		    /* -1: none */
 	int status;		    /* child's end of the report socket; -1: nobody
@@ -195,6 +204,14 @@ struct child {
 	int exit_fd; /* where io's is now */
 	uint64_t nofile;
 };
+
+/* The uid or gid inside of a sandbox's command; named is the message's. */
+static inline uint32_t user_inside(uint32_t profile, uint32_t flags, uint32_t named)
+{
+	if (profile == PROFILE_BUILD_ROOT)
+		return 0;
+	return flags & START_USER ? named : RUNTIME_APP_UID;
+}
 
 /*
  * child.c: runs in the new process, never returns: exec of berth-init, or a report on the
@@ -230,6 +247,7 @@ enum order_fd {
 	ORDER_STDIO,
 	ORDER_USERNS = ORDER_STDIO + 3,
 	ORDER_IDMAP,
+	ORDER_VOLUME_IDMAP,
 	ORDER_SCRATCH,
 	ORDER_GROUPS,
 	ORDER_FDS = ORDER_GROUPS + CGROUP_FDS

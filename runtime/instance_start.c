@@ -69,7 +69,8 @@ static int check_parts(struct instances *in, const struct msg_start *m, struct e
 
 		if (m->mounts[k].kind == MOUNT_CACHE)
 			r = volume_make_dir(in->c.rt, MOUNT_CACHE, m->mounts[k].id);
-		else if (!volume_exists(f, m->mounts[k].id))
+		else if (m->mounts[k].kind == MOUNT_VOLUME &&
+			 !volume_exists(f, m->mounts[k].id))
 			r = -ENOENT;
 		if (r < 0)
 			return err_sys(e, -r, "volume %llx",
@@ -96,7 +97,9 @@ static void fill_record(struct record *r, const struct msg_start *m)
 		.app = m->app,
 		.id = m->id,
 		.boot = 0,
-		.profile = m->profile,
+		.profile = (uint16_t)m->profile,
+		.uid = (uint16_t)m->uid,
+		.gid = (uint16_t)m->gid,
 		.flags = m->flags,
 		.upper = m->upper};
 	memcpy(r->sandbox.name, m->name, sizeof(r->sandbox.name));

@@ -497,8 +497,9 @@ static int open_volume(struct root *r, uint64_t id)
 	int tree;
 
 	snprintf(path, sizeof(path), "/volumes/%016" PRIx64, id);
-	tree = root_clone(
-		path, r->c->idmap, GUARD_ATTRS(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
+	tree = root_clone(path,
+		r->c->volume_idmap >= 0 ? r->c->volume_idmap : r->c->idmap,
+		GUARD_ATTRS(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
 	if (tree >= 0)
 		return tree;
 	errno = -tree;
@@ -513,8 +514,7 @@ static int make_mount(struct root *r, const struct msg_mount *m)
 
 	if (to < 0)
 		return to;
-	tree = m->kind == MOUNT_VOLUME ? open_volume(r, m->id)
-				       : root_make_cache(r, m->id);
+	tree = m->kind == MOUNT_VOLUME ? open_volume(r, m->id) : root_make_cache(r, m);
 	if (tree < 0)
 		return tree;
 	if (GUARD(GUARD_FLAGS) && m->flags & MOUNT_READ_ONLY_FLAG &&
@@ -536,6 +536,7 @@ static int pivot(struct root *r)
 static int make_inner(struct root *r)
 {
 	const struct msg_start *m = r->c->start;
+	bool image_files = m->flags & START_IMAGE_FILES;
 	int result;
 
 	if ((result = attach_staged(r, "proc")) < 0 || (result = make_dev(r)) < 0)
@@ -543,8 +544,11 @@ static int make_inner(struct root *r)
 	if (m->n_layers == 0)
 		return 0; /* a stack is unpacked here: nothing may be in the way of its
 			     files */
-	if ((result = make_tmp(r)) < 0 || (result = make_etc(r)) < 0 ||
-		(result = make_certs(r)) < 0 || (result = make_berth_folders(r)) < 0)
+	if (!image_files && (result = make_tmp(r)) < 0)
+		return result;
+	if (!(image_files && m->flags & START_NO_NET) && (result = make_certs(r)) < 0)
+		return result;
+	if ((result = make_etc(r)) < 0 || (result = make_berth_folders(r)) < 0)
 		return result;
 	for (uint32_t i = 0; i < m->n_mounts; i++)
 		if ((result = make_mount(r, &m->mounts[i])) < 0)

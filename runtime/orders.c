@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define FDS_MAX 72 /* both ways: of orders, and of a report with every mount */
+#define FDS_MAX 84 /* both ways: of orders, and of a report with every mount */
 
 _Static_assert(ARRAY_LEN(((struct mount_fds *)0)->fds) <= FDS_MAX, "they fit");
 _Static_assert(ORDER_FDS <= 32, "struct orders has a bit for each");
@@ -92,6 +92,7 @@ static void list_fds(const struct child *c, int fds[ORDER_FDS])
 		fds[ORDER_STDIO + i] = c->io->stdio[i];
 	fds[ORDER_USERNS] = c->userns;
 	fds[ORDER_IDMAP] = c->idmap;
+	fds[ORDER_VOLUME_IDMAP] = c->volume_idmap;
 	fds[ORDER_SCRATCH] = c->scratch;
 	for (int k = 0; k < CGROUP_FDS; k++)
 		fds[ORDER_GROUPS + k] = c->cgroup_fds[k];
@@ -127,6 +128,7 @@ static void fill(struct child *c, const struct orders *o, struct sandbox_io *io,
 	c->fifo_write = fds[ORDER_FIFO_WRITE];
 	c->userns = fds[ORDER_USERNS];
 	c->idmap = fds[ORDER_IDMAP];
+	c->volume_idmap = fds[ORDER_VOLUME_IDMAP];
 	c->scratch = fds[ORDER_SCRATCH];
 	c->start = &o->start;
 	c->io = io;
@@ -134,6 +136,8 @@ static void fill(struct child *c, const struct orders *o, struct sandbox_io *io,
 	c->profile = o->start.profile;
 	c->flags = o->start.flags;
 	c->uid_base = o->uid_base;
+	c->uid = user_inside(o->start.profile, o->start.flags, o->start.uid);
+	c->gid = user_inside(o->start.profile, o->start.flags, o->start.gid);
 	c->nofile = o->nofile;
 	c->exit_fd = io->exit_fd;
 }

@@ -216,10 +216,9 @@ int root_make(struct root *r)
  * An overlay over an empty folder: what is written lies in the cache as it is, and the
  * mount names no path of the host.
  */
-int root_make_cache(struct root *r, uint64_t app)
+static int make_cache(struct root *r, const char *name, const char *work)
 {
 	struct upper u = {.place = "c"};
-	char name[24], work[24];
 	int fs autoclose = new_overlay(r);
 	int empty autoclose = open("/empty", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int result;
@@ -231,8 +230,6 @@ int root_make_cache(struct root *r, uint64_t app)
 		errno = u.tree < 0 ? -u.tree : errno;
 		return root_step(r, "open %s", "/cache");
 	}
-	snprintf(name, sizeof(name), "%" PRIu64, app);
-	cache_work_name(r->c->id, work);
 	u.fs = name;
 	u.work = work;
 	result = r->c->rt->overlay_by_fd ? set_fd(r, fs, "lowerdir+", empty, ".")
@@ -240,4 +237,19 @@ int root_make_cache(struct root *r, uint64_t app)
 			 ? root_step(r, "overlay %s", "by names")
 			 : 0;
 	return result < 0 ? result : finish_overlay(r, fs, &u);
+}
+
+int root_make_cache(struct root *r, const struct msg_mount *m)
+{
+	char name[32], work[32];
+
+	if (m->kind == MOUNT_CACHE) {
+		snprintf(name, sizeof(name), "%" PRIu64, m->id);
+		cache_work_name(r->c->id, work);
+	} else {
+		cache_part_name(r->c->start->app, m->id, name);
+		cache_part_work_name(
+			r->c->id, (unsigned int)(m - r->c->start->mounts), work);
+	}
+	return make_cache(r, name, work);
 }

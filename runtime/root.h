@@ -24,7 +24,7 @@ int root_new_fs(
 	struct root *r, const char *type, const char *const *options, uint64_t attrs);
 /* overlay.c: makes r->fd, detached. */
 int root_make(struct root *r);
-/* The build cache of an app as a detached mount. fd or -errno. */
-int root_make_cache(struct root *r, uint64_t app);
+/* The build cache of an app, or a part of it, as a detached mount. fd or -errno. */
+int root_make_cache(struct root *r, const struct msg_mount *m);
 
 #endif

@@ -466,6 +466,35 @@ int cache_make_work(struct runtime *rt, uint64_t sandbox)
 	return r < 0 ? r : make_owned(rt->cache_fd, name, 0, 0700);
 }
 
+void cache_part_name(uint32_t app, uint64_t part, char out[32])
+{
+	snprintf(out, 32, "%" PRIu32 ".%016" PRIx64, app, part);
+}
+
+void cache_part_work_name(uint64_t sandbox, unsigned int i, char out[32])
+{
+	snprintf(out, 32, "%016" PRIx64 ".work/%u", sandbox, i);
+}
+
+int cache_make_part(struct runtime *rt, uint32_t app, uint64_t part)
+{
+	char name[32];
+
+	cache_part_name(app, part, name);
+	return make_owned(rt->cache_fd, name, 0, 0755);
+}
+
+int cache_make_part_work(struct runtime *rt, uint64_t sandbox, unsigned int i)
+{
+	char name[32];
+
+	cache_work_name(sandbox, name);
+	if (mkdirat(rt->cache_fd, name, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	cache_part_work_name(sandbox, i, name);
+	return make_owned(rt->cache_fd, name, 0, 0700);
+}
+
 int volume_make_dir(struct runtime *rt, uint32_t kind, uint64_t id)
 {
 	char name[24];

@@ -92,9 +92,11 @@ struct sandbox_record {
 		boot; /* hash of the kernel's boot id: another boot's pids mean nothing */
 	uint64_t start_time;	  /* field 22 of /proc/PID/stat */
 	uint32_t pid;		  /* of berth-init, host's numbers */
-	uint32_t slot;		  /* which uid range of the block */
+	uint16_t slot;		  /* which uid range of the block */
+	uint16_t gid;		  /* START_USER: of the command, inside */
 	uint32_t net_index;	  /* which address of the block; 0: none */
-	uint32_t profile;	  /* enum start_profile */
+	uint16_t profile;	  /* enum start_profile */
+	uint16_t uid;		  /* START_USER: of the command, inside */
 	uint32_t flags;		  /* enum start_flags, enum sandbox_record_flags */
 	uint32_t stop_timeout_ms; /* as in msg_start */
 	uint64_t memory_limit_bytes;
@@ -107,7 +109,8 @@ struct sandbox_record {
  * What a sandbox finds inside, besides its layers, volumes and caches:
  *   /proc, parts covered or read-only; no /sys
  *   /dev: null zero full random urandom tty ptmx pts shm (64 MiB) fd std*
- *   /tmp: half of the memory limit, which it counts against
+ *   /tmp: half of the memory limit, which it counts against; with START_IMAGE_FILES the
+ *   image's own, and with START_NO_NET too its certificates
  *   /etc/hosts, /etc/hostname, /etc/resolv.conf (the host's, without servers on its
  *   loopback)
  *   /etc/ssl/certs: the host's store, read-only; a private copy for PROFILE_BUILD_ROOT,

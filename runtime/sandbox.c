@@ -69,7 +69,8 @@ static int check_mounts(const struct msg_start *m, struct err *e)
 		caches += mount->kind == MOUNT_CACHE;
 		if (caches > 1)
 			return err_set(e, EINVAL, "an app has one build cache");
-		if (mount->kind != MOUNT_VOLUME && mount->kind != MOUNT_CACHE)
+		if (mount->kind != MOUNT_VOLUME && mount->kind != MOUNT_CACHE &&
+			mount->kind != MOUNT_CACHE_PART)
 			return err_set(e, EINVAL, "unknown kind of mount");
 		if (!path_allowed(mount->path))
 			return err_set(e, EINVAL, "nothing can be mounted at \"%.*s\"",
@@ -233,6 +234,21 @@ static int prepare_upper(struct runtime *rt, uint64_t id, struct attempt *a)
 	return r;
 }
 
+static int prepare_caches(struct runtime *rt, const struct msg_start *m)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < m->n_mounts; i++) {
+		if (m->mounts[i].kind == MOUNT_CACHE &&
+			(r = volume_make_dir(rt, MOUNT_CACHE, m->mounts[i].id)) == 0)
+			r = cache_make_work(rt, m->id);
+		if (m->mounts[i].kind == MOUNT_CACHE_PART &&
+			(r = cache_make_part(rt, m->app, m->mounts[i].id)) == 0)
+			r = cache_make_part_work(rt, m->id, i);
+	}
+	return r;
+}
+
 static int prepare_folders(
 	struct runtime *rt, const struct msg_start *m, struct attempt *a, struct err *e)
 {
@@ -247,12 +263,40 @@ static int prepare_folders(
 	hosts = network_hosts(rt->network, m->flags & START_BUILDER ? 0 : m->app, &len);
 	if ((r = names_make(rt->names_fd, m->id, m->name, hosts, len)) < 0)
 		return err_sys(e, -r, "cannot make its hosts file");
-	for (uint32_t i = 0; i < m->n_mounts; i++)
-		if (m->mounts[i].kind == MOUNT_CACHE &&
-			((r = volume_make_dir(rt, MOUNT_CACHE, m->mounts[i].id)) < 0 ||
-				(r = cache_make_work(rt, m->id)) < 0))
-			return err_sys(e, -r, "cannot make the build cache");
+	if ((r = prepare_caches(rt, m)) < 0)
+		return err_sys(e, -r, "cannot make the build cache");
 	return 0;
+}
+
+/*
+ * Volumes belong on disk to the app's user, whoever that is inside: for another one than 1000
+ * the two ids change places.
+ */
+static int prepare_volume_ids(
+	struct runtime *rt, const struct msg_start *m, struct attempt *a, struct err *e)
+{
+	const uint32_t base = slot_base(rt, a->slot), disk = RUNTIME_DISK_UID_BASE,
+		       uid = a->child.uid,
+		       low = uid < RUNTIME_APP_UID ? uid : RUNTIME_APP_UID,
+		       high = uid < RUNTIME_APP_UID ? RUNTIME_APP_UID : uid;
+	struct userns_extent map[5];
+	const struct userns_extent parts[] = {{disk, base, low},
+		{disk + low, base + high, 1},
+		{disk + low + 1, base + low + 1, high - low - 1},
+		{disk + high, base + low, 1},
+		{disk + high + 1, base + high + 1, RUNTIME_UID_RANGE - high - 1}};
+	bool any = false;
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < m->n_mounts; i++)
+		any = any || m->mounts[i].kind == MOUNT_VOLUME;
+	if (!any || uid == RUNTIME_APP_UID || m->profile != PROFILE_APP)
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		if (parts[i].count)
+			map[n++] = parts[i];
+	a->child.volume_idmap = userns_make(map, n, base, e);
+	return a->child.volume_idmap < 0 ? a->child.volume_idmap : 0;
 }
 
 static int prepare_network(
@@ -433,7 +477,7 @@ static int fill_record(const struct runtime *rt, const struct attempt *a,
 	rec->magic = SANDBOX_RECORD_MAGIC;
 	rec->boot = rt->boot;
 	rec->pid = (uint32_t)a->pid;
-	rec->slot = (uint32_t)(a->slot - rt->slots);
+	rec->slot = (uint16_t)(a->slot - rt->slots);
 	rec->net_index = a->net_index;
 	rec->flags |= a->ipv6 ? SANDBOX_IPV6 : 0;
 	r = process_start_time(a->pid, &rec->start_time);
@@ -474,6 +518,8 @@ static void close_used(struct attempt *a)
 		close(a->child.netns);
 	if (a->child.listener >= 0)
 		close(a->child.listener);
+	if (a->child.volume_idmap >= 0)
+		close(a->child.volume_idmap);
 	if (a->child.fifo_write >= 0)
 		close(a->child.fifo_write);
 	if (a->child.target_pidfd >= 0)
@@ -558,6 +604,7 @@ static struct attempt attempt_new(struct runtime *rt, const struct sandbox_io *i
 			.io = io,
 			.userns = -1,
 			.idmap = -1,
+			.volume_idmap = -1,
 			.netns = -1,
 			.listener = -1,
 			.target_pidfd = -1,
@@ -581,11 +628,11 @@ static int start_steps(struct runtime *rt, const struct msg_start *m, struct att
 	if ((r = take_slot(rt, a, m->app, e)) < 0 ||
 		(r = take_process(rt, a, m->id, e)) < 0 ||
 		(r = prepare_folders(rt, m, a, e)) < 0 ||
+		(r = prepare_volume_ids(rt, m, a, e)) < 0 ||
 		(r = cgroup_make(
 			 &rt->cgroups, m->id, &m->limits, a->child.cgroup_fds, e)) < 0)
 		return r;
-	owner = a->child.uid_base +
-		(m->profile == PROFILE_BUILD_ROOT ? 0 : RUNTIME_APP_UID);
+	owner = a->child.uid_base + a->child.uid;
 	if ((r = prepare_output(a, a->child.io, owner, e)) < 0 ||
 		(r = give_orders(a, e)) < 0 || (r = prepare_network(rt, m, a, e)) < 0 ||
 		(r = prepare_listener(rt, m, a, e)) < 0 || (r = give_network(a, e)) < 0 ||
@@ -616,7 +663,9 @@ int sandbox_start(struct runtime *rt, const struct msg_start *m,
 	struct attempt a = attempt_new(rt, io);
 	struct sandbox_record rec = {.app = m->app,
 		.id = m->id,
-		.profile = m->profile,
+		.profile = (uint16_t)m->profile,
+		.uid = (uint16_t)m->uid,
+		.gid = (uint16_t)m->gid,
 		.flags = m->flags,
 		.stop_timeout_ms = m->stop_timeout_ms,
 		.memory_limit_bytes = m->limits.memory_bytes,
@@ -629,6 +678,8 @@ int sandbox_start(struct runtime *rt, const struct msg_start *m,
 	a.child.start = m;
 	a.child.id = m->id;
 	a.child.profile = m->profile;
+	a.child.uid = user_inside(m->profile, m->flags, m->uid);
+	a.child.gid = user_inside(m->profile, m->flags, m->gid);
 	a.child.flags = m->flags;
 	a.child.nofile = runtime_nofile(rt, m->limits.nofile);
 	r = start_steps(rt, m, &a, &rec, e);
@@ -654,8 +705,7 @@ static int enter_steps(struct runtime *rt, const struct sandbox_record *target,
 	if ((r = cgroup_join_fds(&rt->cgroups, target->id, a->child.cgroup_fds)) < 0)
 		return err_sys(
 			e, -r, "cannot open the control group of %s", target->name);
-	uint32_t owner = a->child.uid_base +
-			 (target->profile == PROFILE_BUILD_ROOT ? 0 : RUNTIME_APP_UID);
+	uint32_t owner = a->child.uid_base + a->child.uid;
 	if ((r = prepare_output(a, a->child.io, owner, e)) < 0 ||
 		(r = clone_child(a, e)) < 0 || (r = wait_started(a, e)) < 0 ||
 		(r = fill_record(rt, a, rec, e)) < 0)
@@ -671,8 +721,11 @@ int sandbox_enter(struct runtime *rt, const struct sandbox_record *target, uint6
 	struct sandbox_record rec = {.app = target->app,
 		.id = id,
 		.profile = target->profile,
-		.flags = (flags & (START_STDIO | START_TTY)) | SANDBOX_ENTERED,
+		.flags = (flags & (START_STDIO | START_TTY)) |
+			 (target->flags & START_USER) | SANDBOX_ENTERED,
 		.slot = target->slot,
+		.uid = target->uid,
+		.gid = target->gid,
 		.target = target->id,
 		.memory_limit_bytes = target->memory_limit_bytes};
 	int r;
@@ -680,6 +733,8 @@ int sandbox_enter(struct runtime *rt, const struct sandbox_record *target, uint6
 	memcpy(rec.name, target->name, sizeof(rec.name));
 	a.child.id = id;
 	a.child.profile = target->profile;
+	a.child.uid = user_inside(target->profile, target->flags, target->uid);
+	a.child.gid = user_inside(target->profile, target->flags, target->gid);
 	a.child.flags = flags & (START_STDIO | START_TTY);
 	r = enter_steps(rt, target, &a, &rec, e);
 	r = finish(rt, &a, r, &rec, ret, ret_pidfd, ret_pty_master);

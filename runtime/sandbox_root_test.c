@@ -212,6 +212,85 @@ static void a_build_s_root_is_root_inside(void **state)
 	assert_string_equal(b.text, "0 0 2\n");
 }
 
+static void an_image_s_user_is_who_it_says(void **state)
+{
+	struct box b = box_new(), root = box_new(), writes = box_new(), note = box_new(),
+		   app = box_new(), more = box_new();
+
+	(void)state;
+	b.start.flags |= START_USER;
+	b.start.uid = 33;
+	b.start.gid = 44;
+	run(&b, "ids");
+	assert_string_equal(b.text, "33 44 2\n");
+	/* root without any right: what is another's, it may not write */
+	root.start.flags |= START_USER;
+	run(&root, "put", "/app/x", "1");
+	assert_end(&root, EXIT_REASON_EXITED, 1);
+	assert_non_null(strstr(root.text, "Permission denied"));
+	/* a volume is whoever's that has it */
+	assert_int_equal(volume_make_dir(w.rt, MOUNT_VOLUME, 7), 0);
+	writes.start.n_mounts = 1;
+	writes.start.mounts[0] =
+		(struct msg_mount){.id = 7, .kind = MOUNT_VOLUME, .path = "/data"};
+	note.start.n_mounts = app.start.n_mounts = more.start.n_mounts = 1;
+	note.start.mounts[0] = app.start.mounts[0] = more.start.mounts[0] =
+		writes.start.mounts[0];
+	writes.start.flags |= START_USER;
+	writes.start.uid = writes.start.gid = 33;
+	run(&writes, "put", "/data/note", "kept");
+	assert_end(&writes, EXIT_REASON_EXITED, 0);
+	note.start.flags |= START_USER;
+	run(&note, "stat", "/data/note");
+	assert_string_equal(note.text, "100644 0 0\n");
+	run(&app, "stat", "/data/note");
+	assert_string_equal(app.text, "100644 1000 1000\n");
+	run(&more, "put", "/data/note", "more");
+	assert_end(&more, EXIT_REASON_EXITED, 0);
+}
+
+static void parts_of_a_cache_stay_and_are_apart(void **state)
+{
+	struct box put = box_new(), get = box_new(), other = box_new();
+
+	(void)state;
+	put.start.profile = get.start.profile = other.start.profile = PROFILE_BUILD_ROOT;
+	put.start.n_mounts = 2;
+	put.start.mounts[0] = (struct msg_mount){
+		.id = 0xa, .kind = MOUNT_CACHE_PART, .path = "/root/a"};
+	put.start.mounts[1] = (struct msg_mount){
+		.id = 0xb, .kind = MOUNT_CACHE_PART, .path = "/root/b"};
+	run(&put, "put", "/root/b/x", "cached");
+	assert_end(&put, EXIT_REASON_EXITED, 0);
+	get.start.n_mounts = other.start.n_mounts = 2;
+	memcpy(get.start.mounts, put.start.mounts, sizeof(get.start.mounts));
+	memcpy(other.start.mounts, put.start.mounts, sizeof(other.start.mounts));
+	run(&get, "cat", "/root/b/x");
+	assert_string_equal(get.text, "cached");
+	other.start.app = 9;
+	run(&other, "stat", "/root/b/x");
+	assert_string_equal(other.text, "No such file or directory\n");
+}
+
+static void a_build_may_write_to_its_image_s_tmp(void **state)
+{
+	struct box b = box_new(), plain = box_new();
+	char path[160];
+	struct stat st;
+
+	(void)state;
+	b.start.profile = plain.start.profile = PROFILE_BUILD_ROOT;
+	b.start.flags |= START_IMAGE_FILES;
+	b.start.upper = 0x31;
+	plain.start.upper = 0x32;
+	run(&b, "put", "/tmp/x", "stays");
+	run(&plain, "put", "/tmp/x", "goes");
+	snprintf(path, sizeof(path), "%s/layers/0000000000000031.tmp/fs/tmp/x", w.state);
+	assert_int_equal(stat(path, &st), 0);
+	snprintf(path, sizeof(path), "%s/layers/0000000000000032.tmp/fs/tmp/x", w.state);
+	assert_int_equal(stat(path, &st), -1);
+}
+
 /* ---- files ---- */
 
 static void files_belong_to_ids_inside(void **state)
@@ -419,6 +498,9 @@ int main(void)
 		cmocka_unit_test(its_cgroup_looks_like_the_root),
 		cmocka_unit_test(every_permitted_call_works),
 		cmocka_unit_test(a_build_s_root_is_root_inside),
+		cmocka_unit_test(an_image_s_user_is_who_it_says),
+		cmocka_unit_test(parts_of_a_cache_stay_and_are_apart),
+		cmocka_unit_test(a_build_may_write_to_its_image_s_tmp),
 		cmocka_unit_test(files_belong_to_ids_inside),
 		cmocka_unit_test(scratch_is_gone_with_the_sandbox),
 		cmocka_unit_test(scratch_ends_at_its_size),

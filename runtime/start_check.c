@@ -7,7 +7,7 @@
 
 #define START_FLAGS                                                                      \
 	(START_STDIO | START_TTY | START_BUILDER | START_NO_NET | START_HOST_APT |       \
-		START_LISTEN)
+		START_LISTEN | START_USER | START_IMAGE_FILES)
 
 int start_fds(uint32_t flags)
 {
@@ -68,7 +68,8 @@ static int mounts_check(const struct msg_start *m, struct err *e)
 			!name_mount_path_valid(mount->path))
 			return err_set(
 				e, EINVAL, "mount %u: the path is not acceptable", i);
-		if (mount->kind != MOUNT_VOLUME && mount->kind != MOUNT_CACHE)
+		if (mount->kind != MOUNT_VOLUME && mount->kind != MOUNT_CACHE &&
+			mount->kind != MOUNT_CACHE_PART)
 			return err_set(e, EINVAL, "mount %u: unknown kind", i);
 		if (mount->kind == MOUNT_CACHE && mount->id != m->app)
 			return err_set(
@@ -94,6 +95,14 @@ int start_check(const struct msg_start *m, unsigned int n_fds, struct err *e)
 	if (m->flags & START_LISTEN &&
 		(m->profile != PROFILE_APP || m->flags & (START_BUILDER | START_NO_NET)))
 		return err_set(e, EINVAL, "a build has no listener");
+	if (m->flags & START_IMAGE_FILES && !(m->flags & START_BUILDER))
+		return err_set(e, EINVAL, "only a build writes to the image's folders");
+	if (m->flags & START_USER
+			? m->profile != PROFILE_APP || m->flags & START_BUILDER ||
+				  m->uid > 65535 || m->gid > 65535
+			: m->uid || m->gid)
+		return err_set(
+			e, EINVAL, "user %u:%u cannot be had here", m->uid, m->gid);
 	if (m->n_layers > PROTO_LAYERS_MAX || (m->n_layers == 0 && m->upper == 0))
 		return err_set(e, EINVAL, "%u layers", m->n_layers);
 	if (m->n_mounts > PROTO_MOUNTS_MAX)

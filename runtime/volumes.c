@@ -3,9 +3,11 @@
 #include "lib/name.h"
 #include "runtime/records.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 bool volume_exists(const struct folders *f, uint64_t id)
@@ -31,6 +33,27 @@ int volume_remove(struct chores *c, const struct folders *f, uint64_t id)
 	return chores_remove_tree(c, f->volumes, name);
 }
 
+/* What lies beside the app's cache and begins with its number and a dot. */
+static int remove_cache_parts(struct chores *c, int cache, uint32_t app)
+{
+	int fd = openat(cache, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	char prefix[16];
+	int r = 0, n = snprintf(prefix, sizeof(prefix), "%u.", app);
+
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return -EIO;
+	}
+	while (r == 0 && (entry = readdir(d)))
+		if (strncmp(entry->d_name, prefix, (size_t)n) == 0)
+			r = chores_remove_tree(c, cache, entry->d_name);
+	closedir(d);
+	return r;
+}
+
 int app_files_remove(
 	struct chores *c, const struct folders *f, uint32_t app, const char *name)
 {
@@ -48,7 +71,8 @@ int app_files_remove(
 	if (r < 0)
 		return r;
 	snprintf(cache, sizeof(cache), "%u", app);
-	return chores_remove_tree(c, f->cache, cache);
+	r = chores_remove_tree(c, f->cache, cache);
+	return r < 0 ? r : remove_cache_parts(c, f->cache, app);
 }
 
 int app_logs_remove(struct chores *c, const struct folders *f, uint32_t app)

@@ -43,11 +43,14 @@ static void check_start(const struct msg_start *m, const struct sandbox_io *io)
 	CHECK(m->profile == PROFILE_APP || m->profile == PROFILE_BUILD_ROOT);
 	CHECK(m->n_layers <= PROTO_LAYERS_MAX && (m->n_layers || m->upper));
 	CHECK(m->n_mounts <= PROTO_MOUNTS_MAX);
+	CHECK(m->uid <= 65535 && m->gid <= 65535);
+	CHECK(m->flags & START_USER ? m->profile == PROFILE_APP : !m->uid && !m->gid);
 	CHECK(memchr(m->name, '\0', sizeof(m->name)) && !strchr(m->name, '/'));
 	for (uint32_t i = 0; i < m->n_mounts; i++) {
 		CHECK(memchr(m->mounts[i].path, '\0', sizeof(m->mounts[i].path)));
 		CHECK(name_mount_path_valid(m->mounts[i].path));
 		CHECK(m->mounts[i].kind == MOUNT_VOLUME ||
+			m->mounts[i].kind == MOUNT_CACHE_PART ||
 			(m->mounts[i].kind == MOUNT_CACHE && m->mounts[i].id == m->app));
 	}
 	CHECK(l->memory_bytes >= LIMIT_MEMORY_MIN && l->memory_bytes <= LIMIT_MEMORY_MAX);
