@@ -123,15 +123,20 @@ static int force(struct plan *p, const char *pack, struct err *e)
 	return r < 0 ? r : 0;
 }
 
+#define CLASSIC "classic" /* the pack that runs those that the app names */
+
 int pack_detect(struct plan *p, const char *forced, struct err *e)
 {
+	char path[256];
 	autobuf order = BUF_INIT;
 	int app autoclose = open(APP_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (app < 0)
 		return err_sys(e, errno, "cannot open %s", APP_DIR);
-	if (forced && *forced)
-		return force(p, forced, e);
+	if (forced && *forced) {
+		bool one = pack_name_valid(forced) && pack_has(forced, "bin/plan", path);
+		return force(p, one ? forced : CLASSIC, e);
+	}
 	int r = read_text(PACKS_DIR "/order", &order);
 	if (r < 0)
 		return err_sys(e, -r, "cannot read %s/order", PACKS_DIR);

@@ -16,7 +16,8 @@ bool pack_name_valid(const char *s);
 bool pack_has(const char *pack, const char *file, char out[256]);
 /*
  * Sets p->pack and p->name to the first pack whose bin/detect accepts the tree in
- * APP_DIR, or to the one forced (NULL: none). A pack with a file `detect-files` (one path
+ * APP_DIR, or to the one forced (NULL: none); to "classic", which runs them, when forced
+ * is several lines or no built-in one. A pack with a file `detect-files` (one path
  * a line) is only asked when one of those exists, and not even asked when that file has a
  * line "name: X". Leaves p->pack empty and fills p->looked_for when none accepts. 0,
  * -errno with e.

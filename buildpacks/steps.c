@@ -65,7 +65,7 @@ static int plan_source(struct plan *p, struct err *e)
 		return 0;
 	}
 	warn_submodules(p);
-	r = pack_detect(p, getenv("BERTH_BUILDPACK"), e);
+	r = pack_detect(p, getenv("BERTH_BUILDPACKS"), e);
 	if (r < 0 || !p->pack[0])
 		return r;
 	return pack_plan(p, e);

@@ -42,6 +42,7 @@ const struct option_spec option_table[OPT_COUNT] = {
 	[OPT_NEW_ACCOUNT] = {0, "new-account", NULL,
 		"with a new account at the authority"},
 	[OPT_OFF] = {0, "off", NULL, "no more of it"},
+	[OPT_INDEX] = {0, "index", "N", "at this place, the first is 1"},
 	[OPT_DRY_RUN] = {0, "dry-run", NULL, "only show what would be done"},
 };
 

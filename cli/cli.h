@@ -47,6 +47,7 @@ enum option {
 	OPT_NEW_ACCOUNT,
 	OPT_OFF,
 	OPT_DRY_RUN,
+	OPT_INDEX,
 	OPT_COUNT
 };
 #define OPT(o) (UINT64_C(1) << OPT_##o)
@@ -202,7 +203,9 @@ int cmd_config_keys(struct cli *c);
 int cmd_config_export(struct cli *c);
 int cmd_config_set(struct cli *c);
 int cmd_config_unset(struct cli *c);
-int cmd_domains(struct cli *c); /* param: add, remove, set, clear */
+int cmd_buildpacks_list(struct cli *c);
+int cmd_buildpacks(struct cli *c); /* param: add, remove, set, clear */
+int cmd_domains(struct cli *c);	   /* param: add, remove, set, clear */
 int cmd_domains_report(struct cli *c);
 int cmd_setting_set(struct cli *c); /* param: topic */
 int cmd_setting_report(struct cli *c);

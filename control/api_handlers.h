@@ -28,6 +28,10 @@ HANDLE(config_check);
 RUN(config_change);
 /* api_domains.c */
 HANDLE(domains_show);
+HANDLE(buildpacks_show);
+HANDLE(buildpacks_change);
+HANDLE(buildpacks_detect_check);
+RUN(buildpacks_detect);
 HANDLE(domains_change);
 HANDLE(domains_show_global);
 HANDLE(domains_change_global);

@@ -18,7 +18,6 @@ enum setting_kind {
 	SETTING_NUMBER,
 	SETTING_PORT, /* or unix */
 	SETTING_PATH,
-	SETTING_NAME,
 	SETTING_SPAN,
 	SETTING_SLEEP,
 	SETTING_SIZE,
@@ -67,7 +66,6 @@ static const struct setting {
 	{"maintenance", "page", SETTING_PAGE, SCOPE_BOTH, NULL, 0, 0, ""},
 	{"tls", "email", SETTING_EMAIL, SCOPE_GLOBAL, NULL, 0, 0, ""},
 	{"tls", "server", SETTING_HTTPS, SCOPE_GLOBAL, NULL, 0, 0, ""},
-	{"buildpacks", "buildpack", SETTING_NAME, SCOPE_APP, NULL, 0, 0, ""},
 	{"apps", "autocreate", SETTING_ON_OFF, SCOPE_GLOBAL, "on", 0, 0, ""},
 };
 
@@ -287,10 +285,6 @@ static int check_value(struct request *r, const struct setting *st, const char *
 		return check_rate(r, st, value);
 	case SETTING_NETS:
 		return check_nets(r, st, value);
-	case SETTING_NAME:
-		if (name_valid(value))
-			return 0;
-		return request_fail(r, FAIL_USAGE, "\"%.80s\" is not a name", value);
 	case SETTING_RESTART:
 		if (restart_policy_parse(value, &policy) == 0)
 			return 0;

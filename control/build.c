@@ -3,6 +3,7 @@
 #include "control/engine.h"
 #include "control/key.h"
 #include "control/manifest.h"
+#include "control/packs.h"
 #include "control/step.h"
 #include "lib/io.h"
 #include "lib/log.h"
@@ -26,6 +27,7 @@ struct build {
 	json_t *result; /* what the compile step said, or NULL */
 	json_t *layers; /* so far, bottom first */
 	const char *pack;
+	struct buf packs, app_packs; /* variables that name buildpacks, or empty */
 	char source_key[65], toolchain_key[65], deps_key[65], build_key[65];
 };
 
@@ -171,6 +173,18 @@ static void note_submodules(json_t *plan, const struct source_report *report)
 	}
 }
 
+/* The variables that name buildpacks, into env, which has room for two; how many. */
+static size_t add_packs(const struct build *b, const char **env)
+{
+	size_t n = 0;
+
+	if (b->packs.len)
+		env[n++] = b->packs.data;
+	if (b->app_packs.len)
+		env[n++] = b->app_packs.data;
+	return n;
+}
+
 static int source_step(struct build *b, struct err *e)
 {
 	struct feed f = {.b = b};
@@ -180,17 +194,11 @@ static int source_step(struct build *b, struct err *e)
 		.feed = feed_source,
 		.feed_arg = &f,
 		.stdin_fd = -1};
-	char *forced autofree = NULL;
-	char force_env[64];
-	const char *env[2] = {NULL, NULL};
+	const char *env[3] = {NULL, NULL, NULL};
 	struct key k;
 
-	db_setting_get(b->c->db, b->req->app->id, "buildpacks", "buildpack", &forced);
-	if (forced) {
-		snprintf(force_env, sizeof(force_env), "BERTH_BUILDPACK=%.40s", forced);
-		env[0] = force_env;
-		st.env = env;
-	}
+	add_packs(b, env);
+	st.env = env;
 	key_begin(&k, "source-1");
 	key_add(&k,
 		json_array_size(b->layers)
@@ -198,7 +206,8 @@ static int source_step(struct build *b, struct err *e)
 			: NULL,
 		json_array_size(b->layers) ? sizeof(json_int_t) : 0);
 	key_add_pack(&k, ".");
-	key_adds(&k, forced);
+	key_adds(&k, b->packs.data);
+	key_adds(&k, b->app_packs.data);
 	key_add(&k, &b->tree, sizeof(b->tree));
 	salt(b, &k);
 	key_end(&k, b->source_key);
@@ -230,13 +239,21 @@ static int check_plan(struct build *b, struct err *e)
 		list.data ? list.data : "");
 }
 
+/* "classic" runs others. */
+static void add_pack(struct key *k, const char *pack)
+{
+	key_add_pack(k, strcmp(pack, "classic") == 0 ? "." : pack);
+}
+
 /* Packs that only name Debian packages share their layers. */
 static void add_toolchain_script(struct key *k, const char *pack)
 {
 	char script[NAME_MAX_LEN + 1];
 
-	if (snprintf(script, sizeof(script), "%s/bin/toolchain", pack) <
-		(int)sizeof(script))
+	if (strcmp(pack, "classic") == 0)
+		add_pack(k, pack);
+	else if (snprintf(script, sizeof(script), "%s/bin/toolchain", pack) <
+		 (int)sizeof(script))
 		key_add_pack(k, script);
 	key_add_pack(k, "registry.sh");
 }
@@ -301,6 +318,8 @@ static int deps_step(struct build *b, struct err *e)
 		.feed_arg = &f,
 		.stdin_fd = -1};
 	const json_t *d = json_object_get(b->plan, "deps"), *file;
+	autobuf input = BUF_INIT;
+	const char *env[2] = {NULL, NULL};
 	json_t *said = NULL;
 	struct key k;
 	size_t i;
@@ -310,8 +329,14 @@ static int deps_step(struct build *b, struct err *e)
 	key_begin(&k, "deps-1");
 	key_adds(&k, b->toolchain_key);
 	key_addu(&k, (uint64_t)json_integer_value(json_array_get(b->layers, 0)));
-	key_add_pack(&k, b->pack);
-	key_adds(&k, json_string_value(json_object_get(d, "key_input")));
+	add_pack(&k, b->pack);
+	const char *key_input = json_string_value(json_object_get(d, "key_input"));
+	key_adds(&k, key_input);
+	buf_addf(&input, "BERTH_DEPS=%s", key_input ? key_input : "");
+	if (input.failed)
+		return err_set(e, ENOMEM, "out of memory");
+	env[0] = input.data;
+	st.env = env;
 	json_array_foreach (json_object_get(d, "files"), i, file) {
 		if (i >= DEPS_FILES_MAX || !json_is_string(file))
 			return err_set(e, E2BIG, "the buildpack names more than %d files",
@@ -351,7 +376,7 @@ static int compile_step(struct build *b, struct err *e)
 	salt(b, &k);
 	key_end(&k, b->build_key);
 
-	const char **env = calloc(json_object_size(b->req->config) + 3, sizeof(*env));
+	const char **env = calloc(json_object_size(b->req->config) + 5, sizeof(*env));
 	struct buf keys = BUF_INIT;
 	const char *name;
 	json_t *value;
@@ -370,6 +395,7 @@ static int compile_step(struct build *b, struct err *e)
 		env[n++] = commit;
 		if (keys.len)
 			env[n++] = keys.data;
+		add_packs(b, env + n);
 		st.env = env;
 	}
 	int r = layer_of(b, "build", b->build_key, b->req->app->id, &st, &b->result, e);
@@ -414,7 +440,7 @@ static int make_image(struct build *b, struct db_image *ret, struct err *e)
 	return r < 0 ? err_sys(e, -r, "record the image") : 0;
 }
 
-static int build_steps(struct build *b, struct db_image *ret, struct err *e)
+static int plan_steps(struct build *b, struct err *e)
 {
 	uint64_t stack;
 	int r = stack_layer(b->c, &stack, e);
@@ -423,12 +449,20 @@ static int build_steps(struct build *b, struct db_image *ret, struct err *e)
 		r = open_commit(b, e);
 	if (r == 0)
 		r = read_manifests(b, e);
+	if (r == 0)
+		r = packs_env(b->c, b->req->app->id, b->req->config, b->app_json,
+			&b->packs, &b->app_packs, e);
 	if (r < 0)
 		return r;
 	push_layer(b, stack);
 	r = source_step(b, e);
-	if (r == 0)
-		r = check_plan(b, e);
+	return r < 0 ? r : check_plan(b, e);
+}
+
+static int build_steps(struct build *b, struct db_image *ret, struct err *e)
+{
+	int r = plan_steps(b, e);
+
 	if (r < 0)
 		return r;
 	/* The source lies above what it is built with: it was planned over the bare stack. */
@@ -448,6 +482,18 @@ static int build_steps(struct build *b, struct db_image *ret, struct err *e)
 	return r < 0 ? r : make_image(b, ret, e);
 }
 
+static void build_free(struct build *b)
+{
+	git_repository_free(b->repo);
+	json_decref(b->procfile);
+	json_decref(b->app_json);
+	json_decref(b->plan);
+	json_decref(b->result);
+	json_decref(b->layers);
+	buf_free(&b->packs);
+	buf_free(&b->app_packs);
+}
+
 int build_image(struct control *c, const struct build_request *req, struct sink *s,
 	struct db_image *ret, struct err *e)
 {
@@ -457,11 +503,37 @@ int build_image(struct control *c, const struct build_request *req, struct sink 
 	int r = build_steps(&b, ret, e);
 	if (r < 0)
 		db_image_clear(ret);
-	git_repository_free(b.repo);
-	json_decref(b.procfile);
-	json_decref(b.app_json);
-	json_decref(b.plan);
-	json_decref(b.result);
-	json_decref(b.layers);
+	build_free(&b);
+	return r;
+}
+
+static void say_lines(struct sink *s, const char *what, const char *lines)
+{
+	char *copy autofree = strdup(lines ? lines : "");
+
+	for (char *save, *line = copy ? strtok_r(copy, "\n", &save) : NULL; line;
+		line = strtok_r(NULL, "\n", &save))
+		sink_detail(s, "%s: %s", what, line);
+}
+
+int build_detect(
+	struct control *c, const struct build_request *req, struct sink *s, struct err *e)
+{
+	struct build b = {.c = c, .req = req, .s = s, .layers = json_array()};
+	const char *type;
+	json_t *command;
+	int r = plan_steps(&b, e);
+
+	if (r == 0) {
+		const json_t *tools = json_object_get(b.plan, "toolchain");
+		say_lines(s, "needs",
+			json_string_value(json_object_get(tools, "key_input")));
+		json_t *types = json_object_get(b.plan, "processes");
+		if (json_is_object(types))
+			json_object_update(types, b.procfile);
+		json_object_foreach (types, type, command)
+			sink_detail(s, "starts %s: %s", type, json_string_value(command));
+	}
+	build_free(&b);
 	return r;
 }

@@ -16,6 +16,9 @@ struct build_request {
  */
 int build_image(struct control *c, const struct build_request *b, struct sink *s,
 	struct db_image *ret, struct err *e);
+/* Says to the sink by which buildpacks the commit would be built and what it would start; builds nothing. 0 or -errno. */
+int build_detect(
+	struct control *c, const struct build_request *b, struct sink *s, struct err *e);
 /* The stack's layer: -ENOENT with how to make it. */
 int stack_layer(struct control *c, uint64_t *ret_id, struct err *e);
 
