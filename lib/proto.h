@@ -415,7 +415,10 @@ struct table_app {
 struct table_text {
 	uint32_t off, len; /* len 0: not set */
 };
-enum table_option_flags { OPTION_GZIP = 1 << 0 /* responses are compressed for clients that take it */ };
+enum table_option_flags {
+	OPTION_GZIP = 1 << 0, /* responses are compressed for clients that take it */
+	OPTION_H2C = 1 << 1,  /* the app is spoken to in HTTP/2 with prior knowledge, else in HTTP/1.1 */
+};
 struct table_options {
 	uint64_t body_max_bytes; /* of a request; 413 above; 0: the default, 1 GB */
 	uint32_t queue_max; /* requests of one app in one worker that have no answer yet; 503 H11 above; 0: no limit */

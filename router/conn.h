@@ -45,6 +45,7 @@ struct downstream;
 struct ssl_st;
 struct h2;
 struct upstream;
+struct h2c;
 struct instance;
 
 /* First member of whatever epoll watches. */
@@ -106,6 +107,7 @@ struct upstream {
 	struct pending in;  /* part of a response head */
 	uint8_t family;	    /* 0: 127.0.0.1, 1: ::1 */
 	bool readable, eof, connecting, reused;
+	struct h2c *h2; /* it speaks HTTP/2; NULL: HTTP/1.1 */
 };
 
 enum exchange_state {
@@ -160,6 +162,8 @@ struct exchange {
 	bool https;   /* to the client, or so says a trusted proxy */
 	bool rated;   /* counted by its client's rate */
 	bool vary;    /* other clients get it compressed, or not */
+	bool h2c;     /* its app is spoken to in HTTP/2 */
+	bool te;      /* the client takes trailers */
 	uint8_t gzip; /* enum gzip */
 	bool half_up, half_down; /* tunnel: the end of that direction was passed on */
 	uint16_t status;
@@ -290,6 +294,8 @@ void upstream_lost(struct exchange *x, int err);
 void response_start(struct exchange *x, char *p, size_t n);
 
 /* pump.c */
+/* Part of the request waits for the app. */
+bool upstream_full(const struct exchange *x);
 void pump_up(struct exchange *x);
 void pump_down(struct exchange *x);
 /* Body bytes that came together with the response head. */
@@ -342,6 +348,8 @@ static inline bool pending_any(const struct pending *p)
 {
 	return p->len > p->off;
 }
+/* Sends now, and keeps what the socket does not take in an empty one. 0 or -errno. */
+int pending_send(struct pending *p, int fd, const char *data, size_t n);
 /* 0 when all is sent, -EAGAIN, or -errno. */
 int pending_flush(struct pending *p, int fd);
 

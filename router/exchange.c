@@ -1,5 +1,6 @@
 /* A request's way: where it goes, what happens when that fails, how it ends. */
 #include "router/compress.h"
+#include "router/h2c.h"
 #include "router/metrics.h"
 #include "router/policy.h"
 #include "router/worker.h"
@@ -231,6 +232,11 @@ void exchange_dispatch(struct exchange *x)
 		exchange_refuse(x, 413, H_NONE);
 		return;
 	}
+	x->h2c = app->options && (table_options_of(w->table, app)->flags & OPTION_H2C);
+	if (x->h2c && x->upgrade && !(app->flags & APP_MAINTENANCE)) {
+		exchange_answer(x, 501, NULL); /* a WebSocket would be RFC 8441 */
+		return;
+	}
 	if (app->flags & APP_MAINTENANCE) {
 		exchange_fail(x, H80);
 		return;
@@ -262,7 +268,7 @@ void exchange_retry(struct exchange *x, enum hcode code)
 static void timeout_sending(struct exchange *x)
 {
 	struct upstream *u = x->up;
-	bool app_slow = x->req.done || x->head_off < x->head_len || pending_any(&x->more);
+	bool app_slow = x->req.done || upstream_full(x);
 
 	if (u && u->connecting) {
 		backend_failed(x->inst, u->w->now_ms, true);
@@ -310,6 +316,8 @@ void exchange_continue(struct exchange *x)
 		pump_tunnel(x);
 		return;
 	}
+	if (x->up->h2 && !x->up->connecting)
+		h2c_turn(x->up);
 	if (c->readable && !x->req.done) {
 		pump_up(x);
 		if (c->x != x)

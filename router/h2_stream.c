@@ -1,5 +1,6 @@
 /* Streams of HTTP/2: requests in as HTTP/1.1, responses out as frames. */
 #include "router/h2_stream.h"
+#include "router/h2_fields.h"
 #include "router/worker.h"
 #include <errno.h>
 #include <stdio.h>
@@ -261,24 +262,17 @@ static bool passes(const struct http_field *f)
 	}
 }
 
-static nghttp2_nv field(const char *name, size_t name_len, const char *value, size_t len)
-{
-	/* nghttp2 copies both, and writes the name small */
-	return (nghttp2_nv){(uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value,
-		name_len, len, NGHTTP2_NV_FLAG_NONE};
-}
-
 static size_t list_fields(const struct http_head *h, const char *p, const char *status,
 	nghttp2_nv out[HTTP_FIELDS_MAX + 1])
 {
 	size_t n = 0;
 
-	out[n++] = field(":status", 7, status, 3);
+	out[n++] = h2_field(":status", 7, status, 3);
 	for (uint32_t i = 0; i < h->n_fields; i++) {
 		const struct http_field *f = &h->fields[i];
 
 		if (passes(f))
-			out[n++] = field(
+			out[n++] = h2_field(
 				p + f->start, f->name_len, p + f->value, f->value_len);
 	}
 	return n;
@@ -301,30 +295,14 @@ void stream_sent(struct h2_stream *s)
 	refuse_rest(s);
 }
 
-/* The lines are whole, and each has a colon: they were checked as they came. */
-static size_t list_trailers(const struct buf *lines, nghttp2_nv *out)
-{
-	const char *p = lines->data, *end = p + lines->len, *eol, *colon, *v;
-	size_t n = 0;
-
-	for (; n < HTTP_FIELDS_MAX && p < end; p = eol + 2) {
-		eol = memmem(p, (size_t)(end - p), "\r\n", 2);
-		colon = eol ? memchr(p, ':', (size_t)(eol - p)) : NULL;
-		if (!colon)
-			break;
-		for (v = colon + 1; v < eol && (*v == ' ' || *v == '\t');)
-			v++;
-		if (http_identify(p, (size_t)(colon - p)) == HTTP_OTHER)
-			out[n++] = field(p, (size_t)(colon - p), v, (size_t)(eol - v));
-	}
-	return n;
-}
-
 /* True: a head of trailers follows, which ends the stream. */
 static bool submit_trailers(struct h2_stream *s)
 {
 	nghttp2_nv fields[HTTP_FIELDS_MAX];
-	size_t n = s->trailers_out.len ? list_trailers(&s->trailers_out, fields) : 0;
+	const struct buf *lines = &s->trailers_out;
+	size_t n = lines->len ? h2_fields_of_trailers(
+					lines->data, lines->len, fields, HTTP_FIELDS_MAX)
+			      : 0;
 
 	return n && nghttp2_submit_trailer(session_of(s->h2), s->id, fields, n) == 0;
 }

@@ -1,6 +1,7 @@
 /* Bodies and tunnels: receive into the hot buffer, check the framing, send on at once. */
 #include "router/compress.h"
 #include "router/h2.h"
+#include "router/h2c.h"
 #include "router/worker.h"
 #include <errno.h>
 #include <string.h>
@@ -25,25 +26,18 @@ static ssize_t receive(int fd, char *hot, size_t size, bool eof, bool *readable)
 	return n;
 }
 
-/* Sends now, keeps what the socket does not take. 0 or -errno. */
-static int send_or_keep(int fd, struct pending *keep, const char *p, size_t n)
+bool upstream_full(const struct exchange *x)
 {
-	while (n) {
-		ssize_t sent = send(fd, p, n, MSG_NOSIGNAL);
-
-		if (sent < 0 && errno == EINTR)
-			continue;
-		if (sent < 0)
-			return errno == EAGAIN ? pending_set(keep, p, n) : -errno;
-		p += sent;
-		n -= (size_t)sent;
-	}
-	return 0;
+	return x->head_off < x->head_len || pending_any(&x->more) ||
+	       (x->up && x->up->h2 && h2c_full(x->up));
 }
 
-static bool upstream_full(const struct exchange *x)
+/* Sends now, keeps what is not taken. 0 or -errno. */
+static int send_up(struct exchange *x, const char *p, size_t n)
 {
-	return x->head_off < x->head_len || pending_any(&x->more);
+	if (x->up->h2)
+		return h2c_body(x, p, n);
+	return pending_send(&x->more, x->up->ev.fd, p, n);
 }
 
 /* The request body's framing is broken, or the client left in the middle. */
@@ -77,7 +71,7 @@ static bool pump_up_once(struct exchange *x)
 		exchange_abort(x, H99);
 		return false;
 	}
-	if (send_or_keep(x->up->ev.fd, &x->more, hot, (size_t)took) < 0) {
+	if (send_up(x, hot, (size_t)took) < 0) {
 		upstream_write_failed(x);
 		return false;
 	}
@@ -153,7 +147,8 @@ void pump_down(struct exchange *x)
 
 		if (pending_any(&c->out) || !u->readable)
 			return;
-		n = receive(u->ev.fd, hot, piece_size(x), u->eof, &u->readable);
+		n = u->h2 ? h2c_receive(u, hot, HOT_SIZE)
+			  : receive(u->ev.fd, hot, piece_size(x), u->eof, &u->readable);
 		if (n == -EAGAIN) {
 			/* a piece that just filled the buffer looked like more to come */
 			if (x->compressor &&
@@ -283,7 +278,7 @@ static bool tunnel_move(struct exchange *x, bool up, unsigned int *moves)
 	}
 	++*moves;
 	x->sent_bytes += up ? 0 : (uint64_t)n;
-	r = up ? send_or_keep(u->ev.fd, &x->more, hot, (size_t)n)
+	r = up ? pending_send(&x->more, u->ev.fd, hot, (size_t)n)
 	       : downstream_send(c, hot, (size_t)n);
 	if (r < 0) {
 		exchange_abort(x, up ? H18 : H27);

@@ -91,6 +91,13 @@ static bool keeps_request_field(
 	}
 }
 
+/* TE: trailers, with or without codings (RFC 9110 10.1.4). It is said anew to apps that are spoken to in HTTP/2. */
+static bool takes_trailers(const struct http_field *f, const char *p)
+{
+	return f->name_len == 2 && http_equal(p + f->start, 2, "te") &&
+	       memmem(p + f->value, f->value_len, "trailers", 8);
+}
+
 /* Fields that are kept lie mostly side by side: each run is one copy. */
 static void add_request_fields(struct exchange *x, struct out *o,
 	const struct http_head *h, const char *p, bool keep_id)
@@ -100,8 +107,10 @@ static void add_request_fields(struct exchange *x, struct out *o,
 	for (i = 0; i < h->n_fields; i++) {
 		const struct http_field *f = &h->fields[i];
 
-		if (!keeps_request_field(h, f, keep_id))
+		if (!keeps_request_field(h, f, keep_id)) {
+			x->te |= f->id == HTTP_HOP && takes_trailers(f, p);
 			continue;
+		}
 		if (f->start != to) {
 			add(o, p + from, to - from);
 			from = f->start;

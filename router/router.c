@@ -5,6 +5,7 @@
 #include "router/compress.h"
 #include "router/h2.h"
 #include "router/h2_stream.h"
+#include "router/h2c.h"
 #include "router/jail.h"
 #include "router/metrics.h"
 #include "router/tls.h"
@@ -291,6 +292,7 @@ static void end(struct worker *w)
 	backend_free_all(w);
 	access_close(&w->log);
 	h2_teardown(w);
+	h2c_teardown(w);
 	free_slabs(w);
 	tls_teardown(w);
 	compress_free_all(w);

@@ -68,6 +68,21 @@ int pending_set(struct pending *p, const char *data, size_t n)
 	return 0;
 }
 
+int pending_send(struct pending *keep, int fd, const char *p, size_t n)
+{
+	while (n) {
+		ssize_t sent = send(fd, p, n, MSG_NOSIGNAL);
+
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent < 0)
+			return errno == EAGAIN ? pending_set(keep, p, n) : -errno;
+		p += sent;
+		n -= (size_t)sent;
+	}
+	return 0;
+}
+
 int pending_append(struct pending *p, const char *data, size_t n)
 {
 	char *grown = realloc(p->data, p->len + n);

@@ -126,8 +126,8 @@ static int check_options(
 {
 	const struct table_options *o = &t->options[i];
 
-	if ((o->flags & ~(uint32_t)OPTION_GZIP) || o->body_max_bytes > TABLE_BODY_MAX ||
-		o->queue_max > TABLE_QUEUE_MAX)
+	if ((o->flags & ~(uint32_t)(OPTION_GZIP | OPTION_H2C)) ||
+		o->body_max_bytes > TABLE_BODY_MAX || o->queue_max > TABLE_QUEUE_MAX)
 		return err_set(e, EBADMSG, "options %u: bad flags or limits", i);
 	if (check_page(h, &o->maintenance_page) < 0 || check_page(h, &o->error_page) < 0)
 		return err_set(e, EBADMSG, "options %u: page out of bounds", i);

@@ -1,5 +1,6 @@
 /* Connections to instances: pooled or new, sending the request, noticing their end. */
 #include "router/compress.h"
+#include "router/h2c.h"
 #include "router/worker.h"
 #include <errno.h>
 #include <netinet/in.h>
@@ -31,6 +32,8 @@ void upstream_close(struct upstream *u)
 
 	unpool(u);
 	wheel_del(&w->wheel, &u->timer);
+	if (u->h2)
+		h2c_free(u);
 	worker_unwatch(w, &u->ev);
 	close(u->ev.fd);
 	u->ev.fd = -1;
@@ -56,6 +59,8 @@ void upstream_put(struct upstream *u, bool reuse)
 {
 	struct instance *i = u->inst;
 
+	if (u->h2)
+		reuse = h2c_leave(u);
 	if (!reuse || !i->listed || i->n_idle >= POOL_MAX) {
 		upstream_close(u);
 		return;
@@ -122,16 +127,51 @@ static void upstream_event(struct worker *w, struct ev *ev, uint32_t events)
 		upstream_read(x);
 }
 
+/* For HTTP/2: what came first, because it may have made room, or an answer. */
+static void h2c_event(struct worker *w, struct ev *ev, uint32_t events)
+{
+	struct upstream *u = (struct upstream *)ev;
+	struct exchange *x = u->x;
+	bool full = x && upstream_full(x);
+
+	(void)w;
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		u->eof = true;
+	if (events & ~(uint32_t)EPOLLOUT)
+		h2c_readable(u);
+	if (!u->connecting)
+		h2c_turn(u);
+	if (!x) {
+		if (u->eof || !h2c_fit(u))
+			close_idle(u);
+		return;
+	}
+	if (full && !x->up_dead) {
+		upstream_flush(x);
+		if (u->x != x)
+			return;
+	}
+	if (u->readable && !u->connecting)
+		upstream_read(x);
+}
+
+static bool usable(struct upstream *u, const struct exchange *x)
+{
+	if (u->h2)
+		return x->h2c && h2c_fit(u);
+	return !x->h2c && (x->idempotent || still_quiet(u));
+}
+
 /*
  * The most recently used idle connection; one whose request cannot be repeated is
  * looked at first.
  */
-static struct upstream *take_idle(struct instance *i, bool idempotent)
+static struct upstream *take_idle(struct instance *i, const struct exchange *x)
 {
 	struct upstream *u;
 
 	while ((u = i->idle)) {
-		if (idempotent || still_quiet(u)) {
+		if (usable(u, x)) {
 			unpool(u);
 			wheel_set(&u->w->wheel, &u->timer, TIMER_NEVER);
 			return u;
@@ -152,7 +192,7 @@ static void attach(struct exchange *x, struct upstream *u)
 void upstream_get(struct exchange *x)
 {
 	struct instance *i = x->inst;
-	struct upstream *u = x->fresh ? NULL : take_idle(i, x->idempotent);
+	struct upstream *u = x->fresh ? NULL : take_idle(i, x);
 	uint8_t family = i->family == 2 ? 1 : x->family;
 	int fd;
 
@@ -209,6 +249,7 @@ static void connect_failed(struct exchange *x, uint8_t family)
 		/* it may listen on ::1 alone ("localhost" in Node) */
 		x->family = 1;
 		x->code = H21;
+		x->head_off = 0;
 		upstream_get(x);
 		return;
 	}
@@ -231,7 +272,7 @@ void upstream_connect(struct exchange *x, int fd, uint8_t family)
 		return;
 	}
 	memset(u, 0, sizeof(*u));
-	u->ev = (struct ev){upstream_event, fd};
+	u->ev = (struct ev){x->h2c ? h2c_event : upstream_event, fd};
 	u->w = w;
 	u->inst = x->inst;
 	u->family = family;
@@ -242,7 +283,7 @@ void upstream_connect(struct exchange *x, int fd, uint8_t family)
 	attach(x, u);
 	if (!port)
 		connected(x);
-	if (worker_watch(w, &u->ev) < 0) {
+	if ((x->h2c && h2c_open(u) < 0) || worker_watch(w, &u->ev) < 0) {
 		connect_failed(x, family);
 		return;
 	}
@@ -260,9 +301,40 @@ static void write_failed_with(struct exchange *x, int err)
 	}
 	x->up_dead = true;
 	pending_free(&x->more);
+	if (u->h2)
+		h2c_readable(u);
 	u->readable = true;
 	u->eof = true;
 	upstream_read(x);
+}
+
+/* Nothing waits any more for the app to take it. */
+static void flushed(struct exchange *x)
+{
+	if (x->state == X_SEND)
+		downstream_deadline(x->client, x->req.done ? x->timeout_ms : x->idle_ms);
+	if (!x->req.done)
+		pump_up(x);
+}
+
+static void flush_h2c(struct exchange *x)
+{
+	struct upstream *u = x->up;
+	int r;
+
+	if (x->head_off < x->head_len) {
+		h2c_request(x);
+		x->head_off = x->head_len;
+	}
+	r = h2c_write(u);
+	if (r < 0) {
+		write_failed_with(x, -r);
+		return;
+	}
+	if (u->connecting && h2c_greeted(u))
+		connected(x);
+	if (!upstream_full(x))
+		flushed(x);
 }
 
 void upstream_flush(struct exchange *x)
@@ -271,6 +343,10 @@ void upstream_flush(struct exchange *x)
 	ssize_t n;
 	int r;
 
+	if (u->h2) {
+		flush_h2c(x);
+		return;
+	}
 	while (x->head_off < x->head_len) {
 		n = send(u->ev.fd, x->head + x->head_off, x->head_len - x->head_off,
 			MSG_NOSIGNAL);
@@ -296,10 +372,7 @@ void upstream_flush(struct exchange *x)
 		pump_tunnel(x);
 		return;
 	}
-	if (x->state == X_SEND)
-		downstream_deadline(x->client, x->req.done ? x->timeout_ms : x->idle_ms);
-	if (!x->req.done)
-		pump_up(x);
+	flushed(x);
 }
 
 /* A pooled connection that the instance closed while our request was on its way. */
@@ -309,6 +382,12 @@ static bool was_stale(const struct exchange *x)
 
 	return u->reused && !u->in.len && x->replay && x->resets < RESETS_MAX &&
 	       (x->idempotent || !x->head_off);
+}
+
+/* RFC 9113 8.7: it was not looked at, whatever its method. */
+static bool was_refused(const struct exchange *x, int err)
+{
+	return err == ESTALE && x->replay && x->resets < RESETS_MAX;
 }
 
 void upstream_lost(struct exchange *x, int err)
@@ -330,7 +409,9 @@ void upstream_lost(struct exchange *x, int err)
 			return;
 		}
 		exchange_fail(x, H18);
-	} else if (was_stale(x)) {
+	} else if (err == EPROTO) {
+		exchange_fail(x, H17);
+	} else if (was_stale(x) || was_refused(x, err)) {
 		x->resets++;
 		x->fresh = true;
 		x->head_off = 0;
@@ -342,6 +423,28 @@ void upstream_lost(struct exchange *x, int err)
 	}
 }
 
+/* As read_head; h2c_receive may use the hot buffer itself. */
+static void read_head_h2c(struct exchange *x)
+{
+	struct upstream *u = x->up;
+	char *hot = u->w->hot;
+	size_t old = u->in.len;
+	ssize_t n = h2c_receive(u, hot + old, HOT_SIZE - old);
+
+	if (n == -EAGAIN)
+		return;
+	if (n <= 0) {
+		upstream_lost(x, (int)-n);
+		return;
+	}
+	if (u->readable)
+		downstream_again(x->client);
+	if (old)
+		memcpy(hot, u->in.data, old);
+	pending_free(&u->in);
+	response_start(x, hot, old + (size_t)n);
+}
+
 static void read_head(struct exchange *x)
 {
 	struct upstream *u = x->up;
@@ -349,6 +452,10 @@ static void read_head(struct exchange *x)
 	size_t old = u->in.len;
 	ssize_t n;
 
+	if (u->h2) {
+		read_head_h2c(x);
+		return;
+	}
 	if (old)
 		memcpy(hot, u->in.data, old);
 	n = recv(u->ev.fd, hot + old, HOT_SIZE - old, 0);

@@ -60,8 +60,8 @@ struct worker {
 	struct h2 *h2_dirty;	    /* have frames to send at the end of this turn */
 	size_t cold_len;	    /* frames collected in cold */
 	struct http_head sent_head; /* of a response that a stream sends */
-	struct nghttp2_session_callbacks *h2_callbacks;
-	struct nghttp2_option *h2_option;
+	struct nghttp2_session_callbacks *h2_callbacks, *h2c_callbacks;
+	struct nghttp2_option *h2_option, *h2c_option;
 	struct h2_rooms h2_rooms;
 	struct slab stream_slab, client_slab, exchange_slab, upstream_slab;
 	struct access_log log;
