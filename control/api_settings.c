@@ -29,6 +29,7 @@ enum setting_kind {
 	SETTING_RATE,
 	SETTING_STICKY, /* on or off; kept with a key */
 	SETTING_NETS,
+	SETTING_PROTOCOL,
 	SETTING_RESTART, /* KEY.TYPE sets it for one process type */
 };
 enum setting_scope { SCOPE_APP = 1, SCOPE_GLOBAL = 2, SCOPE_BOTH = 3 };
@@ -61,6 +62,7 @@ static const struct setting {
 	{"http", "rate-limit", SETTING_RATE, SCOPE_BOTH, NULL, 0, 0, ""},
 	{"http", "compression", SETTING_ON_OFF, SCOPE_BOTH, "off", 0, 0, ""},
 	{"http", "sticky", SETTING_STICKY, SCOPE_BOTH, "off", 0, 0, ""},
+	{"http", "app-protocol", SETTING_PROTOCOL, SCOPE_APP, OPTIONS_HTTP1, 0, 0, ""},
 	{"http", "trusted-proxies", SETTING_NETS, SCOPE_GLOBAL, NULL, 0, 0, ""},
 	{"maintenance", "enabled", SETTING_ON_OFF, SCOPE_APP, "off", 0, 0, ""},
 	{"maintenance", "page", SETTING_PAGE, SCOPE_BOTH, NULL, 0, 0, ""},
@@ -285,6 +287,13 @@ static int check_value(struct request *r, const struct setting *st, const char *
 		return check_rate(r, st, value);
 	case SETTING_NETS:
 		return check_nets(r, st, value);
+	case SETTING_PROTOCOL:
+		if (strcmp(value, OPTIONS_HTTP1) == 0 || strcmp(value, OPTIONS_H2C) == 0)
+			return 0;
+		return request_fail(r, FAIL_USAGE,
+			"%s must be " OPTIONS_HTTP1 ", or " OPTIONS_H2C
+			" for apps that speak HTTP/2 without TLS, such as gRPC servers",
+			st->key);
 	case SETTING_RESTART:
 		if (restart_policy_parse(value, &policy) == 0)
 			return 0;

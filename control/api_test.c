@@ -497,6 +497,14 @@ static void the_routers_settings_are_checked_and_reach_it(void **state)
 		"on or off");
 	expect(f, "PUT", "/v1/apps/shop/settings/http", "{\"sticky\":\"on\"}", 200,
 		"\"sticky\":{\"app\":\"on\",\"global\":null,\"computed\":\"on\"}");
+	expect(f, "PUT", "/v1/apps/shop/settings/http", "{\"app-protocol\":\"h2\"}", 400,
+		"http/1.1, or h2c");
+	expect(f, "PUT", "/v1/apps/shop/settings/http", "{\"app-protocol\":\"h2c\"}", 200,
+		"\"app-protocol\":{\"app\":\"h2c\",\"global\":null,\"computed\":"
+		"\"h2c\"}");
+	expect(f, "PUT", "/v1/apps/shop/settings/http", "{\"app-protocol\":\"\"}", 200,
+		"\"app-protocol\":{\"app\":null,\"global\":null,\"computed\":\"http/"
+		"1.1\"}");
 	expect(f, "PUT", "/v1/apps/shop/settings/http", "{\"rate-limit\":\"9/h\"}", 400,
 		"20/s or 600/m");
 	expect(f, "PUT", "/v1/apps/shop/settings/http", "{\"rate-limit\":\"20/s\"}", 200,

@@ -98,6 +98,13 @@ static void set_compression(struct options *o, const char *value, struct table_o
 		is_on(value) ? t->flags | OPTION_GZIP : t->flags & ~(uint32_t)OPTION_GZIP;
 }
 
+static void set_protocol(struct options *o, const char *value, struct table_options *t)
+{
+	(void)o;
+	if (strcmp(value, OPTIONS_H2C) == 0)
+		t->flags |= OPTION_H2C;
+}
+
 /* "on:KEY", or "off". */
 static void set_sticky(struct options *o, const char *value, struct table_options *t)
 {
@@ -154,6 +161,7 @@ static const struct row {
 	{false, "auth", set_auth},
 	{false, "compression", set_compression},
 	{false, "sticky", set_sticky},
+	{false, "app-protocol", set_protocol},
 	{true, "page", set_maintenance_page},
 };
 

@@ -48,5 +48,8 @@ int options_hide_password(const char *text, struct buf *out);
 /* What "sticky on" is stored as, with a key of its own: cookies of before mean nothing to it. 0 or -EIO. */
 #define OPTIONS_STICKY_MAX 32
 int options_make_sticky(char out[OPTIONS_STICKY_MAX]);
+/* What an app may be spoken to in. */
+#define OPTIONS_HTTP1 "http/1.1"
+#define OPTIONS_H2C "h2c"
 
 #endif

@@ -254,6 +254,21 @@ static void stickiness_has_a_key_and_compression_a_flag(void **state)
 	end(f);
 }
 
+static void an_app_is_spoken_to_as_it_asks(void **state)
+{
+	struct fixture *f = *state;
+	struct table_options o;
+
+	put(f, f->app, "http", "app-protocol", OPTIONS_H2C);
+	row(f, f->app, 2, &o);
+	assert_int_equal(o.flags, OPTION_H2C);
+	end(f);
+	put(f, f->app, "http", "app-protocol", OPTIONS_HTTP1);
+	row(f, f->app, 2, &o);
+	assert_int_equal(o.flags, 0);
+	end(f);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -267,6 +282,7 @@ int main(void)
 		TEST(a_password_is_kept_as_a_key),
 		TEST(rates_and_nets_are_read),
 		TEST(stickiness_has_a_key_and_compression_a_flag),
+		TEST(an_app_is_spoken_to_as_it_asks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
