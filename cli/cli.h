@@ -239,6 +239,7 @@ int cmd_releases_info(struct cli *c);
 int cmd_releases_canary(struct cli *c);
 int cmd_rollback(struct cli *c);
 int cmd_builds(struct cli *c);
+int cmd_builds_cancel(struct cli *c);
 int cmd_builds_info(struct cli *c); /* param: "output": only that */
 /* cmd_images.c */
 int cmd_images_list(struct cli *c);

@@ -152,7 +152,7 @@ int cmd_rollback(struct cli *c)
 int cmd_builds(struct cli *c)
 {
 	static const char *const header[] = {
-		"BUILD", "STATUS", "CREATED", "SECONDS", "COMMIT"};
+		"BUILD", "STATUS", "CREATED", "SECONDS", "COMMIT", "BY", "WHAT"};
 	json_t *list, *build;
 	struct table t;
 	size_t i;
@@ -171,7 +171,8 @@ int cmd_builds(struct cli *c)
 		table_add(&t,
 			(const char *const[]){out_member(build, "id"),
 				out_member(build, "status"), out_member(build, "created"),
-				out_member(build, "seconds"), commit});
+				out_member(build, "seconds"), commit,
+				out_member(build, "by"), out_member(build, "what")});
 	}
 	table_print(&t);
 	return 0;
@@ -221,4 +222,9 @@ int cmd_builds_info(struct cli *c)
 		return out_report_key(c, answer);
 	out_report(c, title, answer);
 	return 0;
+}
+
+int cmd_builds_cancel(struct cli *c)
+{
+	return api_stream(c, "POST", NULL, "/v1/apps/%s/builds/cancel", c->app);
 }

@@ -84,6 +84,8 @@ HANDLE(rollback_check);
 RUN(rollback_run);
 HANDLE(builds_list);
 HANDLE(builds_info);
+HANDLE(builds_check_cancel);
+RUN(builds_cancel);
 /* api_images.c */
 HANDLE(images_list);
 HANDLE(images_history);

@@ -1,5 +1,6 @@
 /* Releases and builds: what ran, what runs, and going back. */
 #include "control/api_handlers.h"
+#include "control/work.h"
 #include <errno.h>
 #include <string.h>
 
@@ -176,5 +177,33 @@ int builds_info(struct request *r)
 	if (n == -ENOENT)
 		return request_fail(r, FAIL_MISSING, "%s has no build %llu", r->app.name,
 			(unsigned long long)id);
-	return n < 0 ? request_fail_db(r, n, r->app.name) : request_reply(r, 200, build);
+	if (n < 0)
+		return request_fail_db(r, n, r->app.name);
+	char *running autofree = work_output(id);
+	if (running)
+		json_object_set_new(build, "output", db_text_json(running));
+	return request_reply(r, 200, build);
+}
+
+int builds_check_cancel(struct request *r)
+{
+	(void)r;
+	return 0;
+}
+
+int builds_cancel(struct request *r, struct sink *s, struct err *e)
+{
+	uint64_t build;
+	int n = work_cancel(r->app.id, &build);
+
+	if (n == -ESRCH)
+		return err_set(e, ESRCH, "no build of %s is under way", r->app.name);
+	if (n < 0)
+		return err_set(e, ETIMEDOUT,
+			"build %llu of %s goes on: it has switched already, or does not "
+			"end; see `berth builds:list %s`",
+			(unsigned long long)build, r->app.name, r->app.name);
+	sink_step(s, "Build %llu of %s is cancelled", (unsigned long long)build,
+		r->app.name);
+	return 0;
 }

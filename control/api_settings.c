@@ -7,6 +7,7 @@
 #include "control/rollout.h"
 #include "control/settings.h"
 #include "control/view.h"
+#include "control/work.h"
 #include "lib/stamp.h"
 #include <errno.h>
 #include <stdio.h>
@@ -45,7 +46,7 @@ static const struct setting {
 	{"git", "deploy-branch", SETTING_BRANCH, SCOPE_APP, NULL, 0, 0, ""},
 	{"ps", "overlap", SETTING_ON_OFF, SCOPE_APP, NULL, 0, 0, ""},
 	{"ps", "restart-policy", SETTING_RESTART, SCOPE_BOTH, "always", 0, 0, ""},
-	{"ps", "idle-after", SETTING_SPAN, SCOPE_BOTH, NULL, 1, IDLE_AFTER_MAX_S, ""},
+	{"ps", "idle-after", SETTING_SPAN, SCOPE_BOTH, NULL, 1, IDLE_AFTER_MAX_S, "30d"},
 	{"ps", "sleep", SETTING_SLEEP, SCOPE_BOTH, NULL, 0, 0, ""},
 	{"ports", "web", SETTING_PORT, SCOPE_BOTH, "5000", 1, 65535, ""},
 	{"checks", "timeout", SETTING_NUMBER, SCOPE_BOTH, "30", 1, 3600, " seconds"},
@@ -68,6 +69,10 @@ static const struct setting {
 	{"maintenance", "page", SETTING_PAGE, SCOPE_BOTH, NULL, 0, 0, ""},
 	{"tls", "email", SETTING_EMAIL, SCOPE_GLOBAL, NULL, 0, 0, ""},
 	{"tls", "server", SETTING_HTTPS, SCOPE_GLOBAL, NULL, 0, 0, ""},
+	{"builds", "timeout", SETTING_SPAN, SCOPE_BOTH, "1h", 1, WORK_TIMEOUT_MAX_S,
+		"1d"},
+	{"builds", "parallel", SETTING_NUMBER, SCOPE_GLOBAL, NULL, 1, WORK_PARALLEL_MAX,
+		""},
 	{"apps", "autocreate", SETTING_ON_OFF, SCOPE_GLOBAL, "on", 0, 0, ""},
 };
 
@@ -251,7 +256,8 @@ static int check_value(struct request *r, const struct setting *st, const char *
 		if (span_parse(value, &n) == 0 && n >= st->min && n <= st->max)
 			return 0;
 		return request_fail(r, FAIL_USAGE,
-			"%s must be a time such as 90s, 15m or 2h, at most 30d", st->key);
+			"%s must be a time such as 90s, 15m or 2h, at most %s", st->key,
+			st->unit);
 	case SETTING_SLEEP:
 		if (strcmp(value, "stop") == 0 || strcmp(value, "freeze") == 0)
 			return 0;
@@ -348,7 +354,8 @@ static bool serves_files(struct request *r)
 }
 
 /* What holds for the app when neither it nor the host sets the key. */
-static const char *fallback_of(struct request *r, const struct setting *st)
+static const char *fallback_of(
+	struct request *r, const struct setting *st, char number[16])
 {
 	if (strcmp(st->topic, "ps") == 0 && strcmp(st->key, "overlap") == 0)
 		return rollout_stop_first(r->c, r->app.id) ? "off" : "on";
@@ -356,12 +363,17 @@ static const char *fallback_of(struct request *r, const struct setting *st)
 		return settings_sleep_default();
 	if (st->kind == SETTING_PORT && serves_files(r))
 		return PORT_UNIX;
+	if (strcmp(st->topic, "builds") == 0 && st->kind == SETTING_NUMBER) {
+		snprintf(number, 16, "%u", work_parallel_default());
+		return number;
+	}
 	return st->fallback;
 }
 
 static json_t *entry(struct request *r, const struct setting *st, const char *key)
 {
 	char *own autofree = NULL, *global autofree = NULL;
+	char number[16];
 
 	if (st->kind == SETTING_BRANCH)
 		own = strdup(r->app.deploy_branch);
@@ -369,7 +381,9 @@ static json_t *entry(struct request *r, const struct setting *st, const char *ke
 		db_setting_get(r->c->db, r->app.id, st->topic, key, &own);
 	if (st->scope & SCOPE_GLOBAL)
 		db_setting_get(r->c->db, 0, st->topic, st->key, &global);
-	const char *computed = own && *own ? own : global ? global : fallback_of(r, st);
+	const char *computed = own && *own ? own
+			       : global	   ? global
+					   : fallback_of(r, st, number);
 
 	return json_pack("{s:o, s:o, s:o}", "app", shown(st, own), "global",
 		shown(st, global), "computed", shown(st, computed));

@@ -189,6 +189,7 @@ static int source_step(struct build *b, struct err *e)
 {
 	struct feed f = {.b = b};
 	struct step st = {.command = "source",
+		.quick = true,
 		.profile = PROFILE_APP,
 		.flags = START_NO_NET,
 		.feed = feed_source,

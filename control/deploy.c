@@ -5,6 +5,7 @@
 #include "control/release.h"
 #include "control/retention.h"
 #include "control/rollout.h"
+#include "control/work.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include "receiver/source.h"
@@ -14,43 +15,8 @@
 #include <string.h>
 
 #define ZERO_OID "0000000000000000000000000000000000000000"
-#define OUTPUT_MAX (1u << 20) /* of a build, kept in the database */
 #define DISK_RESERVE                                                                     \
 	(16u << 20) /* scratch image, database log, routing: what a deploy writes beside its layers */
-
-/* ---- a sink that also keeps the build's output and the app's log ---- */
-
-struct tee {
-	struct sink sink;
-	struct sink *to;
-	uint32_t app;
-	struct buf kept;
-};
-
-static void tee_write(struct sink *s, char kind, const char *text)
-{
-	struct tee *t = (struct tee *)s;
-
-	t->to->write(t->to, kind, text);
-	if (kind != 'o')
-		return;
-	if (t->kept.len < OUTPUT_MAX)
-		buf_addf(&t->kept, "%s\n", text);
-	applog(t->app, "berth[build]", "%s", text);
-}
-
-static bool tee_cancelled(struct sink *s)
-{
-	return sink_cancelled(((struct tee *)s)->to);
-}
-
-static void tee_open(struct tee *t, struct sink *to, uint32_t app)
-{
-	*t = (struct tee){.sink = {tee_write, tee_cancelled, to->watch_fd},
-		.to = to,
-		.app = app,
-		.kept.max = OUTPUT_MAX + 65536};
-}
 
 /* ---- one release ---- */
 
@@ -178,8 +144,7 @@ static int release_and_roll(
 struct pushing {
 	struct deploy d;
 	const struct push *p;
-	const char *branch; /* of refs/heads/ */
-	uint64_t build_id;
+	const char *branch;    /* of refs/heads/ */
 	json_t *config_before; /* when push options changed it, else NULL */
 };
 
@@ -239,7 +204,9 @@ static json_int_t last_push(struct pushing *p, char commit[GIT_OID_HEXSZ + 1])
 	json_array_foreach (builds, i, b) {
 		const char *status = json_string_value(json_object_get(b, "status"));
 		const char *of = json_string_value(json_object_get(b, "commit"));
-		if (!status || !of || strcmp(status, "succeeded") != 0)
+		const char *what = json_string_value(json_object_get(b, "what"));
+		if (!status || !of || !what || strcmp(status, "succeeded") != 0 ||
+			strcmp(what, "push") != 0)
 			continue;
 		id = json_integer_value(json_object_get(b, "id"));
 		snprintf(commit, GIT_OID_HEXSZ + 1, "%s", of);
@@ -384,10 +351,36 @@ static int push_deploy(struct pushing *p, struct err *e)
 	return r;
 }
 
+/* One build from its row to what it printed: what is between begin_work and end_work is seen and can be cancelled. */
+static int begin_work(struct deploy *d, struct work *w, const char *what,
+	const char *commit, const char *actor, struct err *e)
+{
+	uint64_t build;
+	int r = db_build_create(d->c->db, d->app.id, what, commit, actor, &build);
+
+	if (r < 0)
+		return err_sys(e, -r, "record the build");
+	work_open(w, d->s, d->app.id, build);
+	d->s = &w->sink;
+	return 0;
+}
+
+static void end_work(struct deploy *d, struct work *w, int status)
+{
+	const char *how = status == 0		 ? "succeeded"
+			  : status == -ECANCELED ? "cancelled"
+						 : "failed";
+
+	d->s = w->to;
+	db_build_finish(d->c->db, w->build, how, d->release.version,
+		w->output.data ? w->output.data : "");
+	work_close(w);
+	buf_free(&w->output);
+}
+
 static int push_locked(struct pushing *p, json_int_t last_before, struct err *e)
 {
-	struct sink *to = p->d.s;
-	struct tee tee;
+	struct work work;
 	int r = begin(
 		&p->d, p->d.app.id, e); /* again: it may have changed while we waited */
 
@@ -395,24 +388,15 @@ static int push_locked(struct pushing *p, json_int_t last_before, struct err *e)
 		r = still_current(p, last_before, e);
 	if (r < 0)
 		return r;
-	r = db_build_create(
-		p->d.c->db, p->d.app.id, p->p->new_oid, p->p->actor, &p->build_id);
+	r = begin_work(&p->d, &work, "push", p->p->new_oid, p->p->actor, e);
 	if (r < 0)
-		return err_sys(e, -r, "record the build");
-	tee_open(&tee, to, p->d.app.id);
-	p->d.s = &tee.sink;
+		return r;
 	r = push_deploy(p, e);
 	if (r < 0) {
-		sink_fail(&tee.sink, "%s", e->text);
+		sink_fail(p->d.s, "%s", e->text);
 		still_serving(&p->d);
 	}
-	p->d.s = to;
-	const char *status = r == 0	       ? "succeeded"
-			     : r == -ECANCELED ? "cancelled"
-					       : "failed";
-	db_build_finish(p->d.c->db, p->build_id, status, p->d.release.version,
-		tee.kept.data ? tee.kept.data : "");
-	buf_free(&tee.kept);
+	end_work(&p->d, &work, r);
 	e->told = r < 0;
 	return r;
 }
@@ -554,6 +538,7 @@ static int rebuild_locked(struct deploy *d, const char *actor, struct err *e)
 {
 	struct db_release live = {0};
 	struct db_image old = {0};
+	struct work work;
 	int r = begin(d, d->app.id, e);
 
 	if (r == 0 && !d->app.live_version)
@@ -571,12 +556,16 @@ static int rebuild_locked(struct deploy *d, const char *actor, struct err *e)
 		.commit = old.commit,
 		.config = d->release.config,
 		.no_cache = true};
-	r = build_image(d->c, &req, d->s, &d->image, e);
-	d->built_ns = io_mono_ns();
-	d->release_task = true;
-	if (r == 0)
-		r = release_and_roll(d, "Rebuild", actor, e);
-	r = finish_change(d, r, e);
+	r = begin_work(d, &work, "rebuild", old.commit, actor, e);
+	if (r == 0) {
+		r = build_image(d->c, &req, d->s, &d->image, e);
+		d->built_ns = io_mono_ns();
+		d->release_task = true;
+		if (r == 0)
+			r = release_and_roll(d, "Rebuild", actor, e);
+		r = finish_change(d, r, e);
+		end_work(d, &work, r);
+	}
 	db_image_clear(&old);
 	db_release_clear(&live);
 	return r;

@@ -1,6 +1,7 @@
 /* What an app is set to, with berth's defaults where nothing is set. */
 #include "control/settings.h"
 #include "control/network.h"
+#include "control/work.h"
 #include "lib/stamp.h"
 #include <stdio.h>
 #include <string.h>
@@ -90,6 +91,16 @@ static char *text_of(struct control *c, uint32_t app, const char *topic, const c
 	if (db_setting_get(c->db, app, topic, key, &text) < 0 || !text)
 		db_setting_get(c->db, 0, topic, key, &text);
 	return text;
+}
+
+uint32_t app_build_timeout_s(struct control *c, uint32_t app)
+{
+	char *text autofree = text_of(c, app, "builds", "timeout");
+	uint64_t s;
+
+	return text && span_parse(text, &s) == 0 && s && s <= WORK_TIMEOUT_MAX_S
+		       ? (uint32_t)s
+		       : WORK_TIMEOUT_S;
 }
 
 uint32_t idle_after_parse(const char *text)

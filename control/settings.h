@@ -18,6 +18,8 @@ bool app_listens(struct control *c, uint32_t app, const char *command);
 bool command_serves_files(const char *command);
 /* Seconds between SIGTERM and SIGKILL, ms. */
 uint32_t app_stop_timeout_ms(struct control *c, uint32_t app);
+/* Seconds that one step of its builds may take. */
+uint32_t app_build_timeout_s(struct control *c, uint32_t app);
 /* A setting as a number: app, else global, else fallback. */
 uint64_t setting_u64(struct control *c, uint32_t app, const char *topic, const char *key,
 	uint64_t fallback);

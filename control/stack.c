@@ -94,6 +94,7 @@ static int make_layer(
 		.upper = layer,
 		.profile = PROFILE_BUILD_ROOT,
 		.flags = START_NO_NET,
+		.quick = true,
 		.stdin_fd = tar_r};
 	pthread_t watcher;
 	struct err unpack = {0};

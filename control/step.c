@@ -2,6 +2,7 @@
 #include "control/step.h"
 #include "control/engine.h"
 #include "control/settings.h"
+#include "control/work.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/spec.h"
@@ -14,6 +15,9 @@
 
 #define LINE_MAX_LEN 2000
 #define FEED_STACK (512 << 10)
+#define LOOK_MS 200 /* how late a wish to cancel is seen */
+#define DISK_LOOK_NS                                                                     \
+	1000000000u /* a build that fills the disk is stopped before it is full for all */
 
 struct run {
 	struct control *c;
@@ -23,6 +27,9 @@ struct run {
 	int in_w, out_r, err_r; /* our ends; -1 when closed */
 	int in_r, out_w, err_w; /* the sandbox's ends */
 	struct buf answer, words;
+	uint64_t until_ns,
+		disk_ns; /* when its time is over, when the disk is looked at */
+	unsigned int timeout_s;
 	pthread_t feeder;
 	bool feeding;
 	struct err feed_error;
@@ -173,28 +180,55 @@ static void take(int *fd, struct buf *into)
 	into->data[into->len] = '\0';
 }
 
+/* Small hosts have small disks: a hundredth of it stays free. */
+static int check_disk(struct run *r, struct err *e)
+{
+	uint64_t left, total, now = io_mono_ns();
+
+	if (now < r->disk_ns)
+		return 0;
+	r->disk_ns = now + DISK_LOOK_NS;
+	if (disk_free(r->c, &left, &total) < 0 || left >= total / 100)
+		return 0;
+	return err_set(e, ENOSPC,
+		"No space left on device: the build was stopped with %llu MB free in %s; "
+		"`berth images:prune` frees what nothing needs",
+		(unsigned long long)(left >> 20), r->c->state);
+}
+
+/* Why it must not go on, or 0. */
+static int check_end(struct run *r, struct err *e)
+{
+	if (sink_cancelled(r->s))
+		return err_set(e, ECANCELED, "cancelled");
+	if (io_mono_ns() >= r->until_ns)
+		return err_set(e, ETIME,
+			"%s took longer than %u s and was stopped: `berth builds:set APP "
+			"timeout %um` gives it more",
+			r->st->command, r->timeout_s, r->timeout_s / 30);
+	return check_disk(r, e);
+}
+
 /* Until both outputs ended, which is when the last process of the sandbox is gone. */
 static int collect(struct run *r, struct err *e)
 {
-	bool cancelled = false;
+	int status = 0;
 
 	while (r->out_r >= 0 || r->err_r >= 0) {
 		struct pollfd p[3] = {{.fd = r->out_r, .events = POLLIN},
 			{.fd = r->err_r, .events = POLLIN},
-			{.fd = cancelled ? -1 : r->s->watch_fd, .events = POLLRDHUP}};
-		if (poll(p, 3, 1000) < 0 && errno != EINTR)
+			{.fd = status ? -1 : r->s->watch_fd, .events = POLLRDHUP}};
+		if (poll(p, 3, LOOK_MS) < 0 && errno != EINTR)
 			return err_sys(e, errno, "poll");
 		if (p[0].revents)
 			take(&r->out_r, &r->answer);
 		if (p[1].revents)
 			take(&r->err_r, &r->words);
 		relay(r, r->err_r < 0);
-		if (!cancelled && sink_cancelled(r->s)) {
-			cancelled = true;
+		if (status == 0 && (status = check_end(r, e)) < 0)
 			engine_stop(r->c->engine, r->id, 0);
-		}
 	}
-	return cancelled ? err_set(e, ECANCELED, "cancelled") : 0;
+	return status;
 }
 
 static int finish(struct run *r, int status, struct err *e)
@@ -306,6 +340,22 @@ static int begin_row(struct run *r)
 	return status;
 }
 
+static int run_in_turn(struct run *r, json_t **ret, struct err *e)
+{
+	unsigned int max = (unsigned int)setting_u64(
+		r->c, 0, "builds", "parallel", work_parallel_default());
+	int status = r->st->quick ? 0 : work_turn_take(max, r->s, e);
+
+	if (status < 0)
+		return status;
+	r->timeout_s = app_build_timeout_s(r->c, r->st->app);
+	r->until_ns = io_mono_ns() + r->timeout_s * UINT64_C(1000000000);
+	status = run(r, ret, e);
+	if (!r->st->quick)
+		work_turn_drop();
+	return status;
+}
+
 int step_run(struct control *c, const struct step *st, struct sink *s,
 	json_t **ret_answer, struct err *e)
 {
@@ -324,7 +374,7 @@ int step_run(struct control *c, const struct step *st, struct sink *s,
 	*ret_answer = NULL;
 	if (status < 0)
 		return err_sys(e, -status, "record the build step");
-	status = run(&r, ret_answer, e);
+	status = run_in_turn(&r, ret_answer, e);
 	if (status < 0) {
 		struct msg_layer l = {.id = st->upper};
 		engine_call(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0, NULL);

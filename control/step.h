@@ -17,14 +17,16 @@ struct step {
 	uint64_t upper;		/* the layer it makes */
 	uint32_t profile, flags; /* of MSG_START */
 	bool cache;		 /* the app's build cache at /cache */
+	bool quick; /* it does not wait for a turn among the builds (work.h) */
 	/* Writes the step's standard input to fd, in a thread of its own; may be NULL. Returns 0 or -errno with e. */
 	int (*feed)(void *arg, int fd, struct err *e);
 	void *feed_arg;
 	int stdin_fd; /* instead of feed: read by the step directly; -1 */
 };
 /*
- * Blocks until it ended. 0 and *ret_answer (JSON object, or NULL when it printed none); the layer is committed at
- * berthd. On failure the half-made layer is removed. -ECANCELED when the sink's asker went away.
+ * Waits for its turn and blocks until it ended. 0 and *ret_answer (JSON object, or NULL when it printed none); the layer is committed at
+ * berthd. On failure the half-made layer is removed. -ECANCELED when the sink's asker went away,
+ * -ETIME after `builds:set APP timeout`, -ENOSPC when the host's disk is nearly full.
  */
 int step_run(struct control *c, const struct step *st, struct sink *s,
 	json_t **ret_answer, struct err *e);

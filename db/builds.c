@@ -6,13 +6,13 @@
 
 #define BUILDS_KEPT 100 /* of each app; the output of one may be megabytes */
 
-int db_build_create(struct db *db, uint32_t app, const char *commit, const char *actor,
-	uint64_t *ret_id)
+int db_build_create(struct db *db, uint32_t app, const char *what, const char *commit,
+	const char *actor, uint64_t *ret_id)
 {
 	int r = query_insert(db, ret_id,
-		"INSERT INTO build(app, commit_id, status, actor, created_us) VALUES(?, "
-		"?, 'running', ?, ?)",
-		"ussU", app, commit, actor, io_now_us());
+		"INSERT INTO build(app, what, commit_id, status, actor, created_us) "
+		"VALUES(?, ?, ?, 'running', ?, ?)",
+		"usssU", app, what, commit, actor, io_now_us());
 
 	if (r == -EBUSY)
 		return -ENOENT;
@@ -33,14 +33,16 @@ int db_build_finish(struct db *db, uint64_t id, const char *status, uint32_t ver
 		"suUsU", status, version, io_now_us(), output ? output : "", id));
 }
 
-#define BUILD_COLUMNS "id, commit_id, status, version, actor, created_us, finished_us"
+#define BUILD_COLUMNS                                                                    \
+	"id, commit_id, status, version, actor, created_us, finished_us, what"
 
 static json_t *build_json(struct query *q)
 {
 	uint64_t created = query_u64(q, 5), finished = query_u64(q, 6);
-	json_t *o = json_pack("{s:I, s:s, s:s, s:s, s:o}", "id",
-		(json_int_t)query_u64(q, 0), "commit", query_str(q, 1), "status",
-		query_str(q, 2), "by", query_str(q, 4), "created", query_stamp(q, 5));
+	json_t *o = json_pack("{s:I, s:s, s:s, s:s, s:s, s:o}", "id",
+		(json_int_t)query_u64(q, 0), "what", query_str(q, 7), "commit",
+		query_str(q, 1), "status", query_str(q, 2), "by", query_str(q, 4),
+		"created", query_stamp(q, 5));
 
 	if (!o)
 		return NULL;
@@ -73,9 +75,7 @@ int db_build_list(struct db *db, uint32_t app, json_t **ret)
 	return 0;
 }
 
-/* What a build prints may be any bytes; JSON takes only UTF-8, so then every byte beyond
- * ASCII becomes '?'. */
-static json_t *output_json(const char *text)
+json_t *db_text_json(const char *text)
 {
 	json_t *v = json_string(text);
 
@@ -101,7 +101,7 @@ int db_build_get(struct db *db, uint32_t app, uint64_t id, json_t **ret)
 	json_t *o = build_json(&q);
 	if (!o)
 		return -ENOMEM;
-	json_object_set_new(o, "output", output_json(query_str(&q, 7)));
+	json_object_set_new(o, "output", db_text_json(query_str(&q, 8)));
 	*ret = o;
 	return 0;
 }

@@ -324,13 +324,16 @@ int db_order_time(struct db *db, enum db_orders which, uint32_t app, const char 
 	uint32_t nth, uint64_t *ret_us);
 
 /* ---- builds, keys, events (db/builds.c, db/people.c) ---- */
-int db_build_create(struct db *db, uint32_t app, const char *commit, const char *actor,
-	uint64_t *ret_id);
+/* what: push, rebuild */
+int db_build_create(struct db *db, uint32_t app, const char *what, const char *commit,
+	const char *actor, uint64_t *ret_id);
 int db_build_finish(struct db *db, uint64_t id, const char *status, uint32_t version,
 	const char *output);
 int db_build_list(
 	struct db *db, uint32_t app, json_t **ret); /* newest first, 50, without output */
 int db_build_get(struct db *db, uint32_t app, uint64_t id, json_t **ret);
+/* What a build printed may be any bytes; JSON takes only UTF-8, so then every byte beyond ASCII becomes '?'. */
+json_t *db_text_json(const char *text);
 int db_build_fail_running(struct db *db); /* start-up: running ones become failed */
 
 struct db_key {

@@ -93,7 +93,8 @@ static void a_database_of_an_earlier_version_is_migrated(void **state)
 		"ALTER TABLE app DROP COLUMN canary_percent",
 		"ALTER TABLE app DROP COLUMN canary_key", "DROP TABLE tag",
 		"ALTER TABLE image DROP COLUMN config",
-		"ALTER TABLE layer DROP COLUMN digest", "PRAGMA user_version=3"};
+		"ALTER TABLE layer DROP COLUMN digest",
+		"ALTER TABLE build DROP COLUMN what", "PRAGMA user_version=3"};
 
 	make_app(f->db, "old");
 	for (size_t i = 0; i < ARRAY_LEN(back); i++)
@@ -549,7 +550,7 @@ static void builds_keys_and_events_are_listed(void **state)
 	uint64_t build = 0;
 	json_t *j = NULL;
 
-	assert_int_equal(db_build_create(f->db, app, "abc", "root", &build), 0);
+	assert_int_equal(db_build_create(f->db, app, "push", "abc", "root", &build), 0);
 	assert_int_equal(db_build_finish(f->db, build, "succeeded", 3, "-----> ok\n"), 0);
 	assert_int_equal(db_build_get(f->db, app, build, &j), 0);
 	assert_string_equal(

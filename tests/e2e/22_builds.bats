@@ -1,0 +1,93 @@
+# Builds are guests: seen while they run, ended when asked, one after the other, in their time.
+
+setup() {
+	. "$BERTH_SOURCE/tests/lib/e2e.bash"
+}
+teardown() {
+	berth builds:set --global parallel '' >/dev/null
+	[ -z "${PUSH_PID:-}" ] || kill "$PUSH_PID" 2>/dev/null || :
+}
+
+# An app whose build takes that long, in seconds, and leaves a program.
+building() {
+	app "$1" -
+	cat >Makefile <<-END
+		server: server.c
+			@echo building slowly
+			@sleep $2
+			cc -o server server.c 2>/dev/null || cp server.sh server
+	END
+	sed -i 's/^ */\t/; 1s/^\t//' Makefile
+	printf 'int main(void) { return 0; }\n' >server.c
+	printf '#!/bin/sh\nexec perl serve.pl\n' >server.sh
+	chmod 755 server.sh
+	cp "$BERTH_SOURCE"/tests/e2e/apps/probe/serve.pl .
+	printf 'page 1\n' >page.txt
+	printf 'web: exec perl serve.pl\n' >Procfile
+	commit one
+}
+push_behind() { # in the background, its words in $BATS_TEST_TMPDIR/$1
+	git push berth HEAD:main >"$BATS_TEST_TMPDIR/$1" 2>&1 3>&- &
+	PUSH_PID=$!
+}
+builds() { berth builds:list "$1" --format json | jq -r "$2"; }
+runs_slowly() { berth builds:output "$1" | grep -q 'building slowly'; }
+
+@test "a build is cancelled within a second: its push is refused, nothing of it stays" {
+	building b-cancel 100
+	push_behind push
+	wait_for 60 runs_slowly b-cancel
+	equal running "$(builds b-cancel '.[0].status')"
+	local began
+	began=$(now_ms)
+	try berth builds:cancel b-cancel
+	ok
+	has 'of b-cancel is cancelled'
+	local took=$(($(now_ms) - began))
+	[ "$took" -lt 1500 ] || fail "it took $took ms"
+	! wait "$PUSH_PID" || fail "the push went through"
+	grep -q 'cancelled' "$BATS_TEST_TMPDIR/push" || fail "$(cat "$BATS_TEST_TMPDIR/push")"
+	equal cancelled "$(builds b-cancel '.[0].status')"
+	equal 'null' "$(git ls-remote berth main | jq -R -s 'if . == "" then null else . end')"
+	try berth builds:cancel b-cancel
+	fails
+	has 'no build of b-cancel is under way'
+	# the next one is not disturbed
+	sed -i 's/sleep 100/true/' Makefile
+	commit faster
+	pushed
+	serves b-cancel 'page 1'
+}
+
+@test "a step that takes too long is stopped, and says what allows more" {
+	building b-late 100
+	berth apps:create b-late
+	try berth builds:set b-late timeout 1000d
+	fails
+	has 'at most 1d'
+	try berth builds:set b-late timeout 2s
+	ok
+	equal 2s "$(berth builds:report b-late --timeout)"
+	push
+	refuses
+	has 'took longer than 2 s' 'builds:set'
+	equal failed "$(builds b-late '.[0].status')"
+}
+
+@test "more builds than may run at once wait for their turn, and say so" {
+	try berth builds:set --global parallel 0
+	fails
+	berth builds:set --global parallel 1
+	building b-first 3
+	push_behind first
+	local first=$PUSH_PID
+	wait_for 60 runs_slowly b-first
+	building b-second 0
+	pushed
+	has 'Waiting for 1 other build'
+	wait "$first" || fail "$(cat "$BATS_TEST_TMPDIR/first")"
+	serves b-first 'page 1'
+	serves b-second 'page 1'
+	berth ps:rebuild b-second
+	equal 'rebuild push' "$(builds b-second '[.[].what] | join(" ")')"
+}
