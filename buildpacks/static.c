@@ -7,11 +7,14 @@
  * (sd_listen_fds(3)), for the router
  *
  * GET and HEAD; keep-alive; one byte range; ETag and Last-Modified; index.html; 404.html.
- * Names that begin with a dot are never served (but .well-known), and no symlink leads
+ * Redirects and headers by the files _redirects and _headers (static_rules.h), which are
+ * not served. Names that begin with a dot are never served (but .well-known), and no symlink leads
  * out of the folder. SIGTERM: no new connection, answers under way are finished, then it
  * exits.
  */
 #include "buildpacks/static_http.h"
+#include "buildpacks/static_rules.h"
+#include "lib/io.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -33,10 +36,11 @@
 		short */
 #define SMALL_MAX (16 << 10) /* such a file goes out in one write with its head */
 #define CONNECTIONS_MAX                                                                  \
-	1000	  /* the descriptor limit of an instance is 1024 or more: two each while \
+	1000 /* the descriptor limit of an instance is 1024 or more: two each while \
 		     sending */
-#define IDLE_S 75 /* longer than the router keeps an idle connection */
-#define HEAD_S 15 /* for a request head to come in whole */
+#define HEAD_OUT_MAX (1024 + RULES_HEADERS_MAX + RULES_TO_MAX) /* of an answer */
+#define IDLE_S 75  /* longer than the router keeps an idle connection */
+#define HEAD_S 15  /* for a request head to come in whole */
 #define DRAIN_S 25 /* after SIGTERM; berth kills after 30 */
 #define LISTEN_FD 3
 
@@ -48,13 +52,15 @@ struct conn {
 	bool closing, want_write;
 	struct conn *next, *prev;
 	char in[HEAD_MAX + 1];
-	char out[1024 + SMALL_MAX];
+	char out[HEAD_OUT_MAX + SMALL_MAX];
 };
 
 struct server {
 	int listen, given; /* its own; the one it found, or -1 */
 	int epoll, signals, root;
 	const char *fallback;
+	struct rules rules;
+	struct buf fields; /* of _headers, for the request that is served */
 	bool draining;
 	time_t now, date_at, drain_until;
 	char date[40];
@@ -151,14 +157,16 @@ static void start_send(struct server *s, struct conn *c, const struct http_reque
 		snprintf(length, sizeof(length), "Content-Length: %lld\r\n",
 			a->file ? (long long)body : (long long)strlen(text) + 1);
 	c->closing = c->closing || !r->keep || s->draining;
-	n = snprintf(c->out, 1024, "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s%s%s%s%s\r\n",
-		a->status, http_reason_of(a->status), date_now(s),
+	n = snprintf(c->out, HEAD_OUT_MAX,
+		"HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s%s%s%s%s%s\r\n", a->status,
+		http_reason_of(a->status), date_now(s),
 		a->status == 304 ? "" : "Content-Type: ",
 		a->status == 304 ? ""
 		: a->file	 ? a->type
 				 : "text/plain",
 		a->status == 304 ? "" : "\r\n", length, range, cache,
-		a->extra ? a->extra : "", c->closing ? "Connection: close\r\n" : "");
+		a->extra ? a->extra : "", s->fields.len ? s->fields.data : "",
+		c->closing ? "Connection: close\r\n" : "");
 	c->out_at = 0;
 	c->out_len = (size_t)n;
 	c->file = -1;
@@ -245,6 +253,61 @@ static void redirect_to_dir(
 		send_status(s, c, r, 301, line);
 }
 
+static void send_location(struct server *s, struct conn *c, const struct http_request *r,
+	int status, const char *to)
+{
+	char line[RULES_TO_MAX + 600];
+	bool query = r->query_len > 0 && !strchr(to, '?');
+	int n = snprintf(line, sizeof(line), "Location: %s%.*s\r\n", to,
+		query ? r->query_len : 0, r->query);
+
+	if (n >= RULES_TO_MAX) /* by a long query */
+		send_missing(s, c, r);
+	else
+		send_status(s, c, r, status, line);
+}
+
+/* What _redirects says about the path. False: nothing. */
+static bool by_rule(
+	struct server *s, struct conn *c, const struct http_request *r, bool forced)
+{
+	char path[sizeof(r->path) + 1], to[RULES_TO_MAX];
+	struct stat st;
+	bool dir;
+
+	if (!s->rules.n_redirects)
+		return false;
+	snprintf(path, sizeof(path), "/%s", r->path);
+	const struct redirect *d = rules_redirect(&s->rules, path, forced, to);
+	if (!d)
+		return false;
+	if (d->status != 200) {
+		send_location(s, c, r, d->status, to);
+		return true;
+	}
+	int file = http_path_hidden(to + 1) ? -1 : open_file(s->root, to + 1, &st, &dir);
+	if (file < 0)
+		return false;
+	send_file(s, c, r, 200, file, &st, http_type_of(to));
+	return true;
+}
+
+static bool is_rules_file(const char *path)
+{
+	return strcmp(path, "_redirects") == 0 || strcmp(path, "_headers") == 0;
+}
+
+static void find_fields(struct server *s, const struct http_request *r)
+{
+	char path[sizeof(r->path) + 1];
+
+	buf_reset(&s->fields);
+	if (!s->rules.n_headers)
+		return;
+	snprintf(path, sizeof(path), "/%s", r->path);
+	rules_headers(&s->rules, path, &s->fields);
+}
+
 static void serve(struct server *s, struct conn *c, struct http_request *r)
 {
 	char path[sizeof(r->path) + 16];
@@ -256,14 +319,17 @@ static void serve(struct server *s, struct conn *c, struct http_request *r)
 		send_missing(s, c, r);
 		return;
 	}
+	find_fields(s, r);
+	if (by_rule(s, c, r, true))
+		return;
 	bool slash = n == 0 || r->path[n - 1] == '/';
 	snprintf(path, sizeof(path), "%s%s", r->path, slash ? "index.html" : "");
-	int file = open_file(s->root, path, &st, &dir);
+	int file = is_rules_file(path) ? -1 : open_file(s->root, path, &st, &dir);
 	if (file >= 0)
 		send_file(s, c, r, 200, file, &st, http_type_of(path));
 	else if (dir && !slash)
 		redirect_to_dir(s, c, r);
-	else
+	else if (!by_rule(s, c, r, false))
 		send_missing(s, c, r);
 }
 
@@ -338,6 +404,7 @@ static int next_request(struct server *s, struct conn *c)
 	} else {
 		serve(s, c, &r);
 	}
+	buf_reset(&s->fields);
 	c->in_len = end ? c->in_len - (size_t)(end + 4 - c->in) : 0;
 	memmove(c->in, end ? end + 4 : c->in, c->in_len);
 	return 1;
@@ -543,6 +610,44 @@ static int parse_args(struct server *s, int argc, char **argv, const char **ret_
 	return 0;
 }
 
+static void complain(void *arg, unsigned int line, const char *why)
+{
+	fprintf(stderr, "%s line %u: %s\n", (const char *)arg, line, why);
+}
+
+static char *read_rules(int root, const char *name)
+{
+	struct buf text = {.max = RULES_TEXT_MAX};
+	int fd autoclose = open_below(root, name);
+	int r = fd < 0 ? -errno : io_read_all(fd, &text);
+
+	if (r == 0)
+		buf_add(&text, "", 1);
+	if (r < 0 && fd >= 0)
+		fprintf(stderr,
+			"%s is left out: it cannot be read, or is larger than %u kB\n",
+			name, RULES_TEXT_MAX >> 10);
+	if (r < 0 || text.failed) {
+		buf_free(&text);
+		return NULL;
+	}
+	return buf_take(&text);
+}
+
+/* From the site's top folder, once: files of an image do not change. */
+static void load_rules(struct server *s)
+{
+	static char redirects[] = "_redirects", headers[] = "_headers";
+	char *text = read_rules(s->root, redirects);
+
+	s->fields.max = RULES_HEADERS_MAX + 1;
+	if (text)
+		rules_parse_redirects(&s->rules, text, complain, redirects);
+	text = read_rules(s->root, headers);
+	if (text)
+		rules_parse_headers(&s->rules, text, complain, headers);
+}
+
 static int fail(const char *what, const char *arg)
 {
 	fprintf(stderr, "berth-static: %s %s: %s\n", what, arg, strerror(errno));
@@ -571,6 +676,7 @@ int main(int argc, char **argv)
 	s.root = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (s.root < 0)
 		return fail("cannot open", root);
+	load_rules(&s);
 	s.listen = listen_on(port);
 	if (s.listen < 0)
 		return fail("cannot listen on port", port_text);

@@ -11,7 +11,7 @@ setup() {
 	has 'Released v1'
 	page static-site / >"$BATS_TEST_TMPDIR/page"
 	cmp "$BATS_TEST_TMPDIR/page" index.html
-	for f in $(git ls-files | grep -v -e README -e html); do
+	for f in $(git ls-files | grep -v -e README -e html -e '^_'); do
 		page static-site "/$f" >"$BATS_TEST_TMPDIR/page"
 		cmp "$BATS_TEST_TMPDIR/page" "$f"
 	done
@@ -19,7 +19,13 @@ setup() {
 	cmp "$BATS_TEST_TMPDIR/page" 404.html
 	equal 404 "$(code_of static-site.localhost /no/such/page)"
 	try curl -sSI -H 'Host: static-site.localhost' "$(url)"
-	has 'text/html'
+	has 'text/html' 'X-Content-Type-Options: nosniff'
+	try curl -sSi -H 'Host: static-site.localhost' "$(url '/old/a%20page?x=1')"
+	has 'HTTP/1.1 302' 'Location: /a%20page?x=1'
+	try curl -sSi -H 'Host: static-site.localhost' "$(url /css/site.css)"
+	has 'Cache-Control: max-age=31536000, immutable' 'X-Content-Type-Options: nosniff'
+	equal 404 "$(code_of static-site.localhost '/old//other.example')"
+	for f in _headers _redirects; do equal 404 "$(code_of static-site.localhost /$f)"; done
 }
 
 @test "node-express: installed from its lock file, and not again when the lock file stays" {

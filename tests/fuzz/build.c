@@ -10,6 +10,7 @@
 #include "buildpacks/release_yaml.h"
 #include "buildpacks/semver.h"
 #include "buildpacks/static_http.h"
+#include "buildpacks/static_rules.h"
 #include "lib/name.h"
 
 #include <errno.h>
@@ -98,10 +99,33 @@ static void try_static(char *text, size_t n)
 	(void)http_etag_matches(text, "\"abc\"");
 }
 
+/* _redirects and _headers; the text's first line is also a path. */
+static void try_rules(const char *text)
+{
+	struct rules *r = calloc(1, sizeof(*r));
+	char path[256], to[RULES_TO_MAX];
+	autobuf fields = {.max = RULES_HEADERS_MAX + 1};
+
+	CHECK(r);
+	snprintf(path, sizeof(path), "/%.*s", (int)strcspn(text, "\n"), text);
+	rules_parse_redirects(r, strdup(text), NULL, NULL);
+	rules_parse_headers(r, strdup(text), NULL, NULL);
+	const struct redirect *d = rules_redirect(r, path, false, to);
+	if (d)
+		CHECK(strlen(to) < RULES_TO_MAX && strncmp(to, "//", 2) != 0 &&
+			(d->status == 200 || !strpbrk(to, "\r\n")));
+	rules_headers(r, path, &fields);
+	CHECK(!fields.failed);
+	if (fields.len)
+		CHECK(strcmp(fields.data + fields.len - 2, "\r\n") == 0);
+	rules_free(r);
+	free(r);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = {data, size};
-	uint8_t what = take_u8(&in) % 4;
+	uint8_t what = take_u8(&in) % 5;
 	char *text = text_of(in.p, in.n);
 
 	if (what == 0)
@@ -110,8 +134,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		try_plan(release_yaml_parse, text, in.n);
 	else if (what == 2)
 		try_range(text);
-	else
+	else if (what == 3)
 		try_static(text, in.n);
+	else
+		try_rules(text);
 	(void)pack_name_valid(text);
 	free(text);
 	return 0;
