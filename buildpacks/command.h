@@ -9,6 +9,12 @@ int command_source(int argc, char **argv);
 int command_toolchain(int argc, char **argv);
 int command_deps(int argc, char **argv);
 int command_compile(int argc, char **argv);
+/* Of a Dockerfile (docker_step.c); each reads its orders from stdin. */
+int command_docker_plan(int argc, char **argv);
+int command_docker_run(int argc, char **argv);
+int command_docker_copy(int argc, char **argv);
+int command_docker_pack(int argc, char **argv);
+int command_docker_user(int argc, char **argv);
 /* Helpers for the packs' scripts. */
 int command_json(int argc, char **argv);
 int command_semver(int argc, char **argv);

@@ -36,6 +36,7 @@ bool docker_next_word(
 struct expansion {
 	const char *at;
 	char escape;
+	bool heredoc;
 	docker_lookup get;
 	void *arg;
 	struct buf *out;
@@ -157,6 +158,10 @@ static void escaped(struct expansion *x)
 {
 	char next = x->at[1];
 
+	if (x->heredoc && next != '$' && next != x->escape) {
+		put(x, x->at++, 1);
+		return;
+	}
 	if (!next) {
 		put(x, x->at++, 1);
 		return;
@@ -185,7 +190,7 @@ static int step(struct expansion *x)
 	}
 	if (c == '$')
 		return dollar(x);
-	if (c == '"' || (c == '\'' && !x->quote)) {
+	if (!x->heredoc && (c == '"' || (c == '\'' && !x->quote))) {
 		x->quote = x->quote ? '\0' : c;
 		x->at++;
 		return 0;
@@ -200,11 +205,15 @@ static int step(struct expansion *x)
 	return 0;
 }
 
-int docker_expand(const char *text, char escape, docker_lookup get, void *arg,
-	struct buf *out, const char **ret_fault, const char **ret_at)
+int docker_expand(const char *text, char escape, bool heredoc, docker_lookup get,
+	void *arg, struct buf *out, const char **ret_fault, const char **ret_at)
 {
-	struct expansion x = {
-		.at = text, .escape = escape, .get = get, .arg = arg, .out = out};
+	struct expansion x = {.at = text,
+		.escape = escape,
+		.heredoc = heredoc,
+		.get = get,
+		.arg = arg,
+		.out = out};
 	int r = 0;
 
 	while (r == 0 && *x.at)

@@ -109,11 +109,12 @@ typedef const char *(*docker_lookup)(void *arg, const char *name);
 
 /*
  * Expands $x, ${x}, ${x:-y}, ${x:+y} (and - + ? :? ) in text, and takes quotes and escapes away, as
- * a shell would; single quotes keep all. A missing variable is empty. Appends to out. 0, -EINVAL
+ * a shell would; single quotes keep all. A missing variable is empty. heredoc: quotes are plain
+ * characters, and an escape takes only a $ or itself. Appends to out. 0, -EINVAL
  * with *ret_fault a sentence without a place (static), and *ret_at where.
  */
-int docker_expand(const char *text, char escape, docker_lookup get, void *arg,
-	struct buf *out, const char **ret_fault, const char **ret_at);
+int docker_expand(const char *text, char escape, bool heredoc, docker_lookup get,
+	void *arg, struct buf *out, const char **ret_fault, const char **ret_at);
 
 /*
  * The next word of *at, ended by blanks outside quotes; quotes and escapes stay in it. Its length

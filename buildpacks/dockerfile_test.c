@@ -238,8 +238,8 @@ static void variables_are_expanded_as_by_a_shell(void **state UNUSED)
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		autobuf out = BUF_INIT;
-		assert_int_equal(
-			docker_expand(rows[i][0], '\\', lookup, NULL, &out, &why, &at),
+		assert_int_equal(docker_expand(rows[i][0], '\\', false, lookup, NULL,
+					 &out, &why, &at),
 			0);
 		if (strcmp(out.data, rows[i][1]) != 0)
 			fail_msg("%s: %s, not %s", rows[i][0], out.data, rows[i][1]);
@@ -263,8 +263,8 @@ static void what_cannot_be_expanded_says_where(void **state UNUSED)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		autobuf out = BUF_INIT;
 		const char *why = NULL, *at = NULL;
-		assert_int_equal(
-			docker_expand(rows[i].text, '\\', lookup, NULL, &out, &why, &at),
+		assert_int_equal(docker_expand(rows[i].text, '\\', false, lookup, NULL,
+					 &out, &why, &at),
 			-EINVAL);
 		assert_non_null(strstr(why, rows[i].fault));
 		assert_int_equal(at - rows[i].text, rows[i].at);
@@ -274,7 +274,8 @@ static void what_cannot_be_expanded_says_where(void **state UNUSED)
 	for (int i = 0; i < 100; i++)
 		buf_adds(&deep, "${n:-");
 	assert_int_equal(
-		docker_expand(deep.data, '\\', lookup, NULL, &out, &why, &at), -EINVAL);
+		docker_expand(deep.data, '\\', false, lookup, NULL, &out, &why, &at),
+		-EINVAL);
 	assert_non_null(strstr(why, "nested too deeply"));
 }
 

@@ -27,6 +27,7 @@ void plan_free(struct plan *p)
 	json_decref(p->warnings);
 	json_decref(p->processes);
 	json_decref(p->env);
+	json_decref(p->docker);
 	buf_free(&p->toolchain);
 	buf_free(&p->deps);
 }
@@ -245,6 +246,8 @@ static json_t *to_json(const struct plan *p)
 		p->has_deps ? json_pack("{s:O, s:o}", "files", p->files, "key_input",
 				      key_input(&p->deps))
 			    : json_null());
+	if (p->docker)
+		json_object_set(o, "docker", p->docker);
 	if (p->build_only)
 		json_object_set_new(o, "launch", json_false());
 	if (p->error[0])

@@ -28,6 +28,7 @@ struct plan {
 	char error[ERR_TEXT_MAX];
 	json_t *files, *looked_for, *warnings; /* arrays of strings */
 	json_t *processes, *env;	       /* objects: string -> string */
+	json_t *docker; /* what a Dockerfile asks for (docker_plan.h), or NULL */
 };
 
 /* 0 or -ENOMEM. plan_free in any case. */

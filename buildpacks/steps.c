@@ -1,6 +1,7 @@
 /* The steps of a build: unpack, source, toolchain, deps, compile. */
 #include "buildpacks/command.h"
 #include "buildpacks/config_dir.h"
+#include "buildpacks/docker_plan.h"
 #include "buildpacks/pack.h"
 #include "buildpacks/release_yaml.h"
 #include "buildpacks/run.h"
@@ -65,6 +66,8 @@ static int plan_source(struct plan *p, struct err *e)
 		return 0;
 	}
 	warn_submodules(p);
+	if (docker_detect(p) != 0)
+		return 0;
 	r = pack_detect(p, getenv("BERTH_BUILDPACKS"), e);
 	if (r < 0 || !p->pack[0])
 		return r;

@@ -1,8 +1,10 @@
 /* From a commit to an image: plan, keys, and only those steps whose key is new. */
 #include "control/build.h"
-#include "control/engine.h"
+#include "control/docker.h"
 #include "control/key.h"
+#include "control/layers.h"
 #include "control/manifest.h"
+#include "control/own_start.h"
 #include "control/packs.h"
 #include "control/step.h"
 #include "lib/io.h"
@@ -115,37 +117,12 @@ static int layer_of(struct build *b, const char *kind, const char *key, uint32_t
 	struct step *st, json_t **ret_meta, struct err *e)
 {
 	uint64_t id;
-	int r = db_layer_find(b->c->db, kind, key, &id, ret_meta);
 
-	if (r == 0) {
-		push_layer(b, id);
-		return 0;
-	}
-	if (r != -ENOENT)
-		return err_sys(e, -r, "look for a layer");
-	r = db_layer_begin(b->c->db, kind, key, app, &id);
-	if (r < 0)
-		return err_sys(e, -r, "record a layer");
 	st->app = b->req->app->id;
-	st->upper = id;
 	st->layers = b->layers;
-	r = step_run(b->c, st, b->s, ret_meta, e);
-	if (r < 0) {
-		db_layer_delete(b->c->db, id);
+	int r = layer_get(b->c, kind, key, app, st, b->s, &id, ret_meta, e);
+	if (r < 0)
 		return r;
-	}
-	/* Two builds may have made the same layer: either will do, ours is used by us. */
-	r = db_layer_ready(b->c->db, id, *ret_meta, 0);
-	if (r < 0 && r != -EEXIST)
-		return err_sys(e, -r, "record the finished layer");
-	if (r == -EEXIST) {
-		struct msg_layer l = {.id = id};
-		engine_call(b->c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0, NULL);
-		db_layer_delete(b->c->db, id);
-		r = db_layer_find(b->c->db, kind, key, &id, NULL);
-		if (r < 0)
-			return err_sys(e, -r, "look for a layer");
-	}
 	push_layer(b, id);
 	return 0;
 }
@@ -200,7 +177,7 @@ static int source_step(struct build *b, struct err *e)
 
 	add_packs(b, env);
 	st.env = env;
-	key_begin(&k, "source-1");
+	key_begin(&k, "source-2");
 	key_add(&k,
 		json_array_size(b->layers)
 			? &(json_int_t){json_integer_value(json_array_get(b->layers, 0))}
@@ -441,6 +418,35 @@ static int make_image(struct build *b, struct db_image *ret, struct err *e)
 	return r < 0 ? err_sys(e, -r, "record the image") : 0;
 }
 
+/* A Dockerfile says all by itself; a Procfile names further commands, or another one for web. */
+static int docker_steps(struct build *b, struct db_image *ret, struct err *e)
+{
+	struct docker_build d = {.c = b->c,
+		.req = b->req,
+		.s = b->s,
+		.repo = b->repo,
+		.tree = &b->tree,
+		.source = b->layers,
+		.asked = json_object_get(b->plan, "docker")};
+	json_t *checks = b->app_json ? json_incref(b->app_json) : json_object();
+	int r = docker_build(&d, e);
+
+	if (r == 0) {
+		json_decref(b->layers);
+		b->layers = json_incref(d.layers);
+		ret->config = json_incref(d.config);
+		r = own_start_processes(ret->config, b->procfile, &b->result, e);
+	}
+	if (r == 0 && d.health_path[0] && !json_object_get(checks, "healthchecks"))
+		json_object_set_new(checks, "healthchecks",
+			json_pack("{s:[{s:s, s:s}]}", "web", "type", "startup", "path",
+				d.health_path));
+	json_decref(b->app_json);
+	b->app_json = checks;
+	docker_build_clear(&d);
+	return r < 0 ? r : make_image(b, ret, e);
+}
+
 static int plan_steps(struct build *b, struct err *e)
 {
 	uint64_t stack;
@@ -466,6 +472,8 @@ static int build_steps(struct build *b, struct db_image *ret, struct err *e)
 
 	if (r < 0)
 		return r;
+	if (json_object_get(b->plan, "docker"))
+		return docker_steps(b, ret, e);
 	/* The source lies above what it is built with: it was planned over the bare stack. */
 	json_t *source = json_incref(json_array_get(b->layers, 1));
 	json_array_remove(b->layers, 1);

@@ -1,5 +1,6 @@
 /* The environment of a process. */
 #include "control/env.h"
+#include "control/own_start.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -83,7 +84,8 @@ static void add_own(json_t *env, const struct env_for *f)
 	set(env, "BERTH_INSTANCE", "%s", f->name);
 	set(env, "BERTH_APP", "%s", f->app->name);
 	set(env, "BERTH_RELEASE", "v%u", f->release->version);
-	set(env, "HOME", "/app");
+	if (!own_start(f->image))
+		set(env, "HOME", "/app");
 	set(env, "GIT_REV", "%s", f->image->commit);
 	set(env, "SOURCE_VERSION", "%s", f->image->commit);
 	if (f->term)
@@ -115,6 +117,7 @@ char **env_build(const struct env_for *f)
 
 	set(env, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
 	set(env, "LANG", "C.UTF-8");
+	set(env, "HOME", "%s", own_start_home(f->image));
 	add_hints(env, f->limits);
 	json_object_update(env, f->image->env);
 	json_object_update(env, f->release->config);

@@ -5,6 +5,7 @@
 #include "control/env.h"
 #include "control/fleet_inside.h"
 #include "control/limits.h"
+#include "control/own_start.h"
 #include "control/settings.h"
 #include "control/stale.h"
 #include "lib/io.h"
@@ -340,7 +341,8 @@ static int fill_start(struct control *c, const struct fleet_start *s,
 	m->id = member->id;
 	m->app = s->app->id;
 	m->profile = PROFILE_APP;
-	m->flags = s->flags | (member->listens ? START_LISTEN : 0);
+	own_start_user(s->image, m);
+	m->flags |= s->flags | (member->listens ? START_LISTEN : 0);
 	m->stop_timeout_ms = app_stop_timeout_ms(c, s->app->id);
 	app_limits(c, s->app->id, s->limits ? s->limits : s->type, &m->limits);
 	snprintf(m->name, sizeof(m->name), "%s.%u", s->type, s->number);
@@ -357,6 +359,8 @@ static int pack_command(const struct fleet_start *s, const char *const *env)
 {
 	autobuf text = BUF_INIT;
 
+	if (own_start(s->image))
+		return own_start_pack(s->image, s->command, s->argv, env);
 	command_text(s->command, s->image->profile_d, &text);
 	if (text.failed)
 		return -ENOMEM;
@@ -483,7 +487,7 @@ int fleet_start(struct control *c, const struct fleet_start *s, struct member *r
 		return err_sys(e, -r, "record the new instance");
 	snprintf(m.type, sizeof(m.type), "%s", s->type);
 	if (strcmp(s->type, "web") == 0)
-		m.port = app_port(c, m.app);
+		m.port = app_image_port(c, m.app, s->image);
 	m.listens = member && m.port && gets_listener(c, s);
 	r = engine_expect(c->engine, m.id);
 	if (r == 0 && member)

@@ -2,6 +2,7 @@
 #include "control/engine.h"
 #include "control/env.h"
 #include "control/fleet.h"
+#include "control/own_start.h"
 #include "control/settings.h"
 #include "control/sleep.h"
 #include "lib/io.h"
@@ -172,11 +173,15 @@ static int pack_enter(
 		.extra = o->env};
 	char **env = env_build(&f);
 	const char *argv[256] = {"/bin/sh", "-c", "exec \"$@\"", "sh"};
+	const char *const *words = o->argv && o->argv[0] ? o->argv : shell;
 	size_t n = 4;
-	for (const char *const *a = o->argv && o->argv[0] ? o->argv : shell;
-		*a && n + 1 < ARRAY_LEN(argv); a++)
+	int fd = -ENOMEM;
+	for (const char *const *a = words; *a && n + 1 < ARRAY_LEN(argv); a++)
 		argv[n++] = *a;
-	int fd = env ? spec_pack(argv, (const char *const *)env, "/app") : -ENOMEM;
+	if (env && own_start(&l->image))
+		fd = own_start_pack(&l->image, NULL, words, (const char *const *)env);
+	else if (env)
+		fd = spec_pack(argv, (const char *const *)env, "/app");
 	env_free(env);
 	return fd;
 }

@@ -112,6 +112,21 @@ static bool replaced(const struct db_instance *rows, int n, const struct db_inst
 	return false;
 }
 
+/* The one that it was started with. */
+static uint16_t port_of(struct control *c, const struct db_instance *i)
+{
+	struct db_release release = {0};
+	struct db_image image = {0};
+	uint16_t port = app_port(c, i->app);
+
+	if (db_release_get(c->db, i->app, i->version, &release) == 0 &&
+		db_image_get(c->db, release.image, &image) == 0)
+		port = app_image_port(c, i->app, &image);
+	db_image_clear(&image);
+	db_release_clear(&release);
+	return port;
+}
+
 /* An instance that served the live release goes on serving; a half-started or unwanted one is stopped. */
 static bool adopt(
 	struct control *c, const struct db_instance *i, const struct running *run)
@@ -131,7 +146,7 @@ static bool adopt(
 		!fleet_wanted(c, &m))
 		return false;
 	if (strcmp(i->type, "web") == 0)
-		m.port = app_port(c, i->app);
+		m.port = port_of(c, i);
 	fleet_adopt(c, &m);
 	return true;
 }

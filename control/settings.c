@@ -1,6 +1,7 @@
 /* What an app is set to, with berth's defaults where nothing is set. */
 #include "control/settings.h"
 #include "control/network.h"
+#include "control/own_start.h"
 #include "control/work.h"
 #include "lib/stamp.h"
 #include <stdio.h>
@@ -26,6 +27,14 @@ uint64_t setting_u64(struct control *c, uint32_t app, const char *topic, const c
 uint16_t app_port(struct control *c, uint32_t app)
 {
 	return (uint16_t)setting_u64(c, app, "ports", "web", DEFAULT_PORT);
+}
+
+uint16_t app_image_port(struct control *c, uint32_t app, const struct db_image *image)
+{
+	uint16_t exposed = own_start_port(image);
+
+	return (uint16_t)setting_u64(
+		c, app, "ports", "web", exposed ? exposed : DEFAULT_PORT);
 }
 
 bool command_serves_files(const char *command)

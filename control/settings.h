@@ -11,6 +11,8 @@ uint32_t app_quantity(struct control *c, uint32_t app, const char *type);
 uint32_t app_canary_quantity(struct control *c, uint32_t app, uint32_t percent);
 /* The port a web process is told and probed on: 5000, or what ports:set says. With unix it is told the port too. */
 uint16_t app_port(struct control *c, uint32_t app);
+/* The same where nothing is set, but for an image that exposes another. */
+uint16_t app_image_port(struct control *c, uint32_t app, const struct db_image *image);
 /* Where an app listens that berth gives a listening unix socket, instead of a port. */
 #define PORT_UNIX "unix"
 /* What ports:set says: unix or not; where it says nothing, whether command runs the built-in file server. */

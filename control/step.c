@@ -66,8 +66,12 @@ static int make_pipes(struct run *r)
 		r->in_r = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (status == 0 && r->in_r < 0)
 		status = -errno;
-	if (status == 0)
+	if (status == 0 && r->st->output_fd)
+		r->out_w = fcntl(r->st->output_fd, F_DUPFD_CLOEXEC, 3);
+	else if (status == 0)
 		status = make_pipe(&r->out_r, &r->out_w);
+	if (status == 0 && r->out_w < 0)
+		status = -errno;
 	if (status == 0)
 		status = make_pipe(&r->err_r, &r->err_w);
 	if (r->in_w >= 0)
@@ -94,11 +98,11 @@ static void fill(struct run *r, struct msg_start *m)
 		if (m->n_layers < PROTO_LAYERS_MAX)
 			m->layers[m->n_layers++] = (uint64_t)json_integer_value(layer);
 	}
-	if (st->cache) {
-		m->n_mounts = 1;
-		m->mounts[0] = (struct msg_mount){
+	for (i = 0; i < st->n_mounts && m->n_mounts < PROTO_MOUNTS_MAX; i++)
+		m->mounts[m->n_mounts++] = st->mounts[i];
+	if (st->cache && m->n_mounts < PROTO_MOUNTS_MAX)
+		m->mounts[m->n_mounts++] = (struct msg_mount){
 			.id = st->app, .kind = MOUNT_CACHE, .path = "/cache"};
-	}
 }
 
 static int start(struct run *r, struct err *e)
@@ -155,7 +159,10 @@ static void relay(struct run *r, bool at_end)
 			n = LINE_MAX_LEN;
 		char line[LINE_MAX_LEN + 1];
 		snprintf(line, sizeof(line), "%.*s", (int)n, r->words.data);
-		if (kind == 'o' || line[0])
+		if (r->st->output_fd && line[0] == '{') {
+			buf_reset(&r->answer);
+			buf_adds(&r->answer, line);
+		} else if (kind == 'o' || line[0])
 			r->s->write(r->s, kind, line);
 		buf_consume(&r->words, whole ? n + 1 : n);
 	}
@@ -254,12 +261,16 @@ static int finish(struct run *r, int status, struct err *e)
 			"--process-type build --memory 4G` gives it more",
 			limit);
 	}
-	return err_set(e, ECHILD, "%s failed: %s", r->st->command, reason);
+	return err_set(e, ECHILD, "%s failed: %s",
+		r->st->title ? r->st->title : r->st->command, reason);
 }
 
 static int commit_layer(struct run *r, struct err *e)
 {
 	struct msg_layer l = {.id = r->st->upper};
+
+	if (!l.id)
+		return 0;
 	int status =
 		engine_call(r->c->engine, MSG_LAYER_COMMIT, &l, sizeof(l), NULL, 0, NULL);
 
@@ -377,7 +388,9 @@ int step_run(struct control *c, const struct step *st, struct sink *s,
 	status = run_in_turn(&r, ret_answer, e);
 	if (status < 0) {
 		struct msg_layer l = {.id = st->upper};
-		engine_call(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0, NULL);
+		if (l.id)
+			engine_call(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0,
+				NULL);
 		json_decref(*ret_answer);
 		*ret_answer = NULL;
 	}

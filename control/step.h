@@ -14,14 +14,21 @@ struct step {
 	const char *argument;	/* the pack, or NULL */
 	const char *const *env; /* NULL-terminated, may be NULL */
 	const json_t *layers;	/* ids below, bottom first; may be NULL */
-	uint64_t upper;		/* the layer it makes */
+	uint64_t upper;		/* the layer it makes; 0: none, what it writes goes */
 	uint32_t profile, flags; /* of MSG_START */
-	bool cache;		 /* the app's build cache at /cache */
-	bool quick; /* it does not wait for a turn among the builds (work.h) */
+	const char *title; /* what people read for command when it fails; may be NULL */
+	bool cache;	   /* the app's build cache at /cache */
+	bool quick;	   /* it does not wait for a turn among the builds (work.h) */
 	/* Writes the step's standard input to fd, in a thread of its own; may be NULL. Returns 0 or -errno with e. */
 	int (*feed)(void *arg, int fd, struct err *e);
 	void *feed_arg;
 	int stdin_fd; /* instead of feed: read by the step directly; -1 */
+	/* To read images: */
+	const struct msg_mount *mounts; /* before the cache */
+	unsigned int n_mounts;
+	/* Where its standard output goes, and then its answer is the last line on stderr that begins with '{'; 0: the
+	 * answer is its standard output. */
+	int output_fd;
 };
 /*
  * Waits for its turn and blocks until it ended. 0 and *ret_answer (JSON object, or NULL when it printed none); the layer is committed at

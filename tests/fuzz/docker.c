@@ -21,7 +21,8 @@ static void check_words(const struct dockerfile *d, const struct docker_instruct
 		CHECK(word >= i->text && word + len <= end && at <= end);
 	autobuf out = {.max = 4u << 20};
 	why = where = NULL;
-	if (docker_expand(i->text, d->escape, lookup, NULL, &out, &why, &where) == -22)
+	if (docker_expand(i->text, d->escape, false, lookup, NULL, &out, &why, &where) ==
+		-22)
 		CHECK(why && where >= i->text && where <= end);
 }
 

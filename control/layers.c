@@ -1,0 +1,45 @@
+/* Layers by key: found, or made by a step. */
+#include "control/layers.h"
+#include "control/engine.h"
+#include <errno.h>
+
+/* Two builds may have made the same layer: either will do, ours is used by us. */
+static int record(struct control *c, const char *kind, const char *key, json_t *meta,
+	uint64_t *id, struct err *e)
+{
+	struct msg_layer l = {.id = *id};
+	int r = db_layer_ready(c->db, *id, meta, 0);
+
+	if (r != -EEXIST)
+		return r < 0 ? err_sys(e, -r, "record the finished layer") : 0;
+	engine_call(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0, NULL);
+	db_layer_delete(c->db, *id);
+	r = db_layer_find(c->db, kind, key, id, NULL);
+	return r < 0 ? err_sys(e, -r, "look for a layer") : 0;
+}
+
+int layer_get(struct control *c, const char *kind, const char *key, uint32_t owner,
+	struct step *st, struct sink *s, uint64_t *ret_id, json_t **ret_meta,
+	struct err *e)
+{
+	json_t *said = NULL;
+	int r = db_layer_find(c->db, kind, key, ret_id, ret_meta);
+
+	if (r != -ENOENT)
+		return r < 0 ? err_sys(e, -r, "look for a layer") : 1;
+	r = db_layer_begin(c->db, kind, key, owner, ret_id);
+	if (r < 0)
+		return err_sys(e, -r, "record a layer");
+	st->upper = *ret_id;
+	r = step_run(c, st, s, &said, e);
+	if (r < 0) {
+		db_layer_delete(c->db, *ret_id);
+		return r;
+	}
+	r = record(c, kind, key, said, ret_id, e);
+	if (ret_meta)
+		*ret_meta = said;
+	else
+		json_decref(said);
+	return r;
+}
