@@ -236,6 +236,20 @@ static void add_toolchain_script(struct key *k, const char *pack)
 	key_add_pack(k, "registry.sh");
 }
 
+void build_toolchain_key(
+	uint64_t stack, const char *pack, const char *lines, bool no_cache, char out[65])
+{
+	struct key k;
+
+	key_begin(&k, "toolchain-1");
+	key_addu(&k, stack);
+	add_toolchain_script(&k, pack);
+	key_adds(&k, lines);
+	if (no_cache)
+		key_addu(&k, io_mono_ns());
+	key_end(&k, out);
+}
+
 static int toolchain_step(struct build *b, struct err *e)
 {
 	struct step st = {.command = "toolchain",
@@ -247,7 +261,6 @@ static int toolchain_step(struct build *b, struct err *e)
 	autobuf input = BUF_INIT;
 	const char *env[2] = {NULL, NULL};
 	json_t *said = NULL;
-	struct key k;
 
 	if (!json_is_object(t))
 		return 0;
@@ -257,12 +270,8 @@ static int toolchain_step(struct build *b, struct err *e)
 		return err_set(e, ENOMEM, "out of memory");
 	env[0] = input.data;
 	st.env = env;
-	key_begin(&k, "toolchain-1");
-	key_addu(&k, (uint64_t)json_integer_value(json_array_get(b->layers, 0)));
-	add_toolchain_script(&k, b->pack);
-	key_adds(&k, key_input);
-	salt(b, &k);
-	key_end(&k, b->toolchain_key);
+	build_toolchain_key((uint64_t)json_integer_value(json_array_get(b->layers, 0)),
+		b->pack, key_input, b->req->no_cache, b->toolchain_key);
 	int r = layer_of(b, "toolchain", b->toolchain_key, 0, &st, &said, e);
 	json_decref(said);
 	return r;

@@ -19,6 +19,9 @@ int build_image(struct control *c, const struct build_request *b, struct sink *s
 /* Says to the sink by which buildpacks the commit would be built and what it would start; builds nothing. 0 or -errno. */
 int build_detect(
 	struct control *c, const struct build_request *b, struct sink *s, struct err *e);
+/* The key of a toolchain layer: the stack, the pack's script, and the lines that it is given. */
+void build_toolchain_key(
+	uint64_t stack, const char *pack, const char *lines, bool no_cache, char out[65]);
 /* The stack's layer: -ENOENT with how to make it. */
 int stack_layer(struct control *c, uint64_t *ret_id, struct err *e);
 

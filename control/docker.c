@@ -21,6 +21,7 @@ struct job {
 	struct docker_build *d;
 	json_t *bases; /* reference -> {"layers", "config"} */
 	json_t *plan;
+	json_t *kept; /* ids of all layers that were used */
 	struct chain stages[STAGES_MAX];
 	unsigned int at, total;
 	const json_t *step;
@@ -42,7 +43,7 @@ struct orders {
 	const json_t *from;  /* layers to be packed; NULL: none */
 };
 
-static int send_orders(const json_t *todo, int fd, struct err *e)
+int docker_send_orders(const json_t *todo, int fd, struct err *e)
 {
 	char *body autofree = json_dumps(todo, JSON_COMPACT);
 	char head[24];
@@ -61,7 +62,7 @@ static int feed_orders(void *arg, int fd, struct err *e)
 {
 	const struct orders *o = arg;
 
-	return send_orders(o->todo, fd, e);
+	return docker_send_orders(o->todo, fd, e);
 }
 
 static bool takes_all(const json_t *files)
@@ -117,7 +118,7 @@ static int send_packed(const struct orders *o, int fd, struct err *e)
 static int feed_copy(void *arg, int fd, struct err *e)
 {
 	const struct orders *o = arg;
-	int r = send_orders(o->todo, fd, e);
+	int r = docker_send_orders(o->todo, fd, e);
 
 	if (r == 0 && o->from)
 		return send_packed(o, fd, e);
@@ -298,6 +299,7 @@ static int make_layer(struct job *w, struct chain *below, const struct chain *fr
 	if (r == 0)
 		sink_detail(d->s, "%.1f s", (double)(io_mono_ns() - began) / 1e9);
 	json_array_append_new(below->layers, json_integer((json_int_t)id));
+	json_array_append_new(w->kept, json_integer((json_int_t)id));
 	memcpy(below->key, key, sizeof(below->key));
 	return 0;
 }
@@ -371,9 +373,10 @@ static int find_bases(struct job *w, struct err *e)
 	json_array_foreach (json_object_get(w->d->asked, "bases"), i, name) {
 		const char *reference = json_string_value(name);
 		json_t *layers = NULL, *config = NULL;
-		int r = docker_base(w->d->c, reference, &layers, &config, e);
+		int r = docker_base(w->d, reference, &layers, &config, e);
 		if (r < 0)
 			return r;
+		json_array_extend(w->kept, layers);
 		json_object_set_new(w->bases, reference,
 			json_pack("{s:o, s:o}", "layers", layers, "config", config));
 	}
@@ -469,7 +472,10 @@ static int finish(struct job *w, struct err *e)
 		text(w->plan, "health_path"));
 	if (!json_is_object(d->config))
 		return err_set(e, EBADMSG, "the plan has no configuration");
-	return docker_find_user(d->c, d->req->app->id, d->layers, d->config, d->s, e);
+	int r = docker_find_user(d->c, d->req->app->id, d->layers, d->config, d->s, e);
+	if (r == 0)
+		json_object_set(json_object_get(d->config, "Berth"), "kept", w->kept);
+	return r;
 }
 
 static int build(struct job *w, struct err *e)
@@ -494,10 +500,12 @@ int docker_build(struct docker_build *d, struct err *e)
 		return err_set(e, ENOMEM, "out of memory");
 	w->d = d;
 	w->bases = json_object();
-	int r = w->bases ? build(w, e) : err_set(e, ENOMEM, "out of memory");
+	w->kept = json_array();
+	int r = w->bases && w->kept ? build(w, e) : err_set(e, ENOMEM, "out of memory");
 	for (size_t i = 0; i < STAGES_MAX; i++)
 		chain_clear(&w->stages[i]);
 	json_decref(w->bases);
+	json_decref(w->kept);
 	json_decref(w->plan);
 	free(w);
 	return r;

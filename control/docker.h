@@ -26,10 +26,15 @@ struct docker_build {
 int docker_build(struct docker_build *d, struct err *e);
 void docker_build_clear(struct docker_build *d);
 
-/* Base images by name (docker_base.c): the host's stacks under the names that Debian's images have, then image_base.
- * *ret_layers and *ret_config as image_base; -ENOENT with what to do. */
-int docker_base(struct control *c, const char *reference, json_t **ret_layers,
+/*
+ * Base images by name (docker_base.c): an imported or tagged one (image_base); the host's stack under the names that
+ * Debian's images have; and what languages' images are known by, made of the stack and a toolchain layer. Blocks while one
+ * is made. *ret_layers and *ret_config as image_base; -ENOENT with what to do.
+ */
+int docker_base(struct docker_build *d, const char *reference, json_t **ret_layers,
 	json_t **ret_config, struct err *e);
+/* Writes orders as a step's berth-build reads them from stdin: 15 digits, a newline, JSON. 0 or -errno with e. */
+int docker_send_orders(const json_t *todo, int fd, struct err *e);
 /*
  * Fills config's "Berth" (control/own_start.h) with who its User is, looked up in a sandbox on these layers. app: whose
  * sandbox it is.

@@ -1,8 +1,8 @@
 /*
  * Images that bring their own start: built from a Dockerfile, or imported. db_image.config is the `config` object of their
  * OCI image configuration (Entrypoint, Cmd, User, WorkingDir, Env, ExposedPorts ...), and in its member "Berth" what was
- * found out about them here: {"uid", "gid", "home", "web"}. web is the text that stands for Entrypoint and Cmd among
- * the image's processes.
+ * found out about them here: {"uid", "gid", "home", "web", "kept"}. web is the text that stands for Entrypoint and Cmd among
+ * the image's processes; kept are the layers of its build, other stages' too, which the next build will ask for.
  */
 #ifndef CONTROL_OWN_START_H
 #define CONTROL_OWN_START_H

@@ -95,8 +95,8 @@ int db_layer_delete_unused(struct db *db, uint64_t id, uint64_t older_than_us);
 int db_layer_get(struct db *db, uint64_t id, struct db_layer *ret, json_t **ret_meta);
 int db_layer_list(struct db *db, struct db_layer **ret);
 /*
- * Layers (no stacks) that no tag and no kept, live or canary release uses, failed ones aside, and that were last
- * used before the time older_than_us; *ret allocated. Count.
+ * Layers (no stacks) that no tag and no kept, live or canary release uses, failed ones aside, nor the live one's
+ * next build (Berth.kept of its config, control/own_start.h), and that were last used before the time older_than_us; *ret allocated. Count.
  */
 int db_layer_unused(struct db *db, uint64_t older_than_us, uint64_t **ret);
 

@@ -47,9 +47,12 @@ static uint32_t make_app(struct db *db, const char *name)
 	return id;
 }
 
-static uint32_t make_release(struct db *db, uint32_t app, uint64_t layer)
+static uint32_t make_built_release(
+	struct db *db, uint32_t app, uint64_t layer, uint64_t stage)
 {
-	struct db_image i = {.app = app, .layers = json_pack("[I]", (json_int_t)layer)};
+	struct db_image i = {.app = app,
+		.layers = json_pack("[I]", (json_int_t)layer),
+		.config = json_pack("{s:{s:[I]}}", "Berth", "kept", (json_int_t)stage)};
 	struct db_release r = {
 		.app = app, .config = json_pack("{s:s}", "A", "1"), .actor = "root"};
 
@@ -60,6 +63,11 @@ static uint32_t make_release(struct db *db, uint32_t app, uint64_t layer)
 	db_image_clear(&i);
 	db_release_clear(&r);
 	return r.version;
+}
+
+static uint32_t make_release(struct db *db, uint32_t app, uint64_t layer)
+{
+	return make_built_release(db, app, layer, layer);
 }
 
 static void a_reopened_database_holds_what_was_written(void **state)
@@ -274,6 +282,31 @@ static void only_layers_that_no_kept_release_has_are_unused(void **state)
 	ids = NULL;
 	assert_int_equal(db_layer_unused(f->db, UINT64_C(1) << 62, &ids), 1);
 	assert_int_equal(ids[0], idle);
+	free(ids);
+}
+
+static void the_live_release_keeps_what_its_next_build_will_ask_for(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t app = make_app(f->db, "a");
+	uint64_t used = 0, stage = 0, *ids = NULL;
+
+	assert_int_equal(db_layer_begin(f->db, "docker", "1", app, &used), 0);
+	assert_int_equal(db_layer_begin(f->db, "docker", "2", app, &stage), 0);
+	assert_int_equal(db_layer_ready(f->db, used, NULL, 1), 0);
+	assert_int_equal(db_layer_ready(f->db, stage, NULL, 1), 0);
+	uint32_t first = make_built_release(f->db, app, used, stage);
+	assert_int_equal(db_layer_unused(f->db, UINT64_C(1) << 62, &ids), 1);
+	assert_int_equal(ids[0], stage);
+	free(ids);
+	ids = NULL;
+	assert_int_equal(db_release_switch(f->db, app, first), 0);
+	assert_int_equal(db_layer_unused(f->db, UINT64_C(1) << 62, &ids), 0);
+	free(ids);
+	ids = NULL;
+	assert_int_equal(
+		db_release_switch(f->db, app, make_release(f->db, app, used)), 0);
+	assert_int_equal(db_layer_unused(f->db, UINT64_C(1) << 62, &ids), 1);
 	free(ids);
 }
 
@@ -758,6 +791,7 @@ int main(void)
 		T(interrupted_releases_fail_at_start_up),
 		T(one_layer_a_key_wins),
 		T(only_layers_that_no_kept_release_has_are_unused),
+		T(the_live_release_keeps_what_its_next_build_will_ask_for),
 		T(a_tag_keeps_its_layers),
 		T(a_canary_keeps_its_layers_and_ends_with_the_switch),
 		T(transactions_roll_back_as_a_whole),

@@ -123,6 +123,10 @@ int db_layer_unused(struct db *db, uint64_t older_than_us, uint64_t **ret)
 		" json_each(i.layers) j WHERE r.status<>'failed'"
 		" AND (r.version IN (a.live_version, a.canary_version)"
 		" OR r.version>a.last_version-?)"
+		" UNION SELECT j.value FROM release r JOIN image i ON i.id=r.image JOIN "
+		"app a "
+		"ON a.id=r.app,"
+		" json_each(i.config, '$.Berth.kept') j WHERE r.version=a.live_version"
 		" UNION SELECT j.value FROM tag t, json_each(t.layers) j) ORDER BY id",
 		"UU", older_than_us, (uint64_t)DB_RELEASES_KEPT);
 }

@@ -558,6 +558,38 @@ yes' "$output"
 	refused_with 'Dockerfile:'
 }
 
+@test "FROM a language's image: Debian's, or Node.js of any version; others are named" {
+	app docker-node -
+	cat >server.js <<-'END'
+		require('http').createServer((q, a) => a.end(`node ${process.versions.node.split('.')[0]} as ${require('os').userInfo().username}`))
+			.listen(process.env.PORT)
+	END
+	cat >Dockerfile <<-'END'
+		ARG NODE=22
+		FROM node:${NODE}-bookworm-slim
+		WORKDIR /srv
+		RUN npm --version >/npm && chown node .
+		USER node
+		COPY --chown=node:node . .
+		ENV NODE_ENV=production
+		EXPOSE 3000
+		CMD ["node", "server.js"]
+	END
+	commit node
+	pushed
+	equal 'node 22 as node' "$(page docker-node)"
+	local row expect
+	while IFS='|' read -r row expect; do
+		echo "FROM $row" >Dockerfile
+		commit "$row"
+		refused_with "base image $row" "$expect"
+	done <<-'END'
+		node:22-alpine|only Debian 12
+		python:3.12|Debian 12 has python 3.11
+		golang:1.22|Debian 12 has golang 1.19
+	END
+}
+
 @test "examples/dockerfile answers, and again after a change to one page" {
 	app dockerfile dockerfile
 	pushed
