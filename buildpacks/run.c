@@ -1,6 +1,7 @@
 /* Runs one program (a pack's script, apt, ...) and relays what it prints. */
 #include "buildpacks/run.h"
 #include "lib/io.h"
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -51,10 +52,38 @@ static bool formed(const char *s, size_t len)
 	return false;
 }
 
+/* A host whose name a build could not look up, as programs say it. */
+struct unknown_host {
+	char name[128];
+};
+
+static void note_host(struct unknown_host *u, const char *s, size_t len)
+{
+	static const char *const signs[] = {"getaddrinfo ENOTFOUND ",
+		"getaddrinfo EAI_AGAIN ",
+		"Could not resolve host: ", "Could not resolve '", "dial tcp: lookup "};
+
+	for (size_t i = 0; i < ARRAY_LEN(signs) && !u->name[0]; i++) {
+		const char *at = memmem(s, len, signs[i], strlen(signs[i]));
+		size_t n = 0;
+		if (!at)
+			continue;
+		at += strlen(signs[i]);
+		while (at + n < s + len && n < sizeof(u->name) - 1 &&
+			(isalnum((unsigned char)at[n]) || at[n] == '.' || at[n] == '-'))
+			n++;
+		if (memchr(at, '.', n))
+			memcpy(u->name, at, n);
+	}
+}
+
 /* One line without its newline; of "10%\r50%\r100%" only the last state. */
-static void relay_line(void *arg UNUSED, const char *s, size_t len)
+static void relay_line(void *arg, const char *s, size_t len)
 {
 	autobuf out = BUF_INIT;
+
+	if (arg)
+		note_host(arg, s, len);
 
 	while (len > 0 && s[len - 1] == '\r')
 		len--;
@@ -213,9 +242,14 @@ int run_lines(const char *const *argv, const char *dir, run_line_cb line, void *
 
 int run_program(const char *const *argv, const char *dir, struct buf *out, struct err *e)
 {
-	struct lines lines = {.line = relay_line, .tick = !out};
+	struct unknown_host unknown = {0};
+	struct lines lines = {.line = relay_line, .arg = &unknown, .tick = !out};
 	int r = run(argv, dir, &lines, out, e);
 
 	buf_free(&lines.in);
+	if (r > 0 && !out && unknown.name[0])
+		say_warning("the build tried to reach %s, which cannot be looked up from "
+			    "here",
+			unknown.name);
 	return r;
 }

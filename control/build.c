@@ -184,6 +184,7 @@ static int source_step(struct build *b, struct err *e)
 			: NULL,
 		json_array_size(b->layers) ? sizeof(json_int_t) : 0);
 	key_add_pack(&k, ".");
+	key_add_host_packs(&k, b->c->state);
 	key_adds(&k, b->packs.data);
 	key_adds(&k, b->app_packs.data);
 	key_add(&k, &b->tree, sizeof(b->tree));

@@ -70,22 +70,41 @@ static void add_tree(struct key *k, int at, const char *name, int depth)
 	free(list);
 }
 
+static void digest_tree(const char *folder, const char *name, char out[65])
+{
+	struct key k;
+
+	key_begin(&k, "pack");
+	int fd autoclose = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0)
+		add_tree(&k, fd, name, 0);
+	key_end(&k, out);
+}
+
 static void digest_pack(const char *pack, char out[65])
 {
 	char exe[PATH_MAX], path[PATH_MAX + 8];
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-	struct key k;
 
 	exe[n > 0 ? n : 0] = '\0';
 	char *slash = strrchr(exe, '/');
 	if (slash)
 		*slash = '\0';
 	snprintf(path, sizeof(path), "%s/packs", exe);
-	key_begin(&k, "pack");
-	int fd autoclose = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0)
-		add_tree(&k, fd, pack, 0);
-	key_end(&k, out);
+	digest_tree(path, pack, out);
+}
+
+/* berthd copied them when it started, as this program did. */
+void key_add_host_packs(struct key *k, const char *state)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static char digest[65];
+
+	pthread_mutex_lock(&lock);
+	if (!digest[0])
+		digest_tree(state, "buildpacks", digest);
+	pthread_mutex_unlock(&lock);
+	key_adds(k, digest);
 }
 
 /* Buildpacks change only with the program itself: each is read once. */

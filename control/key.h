@@ -17,5 +17,7 @@ void key_end(struct key *k, char out[65]);
 /* Adds names, modes and contents of all files below the built-in buildpack, or one file of it (node/bin/toolchain).
  * Unreadable ones count as empty; what does not exist is all the same. */
 void key_add_pack(struct key *k, const char *pack);
+/* The same of the host's own in STATE/buildpacks. */
+void key_add_host_packs(struct key *k, const char *state);
 
 #endif

@@ -31,13 +31,13 @@ int packs_check(const char *s, struct err *e)
 			s);
 	if (name_valid(s) || begins(s, "https://") || begins(s, "http://") ||
 		begins(s, "git://") || (begins(s, "heroku/") && name_valid(s + 7)) ||
+		(begins(s, "host:") && name_valid(s + 5)) ||
 		(begins(s, "./") && !strstr(s, "..")))
 		return 0;
 	return err_set(e, EINVAL,
 		"\"%.80s\" is neither a name of berth's (node), a folder of the "
-		"repository (./NAME) nor an address that begins with https://, http:// "
-		"or "
-		"git://",
+		"repository (./NAME) or of the host (host:NAME), nor an address that "
+		"begins with https://, http:// or git://",
 		s);
 }
 

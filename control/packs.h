@@ -9,7 +9,7 @@
 #define PACKS_ENTRY_MAX 255
 
 /*
- * Whether s may be one: the name of a built-in buildpack (node, heroku/nodejs), a folder of the repository (./packs/mine), or
+ * Whether s may be one: the name of a built-in buildpack (node, heroku/nodejs), a folder of the repository (./packs/mine) or of the host (host:mine), or
  * an address (https://, http://, git://; "#REF" behind it). What is there is the build's to find out. 0, or -EINVAL with a
  * sentence.
  */

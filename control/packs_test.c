@@ -19,6 +19,7 @@ static void names_folders_and_addresses_are_buildpacks(void **state UNUSED)
 	assert_true(good("node"));
 	assert_true(good("heroku/nodejs"));
 	assert_true(good("./tools/mine"));
+	assert_true(good("host:mine"));
 	assert_true(good("https://git.example.com/a/b.git#v1.2"));
 	assert_true(good("http://example.com/pack.tgz"));
 	assert_true(good("git://example.com/pack"));
@@ -34,6 +35,7 @@ static void what_no_build_could_fetch_is_refused(void **state UNUSED)
 	assert_false(good("git@example.com:x.git"));
 	assert_false(good("ssh://example.com/x"));
 	assert_false(good("file:///etc"));
+	assert_false(good("host:../x"));
 	assert_false(good("-x"));
 	assert_false(good("a b"));
 	assert_false(good("https://a\nhttps://b"));

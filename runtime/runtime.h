@@ -115,7 +115,7 @@ struct sandbox_record {
  *   loopback)
  *   /etc/ssl/certs: the host's store, read-only; a private copy for PROFILE_BUILD_ROOT,
  *   whose packages write there
- *   START_BUILDER: /berth/packs, read-only, a copy made at runtime_open
+ *   START_BUILDER: /berth/packs, read-only, a copy made at runtime_open, with those of STATE/buildpacks in host/
  *   START_HOST_APT: /berth/host/{apt.conf,npmrc}, read-only, named by APT_CONFIG and
  *   NPM_CONFIG_GLOBALCONFIG; and the proxy, certificate and index variables of berthd's
  *   own environment, unless the spec names them

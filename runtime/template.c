@@ -6,6 +6,7 @@
 #include "lib/io.h"
 #include "runtime/inside.h"
 
+#include "lib/log.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -211,11 +212,44 @@ static int copy_tree(int from, int to, int depth)
 }
 
 /*
+ * The host's own buildpacks, folders that root put into the state folder, to packs/host. Only when nobody else can write there: what
+ * cannot be copied is left out, and said.
+ */
+static void take_host_packs(const char *state, int packs)
+{
+	char path[PATH_MAX + 32];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/buildpacks", state);
+	int from = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (from < 0)
+		return;
+	if (fstat(from, &st) < 0 || st.st_uid != 0 || st.st_mode & 022) {
+		log_error("%s is not root's alone: its buildpacks are left out", path);
+		close(from);
+		return;
+	}
+	int to autoclose =
+		mkdirat(packs, "host", 0755) < 0
+			? -1
+			: openat(packs, "host", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (to < 0) {
+		close(from);
+		return;
+	}
+	int r = copy_tree(from, to, PACKS_DEPTH);
+	if (r < 0)
+		log_error("the buildpacks in %s could not all be copied (files and "
+			  "folders only, 64 MB): %s",
+			path, strerror(-r));
+}
+
+/*
  * A copy of the buildpacks: builds see no path of the host in their mount table, and an
  * installation under a running berthd changes nothing for them. fd, -ENOENT: there are
  * none.
  */
-static int take_packs(const char *lib)
+static int take_packs(const char *lib, const char *state)
 {
 	char path[PATH_MAX + 32];
 	int from, r;
@@ -230,6 +264,8 @@ static int take_packs(const char *lib)
 		return to;
 	}
 	r = copy_tree(from, to, PACKS_DEPTH);
+	if (r == 0)
+		take_host_packs(state, to);
 	return r < 0 ? r : TAKE_FD(to);
 }
 
@@ -239,7 +275,7 @@ static int take_trees(const struct runtime *rt, int trees[TREES])
 {
 	for (int i = 0; i < TREES; i++) {
 		trees[i] = i == TREE_PACKS
-				   ? take_packs(rt->lib)
+				   ? take_packs(rt->lib, rt->state)
 				   : take_tree(i == TREE_NAMES ? rt->run : rt->state,
 					     folders[i]);
 		if (trees[i] < 0 && !(trees[i] == -ENOENT && i == TREE_PACKS))

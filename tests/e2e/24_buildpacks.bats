@@ -189,6 +189,37 @@ plain() {
 	has 'Pack two'
 }
 
+@test "one of the host's, put into the state folder by root" {
+	rm -rf "$BERTH_STATE/buildpacks"
+	buildpack "$BERTH_STATE/buildpacks/mine" mine
+	plain bp-host
+	echo host:mine >.buildpacks
+	commit host
+	push
+	refuses
+	has 'this host has no buildpack mine'
+	berth_restart
+	commit again
+	pushed
+	has 'Pack mine app detected by mine'
+	chmod 777 "$BERTH_STATE/buildpacks"
+	berth_restart
+	page_is more
+	push
+	refuses
+	has 'this host has no buildpack mine'
+	rm -rf "$BERTH_STATE/buildpacks"
+	berth_restart
+}
+berth_restart() {
+	local pid
+	pid=$(cat "$BERTH_TEST/berthd.pid")
+	kill "$pid"
+	wait_for 20 gone "$pid"
+	berthd_start
+}
+gone() { ! kill -0 "$1" 2>/dev/null; }
+
 @test "an inline buildpack: the app's own bin/detect, compile and release" {
 	plain bp-inline
 	mkdir -p inline/bin
@@ -260,5 +291,8 @@ plain() {
 	rm no-own
 	sed -i '2i exit 7' tools/own/bin/compile
 	try_bad ./tools/own 'failed with status 7'
+	sed -i '2c curl -sS http://no-such.invalid/' tools/own/bin/compile
+	sed -i '3c exit 1' tools/own/bin/compile
+	try_bad ./tools/own 'the build tried to reach no-such.invalid, which cannot be looked up from here'
 	equal 200 "$(code_of bp-bad.localhost)"
 }

@@ -44,6 +44,14 @@ kind() {
 		}
 		echo "path $entry"
 		;;
+	host:*)
+		case $entry in *[!a-z0-9:-]*) ;; *) [ ! -f "$packs/host/${entry#host:}/bin/compile" ] || {
+			echo "path $packs/host/${entry#host:}"
+			return 0
+		} ;; esac
+		echo "this host has no buildpack ${entry#host:}: root puts it into the folder buildpacks of berth's state, and restarts berth"
+		return 1
+		;;
 	http://*.tgz | https://*.tgz | http://*.tar.gz | https://*.tar.gz | http://*.tar | https://*.tar | \
 		http://*.tbz | https://*.tbz | http://*.tar.bz | https://*.tar.bz | http://*.tar.bz2 | https://*.tar.bz2 | \
 		http://*.tar.xz | https://*.tar.xz) echo "tar $entry" ;;
@@ -62,7 +70,7 @@ kind() {
 		return 1
 		;;
 	*:* | */*)
-		echo "the buildpack $1 is neither a name of berth's, a folder of the repository (./NAME) nor an address that begins with https://, http:// or git://"
+		echo "the buildpack $1 is neither a name of berth's, a folder of the repository (./NAME) or of the host (host:NAME), nor an address that begins with https://, http:// or git://"
 		return 1
 		;;
 	classic) echo "there is no buildpack named $1" && return 1 ;;
@@ -88,5 +96,6 @@ short() {
 	name=${1%%\#*}
 	name=${name%/}
 	name=${name##*/}
+	name=${name#host:}
 	echo "${name%.git}"
 }
