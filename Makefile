@@ -29,8 +29,8 @@ berth-control_PKG = libmicrohttpd jansson sqlite3 libgit2 libcrypto
 berth-control_LIB = -lmd
 berth-build_SRC   = $(filter-out buildpacks/static%,$(call code,buildpacks/*.c))
 berth-build_PKG   = jansson
-# Only tar is read and written, ADD's compressed: --static from pkg-config would name libxml2 and more too.
-berth-build_LIB   = -larchive -lacl -lz -lbz2 -llzma -lzstd
+# Only tar is read and written, ADD's and imports compressed: --static from pkg-config would name libxml2 and more too.
+berth-build_LIB   = -larchive -lacl -lmd -lz -lbz2 -llzma -lzstd
 berth-static_SRC  = $(call code,buildpacks/static*.c)
 berth-router_SRC  = $(call code,router/*.c) lib/credentials.c
 berth-router_PKG  = libnghttp2 libssl libcrypto zlib

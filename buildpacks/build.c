@@ -25,6 +25,8 @@ static const struct {
 	{"docker-copy", "< ORDERS FILES.tar", 0, 0, command_docker_copy},
 	{"docker-pack", "< ORDERS > FILES.tar", 0, 0, command_docker_pack},
 	{"docker-user", "< ORDERS", 0, 0, command_docker_user},
+	{"layer", "oci|docker|rootfs|digest", 1, 1, command_layer},
+	{"diff", "", 0, 0, command_diff},
 	{"json", "FILE KEY[/KEY]...", 1, 64, command_json},
 	{"semver", "RANGE [PREFERRED] < VERSIONS | --covers RANGE MAJOR", 1, 3,
 		command_semver},

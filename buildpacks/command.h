@@ -15,6 +15,9 @@ int command_docker_run(int argc, char **argv);
 int command_docker_copy(int argc, char **argv);
 int command_docker_pack(int argc, char **argv);
 int command_docker_user(int argc, char **argv);
+/* Images: a layer as tar, what differs between two. */
+int command_layer(int argc, char **argv);
+int command_diff(int argc, char **argv);
 /* Helpers for the packs' scripts. */
 int command_json(int argc, char **argv);
 int command_semver(int argc, char **argv);

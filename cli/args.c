@@ -43,6 +43,7 @@ const struct option_spec option_table[OPT_COUNT] = {
 		"with a new account at the authority"},
 	[OPT_OFF] = {0, "off", NULL, "no more of it"},
 	[OPT_INDEX] = {0, "index", "N", "at this place, the first is 1"},
+	[OPT_TO] = {0, "to", "FILE", "into this file of the host instead of stdout"},
 	[OPT_DRY_RUN] = {0, "dry-run", NULL, "only show what would be done"},
 };
 
@@ -97,6 +98,10 @@ static int set_format(struct cli *c, const char *value)
 {
 	if (!value)
 		return STATUS_USAGE;
+	if (c->cmd->flags & CMD_FORMAT) {
+		c->format = value;
+		return 0;
+	}
 	if (strcmp(value, "json") != 0 && strcmp(value, "text") != 0 &&
 		strcmp(value, "stdout") != 0)
 		return say_usage(c, "--format is json or text, not '%.40s'", value);

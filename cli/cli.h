@@ -48,6 +48,7 @@ enum option {
 	OPT_OFF,
 	OPT_DRY_RUN,
 	OPT_INDEX,
+	OPT_TO,
 	OPT_COUNT
 };
 #define OPT(o) (UINT64_C(1) << OPT_##o)
@@ -68,6 +69,7 @@ enum command_flags {
 	CMD_REPORT = 1 << 2,	/* --KEY prints that bare value */
 	CMD_PROGRAM = 1 << 3, /* words after the app are a program's, dashes and all; "--"
 				 may stand before them */
+	CMD_FORMAT = 1 << 5,  /* --format is the command's own: c->format */
 	CMD_HIDDEN = 1 << 4,  /* another name of a command; not in the list */
 };
 
@@ -83,6 +85,7 @@ struct cli {
 	size_t n_env;
 	const char *remote;	/* --remote */
 	const char *report_key; /* of --KEY */
+	const char *format;	/* with CMD_FORMAT; NULL: not given */
 	bool json, quiet, help;
 	bool over_ssh; /* started by berth-shell: files of this host are not the caller's
 			*/
@@ -247,6 +250,9 @@ int cmd_images_history(struct cli *c);
 int cmd_images_tag(struct cli *c);
 int cmd_images_untag(struct cli *c);
 int cmd_images_prune(struct cli *c);
+int cmd_images_export(struct cli *c);
+int cmd_images_diff(struct cli *c);
+int cmd_releases_diff(struct cli *c);
 /* An image's reference from one or two words, safe in a query. */
 const char *image_word(char **argv, int argc);
 /* cmd_host.c */
@@ -262,6 +268,9 @@ int cmd_stacks_create(struct cli *c);
 int cmd_stacks_list(struct cli *c);
 /* cmd_run.c */
 int cmd_run(struct cli *c);
+/* Sends a request that is answered with an upgrade, and relays. An exit status, STATUS_START when berth failed. body is
+ * taken over. */
+int run_upgrade(struct cli *c, const char *path, json_t *body, bool tty);
 int cmd_run_detached(struct cli *c);
 int cmd_enter(struct cli *c);
 /* confirm.c: the person types the name, or --force, or --confirm NAME. 0 or a status. */

@@ -1,8 +1,11 @@
 /* Images: what there is, what it is made of, names for it, and what may go. */
 #include "cli/cli.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 int cmd_images_list(struct cli *c)
 {
@@ -137,4 +140,128 @@ int cmd_images_prune(struct cli *c)
 			out_size(json_object_get(answer, "bytes")),
 			dry ? "would go" : "are gone");
 	return 0;
+}
+
+/* ---- differences ---- */
+
+/* "+ path (size)" and so on. */
+static void show_list(const json_t *list, const char *mark, const char *name,
+	const char *a, const char *b, bool sizes)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach ((json_t *)(uintptr_t)list, i, row) {
+		const json_t *x = json_object_get(row, a), *y = json_object_get(row, b);
+		const char *was = sizes ? out_size(x) : out_value(x);
+		const char *now = sizes ? out_size(y) : out_value(y);
+
+		if (json_is_string(row))
+			printf("  %s %s\n", mark, json_string_value(row));
+		else if (b)
+			printf("  %s %s  %s -> %s\n", mark, out_member(row, name), was,
+				now);
+		else
+			printf("  %s %s  %s\n", mark, out_member(row, name), was);
+	}
+}
+
+static void show_part(const char *title, const json_t *part, const char *name,
+	const char *value, bool sizes)
+{
+	const json_t *added = json_object_get(part, "added");
+	const json_t *removed = json_object_get(part, "removed");
+	const json_t *changed = json_object_get(part, "changed");
+	const json_t *counts = json_object_get(part, "counts");
+
+	if (!json_array_size(added) && !json_array_size(removed) &&
+		!json_array_size(changed))
+		return;
+	printf("%s\n", title);
+	show_list(added, "+", name, value, NULL, sizes);
+	show_list(removed, "-", name, value, NULL, sizes);
+	show_list(changed, "~", name, "from", "to", sizes);
+	if (counts)
+		printf("  %s added, %s removed, %s changed\n",
+			out_member(counts, "added"), out_member(counts, "removed"),
+			out_member(counts, "changed"));
+}
+
+static int show_diff(struct cli *c, const json_t *answer)
+{
+	if (c->json) {
+		out_json(answer);
+		return 0;
+	}
+	show_part("files", json_object_get(answer, "files"), "path", "size", true);
+	show_part("packages", json_object_get(answer, "packages"), "name", "version",
+		false);
+	show_part("config", json_object_get(answer, "config"), "", "", false);
+	show_part("processes", json_object_get(answer, "processes"), "name", "", false);
+	return 0;
+}
+
+int cmd_releases_diff(struct cli *c)
+{
+	json_t *answer;
+	int r = api_json(c, "GET", NULL, &answer, "/v1/apps/%s/diff?from=%s&to=%s",
+		c->app, api_word(c->argv[0]), api_word(c->argv[1]));
+
+	return r ? r : show_diff(c, answer);
+}
+
+int cmd_images_diff(struct cli *c)
+{
+	json_t *answer;
+	int r = api_json(c, "GET", NULL, &answer, "/v1/images/diff?from=%s&to=%s",
+		api_word(c->argv[0]), api_word(c->argv[1]));
+
+	return r ? r : show_diff(c, answer);
+}
+
+/* ---- export ---- */
+
+/* Standard output becomes a new file beside the wanted one. */
+static int open_output(struct cli *c, const char *path, char *temp, size_t size)
+{
+	if (c->over_ssh)
+		return say_usage(c,
+			"--to names a file of the host: here, send the output "
+			"into a file with >");
+	if (snprintf(temp, size, "%s.part", path) >= (int)size)
+		return say_usage(c, "the name is too long: %.40s...", path);
+	int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0) {
+		say("cannot write %s: %s", temp, strerror(errno));
+		return STATUS_FAILED;
+	}
+	close(fd);
+	return 0;
+}
+
+int cmd_images_export(struct cli *c)
+{
+	const char *to = c->options[OPT_TO];
+	autobuf name = BUF_INIT;
+	char temp[4096];
+	int r = to ? open_output(c, to, temp, sizeof(temp)) : 0;
+
+	if (!r && !to && isatty(STDOUT_FILENO))
+		r = say_usage(
+			c, "an archive is no text: send it into a file with >, or --to");
+	if (r)
+		return r;
+	buf_adds(&name, c->argv[0]);
+	if (c->argc > 1)
+		buf_addf(&name, ":%s", c->argv[1]);
+	r = run_upgrade(c, "/v1/images/export",
+		json_pack("{s:s, s:s}", "image", name.data, "format",
+			c->format ? c->format : "oci"),
+		false);
+	if (to && (r ? unlink(temp) : rename(temp, to)) < 0) {
+		say("cannot %s %s: %s", r ? "remove" : "make", r ? temp : to,
+			strerror(errno));
+		r = STATUS_FAILED;
+	}
+	return r;
 }

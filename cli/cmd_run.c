@@ -63,7 +63,7 @@ static void add_terminal(json_t *body, bool tty)
 }
 
 /* Where berth itself fails the status is 125: all others may be the program's. */
-static int upgrade(struct cli *c, const char *path, json_t *body, bool tty)
+int run_upgrade(struct cli *c, const char *path, json_t *body, bool tty)
 {
 	int r = api_begin(
 		c, "POST", path, "Connection: Upgrade\r\nUpgrade: berth-run\r\n", body);
@@ -103,7 +103,7 @@ int cmd_run(struct cli *c)
 		return STATUS_USAGE;
 	add_terminal(body, tty);
 	snprintf(path, sizeof(path), "/v1/apps/%s/run", c->app);
-	return upgrade(c, path, body, tty);
+	return run_upgrade(c, path, body, tty);
 }
 
 int cmd_run_detached(struct cli *c)
@@ -146,5 +146,5 @@ int cmd_enter(struct cli *c)
 	body = json_pack("{s:s, s:o}", "instance", instance, "command", list);
 	add_terminal(body, tty);
 	snprintf(path, sizeof(path), "/v1/apps/%s/enter", c->app);
-	return upgrade(c, path, body, tty);
+	return run_upgrade(c, path, body, tty);
 }

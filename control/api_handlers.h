@@ -92,6 +92,9 @@ HANDLE(images_history);
 HANDLE(images_tag);
 HANDLE(images_untag);
 HANDLE(images_prune);
+HANDLE(images_export);
+HANDLE(images_diff);
+HANDLE(releases_diff);
 /* api_canary.c */
 HANDLE(canary_show);
 HANDLE(canary_check);

@@ -1,7 +1,9 @@
 /* Images: what there is, what it is made of, names for it, and what may go. */
 #include "control/api_handlers.h"
 #include "control/images.h"
+#include "control/portable.h"
 #include "control/retention.h"
+#include "control/transfer.h"
 #include "lib/io.h"
 #include <errno.h>
 #include <stdio.h>
@@ -147,14 +149,27 @@ static json_t *layer_row(struct control *c, uint64_t id)
 	return o;
 }
 
+/* For what is asked without a stream. */
+static void say_nothing(struct sink *s UNUSED, char kind UNUSED, const char *text UNUSED)
+{
+}
+
+static const struct sink nobody = {.write = say_nothing, .watch_fd = -1};
+
 int images_history(struct request *r)
 {
 	struct image_found f;
+	struct sink s = nobody;
+	struct err e = {0};
 	json_t *id;
 	size_t i;
 
 	if (find_image(r, "image", &f) < 0)
 		return -1;
+	if (image_digests(r->c, f.layers, &s, &e) < 0) {
+		image_found_clear(&f);
+		return request_fail(r, FAIL_BERTH, "%s", e.text);
+	}
 	json_t *list = json_array();
 	json_array_foreach (f.layers, i, id)
 		json_array_append_new(
@@ -238,4 +253,145 @@ int images_prune(struct request *r)
 		json_pack("{s:b, s:I, s:I, s:o}", "dry_run", dry, "count",
 			(json_int_t)json_array_size(list), "bytes", bytes, "layers",
 			list));
+}
+
+/* ---- export ---- */
+
+struct export
+{
+	struct image_found image;
+	char format[16];
+};
+
+static int export_run(struct transfer *t, struct sink *s, struct err *e)
+{
+	struct export *x = t->data;
+
+	return image_export(t->c, &x->image, x->format, t->out, s, e);
+}
+
+static void export_clear(struct transfer *t)
+{
+	struct export *x = t->data;
+
+	image_found_clear(&x->image);
+	free(x);
+}
+
+int images_export(struct request *r)
+{
+	const char *format = request_string(r, "format");
+	struct export *x = calloc(1, sizeof(*x));
+	struct err e = {0};
+
+	if (!x)
+		return request_fail(r, FAIL_BERTH, "out of memory");
+	snprintf(x->format, sizeof(x->format), "%s", format ? format : "oci");
+	int n = image_find(r->c, request_string(r, "image"), &x->image, &e);
+	if (n < 0) {
+		image_found_clear(&x->image);
+		free(x);
+		return fail_find(r, n, &e);
+	}
+	return transfer_start(r,
+		&(struct transfer){
+			.c = r->c, .run = export_run, .clear = export_clear, .data = x});
+}
+
+/* ---- differences ---- */
+
+/* The keys that differ; values of config are nobody's business here. */
+static json_t *keys_diff(const json_t *from, const json_t *to, bool values)
+{
+	json_t *added = json_array(), *removed = json_array(), *changed = json_array();
+	const char *key;
+	json_t *v;
+
+	json_object_foreach ((json_t *)(uintptr_t)from, key, v) {
+		json_t *w = json_object_get(to, key);
+
+		if (!w)
+			json_array_append_new(removed, json_string(key));
+		else if (!json_equal(v, w))
+			json_array_append_new(
+				changed, values ? json_pack("{s:s, s:O, s:O}", "name",
+							  key, "from", v, "to", w)
+						: json_string(key));
+	}
+	json_object_foreach ((json_t *)(uintptr_t)to, key, v)
+		if (!json_object_get(from, key))
+			json_array_append_new(added, json_string(key));
+	return json_pack("{s:o, s:o, s:o}", "added", added, "removed", removed, "changed",
+		changed);
+}
+
+/* files and packages of two images, and the process types of apps' images. NULL: failed, said in r. */
+static json_t *images_compare(
+	struct request *r, const struct image_found *a, const struct image_found *b)
+{
+	struct sink s = nobody;
+	struct err e = {0};
+	json_t *o = NULL;
+
+	s.watch_fd = r->fd;
+	if (image_compare(r->c, a, b, &s, &o, &e) < 0) {
+		request_fail(r, FAIL_BERTH, "%s", e.text);
+		return NULL;
+	}
+	json_object_set_new(o, "from", json_string(a->name));
+	json_object_set_new(o, "to", json_string(b->name));
+	json_object_set_new(o, "processes", keys_diff(a->processes, b->processes, true));
+	return o;
+}
+
+int images_diff(struct request *r)
+{
+	struct image_found a = {0}, b = {0};
+	json_t *o = NULL;
+
+	if (find_image(r, "from", &a) == 0 && find_image(r, "to", &b) == 0)
+		o = images_compare(r, &a, &b);
+	image_found_clear(&a);
+	image_found_clear(&b);
+	return o ? request_reply(r, 200, o) : -1;
+}
+
+static int find_release(struct request *r, const char *word, struct db_release *ret,
+	struct image_found *image)
+{
+	const char *text = request_query(r, word);
+	char reference[TAG_NAME_MAX];
+	struct err e = {0};
+	uint64_t version;
+
+	if (!text || num_parse_u64(
+			     *text == 'v' ? text + 1 : text, 1, UINT32_MAX, &version) < 0)
+		return request_fail(
+			r, FAIL_USAGE, "which two releases? From one like v3 to another");
+	snprintf(reference, sizeof(reference), "%s:v%u", r->app.name,
+		(unsigned int)version);
+	int n = image_find(r->c, reference, image, &e);
+	if (n < 0)
+		return fail_find(r, n, &e);
+	n = db_release_get(r->c->db, r->app.id, (uint32_t)version, ret);
+	return n < 0 ? request_fail_db(r, n, reference) : 0;
+}
+
+int releases_diff(struct request *r)
+{
+	struct image_found a = {0}, b = {0};
+	struct db_release from = {0}, to = {0};
+	json_t *o = NULL;
+
+	if (find_release(r, "from", &from, &a) == 0 &&
+		find_release(r, "to", &to, &b) == 0)
+		o = images_compare(r, &a, &b);
+	if (o)
+		json_object_set_new(
+			o, "config", keys_diff(from.config, to.config, false));
+	db_release_clear(&from);
+	db_release_clear(&to);
+	image_found_clear(&a);
+	image_found_clear(&b);
+	return o ? request_reply(r, 200, o) : -1;
 }

@@ -98,6 +98,11 @@ static void fill(struct run *r, struct msg_start *m)
 		if (m->n_layers < PROTO_LAYERS_MAX)
 			m->layers[m->n_layers++] = (uint64_t)json_integer_value(layer);
 	}
+	json_array_foreach (st->others, i, layer) {
+		if (m->n_layers + m->n_others < PROTO_LAYERS_MAX)
+			m->layers[m->n_layers + m->n_others++] =
+				(uint64_t)json_integer_value(layer);
+	}
 	for (i = 0; i < st->n_mounts && m->n_mounts < PROTO_MOUNTS_MAX; i++)
 		m->mounts[m->n_mounts++] = st->mounts[i];
 	if (st->cache && m->n_mounts < PROTO_MOUNTS_MAX)

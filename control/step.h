@@ -24,6 +24,7 @@ struct step {
 	void *feed_arg;
 	int stdin_fd; /* instead of feed: read by the step directly; -1 */
 	/* To read images: */
+	const json_t *others;		/* n_others of MSG_START; may be NULL */
 	const struct msg_mount *mounts; /* before the cache */
 	unsigned int n_mounts;
 	/* Where its standard output goes, and then its answer is the last line on stderr that begins with '{'; 0: the

@@ -89,6 +89,8 @@ enum start_flags {
 	START_USER = 1 << 6,   /* PROFILE_APP: the command is uid and gid of the message, not the app's 1000 */
 	START_IMAGE_FILES = 1 << 7, /* START_BUILDER: /tmp is the image's own; with START_NO_NET its certificates too. What is
 	                          written there is part of the layer */
+	START_BARE = 1 << 8, /* START_BUILDER as root, without mounts: only /proc and /dev lie over the image, as over a stack that
+	                        is made; all else that is written is part of the layer */
 };
 
 #define LISTENER_NAME "berth" /* how the path of its listener ends, in /proc/net/unix inside */
@@ -97,7 +99,10 @@ enum mount_kind {
 	MOUNT_VOLUME = 1,
 	MOUNT_CACHE,      /* id is the app's: its build cache folder */
 	MOUNT_CACHE_PART, /* a further cache of the app, found by its id; belongs to root inside */
+	MOUNT_LAYER,      /* id is one of `layers`: as it lies on disk, read-only. As the next, only for berth-build as root */
+	MOUNT_MERGED,     /* some of `layers` over each other, read-only; id: MERGED_ID */
 };
+#define MERGED_ID(first, n) ((uint64_t)(first) << 32 | (n)) /* n of `layers`, from there on */
 enum mount_flags { MOUNT_READ_ONLY_FLAG = 1 << 0 };
 
 struct msg_mount {
@@ -155,6 +160,9 @@ struct msg_start {
 	struct msg_mount mounts[PROTO_MOUNTS_MAX];
 	char name[PROTO_NAME_MAX]; /* "web.1": source of its log lines, and the host name inside */
 	uint32_t uid, gid; /* START_USER: 0 .. 65535, inside; else 0 */
+	uint32_t n_others; /* after the n_layers: no part of the root, only for MOUNT_LAYER and MOUNT_MERGED; with them at most
+	                      PROTO_LAYERS_MAX */
+	uint32_t pad;
 };
 struct msg_started {
 	uint64_t id;

@@ -103,6 +103,44 @@ static void a_mount_must_be_a_plain_path_and_the_apps_own_cache(void **state UNU
 		1);
 }
 
+static void only_a_build_reads_layers_and_those_that_it_names(void **state UNUSED)
+{
+	struct msg_start good = good_start();
+	struct err e = {0};
+
+	good.profile = PROFILE_BUILD_ROOT;
+	good.flags = START_BUILDER;
+	good.n_others = 1;
+	good.layers[1] = 77;
+	good.n_mounts = 2;
+	good.mounts[0] =
+		(struct msg_mount){.id = 77, .kind = MOUNT_LAYER, .path = "/tmp/l"};
+	good.mounts[1] = (struct msg_mount){
+		.id = MERGED_ID(0, 2), .kind = MOUNT_MERGED, .path = "/tmp/m"};
+	assert_int_equal(start_check(&good, 1, &e), 0);
+#define WORSE(change)                                                                    \
+	do {                                                                             \
+		struct msg_start m = good;                                               \
+		change;                                                                  \
+		assert_int_equal(start_check(&m, 1, &e), -EINVAL);                       \
+	} while (0)
+	WORSE(m.profile = PROFILE_APP);
+	WORSE(m.flags = 0);
+	WORSE(m.n_others = PROTO_LAYERS_MAX);
+	WORSE(m.mounts[0].id = 78);
+	WORSE(m.mounts[1].id = MERGED_ID(0, 3));
+	WORSE(m.mounts[1].id = MERGED_ID(2, 1));
+	WORSE(m.mounts[1].id = MERGED_ID(UINT32_MAX, UINT32_MAX));
+	WORSE(m.mounts[1].id = MERGED_ID(1, 0));
+	good.n_mounts = 0;
+	good.flags |= START_BARE;
+	assert_int_equal(start_check(&good, 1, &e), 0);
+	WORSE(m.n_mounts = 1);
+	WORSE(m.profile = PROFILE_APP);
+	WORSE(m.flags = START_BARE);
+#undef WORSE
+}
+
 #define BLOB "AAAAC3NzaC1lZDI1NTE5AAAAIA0123456789abcdefghijklmnopqrstuvwxyzABCDEF"
 
 static int compose(const char *type, const char *blob, struct buf *out)
@@ -290,6 +328,7 @@ int main(void)
 		cmocka_unit_test(a_good_start_is_accepted),
 		cmocka_unit_test(each_field_of_a_start_has_its_range),
 		cmocka_unit_test(a_mount_must_be_a_plain_path_and_the_apps_own_cache),
+		cmocka_unit_test(only_a_build_reads_layers_and_those_that_it_names),
 		cmocka_unit_test(a_key_becomes_a_line_that_allows_one_command),
 		cmocka_unit_test(what_is_not_a_key_is_refused),
 		cmocka_unit_test(only_debians_own_archives_become_sources),

@@ -54,7 +54,7 @@ static int check_parts(struct instances *in, const struct msg_start *m, struct e
 {
 	const struct folders *f = in->c.folders;
 
-	for (unsigned int k = 0; k < m->n_layers; k++)
+	for (unsigned int k = 0; k < m->n_layers + m->n_others; k++)
 		if (!layer_is_final(f->layers, m->layers[k]))
 			return err_set(e, ENOENT, "layer %llx is not on this host",
 				(unsigned long long)m->layers[k]);
@@ -86,7 +86,7 @@ static void fill_record(struct record *r, const struct msg_start *m)
 		.state = RECORD_STARTING,
 		.id = m->id,
 		.app = m->app,
-		.n_layers = m->n_layers,
+		.n_layers = m->n_layers + m->n_others,
 		.n_mounts = m->n_mounts,
 		.upper = m->upper};
 	if (!(m->flags & (START_STDIO | START_TTY)))

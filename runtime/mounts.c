@@ -491,19 +491,38 @@ static int open_place(struct root *r, const char *path)
 	return TAKE_FD(to);
 }
 
-static int open_volume(struct root *r, uint64_t id)
+/* A folder of the state. */
+static int open_tree_of(struct root *r, const char *path, int idmap, uint64_t attrs)
 {
-	char path[64];
-	int tree;
+	int tree = root_clone(
+		path, idmap, GUARD_ATTRS(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | attrs));
 
-	snprintf(path, sizeof(path), "/volumes/%016" PRIx64, id);
-	tree = root_clone(path,
-		r->c->volume_idmap >= 0 ? r->c->volume_idmap : r->c->idmap,
-		GUARD_ATTRS(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
 	if (tree >= 0)
 		return tree;
 	errno = -tree;
 	return root_step(r, "open %s", path);
+}
+
+static int open_mount(struct root *r, const struct msg_mount *m)
+{
+	char path[64];
+
+	switch ((enum mount_kind)m->kind) {
+	case MOUNT_VOLUME:
+		snprintf(path, sizeof(path), "/volumes/%016" PRIx64, m->id);
+		return open_tree_of(r, path,
+			r->c->volume_idmap >= 0 ? r->c->volume_idmap : r->c->idmap, 0);
+	case MOUNT_LAYER:
+		snprintf(path, sizeof(path), "/layers/%016" PRIx64 "/fs", m->id);
+		return open_tree_of(r, path, r->c->idmap, MOUNT_ATTR_RDONLY);
+	case MOUNT_CACHE:
+	case MOUNT_CACHE_PART:
+		return root_make_cache(r, m);
+	case MOUNT_MERGED:
+		return root_make_merged(r, m->id);
+	}
+	errno = EINVAL;
+	return root_step(r, "mount %s", m->path);
 }
 
 static int make_mount(struct root *r, const struct msg_mount *m)
@@ -514,7 +533,7 @@ static int make_mount(struct root *r, const struct msg_mount *m)
 
 	if (to < 0)
 		return to;
-	tree = m->kind == MOUNT_VOLUME ? open_volume(r, m->id) : root_make_cache(r, m);
+	tree = open_mount(r, m);
 	if (tree < 0)
 		return tree;
 	if (GUARD(GUARD_FLAGS) && m->flags & MOUNT_READ_ONLY_FLAG &&
@@ -541,8 +560,8 @@ static int make_inner(struct root *r)
 
 	if ((result = attach_staged(r, "proc")) < 0 || (result = make_dev(r)) < 0)
 		return result;
-	if (m->n_layers == 0)
-		return 0; /* a stack is unpacked here: nothing may be in the way of its
+	if (m->n_layers == 0 || m->flags & START_BARE)
+		return 0; /* an image is unpacked here: nothing may be in the way of its
 			     files */
 	if (!image_files && (result = make_tmp(r)) < 0)
 		return result;

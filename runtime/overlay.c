@@ -9,10 +9,16 @@
 #include <stdio.h>
 #include <sys/mount.h>
 
-static void layer_path(const struct child *c, uint32_t i, char out[64])
+/* Some of the layers in the start message. */
+struct lowers {
+	uint32_t first, n;
+};
+
+static void layer_path(const struct child *c, struct lowers l, uint32_t i, char out[64])
 {
-	if (i < c->start->n_layers)
-		snprintf(out, 64, "/layers/%016" PRIx64 "/fs", c->start->layers[i]);
+	if (i < l.n)
+		snprintf(out, 64, "/layers/%016" PRIx64 "/fs",
+			c->start->layers[l.first + l.n - 1 - i]);
 	else
 		snprintf(out, 64, "/skel/fs");
 }
@@ -26,13 +32,12 @@ static void upper_path(const struct child *c, char out[64])
 }
 
 /* Lower layer i in the order overlayfs wants: topmost first, the skeleton below all. */
-static int clone_lower(struct root *r, uint32_t i)
+static int clone_lower(struct root *r, struct lowers l, uint32_t i)
 {
-	uint32_t n = r->c->start->n_layers;
 	char path[64];
 	int fd;
 
-	layer_path(r->c, i < n ? n - 1 - i : n, path);
+	layer_path(r->c, l, i, path);
 	fd = root_clone(path, r->c->idmap, MOUNT_ATTR_RDONLY);
 	if (fd < 0) {
 		errno = -fd;
@@ -69,17 +74,17 @@ static int set_upper_by_fd(struct root *r, int fs, const struct upper *u)
 	return result < 0 ? result : set_fd(r, fs, "workdir", u->tree, u->work);
 }
 
-static int add_layers_by_fd(struct root *r, int fs)
+/* keep: they stay open in it, because closing one would dissolve the mount before overlayfs has it. */
+static int add_layers_by_fd(
+	struct root *r, int fs, struct lowers l, struct mount_fds *keep)
 {
 	int result;
 
-	for (uint32_t i = 0; i <= r->c->start->n_layers; i++) {
-		int tree = clone_lower(r, i);
+	for (uint32_t i = 0; i <= l.n; i++) {
+		int tree = clone_lower(r, l, i);
 		if (tree < 0)
 			return tree;
-		/* stays open: closing it would dissolve the mount before overlayfs has it
-		 */
-		r->spent->fds[r->spent->n++] = tree;
+		keep->fds[keep->n++] = tree;
 		if ((result = set_fd(r, fs, "lowerdir+", tree, ".")) < 0)
 			return result;
 	}
@@ -103,15 +108,16 @@ static int set_upper_by_name(struct root *r, int fs, const struct upper *u)
 	return 0;
 }
 
-static int add_layers_by_name(struct root *r, int fs)
+/* A second time, over the first ones: an overlay keeps what it was made of. */
+static int add_layers_by_name(struct root *r, int fs, struct lowers l)
 {
 	char names[512] = "", at[32];
 	size_t len = 0;
 
 	if (chdir("/l") < 0)
 		return root_step(r, "enter %s", "/l");
-	for (uint32_t i = 0; i <= r->c->start->n_layers; i++) {
-		int tree autoclose = clone_lower(r, i);
+	for (uint32_t i = 0; i <= l.n; i++) {
+		int tree autoclose = clone_lower(r, l, i);
 		if (tree < 0)
 			return tree;
 		snprintf(at, sizeof(at), "%u", i);
@@ -178,19 +184,31 @@ static int new_overlay(struct root *r)
 	return TAKE_FD(fs);
 }
 
-/* With its upper layer, when the lower ones are set. A detached mount, or -errno. */
+/* When the layers are set. A detached mount, or -errno. */
+static int mount_overlay(struct root *r, int fs, unsigned int attrs)
+{
+	int fd;
+
+	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return explain(r, fs);
+	fd = fsmount(fs, FSMOUNT_CLOEXEC,
+		GUARD_ATTRS(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | attrs));
+	return fd < 0 ? root_step(r, "mount the %s", "overlay") : fd;
+}
+
+/* With its upper layer, when the lower ones are set. */
 static int finish_overlay(struct root *r, int fs, const struct upper *u)
 {
 	int result = r->c->rt->overlay_by_fd ? set_upper_by_fd(r, fs, u)
 					     : set_upper_by_name(r, fs, u);
 
-	if (result < 0)
-		return result;
-	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-		return explain(r, fs);
-	result = fsmount(
-		fs, FSMOUNT_CLOEXEC, GUARD_ATTRS(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
-	return result < 0 ? root_step(r, "mount the %s", "overlay") : result;
+	return result < 0 ? result : mount_overlay(r, fs, 0);
+}
+
+static int add_layers(struct root *r, int fs, struct lowers l, struct mount_fds *keep)
+{
+	return r->c->rt->overlay_by_fd ? add_layers_by_fd(r, fs, l, keep)
+				       : add_layers_by_name(r, fs, l);
 }
 
 /* A stack being made has no layers: it lies over the skeleton alone. */
@@ -204,12 +222,28 @@ int root_make(struct root *r)
 		return fs;
 	if ((u.tree = open_upper(r)) < 0)
 		return u.tree;
-	result = r->c->rt->overlay_by_fd ? add_layers_by_fd(r, fs)
-					 : add_layers_by_name(r, fs);
+	result = add_layers(r, fs, (struct lowers){.n = r->c->start->n_layers}, r->spent);
 	if (result < 0)
 		return result;
 	r->fd = finish_overlay(r, fs, &u);
 	return r->fd < 0 ? r->fd : 0;
+}
+
+int root_make_merged(struct root *r, uint64_t id)
+{
+	struct mount_fds keep = {.n = 0};
+	int fs autoclose = new_overlay(r);
+	int result;
+
+	if (fs < 0)
+		return fs;
+	result = add_layers(r, fs,
+		(struct lowers){.first = (uint32_t)(id >> 32), .n = (uint32_t)id}, &keep);
+	if (result == 0)
+		result = mount_overlay(r, fs, MOUNT_ATTR_RDONLY);
+	while (keep.n > 0)
+		close(keep.fds[--keep.n]);
+	return result;
 }
 
 /*

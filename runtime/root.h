@@ -26,5 +26,7 @@ int root_new_fs(
 int root_make(struct root *r);
 /* The build cache of an app, or a part of it, as a detached mount. fd or -errno. */
 int root_make_cache(struct root *r, const struct msg_mount *m);
+/* Layers over each other as a detached, read-only mount; id: of MOUNT_MERGED. fd or -errno. */
+int root_make_merged(struct root *r, uint64_t id);
 
 #endif

@@ -69,8 +69,7 @@ static int check_mounts(const struct msg_start *m, struct err *e)
 		caches += mount->kind == MOUNT_CACHE;
 		if (caches > 1)
 			return err_set(e, EINVAL, "an app has one build cache");
-		if (mount->kind != MOUNT_VOLUME && mount->kind != MOUNT_CACHE &&
-			mount->kind != MOUNT_CACHE_PART)
+		if (mount->kind < MOUNT_VOLUME || mount->kind > MOUNT_MERGED)
 			return err_set(e, EINVAL, "unknown kind of mount");
 		if (!path_allowed(mount->path))
 			return err_set(e, EINVAL, "nothing can be mounted at \"%.*s\"",
@@ -82,6 +81,7 @@ static int check_mounts(const struct msg_start *m, struct err *e)
 static int check_start(const struct runtime *rt, const struct msg_start *m, struct err *e)
 {
 	if (m->id == 0 || m->app == 0 || m->n_layers > PROTO_LAYERS_MAX ||
+		m->n_others > PROTO_LAYERS_MAX - m->n_layers ||
 		(m->n_layers == 0 && m->upper == 0) ||
 		(m->profile != PROFILE_APP && m->profile != PROFILE_BUILD_ROOT))
 		return err_set(e, EINVAL, "the start message is malformed");

@@ -7,7 +7,7 @@
 
 #define START_FLAGS                                                                      \
 	(START_STDIO | START_TTY | START_BUILDER | START_NO_NET | START_HOST_APT |       \
-		START_LISTEN | START_USER | START_IMAGE_FILES)
+		START_LISTEN | START_USER | START_IMAGE_FILES | START_BARE)
 
 int start_fds(uint32_t flags)
 {
@@ -59,6 +59,22 @@ static bool name_ok(const char *name)
 			    "89._-") == len;
 }
 
+/* Layers to be read are some that the message names: those are held as long as it runs. */
+static bool layers_ok(const struct msg_start *m, const struct msg_mount *mount)
+{
+	uint32_t all = m->n_layers + m->n_others; /* checked: at most PROTO_LAYERS_MAX */
+	uint64_t first = mount->id >> 32, n = (uint32_t)mount->id;
+
+	if (m->profile != PROFILE_BUILD_ROOT || !(m->flags & START_BUILDER))
+		return false;
+	if (mount->kind == MOUNT_MERGED)
+		return n > 0 && first + n <= all;
+	for (uint32_t i = 0; i < all; i++)
+		if (m->layers[i] == mount->id)
+			return true;
+	return false;
+}
+
 static int mounts_check(const struct msg_start *m, struct err *e)
 {
 	for (unsigned int i = 0; i < m->n_mounts; i++) {
@@ -68,9 +84,11 @@ static int mounts_check(const struct msg_start *m, struct err *e)
 			!name_mount_path_valid(mount->path))
 			return err_set(
 				e, EINVAL, "mount %u: the path is not acceptable", i);
-		if (mount->kind != MOUNT_VOLUME && mount->kind != MOUNT_CACHE &&
-			mount->kind != MOUNT_CACHE_PART)
+		if (mount->kind < MOUNT_VOLUME || mount->kind > MOUNT_MERGED)
 			return err_set(e, EINVAL, "mount %u: unknown kind", i);
+		if (mount->kind >= MOUNT_LAYER && !layers_ok(m, mount))
+			return err_set(
+				e, EINVAL, "mount %u: not a layer of this build", i);
 		if (mount->kind == MOUNT_CACHE && mount->id != m->app)
 			return err_set(
 				e, EINVAL, "mount %u: the build cache of another app", i);
@@ -95,6 +113,9 @@ int start_check(const struct msg_start *m, unsigned int n_fds, struct err *e)
 	if (m->flags & START_LISTEN &&
 		(m->profile != PROFILE_APP || m->flags & (START_BUILDER | START_NO_NET)))
 		return err_set(e, EINVAL, "a build has no listener");
+	if (m->flags & START_BARE && (m->profile != PROFILE_BUILD_ROOT || m->n_mounts ||
+					     !(m->flags & START_BUILDER)))
+		return err_set(e, EINVAL, "only a build as root without mounts is bare");
 	if (m->flags & START_IMAGE_FILES && !(m->flags & START_BUILDER))
 		return err_set(e, EINVAL, "only a build writes to the image's folders");
 	if (m->flags & START_USER
@@ -103,7 +124,9 @@ int start_check(const struct msg_start *m, unsigned int n_fds, struct err *e)
 			: m->uid || m->gid)
 		return err_set(
 			e, EINVAL, "user %u:%u cannot be had here", m->uid, m->gid);
-	if (m->n_layers > PROTO_LAYERS_MAX || (m->n_layers == 0 && m->upper == 0))
+	if (m->n_layers > PROTO_LAYERS_MAX ||
+		m->n_others > PROTO_LAYERS_MAX - m->n_layers ||
+		(m->n_layers == 0 && m->upper == 0))
 		return err_set(e, EINVAL, "%u layers", m->n_layers);
 	if (m->n_mounts > PROTO_MOUNTS_MAX)
 		return err_set(e, EINVAL, "%u mounts", m->n_mounts);

@@ -228,7 +228,7 @@ def route(conn, method, path, query, b):
         return conn.json({"created": True}) if p[2] == "access" else update(conn, p[1], b)
     if p[0] == "apps" and len(p) == 1:
         return conn.json(APPS) if method == "GET" else conn.json({"name": b["name"], "url": "u", "git": "g"}, 201)
-    if p[0] == "apps":
+    if p[0] == "apps" and p[-1] != "diff":
         return app_route(conn, method, p[1], "/".join(p[2:]), query, b)
     if p[0] == "top":
         return conn.json([{"app": "blog", "per_second": 0.27, "p50_ms": 1.28, "p99_ms": 35, "requests": 12, "status_4xx": 1,
@@ -241,6 +241,12 @@ def route(conn, method, path, query, b):
         return conn.json([{"name": "k", "fingerprint": "SHA256:x", "type": "ssh-ed25519", "id": 1}])
     if p[0] == "stacks" and method == "POST":
         return conn.stream(["p 10%", "o done", "x 0"])
+    if p[-1] == "diff":
+        return conn.json({"files": {"added": [{"path": "new", "size": 1}], "removed": [], "changed": [],
+                                    "counts": {"added": 1, "removed": 0, "changed": 0}},
+                          "processes": {"added": [], "removed": [], "changed": [{"name": "web", "from": "a", "to": "b"}]}})
+    if p == ["images", "export"]:
+        return conn.fail(404, "missing", "no image")
     if p[0] == "images":
         row = {"id": 4, "name": "blog:v2", "use": "live", "made_by": "build step", "layers": 3, "size": 2048,
                "digest": "sha256:" + "a" * 64, "created": None}

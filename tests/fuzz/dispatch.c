@@ -35,6 +35,20 @@ static struct {
 
 /* ---- below the tables ---- */
 
+static bool check_layers(const struct msg_start *m, const struct msg_mount *mount)
+{
+	uint32_t all = m->n_layers + m->n_others;
+
+	CHECK(all <= PROTO_LAYERS_MAX && m->profile == PROFILE_BUILD_ROOT);
+	if (mount->kind == MOUNT_MERGED)
+		return (uint32_t)mount->id &&
+		       (mount->id >> 32) + (uint32_t)mount->id <= all;
+	for (uint32_t i = 0; i < all; i++)
+		if (m->layers[i] == mount->id)
+			return mount->kind == MOUNT_LAYER;
+	return false;
+}
+
 static void check_start(const struct msg_start *m, const struct sandbox_io *io)
 {
 	const struct msg_limits_body *l = &m->limits;
@@ -51,7 +65,8 @@ static void check_start(const struct msg_start *m, const struct sandbox_io *io)
 		CHECK(name_mount_path_valid(m->mounts[i].path));
 		CHECK(m->mounts[i].kind == MOUNT_VOLUME ||
 			m->mounts[i].kind == MOUNT_CACHE_PART ||
-			(m->mounts[i].kind == MOUNT_CACHE && m->mounts[i].id == m->app));
+			(m->mounts[i].kind == MOUNT_CACHE && m->mounts[i].id == m->app) ||
+			check_layers(m, &m->mounts[i]));
 	}
 	CHECK(l->memory_bytes >= LIMIT_MEMORY_MIN && l->memory_bytes <= LIMIT_MEMORY_MAX);
 	CHECK(l->scratch_bytes <= LIMIT_SCRATCH_MAX && l->pids <= LIMIT_PIDS_MAX);

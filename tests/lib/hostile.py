@@ -38,7 +38,7 @@ def start(fds, layers=1, memory=1 << 28, pids=64, flags=1, profile=1, app=7, nam
     limits = struct.pack("<QQIIII", memory, 0, 1000, pids, 1024, 0)
     mount = struct.pack("<QII256s", volume, kind, 0, path)
     send(START, head + limits + struct.pack("<64Q", 1 << 62, *[0] * 63) + struct.pack("<QII", 0, mounts, 2000)
-         + mount * 16 + name.ljust(64, b"\0")[:64], fds)
+         + mount * 16 + name.ljust(64, b"\0")[:64] + bytes(16), fds)
 
 
 random.seed(1)

@@ -1,0 +1,136 @@
+/* The commands of berth-build that read images. Where layers are mounted is control's choice (control/portable.c). */
+#include "buildpacks/command.h"
+#include "buildpacks/image_diff.h"
+#include "buildpacks/layer.h"
+#include "buildpacks/pax.h"
+#include "buildpacks/run.h"
+#include "lib/io.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LAYER "/tmp/layer"
+#define BELOW "/tmp/below"
+#define MERGED "/tmp/merged"
+#define OTHER "/tmp/other"
+#define SPOOL                                                                            \
+	"/berth-blob" /* in the sandbox's scratch: a tar entry begins with its size */
+
+static int fail(const struct err *e)
+{
+	say_warning("%s", e->text);
+	return 1;
+}
+
+static bool is_there(const char *path)
+{
+	return access(path, F_OK) == 0;
+}
+
+static int write_blob(
+	int fd, bool gzip, struct blob *b, char plain[65], char stored[65], struct err *e)
+{
+	struct layer_places p = {.layer = LAYER};
+	int r = blob_open(b, fd, gzip);
+
+	if (is_there(BELOW)) {
+		p.below = BELOW;
+		p.merged = MERGED;
+	}
+	if (r < 0)
+		return err_sys(e, -r, "prepare the layer");
+	r = layer_write(&p, b, e);
+	if (r == 0 && (r = blob_end(b, plain, stored)) < 0)
+		err_sys(e, -r, "store the layer");
+	return r;
+}
+
+/* One entry of the archive around: its name is the stored digest between prefix and suffix. */
+static int copy_out(int spool, const struct blob *b, const char *name, struct err *e)
+{
+	struct blob out;
+	struct pax_entry n = {
+		.path = name, .type = '0', .mode = 0644, .size = b->stored_size};
+	char part[65536], plain[65], stored[65];
+	ssize_t got = 0;
+	int r = blob_open(&out, STDOUT_FILENO, false);
+
+	if (r == 0 && lseek(spool, 0, SEEK_SET) < 0)
+		r = -errno;
+	if (r == 0)
+		r = pax_head(&out, &n);
+	while (r == 0 && (got = read(spool, part, sizeof(part))) > 0)
+		r = blob_write(&out, part, (size_t)got);
+	if (r == 0 && got < 0)
+		r = -errno;
+	if (r == 0)
+		r = pax_pad(&out, b->stored_size);
+	if (r == 0)
+		r = blob_end(&out, plain, stored);
+	blob_free(&out);
+	return r < 0 ? err_sys(e, -r, "write the archive") : 0;
+}
+
+static int with_spool(const char *form, struct err *e)
+{
+	int spool autoclose = open(SPOOL, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	char plain[65], stored[65], name[128];
+	bool oci = strcmp(form, "oci") == 0;
+	struct blob b = {0};
+	int r;
+
+	if (spool < 0)
+		return err_sys(e, errno, "make room for the layer");
+	unlink(SPOOL);
+	r = write_blob(spool, oci, &b, plain, stored, e);
+	snprintf(name, sizeof(name), oci ? "blobs/sha256/%s" : "%s.tar", stored);
+	if (r == 0)
+		r = copy_out(spool, &b, name, e);
+	blob_free(&b);
+	if (r == 0)
+		fprintf(stderr,
+			"{\"diff_id\":\"sha256:%s\",\"digest\":\"sha256:%s\",\"size\":%"
+			"llu}\n",
+			plain, stored, (unsigned long long)b.stored_size);
+	return r;
+}
+
+/* rootfs: the tar itself to stdout. digest: nowhere. */
+static int straight(bool to_stdout, struct err *e)
+{
+	char plain[65], stored[65];
+	struct blob b = {0};
+	int r = write_blob(to_stdout ? STDOUT_FILENO : -1, false, &b, plain, stored, e);
+
+	blob_free(&b);
+	if (r == 0)
+		fprintf(to_stdout ? stderr : stdout, "{\"diff_id\":\"sha256:%s\"}\n",
+			plain);
+	return r;
+}
+
+int command_layer(int argc UNUSED, char **argv)
+{
+	struct err e = {0};
+	bool digest = strcmp(argv[1], "digest") == 0;
+	int r = digest || strcmp(argv[1], "rootfs") == 0 ? straight(!digest, &e)
+							 : with_spool(argv[1], &e);
+
+	return r < 0 ? fail(&e) : 0;
+}
+
+int command_diff(int argc UNUSED, char **argv UNUSED)
+{
+	struct err e = {0};
+	json_t *answer = NULL;
+	int r = image_diff(MERGED, OTHER, &answer, &e);
+
+	if (r < 0)
+		return fail(&e);
+	json_dumpf(answer, stdout, JSON_COMPACT);
+	json_decref(answer);
+	return 0;
+}

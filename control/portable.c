@@ -1,0 +1,345 @@
+/* Images as archives, and what differs between two. */
+#include "control/portable.h"
+#include "control/step.h"
+#include "lib/tar.h"
+#include <errno.h>
+#include <sha2.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LAYER "/tmp/layer" /* buildpacks/image_steps.c reads them there */
+#define BELOW "/tmp/below"
+#define MERGED "/tmp/merged"
+#define OTHER "/tmp/other"
+
+static void add_mount(struct step *st, struct msg_mount *mounts, uint32_t kind,
+	uint64_t id, const char *path)
+{
+	struct msg_mount *m = &mounts[st->n_mounts++];
+
+	*m = (struct msg_mount){.id = id, .kind = kind};
+	snprintf(m->path, sizeof(m->path), "%s", path);
+	st->mounts = mounts;
+}
+
+/* Runs command over layers: the lowest is the root, as any would do; the mounts number them as they come. */
+static int run(struct control *c, struct step *st, const json_t *layers, struct sink *s,
+	json_t **ret, struct err *e)
+{
+	json_t *root = json_array(), *others = json_array(), *id;
+	size_t i;
+
+	json_array_foreach ((json_t *)(uintptr_t)layers, i, id)
+		json_array_append(i ? others : root, id);
+	st->app = STEP_NO_APP;
+	st->profile = PROFILE_BUILD_ROOT;
+	st->flags = START_NO_NET;
+	st->stdin_fd = -1;
+	st->layers = root;
+	st->others = others;
+	int r = json_array_size(layers) > PROTO_LAYERS_MAX
+			? err_set(e, E2BIG, "more than %d layers", PROTO_LAYERS_MAX)
+			: step_run(c, st, s, ret, e);
+	json_decref(root);
+	json_decref(others);
+	return r;
+}
+
+/* One layer by `berth-build layer FORM`. */
+static int read_layer(struct control *c, const json_t *layers, size_t i, const char *form,
+	int fd, struct sink *s, json_t **ret, struct err *e)
+{
+	struct step st = {.command = "layer", .argument = form, .output_fd = fd};
+	struct msg_mount mounts[3];
+	json_t *below = json_array();
+
+	for (size_t k = 0; k <= i; k++)
+		json_array_append(below, json_array_get(layers, k));
+	add_mount(&st, mounts, MOUNT_LAYER,
+		(uint64_t)json_integer_value(json_array_get(layers, i)), LAYER);
+	if (i > 0) {
+		add_mount(&st, mounts, MOUNT_MERGED, MERGED_ID(0, i), BELOW);
+		add_mount(&st, mounts, MOUNT_MERGED, MERGED_ID(0, i + 1), MERGED);
+	}
+	int r = run(c, &st, below, s, ret, e);
+	json_decref(below);
+	const char *digest = json_string_value(json_object_get(*ret, "diff_id"));
+	if (r == 0 && (!digest || strlen(digest) != 71)) {
+		json_decref(*ret);
+		*ret = NULL;
+		return err_set(e, EBADMSG, "a layer was read without a digest");
+	}
+	if (r == 0)
+		db_layer_set_digest(c->db,
+			(uint64_t)json_integer_value(json_array_get(layers, i)), digest);
+	return r;
+}
+
+int image_digests(struct control *c, const json_t *layers, struct sink *s, struct err *e)
+{
+	for (size_t i = 0; i < json_array_size(layers); i++) {
+		struct db_layer l;
+		json_t *said = NULL;
+		uint64_t id = (uint64_t)json_integer_value(json_array_get(layers, i));
+
+		if (db_layer_get(c->db, id, &l, NULL) < 0 || l.digest[0])
+			continue;
+		int r = read_layer(c, layers, i, "digest", 0, s, &said, e);
+		json_decref(said);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int image_compare(struct control *c, const struct image_found *from,
+	const struct image_found *to, struct sink *s, json_t **ret, struct err *e)
+{
+	struct step st = {.command = "diff"};
+	struct msg_mount mounts[2];
+	size_t n = json_array_size(from->layers), m = json_array_size(to->layers);
+	json_t *all = json_copy(from->layers);
+
+	json_array_extend(all, to->layers);
+	add_mount(&st, mounts, MOUNT_MERGED, MERGED_ID(0, n), MERGED);
+	add_mount(&st, mounts, MOUNT_MERGED, MERGED_ID(n, m), OTHER);
+	int r = run(c, &st, all, s, ret, e);
+	json_decref(all);
+	return r;
+}
+
+/* ---- the JSON around the layers ---- */
+
+struct text {
+	char *data;
+	char digest[72]; /* sha256:HEX */
+};
+
+static int text_of(json_t *v, struct text *ret)
+{
+	char hex[SHA256_DIGEST_STRING_LENGTH];
+
+	ret->data = json_dumps(v, JSON_COMPACT | JSON_SORT_KEYS);
+	json_decref(v);
+	if (!ret->data)
+		return -ENOMEM;
+	SHA256Data((const uint8_t *)ret->data, strlen(ret->data), hex);
+	snprintf(ret->digest, sizeof(ret->digest), "sha256:%s", hex);
+	return 0;
+}
+
+/* Of an image that came with one, when it fits what is there. */
+static json_t *history(struct control *c, const struct image_found *f)
+{
+	json_t *own = json_object_get(f->document, "history"), *item, *list;
+	size_t i, n = 0;
+
+	json_array_foreach (own, i, item)
+		n += !json_is_true(json_object_get(item, "empty_layer"));
+	if (json_is_array(own) && n == json_array_size(f->layers))
+		return json_incref(own);
+	list = json_array();
+	json_array_foreach (f->layers, i, item) {
+		struct db_layer l = {.kind = "layer"};
+		char by[64];
+
+		db_layer_get(c->db, (uint64_t)json_integer_value(item), &l, NULL);
+		snprintf(by, sizeof(by), "berth %s", l.kind);
+		json_array_append_new(
+			list, json_pack("{s:s, s:O?}", "created_by", by, "created",
+				      json_object_get(f->document, "created")));
+	}
+	return list;
+}
+
+static json_t *members(const json_t *blobs, const char *key)
+{
+	json_t *list = json_array(), *blob;
+	size_t i;
+
+	json_array_foreach ((json_t *)(uintptr_t)blobs, i, blob)
+		json_array_append(list, json_object_get(blob, key));
+	return list;
+}
+
+static json_t *configuration(
+	struct control *c, const struct image_found *f, const json_t *blobs)
+{
+	json_t *o = json_deep_copy(f->document);
+
+	json_object_set_new(o, "history", history(c, f));
+	json_object_set_new(o, "rootfs",
+		json_pack("{s:s, s:o}", "type", "layers", "diff_ids",
+			members(blobs, "diff_id")));
+	return o;
+}
+
+static json_t *descriptor(const char *type, const char *digest, size_t size)
+{
+	return json_pack("{s:s, s:s, s:I}", "mediaType", type, "digest", digest, "size",
+		(json_int_t)size);
+}
+
+static json_t *oci_manifest(const struct text *config, const json_t *blobs)
+{
+	json_t *layers = json_array(), *blob;
+	size_t i;
+
+	json_array_foreach ((json_t *)(uintptr_t)blobs, i, blob)
+		json_array_append_new(layers,
+			descriptor("application/vnd.oci.image.layer.v1.tar+gzip",
+				json_string_value(json_object_get(blob, "digest")),
+				(size_t)json_integer_value(
+					json_object_get(blob, "size"))));
+	return json_pack("{s:i, s:s, s:o, s:o}", "schemaVersion", 2, "mediaType",
+		"application/vnd.oci.image.manifest.v1+json", "config",
+		descriptor("application/vnd.oci.image.config.v1+json", config->digest,
+			strlen(config->data)),
+		"layers", layers);
+}
+
+static json_t *oci_index(const struct image_found *f, const struct text *manifest,
+	const char *architecture)
+{
+	json_t *d = descriptor("application/vnd.oci.image.manifest.v1+json",
+		manifest->digest, strlen(manifest->data));
+	const char *colon = strrchr(f->name, ':');
+
+	json_object_set_new(d, "annotations",
+		json_pack("{s:s}", "org.opencontainers.image.ref.name", colon + 1));
+	json_object_set_new(d, "platform",
+		json_pack("{s:s, s:s}", "architecture", architecture, "os", "linux"));
+	return json_pack("{s:i, s:s, s:[o]}", "schemaVersion", 2, "mediaType",
+		"application/vnd.oci.image.index.v1+json", "manifests", d);
+}
+
+static int put_file(struct tar *t, const char *name, const struct text *text)
+{
+	return tar_file(t, name, false, text->data, strlen(text->data));
+}
+
+static int put_blob(struct tar *t, const struct text *text)
+{
+	char name[96];
+
+	snprintf(name, sizeof(name), "blobs/sha256/%s", text->digest + 7);
+	return put_file(t, name, text);
+}
+
+static int end_oci(struct tar *t, const struct image_found *f, const struct text *config,
+	const json_t *blobs)
+{
+	char version[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
+	const struct text layout = {.data = version};
+	const char *architecture =
+		json_string_value(json_object_get(f->document, "architecture"));
+	struct text manifest = {0}, index = {0};
+	int r = text_of(oci_manifest(config, blobs), &manifest);
+
+	if (r == 0)
+		r = text_of(
+			oci_index(f, &manifest, architecture ? architecture : "amd64"),
+			&index);
+	if (r == 0)
+		r = put_blob(t, config);
+	if (r == 0)
+		r = put_blob(t, &manifest);
+	if (r == 0)
+		r = put_file(t, "index.json", &index);
+	if (r == 0)
+		r = put_file(t, "oci-layout", &layout);
+	free(manifest.data);
+	free(index.data);
+	return r;
+}
+
+static int end_docker(struct tar *t, const struct image_found *f,
+	const struct text *config, const json_t *blobs)
+{
+	json_t *layers = json_array(), *blob;
+	struct text manifest = {0};
+	char name[96];
+	size_t i;
+
+	json_array_foreach ((json_t *)(uintptr_t)blobs, i, blob) {
+		const char *digest = json_string_value(json_object_get(blob, "digest"));
+
+		json_array_append_new(layers, json_sprintf("%s.tar", digest + 7));
+	}
+	snprintf(name, sizeof(name), "%s.json", config->digest + 7);
+	int r = text_of(json_pack("[{s:s, s:[s], s:o}]", "Config", name, "RepoTags",
+				f->name, "Layers", layers),
+		&manifest);
+	if (r == 0)
+		r = put_file(t, name, config);
+	if (r == 0)
+		r = put_file(t, "manifest.json", &manifest);
+	free(manifest.data);
+	return r;
+}
+
+static int write_end(struct control *c, const struct image_found *f, bool oci,
+	const json_t *blobs, int fd)
+{
+	struct text config = {0};
+	struct tar t;
+	int r = text_of(configuration(c, f, blobs), &config);
+
+	if (r == 0 && (r = tar_open(&t, fd, 0)) == 0) {
+		r = oci ? end_oci(&t, f, &config, blobs)
+			: end_docker(&t, f, &config, blobs);
+		if (r == 0)
+			r = tar_end(&t);
+		tar_free(&t);
+	}
+	free(config.data);
+	return r;
+}
+
+/* ---- export ---- */
+
+static int export_layers(struct control *c, const struct image_found *f,
+	const char *format, int fd, struct sink *s, json_t *blobs, struct err *e)
+{
+	for (size_t i = 0; i < json_array_size(f->layers); i++) {
+		json_t *said = NULL;
+		int r = read_layer(c, f->layers, i, format, fd, s, &said, e);
+
+		if (r < 0)
+			return r;
+		json_array_append_new(blobs, said);
+	}
+	return 0;
+}
+
+static int export_rootfs(struct control *c, const struct image_found *f, int fd,
+	struct sink *s, struct err *e)
+{
+	struct step st = {.command = "layer", .argument = "rootfs", .output_fd = fd};
+	struct msg_mount mounts[1];
+	json_t *said = NULL;
+
+	add_mount(&st, mounts, MOUNT_MERGED, MERGED_ID(0, json_array_size(f->layers)),
+		LAYER);
+	int r = run(c, &st, f->layers, s, &said, e);
+	json_decref(said);
+	return r;
+}
+
+int image_export(struct control *c, const struct image_found *f, const char *format,
+	int fd, struct sink *s, struct err *e)
+{
+	bool oci = strcmp(format, "oci") == 0;
+
+	if (strcmp(format, "rootfs") == 0)
+		return export_rootfs(c, f, fd, s, e);
+	if (!oci && strcmp(format, "docker") != 0)
+		return err_set(e, EINVAL,
+			"the formats are oci, docker and rootfs, not %.40s", format);
+	json_t *blobs = json_array();
+	int r = export_layers(c, f, format, fd, s, blobs, e);
+	if (r == 0 && (r = write_end(c, f, oci, blobs, fd)) < 0)
+		err_sys(e, -r, "write the archive");
+	json_decref(blobs);
+	return r;
+}

@@ -1,0 +1,26 @@
+/*
+ * Images as archives that other tools read, and what differs between two. Layers are read by berth-build in sandboxes
+ * whose root is the lowest of them; what control adds is its own JSON.
+ */
+#ifndef CONTROL_PORTABLE_H
+#define CONTROL_PORTABLE_H
+
+#include "control/images.h"
+
+/*
+ * Writes the image to fd as
+ *   oci     an OCI image layout in a tar: https://github.com/opencontainers/image-spec, image-layout.md; layers gzip
+ *   docker  what `docker save` writes: manifest.json, the configuration, layers as plain tar
+ *   rootfs  one tar of the merged files, what `docker export` writes
+ * An image of the same layers and configuration gives the same bytes. Blocks. 0 or -errno with e (-EINVAL: another
+ * format).
+ */
+int image_export(struct control *c, const struct image_found *f, const char *format,
+	int fd, struct sink *s, struct err *e);
+/* Finds the digests of layers that have none yet (half a second for a base image), for all further questions. */
+int image_digests(struct control *c, const json_t *layers, struct sink *s, struct err *e);
+/* Files and packages, as buildpacks/image_diff.h says. */
+int image_compare(struct control *c, const struct image_found *from,
+	const struct image_found *to, struct sink *s, json_t **ret, struct err *e);
+
+#endif
