@@ -18,6 +18,8 @@ int command_docker_user(int argc, char **argv);
 /* Images: a layer as tar, what differs between two. */
 int command_layer(int argc, char **argv);
 int command_diff(int argc, char **argv);
+int command_import_plan(int argc, char **argv);
+int command_import_layer(int argc, char **argv);
 /* Helpers for the packs' scripts. */
 int command_json(int argc, char **argv);
 int command_semver(int argc, char **argv);

@@ -1,10 +1,13 @@
 /* The commands of berth-build that read images. Where layers are mounted is control's choice (control/portable.c). */
 #include "buildpacks/command.h"
 #include "buildpacks/image_diff.h"
+#include "buildpacks/image_plan.h"
 #include "buildpacks/layer.h"
+#include "buildpacks/layer_apply.h"
 #include "buildpacks/pax.h"
 #include "buildpacks/run.h"
 #include "lib/io.h"
+#include "lib/name.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -133,4 +136,46 @@ int command_diff(int argc UNUSED, char **argv UNUSED)
 	json_dumpf(answer, stdout, JSON_COMPACT);
 	json_decref(answer);
 	return 0;
+}
+
+/* ---- import ---- */
+
+static uint64_t number(const char *name)
+{
+	const char *text = getenv(name);
+	uint64_t v = 0;
+
+	return text && num_parse_u64(text, 0, UINT64_MAX, &v) == 0 ? v : 0;
+}
+
+static int answer(json_t *v)
+{
+	json_dumpf(v, stdout, JSON_COMPACT);
+	json_decref(v);
+	return 0;
+}
+
+int command_import_plan(int argc UNUSED, char **argv UNUSED)
+{
+	struct err e = {0};
+	json_t *plan = NULL;
+
+	return image_plan(STDIN_FILENO, number("BERTH_MAX_BYTES"), &plan, &e) < 0
+		       ? fail(&e)
+		       : answer(plan);
+}
+
+int command_import_layer(int argc UNUSED, char **argv UNUSED)
+{
+	const char *path = getenv("BERTH_LAYER"), *diff_id = getenv("BERTH_DIFF_ID");
+	struct layer_apply a = {.fd = STDIN_FILENO,
+		.path = path ? path : "",
+		.diff_id = diff_id ? diff_id : "",
+		.root = "/",
+		.max_bytes = number("BERTH_MAX_BYTES"),
+		.max_entries = number("BERTH_MAX_FILES")};
+	struct err e = {0};
+	json_t *said = NULL;
+
+	return layer_apply(&a, &said, &e) < 0 ? fail(&e) : answer(said);
 }

@@ -43,6 +43,11 @@ const struct option_spec option_table[OPT_COUNT] = {
 		"with a new account at the authority"},
 	[OPT_OFF] = {0, "off", NULL, "no more of it"},
 	[OPT_INDEX] = {0, "index", "N", "at this place, the first is 1"},
+	[OPT_AS] = {0, "as", "NAME[:TAG]", "the image's name here"},
+	[OPT_CMD] = {0, "cmd", "COMMAND",
+		"what it starts: a line for a shell, or a list of words as JSON"},
+	[OPT_WORKDIR] = {0, "workdir", "PATH", "where it starts"},
+	[OPT_USER] = {0, "user", "USER[:GROUP]", "as whom it starts"},
 	[OPT_TO] = {0, "to", "FILE", "into this file of the host instead of stdout"},
 	[OPT_DRY_RUN] = {0, "dry-run", NULL, "only show what would be done"},
 };

@@ -49,6 +49,10 @@ enum option {
 	OPT_DRY_RUN,
 	OPT_INDEX,
 	OPT_TO,
+	OPT_AS,
+	OPT_CMD,
+	OPT_WORKDIR,
+	OPT_USER,
 	OPT_COUNT
 };
 #define OPT(o) (UINT64_C(1) << OPT_##o)
@@ -251,6 +255,7 @@ int cmd_images_tag(struct cli *c);
 int cmd_images_untag(struct cli *c);
 int cmd_images_prune(struct cli *c);
 int cmd_images_export(struct cli *c);
+int cmd_images_import(struct cli *c);
 int cmd_images_diff(struct cli *c);
 int cmd_releases_diff(struct cli *c);
 /* An image's reference from one or two words, safe in a query. */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int cmd_images_list(struct cli *c)
@@ -264,4 +265,99 @@ int cmd_images_export(struct cli *c)
 		r = STATUS_FAILED;
 	}
 	return r;
+}
+
+/* ---- import ---- */
+
+/* Standard input becomes what tar makes of the folder: an OCI layout as other tools leave it. */
+static int open_folder(const char *path)
+{
+	int p[2];
+	pid_t pid;
+
+	if (pipe2(p, O_CLOEXEC) < 0 || (pid = fork()) < 0)
+		return -errno;
+	if (pid == 0) {
+		dup2(p[1], STDOUT_FILENO);
+		execlp("tar", "tar", "-C", path, "-cf", "-", ".", (char *)NULL);
+		_exit(127);
+	}
+	dup2(p[0], STDIN_FILENO);
+	close(p[0]);
+	close(p[1]);
+	return 0;
+}
+
+static int open_input(struct cli *c, const char *path)
+{
+	struct stat st;
+	int r = 0;
+
+	if (strcmp(path, "-") == 0)
+		return isatty(STDIN_FILENO) ? say_usage(c, "an archive is no text: give "
+							   "a file, or send one "
+							   "into standard input with <")
+					    : 0;
+	if (c->over_ssh)
+		return say_usage(c,
+			"%s would be a file of the host: here, use - and send it with <",
+			path);
+	int fd autoclose = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		r = -errno;
+	else if (S_ISDIR(st.st_mode))
+		r = open_folder(path);
+	else if (dup2(fd, STDIN_FILENO) < 0)
+		r = -errno;
+	if (r == 0)
+		return 0;
+	say("cannot read %s: %s", path, strerror(-r));
+	return STATUS_FAILED;
+}
+
+/* ["a", "b"], or a line for a shell. NULL: wrong, said. */
+static json_t *command_words(struct cli *c, const char *text)
+{
+	json_t *v = text[0] == '[' ? json_loads(text, 0, NULL)
+				   : json_pack("[s, s, s]", "/bin/sh", "-c", text);
+
+	if (json_is_array(v))
+		return v;
+	say_usage(c, "--cmd is a line for a shell, or a list such as '[\"/bin/serve\", "
+		     "\"-v\"]'");
+	json_decref(v);
+	return NULL;
+}
+
+static void add_text(json_t *body, const char *key, const char *value)
+{
+	if (value)
+		json_object_set_new(body, key, json_string(value));
+}
+
+int cmd_images_import(struct cli *c)
+{
+	json_t *body = json_object(), *env = json_array();
+	int r = open_input(c, c->argv[0]);
+
+	if (r)
+		return r;
+	add_text(body, "name", c->options[OPT_AS]);
+	add_text(body, "workdir", c->options[OPT_WORKDIR]);
+	add_text(body, "user", c->options[OPT_USER]);
+	for (size_t i = 0; i < c->n_env; i++) {
+		if (!strchr(c->env[i], '='))
+			return say_usage(c, "'%.80s' is not KEY=VALUE", c->env[i]);
+		json_array_append_new(env, json_string(c->env[i]));
+	}
+	if (c->n_env)
+		json_object_set(body, "env", env);
+	if (c->options[OPT_CMD]) {
+		json_t *words = command_words(c, c->options[OPT_CMD]);
+
+		if (!words)
+			return STATUS_USAGE;
+		json_object_set_new(body, "cmd", words);
+	}
+	return run_upgrade(c, "/v1/images/import", body, false);
 }

@@ -93,6 +93,7 @@ HANDLE(images_tag);
 HANDLE(images_untag);
 HANDLE(images_prune);
 HANDLE(images_export);
+HANDLE(images_import);
 HANDLE(images_diff);
 HANDLE(releases_diff);
 /* api_canary.c */

@@ -1,6 +1,7 @@
 /* Images: what there is, what it is made of, names for it, and what may go. */
 #include "control/api_handlers.h"
 #include "control/images.h"
+#include "control/import.h"
 #include "control/portable.h"
 #include "control/retention.h"
 #include "control/transfer.h"
@@ -219,13 +220,16 @@ int images_untag(struct request *r)
 		     : request_reply(r, 200, json_pack("{s:s}", "name", name));
 }
 
-/* A build that runs may have found its layers at its beginning. */
+/* A build or an import that runs may have found its layers at its beginning. */
 static uint64_t unused_since(struct request *r)
 {
 	uint64_t now = io_now_us(), began = 0;
 
 	if (db_build_oldest(r->c->db, &began) < 0)
 		return 0;
+	uint64_t import = image_import_oldest();
+	if (import && import < now)
+		now = import;
 	return began && began < now ? began : now;
 }
 
@@ -394,4 +398,55 @@ int releases_diff(struct request *r)
 	image_found_clear(&a);
 	image_found_clear(&b);
 	return o ? request_reply(r, 200, o) : -1;
+}
+
+/* ---- import ---- */
+
+static int import_run(struct transfer *t, struct sink *s, struct err *e)
+{
+	const json_t *body = t->data;
+	struct image_import i = {.fd = t->in,
+		.name = json_string_value(json_object_get(body, "name")),
+		.cmd = json_object_get(body, "cmd"),
+		.env = json_object_get(body, "env"),
+		.workdir = json_string_value(json_object_get(body, "workdir")),
+		.user = json_string_value(json_object_get(body, "user"))};
+	char name[TAG_NAME_MAX];
+	int r = image_import(t->c, &i, s, name, e);
+
+	if (r == 0)
+		sink_step(s, "Imported %s", name);
+	return r;
+}
+
+static void import_clear(struct transfer *t)
+{
+	json_decref(t->data);
+}
+
+static bool all_words(const json_t *list)
+{
+	json_t *v;
+	size_t i;
+
+	json_array_foreach ((json_t *)(uintptr_t)list, i, v)
+		if (!json_is_string(v) ||
+			strlen(json_string_value(v)) != json_string_length(v))
+			return false;
+	return true;
+}
+
+int images_import(struct request *r)
+{
+	const char *workdir = request_string(r, "workdir");
+
+	if (!all_words(request_json(r, "cmd")) || !all_words(request_json(r, "env")))
+		return request_fail(r, FAIL_USAGE,
+			"cmd and env are lists of words without NUL bytes");
+	if (workdir && workdir[0] != '/')
+		return request_fail(r, FAIL_USAGE, "workdir must be an absolute path");
+	return transfer_start(r, &(struct transfer){.c = r->c,
+					 .run = import_run,
+					 .clear = import_clear,
+					 .data = json_incref(r->body)});
 }

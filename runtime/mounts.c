@@ -491,8 +491,7 @@ static int open_place(struct root *r, const char *path)
 	return TAKE_FD(to);
 }
 
-/* A folder of the state. */
-static int open_tree_of(struct root *r, const char *path, int idmap, uint64_t attrs)
+int mounts_open_tree(struct root *r, const char *path, int idmap, uint64_t attrs)
 {
 	int tree = root_clone(
 		path, idmap, GUARD_ATTRS(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | attrs));
@@ -510,11 +509,11 @@ static int open_mount(struct root *r, const struct msg_mount *m)
 	switch ((enum mount_kind)m->kind) {
 	case MOUNT_VOLUME:
 		snprintf(path, sizeof(path), "/volumes/%016" PRIx64, m->id);
-		return open_tree_of(r, path,
+		return mounts_open_tree(r, path,
 			r->c->volume_idmap >= 0 ? r->c->volume_idmap : r->c->idmap, 0);
 	case MOUNT_LAYER:
 		snprintf(path, sizeof(path), "/layers/%016" PRIx64 "/fs", m->id);
-		return open_tree_of(r, path, r->c->idmap, MOUNT_ATTR_RDONLY);
+		return mounts_open_tree(r, path, r->c->idmap, MOUNT_ATTR_RDONLY);
 	case MOUNT_CACHE:
 	case MOUNT_CACHE_PART:
 		return root_make_cache(r, m);

@@ -9,9 +9,10 @@
 #include <stdio.h>
 #include <sys/mount.h>
 
-/* Some of the layers in the start message. */
+/* Some of the layers in the start message, over the skeleton or alone. */
 struct lowers {
 	uint32_t first, n;
+	bool alone;
 };
 
 static void layer_path(const struct child *c, struct lowers l, uint32_t i, char out[64])
@@ -80,7 +81,7 @@ static int add_layers_by_fd(
 {
 	int result;
 
-	for (uint32_t i = 0; i <= l.n; i++) {
+	for (uint32_t i = 0; i < l.n + !l.alone; i++) {
 		int tree = clone_lower(r, l, i);
 		if (tree < 0)
 			return tree;
@@ -116,7 +117,7 @@ static int add_layers_by_name(struct root *r, int fs, struct lowers l)
 
 	if (chdir("/l") < 0)
 		return root_step(r, "enter %s", "/l");
-	for (uint32_t i = 0; i <= l.n; i++) {
+	for (uint32_t i = 0; i < l.n + !l.alone; i++) {
 		int tree autoclose = clone_lower(r, l, i);
 		if (tree < 0)
 			return tree;
@@ -229,16 +230,24 @@ int root_make(struct root *r)
 	return r->fd < 0 ? r->fd : 0;
 }
 
+/* As a layer is stored: the skeleton is no part of an image. One alone needs no overlay. */
 int root_make_merged(struct root *r, uint64_t id)
 {
+	struct lowers l = {
+		.first = (uint32_t)(id >> 32), .n = (uint32_t)id, .alone = true};
 	struct mount_fds keep = {.n = 0};
-	int fs autoclose = new_overlay(r);
+	int fs autoclose = -1;
+	char path[64];
 	int result;
 
+	if (l.n == 1) {
+		layer_path(r->c, l, 0, path);
+		return mounts_open_tree(r, path, r->c->idmap, MOUNT_ATTR_RDONLY);
+	}
+	fs = new_overlay(r);
 	if (fs < 0)
 		return fs;
-	result = add_layers(r, fs,
-		(struct lowers){.first = (uint32_t)(id >> 32), .n = (uint32_t)id}, &keep);
+	result = add_layers(r, fs, l, &keep);
 	if (result == 0)
 		result = mount_overlay(r, fs, MOUNT_ATTR_RDONLY);
 	while (keep.n > 0)

@@ -18,6 +18,8 @@ int root_step(struct root *r, const char *fmt, ...) PRINTF(2, 3);
 /* A detached copy of a folder or file of the template, with MOUNT_ATTR_* attrs. idmap -1:
  * ids as they are. fd or -errno. */
 int root_clone(const char *path, int idmap, uint64_t attrs);
+/* The same of a folder of the state, nosuid and nodev; says what failed. */
+int mounts_open_tree(struct root *r, const char *path, int idmap, uint64_t attrs);
 /* A new file system as a detached mount; options are name, value pairs and a NULL. fd or
  * -errno. */
 int root_new_fs(

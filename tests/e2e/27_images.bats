@@ -76,6 +76,116 @@ image() { /usr/bin/python3 "$BERTH_SOURCE/tests/lib/image.py" "$@"; }
 	equal "$output" "$(cd "$dir/bundle/rootfs" && sha256sum app/* etc/debian_version | sed 's#  #  /#')"
 }
 
+@test "an image of ours comes back as it left" {
+	try berth images:import "$dir/oci.tar" --as i/back:v3
+	ok
+	has 'Imported i/back:v3' '2 layers, 0 of them were here'
+	berth images:export i/back:v3 --to "$dir/back.tar"
+	cmp "$dir/oci.tar" "$dir/back.tar"
+	remote images:import - --as i/again:v3 <"$dir/docker.tar" >"$dir/out" 2>&1
+	grep -q '2 layers, 2 of them were here' "$dir/out"
+	try berth images:diff i-one:v3 i/again:v3
+	ok
+	equal '' "$output"
+}
+
+# tiny: a server without anything around, made by buildah.
+tiny() {
+	local b="buildah --root $dir/storage --runroot $dir/storage-run --storage-driver vfs" c
+	printf 'page of the image\n' >"$dir/index.html"
+	c=$($b from scratch)
+	$b copy -q "$c" "$BERTH_SOURCE/build/bin/berth-static" /serve
+	$b copy -q "$c" "$dir/index.html" /www/index.html
+	$b config --entrypoint '["/serve"]' --cmd '--root /www' --env COLOUR=blue --port 8000 --workingdir /www --user 33:33 "$c"
+	$b commit -q "$c" "docker-archive:$dir/tiny.docker:tiny:1"
+	$b commit -q "$c" "oci-archive:$dir/tiny.oci:1"
+	$b rm -a
+	$b rmi -a -f
+} >/dev/null 2>&1
+
+@test "archives of buildah and skopeo and root file systems are imported, equal layers once" {
+	tiny
+	skopeo copy -q "docker-archive:$dir/tiny.docker" "oci:$dir/tiny.folder:1"
+	for form in docker oci folder; do
+		try berth images:import "$dir/tiny.$form" --as "tiny:$form"
+		ok
+		has "Imported tiny:$form"
+		json images:history "tiny:$form" >"$dir/history.$form"
+	done
+	equal '{"Cmd":["--root","/www"],"Entrypoint":["/serve"],"User":"33:33","WorkingDir":"/www"}' \
+		"$(jq -cS '.image.config | {Cmd, Entrypoint, User, WorkingDir}' "$dir/history.oci")"
+	equal "$(jq -c '[.layers[].id]' "$dir/history.docker")" "$(jq -c '[.layers[].id]' "$dir/history.folder")"
+	equal 'COLOUR=blue' "$(jq -r '.image.config.Env[]' "$dir/history.docker" | grep COLOUR)"
+	# a tree that goes in comes out
+	mkdir -p "$dir/tree/bin" "$dir/tree/d"
+	cp "$BERTH_SOURCE/build/bin/berth-static" "$dir/tree/bin/serve"
+	chmod 4755 "$dir/tree/bin/serve"
+	ln "$dir/tree/bin/serve" "$dir/tree/d/hard"
+	ln -s ../bin/serve "$dir/tree/d/soft"
+	truncate -s 3M "$dir/tree/d/sparse"
+	echo text >>"$dir/tree/d/sparse"
+	chown 33:44 "$dir/tree/d/sparse"
+	tar -C "$dir/tree" -cz . | berth images:import - --as tree --cmd '["/bin/serve"]' --env A=1 --user 7
+	try json images:history tree:latest
+	equal '{"Cmd":["/bin/serve"],"User":"7"}' "$(jq -cS '.image.config | {Cmd, User}' <<<"$output")"
+	mkdir "$dir/tree.out"
+	berth images:export tree --format rootfs | tar -C "$dir/tree.out" -xp
+	try image compare "$dir/tree" "$dir/tree.out"
+	ok
+	try berth images:import "$dir/tiny.oci"
+	fails
+	has '--as NAME'
+}
+
+# files IMAGE: what the merged files of an image are, one a line.
+files() { berth images:export "$1" --format rootfs | tar -t; }
+
+@test "archives that want out, or more than there is, are refused or contained" {
+	local canary=$BERTH_TEST/canary name how layers
+	echo safe >"$canary"
+	mkdir "$dir/hostile"
+	/usr/bin/python3 "$BERTH_SOURCE/tests/lib/hostile_image.py" "$dir/hostile" "$canary" >"$dir/hostile.list"
+	layers=$(find "$BERTH_STATE/layers" -maxdepth 1 -type d | sort)
+	while read -r name how; do
+		case $how in refused*) ;; *) continue ;; esac
+		try berth images:import "$dir/hostile/$name.tar" --as "h/$name"
+		[ "$status" = 1 ] || fail "$name: status $status" "$output"
+		has ' !     ' "${how#refused}" || fail "$name"
+		[ "$(cat "$canary")" = safe ] || fail "$name: the canary"
+	done <"$dir/hostile.list"
+	try berth images:list
+	lacks h/
+	wait_for 5 no_new_layers "$layers" || fail "left behind:" "$(find "$BERTH_STATE/layers" -maxdepth 1)"
+	while read -r name how; do
+		case $how in refused*) continue ;; esac
+		try berth images:import "$dir/hostile/$name.tar" --as "h/$name"
+		[ "$status" = 0 ] || fail "$name: status $status" "$output"
+		[ "$(cat "$canary")" = safe ] || fail "$name: the canary"
+	done <"$dir/hostile.list"
+	[ "$(files h/deep | grep -c 'd/d/d.*/f$')" = 1 ]
+	[ -z "$(files h/devices | grep -E 'null|fifo|sda|core_pattern|dev/x')" ]
+	equal third "$(berth images:export h/twice --format rootfs | tar -xO f)"
+	equal '-rwsrwsrwx 65534' "$(berth images:export h/owners --format rootfs | tar -tv --numeric-owner | awk '$6 == "f" { sub("/.*", "", $2); print $1, $2 }')"
+	berth images:export h/xattrs --format rootfs >"$dir/xattrs.tar"
+	grep -qa 'SCHILY.xattr.user.kept=1' "$dir/xattrs.tar"
+	! grep -qa overlay "$dir/xattrs.tar"
+	equal 'keep/ keep/b keep/new' "$(files h/whiteouts | grep keep | xargs)"
+	equal 'keep/ keep/new' "$(files h/opaque | grep keep | xargs)"
+	equal 6 "$(files h/case | grep -vcE '/$|bin/true')"
+	# what other tools make of them is the same
+	berth images:export h/opaque --to "$dir/opaque.tar"
+	try image verify "$dir/opaque.tar"
+	ok
+	skopeo copy -q "oci-archive:$dir/opaque.tar" "oci:$dir/opaque:1"
+	umoci unpack --image "$dir/opaque:1" "$dir/opaque.bundle"
+	equal new "$(ls "$dir/opaque.bundle/rootfs/keep")"
+	for name in $(json images:list | jq -r '.[].name | select(startswith("h/"))'); do berth images:untag "$name" >/dev/null; done
+	berth images:prune >/dev/null
+	wait_for 5 no_new_layers "$layers" || fail "left behind:" "$(find "$BERTH_STATE/layers" -maxdepth 1)"
+}
+
+no_new_layers() { [ -z "$(find "$BERTH_STATE/layers" -maxdepth 1 -type d | grep -vxF "$1")" ]; }
+
 @test "a tag keeps an image when its app is gone; prune takes what is left" {
 	berth images:tag i-one:v1 kept/one:a
 	digest=$(json images:history kept/one:a | jq -r '.layers[1].digest')

@@ -1,0 +1,395 @@
+/* Images from archives that other tools wrote. */
+#include "control/import.h"
+#include "control/engine.h"
+#include "control/images.h"
+#include "control/retention.h"
+#include "control/step.h"
+#include "lib/io.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sha2.h>
+#include <stdio.h>
+#include <string.h>
+
+#define IMPORTS_MAX 4 /* at a time */
+
+/* ---- those that run ---- */
+
+static struct {
+	pthread_mutex_t lock;
+	uint64_t since_us[IMPORTS_MAX]; /* 0: free */
+} running = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static int enter(struct err *e)
+{
+	int slot = -1;
+
+	pthread_mutex_lock(&running.lock);
+	for (int i = 0; i < IMPORTS_MAX && slot < 0; i++)
+		if (!running.since_us[i])
+			slot = i;
+	if (slot >= 0)
+		running.since_us[slot] = io_now_us();
+	pthread_mutex_unlock(&running.lock);
+	return slot < 0 ? err_set(e, EBUSY,
+				  "%d imports run already: try again when one is done",
+				  IMPORTS_MAX)
+			: slot;
+}
+
+static void leave(int slot)
+{
+	pthread_mutex_lock(&running.lock);
+	running.since_us[slot] = 0;
+	pthread_mutex_unlock(&running.lock);
+}
+
+uint64_t image_import_oldest(void)
+{
+	uint64_t oldest = 0;
+
+	pthread_mutex_lock(&running.lock);
+	for (int i = 0; i < IMPORTS_MAX; i++)
+		if (running.since_us[i] && (!oldest || running.since_us[i] < oldest))
+			oldest = running.since_us[i];
+	pthread_mutex_unlock(&running.lock);
+	return oldest;
+}
+
+/* ---- the archive ---- */
+
+struct import {
+	struct control *c;
+	const struct image_import *i;
+	struct sink *s;
+	int spool;
+	uint64_t max_bytes;
+	json_t *plan;
+	json_t *layers; /* ids so far */
+	struct made {
+		uint64_t id, ready_us;
+	} made[PROTO_LAYERS_MAX]; /* by this import */
+	size_t n_made;
+};
+
+/* Half of what is free: the archive, and then what is in it. */
+static uint64_t room(struct control *c)
+{
+	uint64_t left, total;
+
+	if (disk_free(c, &left, &total) < 0)
+		left = IMPORT_BYTES_MAX * 2;
+	return left / 2 < IMPORT_BYTES_MAX ? left / 2 : IMPORT_BYTES_MAX;
+}
+
+/* Up to the end; in pieces, so that a caller that goes is noticed. */
+static int copy(int from, int to, uint64_t max_bytes, struct sink *s, struct err *e)
+{
+	char *part autofree = malloc(1 << 18);
+	uint64_t sum = 0;
+	ssize_t n;
+	int r;
+
+	if (!part)
+		return err_set(e, ENOMEM, "out of memory");
+	for (;;) {
+		struct pollfd p[2] = {{.fd = from, .events = POLLIN},
+			{.fd = s->watch_fd, .events = POLLRDHUP}};
+
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			return err_sys(e, errno, "wait for the archive");
+		if (sink_cancelled(s))
+			return err_set(e, ECANCELED, "cancelled");
+		if (!p[0].revents)
+			continue;
+		n = read(from, part, 1 << 18);
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n <= 0)
+			return n < 0 ? err_sys(e, errno, "read the archive") : 0;
+		sum += (uint64_t)n;
+		if (sum > max_bytes)
+			return err_set(e, EFBIG,
+				"the archive has more than the %llu MB there is room for",
+				(unsigned long long)(max_bytes >> 20));
+		r = io_write_all(to, part, (size_t)n);
+		if (r < 0)
+			return err_sys(e, -r, "keep the archive");
+	}
+}
+
+/* Without a name, and opened once more to be read only. */
+int import_spool(struct control *c, int from, struct sink *s, struct err *e)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/control", c->state);
+	int to autoclose = open(path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (to < 0)
+		return err_sys(e, errno, "make a file in %s", path);
+	int r = copy(from, to, room(c), s, e);
+	if (r < 0)
+		return r;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", to);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? err_sys(e, errno, "open the archive") : fd;
+}
+
+/* ---- steps ---- */
+
+static int run(struct import *m, const char *command, const char *const *env,
+	uint64_t upper, json_t **ret, struct err *e)
+{
+	struct step st = {.app = STEP_NO_APP,
+		.command = command,
+		.env = env,
+		.layers = m->layers,
+		.upper = upper,
+		.profile = PROFILE_BUILD_ROOT,
+		.flags = START_NO_NET | START_BARE,
+		.stdin_fd = m->spool};
+
+	return step_run(m->c, &st, m->s, ret, e);
+}
+
+static void drop_layer(struct control *c, uint64_t id)
+{
+	struct msg_layer l = {.id = id};
+
+	engine_call(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0, NULL);
+	db_layer_delete(c->db, id);
+}
+
+/* Its sandbox has no layer below: an empty one of its own serves, and goes. */
+static int read_plan(struct import *m, struct err *e)
+{
+	char max[64];
+	const char *env[] = {max, NULL};
+	uint64_t id;
+	int r = db_layer_begin(m->c->db, "import", "", 0, &id);
+
+	if (r < 0)
+		return err_sys(e, -r, "record a layer");
+	snprintf(max, sizeof(max), "BERTH_MAX_BYTES=%llu",
+		(unsigned long long)m->max_bytes);
+	r = run(m, "import-plan", env, id, &m->plan, e);
+	drop_layer(m->c, id);
+	if (r == 0 && !json_is_array(json_object_get(m->plan, "layers")))
+		r = err_set(e, EBADMSG, "the archive was read without a result");
+	return r;
+}
+
+/* image-spec, config.md, "Layer ChainID". */
+static void chain(char key[65], const char *diff_id)
+{
+	char text[160];
+	int n = key[0] ? snprintf(text, sizeof(text), "sha256:%s sha256:%s", key, diff_id)
+		       : 0;
+
+	if (!key[0])
+		snprintf(key, 65, "%s", diff_id);
+	else
+		SHA256Data((const uint8_t *)text, (size_t)n, key);
+}
+
+static json_t *layer_meta(const struct import *m, size_t i, const json_t *said)
+{
+	json_t *o = json_deep_copy(said), *item;
+	json_t *history = json_object_get(json_object_get(m->plan, "config"), "history");
+	size_t k, at = 0;
+
+	json_array_foreach (history, k, item) {
+		if (json_is_true(json_object_get(item, "empty_layer")) || at++ != i)
+			continue;
+		const char *by = json_string_value(json_object_get(item, "created_by"));
+		if (by)
+			json_object_set_new(o, "created_by", json_sprintf("%.100s", by));
+	}
+	return o;
+}
+
+static int make_layer(struct import *m, size_t i, const json_t *row, const char *key,
+	uint64_t *ret, struct err *e)
+{
+	const char *path = json_string_value(json_object_get(row, "path"));
+	const char *diff_id = json_string_value(json_object_get(row, "diff_id"));
+	char words[4][700];
+	const char *env[] = {words[0], words[1], words[2], words[3], NULL};
+	json_t *said = NULL, *meta;
+	int r = db_layer_begin(m->c->db, "import", key, 0, ret);
+
+	if (r < 0)
+		return err_sys(e, -r, "record a layer");
+	snprintf(words[0], sizeof(words[0]), "BERTH_LAYER=%s", path ? path : "");
+	snprintf(words[1], sizeof(words[1]), "BERTH_DIFF_ID=%s", diff_id ? diff_id : "");
+	snprintf(words[2], sizeof(words[2]), "BERTH_MAX_BYTES=%llu",
+		(unsigned long long)m->max_bytes);
+	snprintf(words[3], sizeof(words[3]), "BERTH_MAX_FILES=%u", IMPORT_FILES_MAX);
+	r = run(m, "import-layer", env, *ret, &said, e);
+	if (r < 0) {
+		db_layer_delete(m->c->db, *ret);
+		return r;
+	}
+	json_int_t skipped = json_integer_value(json_object_get(said, "skipped"));
+	if (skipped)
+		sink_detail(m->s, "layer %zu: %lld devices and the like left out", i + 1,
+			(long long)skipped);
+	meta = layer_meta(m, i, said);
+	json_decref(said);
+	r = db_layer_ready(m->c->db, *ret, meta, 0);
+	json_decref(meta);
+	if (r == -EEXIST) { /* another import of it was faster */
+		drop_layer(m->c, *ret);
+		r = db_layer_find(m->c->db, "import", key, ret, NULL);
+	} else if (r == 0) {
+		m->made[m->n_made++] = (struct made){*ret, io_now_us() + 1};
+	}
+	return r < 0 ? err_sys(e, -r, "record the layer") : 0;
+}
+
+static int make_layers(struct import *m, struct err *e)
+{
+	json_t *rows = json_object_get(m->plan, "layers"), *row;
+	char key[65] = "";
+	size_t i, found = 0, n = json_array_size(rows);
+
+	if (n == 0 || n > PROTO_LAYERS_MAX)
+		return err_set(e, E2BIG,
+			"the image has %zu layers, at most %d are possible", n,
+			PROTO_LAYERS_MAX);
+	json_array_foreach (rows, i, row) {
+		const char *diff_id = json_string_value(json_object_get(row, "diff_id"));
+		uint64_t id;
+
+		if (!diff_id || strlen(diff_id) != 64)
+			return err_set(e, EBADMSG, "a layer has no digest");
+		chain(key, diff_id);
+		int r = db_layer_find(m->c->db, "import", key, &id, NULL);
+		found += r == 0;
+		if (r == -ENOENT)
+			r = make_layer(m, i, row, key, &id, e);
+		else if (r < 0)
+			return err_sys(e, -r, "look for a layer");
+		if (r < 0)
+			return r;
+		json_array_append_new(m->layers, json_integer((json_int_t)id));
+	}
+	sink_detail(m->s, "%zu layers, %zu of them were here", n, found);
+	return 0;
+}
+
+/* ---- the image ---- */
+
+static void set_words(json_t *config, const char *key, json_t *words)
+{
+	if (words)
+		json_object_set(config, key, words);
+}
+
+/* Its configuration, with what the caller says in place of what it says. NULL: out of memory. */
+static json_t *document(const struct import *m)
+{
+	json_t *doc = json_deep_copy(json_object_get(m->plan, "config"));
+	json_t *config = json_object_get(doc, "config");
+
+	if (!json_object_size(doc)) { /* a root file system */
+		json_decref(doc);
+		const struct db_image none = {0};
+		doc = image_document(&none);
+		json_object_set_new(doc, "config",
+			json_pack("{s:[s]}", "Env",
+				"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/"
+				"sbin:"
+				"/bin"));
+		config = json_object_get(doc, "config");
+	}
+	if (!json_is_object(config)) {
+		json_object_set_new(doc, "config", json_object());
+		config = json_object_get(doc, "config");
+	}
+	if (m->i->cmd)
+		json_object_del(config, "Entrypoint");
+	set_words(config, "Cmd", m->i->cmd);
+	if (m->i->env) {
+		json_t *env = json_object_get(config, "Env");
+		if (json_is_array(env))
+			json_array_extend(env, m->i->env);
+		else
+			set_words(config, "Env", m->i->env);
+	}
+	if (m->i->workdir)
+		json_object_set_new(config, "WorkingDir", json_string(m->i->workdir));
+	if (m->i->user)
+		json_object_set_new(config, "User", json_string(m->i->user));
+	json_object_del(doc, "rootfs");
+	return doc;
+}
+
+/* The name that was asked for, else the archive's; a tag alone is no name. */
+static int find_name(const struct import *m, char out[TAG_NAME_MAX], struct err *e)
+{
+	const char *own = json_string_value(json_object_get(m->plan, "name"));
+	const char *name = m->i->name ? m->i->name : own && strchr(own, ':') ? own : NULL;
+
+	if (!name)
+		return err_set(e, EINVAL,
+			"the archive names no image: say how it is to be called with "
+			"--as "
+			"NAME[:TAG]");
+	return image_name(name, out, e);
+}
+
+static int keep(struct import *m, const char *name, struct err *e)
+{
+	struct db_tag t = {.layers = m->layers, .config = document(m)};
+	int r = t.config ? 0 : -ENOMEM;
+
+	snprintf(t.name, sizeof(t.name), "%s", name);
+	if (r == 0)
+		r = db_tag_put(m->c->db, &t);
+	json_decref(t.config);
+	return r < 0 ? err_sys(e, -r, "record the image") : 0;
+}
+
+static int import(struct import *m, char ret_name[TAG_NAME_MAX], struct err *e)
+{
+	int r = m->i->name ? image_name(m->i->name, ret_name, e) : 0;
+
+	if (r < 0)
+		return r;
+	m->spool = import_spool(m->c, m->i->fd, m->s, e);
+	if (m->spool < 0)
+		return m->spool;
+	m->max_bytes = room(m->c);
+	sink_step(m->s, "Reading the archive");
+	r = read_plan(m, e);
+	if (r == 0)
+		r = find_name(m, ret_name, e);
+	if (r < 0)
+		return r;
+	sink_step(m->s, "Unpacking the layers");
+	r = make_layers(m, e);
+	return r == 0 ? keep(m, ret_name, e) : r;
+}
+
+int image_import(struct control *c, const struct image_import *i, struct sink *s,
+	char ret_name[TAG_NAME_MAX], struct err *e)
+{
+	struct import m = {.c = c, .i = i, .s = s, .spool = -1, .layers = json_array()};
+	int slot = enter(e);
+	int r = slot < 0 ? slot : import(&m, ret_name, e);
+
+	/* What nobody else has found meanwhile. */
+	for (size_t k = 0; r < 0 && k < m.n_made; k++)
+		retention_remove(c, m.made[k].id, m.made[k].ready_us);
+	if (slot >= 0)
+		leave(slot);
+	if (m.spool >= 0)
+		close(m.spool);
+	json_decref(m.plan);
+	json_decref(m.layers);
+	return r;
+}

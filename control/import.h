@@ -1,0 +1,35 @@
+/*
+ * Images from archives that other tools wrote. Control keeps the archive as a file that it does not read; what it is, and
+ * what is in it, berth-build finds out in sandboxes, one for the whole and one for each layer that is new.
+ */
+#ifndef CONTROL_IMPORT_H
+#define CONTROL_IMPORT_H
+
+#include "control/control.h"
+
+#define IMPORT_BYTES_MAX                                                                 \
+	((uint64_t)16                                                                    \
+		<< 30) /* of an archive, or a layer, unpacked; less where the disk is fuller */
+#define IMPORT_FILES_MAX                                                                 \
+	500000u /* of a layer; a desktop's root file system has 300,000 */
+
+struct image_import {
+	int fd;		  /* the archive, as it comes; the caller's */
+	const char *name; /* NAME[:TAG] or NULL: as the archive says */
+	/* For a root file system, which says nothing of it; for others in place of what they say. NULL: not given. */
+	json_t *cmd, *env; /* arrays of words and of K=V */
+	const char *workdir, *user;
+};
+/*
+ * Blocks until the image has its name (ret) or nothing of it is left. Layers are found by the digests of all below
+ * them (image-spec, config.md, ChainID), so that equal ones are there once. 0 or -errno with e; -ECANCELED.
+ */
+int image_import(struct control *c, const struct image_import *i, struct sink *s,
+	char ret_name[TAG_NAME_MAX], struct err *e);
+/* When the oldest import that runs began; 0: none does. Its layers are nobody's yet. */
+uint64_t image_import_oldest(void);
+/* The file that an archive is kept in meanwhile: no name, gone with its descriptor. Copies all of from, at most
+ * max_bytes. fd or -errno with e. */
+int import_spool(struct control *c, int from, struct sink *s, struct err *e);
+
+#endif
