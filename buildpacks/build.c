@@ -27,6 +27,7 @@ static const struct {
 	{"docker-user", "< ORDERS", 0, 0, command_docker_user},
 	{"layer", "oci|docker|rootfs|digest", 1, 1, command_layer},
 	{"diff", "", 0, 0, command_diff},
+	{"rebase", "", 0, 0, command_rebase},
 	{"import-plan", "< IMAGE.tar", 0, 0, command_import_plan},
 	{"import-layer", "< IMAGE.tar", 0, 0, command_import_layer},
 	{"json", "FILE KEY[/KEY]...", 1, 64, command_json},

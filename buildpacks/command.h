@@ -18,6 +18,7 @@ int command_docker_user(int argc, char **argv);
 /* Images: a layer as tar, what differs between two. */
 int command_layer(int argc, char **argv);
 int command_diff(int argc, char **argv);
+int command_rebase(int argc, char **argv);
 int command_import_plan(int argc, char **argv);
 int command_import_layer(int argc, char **argv);
 /* Helpers for the packs' scripts. */

@@ -1,5 +1,6 @@
 /* What differs between two images. */
 #include "buildpacks/image_diff.h"
+#include "buildpacks/dpkg.h"
 #include "lib/buf.h"
 #include "lib/io.h"
 #include <errno.h>
@@ -9,8 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#define STATUS_MAX ((size_t)16 << 20) /* of dpkg; a thousand packages have one */
 
 struct diff {
 	const char *from, *to;
@@ -164,45 +163,9 @@ static int walk(struct diff *d, const char *root,
 
 /* ---- packages ---- */
 
-/* The rest of the line when it begins with field. */
-static void take_field(const char *line, size_t len, const char *field, char out[128])
-{
-	size_t n = strlen(field);
-
-	if (len > n && strncmp(line, field, n) == 0)
-		snprintf(out, 128, "%.*s", (int)(len - n), line + n);
-}
-
-/* Name -> version of what dpkg says is installed. */
-static json_t *packages(const char *root)
-{
-	json_t *all = json_object();
-	char path[PATH_MAX], name[128] = "", version[128] = "", status[128] = "";
-	autobuf b = {.max = STATUS_MAX};
-
-	snprintf(path, sizeof(path), "%s/var/lib/dpkg/status", root);
-	if (io_read_file(AT_FDCWD, path, &b) < 0 || !b.data)
-		return all;
-	buf_adds(&b, "\n\n");
-	for (const char *s = b.data; s && *s;) {
-		const char *end = strchrnul(s, '\n');
-
-		if (end == s) {
-			if (name[0] && strcmp(status, "install ok installed") == 0)
-				json_object_set_new(all, name, json_string(version));
-			name[0] = version[0] = status[0] = '\0';
-		}
-		take_field(s, (size_t)(end - s), "Package: ", name);
-		take_field(s, (size_t)(end - s), "Version: ", version);
-		take_field(s, (size_t)(end - s), "Status: ", status);
-		s = *end ? end + 1 : NULL;
-	}
-	return all;
-}
-
 static json_t *compare_packages(const char *from, const char *to)
 {
-	json_t *a = packages(from), *b = packages(to), *v;
+	json_t *a = dpkg_packages(from), *b = dpkg_packages(to), *v;
 	json_t *added = json_array(), *removed = json_array(), *changed = json_array();
 	const char *name;
 

@@ -1,5 +1,6 @@
 /* The commands of berth-build that read images. Where layers are mounted is control's choice (control/portable.c). */
 #include "buildpacks/command.h"
+#include "buildpacks/dpkg.h"
 #include "buildpacks/image_diff.h"
 #include "buildpacks/image_plan.h"
 #include "buildpacks/layer.h"
@@ -26,6 +27,13 @@ static int fail(const struct err *e)
 {
 	say_warning("%s", e->text);
 	return 1;
+}
+
+static int answer(json_t *v)
+{
+	json_dumpf(v, stdout, JSON_COMPACT);
+	json_decref(v);
+	return 0;
 }
 
 static bool is_there(const char *path)
@@ -128,14 +136,59 @@ int command_layer(int argc UNUSED, char **argv)
 int command_diff(int argc UNUSED, char **argv UNUSED)
 {
 	struct err e = {0};
-	json_t *answer = NULL;
-	int r = image_diff(MERGED, OTHER, &answer, &e);
+	json_t *differences = NULL;
+	int r = image_diff(MERGED, OTHER, &differences, &e);
 
 	if (r < 0)
 		return fail(&e);
-	json_dumpf(answer, stdout, JSON_COMPACT);
-	json_decref(answer);
-	return 0;
+	return answer(differences);
+}
+
+/* ---- another base ---- */
+
+static int read_status(const char *root, struct buf *b, struct err *e)
+{
+	char path[128];
+	int r;
+
+	*b = (struct buf){.max = DPKG_STATUS_MAX};
+	snprintf(path, sizeof(path), "%s/" DPKG_STATUS, root);
+	r = io_read_file(AT_FDCWD, path, b);
+	if (r < 0 && r != -ENOENT)
+		return err_sys(e, -r, "read %s", path);
+	buf_adds(b, "");
+	return b->data ? 0 : err_set(e, ENOMEM, "out of memory");
+}
+
+static int write_status(const struct buf *b, struct err *e)
+{
+	int fd autoclose = open("/" DPKG_STATUS,
+		O_WRONLY | O_TRUNC | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	int r = fd < 0 ? -errno : io_write_all(fd, b->data, b->len);
+
+	return r < 0 ? err_sys(e, -r, "write /" DPKG_STATUS) : 0;
+}
+
+/* The root is the new base, OTHER the old one, MERGED the image on it: what dpkg says of all becomes the layer. */
+int command_rebase(int argc UNUSED, char **argv UNUSED)
+{
+	autobuf base = BUF_INIT, next = BUF_INIT, image = BUF_INIT, whole = BUF_INIT;
+	struct err e = {0};
+	int r = read_status(OTHER, &base, &e);
+
+	if (r == 0)
+		r = read_status("/", &next, &e);
+	if (r == 0)
+		r = read_status(MERGED, &image, &e);
+	if (r < 0)
+		return fail(&e);
+	r = dpkg_rebase(base.data, next.data, image.data, &whole, &e);
+	if (r == -EEXIST)
+		return answer(json_pack("{s:s}", "hindrance", e.text));
+	bool same = r == 0 && strcmp(whole.data, next.data) == 0;
+	if (r == 0 && !same)
+		r = write_status(&whole, &e);
+	return r < 0 ? fail(&e) : answer(json_pack("{s:b}", "same", same));
 }
 
 /* ---- import ---- */
@@ -146,13 +199,6 @@ static uint64_t number(const char *name)
 	uint64_t v = 0;
 
 	return text && num_parse_u64(text, 0, UINT64_MAX, &v) == 0 ? v : 0;
-}
-
-static int answer(json_t *v)
-{
-	json_dumpf(v, stdout, JSON_COMPACT);
-	json_decref(v);
-	return 0;
 }
 
 int command_import_plan(int argc UNUSED, char **argv UNUSED)

@@ -2,6 +2,7 @@
 #include "buildpacks/command.h"
 #include "buildpacks/config_dir.h"
 #include "buildpacks/docker_plan.h"
+#include "buildpacks/dpkg.h"
 #include "buildpacks/pack.h"
 #include "buildpacks/release_yaml.h"
 #include "buildpacks/run.h"
@@ -26,6 +27,9 @@ int command_unpack(int argc UNUSED, char **argv UNUSED)
 		say_warning("%s", e.text);
 		return 1;
 	}
+	json_t *said = json_pack("{s:o}", "packages", dpkg_packages("/"));
+	json_dumpf(said, stdout, JSON_COMPACT | JSON_SORT_KEYS);
+	json_decref(said);
 	return 0;
 }
 

@@ -270,6 +270,8 @@ int cmd_keys_add(struct cli *c);
 int cmd_keys_list(struct cli *c);
 int cmd_keys_remove(struct cli *c);
 int cmd_stacks_create(struct cli *c);
+int cmd_stacks_update(struct cli *c);
+int cmd_stacks_report(struct cli *c);
 int cmd_stacks_list(struct cli *c);
 /* cmd_run.c */
 int cmd_run(struct cli *c);

@@ -224,3 +224,43 @@ int cmd_stacks_list(struct cli *c)
 	table_print(&t);
 	return 0;
 }
+
+int cmd_stacks_update(struct cli *c)
+{
+	return api_stream(c, "POST",
+		json_pack("{s:s, s:b}", "name", c->argc ? c->argv[0] : "debian-12",
+			"update", true),
+		"/v1/stacks");
+}
+
+int cmd_stacks_report(struct cli *c)
+{
+	static const char *const header[] = {"APP", "STACK", "BASE OF", "STATE"};
+	json_t *list, *row;
+	struct table t;
+	size_t i;
+	int r = api_json(c, "GET", NULL, &list, "/v1/stacks/report");
+
+	if (r || c->json) {
+		if (!r)
+			out_json(list);
+		return r;
+	}
+	table_init(&t, c, ARRAY_LEN(header), header);
+	json_array_foreach (list, i, row) {
+		size_t behind = json_array_size(json_object_get(row, "behind"));
+		char state[48];
+
+		if (behind)
+			snprintf(state, sizeof(state), "%zu packages behind", behind);
+		else
+			snprintf(state, sizeof(state), "%s",
+				json_is_true(json_object_get(row, "current")) ? "current"
+									      : "older");
+		table_add(&t, (const char *const[]){out_member(row, "app"),
+				      out_member(row, "stack"), out_member(row, "base"),
+				      state});
+	}
+	table_print(&t);
+	return 0;
+}

@@ -12,6 +12,7 @@ HANDLE(host_version);
 HANDLE(host_status);
 HANDLE(host_events);
 HANDLE(stacks_list);
+HANDLE(stacks_report);
 HANDLE(stacks_check);
 RUN(stacks_create);
 /* api_apps.c */
@@ -77,6 +78,7 @@ RUN(start_run);
 RUN(sleep_run);
 RUN(wake_run);
 RUN(rebuild_run);
+RUN(rebase_run);
 /* api_releases.c */
 HANDLE(releases_list);
 HANDLE(releases_info);

@@ -2,6 +2,7 @@
 #include "control/api.h"
 #include "control/api_handlers.h"
 #include "control/fleet.h"
+#include "control/rebase.h"
 #include "lib/io.h"
 #include <errno.h>
 #include <string.h>
@@ -70,9 +71,10 @@ static json_t *stack_json(struct control *c, const struct db_layer *l)
 	if (db_layer_get(c->db, l->id, &again, &meta) < 0)
 		return NULL;
 	name = json_string_value(json_object_get(meta, "name"));
-	json_t *o = json_pack("{s:s, s:s, s:o, s:I}", "name", name ? name : l->key,
-		"digest", l->key, "created", json_stamp(l->created_us), "size",
-		(json_int_t)l->size_bytes);
+	json_t *o = json_pack("{s:s, s:s, s:o, s:I, s:b, s:I}", "name",
+		name ? name : l->key, "digest", l->key, "created",
+		json_stamp(l->created_us), "size", (json_int_t)l->size_bytes, "current",
+		!strchr(l->key, '@'), "id", (json_int_t)l->id);
 	json_decref(meta);
 	return o;
 }
@@ -106,5 +108,58 @@ int stacks_check(struct request *r)
 
 int stacks_create(struct request *r, struct sink *s, struct err *e)
 {
-	return stack_create(r->c, request_string(r, "name"), s, e);
+	return stack_create(r->c, request_string(r, "name"),
+		json_is_true(request_json(r, "update")), s, e);
+}
+
+/* ---- which app is on which base ---- */
+
+static json_t *report_row(struct request *r, const struct db_app *a, uint64_t newest,
+	const json_t *newest_meta)
+{
+	struct db_release live = {0};
+	struct db_image image = {0};
+	struct db_layer base = {0};
+	json_t *meta = NULL, *o = NULL;
+	uint64_t id;
+
+	if (a->live_version &&
+		db_release_get(r->c->db, a->id, a->live_version, &live) == 0 &&
+		db_image_get(r->c->db, live.image, &image) == 0) {
+		bool on = rebase_base(r->c, &image, &id, &meta) == 0 &&
+			  db_layer_get(r->c->db, id, &base, NULL) == 0;
+		o = json_pack("{s:s, s:O?, s:o, s:b, s:o}", "app", a->name, "stack",
+			json_object_get(meta, "name"), "base",
+			on ? json_stamp(base.created_us) : json_null(), "current",
+			on && id == newest, "behind",
+			on && id != newest && json_object_get(meta, "packages")
+				? stack_changes(meta, newest_meta)
+				: json_array());
+	}
+	json_decref(meta);
+	db_image_clear(&image);
+	db_release_clear(&live);
+	return o;
+}
+
+int stacks_report(struct request *r)
+{
+	struct db_app *apps autofree = NULL;
+	json_t *list = json_array(), *meta = NULL;
+	uint64_t newest = 0;
+	int n = db_app_list(r->c->db, &apps);
+
+	if (n < 0) {
+		json_decref(list);
+		return request_fail_db(r, n, "stacks");
+	}
+	db_layer_find(r->c->db, "stack", "debian-12", &newest, &meta);
+	for (int i = 0; i < n; i++) {
+		json_t *row = report_row(r, &apps[i], newest, meta);
+
+		if (row)
+			json_array_append_new(list, row);
+	}
+	json_decref(meta);
+	return request_reply(r, 200, list);
 }

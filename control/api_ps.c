@@ -176,3 +176,8 @@ int rebuild_run(struct request *r, struct sink *s, struct err *e)
 {
 	return deploy_rebuild(r->c, r->app.id, r->who.actor, s, e);
 }
+
+int rebase_run(struct request *r, struct sink *s, struct err *e)
+{
+	return deploy_rebase(r->c, r->app.id, r->who.actor, s, e);
+}

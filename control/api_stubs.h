@@ -166,10 +166,12 @@ int app_destroy(struct control *c, uint32_t app, bool with_volumes, const char *
 	return r < 0 ? err_sys(e, -r, "destroy") : 0;
 }
 
-int stack_create(struct control *c, const char *name, struct sink *s, struct err *e)
+int stack_create(
+	struct control *c, const char *name, bool newer, struct sink *s, struct err *e)
 {
 	(void)c;
 	(void)name;
+	(void)newer;
 	return operate(s, e);
 }
 

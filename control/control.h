@@ -71,6 +71,10 @@ int deploy_rollback(struct control *c, uint32_t app, uint32_t version, const cha
 int deploy_rebuild(struct control *c, uint32_t app, const char *actor, struct sink *s,
 	struct err *e);
 
+/* A new release of the live image on the newest base image: as it is where that can be, else built anew. */
+int deploy_rebase(struct control *c, uint32_t app, const char *actor, struct sink *s,
+	struct err *e);
+
 /* Brings the running instances to the formation in the database. */
 int ps_apply(struct control *c, uint32_t app, struct sink *s, struct err *e);
 /* New instances of the same release, then the old ones drain. type NULL: all. */
@@ -87,7 +91,11 @@ int limits_apply(struct control *c, uint32_t app, const char *type, uint32_t row
 
 int app_destroy(struct control *c, uint32_t app, bool with_volumes, const char *actor,
 	struct sink *s, struct err *e);
-int stack_create(struct control *c, const char *name, struct sink *s, struct err *e);
+/* Makes the base image, or (newer) a newer one beside it, which takes its name when a package differs. */
+int stack_create(
+	struct control *c, const char *name, bool newer, struct sink *s, struct err *e);
+/* Packages that differ in what two base images hold (`packages` of their layers' meta): [{name, from, to}]. The caller's. */
+json_t *stack_changes(const json_t *from, const json_t *to);
 /* Domains or settings changed: send the router a new table, wait for every worker's word (at most 5 s). */
 int routes_refresh(struct control *c, struct err *e);
 /* The volume folder at berthd. */

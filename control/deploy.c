@@ -2,6 +2,7 @@
 #include "control/applock.h"
 #include "control/applog.h"
 #include "control/build.h"
+#include "control/rebase.h"
 #include "control/release.h"
 #include "control/retention.h"
 #include "control/rollout.h"
@@ -580,6 +581,95 @@ int deploy_rebuild(
 	if (r < 0)
 		return r;
 	r = rebuild_locked(&d, actor, e);
+	applock_drop(app);
+	end(&d);
+	return r;
+}
+
+/* ---- another base image ---- */
+
+/* Builds the image's commit on the newest base: what did not change is there already, but the packages above it. */
+static int build_again(struct deploy *d, const struct db_image *old, struct err *e)
+{
+	struct build_request req = {
+		.app = &d->app, .commit = old->commit, .config = d->release.config};
+
+	return build_image(d->c, &req, d->s, &d->image, e);
+}
+
+static int move(struct deploy *d, const struct db_image *old, uint64_t base,
+	uint64_t next, struct err *e)
+{
+	struct err why = {0};
+	int r = rebase_image(d->c, old, base, next, d->s, &d->image, &why);
+
+	if (r == 0 && (r = db_image_create(d->c->db, &d->image)) < 0)
+		return err_sys(e, -r, "record the image");
+	if (r != -EEXIST)
+		return r < 0 ? err_set(e, -r, "%s", why.text) : 0;
+	db_image_clear(&d->image);
+	if (strspn(old->commit, "0123456789abcdef") != GIT_OID_HEXSZ)
+		return err_set(e, EEXIST, "its image cannot move: %s", why.text);
+	sink_detail(d->s, "%s: building it again", why.text);
+	return build_again(d, old, e);
+}
+
+static int rebase_to(struct deploy *d, const struct db_image *old, uint64_t base,
+	uint64_t next, const char *actor, struct err *e)
+{
+	struct work work;
+	int r = begin_work(d, &work, "rebase", old->commit, actor, e);
+
+	if (r < 0)
+		return r;
+	sink_step(d->s, "Moving %s onto the newest base image", d->app.name);
+	r = move(d, old, base, next, e);
+	d->built_ns = io_mono_ns();
+	if (r == 0)
+		r = release_and_roll(d, "Rebase", actor, e);
+	r = finish_change(d, r, e);
+	end_work(d, &work, r);
+	return r;
+}
+
+static int rebase_locked(struct deploy *d, const char *actor, struct err *e)
+{
+	struct db_release live = {0};
+	struct db_image old = {0};
+	uint64_t base, next;
+	int r = begin(d, d->app.id, e);
+
+	if (r == 0 && !d->app.live_version)
+		return err_set(
+			e, ENOENT, "%s has no release to move; push first", d->app.name);
+	if (r == 0)
+		r = stack_layer(d->c, &next, e);
+	if (r == 0)
+		r = release_load(d->c, &d->app, 0, &live, &old, e);
+	if (r == 0 && (r = db_config_get(d->c->db, d->app.id, &d->release.config)) < 0)
+		err_sys(e, -r, "read the config");
+	if (r == 0 && rebase_base(d->c, &old, &base, NULL) < 0)
+		r = err_set(e, EINVAL,
+			"the image of %s is not on a base image of this host",
+			d->app.name);
+	if (r == 0 && base == next)
+		sink_step(d->s, "%s is on the newest base image already", d->app.name);
+	else if (r == 0)
+		r = rebase_to(d, &old, base, next, actor, e);
+	db_image_clear(&old);
+	db_release_clear(&live);
+	return r;
+}
+
+int deploy_rebase(
+	struct control *c, uint32_t app, const char *actor, struct sink *s, struct err *e)
+{
+	struct deploy d = {.c = c, .s = s, .app.id = app};
+	int r = applock_take(app, s, e);
+
+	if (r < 0)
+		return r;
+	r = rebase_locked(&d, actor, e);
 	applock_drop(app);
 	end(&d);
 	return r;

@@ -118,14 +118,14 @@ static int make_layer(
 	return r < 0 ? err_set(e, -r, "%s", unpack.text) : 0;
 }
 
-static int create(struct control *c, const char *name, struct sink *s, struct err *e)
+/* Makes it as a layer of that key, which is not ready yet: *ret_layer, and what is in it in *meta. */
+static int create(struct control *c, const char *name, const char *key, struct sink *s,
+	uint64_t *ret_layer, json_t **meta, struct err *e)
 {
 	struct maker m = {.c = c, .s = s};
 	int tar[2], words[2];
-	uint64_t layer;
-	json_t *meta = NULL;
 
-	int r = db_layer_begin(c->db, "stack", name, 0, &layer);
+	int r = db_layer_begin(c->db, "stack", key, 0, ret_layer);
 	if (r < 0)
 		return err_sys(e, -r, "record a layer");
 	if (pipe2(tar, O_CLOEXEC) < 0)
@@ -148,38 +148,142 @@ static int create(struct control *c, const char *name, struct sink *s, struct er
 		close(tar[0]);
 		close(words[0]);
 	} else {
-		r = make_layer(&m, tar[0], layer, &meta, e);
+		r = make_layer(&m, tar[0], *ret_layer, meta, e);
 	}
-	if (r == 0) {
-		json_t *named = json_pack("{s:s}", "name", name);
-		r = db_layer_ready(c->db, layer, named, 0);
-		json_decref(named);
-		sink_step(s, "%s is ready (%.0f s)", name,
-			(double)(io_mono_ns() - m.began_ns) / 1e9);
-	} else {
-		struct msg_layer l = {.id = layer};
-		engine_call(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0, NULL);
-		db_layer_delete(c->db, layer);
-	}
-	json_decref(meta);
+	if (r == 0 && *meta)
+		json_object_set_new(*meta, "name", json_string(name));
 	buf_free(&m.kept);
 	return r;
 }
 
-int stack_create(struct control *c, const char *name, struct sink *s, struct err *e)
+static void drop(struct control *c, uint64_t layer)
+{
+	struct msg_layer l = {.id = layer};
+
+	engine_call(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0, NULL);
+	db_layer_delete(c->db, layer);
+}
+
+static int make(struct control *c, const char *name, struct sink *s, struct err *e)
+{
+	uint64_t layer = 0, began_ns = io_mono_ns();
+	json_t *meta = NULL;
+	int r = create(c, name, name, s, &layer, &meta, e);
+
+	if (r == 0 && (r = db_layer_ready(c->db, layer, meta, 0)) < 0)
+		err_sys(e, -r, "record the layer");
+	if (r == 0)
+		sink_step(s, "%s is ready (%.0f s)", name,
+			(double)(io_mono_ns() - began_ns) / 1e9);
+	else if (layer)
+		drop(c, layer);
+	json_decref(meta);
+	return r;
+}
+
+/* ---- newer ones ---- */
+
+json_t *stack_changes(const json_t *from, const json_t *to)
+{
+	const json_t *a = json_object_get(from, "packages"),
+		     *b = json_object_get(to, "packages");
+	json_t *list = json_array(), *v;
+	const char *name;
+
+	json_object_foreach ((json_t *)(uintptr_t)a, name, v)
+		if (!json_equal(v, json_object_get(b, name)))
+			json_array_append_new(
+				list, json_pack("{s:s, s:O, s:O?}", "name", name, "from",
+					      v, "to", json_object_get(b, name)));
+	json_object_foreach ((json_t *)(uintptr_t)b, name, v)
+		if (!json_object_get(a, name))
+			json_array_append_new(list, json_pack("{s:s, s:n, s:O}", "name",
+							    name, "from", "to", v));
+	return list;
+}
+
+static void tell_changes(struct sink *s, const json_t *changes)
+{
+	const json_t *change;
+	size_t i;
+
+	json_array_foreach ((json_t *)(uintptr_t)changes, i, change) {
+		const char *from = json_string_value(json_object_get(change, "from")),
+			   *to = json_string_value(json_object_get(change, "to"));
+
+		sink_detail(s, "%s: %s -> %s",
+			json_string_value(json_object_get(change, "name")),
+			from ? from : "not there", to ? to : "gone");
+	}
+}
+
+/* Two bases with the same packages in the same versions are the same to an app. */
+static int exchange(struct control *c, const char *name, uint64_t layer,
+	const json_t *before, const json_t *meta, struct sink *s, struct err *e)
+{
+	json_t *changes = stack_changes(before, meta);
+	bool known = json_object_get(before, "packages"), same;
+	int r = 0;
+
+	same = known && !json_array_size(changes);
+	if (same) {
+		drop(c, layer);
+		sink_step(s, "%s is up to date", name);
+	} else {
+		r = db_layer_ready(c->db, layer, meta, 0);
+		if (r >= 0)
+			r = db_stack_replace(c->db, name, layer);
+	}
+	if (!same && r >= 0) {
+		if (known)
+			tell_changes(s, changes);
+		sink_step(s,
+			"%s is new: what is built from now on is built on it; "
+			"`berth apps:rebase APP` moves an app",
+			name);
+	}
+	json_decref(changes);
+	return r < 0 ? err_sys(e, -r, "record the new base image") : 0;
+}
+
+static int update(struct control *c, const char *name, const json_t *before,
+	struct sink *s, struct err *e)
+{
+	uint64_t layer = 0;
+	json_t *meta = NULL;
+	char key[64];
+
+	snprintf(key, sizeof(key), "%s@new", name);
+	int r = create(c, name, key, s, &layer, &meta, e);
+	if (r == 0)
+		r = exchange(c, name, layer, before, meta, s, e);
+	if (r < 0 && layer)
+		drop(c, layer);
+	json_decref(meta);
+	return r;
+}
+
+int stack_create(
+	struct control *c, const char *name, bool newer, struct sink *s, struct err *e)
 {
 	static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
+	json_t *before = NULL;
 	uint64_t id;
 
 	if (strcmp(name, "debian-12") != 0)
 		return err_set(
 			e, EINVAL, "no stack is called %s; there is debian-12", name);
 	pthread_mutex_lock(&one);
-	int r = db_layer_find(c->db, "stack", name, &id, NULL);
-	if (r == 0)
-		sink_step(s, "%s is there already", name);
+	int r = db_layer_find(c->db, "stack", name, &id, &before);
+	if (r < 0)
+		r = make(c, name, s, e);
+	else if (newer)
+		r = update(c, name, before, s, e);
 	else
-		r = create(c, name, s, e);
+		sink_step(s,
+			"%s is there already; `berth stacks:update %s` makes a newer one",
+			name, name);
 	pthread_mutex_unlock(&one);
+	json_decref(before);
 	return r;
 }

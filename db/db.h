@@ -82,6 +82,8 @@ struct db_layer {
 /* A ready layer by key; meta (may be NULL) is JSON. Marks it used. -ENOENT. */
 int db_layer_find(struct db *db, const char *kind, const char *key, uint64_t *ret_id,
 	json_t **ret_meta);
+/* The base image of that name is layer id from now on, which is ready; -ENOENT: it is not. */
+int db_stack_replace(struct db *db, const char *name, uint64_t id);
 int db_layer_begin(
 	struct db *db, const char *kind, const char *key, uint32_t app, uint64_t *ret_id);
 /* -EEXIST when another build finished the same key first: use that one, drop this one. */

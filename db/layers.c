@@ -48,6 +48,32 @@ int db_layer_ready(struct db *db, uint64_t id, const json_t *meta, uint64_t size
 		"sUUU", text ? text : "{}", size_bytes, io_now_us(), id));
 }
 
+/* A name is one row's: the earlier ones have their number behind it, and go when no image is on them. */
+static int replace_rows(struct db *db, const char *name, uint64_t id)
+{
+	int r = query_exec(db,
+		"UPDATE layer SET key=key||'@'||id, used_us=? WHERE kind='stack' AND "
+		"key=? AND id<>?",
+		"UsU", io_now_us(), name, id);
+
+	return r < 0 ? r
+		     : query_changed(query_exec(db,
+			       "UPDATE layer SET key=? WHERE kind='stack' AND id=? AND "
+			       "ready=1",
+			       "sU", name, id));
+}
+
+int db_stack_replace(struct db *db, const char *name, uint64_t id)
+{
+	int r = db_begin(db);
+
+	if (r < 0)
+		return r;
+	r = replace_rows(db, name, id);
+	int ended = db_end(db, r >= 0);
+	return r < 0 ? r : ended;
+}
+
 int db_layer_set_size(struct db *db, uint64_t id, uint64_t size_bytes)
 {
 	return query_exec(
@@ -116,7 +142,9 @@ static void fill_id(struct query *q, void *element)
 int db_layer_unused(struct db *db, uint64_t older_than_us, uint64_t **ret)
 {
 	return query_all(db, sizeof(**ret), fill_id, (void **)ret,
-		"SELECT id FROM layer WHERE ready=1 AND kind<>'stack' AND used_us<? AND "
+		"SELECT id FROM layer WHERE ready=1 AND (kind<>'stack' OR key LIKE "
+		"'%@%') AND "
+		"used_us<? AND "
 		"id NOT IN ("
 		" SELECT j.value FROM release r JOIN image i ON i.id=r.image JOIN app a "
 		"ON a.id=r.app,"
