@@ -151,6 +151,26 @@ elf() {
 	has 'toolchain: bun 1.2.0' 'deps-file: bun.lock' 'web bun x.ts' 'compile: no'
 }
 
+@test "node: what a build keeps for the next one is there again, and not in the image" {
+	mkdir fake app env cache
+	# npm as the build sees it: it runs the script build, which counts
+	cat >fake/npm <<-'END'
+		#!/bin/sh
+		[ "$3" = build ] && mkdir -p node_modules/.cache .next/cache && echo run >>node_modules/.cache/runs && echo x >.next/page &&
+			cp node_modules/.cache/runs runs.txt
+	END
+	chmod 755 fake/npm
+	for n in 1 2; do
+		rm -rf app
+		mkdir app
+		echo '{"scripts": {"build": "x"}}' >app/package.json
+		PATH=$PWD/fake:$PATH try "$PACKS/node/bin/compile" "$PWD/app" "$PWD/cache" "$PWD/env"
+		ok
+		equal $n "$(wc -l <app/runs.txt)"
+		[ ! -e app/node_modules/.cache ] && [ ! -e app/.next/cache ] && [ -e app/.next/page ]
+	done
+}
+
 @test "node: yarn 2 is named, native modules get a compiler, a build without a server leaves files" {
 	echo '{"dependencies": {"x": "1"}}' >package.json
 	touch .yarnrc.yml yarn.lock
