@@ -105,6 +105,7 @@ h2c_OVER = router
 dispatch_OVER = runtime
 log_OVER = runtime
 tree_OVER = buildpacks
+image_OVER = buildpacks
 build_OVER = buildpacks
 docker_OVER = buildpacks
 receive_OVER = receiver
@@ -112,7 +113,7 @@ control_OVER = control db
 control_WITH = runtime/keys.c receiver/source.c
 pem_OVER = control db
 pem_WITH = receiver/source.c cli/certs_input.c
-FUZZ_TARGETS = head chunk h2 h2c table certs dispatch spec log tree build docker receive control pem values
+FUZZ_TARGETS = head chunk h2 h2c table certs dispatch spec log tree image build docker receive control pem values
 define fuzz_target
 $(B)/fuzz/$(1): $(B)/tests/fuzz/$(1).o $$(if $$(FUZZER),,$(B)/tests/fuzz/main.o) \
 		$$(foreach f,$($(1)_OVER),$$(call folder_code,$$f)) $$($(1)_WITH:%.c=$(B)/%.o) $$(LIB_OBJ) $(B)/lib/credentials.o

@@ -121,7 +121,7 @@ static int read_file(struct plan *p, struct archive *a, struct archive_entry *en
 	if (find(p, path))
 		return err_set(p->e, EEXIST, "refused: %s is in the archive twice", path);
 	f = &p->files[p->n++];
-	snprintf(f->path, sizeof(f->path), "%s", path);
+	memcpy(f->path, path, strlen(path) + 1);
 	if (link && type == AE_IFLNK) {
 		snprintf(f->link, sizeof(f->link), "%s", link);
 		return 0;

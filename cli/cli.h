@@ -249,6 +249,7 @@ int cmd_builds(struct cli *c);
 int cmd_builds_cancel(struct cli *c);
 int cmd_builds_info(struct cli *c); /* param: "output": only that */
 /* cmd_images.c */
+int cmd_git_from_image(struct cli *c);
 int cmd_images_list(struct cli *c);
 int cmd_images_history(struct cli *c);
 int cmd_images_tag(struct cli *c);

@@ -361,3 +361,9 @@ int cmd_images_import(struct cli *c)
 	}
 	return run_upgrade(c, "/v1/images/import", body, false);
 }
+
+int cmd_git_from_image(struct cli *c)
+{
+	return api_stream(c, "POST", json_pack("{s:s}", "image", c->argv[0]),
+		"/v1/apps/%s/from-image", c->app);
+}

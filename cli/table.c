@@ -156,6 +156,8 @@ const struct command command_table[] = {
 	{.name = "git:set", "KEY [VALUE]", "a property of its pushes",
 		"git:set blog deploy-branch main", cmd_setting_set, 1, 2, CMD_APP,
 		OPT(GLOBAL), "git"},
+	{.name = "git:from-image", "NAME[:TAG]", "deploy an image that was imported or tagged",
+		"git:from-image blog nginx:1.22", cmd_git_from_image, 1, 1, CMD_APP},
 	{.name = "git:report", "", "the same, shown",
 		"git:report blog --deploy-branch", cmd_setting_report, 0, 0,
 		CMD_APP_MAYBE | CMD_REPORT, 0, "git"},

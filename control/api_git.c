@@ -1,5 +1,6 @@
 /* What the ssh side asks: may this key push or fetch, and deploy what was pushed. */
 #include "control/api_handlers.h"
+#include "control/images.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -100,4 +101,28 @@ int git_update(struct request *r, struct sink *s, struct err *e)
 	};
 
 	return deploy_push(r->c, r->app.name, &p, s, e);
+}
+
+int git_check_image(struct request *r)
+{
+	const char *reference = request_string(r, "image");
+	json_t *layers = NULL, *config = NULL;
+	struct err e = {0};
+	int n = image_base(r->c, reference, &layers, &config, &e);
+
+	json_decref(layers);
+	json_decref(config);
+	if (n == 0)
+		return 0;
+	return request_fail(r,
+		n == -ENOENT   ? FAIL_MISSING
+		: n == -EINVAL ? FAIL_USAGE
+			       : FAIL_BERTH,
+		"%s", e.text);
+}
+
+int git_from_image(struct request *r, struct sink *s, struct err *e)
+{
+	return deploy_image(
+		r->c, r->app.id, request_string(r, "image"), r->who.actor, s, e);
 }

@@ -344,7 +344,9 @@ static json_t *images_compare(
 	}
 	json_object_set_new(o, "from", json_string(a->name));
 	json_object_set_new(o, "to", json_string(b->name));
-	json_object_set_new(o, "processes", keys_diff(a->processes, b->processes, true));
+	if (a->processes && b->processes)
+		json_object_set_new(
+			o, "processes", keys_diff(a->processes, b->processes, true));
 	return o;
 }
 

@@ -49,6 +49,15 @@ int deploy_push(struct control *c, const char *app, const struct push *p, struct
 	return operate(s, e);
 }
 
+int deploy_image(struct control *c, uint32_t app, const char *reference,
+	const char *actor, struct sink *s, struct err *e)
+{
+	(void)c;
+	(void)app;
+	sink_detail(s, "%s by %s", reference, actor);
+	return operate(s, e);
+}
+
 /* As the real one: the config of the moment becomes a live release. */
 int deploy_config(struct control *c, uint32_t app, const char *description,
 	const char *actor, struct sink *s, struct err *e)

@@ -437,6 +437,13 @@ const struct route api_table[] = {
 		.flags = APP},
 
 	{.method = "POST",
+		.path = "/v1/apps/A/from-image",
+		.handle = git_check_image,
+		.run = git_from_image,
+		.audit = "git:from-image",
+		.fields = FIELDS(STRING_NEEDED("image")),
+		.flags = RELEASES},
+	{.method = "POST",
 		.path = "/v1/git/A/access",
 		.handle = git_access,
 		.fields = FIELDS(STRING_NEEDED("service"))},

@@ -63,6 +63,13 @@ static void images_have_names_and_a_history(void **state)
 	expect(f, "GET", "/v1/images/history?image=team/site", NULL, 200,
 		"\"name\":\"team/site:latest\"");
 	expect(f, "GET", "/v1/images?app=shop", NULL, 200, "shop:v1");
+	expect(f, "POST", "/v1/apps/shop/from-image", "{\"image\":\"nope\"}", 404,
+		"there is no image nope:latest");
+	expect(f, "POST", "/v1/apps/shop/from-image", "{\"image\":\"team/site\"}", 200,
+		"team/site by ");
+	expect(f, "POST", "/v1/images/import", "{\"cmd\":[1]}", 400, "lists of words");
+	expect(f, "POST", "/v1/images/import", "{\"workdir\":\"x\"}", 400, "absolute");
+	expect(f, "POST", "/v1/images/import", "{}", 400, "Upgrade");
 	expect(f, "DELETE", "/v1/images/tag?image=team/site", NULL, 200, "latest");
 	expect(f, "DELETE", "/v1/images/tag?image=team/site", NULL, 404, "no image");
 	expect(f, "POST", "/v1/images/prune", "{\"dry_run\":true}", 200, "\"count\":0");

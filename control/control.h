@@ -74,6 +74,9 @@ int deploy_rebuild(struct control *c, uint32_t app, const char *actor, struct si
 /* A new release of the live image on the newest base image: as it is where that can be, else built anew. */
 int deploy_rebase(struct control *c, uint32_t app, const char *actor, struct sink *s,
 	struct err *e);
+/* An image that was imported or tagged (control/images.h), started as it says itself. */
+int deploy_image(struct control *c, uint32_t app, const char *reference,
+	const char *actor, struct sink *s, struct err *e);
 
 /* Brings the running instances to the formation in the database. */
 int ps_apply(struct control *c, uint32_t app, struct sink *s, struct err *e);

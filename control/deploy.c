@@ -2,6 +2,9 @@
 #include "control/applock.h"
 #include "control/applog.h"
 #include "control/build.h"
+#include "control/docker.h"
+#include "control/images.h"
+#include "control/own_start.h"
 #include "control/rebase.h"
 #include "control/release.h"
 #include "control/retention.h"
@@ -553,6 +556,15 @@ static int rebuild_locked(struct deploy *d, const char *actor, struct err *e)
 		db_release_clear(&live);
 		return err_sys(e, -r, "read the release");
 	}
+	if (!old.commit[0]) {
+		db_image_clear(&old);
+		db_release_clear(&live);
+		return err_set(e, EINVAL,
+			"%s runs an image that was not built here: `berth git:from-image "
+			"%s "
+			"NAME` deploys another",
+			d->app.name, d->app.name);
+	}
 	struct build_request req = {.app = &d->app,
 		.commit = old.commit,
 		.config = d->release.config,
@@ -670,6 +682,100 @@ int deploy_rebase(
 	if (r < 0)
 		return r;
 	r = rebase_locked(&d, actor, e);
+	applock_drop(app);
+	end(&d);
+	return r;
+}
+
+/* ---- images that come as such ---- */
+
+/* The other process types of an image that berth once exported. */
+static json_t *labelled_processes(const json_t *config)
+{
+	const char *text = json_string_value(
+		json_object_get(json_object_get(config, "Labels"), "berth.processes"));
+	json_t *all = text ? json_loads(text, 0, NULL) : NULL, *v;
+	json_t *kept = json_object();
+	const char *type;
+
+	json_object_foreach (all, type, v)
+		if (json_is_string(v) && name_type_valid(type) &&
+			strcmp(type, "web") != 0)
+			json_object_set(kept, type, v);
+	json_decref(all);
+	return kept;
+}
+
+static int fill_image(struct deploy *d, const char *reference, struct err *e)
+{
+	struct db_image *image = &d->image;
+	json_t *found = NULL, *processes, *layers = NULL, *config = NULL;
+	int r = image_base(d->c, reference, &layers, &config, e);
+
+	if (r < 0)
+		return r;
+	image->app = d->app.id;
+	image->layers = layers;
+	image->config = json_deep_copy(config);
+	image->checks = json_object();
+	snprintf(image->pack, sizeof(image->pack), "image");
+	json_decref(config);
+	processes = labelled_processes(image->config);
+	r = docker_find_user(d->c, d->app.id, image->layers, image->config, d->s, e);
+	if (r == 0)
+		r = own_start_processes(image->config, processes, &found, e);
+	json_decref(processes);
+	if (r < 0)
+		return r;
+	image->processes = json_incref(json_object_get(found, "processes"));
+	image->env = json_incref(json_object_get(found, "env"));
+	json_decref(found);
+	r = db_image_create(d->c->db, image);
+	return r < 0 ? err_sys(e, -r, "record the image") : 0;
+}
+
+static int image_deploy(
+	struct deploy *d, const char *reference, const char *actor, struct err *e)
+{
+	char description[256];
+	int r = fill_image(d, reference, e);
+
+	d->built_ns = io_mono_ns();
+	if (r < 0)
+		return r;
+	if (d->app.stopped && db_app_set_stopped(d->c->db, d->app.id, false) == 0)
+		d->app.stopped = false;
+	snprintf(description, sizeof(description), "Image %.200s", reference);
+	d->release_task = true;
+	return release_and_roll(d, description, actor, e);
+}
+
+static int image_locked(
+	struct deploy *d, const char *reference, const char *actor, struct err *e)
+{
+	struct work work;
+	int r = begin(d, d->app.id, e);
+
+	if (r == 0 && (r = db_config_get(d->c->db, d->app.id, &d->release.config)) < 0)
+		return err_sys(e, -r, "read the config");
+	if (r == 0)
+		r = begin_work(d, &work, "image", "", actor, e);
+	if (r < 0)
+		return r;
+	r = finish_change(d, image_deploy(d, reference, actor, e), e);
+	end_work(d, &work, r);
+	return r;
+}
+
+int deploy_image(struct control *c, uint32_t app, const char *reference,
+	const char *actor, struct sink *s, struct err *e)
+{
+	struct deploy d = {.c = c, .s = s, .app.id = app};
+	int r = applock_take(app, s, e);
+
+	if (r < 0)
+		return r;
+	r = image_locked(&d, reference, actor, e);
 	applock_drop(app);
 	end(&d);
 	return r;

@@ -245,7 +245,7 @@ def route(conn, method, path, query, b):
         return conn.json({"files": {"added": [{"path": "new", "size": 1}], "removed": [], "changed": [],
                                     "counts": {"added": 1, "removed": 0, "changed": 0}},
                           "processes": {"added": [], "removed": [], "changed": [{"name": "web", "from": "a", "to": "b"}]}})
-    if p == ["images", "export"]:
+    if p in (["images", "export"], ["images", "import"]):
         return conn.fail(404, "missing", "no image")
     if p[0] == "images":
         row = {"id": 4, "name": "blog:v2", "use": "live", "made_by": "build step", "layers": 3, "size": 2048,

@@ -39,9 +39,8 @@ image() { /usr/bin/python3 "$BERTH_SOURCE/tests/lib/image.py" "$@"; }
 	try image verify "$dir/oci.tar"
 	ok
 	equal 2 "${#lines[@]}"
-	remote images:export i-one:v3 >"$dir/again.tar"
-	cmp "$dir/oci.tar" "$dir/again.tar"
 	berth images:export i-one --format docker >"$dir/docker.tar"
+	remote images:export i-one:v3 --format docker | cmp - "$dir/docker.tar"
 	try image verify "$dir/docker.tar"
 	ok
 	# what images:history says is what is in there
@@ -135,6 +134,34 @@ tiny() {
 	try berth images:import "$dir/tiny.oci"
 	fails
 	has '--as NAME'
+}
+
+@test "git:from-image deploys an image as it says itself" {
+	berth apps:create i-image
+	try berth git:from-image i-image tiny:docker
+	ok
+	has 'Released v1'
+	serves i-image 'page of the image' # it listens on 8000, as it exposes
+	pid=$(app_pids i-image /serve)
+	equal '33 33' "$(awk '/^Uid:/ { u = $2 } /^Gid:/ { print u % 65536, $2 % 65536 }' "/proc/$pid/status")"
+	tr '\0' '\n' <"/proc/$pid/environ" | grep -qx COLOUR=blue
+	try berth git:from-image i-image none:1
+	exits 1
+	has 'no image none:1'
+	try berth ps:rebuild i-image
+	fails
+	has 'git:from-image'
+	# an image that berth exported brings its process types
+	berth images:tag i-one:v3 i/types:1
+	try berth git:from-image i-image i/types:1
+	ok
+	serves i-image 'page 2, longer'
+	equal 'exec sleep 1000' "$(json ps:report i-image | jq -r '.processes[] | select(.type == "worker").command')"
+	berth images:untag i/types:1
+	try berth rollback i-image v1
+	ok
+	serves i-image 'page of the image'
+	berth apps:destroy i-image --force
 }
 
 # files IMAGE: what the merged files of an image are, one a line.

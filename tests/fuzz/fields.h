@@ -36,7 +36,7 @@ static const struct field start_fields[] = {F(msg_start, id), F(msg_start, app),
 	MOUNT_FIELDS(5), MOUNT_FIELDS(6), MOUNT_FIELDS(7), MOUNT_FIELDS(8),
 	MOUNT_FIELDS(9), MOUNT_FIELDS(10), MOUNT_FIELDS(11), MOUNT_FIELDS(12),
 	MOUNT_FIELDS(13), MOUNT_FIELDS(14), MOUNT_FIELDS(15), F(msg_start, name),
-	F(msg_start, uid), F(msg_start, gid), F(msg_start, n_others)};
+	F(msg_start, uid), F(msg_start, gid), F(msg_start, n_others), F(msg_start, pad)};
 static const struct field stop_fields[] = {
 	F(msg_stop, id), F(msg_stop, timeout_ms), F(msg_stop, pad)};
 static const struct field signal_fields[] = {
