@@ -9,7 +9,6 @@
 #include <string.h>
 
 #define STAGES_MAX 64 /* buildpacks/docker_plan.h */
-#define FILES_MAX 400000
 
 /* An image or a stage while it grows. */
 struct chain {
@@ -355,8 +354,6 @@ static int build_stages(struct job *w, struct err *e)
 	size_t i;
 	int r = 0;
 
-	if (json_array_size(stages) > STAGES_MAX)
-		return err_set(e, E2BIG, "more than %d stages", STAGES_MAX);
 	json_array_foreach (stages, i, stage)
 		if (r == 0 && json_is_object(stage))
 			r = build_stage(w, stage, &w->stages[i], e);
@@ -364,6 +361,51 @@ static int build_stages(struct job *w, struct err *e)
 }
 
 /* ---- the plan ---- */
+
+/* What the sandbox says is looked at once, before anything of it is used: a stage is one that was made before. */
+static bool from_fits(const json_t *from, size_t before)
+{
+	const json_t *n = json_object_get(from, "stage");
+
+	return !n || (json_is_integer(n) && json_integer_value(n) >= 0 &&
+			     (size_t)json_integer_value(n) < before);
+}
+
+static bool step_fits(const json_t *step, size_t before)
+{
+	const json_t *context = json_object_get(step, "context"), *file;
+	size_t i;
+
+	if (!json_is_object(step) || !from_fits(json_object_get(step, "from"), before) ||
+		(context && !json_is_array(context)))
+		return false;
+	json_array_foreach (context, i, file)
+		if (!json_is_string(file))
+			return false;
+	return true;
+}
+
+static bool plan_fits(const json_t *plan)
+{
+	const json_t *stages = json_object_get(plan, "stages"), *stage, *step;
+	const json_t *target = json_object_get(plan, "target");
+	size_t n = json_array_size(stages), i, k;
+
+	if (n > STAGES_MAX || !json_is_integer(target) ||
+		json_integer_value(target) < 0 || (size_t)json_integer_value(target) >= n)
+		return false;
+	json_array_foreach (stages, i, stage) {
+		/* a stage that nothing needs has no place in the list but its number */
+		if (!json_is_object(stage))
+			continue;
+		if (!from_fits(json_object_get(stage, "from"), i))
+			return false;
+		json_array_foreach (json_object_get(stage, "steps"), k, step)
+			if (!step_fits(step, i))
+				return false;
+	}
+	return true;
+}
 
 static int find_bases(struct job *w, struct err *e)
 {
@@ -373,6 +415,8 @@ static int find_bases(struct job *w, struct err *e)
 	json_array_foreach (json_object_get(w->d->asked, "bases"), i, name) {
 		const char *reference = json_string_value(name);
 		json_t *layers = NULL, *config = NULL;
+		if (!reference)
+			continue;
 		int r = docker_base(w->d, reference, &layers, &config, e);
 		if (r < 0)
 			return r;
@@ -422,6 +466,8 @@ static int make_plan(struct job *w, struct err *e)
 	int r = input ? step_run(d->c, &st, d->s, &w->plan, e)
 		      : err_set(e, ENOMEM, "out of memory");
 	json_decref(input);
+	if (r == 0 && !plan_fits(w->plan))
+		r = err_set(e, EBADMSG, "the Dockerfile was read without a plan");
 	return r;
 }
 
