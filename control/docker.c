@@ -24,6 +24,7 @@ struct job {
 	struct chain stages[STAGES_MAX];
 	unsigned int at, total;
 	const json_t *step;
+	char title[160]; /* of the step */
 };
 
 static const char *text(const json_t *o, const char *key)
@@ -99,7 +100,7 @@ static int send_packed(const struct orders *o, int fd, struct err *e)
 	struct step st = {.app = d->req->app->id,
 		.command = "docker-pack",
 		.quick = true, /* ours has a turn, and waits for it */
-		.title = text(o->w->step, "title"),
+		.title = o->w->title,
 		.layers = o->from,
 		.profile = PROFILE_BUILD_ROOT,
 		.flags = START_NO_NET | START_IMAGE_FILES,
@@ -169,6 +170,13 @@ static void chain_clear(struct chain *c)
 }
 
 /* The start of a stage, or what is copied from: another stage, or an image. */
+static const struct chain *stage_of(const struct job *w, const json_t *number)
+{
+	json_int_t n = json_integer_value(number);
+
+	return n >= 0 && n < STAGES_MAX && w->stages[n].layers ? &w->stages[n] : NULL;
+}
+
 static int find_chain(struct job *w, const json_t *from, struct chain *ret, struct err *e)
 {
 	const json_t *n = json_object_get(from, "stage");
@@ -176,7 +184,10 @@ static int find_chain(struct job *w, const json_t *from, struct chain *ret, stru
 	struct key k;
 
 	if (n) {
-		const struct chain *c = &w->stages[json_integer_value(n)];
+		const struct chain *c = stage_of(w, n);
+		if (!c)
+			return err_set(
+				e, EBADMSG, "the plan names a stage that is not built");
 		*ret = (struct chain){.layers = json_copy(c->layers)};
 		memcpy(ret->key, c->key, sizeof(ret->key));
 	} else {
@@ -191,6 +202,14 @@ static int find_chain(struct job *w, const json_t *from, struct chain *ret, stru
 		key_end(&k, ret->key);
 	}
 	return ret->layers ? 0 : err_set(e, ENOMEM, "out of memory");
+}
+
+/* It sees config values or a cache of the app's: no other app may get its layer. */
+static bool is_own(const struct job *w)
+{
+	return json_is_true(json_object_get(w->step, "private")) ||
+	       json_array_size(
+		       json_object_get(json_object_get(w->step, "do"), "caches")) > 0;
 }
 
 static int step_key(struct job *w, const struct chain *below, const struct chain *from,
@@ -210,7 +229,7 @@ static int step_key(struct job *w, const struct chain *below, const struct chain
 	key_adds(&k, from ? from->key : "");
 	if (files && add_files(w->d, &k, files) < 0)
 		return err_set(e, EIO, "the commit's tree cannot be read");
-	if (json_is_true(json_object_get(w->step, "private")))
+	if (is_own(w))
 		key_addu(&k, w->d->req->app->id);
 	if (w->d->req->no_cache)
 		key_addu(&k, io_mono_ns());
@@ -249,9 +268,18 @@ static unsigned int fill_caches(const json_t *todo, struct msg_mount *mounts)
 	return n;
 }
 
+/* It comes out of a sandbox: nothing that a terminal would obey. */
+static void take_title(struct job *w)
+{
+	snprintf(w->title, sizeof(w->title), "%s", text(w->step, "title"));
+	for (char *s = w->title; *s; s++)
+		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			*s = '?';
+}
+
 static void say_begin(struct job *w, bool cached)
 {
-	sink_step(w->d->s, "[%u/%u] %s%s", w->at, w->total, text(w->step, "title"),
+	sink_step(w->d->s, "[%u/%u] %s%s", w->at, w->total, w->title,
 		cached ? " (unchanged)" : "");
 }
 
@@ -262,8 +290,6 @@ static int make_layer(struct job *w, struct chain *below, const struct chain *fr
 	struct docker_build *d = w->d;
 	const json_t *todo = json_object_get(w->step, "do");
 	bool run = strcmp(text(w->step, "op"), "run") == 0;
-	bool own = json_is_true(json_object_get(w->step, "private")) ||
-		   json_array_size(json_object_get(todo, "caches"));
 	struct msg_mount *mounts autofree = calloc(PROTO_MOUNTS_MAX, sizeof(*mounts));
 	struct orders o = {.w = w,
 		.todo = todo,
@@ -271,7 +297,7 @@ static int make_layer(struct job *w, struct chain *below, const struct chain *fr
 		.from = from ? from->layers : NULL};
 	struct step st = {.app = d->req->app->id,
 		.command = run ? "docker-run" : "docker-copy",
-		.title = text(w->step, "title"),
+		.title = w->title,
 		.layers = below->layers,
 		.profile = PROFILE_BUILD_ROOT,
 		.flags = START_IMAGE_FILES | (run ? START_HOST_APT : START_NO_NET),
@@ -291,8 +317,8 @@ static int make_layer(struct job *w, struct chain *below, const struct chain *fr
 	st.n_mounts = fill_caches(todo, mounts);
 	bool cached = db_layer_find(d->c->db, "docker", key, &id, NULL) == 0;
 	say_begin(w, cached);
-	int r = layer_get(
-		d->c, "docker", key, own ? d->req->app->id : 0, &st, d->s, &id, NULL, e);
+	int r = layer_get(d->c, "docker", key, is_own(w) ? d->req->app->id : 0, &st, d->s,
+		&id, NULL, e);
 	if (r < 0)
 		return r;
 	if (r == 0)
@@ -311,6 +337,7 @@ static int one_step(struct job *w, struct chain *below, struct err *e)
 	int r = 0;
 
 	w->at++;
+	take_title(w);
 	if (json_array_size(below->layers) >= PROTO_LAYERS_MAX - 1)
 		return err_set(e, E2BIG,
 			"the image would have more than %d layers; join RUN lines with "
@@ -507,15 +534,17 @@ int docker_find_user(struct control *c, uint32_t app, const json_t *layers,
 static int finish(struct job *w, struct err *e)
 {
 	struct docker_build *d = w->d;
-	const struct chain *last =
-		&w->stages[json_integer_value(json_object_get(w->plan, "target"))];
+	const struct chain *last = stage_of(w, json_object_get(w->plan, "target"));
 
-	if (json_array_size(last->layers) == 0)
+	if (!last || json_array_size(last->layers) == 0)
 		return err_set(e, EINVAL, "the image is empty: COPY something into it");
 	d->layers = json_incref(last->layers);
 	d->config = json_deep_copy(json_object_get(w->plan, "config"));
-	snprintf(d->health_path, sizeof(d->health_path), "%s",
-		text(w->plan, "health_path"));
+	/* it goes into a request line as it is */
+	const char *path = text(w->plan, "health_path");
+	if (*path == '/' && !strpbrk(path, " \t\r\n") &&
+		strlen(path) < sizeof(d->health_path))
+		snprintf(d->health_path, sizeof(d->health_path), "%s", path);
 	if (!json_is_object(d->config))
 		return err_set(e, EBADMSG, "the plan has no configuration");
 	int r = docker_find_user(d->c, d->req->app->id, d->layers, d->config, d->s, e);

@@ -333,7 +333,7 @@ static void scratch_ends_at_its_size(void **state)
 /* Layers by name instead of by descriptor: Linux 6.1 to 6.12. */
 static void the_way_of_older_kernels_works(void **state)
 {
-	struct box b = box_new(), sized = box_new();
+	struct box b = box_new(), sized = box_new(), parts = box_new();
 	struct err e;
 
 	(void)state;
@@ -345,6 +345,14 @@ static void the_way_of_older_kernels_works(void **state)
 	sized.start.limits.scratch_bytes = 32 << 20;
 	run(&sized, "put", "/app/x", "1");
 	assert_end(&sized, EXIT_REASON_EXITED, 0);
+	parts.start.profile = PROFILE_BUILD_ROOT;
+	parts.start.n_mounts = 2;
+	parts.start.mounts[0] = (struct msg_mount){
+		.id = 0xa, .kind = MOUNT_CACHE_PART, .path = "/root/a"};
+	parts.start.mounts[1] = (struct msg_mount){
+		.id = 0xb, .kind = MOUNT_CACHE_PART, .path = "/root/b"};
+	run(&parts, "cat", "/root/b/x"); /* of the test before */
+	assert_string_equal(parts.text, "cached");
 	runtime_close(w.rt);
 	assert_int_equal(unsetenv("BERTH_OVERLAY_BY_NAME"), 0);
 	assert_int_equal(open_world(&e), 0);
