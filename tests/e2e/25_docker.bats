@@ -590,6 +590,26 @@ yes' "$output"
 	END
 }
 
+@test "FROM an imported image: its files, environment and user" {
+	app docker-import c-plain
+	mkdir -p "$BATS_TEST_TMPDIR/root/bin" "$BATS_TEST_TMPDIR/root/etc"
+	gcc -O1 -static -o "$BATS_TEST_TMPDIR/root/bin/server" server.c
+	echo 'who:x:77:78::/home/who:' >"$BATS_TEST_TMPDIR/root/etc/passwd"
+	tar -C "$BATS_TEST_TMPDIR/root" -cf "$BATS_TEST_TMPDIR/root.tar" .
+	try berth images:import "$BATS_TEST_TMPDIR/root.tar" --as docker-base:1 --user who --env GREETING=hello
+	ok
+	git rm -q Makefile Procfile
+	printf 'FROM docker-base:1\nENV MORE=$GREETING-again\nCMD ["/bin/server"]\n' >Dockerfile
+	commit docker
+	pushed
+	try page docker-import
+	ok
+	output=$(tr '\0' '\n' <"/proc/$(app_pids docker-import /bin/server | head -n 1)/environ")
+	has MORE=hello-again HOME=/home/who
+	berth apps:destroy docker-import --force >/dev/null
+	berth images:untag docker-base:1 >/dev/null
+}
+
 @test "examples/dockerfile answers, and again after a change to one page" {
 	app dockerfile dockerfile
 	pushed
