@@ -101,8 +101,12 @@ static int inherit(struct plan_of *p, struct stage *s)
 	json_object_del(s->config, "Env");
 	take_env(s->env, json_object_get(base, "Env"));
 	const json_t *n = json_object_get(s->from, "stage");
-	if (n)
-		json_object_update(s->env, p->stages[json_integer_value(n)].env);
+	if (n) {
+		const struct stage *below = &p->stages[json_integer_value(n)];
+		json_object_update(s->env, below->env);
+		s->is_private =
+			below->is_private; /* an ENV may hold what an ARG was given */
+	}
 	if (!dp_text_at(s->env, "PATH") && !json_object_get(s->from, "scratch"))
 		r = dp_put(p, s->env, "PATH", PATH_DEFAULT);
 	triggers = json_incref(json_object_get(s->config, "OnBuild"));

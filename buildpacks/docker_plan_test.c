@@ -123,10 +123,12 @@ static void a_run_has_its_command_variables_user_and_folder(void **state UNUSED)
 
 static void an_arg_with_the_app_s_value_makes_steps_private(void **state UNUSED)
 {
-	json_t *p = planned("FROM debian:12\nRUN a\nARG GIVEN=x\nRUN b\n", "");
+	json_t *p = planned(
+		"FROM debian:12 AS a\nRUN a\nARG GIVEN=x\nRUN b\nFROM a\nRUN c\n", "");
 
 	check_json(json_object_get(step(p, 0, 0), "private"), "false");
 	check_json(json_object_get(step(p, 0, 1), "private"), "true");
+	check_json(json_object_get(step(p, 1, 0), "private"), "true");
 	check_json(json_object_get(
 			   json_object_get(json_object_get(step(p, 0, 1), "do"), "env"),
 			   "GIVEN"),
