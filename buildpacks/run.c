@@ -61,7 +61,9 @@ static void note_host(struct unknown_host *u, const char *s, size_t len)
 {
 	static const char *const signs[] = {"getaddrinfo ENOTFOUND ",
 		"getaddrinfo EAI_AGAIN ",
-		"Could not resolve host: ", "Could not resolve '", "dial tcp: lookup "};
+		"Could not resolve host: ", "Could not resolve '", "dial tcp: lookup ",
+		"Could not reach host ", "getaddrinfo for ", "Unknown host ",
+		"failed to resolve address for "};
 
 	for (size_t i = 0; i < ARRAY_LEN(signs) && !u->name[0]; i++) {
 		const char *at = memmem(s, len, signs[i], strlen(signs[i]));

@@ -115,6 +115,27 @@ elf() {
 	lacks build-essential
 }
 
+@test "python: a framework's app by the server that the app names, else the program" {
+	printf 'from flask import Flask\nsite = Flask(__name__)\n' >app.py
+	plan python
+	has 'web python app.py'
+	echo 'python3-flask gunicorn' >apt.txt
+	plan python
+	has 'web gunicorn --bind 0.0.0.0:$PORT app:site'
+	rm apt.txt
+	printf 'Gunicorn==20\nflask\n' >requirements.txt
+	plan python
+	has 'web gunicorn' 'deps-file: requirements.txt'
+	printf 'from fastapi import FastAPI\napi: FastAPI = FastAPI()\n' >main.py
+	printf 'fastapi\nuvicorn[standard]\n' >requirements.txt
+	plan python
+	has 'web uvicorn --host 0.0.0.0 --port $PORT main:api'
+	rm requirements.txt
+	touch pyproject.toml uv.lock
+	plan python
+	has 'warning: uv.lock is not read'
+}
+
 @test "perl: known modules become packages, cpanfile a step" {
 	printf 'requires "Mojolicious", "9";\nrequires "DBD::SQLite";\n' >cpanfile
 	mkdir script && printf 'use Mojolicious::Commands;\n' >script/my_app
