@@ -212,6 +212,7 @@ soak: all $(B)/test/bench/backend $(B)/test/soak/named.so
 	tests/soak/browser
 	tests/soak/apps
 	tests/soak/dockerfile
+	tests/soak/images
 $(B)/test/soak/named.so: tests/soak/named.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -D_GNU_SOURCE -fPIC -shared -o $@ $<

@@ -99,6 +99,32 @@ static int empty_folder(int parent)
 	return r;
 }
 
+/* A new folder in the place of path's, with its owner, mode and time: overlayfs makes such a one opaque. */
+static int renew_folder(struct apply *y, const char *path)
+{
+	char folder[TAR_PATH_MAX];
+	const char *name;
+	struct stat st;
+	int r;
+
+	snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(path, '/') - path), path);
+	int above autoclose = open_parent(y, folder, &name);
+	if (above < 0)
+		return above;
+	if (fstatat(above, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	r = io_remove_tree(above, name);
+	if (r < 0)
+		return r;
+	const struct timespec times[2] = {st.st_mtim, st.st_mtim};
+	if (mkdirat(above, name, 0700) < 0 ||
+		fchownat(above, name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+		fchmodat(above, name, st.st_mode & 07777, 0) < 0 ||
+		utimensat(above, name, times, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return 0;
+}
+
 static int white_out(struct apply *y, const char *path)
 {
 	const char *name, *hidden;
@@ -111,7 +137,7 @@ static int white_out(struct apply *y, const char *path)
 		return refuse(y, parent, path);
 	hidden = name + strlen(WHITEOUT);
 	if (strcmp(name, OPAQUE) == 0)
-		r = empty_folder(parent);
+		r = strchr(path, '/') ? renew_folder(y, path) : empty_folder(parent);
 	else if (is_whiteout(hidden)) /* other marks of aufs */
 		return 0;
 	else if (!*hidden || strcmp(hidden, ".") == 0 || strcmp(hidden, "..") == 0)

@@ -125,6 +125,26 @@ static void files_links_and_whiteouts_are_applied(void **state)
 	assert_int_equal(json_integer_value(json_object_get(f->said, "skipped")), 1);
 }
 
+static void an_opaque_folder_hides_what_was_below(void **state)
+{
+	struct fixture *f = *state;
+	char path[128];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/d", f->root);
+	mkdir(path, 0750);
+	snprintf(path, sizeof(path), "%s/d/old", f->root);
+	mkdir(path, 0755);
+	add(f, "d/new", '0', "new");
+	add(f, "d/.wh..wh..opq", '0', "");
+	assert_int_equal(apply(f, 1 << 20, 100), 0);
+	assert_int_equal(access(path, F_OK), -1);
+	holds(f, "d/new", "new");
+	snprintf(path, sizeof(path), "%s/d", f->root);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0750);
+}
+
 static void a_path_that_leaves_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -225,6 +245,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(files_links_and_whiteouts_are_applied),
+		T(an_opaque_folder_hides_what_was_below),
 		T(a_path_that_leaves_is_refused),
 		T(an_absolute_path_is_refused),
 		T(nothing_is_written_below_a_link),

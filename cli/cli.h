@@ -259,6 +259,8 @@ int cmd_images_export(struct cli *c);
 int cmd_images_import(struct cli *c);
 int cmd_images_diff(struct cli *c);
 int cmd_releases_diff(struct cli *c);
+/* Standard input becomes the file, or what tar makes of the folder. 0 or -errno. */
+int images_open(const char *path);
 /* An image's reference from one or two words, safe in a query. */
 const char *image_word(char **argv, int argc);
 /* cmd_host.c */

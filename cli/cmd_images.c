@@ -288,10 +288,21 @@ static int open_folder(const char *path)
 	return 0;
 }
 
-static int open_input(struct cli *c, const char *path)
+int images_open(const char *path)
 {
 	struct stat st;
-	int r = 0;
+	int fd autoclose = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (S_ISDIR(st.st_mode))
+		return open_folder(path);
+	return dup2(fd, STDIN_FILENO) < 0 ? -errno : 0;
+}
+
+static int open_input(struct cli *c, const char *path)
+{
+	int r;
 
 	if (strcmp(path, "-") == 0)
 		return isatty(STDIN_FILENO) ? say_usage(c, "an archive is no text: give "
@@ -302,13 +313,7 @@ static int open_input(struct cli *c, const char *path)
 		return say_usage(c,
 			"%s would be a file of the host: here, use - and send it with <",
 			path);
-	int fd autoclose = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		r = -errno;
-	else if (S_ISDIR(st.st_mode))
-		r = open_folder(path);
-	else if (dup2(fd, STDIN_FILENO) < 0)
-		r = -errno;
+	r = images_open(path);
 	if (r == 0)
 		return 0;
 	say("cannot read %s: %s", path, strerror(-r));

@@ -278,6 +278,24 @@ static void build_certs_line(
 		quote(line, "--format=json");
 }
 
+/* The archive of images:import is a file of this host: it becomes the input, and "-" its name. */
+static void send_archive(struct cli *c, int argc, char **argv)
+{
+	static char dash[] = "-";
+
+	if (c->cmd->run != cmd_images_import || c->argc != 1 ||
+		strcmp(c->argv[0], dash) == 0)
+		return;
+	int r = images_open(c->argv[0]);
+	if (r < 0) {
+		say("cannot read %s: %s", c->argv[0], strerror(-r));
+		exit(STATUS_FAILED);
+	}
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], c->argv[0]) == 0)
+			argv[i] = dash;
+}
+
 void remote_maybe(struct cli *c, int argc, char **argv)
 {
 	const char *program = getenv("BERTH_SSH");
@@ -289,6 +307,7 @@ void remote_maybe(struct cli *c, int argc, char **argv)
 
 	if (!find_target(argc, argv, &t))
 		return;
+	send_archive(c, argc, argv);
 	build_line(c, &t, argc, argv, &line);
 	if (c->cmd->run == cmd_keys_add && c->argc == 2) {
 		open_key_file(c->argv[1]);

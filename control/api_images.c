@@ -105,6 +105,7 @@ int images_list(struct request *r)
 
 	if (name && request_app(r, name, &only) < 0)
 		return -1;
+	retention_count(r->c);
 	list = json_array();
 	n = name ? add_releases(r, &only, list) : db_app_list(r->c->db, &apps);
 	for (int i = 0; !name && i < n; i++)
@@ -171,6 +172,7 @@ int images_history(struct request *r)
 		image_found_clear(&f);
 		return request_fail(r, FAIL_BERTH, "%s", e.text);
 	}
+	retention_count(r->c);
 	json_t *list = json_array();
 	json_array_foreach (f.layers, i, id)
 		json_array_append_new(

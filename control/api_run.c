@@ -4,6 +4,7 @@
  * the end, and what happens when the client goes.
  */
 #include "control/api_handlers.h"
+#include "control/transfer.h"
 #include <errno.h>
 #include <microhttpd.h>
 #include <poll.h>
@@ -45,37 +46,6 @@ static void relay_free(void *data)
 }
 
 /* ---- after the upgrade ---- */
-
-static int send_message(
-	int sock, const void *data, size_t len, const int *fds, unsigned int n)
-{
-	union {
-		char space[CMSG_SPACE(sizeof(int) * 3)];
-		struct cmsghdr align;
-	} control = {0};
-	/* sendmsg takes a pointer to what it only reads. */
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	if (n) {
-		m.msg_control = control.space;
-		m.msg_controllen = CMSG_SPACE(sizeof(int) * n);
-		struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-		h->cmsg_level = SOL_SOCKET;
-		h->cmsg_type = SCM_RIGHTS;
-		h->cmsg_len = CMSG_LEN(sizeof(int) * n);
-		memcpy(CMSG_DATA(h), fds, sizeof(int) * n);
-	}
-	for (;;) {
-		struct pollfd p = {.fd = sock, .events = POLLOUT};
-
-		if (sendmsg(sock, &m, MSG_NOSIGNAL) >= 0)
-			return 0;
-		if (errno != EAGAIN && errno != EINTR)
-			return -errno;
-		poll(&p, 1, 1000);
-	}
-}
 
 /* Takes the client's words; state holds half of one. False: it is gone or talks nonsense.
  */
@@ -144,7 +114,7 @@ static void upgraded(void *cls, struct MHD_Connection *connection, void *con_cls
 
 	(void)connection;
 	(void)con_cls;
-	int r = send_message(sock, "F", 1, y->handle.fds, n);
+	int r = transfer_send(sock, "F", 1, y->handle.fds, n);
 	/* Ours would keep the program's pipes open after the client closed its ends. */
 	close_fds(y);
 	if (r < 0)
@@ -154,7 +124,7 @@ static void upgraded(void *cls, struct MHD_Connection *connection, void *con_cls
 	char end[2] = {
 		'X', (char)(unsigned char)(status < 0 || status > 255 ? STATUS_FAILED
 								      : status)};
-	send_message(sock, end, sizeof(end), NULL, 0);
+	transfer_send(sock, end, sizeof(end), NULL, 0);
 	MHD_upgrade_action(urh, MHD_UPGRADE_ACTION_CLOSE);
 }
 

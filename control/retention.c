@@ -14,8 +14,8 @@
 		1000000u) /* an hour: a build under way may have found the layer just now */
 #define EVERY_NS (UINT64_C(60) * 1000000000u)
 
-/* berthd counts a layer's bytes after the switch; asked again for a finished layer, it tells them. */
-static void fill_sizes(struct control *c)
+/* Asked again for a finished layer, it tells them. */
+void retention_count(struct control *c)
 {
 	struct msg *reply autofree = calloc(1, sizeof(*reply));
 	struct db_layer *layers autofree = NULL;
@@ -51,7 +51,7 @@ int retention_remove(struct control *c, uint64_t id, uint64_t older_than_us)
 static void *retention_main(void *arg)
 {
 	struct control *c = arg;
-	fill_sizes(c);
+	retention_count(c);
 	uint64_t *ids autofree = NULL;
 	uint64_t older_than_us = io_now_us() - UNUSED_US;
 	int n = db_layer_unused(c->db, older_than_us, &ids);

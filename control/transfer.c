@@ -55,23 +55,24 @@ static bool hung_up(struct sink *s)
 	return stream_hung_up(s->watch_fd);
 }
 
-static int send_all(int sock, const void *data, size_t len, const int fds[3])
+int transfer_send(int sock, const void *data, size_t len, const int *fds, unsigned int n)
 {
 	union {
 		char space[CMSG_SPACE(sizeof(int) * 3)];
 		struct cmsghdr align;
 	} control = {0};
+	/* sendmsg takes a pointer to what it only reads. */
 	struct iovec iov = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
 	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
 
-	if (fds) {
+	if (n) {
 		m.msg_control = control.space;
-		m.msg_controllen = sizeof(control.space);
+		m.msg_controllen = CMSG_SPACE(sizeof(int) * n);
 		struct cmsghdr *h = CMSG_FIRSTHDR(&m);
 		h->cmsg_level = SOL_SOCKET;
 		h->cmsg_type = SCM_RIGHTS;
-		h->cmsg_len = CMSG_LEN(sizeof(int) * 3);
-		memcpy(CMSG_DATA(h), fds, sizeof(int) * 3);
+		h->cmsg_len = CMSG_LEN(sizeof(int) * n);
+		memcpy(CMSG_DATA(h), fds, sizeof(int) * n);
 	}
 	for (;;) {
 		struct pollfd p = {.fd = sock, .events = POLLOUT};
@@ -90,7 +91,7 @@ static void upgraded(void *cls, struct MHD_Connection *connection UNUSED,
 {
 	struct relay *y = cls;
 	struct err e = {0};
-	int r = send_all(sock, "F", 1, y->theirs);
+	int r = transfer_send(sock, "F", 1, y->theirs, 3);
 
 	for (size_t i = 0; i < ARRAY_LEN(y->theirs); i++)
 		shut(&y->theirs[i]);
@@ -103,7 +104,7 @@ static void upgraded(void *cls, struct MHD_Connection *connection UNUSED,
 	shut(&y->t.in);
 	shut(&y->words);
 	char end[2] = {'X', (char)(r < 0 ? STATUS_FAILED : 0)};
-	send_all(sock, end, sizeof(end), NULL);
+	transfer_send(sock, end, sizeof(end), NULL, 0);
 	MHD_upgrade_action(urh, MHD_UPGRADE_ACTION_CLOSE);
 }
 

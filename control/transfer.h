@@ -21,5 +21,8 @@ struct transfer {
  * request_fail (a client that asked for no upgrade).
  */
 int transfer_start(struct request *r, const struct transfer *t);
+/* A message of the upgraded connection with at most three descriptors, which stay the caller's; waits for room. 0 or
+ * -errno. */
+int transfer_send(int sock, const void *data, size_t len, const int *fds, unsigned int n);
 
 #endif

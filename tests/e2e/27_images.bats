@@ -201,6 +201,9 @@ files() { berth images:export "$1" --format rootfs | tar -t; }
 	equal 6 "$(files h/case | grep -vcE '/$|bin/true')"
 	# what other tools make of them is the same
 	berth images:export h/opaque --to "$dir/opaque.tar"
+	berth images:import "$dir/opaque.tar" --as h/again:latest >/dev/null
+	berth images:export h/again --to "$dir/again.tar"
+	cmp "$dir/opaque.tar" "$dir/again.tar"
 	try image verify "$dir/opaque.tar"
 	ok
 	skopeo copy -q "oci-archive:$dir/opaque.tar" "oci:$dir/opaque:1"

@@ -67,19 +67,27 @@ def verify(path):
         print(sha(data), check_layer(data))
 
 
+DISK_BASE = 0x70000000  # of layers as they lie on disk (runtime/runtime.h)
+
+
 def tree(root):
-    all_ = {}
+    all_, names = {}, {}
     for folder, folders, files in os.walk(root):
         for name in folders + files:
             path = os.path.join(folder, name)
             s = os.lstat(path)
-            row = [oct(s.st_mode), s.st_uid, s.st_gid, int(s.st_mtime)]
+            row = [oct(s.st_mode), s.st_uid % DISK_BASE, s.st_gid % DISK_BASE, int(s.st_mtime)]
             if stat.S_ISLNK(s.st_mode):
                 row.append(os.readlink(path))
             elif stat.S_ISREG(s.st_mode):
                 with open(path, "rb") as f:
-                    row += [s.st_size, s.st_nlink, sha(f.read())]
+                    row += [s.st_size, sha(f.read())]
+                # how many of its names are in the tree: an overlay also counts hidden ones
+                names.setdefault((s.st_dev, s.st_ino), []).append(row)
             all_[os.path.relpath(path, root)] = row
+    for rows in names.values():
+        for row in rows:
+            row.append(len(rows))
     return all_
 
 
