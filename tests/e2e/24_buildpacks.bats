@@ -140,10 +140,13 @@ plain() {
 	buildpack tools/own own
 	echo 'node -e "console.log(require(\"ms\")(\"1h\"))" >hour.txt' >>tools/own/bin/compile
 	echo "{\"name\": \"bp-$RANDOM\", \"private\": true, \"dependencies\": {\"ms\": \"2.1.3\"}}" >package.json
-	printf 'heroku/nodejs\n./tools/own\n' >.buildpacks
+	mkdir more
+	cp -a tools/own more/own # of the same name
+	printf 'heroku/nodejs\n./more/own\n./tools/own\n' >.buildpacks
 	commit node
 	pushed
 	has 'Installing packages'
+	lacks 'left neither'
 	says bp-node hour.txt 3600000
 	page_is more
 	pushed
