@@ -48,9 +48,8 @@ int retention_remove(struct control *c, uint64_t id, uint64_t older_than_us)
 	return 0;
 }
 
-static void *retention_main(void *arg)
+void retention_now(struct control *c)
 {
-	struct control *c = arg;
 	retention_count(c);
 	uint64_t *ids autofree = NULL;
 	uint64_t older_than_us = io_now_us() - UNUSED_US;
@@ -61,6 +60,11 @@ static void *retention_main(void *arg)
 	if (n > 0)
 		log_info("removed %d layers that no kept release uses", n);
 	malloc_trim(0); /* what a deploy needed */
+}
+
+static void *retention_main(void *arg)
+{
+	retention_now(arg);
 	return NULL;
 }
 

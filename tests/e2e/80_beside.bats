@@ -57,6 +57,14 @@ second_berth() {
 	page_is 'page 2'
 	pushed
 	serves beside 'page 2'
+	# It is told before it is too late.
+	sqlite3 "$BERTH_STATE/control/berth.db" "UPDATE layer SET size_bytes=100000000 WHERE kind='source'"
+	fill_up 60000
+	page_is 'page 3'
+	pushed
+	has 'the disk is nearly full' 'the last build of beside took 95 MB'
+	rm "$BERTH_STATE/filler"
+	serves beside 'page 3'
 	equal ok "$(sqlite3 "$BERTH_STATE/control/berth.db" 'pragma integrity_check' | head -n 1)"
 	trap - EXIT
 	berth_down
