@@ -169,7 +169,7 @@ static void chain_clear(struct chain *c)
 	*c = (struct chain){0};
 }
 
-/* The start of a stage, or what is copied from: another stage, or an image. */
+/* One that was built; else NULL. */
 static const struct chain *stage_of(const struct job *w, const json_t *number)
 {
 	json_int_t n = json_integer_value(number);
@@ -177,6 +177,7 @@ static const struct chain *stage_of(const struct job *w, const json_t *number)
 	return n >= 0 && n < STAGES_MAX && w->stages[n].layers ? &w->stages[n] : NULL;
 }
 
+/* The start of a stage, or what is copied from: another stage, or an image. */
 static int find_chain(struct job *w, const json_t *from, struct chain *ret, struct err *e)
 {
 	const json_t *n = json_object_get(from, "stage");
@@ -389,22 +390,13 @@ static int build_stages(struct job *w, struct err *e)
 
 /* ---- the plan ---- */
 
-/* What the sandbox says is looked at once, before anything of it is used: a stage is one that was made before. */
-static bool from_fits(const json_t *from, size_t before)
-{
-	const json_t *n = json_object_get(from, "stage");
-
-	return !n || (json_is_integer(n) && json_integer_value(n) >= 0 &&
-			     (size_t)json_integer_value(n) < before);
-}
-
-static bool step_fits(const json_t *step, size_t before)
+/* Files of the tree are named, before any of them is looked for. */
+static bool names_files(const json_t *step)
 {
 	const json_t *context = json_object_get(step, "context"), *file;
 	size_t i;
 
-	if (!json_is_object(step) || !from_fits(json_object_get(step, "from"), before) ||
-		(context && !json_is_array(context)))
+	if (context && !json_is_array(context))
 		return false;
 	json_array_foreach (context, i, file)
 		if (!json_is_string(file))
@@ -412,25 +404,18 @@ static bool step_fits(const json_t *step, size_t before)
 	return true;
 }
 
+/* It comes out of a sandbox. */
 static bool plan_fits(const json_t *plan)
 {
 	const json_t *stages = json_object_get(plan, "stages"), *stage, *step;
-	const json_t *target = json_object_get(plan, "target");
-	size_t n = json_array_size(stages), i, k;
+	size_t i, k;
 
-	if (n > STAGES_MAX || !json_is_integer(target) ||
-		json_integer_value(target) < 0 || (size_t)json_integer_value(target) >= n)
+	if (json_array_size(stages) > STAGES_MAX)
 		return false;
-	json_array_foreach (stages, i, stage) {
-		/* a stage that nothing needs has no place in the list but its number */
-		if (!json_is_object(stage))
-			continue;
-		if (!from_fits(json_object_get(stage, "from"), i))
-			return false;
+	json_array_foreach (stages, i, stage)
 		json_array_foreach (json_object_get(stage, "steps"), k, step)
-			if (!step_fits(step, i))
+			if (!names_files(step))
 				return false;
-	}
 	return true;
 }
 
