@@ -1,6 +1,5 @@
 /* Bytes to or from a client over an upgraded connection. */
 #include "control/transfer.h"
-#include "control/stream.h"
 #include "lib/io.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -50,9 +49,12 @@ static void say(struct sink *s, char kind, const char *text)
 		(void)io_write_all(y->words, "\n", 1);
 }
 
-static bool hung_up(struct sink *s)
+/* Also when the client sends anything: that is a signal, and all of them end a transfer. */
+static bool cancelled(struct sink *s)
 {
-	return stream_hung_up(s->watch_fd);
+	struct pollfd p = {.fd = s->watch_fd, .events = POLLIN | POLLRDHUP};
+
+	return poll(&p, 1, 0) > 0;
 }
 
 int transfer_send(int sock, const void *data, size_t len, const int *fds, unsigned int n)
@@ -95,7 +97,7 @@ static void upgraded(void *cls, struct MHD_Connection *connection UNUSED,
 
 	for (size_t i = 0; i < ARRAY_LEN(y->theirs); i++)
 		shut(&y->theirs[i]);
-	y->sink = (struct sink){.write = say, .cancelled = hung_up, .watch_fd = sock};
+	y->sink = (struct sink){.write = say, .cancelled = cancelled, .watch_fd = sock};
 	if (r == 0)
 		r = y->t.run(&y->t, &y->sink, &e);
 	if (r < 0 && e.text[0])

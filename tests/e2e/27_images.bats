@@ -216,6 +216,18 @@ files() { berth images:export "$1" --format rootfs | tar -t; }
 
 no_new_layers() { [ -z "$(find "$BERTH_STATE/layers" -maxdepth 1 -type d | grep -vxF "$1")" ]; }
 
+@test "an export ends when its caller interrupts it" {
+	berth images:export i-one --to "$dir/cut.tar" 3>&- &
+	local pid=$! began
+	wait_for 5 test -e "$dir/cut.tar.part"
+	sleep 0.3
+	began=$(now_ms)
+	kill -INT "$pid"
+	wait "$pid" && fail 'it went on to its end'
+	[ $(($(now_ms) - began)) -lt 4000 ] || fail "it took $(($(now_ms) - began)) ms"
+	[ ! -e "$dir/cut.tar" ] && [ ! -e "$dir/cut.tar.part" ]
+}
+
 @test "a tag keeps an image when its app is gone; prune takes what is left" {
 	berth images:tag i-one:v1 kept/one:a
 	digest=$(json images:history kept/one:a | jq -r '.layers[1].digest')
