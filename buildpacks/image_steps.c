@@ -44,7 +44,9 @@ static bool is_there(const char *path)
 static int write_blob(
 	int fd, bool gzip, struct blob *b, char plain[65], char stored[65], struct err *e)
 {
-	struct layer_places p = {.layer = LAYER};
+	const char *capabilities = getenv("BERTH_CAPABILITIES");
+	struct layer_places p = {.layer = LAYER,
+		.capabilities = capabilities ? json_loads(capabilities, 0, NULL) : NULL};
 	int r = blob_open(b, fd, gzip);
 
 	if (is_there(BELOW)) {

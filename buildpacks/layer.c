@@ -1,6 +1,7 @@
 /* Writes a layer as a tar stream. */
 #include "buildpacks/layer.h"
 #include "buildpacks/pax.h"
+#include "lib/base64.h"
 #include "lib/io.h"
 #include <dirent.h>
 #include <errno.h>
@@ -140,6 +141,15 @@ static void add_xattrs(const char *file, struct buf *records)
 	}
 }
 
+static void add_capability(struct writer *w, const char *path, struct buf *records)
+{
+	const char *text = json_string_value(json_object_get(w->p->capabilities, path));
+	autobuf value = BUF_INIT;
+
+	if (text && base64_decode(text, strlen(text), &value) == 0 && value.len)
+		pax_xattr(records, "security.capability", value.data, value.len);
+}
+
 static int whiteout(struct writer *w, const char *folder, const char *name)
 {
 	char path[PATH_MAX];
@@ -179,6 +189,8 @@ static int write_entry(struct writer *w, const FTSENT *f, struct pax_entry *n)
 	autobuf xattrs = BUF_INIT;
 	int r;
 
+	if (n->type == '0')
+		add_capability(w, n->path, &xattrs);
 	if (n->type != '1')
 		add_xattrs(f->fts_accpath, &xattrs);
 	n->xattrs = &xattrs;

@@ -4,12 +4,15 @@
 
 #include "buildpacks/blob.h"
 #include "lib/err.h"
+#include <jansson.h>
 
 struct layer_places {
 	const char *layer; /* as it lies on disk: whiteouts are devices 0:0 */
 	/* The layers below it over each other, and all of them with it; NULL: there are none below. What tells that a
 	 * folder is opaque: its mark can only be read by root. */
 	const char *below, *merged;
+	/* {PATH: base64}: security.capability of files, which a sandbox could not set; NULL: none */
+	const json_t *capabilities;
 };
 /*
  * Writes all entries sorted, whiteouts of a folder before the rest of it, and the end mark. Left out: sockets, devices,

@@ -45,11 +45,34 @@ static int run(struct control *c, struct step *st, const json_t *layers, struct 
 	return r;
 }
 
+/* What an import could not set in a sandbox; allocated, NULL: nothing. */
+static char *capabilities_of(struct control *c, uint64_t layer)
+{
+	struct db_layer l;
+	json_t *meta = NULL, *all;
+	char *text = NULL, *pair = NULL;
+
+	if (db_layer_get(c->db, layer, &l, &meta) < 0)
+		return NULL;
+	all = json_object_get(meta, "capabilities");
+	if (json_object_size(all))
+		text = json_dumps(all, JSON_COMPACT | JSON_SORT_KEYS);
+	json_decref(meta);
+	if (text && asprintf(&pair, "BERTH_CAPABILITIES=%s", text) < 0)
+		pair = NULL;
+	free(text);
+	return pair;
+}
+
 /* One layer by `berth-build layer FORM`. */
 static int read_layer(struct control *c, const json_t *layers, size_t i, const char *form,
 	int fd, struct sink *s, json_t **ret, struct err *e)
 {
-	struct step st = {.command = "layer", .argument = form, .output_fd = fd};
+	char *capabilities autofree = capabilities_of(
+		c, (uint64_t)json_integer_value(json_array_get(layers, i)));
+	const char *env[] = {capabilities, NULL};
+	struct step st = {
+		.command = "layer", .argument = form, .output_fd = fd, .env = env};
 	struct msg_mount mounts[3];
 	json_t *below = json_array();
 

@@ -193,8 +193,9 @@ files() { berth images:export "$1" --format rootfs | tar -t; }
 	[ -z "$(files h/devices | grep -E 'null|fifo|sda|core_pattern|dev/x')" ]
 	equal third "$(berth images:export h/twice --format rootfs | tar -xO f)"
 	equal '-rwsrwsrwx 65534' "$(berth images:export h/owners --format rootfs | tar -tv --numeric-owner | awk '$6 == "f" { sub("/.*", "", $2); print $1, $2 }')"
-	berth images:export h/xattrs --format rootfs >"$dir/xattrs.tar"
+	berth images:export h/xattrs --format docker >"$dir/xattrs.tar"
 	grep -qa 'SCHILY.xattr.user.kept=1' "$dir/xattrs.tar"
+	grep -qa 'SCHILY.xattr.security.capability=CAPS' "$dir/xattrs.tar"
 	! grep -qa overlay "$dir/xattrs.tar"
 	equal 'keep/ keep/b keep/new' "$(files h/whiteouts | grep keep | xargs)"
 	equal 'keep/ keep/new' "$(files h/opaque | grep keep | xargs)"
