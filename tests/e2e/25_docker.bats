@@ -481,7 +481,6 @@ yes' "$output"
 		FORM x|Dockerfile:2:1: unknown instruction FORM
 		RUN --mount=type=secret,id=x true|Dockerfile:2:5: RUN --mount=type=secret is not supported
 		COPY nothing /x|Dockerfile:2:6: COPY: nothing is not in the repository
-		COPY page.txt serve.pl /x|must end with /
 		COPY --from=debian:11 /x /x|base image debian:11 is not known here
 		FROM --platform=linux/arm64 debian:12|--platform=linux/arm64 cannot be built here
 	END
@@ -509,7 +508,6 @@ yes' "$output"
 	rm -f Procfile
 	ln -s /etc/passwd outside
 	ln -s ../../../../etc out
-	ln -s loop loop
 	mkdir d
 	ln -s / d/root
 	local row expect
@@ -519,10 +517,8 @@ yes' "$output"
 		refused_with "$expect"
 	done <<-'END'
 		COPY ../.. /x|leads out of the repository
-		COPY d/../../x /x|leads out of the repository
 		COPY out/passwd /x|leads out of the repository
 		COPY outside /x|is not in the repository
-		COPY loop /x|a link that leads to itself
 		COPY --from=debian:12 /proc/1/root/etc/shadow /x|is not in that image
 		COPY page.txt /dev/null/x|cannot make the folder
 	END
