@@ -211,11 +211,12 @@ static int check_plan(struct build *b, struct err *e)
 		sink_step(b->s, "%s app detected", name ? name : b->pack);
 		return 0;
 	}
-	autobuf list = BUF_INIT;
+	sink_step(b->s, "Looked for one of these files");
 	json_array_foreach (wanted, i, item)
-		buf_addf(&list, "%s%s", i ? ", " : "", json_string_value(item));
-	return err_set(e, EINVAL, "no buildpack fits this repository; looked for: %s",
-		list.data ? list.data : "");
+		sink_detail(b->s, "%s", json_string_value(item));
+	return err_set(e, EINVAL,
+		"no buildpack fits this repository: none of them is in its top folder; a "
+		"Procfile says how to start what needs none");
 }
 
 /* "classic" runs others. */
