@@ -4,7 +4,8 @@
 
 #include "control/control.h"
 
-#define STEP_ANSWER_MAX (1u << 20) /* a plan has a few hundred bytes */
+/* A plan has a few hundred bytes; of a Dockerfile that copies all but some of many files, one line for each of these. */
+#define STEP_ANSWER_MAX (16u << 20)
 /* Builds that belong to no app (the stack) run in a uid range of their own. */
 #define STEP_NO_APP 0x7fffffffu
 

@@ -25,6 +25,7 @@ struct walk {
 	git_repository *repo;
 	git_odb *odb;
 	const struct source_filter *filter;
+	const char **files; /* the filter's, sorted; NULL: everything */
 	struct source_report *report;
 	struct tar tar;
 	struct err *e;
@@ -91,24 +92,56 @@ int source_commit(git_repository *repo, const char *hex, git_oid *ret_tree,
 	return 0;
 }
 
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Sorted, so that many files in many folders cost no more than their logarithm. */
+static int sort_filter(struct walk *w)
+{
+	const struct source_filter *f = w->filter;
+
+	if (!f || !f->files)
+		return 0;
+	w->files = calloc(f->n_files + 1, sizeof(*w->files));
+	if (!w->files)
+		return err_set(w->e, ENOMEM, "out of memory");
+	memcpy(w->files, f->files, f->n_files * sizeof(*w->files));
+	qsort(w->files, f->n_files, sizeof(*w->files), by_name);
+	return 0;
+}
+
+/* The first of the filter that is not before key, or NULL. */
+static const char *first_from(const struct walk *w, const char *key)
+{
+	size_t low = 0, high = w->filter->n_files;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(w->files[middle], key) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return w->files[low];
+}
+
 /* Which part of the filter a path meets: nothing, something below it, the path itself (or
  * a folder above). */
 static enum part wanted(const struct walk *w, const char *path, bool all)
 {
-	size_t len = strlen(path);
-	bool below = false;
+	char folder[SOURCE_PATH_MAX + 2];
 
-	if (all || !w->filter || !w->filter->files)
+	if (all || !w->files)
 		return WHOLE;
-	for (size_t i = 0; i < w->filter->n_files; i++) {
-		const char *f = w->filter->files[i];
-
-		if (strcmp(f, path) == 0)
-			return WHOLE;
-		if (strncmp(f, path, len) == 0 && f[len] == '/')
-			below = true;
-	}
-	return below ? BELOW : OUT;
+	const char *f = first_from(w, path);
+	if (f && strcmp(f, path) == 0)
+		return WHOLE;
+	int len = snprintf(folder, sizeof(folder), "%s/", path);
+	f = first_from(w, folder);
+	return f && strncmp(f, folder, (size_t)len) == 0 ? BELOW : OUT;
 }
 
 static int check_name(const struct walk *w, const char *name)
@@ -120,11 +153,6 @@ static int check_name(const struct walk *w, const char *name)
 		"the commit has a file or folder named '%s%s', which no file may be "
 		"called",
 		w->path, name);
-}
-
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 /* One name twice (a link and a folder) would let the folder's files be written through
@@ -349,9 +377,12 @@ int source_stream(git_repository *repo, const git_oid *tree, int fd,
 	if (r < 0)
 		err_sys(e, -r, "cannot send the source");
 	else
+		r = sort_filter(w);
+	if (r == 0)
 		r = walk_all(w, &root);
 	if (r == 0 && (r = tar_end(&w->tar)) < 0)
 		write_failed(w, r);
+	free(w->files);
 	tar_free(&w->tar);
 	git_odb_free(w->odb);
 	source_report_free(&own);
