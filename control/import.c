@@ -121,8 +121,8 @@ static int copy(int from, int to, uint64_t max_bytes, struct sink *s, struct err
 	}
 }
 
-/* Without a name, and opened once more to be read only. */
-int import_spool(struct control *c, int from, struct sink *s, struct err *e)
+/* The file that an archive is kept in: without a name, and opened once more to be read only. fd or -errno. */
+static int spool(struct control *c, int from, struct sink *s, struct err *e)
 {
 	char path[PATH_MAX];
 
@@ -360,7 +360,7 @@ static int import(struct import *m, char ret_name[TAG_NAME_MAX], struct err *e)
 
 	if (r < 0)
 		return r;
-	m->spool = import_spool(m->c, m->i->fd, m->s, e);
+	m->spool = spool(m->c, m->i->fd, m->s, e);
 	if (m->spool < 0)
 		return m->spool;
 	m->max_bytes = room(m->c);

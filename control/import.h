@@ -28,8 +28,5 @@ int image_import(struct control *c, const struct image_import *i, struct sink *s
 	char ret_name[TAG_NAME_MAX], struct err *e);
 /* When the oldest import that runs began; 0: none does. Its layers are nobody's yet. */
 uint64_t image_import_oldest(void);
-/* The file that an archive is kept in meanwhile: no name, gone with its descriptor. Copies all of from, at most
- * max_bytes. fd or -errno with e. */
-int import_spool(struct control *c, int from, struct sink *s, struct err *e);
 
 #endif
