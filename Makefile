@@ -209,6 +209,7 @@ soak: all $(B)/test/bench/backend $(B)/test/soak/named.so
 	tests/soak/many
 	tests/soak/slow
 	tests/soak/deploys
+	tests/soak/kills
 	tests/soak/browser
 	tests/soak/apps
 	tests/soak/dockerfile
