@@ -14,7 +14,7 @@
 #include <jansson.h>
 
 #define DB_RELEASES_KEPT                                                                 \
-	20 /* newest releases of an app whose layers stay: what rollback can reach */
+	10 /* newest releases of an app whose layers stay: what rollback can reach */
 
 struct db;
 
