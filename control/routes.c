@@ -463,11 +463,17 @@ void routes_forget(struct routes *r, const uint64_t *ids, unsigned int n)
 	for (unsigned int i = 0; i < n; i++) {
 		for (struct drained **at = &r->drained; *at; at = &(*at)->next) {
 			struct drained *d = *at;
-			if (d->id == ids[i]) {
+			if (d->id != ids[i])
+				continue;
+			/* what those that made way said holds beyond this wait */
+			if (stays(r, d->id)) {
+				d->from = 0;
+				d->workers = 0;
+			} else {
 				*at = d->next;
 				free(d);
-				break;
 			}
+			break;
 		}
 	}
 	pthread_mutex_unlock(&r->lock);
