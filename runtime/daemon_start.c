@@ -176,8 +176,8 @@ static int confine(const struct daemon_program *p)
 }
 
 struct env_list {
-	char text[SETTINGS_PATH_MAX * 4 + SETTINGS_HTTP_MAX * 2 + 512];
-	char *vars[16];
+	char text[SETTINGS_PATH_MAX * 4 + SETTINGS_HTTP_MAX * 2 + 4096];
+	char *vars[24];
 	size_t used;
 	unsigned int n;
 };
@@ -195,6 +195,20 @@ static void PRINTF(2, 3) add_env(struct env_list *l, const char *fmt, ...)
 		return;
 	l->vars[l->n++] = l->text + l->used;
 	l->used += (size_t)n + 1;
+}
+
+/* How this host reaches others; control's children that call out know these names. */
+static void add_proxies(struct env_list *l)
+{
+	static const char *const names[] = {"http_proxy", "https_proxy", "no_proxy",
+		"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const char *value = getenv(names[i]);
+
+		if (value)
+			add_env(l, "%s=%s", names[i], value);
+	}
 }
 
 static void make_env(
@@ -221,6 +235,8 @@ static void make_env(
 		add_env(l, "BERTH_WORKER=%u", p->worker);
 	if (getenv("BERTH_DEBUG"))
 		add_env(l, "BERTH_DEBUG=1");
+	if (p->kind == DAEMON_CONTROL)
+		add_proxies(l);
 }
 
 static void reset_signals(void)
