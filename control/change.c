@@ -1,0 +1,84 @@
+/* A release out of what is there: with the config as it stands now, or an earlier one again. */
+#include "control/deploy.h"
+#include "control/release.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static int config_locked(struct deploy *d, void *description, struct err *e)
+{
+	struct db_release live = {0};
+
+	if (!d->app.live_version)
+		return 0; /* used by the first release */
+	int r = release_load(d->c, &d->app, 0, &live, &d->image, e);
+	db_release_clear(&live);
+	if (r == 0)
+		r = deploy_config_load(d, e);
+	return r < 0 ? r : deploy_finish(d, deploy_release(d, description, e), e);
+}
+
+/* A change that does not start is refused like a push: what config shows is what serves. */
+static void config_undo(struct deploy *d)
+{
+	struct db_release live = {0};
+
+	if (db_release_get(d->c->db, d->app.id, 0, &live) == 0 &&
+		db_config_put(d->c->db, d->app.id, live.config) >= 0)
+		sink_fail(d->s, "the config is as it was in v%u", live.version);
+	db_release_clear(&live);
+}
+
+int deploy_config(struct control *c, uint32_t app, const char *description,
+	const char *actor, struct sink *s, struct err *e)
+{
+	struct deploy d = {
+		.c = c, .s = s, .app.id = app, .actor = actor, .undo = config_undo};
+
+	return deploy_run(&d, config_locked, (void *)(uintptr_t)description, e);
+}
+
+/* Which it is: that of the version, else the one before. */
+static int find_earlier(
+	struct deploy *d, uint32_t version, struct db_release *from, struct err *e)
+{
+	if (version == 0 && db_release_previous(d->c->db, d->app.id, &version) < 0)
+		return err_set(e, ENOENT, "%s has no earlier release to go back to",
+			d->app.name);
+	if (version == d->app.live_version)
+		return err_set(e, EINVAL, "v%u is the release that serves", version);
+	int r = release_load(d->c, &d->app, version, from, &d->image, e);
+	if (r == 0 && strcmp(from->status, "failed") == 0)
+		return err_set(e, EINVAL,
+			"v%u failed and never served; `berth releases %s` lists the "
+			"others",
+			version, d->app.name);
+	return r;
+}
+
+static int rollback_locked(struct deploy *d, void *version, struct err *e)
+{
+	struct db_release from = {0};
+	char description[64];
+	int r = find_earlier(d, *(uint32_t *)version, &from, e);
+
+	if (r == 0) {
+		d->release.config = json_deep_copy(from.config);
+		snprintf(description, sizeof(description), "Rollback to v%u",
+			from.version);
+		r = deploy_finish(d, deploy_release(d, description, e), e);
+		/* The config goes back too: what serves is what config shows. */
+		if (r == 0)
+			db_config_put(d->c->db, d->app.id, d->release.config);
+	}
+	db_release_clear(&from);
+	return r;
+}
+
+int deploy_rollback(struct control *c, uint32_t app, uint32_t version, const char *actor,
+	struct sink *s, struct err *e)
+{
+	struct deploy d = {.c = c, .s = s, .app.id = app, .actor = actor};
+
+	return deploy_run(&d, rollback_locked, &version, e);
+}

@@ -1,0 +1,249 @@
+/* A push: which refs deploy, what its options change, and the release of its commit. */
+#include "control/deploy.h"
+#include "receiver/source.h"
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ZERO_OID "0000000000000000000000000000000000000000"
+
+struct pushing {
+	struct deploy d;
+	const struct push *p;
+	const char *branch;	/* of refs/heads/ */
+	json_t *config_before;	/* when push options changed it, else NULL */
+	json_int_t last_before; /* the newest push when this one came */
+};
+
+static bool is_zero(const char *oid)
+{
+	return strcmp(oid, ZERO_OID) == 0;
+}
+
+/* 1: deploy. 0: stored only, said so. -errno: refused. */
+static int ref_rule(struct pushing *p, struct err *e)
+{
+	const char *ref = p->p->ref;
+	struct db_app *a = &p->d.app;
+
+	if (strncmp(ref, "refs/tags/", 10) == 0) {
+		sink_detail(p->d.s, "%s is stored; tags do not deploy", ref + 10);
+		return 0;
+	}
+	if (strncmp(ref, "refs/heads/", 11) != 0)
+		return err_set(e, EPERM, "%s: only branches and tags can be pushed", ref);
+	p->branch = ref + 11;
+	bool main = strcmp(p->branch, "main") == 0 || strcmp(p->branch, "master") == 0;
+	if (!a->deploy_branch[0] && main && !is_zero(p->p->new_oid)) {
+		snprintf(a->deploy_branch, sizeof(a->deploy_branch), "%s", p->branch);
+		db_app_set_branch(p->d.c->db, a->id, p->branch);
+	}
+	bool deploys = strcmp(p->branch, a->deploy_branch) == 0;
+	if (deploys && is_zero(p->p->new_oid))
+		return err_set(e, EPERM,
+			"%s is the branch that deploys: it cannot be deleted", p->branch);
+	if (is_zero(p->p->new_oid))
+		return 0;
+	if (!deploys) {
+		sink_fail(p->d.s,
+			"%s is stored, not deployed: %s deploys (`berth git:set %s "
+			"deploy-branch %s`, or push "
+			"`%s:%s`)",
+			p->branch,
+			a->deploy_branch[0] ? a->deploy_branch : "main or master",
+			a->name, p->branch, p->branch,
+			a->deploy_branch[0] ? a->deploy_branch : "main");
+		return 0;
+	}
+	return 1;
+}
+
+/* The newest push that went through: its build's id, and its commit. 0: none yet. */
+static json_int_t last_push(struct pushing *p, char commit[GIT_OID_HEXSZ + 1])
+{
+	json_t *builds = NULL;
+	const json_t *b;
+	json_int_t id = 0;
+	size_t i;
+
+	if (db_build_list(p->d.c->db, p->d.app.id, &builds) < 0)
+		return 0;
+	json_array_foreach (builds, i, b) {
+		const char *status = json_string_value(json_object_get(b, "status"));
+		const char *of = json_string_value(json_object_get(b, "commit"));
+		const char *what = json_string_value(json_object_get(b, "what"));
+		if (!status || !of || !what || strcmp(status, "succeeded") != 0 ||
+			strcmp(what, "push") != 0)
+			continue;
+		id = json_integer_value(json_object_get(b, "id"));
+		snprintf(commit, GIT_OID_HEXSZ + 1, "%s", of);
+		break;
+	}
+	json_decref(builds);
+	return id;
+}
+
+/*
+ * After waiting: git would refuse the ref anyway, so nothing is built for it. A push that ended while we waited moves its
+ * ref a moment after its hook returned, so its build counts as well as the ref.
+ */
+static int still_current(struct pushing *p, struct err *e)
+{
+	git_repository *repo = NULL;
+	git_reference *ref = NULL;
+	char path[PATH_MAX], now[GIT_OID_HEXSZ + 1] = ZERO_OID;
+
+	snprintf(path, sizeof(path), "%s/repos/%s.git", p->d.c->state, p->d.app.name);
+	int r = source_open(path, &repo, e);
+	if (r < 0)
+		return r;
+	if (git_reference_lookup(&ref, repo, p->p->ref) == 0 && git_reference_target(ref))
+		git_oid_tostr(now, sizeof(now), git_reference_target(ref));
+	git_reference_free(ref);
+	git_repository_free(repo);
+	char pushed[GIT_OID_HEXSZ + 1];
+	if (last_push(p, pushed) != p->last_before)
+		memcpy(now, pushed, sizeof(now));
+	if (strcmp(now, p->p->old_oid) != 0)
+		return err_set(e, ESTALE,
+			"%s moved to %.7s meanwhile; fetch and push again", p->branch,
+			now);
+	return 0;
+}
+
+static const char *option(const struct push *p, const char *key)
+{
+	return json_string_value(json_object_get(p->options, key));
+}
+
+/* config.KEY=VALUE options become config with this release. */
+static int option_config(struct pushing *p, json_t *config, struct err *e)
+{
+	const char *key;
+	json_t *value, *before = json_deep_copy(config);
+	bool any = false;
+
+	json_object_foreach ((json_t *)(uintptr_t)p->p->options, key, value) {
+		if (strncmp(key, "config.", 7) != 0)
+			continue;
+		if (!name_key_valid(key + 7) || strcmp(key + 7, "PORT") == 0) {
+			json_decref(before);
+			return err_set(
+				e, EINVAL, "push option %s: no valid config key", key);
+		}
+		json_object_set(config, key + 7, value);
+		any = true;
+	}
+	if (!any) {
+		json_decref(before);
+		return 0;
+	}
+	p->config_before = before;
+	int r = db_config_put(p->d.c->db, p->d.app.id, config);
+	return r < 0 ? err_sys(e, -r, "record the config") : 0;
+}
+
+static void apply_formation(struct pushing *p)
+{
+	const char *type;
+	json_t *row;
+
+	/* app.json's formation counts on the first release only: later, ps:scale is the owner's word. */
+	if (p->d.app.live_version)
+		return;
+	json_object_foreach (json_object_get(p->d.image.checks, "formation"), type, row) {
+		const json_t *n = json_object_get(row, "quantity");
+		if (json_is_integer(n) && name_type_valid(type))
+			db_formation_set(p->d.c->db, p->d.app.id, type,
+				(uint32_t)json_integer_value(n));
+	}
+}
+
+static int push_build(struct pushing *p, struct err *e)
+{
+	struct deploy *d = &p->d;
+	int r = deploy_config_load(d, e);
+
+	if (r == 0)
+		r = option_config(p, d->release.config, e);
+	if (r < 0)
+		return r;
+	return deploy_build(d, p->p->new_oid, option(p->p, "no-cache") != NULL, e);
+}
+
+/* What a push that failed had changed beside the code. */
+static void push_undo(struct pushing *p, bool was_stopped)
+{
+	if (p->config_before)
+		db_config_put(p->d.c->db, p->d.app.id, p->config_before);
+	deploy_set_stopped(&p->d, was_stopped);
+}
+
+static int push_release(struct pushing *p, struct err *e)
+{
+	char description[256], ref[128];
+	const char *message = option(p->p, "message");
+
+	apply_formation(p);
+	deploy_set_stopped(&p->d, false);
+	p->d.skip_checks = option(p->p, "skip-checks") != NULL;
+	p->d.release_task = true;
+	if (message)
+		snprintf(description, sizeof(description), "%.200s", message);
+	else
+		snprintf(description, sizeof(description), "Deploy %.7s", p->p->new_oid);
+	int r = deploy_release(&p->d, description, e);
+	if (r < 0)
+		return r;
+	snprintf(ref, sizeof(ref), "refs/berth/releases/%u %s", p->d.release.version,
+		p->p->new_oid);
+	p->d.s->write(p->d.s, 'r', ref);
+	return 0;
+}
+
+static int push_act(struct deploy *d, void *arg, struct err *e)
+{
+	struct pushing *p = arg;
+	bool was_stopped = d->app.stopped;
+	int r = push_build(p, e);
+
+	if (r == 0)
+		r = push_release(p, e);
+	if (r < 0)
+		push_undo(p, was_stopped);
+	return r;
+}
+
+static int push_locked(struct deploy *d, void *arg, struct err *e)
+{
+	struct pushing *p = arg;
+	int r = still_current(p, e);
+
+	return r < 0 ? r : deploy_work(d, "push", p->p->new_oid, push_act, p, e);
+}
+
+int deploy_push(struct control *c, const char *app, const struct push *push,
+	struct sink *s, struct err *e)
+{
+	struct pushing p = {.d = {.c = c, .s = s, .actor = push->actor}, .p = push};
+	int r = db_app_by_name(c->db, app, &p.d.app);
+
+	if (r < 0)
+		return err_set(e, -r, "no app %s", app);
+	if (p.d.app.locked)
+		return err_set(
+			e, EPERM, "%s is locked; `berth apps:unlock %s`", app, app);
+	r = ref_rule(&p, e);
+	if (r <= 0)
+		return r;
+	if (option(push, "no-deploy")) {
+		sink_detail(s, "stored, not deployed (no-deploy)");
+		return 0;
+	}
+	char commit[GIT_OID_HEXSZ + 1];
+	p.last_before = last_push(&p, commit);
+	r = deploy_run(&p.d, push_locked, &p, e);
+	json_decref(p.config_before);
+	return r;
+}
