@@ -62,6 +62,9 @@ enum {
 	MSG_NETWORK,         /* struct msg_network: what an app's instances may reach, at once and from now on; kept by berthd */
 	MSG_NAME,            /* struct msg_name: which instances the address of a name leads to */
 	MSG_HOST,            /* reply: struct msg_host: what limits can mean on this host */
+	MSG_USAGE,           /* fds: write end of a pipe, for a struct usage_row for each thing below the state folder, the last of
+	                        kind USAGE_END; reply at once; -EBUSY while another is counted */
+	MSG_CACHE_REMOVE,    /* struct msg_cache; -EBUSY while a build has it; absent is 0 */
 };
 
 /* ---- berthd -> berth-control, events (seq 0) ---- */
@@ -252,6 +255,35 @@ struct msg_freeze {
 };
 struct msg_disk {
 	uint64_t free_bytes, total_bytes;
+	uint32_t removing; /* 1: what was removed still takes space */
+	uint32_t pad;
+};
+struct msg_cache {
+	uint64_t part; /* as in msg_mount, of MOUNT_CACHE_PART; 0: the app's build cache folder */
+	uint32_t app;
+	uint32_t pad;
+};
+enum usage_kind {
+	USAGE_END = 1,
+	USAGE_LAYER,    /* id */
+	USAGE_UPPER,    /* id: of a layer that is being made, or was given up */
+	USAGE_REPO,     /* name: of the app */
+	USAGE_CACHE,    /* app; id: the part, as in msg_cache */
+	USAGE_LOGS,     /* app */
+	USAGE_VOLUME,   /* id */
+	USAGE_SCRATCH,  /* id of a sandbox, app (0: it is gone): what it has in folders */
+	USAGE_UNNAMED,  /* the same, in a file without a name: part of no folder, and what is in it rather than what it takes */
+	USAGE_CONTROL,  /* database and keys */
+	USAGE_TRASH,    /* being removed */
+	USAGE_OTHER,    /* the folders themselves, and all that is none of the above */
+};
+enum usage_flags { USAGE_PARTIAL = 1 << 0 /* not all could be counted: it is more */ };
+struct usage_row {
+	uint32_t kind, flags;
+	uint64_t id, bytes;
+	uint64_t used_us; /* USAGE_CACHE: when a build last had it; else 0 */
+	uint32_t app, pad;
+	char name[PROTO_NAME_MAX];
 };
 /* A limit above these is accepted and kept (open files: clamped); it only means nothing more. */
 struct msg_host {

@@ -2,12 +2,13 @@
 #include "runtime/chores.h"
 #include "lib/io.h"
 #include "lib/log.h"
+#include "runtime/process.h"
 #include "runtime/records.h"
+#include "runtime/tally.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fts.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -20,9 +21,6 @@
 	2000 /* after the deploy that made it: the disk is busy enough                   \
 	      */
 #define LAYERS_WAITING_MAX 256u
-#define WALK_MAX                                                                         \
-	20000000u /* entries: a layer of more is counted as if it ended there            \
-		   */
 
 struct chores {
 	struct loop *loop;
@@ -30,7 +28,7 @@ struct chores {
 	uint64_t layers[LAYERS_WAITING_MAX]; /* to settle; more are found again at the
 						next start */
 	unsigned int n_layers;
-	bool trash;
+	bool trash, emptying; /* it waits; the child empties it */
 	uint64_t serial;
 	int pidfd; /* of the child at work, or -1 */
 	struct loop_io *watch;
@@ -64,24 +62,6 @@ static void empty(int trash)
 	closedir(dir);
 }
 
-/* Bytes of disk below path; a file with several names counts once in all. */
-static uint64_t tree_size(char *path)
-{
-	char *paths[] = {path, NULL};
-	FTS *fts = fts_open(paths, FTS_PHYSICAL | FTS_XDEV | FTS_NOCHDIR, NULL);
-	uint64_t size = 0;
-	unsigned int n = 0;
-	FTSENT *e;
-
-	while (fts && n++ < WALK_MAX && (e = fts_read(fts)))
-		if (e->fts_info != FTS_DP && e->fts_statp && e->fts_statp->st_nlink > 0)
-			size += (uint64_t)e->fts_statp->st_blocks * 512 /
-				(e->fts_info == FTS_F ? e->fts_statp->st_nlink : 1);
-	if (fts)
-		fts_close(fts);
-	return size;
-}
-
 static void write_mark(int dir, const char *name, const char *text)
 {
 	if (io_replace_file(dir, name, text, strlen(text), 0600) < 0)
@@ -91,33 +71,20 @@ static void write_mark(int dir, const char *name, const char *text)
 
 static void settle(int layers, uint64_t id)
 {
-	char name[32], path[64], text[32];
+	struct tally t = TALLY_INIT;
+	char name[32], text[32];
 	int dir;
 
 	id_name(name, id, "");
 	dir = openat(layers, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (dir < 0)
 		return;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/fs", dir);
-	snprintf(text, sizeof(text), "%llu\n", (unsigned long long)tree_size(path));
+	snprintf(text, sizeof(text), "%llu\n",
+		(unsigned long long)tally_tree(&t, dir, "fs"));
+	tally_clear(&t);
 	write_mark(dir, "size", text);
 	write_mark(dir, "synced", "");
 	close(dir);
-}
-
-/* The child may outlive berthd: it must not hold its lock, sockets and FIFOs. */
-static int keep_two(int *a, int *b)
-{
-	*a = fcntl(*a, F_DUPFD_CLOEXEC, 100);
-	*b = *a < 0 ? -1 : fcntl(*b, F_DUPFD_CLOEXEC, *a + 1);
-	if (*b < 0)
-		return -errno;
-	if (close_range(3, (unsigned int)*a - 1, 0) < 0 ||
-		close_range((unsigned int)*b + 1, ~0u, 0) < 0)
-		return -errno;
-	if (*b > *a + 1 && close_range((unsigned int)*a + 1, (unsigned int)*b - 1, 0) < 0)
-		return -errno;
-	return 0;
 }
 
 static _Noreturn void work(struct chores *c)
@@ -125,7 +92,7 @@ static _Noreturn void work(struct chores *c)
 	int trash = c->folders->trash, layers = c->folders->layers;
 
 	(void)setpriority(PRIO_PROCESS, 0, 10);
-	if (keep_two(&trash, &layers) < 0)
+	if (process_keep(&trash, &layers) < 0)
 		_exit(1);
 	if (c->trash)
 		empty(trash);
@@ -154,6 +121,7 @@ static void on_done(void *arg, uint32_t events UNUSED)
 	c->watch = NULL;
 	close(c->pidfd);
 	c->pidfd = -1;
+	c->emptying = false;
 	plan(c, SETTLE_DELAY_MS);
 }
 
@@ -170,6 +138,7 @@ static void start_work(void *arg)
 		log_error("cannot start a chore: %s", strerror(errno));
 		return;
 	}
+	c->emptying = c->trash;
 	c->trash = false;
 	c->n_layers = 0;
 	c->pidfd = pidfd_open(pid, 0);
@@ -198,6 +167,11 @@ void chores_empty_trash(struct chores *c)
 {
 	c->trash = true;
 	plan(c, SETTLE_DELAY_MS);
+}
+
+bool chores_removing(const struct chores *c)
+{
+	return c->trash || c->emptying;
 }
 
 void chores_settle_layer(struct chores *c, uint64_t id)

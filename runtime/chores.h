@@ -23,6 +23,8 @@ void chores_free(struct chores *c);
 int chores_remove_tree(struct chores *c, int dirfd, const char *name);
 /* Empties what an earlier run left in the trash. */
 void chores_empty_trash(struct chores *c);
+/* Does what was removed still take space? */
+bool chores_removing(const struct chores *c);
 /* Writes the layer to disk, then makes its files `size` (decimal bytes) and `synced`; a
  * little later. */
 void chores_settle_layer(struct chores *c, uint64_t id);

@@ -32,6 +32,7 @@ struct context {
 	struct runtime *rt;
 	struct chores *chores;
 	struct instances *instances;
+	struct usage *usage;
 	struct daemons *daemons;
 	struct closing closing[CLOSING_MAX];
 	struct log_rate refused[PEER_KINDS];

@@ -9,6 +9,7 @@
 #include "runtime/keys.h"
 #include "runtime/layers.h"
 #include "runtime/start_check.h"
+#include "runtime/usage.h"
 #include "runtime/volumes.h"
 
 #include <errno.h>
@@ -266,15 +267,33 @@ static int remove_volume(struct context *ctx, struct msg *m, struct reply *r UNU
 
 static int disk(struct context *ctx, struct msg *m UNUSED, struct reply *r)
 {
-	struct msg_disk body;
+	struct msg_disk body = {0};
 	struct statvfs st;
 
 	if (fstatvfs(ctx->folders.state, &st) < 0)
 		return -errno;
 	body.free_bytes = (uint64_t)st.f_bavail * st.f_frsize;
 	body.total_bytes = (uint64_t)st.f_blocks * st.f_frsize;
+	body.removing = chores_removing(ctx->chores);
 	give(r, &body, sizeof(body));
 	return 0;
+}
+
+static int count_usage(struct context *ctx, struct msg *m, struct reply *r UNUSED)
+{
+	return usage_start(ctx->usage, m->fds[0]);
+}
+
+static int remove_cache(struct context *ctx, struct msg *m, struct reply *r UNUSED)
+{
+	struct msg_cache body;
+
+	BODY(m, body);
+	if (body.app == 0)
+		return -EINVAL;
+	if (instances_use_cache(ctx->instances, body.app, body.part))
+		return -EBUSY;
+	return cache_remove(ctx->chores, &ctx->folders, body.app, body.part);
 }
 
 /* --- networks --- */
@@ -443,8 +462,12 @@ static const struct dispatch_row control_rows[] = {
 	{MSG_NAME, name, sizeof(struct msg_name), .fds_max = 0},
 	/* safe: changes nothing, tells numbers of the host */
 	{MSG_HOST, host, 0, .fds_max = 0},
+	/* safe: writes numbers into a descriptor of control's, in a child with a time limit */
+	{MSG_USAGE, count_usage, 0, .fds_min = 1, .fds_max = 1},
+	/* safe: as with layers; one in use is never removed */
+	{MSG_CACHE_REMOVE, remove_cache, sizeof(struct msg_cache), .fds_max = 0},
 };
-_Static_assert(ARRAY_LEN(control_rows) == MSG_HOST - MSG_START + 1 + 2,
+_Static_assert(ARRAY_LEN(control_rows) == MSG_CACHE_REMOVE - MSG_START + 1 + 2,
 	"a row for each message from control, HELLO and EXITED_ACK");
 static const struct dispatch_table control_table = {
 	PEER_CONTROL, control_rows, ARRAY_LEN(control_rows)};

@@ -443,12 +443,28 @@ static bool uses_layer(const struct record *r, uint64_t id)
 	return r->upper == id;
 }
 
-static bool uses_volume(const struct record *r, uint64_t id)
+static bool uses_mount(const struct record *r, uint32_t kind, uint64_t id)
 {
 	for (unsigned int k = 0; k < r->n_mounts && k < PROTO_MOUNTS_MAX; k++)
-		if (r->mounts[k].kind == MOUNT_VOLUME && r->mounts[k].id == id)
+		if (r->mounts[k].kind == kind && r->mounts[k].id == id)
 			return true;
 	return false;
+}
+
+static bool uses_volume(const struct record *r, uint64_t id)
+{
+	return uses_mount(r, MOUNT_VOLUME, id);
+}
+
+static bool uses_cache(const struct record *r, uint64_t app)
+{
+	return uses_mount(r, MOUNT_CACHE, app);
+}
+
+/* Of whichever app: two of the same number are rare, and one that is spared goes later. */
+static bool uses_cache_part(const struct record *r, uint64_t id)
+{
+	return uses_mount(r, MOUNT_CACHE_PART, id);
 }
 
 static bool is_of_app(const struct record *r, uint64_t app)
@@ -474,6 +490,21 @@ bool instances_use_volume(struct instances *in, uint64_t volume)
 bool instances_use_app(struct instances *in, uint32_t app)
 {
 	return find_running(in, is_of_app, app);
+}
+
+bool instances_use_cache(struct instances *in, uint32_t app, uint64_t part)
+{
+	return find_running(in, part ? uses_cache_part : uses_cache, part ? part : app);
+}
+
+void instances_walk(
+	struct instances *in, void (*cb)(void *arg, const struct record *r), void *arg)
+{
+	for (unsigned int b = 0; b < INSTANCE_BUCKETS; b++)
+		for (struct instance *i = in->buckets[b]; i; i = i->next)
+			if (i->record.state == RECORD_RUNNING &&
+				i->record.kind == RECORD_SANDBOX)
+				cb(arg, &i->record);
 }
 
 bool instances_any_running(struct instances *in)

@@ -66,6 +66,11 @@ void instances_list(struct instances *in, uint64_t after, struct msg_list *ret);
 bool instances_use_layer(struct instances *in, uint64_t layer);
 bool instances_use_volume(struct instances *in, uint64_t volume);
 bool instances_use_app(struct instances *in, uint32_t app);
+/* part: as in msg_cache. */
+bool instances_use_cache(struct instances *in, uint32_t app, uint64_t part);
+/* Each that runs, stack builds left out. */
+void instances_walk(
+	struct instances *in, void (*cb)(void *arg, const struct record *r), void *arg);
 
 /* control said HELLO / has recorded the end of one; the logger said HELLO / has read one
  * to the end. */

@@ -26,7 +26,7 @@ bool layer_is_final(int dirfd, uint64_t id)
 	return has(dirfd, id, "/fs");
 }
 
-static uint64_t known_size(int dirfd, uint64_t id)
+uint64_t layer_size(int dirfd, uint64_t id)
 {
 	char path[48];
 	autobuf b = {.max = 32};
@@ -46,7 +46,7 @@ int layer_commit(struct chores *c, int dirfd, uint64_t id, uint64_t *ret_size)
 
 	*ret_size = 0;
 	if (layer_is_final(dirfd, id)) {
-		*ret_size = known_size(dirfd, id);
+		*ret_size = layer_size(dirfd, id);
 		return 0;
 	}
 	id_name(temp, id, ".tmp");

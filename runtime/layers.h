@@ -15,6 +15,8 @@ bool layer_is_final(int dirfd, uint64_t id);
  * was not counted: ask again. -ENOENT when there is neither, or -errno.
  */
 int layer_commit(struct chores *c, int dirfd, uint64_t id, uint64_t *ret_size);
+/* What its files take of the disk; 0 as long as that was not counted. */
+uint64_t layer_size(int dirfd, uint64_t id);
 /* Removes it, final or not; absent is 0. The caller knows that no sandbox uses it. */
 int layer_remove(struct chores *c, int dirfd, uint64_t id);
 /* The ids greater than after, rising. How many (at most max), or -errno. */

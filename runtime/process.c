@@ -84,3 +84,17 @@ void process_go(int end)
 	send(end, "", 1, MSG_NOSIGNAL); /* who is gone already needs no word */
 	close(end);
 }
+
+int process_keep(int *a, int *b)
+{
+	*a = fcntl(*a, F_DUPFD_CLOEXEC, 100);
+	*b = *a < 0 ? -1 : fcntl(*b, F_DUPFD_CLOEXEC, *a + 1);
+	if (*b < 0)
+		return -errno;
+	if (close_range(3, (unsigned int)*a - 1, 0) < 0 ||
+		close_range((unsigned int)*b + 1, ~0u, 0) < 0)
+		return -errno;
+	if (*b > *a + 1 && close_range((unsigned int)*a + 1, (unsigned int)*b - 1, 0) < 0)
+		return -errno;
+	return 0;
+}

@@ -23,4 +23,10 @@ int process_hold(int ends[2]); /* 0 or -errno */
 void process_wait(const int ends[2]);
 void process_go(int end);
 
+/*
+ * For a child that may outlive berthd and must not hold its locks, sockets and FIFOs: of all descriptors from 3 on these
+ * two alone stay open, as other numbers. 0 or -errno.
+ */
+int process_keep(int *a, int *b);
+
 #endif

@@ -476,12 +476,22 @@ void cache_part_work_name(uint64_t sandbox, unsigned int i, char out[32])
 	snprintf(out, 32, "%016" PRIx64 ".work/%u", sandbox, i);
 }
 
+/* When it was last used is the time of its folder: those that nobody used for long go first when the disk is full. */
+static int make_cache(struct runtime *rt, const char *name, uid_t uid)
+{
+	int r = make_owned(rt->cache_fd, name, uid, 0755);
+
+	if (r == 0)
+		(void)utimensat(rt->cache_fd, name, NULL, AT_SYMLINK_NOFOLLOW);
+	return r;
+}
+
 int cache_make_part(struct runtime *rt, uint32_t app, uint64_t part)
 {
 	char name[32];
 
 	cache_part_name(app, part, name);
-	return make_owned(rt->cache_fd, name, 0, 0755);
+	return make_cache(rt, name, 0);
 }
 
 int cache_make_part_work(struct runtime *rt, uint64_t sandbox, unsigned int i)
@@ -499,10 +509,10 @@ int volume_make_dir(struct runtime *rt, uint32_t kind, uint64_t id)
 {
 	char name[24];
 
-	if (kind == MOUNT_CACHE)
+	if (kind == MOUNT_CACHE) {
 		snprintf(name, sizeof(name), "%" PRIu64, id);
-	else
-		snprintf(name, sizeof(name), "%016" PRIx64, id);
-	return make_owned(kind == MOUNT_CACHE ? rt->cache_fd : rt->volumes_fd, name,
-		RUNTIME_APP_UID, 0755);
+		return make_cache(rt, name, RUNTIME_APP_UID);
+	}
+	snprintf(name, sizeof(name), "%016" PRIx64, id);
+	return make_owned(rt->volumes_fd, name, RUNTIME_APP_UID, 0755);
 }

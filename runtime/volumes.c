@@ -1,6 +1,7 @@
 /* Volumes, build caches and what else belongs to an app on disk. */
 #include "runtime/volumes.h"
 #include "lib/name.h"
+#include "runtime/inside.h"
 #include "runtime/records.h"
 
 #include <dirent.h>
@@ -68,11 +69,20 @@ int app_files_remove(
 		return r;
 	id_name(cache, app, "");
 	r = chores_remove_tree(c, f->cache, cache);
-	if (r < 0)
-		return r;
-	snprintf(cache, sizeof(cache), "%u", app);
-	r = chores_remove_tree(c, f->cache, cache);
+	if (r == 0)
+		r = cache_remove(c, f, app, 0);
 	return r < 0 ? r : remove_cache_parts(c, f->cache, app);
+}
+
+int cache_remove(struct chores *c, const struct folders *f, uint32_t app, uint64_t part)
+{
+	char name[32];
+
+	if (part)
+		cache_part_name(app, part, name);
+	else
+		snprintf(name, sizeof(name), "%u", app);
+	return chores_remove_tree(c, f->cache, name);
 }
 
 int app_logs_remove(struct chores *c, const struct folders *f, uint32_t app)

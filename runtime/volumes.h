@@ -10,6 +10,8 @@ bool volume_exists(const struct folders *f, uint64_t id);
 int volume_create(struct runtime *rt, uint64_t id);
 /* Absent is 0. The caller knows that no sandbox has it mounted. */
 int volume_remove(struct chores *c, const struct folders *f, uint64_t id);
+/* A part of the app's build caches, or (0) their folder. Absent is 0. The caller knows that no sandbox has it mounted. */
+int cache_remove(struct chores *c, const struct folders *f, uint32_t app, uint64_t part);
 /* The app's repository and build cache; its logs. Absent is 0; name is name_valid. */
 int app_files_remove(
 	struct chores *c, const struct folders *f, uint32_t app, const char *name);

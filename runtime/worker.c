@@ -5,6 +5,7 @@
 #include "runtime/context.h"
 #include "runtime/layers.h"
 #include "runtime/monitor.h"
+#include "runtime/usage.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -223,7 +224,8 @@ static int make_instances(struct context *c, struct err *e)
 	};
 
 	c->instances = instances_new(&config);
-	return c->instances ? 0 : err_sys(e, ENOMEM, "worker");
+	c->usage = c->instances ? usage_new(c->loop, &c->folders, c->instances) : NULL;
+	return c->usage ? 0 : err_sys(e, ENOMEM, "worker");
 }
 
 static int setup(struct worker *w, struct err *e)
@@ -261,6 +263,7 @@ static int start_network(struct context *c, struct err *e)
 static void teardown(struct context *c)
 {
 	daemons_free(c->daemons);
+	usage_free(c->usage);
 	instances_free(c->instances);
 	chores_free(c->chores);
 	runtime_close(c->rt);

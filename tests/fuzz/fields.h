@@ -59,6 +59,8 @@ static const struct field stack_fields[] = {
 	F(msg_stack, id), F(msg_stack, suite), F(msg_stack, pad)};
 static const struct field freeze_fields[] = {
 	F(msg_freeze, id), F(msg_freeze, flags), F(msg_freeze, pad)};
+static const struct field cache_fields[] = {
+	F(msg_cache, part), F(msg_cache, app), F(msg_cache, pad)};
 #define RULE_FIELDS(i)                                                                   \
 	F(msg_network, rules[i].kind), F(msg_network, rules[i].verdict),                 \
 		F(msg_network, rules[i].protocol), F(msg_network, rules[i].prefix),      \
@@ -91,8 +93,9 @@ static const struct layout {
 	L(MSG_VOLUME_REMOVE, volume_fields), L(MSG_APP_REMOVE, app_fields),
 	L(MSG_STACK_BUILD, stack_fields), L(MSG_FREEZE, freeze_fields),
 	L(MSG_THAW, instance_fields), L(MSG_NETWORK, network_fields),
-	L(MSG_NAME, name_fields), L(MSG_EXITED_ACK, instance_fields),
-	L(MSG_ROUTER_SOCKETS, sockets_fields), L(MSG_ROUTER_WAKE, instance_fields)};
+	L(MSG_NAME, name_fields), L(MSG_CACHE_REMOVE, cache_fields),
+	L(MSG_EXITED_ACK, instance_fields), L(MSG_ROUTER_SOCKETS, sockets_fields),
+	L(MSG_ROUTER_WAKE, instance_fields)};
 
 static const struct layout *layout_of(uint32_t type)
 {
