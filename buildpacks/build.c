@@ -16,7 +16,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{"unpack", "< STACK.tar", 0, 0, command_unpack},
-	{"source", "< TREE.tar", 0, 0, command_source},
+	{"source", "[changes] < TREE.tar", 0, 1, command_source},
 	{"toolchain", "PACK [KEY]", 1, 2, command_toolchain},
 	{"deps", "PACK < FILES.tar", 1, 1, command_deps},
 	{"compile", "PACK", 1, 1, command_compile},

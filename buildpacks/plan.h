@@ -22,7 +22,8 @@ struct plan {
 	char pack[32]; /* "" while none was found */
 	char name[64];
 	bool compile, profile_d;
-	bool build_only; /* the app runs without its toolchain and dependency layers */
+	bool tree_warnings; /* some of the warnings are about files, whatever the pack */
+	bool build_only;    /* the app runs without its toolchain and dependency layers */
 	bool has_toolchain, has_deps;
 	struct buf toolchain, deps; /* lines, each with its newline: the key inputs */
 	char error[ERR_TEXT_MAX];

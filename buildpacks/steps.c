@@ -61,15 +61,17 @@ static void warn_submodules(struct plan *p)
 	}
 }
 
-static int plan_source(struct plan *p, struct err *e)
+/* changes: the stream has what differs from what lies there already. */
+static int plan_source(struct plan *p, bool changes, struct err *e)
 {
-	int r = tree_unpack(STDIN_FILENO, APP_DIR, false, p->warnings, e);
+	int r = tree_unpack(STDIN_FILENO, APP_DIR, changes, p->warnings, e);
 
 	if (r < 0) {
 		plan_fail(p, "%s", e->text);
 		return 0;
 	}
 	warn_submodules(p);
+	p->tree_warnings = json_array_size(p->warnings) > 0;
 	if (docker_detect(p) != 0)
 		return 0;
 	r = pack_detect(p, getenv("BERTH_BUILDPACKS"), e);
@@ -90,8 +92,9 @@ static int finish(struct plan *p, int r, struct err *e)
 	return r < 0;
 }
 
-int command_source(int argc UNUSED, char **argv UNUSED)
+int command_source(int argc, char **argv)
 {
+	bool changes = argc > 1 && strcmp(argv[1], "changes") == 0;
 	struct err e = {0};
 	struct plan p;
 	int r;
@@ -99,7 +102,7 @@ int command_source(int argc UNUSED, char **argv UNUSED)
 	step_environment();
 	r = plan_init(&p);
 	if (r == 0)
-		r = plan_source(&p, &e);
+		r = plan_source(&p, changes, &e);
 	return finish(&p, r, &e);
 }
 

@@ -181,6 +181,13 @@ static int write_link(struct tree *t, const char *name, struct err *e)
 	return explain(t, -errno, e);
 }
 
+static int remove_entry(struct tree *t, const char *name, struct err *e)
+{
+	int r = t->merge ? io_remove_tree(t->parent, name) : -EPERM;
+
+	return r < 0 ? err_sys(e, -r, "cannot remove %s", t->entry.path) : 0;
+}
+
 static int write_entry(struct tree *t, struct untar *tar, struct err *e)
 {
 	const char *name;
@@ -202,6 +209,8 @@ static int write_entry(struct tree *t, struct untar *tar, struct err *e)
 			return explain(t, r, e);
 		close(r);
 		return 0;
+	case UNTAR_GONE:
+		return remove_entry(t, name, e);
 	}
 	return -EINVAL;
 }

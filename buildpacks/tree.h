@@ -19,7 +19,8 @@
  * Unpacks the stream at fd into the folder at path (which is also what absolute symlinks
  * are measured by). Sentences about links that lead outside and Git LFS pointers are
  * appended to warnings (a JSON array, or NULL). Existing folders are used; with `merge`
- * existing files are replaced, else they are an error (a name twice). 0, or -errno with e
+ * existing files are replaced and what the stream says is gone is removed, else both are
+ * an error (a name twice; nothing can be gone from a whole tree). 0, or -errno with e
  * naming the entry; what was written stays.
  */
 int tree_unpack(int fd, const char *path, bool merge, json_t *warnings, struct err *e);

@@ -181,6 +181,36 @@ static void a_name_twice_is_refused_unless_merging(void **state)
 	check_file(f, "a", "2");
 }
 
+static void what_is_gone_goes_where_a_tree_is_changed(void **state)
+{
+	struct fixture *f = *state;
+	char kept[96];
+
+	snprintf(kept, sizeof(kept), "%s/kept", f->dir);
+	put(f, "folder/deep/x", "1");
+	put(f, "kept/x", "1");
+	assert_int_equal(tar_link(&f->tar, "link", "kept", 4), 0);
+	assert_int_equal(unpack(f, false), 0);
+	assert_int_equal(ftruncate(f->stream, 0), 0);
+	assert_int_equal(lseek(f->stream, 0, SEEK_SET), 0);
+	assert_int_equal(tar_gone(&f->tar, "folder"), 0);
+	assert_int_equal(tar_gone(&f->tar, "link"), 0);
+	assert_int_equal(tar_gone(&f->tar, "absent"), 0);
+	put(f, "folder", "a file now");
+	assert_int_equal(unpack(f, true), 0);
+	check_file(f, "folder", "a file now");
+	check_file(f, "kept/x", "1");
+	assert_int_equal(access(kept, F_OK), 0);
+	/* a whole tree has nothing that could be gone, and no name leads outside */
+	assert_int_equal(lseek(f->stream, 0, SEEK_SET), 0);
+	assert_int_equal(tree_unpack(f->stream, f->dir, false, NULL, &f->e), -EPERM);
+	check_file(f, "folder", "a file now");
+	assert_int_equal(ftruncate(f->stream, 0), 0);
+	assert_int_equal(lseek(f->stream, 0, SEEK_SET), 0);
+	assert_int_equal(tar_gone(&f->tar, "kept/../.."), 0);
+	assert_int_equal(unpack(f, true), -EPERM);
+}
+
 static void links_outside_and_lfs_pointers_are_reported(void **state)
 {
 	struct fixture *f = *state;
@@ -284,6 +314,7 @@ int main(void)
 		WITH_DIR(many_warnings_are_counted),
 		WITH_DIR(cut_and_broken_streams_are_errors),
 		WITH_DIR(devices_and_hard_links_are_refused),
+		WITH_DIR(what_is_gone_goes_where_a_tree_is_changed),
 		cmocka_unit_test(link_targets_are_measured),
 	};
 

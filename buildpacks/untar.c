@@ -1,6 +1,7 @@
 /* A strict reader for the tar streams that berth-control writes. */
 #include "buildpacks/untar.h"
 #include "lib/io.h"
+#include "lib/tar.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -231,6 +232,9 @@ static int fill_entry(struct untar *t, const struct header *h, uint64_t size,
 		break;
 	case '5':
 		ret->type = UNTAR_DIR;
+		break;
+	case TAR_GONE:
+		ret->type = UNTAR_GONE;
 		break;
 	default:
 		return err_set(e, EPERM,

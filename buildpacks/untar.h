@@ -2,7 +2,7 @@
  * A strict reader for the tar streams that berth-control writes (ustar with pax records;
  * receiver/source.h).
  *
- * Folders, files and symlinks only: anything else (hard links, devices, sparse files,
+ * Folders, files and symlinks, and what is to go (TAR_GONE of lib/tar.h) only: anything else (hard links, devices, sparse files,
  * unknown types) is an error, as are names that could leave the folder they are unpacked
  * in.
  */
@@ -17,7 +17,7 @@
 #define UNTAR_FILE_MAX                                                                   \
 	((uint64_t)8 << 30) /* above any source file; the disk limit is the sandbox's */
 
-enum untar_type { UNTAR_FILE, UNTAR_DIR, UNTAR_SYMLINK };
+enum untar_type { UNTAR_FILE, UNTAR_DIR, UNTAR_SYMLINK, UNTAR_GONE };
 
 struct untar_entry {
 	enum untar_type type;

@@ -6,6 +6,7 @@
 #include "control/manifest.h"
 #include "control/own_start.h"
 #include "control/packs.h"
+#include "control/source_layers.h"
 #include "control/step.h"
 #include "lib/io.h"
 #include "lib/log.h"
@@ -133,23 +134,6 @@ static void salt(struct build *b, struct key *k)
 		key_addu(k, io_mono_ns());
 }
 
-static void note_submodules(json_t *plan, const struct source_report *report)
-{
-	json_t *warnings = json_object_get(plan, "warnings");
-	char text[512];
-
-	if (!json_is_array(warnings)) {
-		warnings = json_array();
-		json_object_set_new(plan, "warnings", warnings);
-	}
-	for (unsigned int i = 0; i < report->n_submodules && i < SOURCE_NOTES_MAX; i++) {
-		snprintf(text, sizeof(text),
-			"submodule %s is not fetched: add its files to the repository",
-			report->submodules[i]);
-		json_array_append_new(warnings, json_string(text));
-	}
-}
-
 /* The variables that name buildpacks, into env, which has room for two; how many. */
 static size_t add_packs(const struct build *b, const char **env)
 {
@@ -162,38 +146,18 @@ static size_t add_packs(const struct build *b, const char **env)
 	return n;
 }
 
-static int source_step(struct build *b, struct err *e)
+static int source_step(struct build *b, uint64_t stack, struct err *e)
 {
-	struct feed f = {.b = b};
-	struct step st = {.command = "source",
-		.quick = true,
-		.profile = PROFILE_APP,
-		.flags = START_NO_NET,
-		.feed = feed_source,
-		.feed_arg = &f,
-		.stdin_fd = -1};
-	const char *env[3] = {NULL, NULL, NULL};
-	struct key k;
+	struct source_layers q = {.c = b->c,
+		.app = b->req->app,
+		.repo = b->repo,
+		.tree = &b->tree,
+		.stack = stack,
+		.packs = {b->packs.data, b->app_packs.data},
+		.no_cache = b->req->no_cache};
+	int r = source_layers_get(&q, b->s, b->layers, &b->plan, e);
 
-	add_packs(b, env);
-	st.env = env;
-	key_begin(&k, "source-2");
-	key_add(&k,
-		json_array_size(b->layers)
-			? &(json_int_t){json_integer_value(json_array_get(b->layers, 0))}
-			: NULL,
-		json_array_size(b->layers) ? sizeof(json_int_t) : 0);
-	key_add_pack(&k, ".");
-	key_add_host_packs(&k, b->c->state);
-	key_adds(&k, b->packs.data);
-	key_adds(&k, b->app_packs.data);
-	key_add(&k, &b->tree, sizeof(b->tree));
-	salt(b, &k);
-	key_end(&k, b->source_key);
-	int r = layer_of(b, "source", b->source_key, 0, &st, &b->plan, e);
-	if (r == 0 && f.report.n_submodules)
-		note_submodules(b->plan, &f.report);
-	source_report_free(&f.report);
+	memcpy(b->source_key, q.key, sizeof(b->source_key));
 	return r;
 }
 
@@ -473,7 +437,7 @@ static int plan_steps(struct build *b, struct err *e)
 	if (r < 0)
 		return r;
 	push_layer(b, stack);
-	r = source_step(b, e);
+	r = source_step(b, stack, e);
 	return r < 0 ? r : check_plan(b, e);
 }
 
@@ -486,13 +450,15 @@ static int build_steps(struct build *b, struct db_image *ret, struct err *e)
 	if (json_object_get(b->plan, "docker"))
 		return docker_steps(b, ret, e);
 	/* The source lies above what it is built with: it was planned over the bare stack. */
-	json_t *source = json_incref(json_array_get(b->layers, 1));
-	json_array_remove(b->layers, 1);
+	json_t *source = b->layers;
+	b->layers = json_pack("[O]", json_array_get(source, 0));
+	json_array_remove(source, 0);
 	r = toolchain_step(b, e);
 	if (r == 0)
 		r = deps_step(b, e);
 	size_t n_tools = json_array_size(b->layers) - 1;
-	json_array_append_new(b->layers, source);
+	json_array_extend(b->layers, source);
+	json_decref(source);
 	if (r == 0)
 		r = compile_step(b, e);
 	/* A compiled program leaves its compiler behind. */

@@ -215,27 +215,67 @@ static void drop_half_layers(struct control *c)
 	}
 }
 
-/* On disk without a row: control died between the two. */
-static void drop_stray_layers(struct control *c)
+/* The ids of all final layers on disk, rising; *ret allocated. How many, or -errno. */
+static int list_layers(struct control *c, uint64_t **ret)
 {
 	struct msg *reply autofree = calloc(1, sizeof(*reply));
 	struct msg_layer_page *ask autofree = calloc(1, sizeof(*ask));
 	const struct msg_layer_page *page;
-	struct db_layer row;
+	size_t n = 0;
 
 	do {
-		if (!reply || !ask ||
-			engine_call(c->engine, MSG_LAYER_LIST, ask, sizeof(*ask), NULL, 0,
-				reply) < 0)
-			return;
+		int r = reply && ask ? engine_call(c->engine, MSG_LAYER_LIST, ask,
+					       sizeof(*ask), NULL, 0, reply)
+				     : -ENOMEM;
+
 		page = (const struct msg_layer_page *)(const void *)reply->body;
-		for (uint32_t i = 0; i < page->n && i < ARRAY_LEN(page->ids); i++) {
-			struct msg_layer l = {.id = page->ids[i]};
-			ask->after = l.id;
-			if (db_layer_get(c->db, l.id, &row, NULL) == -ENOENT)
-				engine_tell(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l));
-		}
+		if (r < 0 || (r = grow(ret, n + ARRAY_LEN(page->ids))) < 0)
+			return r;
+		for (uint32_t i = 0; i < page->n && i < ARRAY_LEN(page->ids); i++)
+			ask->after = (*ret)[n++] = page->ids[i];
 	} while (page->n == ARRAY_LEN(page->ids));
+	return (int)n;
+}
+
+/* A row without its layer: the host went down before that was on disk, and berthd has dropped it. */
+static void drop_lost_layers(struct control *c, const uint64_t *ids, int n)
+{
+	struct db_layer *rows autofree = NULL;
+	int n_rows = db_layer_list(c->db, &rows);
+
+	for (int i = 0, at = 0; i < n_rows; i++) {
+		while (at < n && ids[at] < rows[i].id)
+			at++;
+		if ((at < n && ids[at] == rows[i].id) || !rows[i].ready)
+			continue;
+		log_warn("layer %llu is lost: a push makes it again",
+			(unsigned long long)rows[i].id);
+		db_layer_delete_lost(c->db, rows[i].id);
+	}
+}
+
+/* On disk without a row: control died between the two. */
+static void drop_stray_layers(struct control *c, const uint64_t *ids, int n)
+{
+	struct db_layer row;
+
+	for (int i = 0; i < n; i++) {
+		struct msg_layer l = {.id = ids[i]};
+
+		if (db_layer_get(c->db, l.id, &row, NULL) == -ENOENT)
+			engine_tell(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l));
+	}
+}
+
+static void compare_layers(struct control *c)
+{
+	uint64_t *ids autofree = NULL;
+	int n = list_layers(c, &ids);
+
+	if (n < 0)
+		return;
+	drop_lost_layers(c, ids, n);
+	drop_stray_layers(c, ids, n);
 }
 
 int recover_start(struct control *c, struct err *e)
@@ -256,7 +296,7 @@ int recover_start(struct control *c, struct err *e)
 	reconcile_instances(c, &run);
 	stop_unknown(c, &run);
 	drop_half_layers(c);
-	drop_stray_layers(c);
+	compare_layers(c);
 	db_instance_prune(c->db);
 	running_free(&run);
 	return 0;

@@ -23,6 +23,8 @@ struct step {
 	/* Writes the step's standard input to fd, in a thread of its own; may be NULL. Returns 0 or -errno with e. */
 	int (*feed)(void *arg, int fd, struct err *e);
 	void *feed_arg;
+	/* Of a layer: adds to what the step said before that is recorded; answer is an object. May be NULL. */
+	void (*note)(void *feed_arg, json_t *answer);
 	int stdin_fd; /* instead of feed: read by the step directly; -1 */
 	/* To read images: */
 	const json_t *others;		/* n_others of MSG_START; may be NULL */

@@ -79,7 +79,10 @@ struct db_layer {
 	uint64_t size_bytes, created_us, used_us;
 	char digest[72]; /* sha256:HEX of its tar; "": nobody asked yet */
 };
-/* A ready layer by key; meta (may be NULL) is JSON. Marks it used. -ENOENT. */
+/*
+ * A ready layer by key; meta (may be NULL) is JSON. Marks it used, with those that it lies on: the array `below` of its
+ * meta. -ENOENT.
+ */
 int db_layer_find(struct db *db, const char *kind, const char *key, uint64_t *ret_id,
 	json_t **ret_meta);
 /* The base image of that name is layer id from now on, which is ready; -ENOENT: it is not. */
@@ -92,13 +95,16 @@ int db_layer_ready(struct db *db, uint64_t id, const json_t *meta, uint64_t size
 int db_layer_set_size(struct db *db, uint64_t id, uint64_t size_bytes);
 int db_layer_set_digest(struct db *db, uint64_t id, const char *digest);
 int db_layer_delete(struct db *db, uint64_t id);
+/* It is not on disk any more: goes with all that lie on it. -ENOENT. */
+int db_layer_delete_lost(struct db *db, uint64_t id);
 /* Only when it was last used before then: whoever found it since needs it. -ENOENT. */
 int db_layer_delete_unused(struct db *db, uint64_t id, uint64_t older_than_us);
 int db_layer_get(struct db *db, uint64_t id, struct db_layer *ret, json_t **ret_meta);
 int db_layer_list(struct db *db, struct db_layer **ret);
 /*
  * Layers (no stacks) that no tag and no kept, live or canary release uses, failed ones aside, nor the live one's
- * next build (Berth.kept of its config, control/own_start.h), and that were last used before the time older_than_us; *ret allocated. Count.
+ * next build (Berth.kept of its config, control/own_start.h), nor a layer used since then that lies on them, and that were last used before
+ * the time older_than_us; the newest, which may lie on others, first; *ret allocated. Count.
  */
 int db_layer_unused(struct db *db, uint64_t older_than_us, uint64_t **ret);
 

@@ -285,6 +285,46 @@ static void only_layers_that_no_kept_release_has_are_unused(void **state)
 	free(ids);
 }
 
+/* A layer that lies on the others, oldest last. */
+static uint64_t make_upon(struct db *db, const char *key, json_t *below)
+{
+	json_t *meta = json_pack("{s:o}", "below", below);
+	uint64_t id = 0;
+
+	assert_int_equal(db_layer_begin(db, "source", key, 1, &id), 0);
+	assert_int_equal(db_layer_ready(db, id, meta, 1), 0);
+	json_decref(meta);
+	return id;
+}
+
+static void layers_below_a_used_one_are_used(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t now, found, *ids = NULL;
+	uint64_t low = make_upon(f->db, "1", json_array());
+	uint64_t middle = make_upon(f->db, "2", json_pack("[I]", (json_int_t)low));
+	uint64_t top = make_upon(
+		f->db, "3", json_pack("[I, I]", (json_int_t)low, (json_int_t)middle));
+
+	/* what may lie on others is first to go */
+	assert_int_equal(db_layer_unused(f->db, UINT64_C(1) << 62, &ids), 3);
+	assert_int_equal(ids[0], top);
+	assert_int_equal(ids[2], low);
+	free(ids);
+	usleep(2000);
+	now = io_now_us();
+	usleep(2000);
+	assert_int_equal(db_layer_find(f->db, "source", "2", &found, NULL), 0);
+	assert_int_equal(db_layer_unused(f->db, now, &ids), 1);
+	assert_int_equal(ids[0], top);
+	free(ids);
+	assert_int_equal(db_layer_delete_unused(f->db, low, now), -ENOENT);
+	assert_int_equal(db_layer_delete_lost(f->db, middle), 0);
+	assert_int_equal(db_layer_find(f->db, "source", "3", &found, NULL), -ENOENT);
+	assert_int_equal(db_layer_find(f->db, "source", "1", &found, NULL), 0);
+	assert_int_equal(db_layer_delete_lost(f->db, middle), -ENOENT);
+}
+
 static void the_live_release_keeps_what_its_next_build_will_ask_for(void **state)
 {
 	struct fixture *f = *state;
@@ -791,6 +831,7 @@ int main(void)
 		T(interrupted_releases_fail_at_start_up),
 		T(one_layer_a_key_wins),
 		T(only_layers_that_no_kept_release_has_are_unused),
+		T(layers_below_a_used_one_are_used),
 		T(the_live_release_keeps_what_its_next_build_will_ask_for),
 		T(a_tag_keeps_its_layers),
 		T(a_canary_keeps_its_layers_and_ends_with_the_switch),

@@ -21,7 +21,10 @@ int db_layer_find(struct db *db, const char *kind, const char *key, uint64_t *re
 	}
 	/* Being used keeps it from the next cleaning; a failure to note that is no reason
 	 * to build again. */
-	query_exec(db, "UPDATE layer SET used_us=? WHERE id=?", "UU", io_now_us(), id);
+	query_exec(db,
+		"UPDATE layer SET used_us=?1 WHERE id=?2 OR id IN (SELECT j.value FROM "
+		"layer l, json_each(l.meta, '$.below') j WHERE l.id=?2)",
+		"UU", io_now_us(), id);
 	*ret_id = id;
 	return 0;
 }
@@ -91,6 +94,14 @@ int db_layer_delete(struct db *db, uint64_t id)
 	return query_changed(query_exec(db, "DELETE FROM layer WHERE id=?", "U", id));
 }
 
+int db_layer_delete_lost(struct db *db, uint64_t id)
+{
+	return query_changed(query_exec(db,
+		"DELETE FROM layer WHERE id=?1 OR (kind='source' AND ?1 IN (SELECT "
+		"j.value FROM json_each(meta, '$.below') j))",
+		"U", id));
+}
+
 int db_layer_delete_unused(struct db *db, uint64_t id, uint64_t older_than_us)
 {
 	return query_changed(query_exec(db, "DELETE FROM layer WHERE id=? AND used_us<?",
@@ -144,17 +155,19 @@ int db_layer_unused(struct db *db, uint64_t older_than_us, uint64_t **ret)
 	return query_all(db, sizeof(**ret), fill_id, (void **)ret,
 		"SELECT id FROM layer WHERE ready=1 AND (kind<>'stack' OR key LIKE "
 		"'%@%') AND "
-		"used_us<? AND "
+		"used_us<?1 AND "
 		"id NOT IN ("
 		" SELECT j.value FROM release r JOIN image i ON i.id=r.image JOIN app a "
 		"ON a.id=r.app,"
 		" json_each(i.layers) j WHERE r.status<>'failed'"
 		" AND (r.version IN (a.live_version, a.canary_version)"
-		" OR r.version>a.last_version-?)"
+		" OR r.version>a.last_version-?2)"
 		" UNION SELECT j.value FROM release r JOIN image i ON i.id=r.image JOIN "
 		"app a "
 		"ON a.id=r.app,"
 		" json_each(i.config, '$.Berth.kept') j WHERE r.version=a.live_version"
-		" UNION SELECT j.value FROM tag t, json_each(t.layers) j) ORDER BY id",
+		" UNION SELECT j.value FROM tag t, json_each(t.layers) j"
+		" UNION SELECT j.value FROM layer l, json_each(l.meta, '$.below') j"
+		" WHERE l.kind='source' AND l.used_us>=?1) ORDER BY id DESC",
 		"UU", older_than_us, (uint64_t)DB_RELEASES_KEPT);
 }

@@ -205,6 +205,13 @@ int tar_link(struct tar *t, const char *path, const char *target, size_t target_
 				    .type = '2'});
 }
 
+int tar_gone(struct tar *t, const char *path)
+{
+	return put_entry(
+		t, &(struct entry){
+			   .path = path, .path_len = strlen(path), .type = TAR_GONE});
+}
+
 int tar_end(struct tar *t)
 {
 	static const char zeros[2 * BLOCK];

@@ -31,6 +31,9 @@ int tar_folder(struct tar *t, const char *path);
 int tar_file(
 	struct tar *t, const char *path, bool executable, const void *data, size_t size);
 int tar_link(struct tar *t, const char *path, const char *target, size_t target_len);
+/* Our own kind of entry: what has this path, with all below it, is to go. */
+int tar_gone(struct tar *t, const char *path);
+#define TAR_GONE 'W' /* POSIX leaves 'A' to 'Z' to custom implementations */
 /* The end mark, and everything buffered. */
 int tar_end(struct tar *t);
 void tar_free(struct tar *t);

@@ -16,6 +16,7 @@ enum part { OUT, BELOW, WHOLE };
 
 struct level {
 	git_tree *tree;
+	git_tree *base; /* what is compared with; NULL: all of this is new */
 	size_t next, count;
 	size_t path_len; /* of the folder, its slash included */
 	bool all; /* a filter named this folder itself: everything below is taken */
@@ -28,6 +29,7 @@ struct walk {
 	const char **files; /* the filter's, sorted; NULL: everything */
 	struct source_report *report;
 	struct tar tar;
+	bool counting; /* nothing is written */
 	struct err *e;
 	size_t depth;
 	char path[SOURCE_PATH_MAX + 2];
@@ -181,26 +183,6 @@ static int check_twice(const struct walk *w, const git_tree *tree, size_t count)
 	return 0;
 }
 
-static int enter(struct walk *w, const git_oid *id, bool all)
-{
-	struct level *l = &w->levels[w->depth];
-	int rc;
-
-	if (w->depth == SOURCE_DEPTH_MAX)
-		return err_set(w->e, E2BIG,
-			"folders are nested more than %d deep at '%.200s'",
-			SOURCE_DEPTH_MAX, w->path);
-	rc = git_tree_lookup(&l->tree, w->repo, id);
-	if (rc < 0)
-		return git_fail(w->e, rc, "cannot read a folder of the commit");
-	w->depth++;
-	l->next = 0;
-	l->count = git_tree_entrycount(l->tree);
-	l->path_len = strlen(w->path);
-	l->all = all;
-	return check_twice(w, l->tree, l->count);
-}
-
 /* put_entry has checked that it fits, with room for a slash. */
 static void append(struct walk *w, const char *s)
 {
@@ -209,18 +191,86 @@ static void append(struct walk *w, const char *s)
 	snprintf(w->path + len, sizeof(w->path) - len, "%s", s);
 }
 
-static void note(char *list[], unsigned int *n, const char *path)
-{
-	if (*n < SOURCE_NOTES_MAX)
-		list[*n] = strdup(path);
-	(*n)++;
-}
-
 static int write_failed(const struct walk *w, int r)
 {
 	return r == -EPIPE ? err_set(w->e, EPIPE,
 				     "the build went away while it was sent the source")
 			   : err_sys(w->e, -r, "cannot send the source to the build");
+}
+
+static bool is_folder(const git_tree_entry *entry)
+{
+	return git_tree_entry_filemode(entry) == GIT_FILEMODE_TREE;
+}
+
+/* What stands in a folder for an entry of the base must not be there any more: nothing, or a file for a folder. */
+static bool is_gone(const git_tree *now, const git_tree_entry *base)
+{
+	const git_tree_entry *entry =
+		git_tree_entry_byname(now, git_tree_entry_name(base));
+
+	if (git_tree_entry_filemode(base) == GIT_FILEMODE_COMMIT)
+		return false;
+	return !entry || git_tree_entry_filemode(entry) == GIT_FILEMODE_COMMIT ||
+	       is_folder(entry) != is_folder(base);
+}
+
+/* First of all in a folder, so that a file may follow in the place of a folder. */
+static int put_gone(struct walk *w, const struct level *l)
+{
+	size_t count = git_tree_entrycount(l->base);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		const git_tree_entry *entry = git_tree_entry_byindex(l->base, i);
+
+		if (!is_gone(l->tree, entry))
+			continue;
+		w->report->gone++;
+		append(w, git_tree_entry_name(entry));
+		if (!w->counting)
+			r = tar_gone(&w->tar, w->path);
+		w->path[l->path_len] = 0;
+	}
+	return r < 0 ? write_failed(w, r) : 0;
+}
+
+static void level_free(struct level *l)
+{
+	git_tree_free(TAKE_PTR(l->tree));
+	git_tree_free(TAKE_PTR(l->base));
+}
+
+/* base: the folder that it is compared with, or NULL. */
+static int enter(struct walk *w, const git_oid *id, const git_oid *base, bool all)
+{
+	struct level *l = &w->levels[w->depth];
+	int rc;
+
+	if (w->depth == SOURCE_DEPTH_MAX)
+		return err_set(w->e, E2BIG,
+			"folders are nested more than %d deep at '%.200s'",
+			SOURCE_DEPTH_MAX, w->path);
+	l->base = NULL;
+	rc = git_tree_lookup(&l->tree, w->repo, id);
+	if (rc == 0 && base && (rc = git_tree_lookup(&l->base, w->repo, base)) < 0)
+		git_tree_free(TAKE_PTR(l->tree));
+	if (rc < 0)
+		return git_fail(w->e, rc, "cannot read a folder of the commit");
+	w->depth++;
+	l->next = 0;
+	l->count = git_tree_entrycount(l->tree);
+	l->path_len = strlen(w->path);
+	l->all = all;
+	int r = check_twice(w, l->tree, l->count);
+	return r == 0 && l->base ? put_gone(w, l) : r;
+}
+
+static void note(char *list[], unsigned int *n, const char *path)
+{
+	if (*n < SOURCE_NOTES_MAX)
+		list[*n] = strdup(path);
+	(*n)++;
 }
 
 static int size_check(struct walk *w, const git_oid *id)
@@ -260,7 +310,7 @@ static int put_blob(struct walk *w, const git_tree_entry *entry, git_filemode_t 
 	size_t size;
 	int r = size_check(w, git_tree_entry_id(entry));
 
-	if (r < 0)
+	if (r < 0 || w->counting)
 		return r;
 	r = git_odb_read(&blob, w->odb, git_tree_entry_id(entry));
 	if (r < 0)
@@ -280,15 +330,19 @@ static int put_blob(struct walk *w, const git_tree_entry *entry, git_filemode_t 
 	return r == -EINVAL ? r : r < 0 ? write_failed(w, r) : 0;
 }
 
-static int put_folder(struct walk *w, const git_tree_entry *entry, bool all)
+/* base: the folder of the same name, or NULL. */
+static int put_folder(
+	struct walk *w, const git_tree_entry *entry, const git_tree_entry *base, bool all)
 {
-	int r;
+	int r = 0;
 
 	append(w, "/");
-	r = tar_folder(&w->tar, w->path);
+	if (!w->counting && !base)
+		r = tar_folder(&w->tar, w->path);
 	if (r < 0)
 		return write_failed(w, r);
-	return enter(w, git_tree_entry_id(entry), all);
+	return enter(
+		w, git_tree_entry_id(entry), base ? git_tree_entry_id(base) : NULL, all);
 }
 
 static int put_entry(struct walk *w, const struct level *l, const git_tree_entry *entry)
@@ -307,11 +361,17 @@ static int put_entry(struct walk *w, const struct level *l, const git_tree_entry
 	part = wanted(w, w->path, l->all);
 	if (part == OUT || (part == BELOW && mode != GIT_FILEMODE_TREE))
 		return 0;
+	const git_tree_entry *base =
+		l->base ? git_tree_entry_byname(l->base, name) : NULL;
+	if (base && git_tree_entry_filemode(base) == mode &&
+		git_oid_equal(git_tree_entry_id(base), git_tree_entry_id(entry)))
+		return 0;
 	if (++w->report->entries > SOURCE_ENTRIES_MAX)
 		return err_set(w->e, E2BIG, "the commit has more than %d files",
 			SOURCE_ENTRIES_MAX);
 	if (mode == GIT_FILEMODE_TREE)
-		return put_folder(w, entry, part == WHOLE);
+		return put_folder(
+			w, entry, base && is_folder(base) ? base : NULL, part == WHOLE);
 	if (mode == GIT_FILEMODE_COMMIT) {
 		note(w->report->submodules, &w->report->n_submodules, w->path);
 		return 0;
@@ -321,7 +381,7 @@ static int put_entry(struct walk *w, const struct level *l, const git_tree_entry
 
 static int walk_all(struct walk *w, const git_oid *root)
 {
-	int r = enter(w, root, false);
+	int r = enter(w, root, w->filter ? w->filter->base : NULL, false);
 
 	while (r == 0 && w->depth > 0) {
 		struct level *l = &w->levels[w->depth - 1];
@@ -331,11 +391,11 @@ static int walk_all(struct walk *w, const git_oid *root)
 			r = put_entry(w, l, git_tree_entry_byindex(l->tree, l->next++));
 			continue;
 		}
-		git_tree_free(TAKE_PTR(l->tree));
+		level_free(l);
 		w->depth--;
 	}
 	while (w->depth > 0)
-		git_tree_free(w->levels[--w->depth].tree);
+		level_free(&w->levels[--w->depth]);
 	return r;
 }
 
@@ -373,6 +433,7 @@ int source_stream(git_repository *repo, const git_oid *tree, int fd,
 	w->filter = f;
 	w->report = ret ? ret : &own;
 	w->e = e;
+	w->counting = fd < 0;
 	r = tar_open(&w->tar, fd, f ? f->mtime_s : 0);
 	if (r < 0)
 		err_sys(e, -r, "cannot send the source");
@@ -380,7 +441,7 @@ int source_stream(git_repository *repo, const git_oid *tree, int fd,
 		r = sort_filter(w);
 	if (r == 0)
 		r = walk_all(w, &root);
-	if (r == 0 && (r = tar_end(&w->tar)) < 0)
+	if (r == 0 && !w->counting && (r = tar_end(&w->tar)) < 0)
 		write_failed(w, r);
 	free(w->files);
 	tar_free(&w->tar);

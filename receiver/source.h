@@ -28,12 +28,16 @@ struct source_filter {
 	 * NULL: everything. */
 	const char *const *files;
 	size_t n_files;
+	/* A tree (not a commit), with files NULL: only what differs from it, and as gone (lib/tar.h) what it has and
+	 * this has not, or has as another type. NULL: everything. */
+	const git_oid *base;
 	int64_t mtime_s; /* of every entry, seconds since 1970; the commit's time, or 0 */
 };
 
 /* What was seen on the way. Zero it first; source_report_free frees the names. */
 struct source_report {
 	uint64_t entries, bytes; /* written to the tar, folders included; file contents */
+	uint64_t gone;		 /* of the base, a folder with all below it as one */
 	unsigned int n_submodules; /* all of them, also those beyond SOURCE_NOTES_MAX */
 	unsigned int n_lfs;	   /* files that are only Git LFS pointers */
 	char *submodules[SOURCE_NOTES_MAX]; /* paths */
@@ -63,7 +67,8 @@ int source_commit(git_repository *repo, const char *hex, git_oid *ret_tree,
  * (everything, mtime 0; no report). tree may also be the id of a commit. 0; -EINVAL when
  * the tree holds a name no file may have (".git" in any case, ".", "..", empty, a slash)
  * or one name twice; -E2BIG over a maximum above; -ENOENT for a missing object; -EPIPE
- * when the reader went away; -EIO.
+ * when the reader went away; -EIO. With fd -1 nothing is written and no file is read: for
+ * what the report counts.
  */
 int source_stream(git_repository *repo, const git_oid *tree, int fd,
 	const struct source_filter *f, struct source_report *ret, struct err *e);

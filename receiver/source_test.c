@@ -172,6 +172,42 @@ static void a_filter_takes_only_what_it_names(void **state UNUSED)
 	assert_string_equal(out.data, "web/\nweb/lib/\nweb/lib/a.js\nweb/package.json\n");
 }
 
+static void on_a_base_only_what_differs_is_sent(void **state UNUSED)
+{
+	static const char second[] =
+		"cd work; git -c core.quotePath=off rm -rqf run.sh web/lib out; mkdir "
+		"out; printf 1 > out/f; "
+		"printf file > web/lib; printf '{ }' > package.json; chmod 755 none; "
+		"git add -A; git commit -qm two; git rev-parse HEAD HEAD~1^{tree}";
+	static const char names[] = "tar tf t.tar 2>/dev/null";
+	struct source_report r = {0}, counted = {0};
+	struct source_filter f = {0};
+	autobuf out = BUF_INIT;
+	struct err e = {0};
+	git_oid base, tree;
+
+	assert_int_equal(sh(second, &out), 0);
+	assert_int_equal(git_oid_fromstrn(&tree, out.data, GIT_OID_HEXSZ), 0);
+	assert_int_equal(
+		git_oid_fromstrn(&base, out.data + GIT_OID_HEXSZ + 1, GIT_OID_HEXSZ), 0);
+	out.data[GIT_OID_HEXSZ] = '\0';
+	f.base = &base;
+	assert_int_equal(stream(out.data, &f, &r, &e), 0);
+	buf_reset(&out);
+	assert_int_equal(sh(names, &out), 0);
+	assert_string_equal(out.data,
+		"out\nrun.sh\nsub\nnone\nout/\nout/f\npackage.json\n"
+		"web/lib\nweb/lib\n");
+	assert_int_equal(r.gone, 4);
+	assert_int_equal(r.entries, 6); /* web/ is looked into */
+	assert_int_equal(r.bytes, 1 + 3 + 4);
+	assert_int_equal(source_stream(repo, &tree, -1, &f, &counted, &e), 0);
+	assert_memory_equal(&counted, &r, sizeof(r));
+	f.base = &tree; /* a commit is none */
+	assert_int_equal(stream(ids[0], &f, NULL, &e), -ENOENT);
+	assert_int_equal(sh("git -C work reset -q --hard HEAD~1", NULL), 0);
+}
+
 static void names_no_file_may_have_are_refused(void **state UNUSED)
 {
 	static const char *const says[] = {"'.GIT'", "'..'", "'a' twice", "'x/y'"};
@@ -218,6 +254,7 @@ int main(void)
 		cmocka_unit_test(the_tar_holds_what_git_archive_holds),
 		cmocka_unit_test(equal_trees_give_equal_bytes_owned_by_1000),
 		cmocka_unit_test(a_filter_takes_only_what_it_names),
+		cmocka_unit_test(on_a_base_only_what_differs_is_sent),
 		cmocka_unit_test(names_no_file_may_have_are_refused),
 		cmocka_unit_test(a_missing_object_is_named_as_such),
 		cmocka_unit_test(one_file_is_read_within_its_limit),

@@ -41,6 +41,9 @@ setup() {
 	has 'Released v2'
 	lacks 'npm ci'
 	lacks 'added '
+	# of the layers of the release only that of the changed file is new
+	equal 'changed files of the commit' "$({ json images:history node-express:v1; json images:history node-express:v2; } |
+		jq -rs '[.[0].layers[].id] as $old | [.[1].layers[] | select(.id as $id | $old | index($id) | not) | .made_by] | join(", ")')"
 	try page node-express
 	has 'Hello from node-express'
 }
