@@ -4,6 +4,7 @@
 #include "control/import.h"
 #include "control/portable.h"
 #include "control/retention.h"
+#include "control/spool.h"
 #include "control/transfer.h"
 #include "lib/io.h"
 #include <errno.h>
@@ -229,7 +230,7 @@ static uint64_t unused_since(struct request *r)
 
 	if (db_build_oldest(r->c->db, &began) < 0)
 		return 0;
-	uint64_t import = image_import_oldest();
+	uint64_t import = spool_oldest();
 	if (import && import < now)
 		now = import;
 	return began && began < now ? began : now;

@@ -3,61 +3,13 @@
 #include "control/engine.h"
 #include "control/images.h"
 #include "control/retention.h"
+#include "control/spool.h"
 #include "control/step.h"
 #include "lib/io.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <poll.h>
-#include <pthread.h>
 #include <sha2.h>
 #include <stdio.h>
 #include <string.h>
-
-#define IMPORTS_MAX 4 /* at a time */
-
-/* ---- those that run ---- */
-
-static struct {
-	pthread_mutex_t lock;
-	uint64_t since_us[IMPORTS_MAX]; /* 0: free */
-} running = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-static int enter(struct err *e)
-{
-	int slot = -1;
-
-	pthread_mutex_lock(&running.lock);
-	for (int i = 0; i < IMPORTS_MAX && slot < 0; i++)
-		if (!running.since_us[i])
-			slot = i;
-	if (slot >= 0)
-		running.since_us[slot] = io_now_us();
-	pthread_mutex_unlock(&running.lock);
-	return slot < 0 ? err_set(e, EBUSY,
-				  "%d imports run already: try again when one is done",
-				  IMPORTS_MAX)
-			: slot;
-}
-
-static void leave(int slot)
-{
-	pthread_mutex_lock(&running.lock);
-	running.since_us[slot] = 0;
-	pthread_mutex_unlock(&running.lock);
-}
-
-uint64_t image_import_oldest(void)
-{
-	uint64_t oldest = 0;
-
-	pthread_mutex_lock(&running.lock);
-	for (int i = 0; i < IMPORTS_MAX; i++)
-		if (running.since_us[i] && (!oldest || running.since_us[i] < oldest))
-			oldest = running.since_us[i];
-	pthread_mutex_unlock(&running.lock);
-	return oldest;
-}
 
 /* ---- the archive ---- */
 
@@ -65,8 +17,7 @@ struct import {
 	struct control *c;
 	const struct image_import *i;
 	struct sink *s;
-	int spool;
-	uint64_t max_bytes;
+	struct spool spool;
 	json_t *plan;
 	json_t *layers; /* ids so far */
 	struct made {
@@ -74,69 +25,6 @@ struct import {
 	} made[PROTO_LAYERS_MAX]; /* by this import */
 	size_t n_made;
 };
-
-/* Half of what is free: the archive, and then what is in it. */
-static uint64_t room(struct control *c)
-{
-	uint64_t left, total;
-
-	if (disk_free(c, &left, &total) < 0)
-		left = IMPORT_BYTES_MAX * 2;
-	return left / 2 < IMPORT_BYTES_MAX ? left / 2 : IMPORT_BYTES_MAX;
-}
-
-/* Up to the end; in pieces, so that a caller that goes is noticed. */
-static int copy(int from, int to, uint64_t max_bytes, struct sink *s, struct err *e)
-{
-	char *part autofree = malloc(1 << 18);
-	uint64_t sum = 0;
-	ssize_t n;
-	int r;
-
-	if (!part)
-		return err_set(e, ENOMEM, "out of memory");
-	for (;;) {
-		struct pollfd p[2] = {{.fd = from, .events = POLLIN},
-			{.fd = s->watch_fd, .events = POLLRDHUP}};
-
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
-			return err_sys(e, errno, "wait for the archive");
-		if (sink_cancelled(s))
-			return err_set(e, ECANCELED, "cancelled");
-		if (!p[0].revents)
-			continue;
-		n = read(from, part, 1 << 18);
-		if (n < 0 && (errno == EINTR || errno == EAGAIN))
-			continue;
-		if (n <= 0)
-			return n < 0 ? err_sys(e, errno, "read the archive") : 0;
-		sum += (uint64_t)n;
-		if (sum > max_bytes)
-			return err_set(e, EFBIG,
-				"the archive has more than the %llu MB there is room for",
-				(unsigned long long)(max_bytes >> 20));
-		r = io_write_all(to, part, (size_t)n);
-		if (r < 0)
-			return err_sys(e, -r, "keep the archive");
-	}
-}
-
-/* The file that an archive is kept in: without a name, and opened once more to be read only. fd or -errno. */
-static int spool(struct control *c, int from, struct sink *s, struct err *e)
-{
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s/control", c->state);
-	int to autoclose = open(path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (to < 0)
-		return err_sys(e, errno, "make a file in %s", path);
-	int r = copy(from, to, room(c), s, e);
-	if (r < 0)
-		return r;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", to);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd < 0 ? err_sys(e, errno, "open the archive") : fd;
-}
 
 /* ---- steps ---- */
 
@@ -150,7 +38,7 @@ static int run(struct import *m, const char *command, const char *const *env,
 		.upper = upper,
 		.profile = PROFILE_BUILD_ROOT,
 		.flags = START_NO_NET | START_BARE,
-		.stdin_fd = m->spool};
+		.stdin_fd = m->spool.fd};
 
 	return step_run(m->c, &st, m->s, ret, e);
 }
@@ -174,7 +62,7 @@ static int read_plan(struct import *m, struct err *e)
 	if (r < 0)
 		return err_sys(e, -r, "record a layer");
 	snprintf(max, sizeof(max), "BERTH_MAX_BYTES=%llu",
-		(unsigned long long)m->max_bytes);
+		(unsigned long long)m->spool.max_bytes);
 	r = run(m, "import-plan", env, id, &m->plan, e);
 	drop_layer(m->c, id);
 	if (r == 0 && !json_is_array(json_object_get(m->plan, "layers")))
@@ -226,7 +114,7 @@ static int make_layer(struct import *m, size_t i, const json_t *row, const char 
 	snprintf(words[0], sizeof(words[0]), "BERTH_LAYER=%s", path ? path : "");
 	snprintf(words[1], sizeof(words[1]), "BERTH_DIFF_ID=%s", diff_id ? diff_id : "");
 	snprintf(words[2], sizeof(words[2]), "BERTH_MAX_BYTES=%llu",
-		(unsigned long long)m->max_bytes);
+		(unsigned long long)m->spool.max_bytes);
 	snprintf(words[3], sizeof(words[3]), "BERTH_MAX_FILES=%u", IMPORT_FILES_MAX);
 	r = run(m, "import-layer", env, *ret, &said, e);
 	if (r < 0) {
@@ -360,10 +248,9 @@ static int import(struct import *m, char ret_name[TAG_NAME_MAX], struct err *e)
 
 	if (r < 0)
 		return r;
-	m->spool = spool(m->c, m->i->fd, m->s, e);
-	if (m->spool < 0)
-		return m->spool;
-	m->max_bytes = room(m->c);
+	r = spool_take(&m->spool, m->c, m->i->fd, m->s, e);
+	if (r < 0)
+		return r;
 	sink_step(m->s, "Reading the archive");
 	r = read_plan(m, e);
 	if (r == 0)
@@ -378,17 +265,14 @@ static int import(struct import *m, char ret_name[TAG_NAME_MAX], struct err *e)
 int image_import(struct control *c, const struct image_import *i, struct sink *s,
 	char ret_name[TAG_NAME_MAX], struct err *e)
 {
-	struct import m = {.c = c, .i = i, .s = s, .spool = -1, .layers = json_array()};
-	int slot = enter(e);
-	int r = slot < 0 ? slot : import(&m, ret_name, e);
+	struct import m = {
+		.c = c, .i = i, .s = s, .spool = SPOOL_NONE, .layers = json_array()};
+	int r = import(&m, ret_name, e);
 
 	/* What nobody else has found meanwhile. */
 	for (size_t k = 0; r < 0 && k < m.n_made; k++)
 		retention_remove(c, m.made[k].id, m.made[k].ready_us);
-	if (slot >= 0)
-		leave(slot);
-	if (m.spool >= 0)
-		close(m.spool);
+	spool_drop(&m.spool);
 	json_decref(m.plan);
 	json_decref(m.layers);
 	return r;

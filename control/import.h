@@ -7,9 +7,6 @@
 
 #include "control/control.h"
 
-#define IMPORT_BYTES_MAX                                                                 \
-	((uint64_t)16                                                                    \
-		<< 30) /* of an archive, or a layer, unpacked; less where the disk is fuller */
 #define IMPORT_FILES_MAX                                                                 \
 	500000u /* of a layer; a desktop's root file system has 300,000 */
 
@@ -26,7 +23,5 @@ struct image_import {
  */
 int image_import(struct control *c, const struct image_import *i, struct sink *s,
 	char ret_name[TAG_NAME_MAX], struct err *e);
-/* When the oldest import that runs began; 0: none does. Its layers are nobody's yet. */
-uint64_t image_import_oldest(void);
 
 #endif

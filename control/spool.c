@@ -1,0 +1,140 @@
+/* Archives as clients send them, kept as files without a name. */
+#include "control/spool.h"
+#include "lib/io.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+
+/* ---- those that are there ---- */
+
+static struct {
+	pthread_mutex_t lock;
+	uint64_t since_us[SPOOLS_MAX]; /* 0: free */
+} taken = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static int enter(struct err *e)
+{
+	int slot = -1;
+
+	pthread_mutex_lock(&taken.lock);
+	for (int i = 0; i < SPOOLS_MAX && slot < 0; i++)
+		if (!taken.since_us[i])
+			slot = i;
+	if (slot >= 0)
+		taken.since_us[slot] = io_now_us();
+	pthread_mutex_unlock(&taken.lock);
+	return slot < 0 ? err_set(e, EBUSY,
+				  "%d archives are being read already: try again when "
+				  "one is done",
+				  SPOOLS_MAX)
+			: slot;
+}
+
+static void leave(int slot)
+{
+	pthread_mutex_lock(&taken.lock);
+	taken.since_us[slot] = 0;
+	pthread_mutex_unlock(&taken.lock);
+}
+
+uint64_t spool_oldest(void)
+{
+	uint64_t oldest = 0;
+
+	pthread_mutex_lock(&taken.lock);
+	for (int i = 0; i < SPOOLS_MAX; i++)
+		if (taken.since_us[i] && (!oldest || taken.since_us[i] < oldest))
+			oldest = taken.since_us[i];
+	pthread_mutex_unlock(&taken.lock);
+	return oldest;
+}
+
+/* ---- the archive ---- */
+
+/* Half of what is free: the archive, and then what is in it. */
+static uint64_t room(struct control *c)
+{
+	uint64_t left, total;
+
+	if (disk_free(c, &left, &total) < 0)
+		left = SPOOL_BYTES_MAX * 2;
+	return left / 2 < SPOOL_BYTES_MAX ? left / 2 : SPOOL_BYTES_MAX;
+}
+
+/* Up to the end; in pieces, so that a caller that goes is noticed. */
+int spool_copy(int from, int to, uint64_t max_bytes, struct sink *s, struct err *e)
+{
+	char *part autofree = malloc(1 << 18);
+	uint64_t sum = 0;
+	ssize_t n;
+	int r;
+
+	if (!part)
+		return err_set(e, ENOMEM, "out of memory");
+	for (;;) {
+		struct pollfd p[2] = {{.fd = from, .events = POLLIN},
+			{.fd = s->watch_fd, .events = POLLRDHUP}};
+
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			return err_sys(e, errno, "wait for the archive");
+		if (sink_cancelled(s))
+			return err_set(e, ECANCELED, "cancelled");
+		if (!p[0].revents)
+			continue;
+		n = read(from, part, 1 << 18);
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n <= 0)
+			return n < 0 ? err_sys(e, errno, "read the archive") : 0;
+		sum += (uint64_t)n;
+		if (sum > max_bytes)
+			return err_set(e, EFBIG,
+				"the archive has more than the %llu MB there is room for",
+				(unsigned long long)(max_bytes >> 20));
+		r = io_write_all(to, part, (size_t)n);
+		if (r < 0)
+			return err_sys(e, -r, "keep the archive");
+	}
+}
+
+int spool_file(struct control *c, struct err *e)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/control", c->state);
+	int fd = open(path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	return fd < 0 ? err_sys(e, errno, "make a file in %s", path) : fd;
+}
+
+int spool_take(
+	struct spool *p, struct control *c, int from, struct sink *s, struct err *e)
+{
+	char path[64];
+
+	*p = (struct spool)SPOOL_NONE;
+	p->slot = enter(e);
+	if (p->slot < 0)
+		return p->slot;
+	int to autoclose = spool_file(c, e);
+	if (to < 0)
+		return to;
+	int r = spool_copy(from, to, room(c), s, e);
+	if (r < 0)
+		return r;
+	p->max_bytes = room(c);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", to);
+	p->fd = open(path, O_RDONLY | O_CLOEXEC);
+	return p->fd < 0 ? err_sys(e, errno, "open the archive") : 0;
+}
+
+void spool_drop(struct spool *p)
+{
+	if (p->fd >= 0)
+		close(p->fd);
+	if (p->slot >= 0)
+		leave(p->slot);
+	*p = (struct spool)SPOOL_NONE;
+}
