@@ -29,13 +29,13 @@ berth-control_PKG = libmicrohttpd jansson sqlite3 libgit2 libcrypto
 berth-control_LIB = -lmd
 berth-build_SRC   = $(filter-out buildpacks/static%,$(call code,buildpacks/*.c))
 berth-build_PKG   = jansson
-# Only tar is read and written, ADD's and imports compressed: --static from pkg-config would name libxml2 and more too.
-berth-build_LIB   = -larchive -lacl -lmd -lz -lbz2 -llzma -lzstd
+# Only tar and zip (nettle: encrypted ones, refused) are read: --static from pkg-config would name libxml2 and more too.
+berth-build_LIB   = -larchive -lacl -lmd -lz -lbz2 -llzma -lzstd -lnettle
 berth-static_SRC  = $(call code,buildpacks/static*.c)
 berth-router_SRC  = $(call code,router/*.c) lib/credentials.c
 berth-router_PKG  = libnghttp2 libssl libcrypto zlib
 berth-router_LIB  = -lmd
-berth-shell_SRC   = receiver/shell.c $(call code,receiver/common.c receiver/words.c receiver/repo.c receiver/jail.c)
+berth-shell_SRC   = receiver/shell.c $(call code,receiver/common.c receiver/deliver.c receiver/words.c receiver/repo.c receiver/jail.c)
 berth-hook_SRC    = receiver/hook.c $(call code,receiver/common.c receiver/repo.c)
 berth-acme_SRC    = acme/acme.c
 berth_SRC         = $(call code,cli/*.c)

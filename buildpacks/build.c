@@ -30,6 +30,7 @@ static const struct {
 	{"rebase", "", 0, 0, command_rebase},
 	{"import-plan", "< IMAGE.tar", 0, 0, command_import_plan},
 	{"import-layer", "< IMAGE.tar", 0, 0, command_import_layer},
+	{"archive", "< ARCHIVE > PACK", 0, 0, command_archive},
 	{"json", "FILE KEY[/KEY]...", 1, 64, command_json},
 	{"semver", "RANGE [PREFERRED] < VERSIONS | --covers RANGE MAJOR", 1, 3,
 		command_semver},

@@ -21,6 +21,8 @@ int command_diff(int argc, char **argv);
 int command_rebase(int argc, char **argv);
 int command_import_plan(int argc, char **argv);
 int command_import_layer(int argc, char **argv);
+/* A source archive as a commit (archive.c). */
+int command_archive(int argc, char **argv);
 /* Helpers for the packs' scripts. */
 int command_json(int argc, char **argv);
 int command_semver(int argc, char **argv);

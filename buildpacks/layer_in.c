@@ -25,7 +25,7 @@ int tar_in_error(struct archive *a, const char *what, struct err *e)
 		text ? text : "not readable");
 }
 
-static void take_filters(struct archive *a)
+void tar_in_filters(struct archive *a)
 {
 	archive_read_support_filter_gzip(a);
 	archive_read_support_filter_zstd(a);
@@ -42,7 +42,7 @@ struct archive *tar_in_open(int fd, struct err *e)
 		err_set(e, ENOMEM, "the archive cannot be read from its beginning");
 		return NULL;
 	}
-	take_filters(a);
+	tar_in_filters(a);
 	archive_read_support_format_tar(a);
 	if (archive_read_open_fd(a, fd, PART) == ARCHIVE_OK)
 		return a;
@@ -140,7 +140,7 @@ static int open_plain(struct layer_in *l, int fd, const char *path, struct err *
 	struct archive_entry *entry;
 	int r;
 
-	take_filters(l->plain);
+	tar_in_filters(l->plain);
 	archive_read_support_format_raw(l->plain);
 	archive_read_support_format_empty(l->plain);
 	if (*path) {

@@ -11,6 +11,8 @@
 #include <archive.h>
 #include <archive_entry.h>
 
+/* gzip, zstd, xz and bzip2 around an archive that is about to be opened. */
+void tar_in_filters(struct archive *a);
 /* A tar at fd, read from its beginning. NULL with e. Free with archive_read_free. */
 struct archive *tar_in_open(int fd, struct err *e);
 /* libarchive's words; what failed. Returns -errno. */

@@ -33,7 +33,8 @@ const struct option_spec option_table[OPT_COUNT] = {
 	[OPT_NO_RESTART] = {0, "no-restart", NULL,
 		"store only, takes effect with the next release"},
 	[OPT_LIMIT] = {0, "limit", "N", "at most so many"},
-	[OPT_FORCE] = {'f', "force", NULL, "do not ask"},
+	[OPT_FORCE] = {'f', "force", NULL,
+		"do not ask; for git:from-archive: also when nothing changed"},
 	[OPT_CONFIRM] = {0, "confirm", "NAME", "the name, instead of being asked for it"},
 	[OPT_PORT] = {0, "port", "N[-M]", "only this port, or these"},
 	[OPT_PROTO] = {0, "proto", "tcp|udp", "only this protocol"},
@@ -48,6 +49,8 @@ const struct option_spec option_table[OPT_COUNT] = {
 		"what it starts: a line for a shell, or a list of words as JSON"},
 	[OPT_WORKDIR] = {0, "workdir", "PATH", "where it starts"},
 	[OPT_USER] = {0, "user", "USER[:GROUP]", "as whom it starts"},
+	[OPT_MESSAGE] = {0, "message", "TEXT", "of the commit and the release"},
+	[OPT_AUTHOR] = {0, "author", "'NAME <MAIL>'", "of the commit; else who asks"},
 	[OPT_TO] = {0, "to", "FILE", "into this file of the host instead of stdout"},
 	[OPT_DRY_RUN] = {0, "dry-run", NULL, "only show what would be done"},
 };

@@ -53,6 +53,8 @@ enum option {
 	OPT_CMD,
 	OPT_WORKDIR,
 	OPT_USER,
+	OPT_MESSAGE,
+	OPT_AUTHOR,
 	OPT_COUNT
 };
 #define OPT(o) (UINT64_C(1) << OPT_##o)
@@ -248,8 +250,10 @@ int cmd_rollback(struct cli *c);
 int cmd_builds(struct cli *c);
 int cmd_builds_cancel(struct cli *c);
 int cmd_builds_info(struct cli *c); /* param: "output": only that */
-/* cmd_images.c */
+/* cmd_git.c */
 int cmd_git_from_image(struct cli *c);
+int cmd_git_from_archive(struct cli *c);
+/* cmd_images.c */
 int cmd_images_list(struct cli *c);
 int cmd_images_history(struct cli *c);
 int cmd_images_tag(struct cli *c);
@@ -261,6 +265,8 @@ int cmd_images_diff(struct cli *c);
 int cmd_releases_diff(struct cli *c);
 /* Standard input becomes the file, or what tar makes of the folder. 0 or -errno. */
 int images_open(const char *path);
+/* The same of a word of the command, "-" for what comes in. 0 or a status, said. */
+int images_input(struct cli *c, const char *path);
 /* An image's reference from one or two words, safe in a query. */
 const char *image_word(char **argv, int argc);
 /* cmd_host.c */

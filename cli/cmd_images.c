@@ -300,7 +300,7 @@ int images_open(const char *path)
 	return dup2(fd, STDIN_FILENO) < 0 ? -errno : 0;
 }
 
-static int open_input(struct cli *c, const char *path)
+int images_input(struct cli *c, const char *path)
 {
 	int r;
 
@@ -343,7 +343,7 @@ static void add_text(json_t *body, const char *key, const char *value)
 int cmd_images_import(struct cli *c)
 {
 	json_t *body = json_object(), *env = json_array();
-	int r = open_input(c, c->argv[0]);
+	int r = images_input(c, c->argv[0]);
 
 	if (r)
 		return r;
@@ -365,10 +365,4 @@ int cmd_images_import(struct cli *c)
 		json_object_set_new(body, "cmd", words);
 	}
 	return run_upgrade(c, "/v1/images/import", body, false);
-}
-
-int cmd_git_from_image(struct cli *c)
-{
-	return api_stream(c, "POST", json_pack("{s:s}", "image", c->argv[0]),
-		"/v1/apps/%s/from-image", c->app);
 }

@@ -278,22 +278,26 @@ static void build_certs_line(
 		quote(line, "--format=json");
 }
 
-/* The archive of images:import is a file of this host: it becomes the input, and "-" its name. */
+/* The archive of images:import and git:from-archive, the last word, is a file of this host: it becomes the input, "-" its
+ * name. */
 static void send_archive(struct cli *c, int argc, char **argv)
 {
 	static char dash[] = "-";
+	const char *path = c->argc ? c->argv[c->argc - 1] : dash;
 
-	if (c->cmd->run != cmd_images_import || c->argc != 1 ||
-		strcmp(c->argv[0], dash) == 0)
+	if ((c->cmd->run != cmd_images_import && c->cmd->run != cmd_git_from_archive) ||
+		c->argc > 2 || strcmp(path, dash) == 0 || strstr(path, "://"))
 		return;
-	int r = images_open(c->argv[0]);
+	int r = images_open(path);
 	if (r < 0) {
-		say("cannot read %s: %s", c->argv[0], strerror(-r));
+		say("cannot read %s: %s", path, strerror(-r));
 		exit(STATUS_FAILED);
 	}
-	for (int i = 1; i < argc; i++)
-		if (strcmp(argv[i], c->argv[0]) == 0)
+	for (int i = argc - 1; i > 0; i--)
+		if (strcmp(argv[i], path) == 0) {
 			argv[i] = dash;
+			break;
+		}
 }
 
 void remote_maybe(struct cli *c, int argc, char **argv)

@@ -1,6 +1,8 @@
 /* What the ssh side asks: may this key push or fetch, and deploy what was pushed. */
 #include "control/api_handlers.h"
+#include "control/archive.h"
 #include "control/images.h"
+#include "control/transfer.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -125,4 +127,56 @@ int git_from_image(struct request *r, struct sink *s, struct err *e)
 {
 	return deploy_image(
 		r->c, r->app.id, request_string(r, "image"), r->who.actor, s, e);
+}
+
+/* ---- a source archive ---- */
+
+struct archive {
+	json_t *body;
+	struct db_app app;
+	char actor[80];
+};
+
+static int archive_run(struct transfer *t, struct sink *s, struct err *e)
+{
+	const struct archive *a = t->data;
+	const struct archive_order o = {.in = t->in,
+		.out = t->out,
+		.message = json_string_value(json_object_get(a->body, "message")),
+		.author = json_string_value(json_object_get(a->body, "author")),
+		.force = json_is_true(json_object_get(a->body, "force")),
+		.actor = a->actor};
+
+	return archive_commit(t->c, &a->app, &o, s, e);
+}
+
+static void archive_clear(struct transfer *t)
+{
+	struct archive *a = t->data;
+
+	json_decref(a->body);
+	free(a);
+}
+
+int git_from_archive(struct request *r)
+{
+	const char *author = request_string(r, "author"),
+		   *message = request_string(r, "message");
+	struct archive *a;
+
+	if (author && !archive_author_valid(author))
+		return request_fail(
+			r, FAIL_USAGE, "\"%.80s\" is no author: \"NAME <MAIL>\"", author);
+	if (message && (!*message || strlen(message) > ARCHIVE_MESSAGE_MAX))
+		return request_fail(r, FAIL_USAGE, "a message has 1 to %u bytes",
+			ARCHIVE_MESSAGE_MAX);
+	a = calloc(1, sizeof(*a));
+	if (!a)
+		return request_fail(r, FAIL_BERTH, "out of memory");
+	*a = (struct archive){.body = json_incref(r->body), .app = r->app};
+	snprintf(a->actor, sizeof(a->actor), "%s", r->who.actor);
+	return transfer_start(r, &(struct transfer){.c = r->c,
+					 .run = archive_run,
+					 .clear = archive_clear,
+					 .data = a});
 }

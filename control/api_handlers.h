@@ -140,6 +140,7 @@ HANDLE(git_check_update);
 RUN(git_update);
 HANDLE(git_check_image);
 RUN(git_from_image);
+HANDLE(git_from_archive);
 /* A setting that is on or off: the app's own (0: none), else the global one, else
  * fallback. */
 bool settings_is_on(struct control *c, uint32_t app, const char *topic, const char *key,

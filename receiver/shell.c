@@ -3,13 +3,16 @@
 #include "lib/io.h"
 #include "lib/name.h"
 #include "receiver/common.h"
+#include "receiver/deliver.h"
 #include "receiver/jail.h"
 #include "receiver/repo.h"
 #include "receiver/words.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <limits.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,7 +32,8 @@
 
 struct settings {
 	const char *run, *state;
-	uint64_t key;
+	uint64_t key;		 /* 0: root, who needs none */
+	bool is_whole;		 /* the pack holds what the repository has, too */
 	char bin[PATH_MAX - 64]; /* the folder this program lies in */
 };
 
@@ -119,7 +123,7 @@ static int connect_api(const struct settings *s)
 		common_say("berth does not run on this host (%s)", strerror(-fd));
 		return fd;
 	}
-	r = send(fd, line, (size_t)n, MSG_NOSIGNAL) == n ? 0 : -EPIPE;
+	r = !s->key || send(fd, line, (size_t)n, MSG_NOSIGNAL) == n ? 0 : -EPIPE;
 	if (r < 0) {
 		common_say("the connection to berth-control broke");
 		close(fd);
@@ -151,7 +155,7 @@ static int ask_access(int fd, const char *app, enum git_service service)
 	return 0;
 }
 
-static void git_env(struct env *v, const char *hooks)
+static void git_env(const struct settings *s, struct env *v, const char *hooks)
 {
 	env_add(v, "PATH", SAFE_PATH);
 	env_add(v, "HOME", "/nonexistent");
@@ -160,9 +164,12 @@ static void git_env(struct env *v, const char *hooks)
 	env_add(v, "GIT_CONFIG_GLOBAL", "/dev/null");
 	/* Again here: the repository may have been made by a berth installed elsewhere.
 	 */
-	env_add(v, "GIT_CONFIG_COUNT", "1");
+	env_add(v, "GIT_CONFIG_COUNT", s->is_whole ? "2" : "1");
 	env_add(v, "GIT_CONFIG_KEY_0", "core.hooksPath");
 	env_add(v, "GIT_CONFIG_VALUE_0", hooks);
+	/* Unpacked, objects that are there already are left out; a large pack is quicker kept as it is. */
+	env_add(v, "GIT_CONFIG_KEY_1", "receive.unpackLimit");
+	env_add(v, "GIT_CONFIG_VALUE_1", "5000");
 	env_pass(v, "GIT_PROTOCOL");
 }
 
@@ -291,6 +298,24 @@ static int receive(const struct settings *s, const char *const *argv, struct env
 	return watch(pid, signals);
 }
 
+/* Root delivers as who receives: from here on nothing of root is left. */
+static int become_owner(const char *repos)
+{
+	const struct passwd *p;
+	struct stat st;
+
+	if (geteuid() != 0)
+		return 0;
+	if (stat(repos, &st) < 0 || st.st_uid == 0 || !(p = getpwuid(st.st_uid)) ||
+		setgroups(0, NULL) < 0 ||
+		setresgid(p->pw_gid, p->pw_gid, p->pw_gid) < 0 ||
+		setresuid(p->pw_uid, p->pw_uid, p->pw_uid) < 0) {
+		common_say("cannot become the user of %s", repos);
+		return -1;
+	}
+	return 0;
+}
+
 static int git(const struct settings *s, enum git_service service, const char *app)
 {
 	char repos[PATH_MAX], path[PATH_MAX], hooks[PATH_MAX];
@@ -309,16 +334,63 @@ static int git(const struct settings *s, enum git_service service, const char *a
 	snprintf(hooks, sizeof(hooks), "%s/hooks", s->bin);
 	snprintf(repos, sizeof(repos), "%.4000s/repos", s->state);
 	snprintf(path, sizeof(path), "%.4000s/%s.git", repos, app);
+	if (become_owner(repos) < 0)
+		return 1;
 	if (repo_ensure(repos, app, hooks, &e) < 0) {
 		common_say("%s", e.text);
 		return 1;
 	}
-	git_env(&v, hooks);
+	git_env(s, &v, hooks);
 	if (service == GIT_RECEIVE)
 		return receive(s, argv, &v, api, app);
 	close(api);
 	exec_git(s, argv, &v, false);
 	return 1;
+}
+
+/* ---- a commit that was made here ---- */
+
+struct delivering {
+	const struct settings *s;
+	const char *app;
+};
+
+/* In a child, so that what it sees of its output's reader is ours. */
+static int start_receive(void *arg, int in_fd, int out_fd)
+{
+	const struct delivering *y = arg;
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	/* What git and the hook say is for who reads our output. */
+	if (dup2(1, 2) < 0 || dup2(in_fd, 0) < 0 || dup2(out_fd, 1) < 0 ||
+		close_range(3, ~0u, 0) < 0)
+		_exit(1);
+	signal(SIGPIPE, SIG_DFL);
+	_exit(git(y->s, GIT_RECEIVE, y->app));
+}
+
+/* --deliver APP [MESSAGE], started by the command line (git:from-archive). */
+static int deliver_main(struct settings *s, int argc, char **argv)
+{
+	struct delivering y = {.s = s, .app = argv[2]};
+	const char *key = getenv("BERTH_KEY"), *run = getenv("BERTH_RUN"),
+		   *state = getenv("BERTH_STATE");
+	char option[1024];
+
+	s->is_whole = true;
+	s->run = run && *run ? run : "/run/berth";
+	s->state = state && *state ? state : "/var/lib/berth";
+	if (!name_valid(y.app) || find_self(s) < 0 ||
+		(key && num_parse_u64(key, 1, UINT32_MAX, &s->key) < 0)) {
+		common_say("berth-shell --deliver is started by berth git:from-archive");
+		return 2;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	snprintf(option, sizeof(option), "message=%s", argc > 3 ? argv[3] : "");
+	option[strcspn(option, "\n")] = 0;
+	return deliver(0, argc > 3 ? option : NULL, start_receive, &y);
 }
 
 /* Everything that is not git is for the command line, which speaks on our connection. */
@@ -343,6 +415,8 @@ static int command(const struct settings *s, const struct words *w)
 	env_pass(&v, "TERM");
 	env_pass(&v, "NO_COLOR");
 	env_add(&v, "BERTH_RUN", s->run);
+	env_add(&v, "BERTH_STATE", s->state);
+	env_add_int(&v, "BERTH_KEY", (int)s->key);
 	env_add_int(&v, "BERTH_API_FD", api);
 	io_set_cloexec(api, false);
 	exec_path(argv, &v);
@@ -370,6 +444,8 @@ int main(int argc, char **argv)
 	struct err e = {0};
 	int r;
 
+	if (argc >= 3 && strcmp(argv[1], "--deliver") == 0)
+		return deliver_main(&s, argc, argv);
 	if (argc != 3 || strcmp(argv[1], "-c") != 0 ||
 		words_split(argv[2], &forced, &e) < 0 || parse_forced(&forced, &s) < 0 ||
 		find_self(&s) < 0) {
