@@ -234,8 +234,8 @@ static json_t *to_json(const struct plan *p)
 
 	if (!o)
 		return NULL;
-	if (p->tree_warnings)
-		json_object_set_new(o, "tree_warnings", json_true());
+	if (p->whole)
+		json_object_set_new(o, "whole", json_true());
 	if (!p->pack[0]) {
 		json_object_set_new(o, "pack", json_null());
 		json_object_set(o, "looked_for", p->looked_for);

@@ -22,8 +22,8 @@ struct plan {
 	char pack[32]; /* "" while none was found */
 	char name[64];
 	bool compile, profile_d;
-	bool tree_warnings; /* some of the warnings are about files, whatever the pack */
-	bool build_only;    /* the app runs without its toolchain and dependency layers */
+	bool whole; /* the next tree cannot be written as changes of this one: some warnings are about files, or some were left out */
+	bool build_only; /* the app runs without its toolchain and dependency layers */
 	bool has_toolchain, has_deps;
 	struct buf toolchain, deps; /* lines, each with its newline: the key inputs */
 	char error[ERR_TEXT_MAX];

@@ -6,6 +6,7 @@
 #include "buildpacks/pack.h"
 #include "buildpacks/release_yaml.h"
 #include "buildpacks/run.h"
+#include "buildpacks/slugignore.h"
 #include "buildpacks/tree.h"
 #include "buildpacks/unpack.h"
 #include "lib/io.h"
@@ -61,6 +62,19 @@ static void warn_submodules(struct plan *p)
 	}
 }
 
+/* Afterwards the folder is not the commit's tree any more: what changes in that cannot be written over it. */
+static int leave_out(struct plan *p, struct err *e)
+{
+	int r = slugignore_apply(APP_DIR, p->warnings, e);
+
+	if (r < 0)
+		plan_fail(p, "%s", e->text);
+	if (r > 0)
+		say_detail(SLUGIGNORE_NAME " leaves out %d files and folders", r);
+	p->whole = p->whole || r != 0;
+	return r;
+}
+
 /* changes: the stream has what differs from what lies there already. */
 static int plan_source(struct plan *p, bool changes, struct err *e)
 {
@@ -71,8 +85,11 @@ static int plan_source(struct plan *p, bool changes, struct err *e)
 		return 0;
 	}
 	warn_submodules(p);
-	p->tree_warnings = json_array_size(p->warnings) > 0;
+	p->whole = json_array_size(p->warnings) > 0;
 	if (docker_detect(p) != 0)
+		return 0;
+	r = leave_out(p, e);
+	if (r < 0)
 		return 0;
 	r = pack_detect(p, getenv("BERTH_BUILDPACKS"), e);
 	if (r < 0 || !p->pack[0])

@@ -95,7 +95,7 @@ static void note(void *arg, json_t *plan)
 	if (!m->report.n_submodules)
 		return;
 	note_submodules(plan, &m->report);
-	json_object_set_new(plan, "tree_warnings", json_true());
+	json_object_set_new(plan, "whole", json_true());
 }
 
 static int make(struct making *m, const char *key, struct sink *s, uint64_t *ret_id,
@@ -133,14 +133,14 @@ static int make(struct making *m, const char *key, struct sink *s, uint64_t *ret
 /* ---- what it can lie on ---- */
 
 /*
- * Warnings about files are made when these are written, so a tree with some is written as a whole each time. So is
- * one whose buildpack is the repository's own: what that leaves in the folder is nobody's to know.
+ * Warnings about files are made when these are written, so a tree with some is written as a whole each time; so is one
+ * of which files were left out, and one whose buildpack is the repository's own: what that leaves in the folder is nobody's to know.
  */
 static bool can_carry(const json_t *plan)
 {
 	const char *pack = json_string_value(json_object_get(plan, "pack"));
 
-	return json_object_get(plan, "tree") && !json_object_get(plan, "tree_warnings") &&
+	return json_object_get(plan, "tree") && !json_object_get(plan, "whole") &&
 	       !(pack && strcmp(pack, "classic") == 0);
 }
 

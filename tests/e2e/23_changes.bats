@@ -139,3 +139,34 @@ settled() { json images:history "$1" | jq -e '[.layers[].size] | all(. > 0)' >/d
 	has 'out leads outside the app'
 	equal 'files of the commit' "$(kinds wholly)"
 }
+
+@test "what .slugignore names is not in the app, whatever changes" {
+	app c-slug
+	mkdir -p docs spec/deep lib/spec
+	touch docs/a.pdf docs/a.txt spec/deep/x lib/spec/x lib/big.psd
+	commit files # first without, so that the next is a change of these
+	pushed
+	printf '/spec\n*.psd\ndocs/*.pdf\n!docs/a.pdf\n' >.slugignore
+	commit slugignore
+	pushed
+	has 'leaves out 3 files and folders' 'line 4'
+	inside c-slug 'ls docs lib spec 2>&1'
+	has a.txt spec "'spec': No such file"
+	lacks a.pdf
+	lacks big.psd
+	page_is 'slug 2'
+	pushed
+	serves c-slug 'slug 2'
+	inside c-slug 'find docs lib spec 2>/dev/null | sort | tr "\n" " "'
+	equal 'docs docs/a.txt lib lib/spec lib/spec/x' "${output% }"
+	printf '*.psd\n' >.slugignore
+	commit fewer
+	pushed
+	inside c-slug 'find docs lib spec 2>/dev/null | sort | tr "\n" " "'
+	equal 'docs docs/a.pdf docs/a.txt lib lib/spec lib/spec/x spec spec/deep spec/deep/x' "${output% }"
+	git rm -q .slugignore
+	git commit -q -m none
+	pushed
+	inside c-slug 'ls lib/big.psd'
+	ok
+}
