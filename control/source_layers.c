@@ -172,14 +172,46 @@ static int find(const struct source_layers *q, const char *key, uint64_t *ret_id
 	return r == -ENOENT ? 0 : r < 0 ? r : 1;
 }
 
-/* The layers of the live release's commit. */
+/* The topmost of an image's layers that holds files of a commit. Another app's may go with that app. */
+static int find_in(const struct source_layers *q, const struct db_image *image,
+	uint64_t *ret_id, json_t **ret_plan)
+{
+	for (size_t i = json_array_size(image->layers); i-- > 0;) {
+		json_t *plan = NULL;
+		struct db_layer l;
+		uint64_t id =
+			(uint64_t)json_integer_value(json_array_get(image->layers, i));
+
+		if (db_layer_get(q->c->db, id, &l, &plan) == 0 &&
+			strcmp(l.kind, "source") == 0 &&
+			(l.app == 0 || l.app == q->app->id)) {
+			*ret_id = id;
+			*ret_plan = plan;
+			return 1;
+		}
+		json_decref(plan);
+	}
+	return 0;
+}
+
+/* The image of a Dockerfile is not made of them: it was built from those of its commit. */
+static int find_commit(const struct source_layers *q, const struct db_image *image,
+	uint64_t *ret_id, json_t **ret_plan)
+{
+	struct err ignored;
+	char key[65];
+	git_oid tree;
+
+	if (source_commit(q->repo, image->commit, &tree, NULL, &ignored) < 0)
+		return 0;
+	tree_key(q, &tree, key);
+	return find(q, key, ret_id, ret_plan);
+}
+
 static int find_live(const struct source_layers *q, uint64_t *ret_id, json_t **ret_plan)
 {
 	struct db_release live = {0};
 	struct db_image image = {0};
-	struct err ignored;
-	char key[65];
-	git_oid tree;
 	int r = q->app->live_version ? db_release_get(q->c->db, q->app->id,
 					       q->app->live_version, &live)
 				     : -ENOENT;
@@ -187,11 +219,9 @@ static int find_live(const struct source_layers *q, uint64_t *ret_id, json_t **r
 	if (r == 0)
 		r = db_image_get(q->c->db, live.image, &image);
 	if (r == 0)
-		r = source_commit(q->repo, image.commit, &tree, NULL, &ignored);
-	if (r == 0) {
-		tree_key(q, &tree, key);
-		r = find(q, key, ret_id, ret_plan);
-	}
+		r = find_in(q, &image, ret_id, ret_plan);
+	if (r == 0)
+		r = find_commit(q, &image, ret_id, ret_plan);
 	db_image_clear(&image);
 	db_release_clear(&live);
 	return r;

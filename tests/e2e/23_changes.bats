@@ -82,6 +82,11 @@ change() {
 	pushed -o no-cache berth HEAD:main
 	equal 'files of the commit' "$(kinds changes)"
 	same changes
+	echo more >>page.txt
+	commit more
+	pushed
+	equal 'files of the commit, changed files of the commit' "$(kinds changes)"
+	same changes
 }
 
 @test "one changed line writes one small layer; what most of the tree is in is written anew" {
