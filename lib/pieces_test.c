@@ -10,6 +10,7 @@
 #include "lib/loop.h"
 #include "lib/msg.h"
 #include "lib/spec.h"
+#include "lib/tar.h"
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -44,6 +45,43 @@ static void an_error_gains_context(void **state)
 	assert_int_equal(err_set(&e, ENOENT, "no app %s", "x"), -ENOENT);
 	assert_int_equal(err_add(&e, "deploy"), -ENOENT);
 	assert_string_equal(e.text, "deploy: no app x");
+}
+
+static size_t tar_of(bool whole, const char *data, size_t size, char out[16384])
+{
+	int fd autoclose = memfd_create("tar", MFD_CLOEXEC);
+	struct tar t;
+
+	assert_int_equal(tar_open(&t, fd, 0), 0);
+	for (int i = 0; i < 2; i++) {
+		const char *name = i ? "second" : "first";
+
+		if (whole) {
+			assert_int_equal(tar_file(&t, name, false, data, size), 0);
+			continue;
+		}
+		assert_int_equal(tar_file_begin(&t, name, size), 0);
+		assert_int_equal(io_write_all(fd, data, size), 0);
+		assert_int_equal(tar_file_end(&t, size), 0);
+	}
+	assert_int_equal(tar_end(&t), 0);
+	tar_free(&t);
+	return (size_t)pread(fd, out, 16384, 0);
+}
+
+static void a_file_of_a_tar_may_be_written_in_parts(void **state)
+{
+	static const size_t sizes[] = {0, 1, 511, 512, 513, 4096};
+	static char data[4096], one[16384], other[16384];
+
+	(void)state;
+	memset(data, 'x', sizeof(data));
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		size_t n = tar_of(true, data, sizes[i], one);
+
+		assert_int_equal(tar_of(false, data, sizes[i], other), n);
+		assert_memory_equal(one, other, n);
+	}
 }
 
 static void a_tree_is_removed_without_following_links(void **state)
@@ -265,6 +303,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_buffer_stops_at_its_maximum),
 		cmocka_unit_test(an_error_gains_context),
+		cmocka_unit_test(a_file_of_a_tar_may_be_written_in_parts),
 		cmocka_unit_test(a_tree_is_removed_without_following_links),
 		cmocka_unit_test(a_tree_of_any_depth_is_removed),
 		cmocka_unit_test(a_tree_is_removed_in_parts),

@@ -156,7 +156,8 @@ static int put_pax(struct tar *t, const struct entry *n, bool path, bool link)
 	return r < 0 ? r : put_padded(t, b.data, b.len);
 }
 
-static int put_entry(struct tar *t, const struct entry *n)
+/* What stands before an entry's bytes. */
+static int put_head(struct tar *t, const struct entry *n)
 {
 	struct ustar h = {0};
 	bool long_path = !fit_path(&h, n->path, n->path_len);
@@ -172,7 +173,13 @@ static int put_entry(struct tar *t, const struct entry *n)
 	if (r < 0)
 		return r;
 	fill_head(t, &h, n);
-	r = put(t, &h, sizeof(h));
+	return put(t, &h, sizeof(h));
+}
+
+static int put_entry(struct tar *t, const struct entry *n)
+{
+	int r = put_head(t, n);
+
 	return r < 0 ? r : put_padded(t, n->data, n->size);
 }
 
@@ -210,6 +217,24 @@ int tar_gone(struct tar *t, const char *path)
 	return put_entry(
 		t, &(struct entry){
 			   .path = path, .path_len = strlen(path), .type = TAR_GONE});
+}
+
+int tar_file_begin(struct tar *t, const char *path, uint64_t size)
+{
+	int r = put_head(t, &(struct entry){.path = path,
+				    .path_len = strlen(path),
+				    .mode = 0644,
+				    .type = '0',
+				    .size = size});
+
+	return r < 0 ? r : flush(t);
+}
+
+int tar_file_end(struct tar *t, uint64_t size)
+{
+	static const char zeros[BLOCK];
+
+	return put(t, zeros, (size_t)(-size % BLOCK));
 }
 
 int tar_end(struct tar *t)

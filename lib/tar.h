@@ -34,6 +34,12 @@ int tar_link(struct tar *t, const char *path, const char *target, size_t target_
 /* Our own kind of entry: what has this path, with all below it, is to go. */
 int tar_gone(struct tar *t, const char *path);
 #define TAR_GONE 'W' /* POSIX leaves 'A' to 'Z' to custom implementations */
+/*
+ * A file of so many bytes that the caller writes to t->fd itself between the two, which see that all before is there. 0 or
+ * -errno as above.
+ */
+int tar_file_begin(struct tar *t, const char *path, uint64_t size);
+int tar_file_end(struct tar *t, uint64_t size);
 /* The end mark, and everything buffered. */
 int tar_end(struct tar *t);
 void tar_free(struct tar *t);
