@@ -1,11 +1,10 @@
 /* uacme as a confined child process: pipes, its hook's questions, its end. */
 #include "control/acme_child.h"
+#include "control/child.h"
 #include "lib/io.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -21,44 +20,11 @@ struct running {
 	struct buf *output;
 };
 
-static int spawn(
-	const struct acme_child *child, char *const *argv, int out, int ask, pid_t *ret)
-{
-	char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-	char locale[] = "LC_ALL=C.UTF-8";
-	char *const env[] = {path, locale, NULL};
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attr;
-	sigset_t none, pipe;
-
-	sigemptyset(&none);
-	sigemptyset(&pipe);
-	sigaddset(&pipe, SIGPIPE);
-	posix_spawn_file_actions_init(&files);
-	posix_spawnattr_init(&attr);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setsigdefault(&attr, &pipe);
-	posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&files, out, 1);
-	posix_spawn_file_actions_adddup2(&files, out, 2);
-	posix_spawn_file_actions_adddup2(&files, ask, ACME_FD);
-	posix_spawn_file_actions_addclosefrom_np(&files, ACME_FD + 1);
-	int r = posix_spawn(ret, child->helper, &files, &attr, argv, env);
-	posix_spawn_file_actions_destroy(&files);
-	posix_spawnattr_destroy(&attr);
-	return -r;
-}
-
 static int start(struct running *k, struct err *e)
 {
 	char pid[16];
 	const char *argv[ARGS_MAX + 8] = {
 		"berth-acme", "run", k->child->folder, pid, "uacme"};
-	union {
-		const char *const *from;
-		char *const *to;
-	} a = {.from = argv}; /* posix_spawn changes nothing */
 	int out[2], ask[2];
 
 	snprintf(pid, sizeof(pid), "%d", getpid());
@@ -72,7 +38,8 @@ static int start(struct running *k, struct err *e)
 		return err_sys(e, errno, "socketpair");
 	k->ask = ask[0];
 	int ask_end autoclose = ask[1];
-	int r = spawn(k->child, a.to, out_end, ask_end, &k->pid);
+	const int fds[ACME_FD + 1] = {-1, out_end, out_end, ask_end};
+	int r = child_start(k->child->helper, argv, fds, ARRAY_LEN(fds), false, &k->pid);
 	if (r < 0)
 		return err_sys(e, -r, "cannot start %s", k->child->helper);
 	k->pidfd = pidfd_open(k->pid, 0);

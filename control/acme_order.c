@@ -3,6 +3,7 @@
 #include "control/acme_child.h"
 #include "control/acme_plan.h"
 #include "control/certs.h"
+#include "control/child.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include <errno.h>
@@ -43,23 +44,6 @@ int acme_order_open(struct control *c, struct err *e)
 	return r < 0 ? err_sys(e, -r, "cannot make %s", path) : 0;
 }
 
-/* Beside this program. */
-static int find_helper(char out[PATH_MAX])
-{
-	static const char name[] = "berth-acme";
-	ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - sizeof(name) - 1);
-	char *slash;
-
-	if (n <= 0)
-		return -EIO;
-	out[n] = '\0';
-	slash = strrchr(out, '/');
-	if (!slash)
-		return -EIO;
-	memcpy(slash + 1, name, sizeof(name));
-	return 0;
-}
-
 static void folder_name(const char *server, char out[17])
 {
 	uint8_t digest[SHA256_DIGEST_LENGTH];
@@ -75,7 +59,7 @@ static void folder_name(const char *server, char out[17])
 static int enter(struct control *c, struct place *p, struct err *e)
 {
 	char name[17];
-	int r = find_helper(p->helper);
+	int r = child_path("berth-acme", p->helper);
 
 	p->c = c;
 	if (r == 0)
