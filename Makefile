@@ -19,7 +19,7 @@ BARE_LDFLAGS = -static-pie -nostdlib -Wl,--no-dynamic-linker,-z,noexecstack,-z,n
 Q = $(if $(V),,@)
 
 # A program: its sources, and the pkg-config names it links.
-PROGRAMS = berthd berth-logger berth-control berth-build berth-static berth-router berth-shell berth-hook berth-acme berth
+PROGRAMS = berthd berth-logger berth-control berth-build berth-static berth-router berth-shell berth-hook berth-acme berth-registry berth
 code = $(filter-out %_test.c,$(wildcard $(1)))
 berthd_SRC        = $(filter-out runtime/init.c runtime/logger%,$(call code,runtime/*.c))
 berthd_PKG        = libseccomp
@@ -38,12 +38,15 @@ berth-router_LIB  = -lmd
 berth-shell_SRC   = receiver/shell.c $(call code,receiver/common.c receiver/deliver.c receiver/words.c receiver/repo.c receiver/jail.c)
 berth-hook_SRC    = receiver/hook.c $(call code,receiver/common.c receiver/repo.c)
 berth-acme_SRC    = acme/acme.c
+berth-registry_SRC = $(call code,registry/*.c)
+berth-registry_PKG = libcurl jansson
+berth-registry_LIB = -lmd
 berth_SRC         = $(call code,cli/*.c)
 berth_PKG         = jansson
 STATIC = berth-build berth-static
 
 MAINS = runtime/berthd.c runtime/init.c runtime/logger.c control/control.c buildpacks/build.c buildpacks/static.c \
-	router/router.c receiver/shell.c receiver/hook.c acme/acme.c cli/berth.c
+	router/router.c receiver/shell.c receiver/hook.c acme/acme.c registry/registry.c cli/berth.c
 # credentials.c needs -lmd: only in the programs that name it.
 LIB_OBJ = $(patsubst %.c,$(B)/%.o,$(filter-out lib/credentials.c,$(call code,lib/*.c)))
 ROOT_TESTS = $(patsubst %.c,$(B)/test/%,$(wildcard */*_root_test.c))
@@ -84,7 +87,7 @@ $(B)/bin/hooks/pre-receive: $(B)/bin/berth-hook
 	@mkdir -p $(@D) && ln -sf ../berth-hook $@ && ln -sf ../berth-hook $(@D)/update
 
 # Unit tests: each linked with its folder's code (no main) and what lies below it.
-TEST_PKG = cmocka libseccomp libmicrohttpd jansson sqlite3 libgit2 libarchive libnghttp2 libssl libcrypto zlib
+TEST_PKG = cmocka libcurl libseccomp libmicrohttpd jansson sqlite3 libgit2 libarchive libnghttp2 libssl libcrypto zlib
 folder_code = $(patsubst %.c,$(B)/%.o,$(filter-out $(MAINS),$(call code,$(1)/*.c)))
 .SECONDEXPANSION:
 $(B)/test/%: $(B)/%.o $$(call folder_code,$$(firstword $$(subst /, ,$$*))) \
@@ -109,11 +112,12 @@ image_OVER = buildpacks
 build_OVER = buildpacks
 docker_OVER = buildpacks
 receive_OVER = receiver
+registry_OVER = registry
 control_OVER = control db
 control_WITH = runtime/keys.c receiver/source.c
 pem_OVER = control db
 pem_WITH = receiver/source.c cli/certs_input.c
-FUZZ_TARGETS = head chunk h2 h2c table certs dispatch spec log tree image build docker receive control pem values
+FUZZ_TARGETS = head chunk h2 h2c table certs dispatch spec log tree image build docker receive registry control pem values
 define fuzz_target
 $(B)/fuzz/$(1): $(B)/tests/fuzz/$(1).o $$(if $$(FUZZER),,$(B)/tests/fuzz/main.o) \
 		$$(foreach f,$($(1)_OVER),$$(call folder_code,$$f)) $$($(1)_WITH:%.c=$(B)/%.o) $$(LIB_OBJ) $(B)/lib/credentials.o

@@ -23,6 +23,7 @@ struct file {
 struct plan {
 	int fd;
 	uint64_t max_bytes, bytes;
+	bool partial;
 	struct file *files;
 	size_t n;
 	struct err *e;
@@ -204,6 +205,14 @@ static const char *text(const json_t *o, const char *key)
 	return s ? s : "";
 }
 
+static void blob_path(const json_t *descriptor, char out[128])
+{
+	const char *digest = text(descriptor, "digest");
+
+	snprintf(out, 128, "blobs/sha256/%.64s",
+		strncmp(digest, "sha256:", 7) == 0 ? digest + 7 : "?");
+}
+
 /* The blob of a descriptor, with the digest and the size that it says. */
 static const struct file *blob_of(struct plan *p, const json_t *descriptor)
 {
@@ -211,8 +220,7 @@ static const struct file *blob_of(struct plan *p, const json_t *descriptor)
 	const json_t *size = json_object_get(descriptor, "size");
 	char path[128];
 
-	snprintf(path, sizeof(path), "blobs/sha256/%.64s",
-		strncmp(digest, "sha256:", 7) == 0 ? digest + 7 : "?");
+	blob_path(descriptor, path);
 	const struct file *f = follow(p, path);
 	if (!f) {
 		err_set(p->e, ENOENT, "the archive lacks %.71s", digest);
@@ -294,6 +302,13 @@ static int plan_manifest(
 	int r = 0;
 
 	json_array_foreach (json_object_get(manifest, "layers"), i, d) {
+		char path[128];
+
+		blob_path(d, path);
+		if (r == 0 && p->partial && !find(p, path)) {
+			json_array_append_new(paths, json_string(""));
+			continue;
+		}
 		const struct file *f = r == 0 ? blob_of(p, d) : NULL;
 
 		r = f ? json_array_append_new(paths, json_string(f->path)) : -EBADMSG;
@@ -399,9 +414,9 @@ static int plan_rootfs(struct plan *p, json_t **ret)
 	return r;
 }
 
-int image_plan(int fd, uint64_t max_bytes, json_t **ret, struct err *e)
+int image_plan(int fd, uint64_t max_bytes, bool partial, json_t **ret, struct err *e)
 {
-	struct plan p = {.fd = fd, .max_bytes = max_bytes, .e = e};
+	struct plan p = {.fd = fd, .max_bytes = max_bytes, .partial = partial, .e = e};
 	const char *kind = recognise(&p);
 	int r = *kind	     ? 0
 		: e->text[0] ? -EBADMSG

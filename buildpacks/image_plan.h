@@ -15,9 +15,10 @@
  *   a root file system    neither is
  * *ret {kind: "oci"|"docker"|"rootfs", name: its tag or "", config: its whole configuration ({} for a root file system),
  * layers: [{path, diff_id}]}, bottom first. Each blob's digest and size, and the configuration's, were compared with what
- * names them; diff_id (hex) is compared when the layer is unpacked. max_bytes: of the archive, uncompressed. Blocks. 0 or
+ * names them; diff_id (hex) is compared when the layer is unpacked. max_bytes: of the archive, uncompressed. partial: an OCI layout may
+ * lack layers; their path is "". Blocks. 0 or
  * -errno with e.
  */
-int image_plan(int fd, uint64_t max_bytes, json_t **ret, struct err *e);
+int image_plan(int fd, uint64_t max_bytes, bool partial, json_t **ret, struct err *e);
 
 #endif

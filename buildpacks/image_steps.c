@@ -208,7 +208,8 @@ int command_import_plan(int argc UNUSED, char **argv UNUSED)
 	struct err e = {0};
 	json_t *plan = NULL;
 
-	return image_plan(STDIN_FILENO, number("BERTH_MAX_BYTES"), &plan, &e) < 0
+	return image_plan(STDIN_FILENO, number("BERTH_MAX_BYTES"),
+		       getenv("BERTH_PARTIAL") != NULL, &plan, &e) < 0
 		       ? fail(&e)
 		       : answer(plan);
 }

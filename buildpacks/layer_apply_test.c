@@ -222,7 +222,7 @@ static void a_root_file_system_is_what_is_nothing_else(void **state)
 	add(f, "bin/", '5', NULL);
 	pax_end(&f->b);
 	blob_end(&f->b, f->diff_id, f->stored);
-	assert_int_equal(image_plan(f->fd, 1 << 20, &f->said, &f->e), 0);
+	assert_int_equal(image_plan(f->fd, 1 << 20, false, &f->said, &f->e), 0);
 	const json_t *layer = json_array_get(json_object_get(f->said, "layers"), 0);
 	assert_string_equal(
 		json_string_value(json_object_get(f->said, "kind")), "rootfs");
@@ -235,7 +235,7 @@ static void what_is_no_archive_is_said_to_be_none(void **state)
 	struct fixture *f = *state;
 
 	assert_true(write(f->fd, "no archive", 10) == 10);
-	assert_true(image_plan(f->fd, 1 << 20, &f->said, &f->e) < 0);
+	assert_true(image_plan(f->fd, 1 << 20, false, &f->said, &f->e) < 0);
 	assert_non_null(strstr(f->e.text, "archive"));
 }
 

@@ -263,6 +263,12 @@ int cmd_images_export(struct cli *c);
 int cmd_images_import(struct cli *c);
 int cmd_images_diff(struct cli *c);
 int cmd_releases_diff(struct cli *c);
+int cmd_images_pull(struct cli *c);
+int cmd_images_push(struct cli *c);
+/* cmd_registry.c */
+int cmd_registry_login(struct cli *c);
+int cmd_registry_logout(struct cli *c);
+int cmd_registry_list(struct cli *c);
 /* Standard input becomes the file, or what tar makes of the folder. 0 or -errno. */
 int images_open(const char *path);
 /* The same of a word of the command, "-" for what comes in. 0 or a status, said. */

@@ -366,3 +366,22 @@ int cmd_images_import(struct cli *c)
 	}
 	return run_upgrade(c, "/v1/images/import", body, false);
 }
+
+/* ---- registries ---- */
+
+int cmd_images_pull(struct cli *c)
+{
+	json_t *body = json_pack("{s:s}", "image", c->argv[0]);
+
+	add_text(body, "name", c->options[OPT_AS]);
+	return api_stream(c, "POST", body, "/v1/images/pull");
+}
+
+/* An image that is called as it is in a registry goes there. */
+int cmd_images_push(struct cli *c)
+{
+	return api_stream(c, "POST",
+		json_pack("{s:s, s:s}", "image", c->argv[0], "to",
+			c->argv[c->argc > 1 ? 1 : 0]),
+		"/v1/images/push");
+}

@@ -98,6 +98,15 @@ HANDLE(images_export);
 HANDLE(images_import);
 HANDLE(images_diff);
 HANDLE(releases_diff);
+/* api_registry.c */
+HANDLE(images_check_pull);
+RUN(images_pull);
+HANDLE(images_check_push);
+RUN(images_push);
+HANDLE(registry_list);
+HANDLE(registry_check_login);
+RUN(registry_run_login);
+HANDLE(registry_logout);
 /* api_canary.c */
 HANDLE(canary_show);
 HANDLE(canary_check);

@@ -3,6 +3,7 @@
 #include "control/images.h"
 #include "control/key.h"
 #include "control/layers.h"
+#include "control/reference.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -335,6 +336,8 @@ int docker_base(struct docker_build *d, const char *reference, json_t **ret_laye
 
 	/* one that was imported under the name of another is meant */
 	int r = image_base(d->c, name, ret_layers, ret_config, e);
+	if (r == -ENOENT && name != reference) /* or one that was pulled */
+		r = image_base(d->c, reference, ret_layers, ret_config, e);
 	if (r != -ENOENT)
 		return r;
 	for (size_t i = 0; i < ARRAY_LEN(aliases); i++)
@@ -342,6 +345,11 @@ int docker_base(struct docker_build *d, const char *reference, json_t **ret_laye
 			return stack_base(d->c, ret_layers, ret_config, e);
 	if (l)
 		return language_base(d, l, name, ret_layers, ret_config, e);
+	if (reference_names_host(reference))
+		return err_set(e, ENOENT,
+			"base image %.200s is not here; `berth images:pull %.200s` "
+			"fetches it",
+			reference, reference);
 	return err_set(e, ENOENT,
 		"base image %.200s is not known here; there are scratch, debian:12, "
 		"node, python, "

@@ -1,6 +1,7 @@
 /* Images as things with names: references, and what an image says of itself. */
 #include "control/images.h"
 #include "control/command.h"
+#include "control/reference.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -63,6 +64,10 @@ int image_name(const char *reference, char out[TAG_NAME_MAX], struct err *e)
 
 static int no_image(const char *name, struct err *e)
 {
+	if (reference_names_host(name))
+		return err_set(e, ENOENT,
+			"there is no image %s here: `berth images:pull %s` fetches it",
+			name, name);
 	return err_set(e, ENOENT,
 		"there is no image %s: `berth images:list` shows all, `berth "
 		"images:import "

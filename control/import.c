@@ -55,7 +55,7 @@ static void drop_layer(struct control *c, uint64_t id)
 static int read_plan(struct import *m, struct err *e)
 {
 	char max[64];
-	const char *env[] = {max, NULL};
+	const char *env[] = {max, m->i->fetch ? "BERTH_PARTIAL=1" : NULL, NULL};
 	uint64_t id;
 	int r = db_layer_begin(m->c->db, "import", "", 0, &id);
 
@@ -83,6 +83,18 @@ static void chain(char key[65], const char *diff_id)
 		SHA256Data((const uint8_t *)text, (size_t)n, key);
 }
 
+void image_import_has(
+	struct control *c, const char (*diff_ids)[65], size_t n, bool *ret_has)
+{
+	char key[65] = "";
+	uint64_t id;
+
+	for (size_t i = 0; i < n; i++) {
+		chain(key, diff_ids[i]);
+		ret_has[i] = db_layer_find(c->db, "import", key, &id, NULL) == 0;
+	}
+}
+
 static json_t *layer_meta(const struct import *m, size_t i, const json_t *said)
 {
 	json_t *o = json_deep_copy(said), *item;
@@ -107,6 +119,11 @@ static int make_layer(struct import *m, size_t i, const json_t *row, const char 
 	char words[4][700];
 	const char *env[] = {words[0], words[1], words[2], words[3], NULL};
 	json_t *said = NULL, *meta;
+
+	if (m->i->fetch && (!path || !*path))
+		return err_set(e, EAGAIN,
+			"layer %zu was here and is gone: the same command fetches it",
+			i + 1);
 	int r = db_layer_begin(m->c->db, "import", key, 0, ret);
 
 	if (r < 0)
@@ -248,10 +265,14 @@ static int import(struct import *m, char ret_name[TAG_NAME_MAX], struct err *e)
 
 	if (r < 0)
 		return r;
-	r = spool_take(&m->spool, m->c, m->i->fd, m->s, e);
+	if (m->i->fetch)
+		r = spool_fill(&m->spool, m->c, m->i->fetch, m->i->fetch_arg, m->s, e);
+	else
+		r = spool_take(&m->spool, m->c, m->i->fd, m->s, e);
 	if (r < 0)
 		return r;
-	sink_step(m->s, "Reading the archive");
+	if (!m->i->fetch)
+		sink_step(m->s, "Reading the archive");
 	r = read_plan(m, e);
 	if (r == 0)
 		r = find_name(m, ret_name, e);

@@ -1,11 +1,13 @@
 /* Images as archives, and what differs between two. */
 #include "control/portable.h"
 #include "control/step.h"
+#include "lib/io.h"
 #include "lib/tar.h"
 #include <errno.h>
 #include <sha2.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LAYER "/tmp/layer" /* buildpacks/image_steps.c reads them there */
 #define BELOW "/tmp/below"
@@ -64,6 +66,17 @@ static char *capabilities_of(struct control *c, uint64_t layer)
 	return pair;
 }
 
+static void keep_digests(
+	struct control *c, uint64_t layer, const char *form, const json_t *said)
+{
+	db_layer_set_digest(
+		c->db, layer, json_string_value(json_object_get(said, "diff_id")));
+	if (strcmp(form, "oci") == 0)
+		db_layer_set_blob(c->db, layer,
+			json_string_value(json_object_get(said, "digest")),
+			(uint64_t)json_integer_value(json_object_get(said, "size")));
+}
+
 /* One layer by `berth-build layer FORM`. */
 static int read_layer(struct control *c, const json_t *layers, size_t i, const char *form,
 	int fd, struct sink *s, json_t **ret, struct err *e)
@@ -93,8 +106,8 @@ static int read_layer(struct control *c, const json_t *layers, size_t i, const c
 		return err_set(e, EBADMSG, "a layer was read without a digest");
 	}
 	if (r == 0)
-		db_layer_set_digest(c->db,
-			(uint64_t)json_integer_value(json_array_get(layers, i)), digest);
+		keep_digests(c, (uint64_t)json_integer_value(json_array_get(layers, i)),
+			form, *ret);
 	return r;
 }
 
@@ -364,5 +377,127 @@ int image_export(struct control *c, const struct image_found *f, const char *for
 	if (r == 0 && (r = write_end(c, f, oci, blobs, fd)) < 0)
 		err_sys(e, -r, "write the archive");
 	json_decref(blobs);
+	return r;
+}
+
+/* ---- to a registry ---- */
+
+struct sending {
+	struct control *c;
+	const struct image_found *f;
+	const struct image_receiver *to;
+	int fd;
+	struct sink *s;
+	json_t *blobs; /* as export_layers leaves them */
+};
+
+static int empty_spool(const struct sending *x, struct err *e)
+{
+	return ftruncate(x->fd, 0) < 0 || lseek(x->fd, 0, SEEK_SET) < 0
+		       ? err_sys(e, errno, "empty the spool file")
+		       : 0;
+}
+
+/* 1: it need not be made, as the receiver has what was made of it before. */
+static int is_there(struct sending *x, uint64_t layer, struct err *e)
+{
+	struct db_layer l;
+
+	if (db_layer_get(x->c->db, layer, &l, NULL) < 0 || !l.blob[0] || !l.digest[0])
+		return 0;
+	int r = x->to->has(x->to->arg, l.blob, e);
+	if (r > 0)
+		json_array_append_new(x->blobs,
+			json_pack("{s:s, s:s, s:I}", "diff_id", l.digest, "digest",
+				l.blob, "size", (json_int_t)l.blob_size));
+	return r;
+}
+
+/* What berth-build wrote is an entry of a tar: the blob ends at the last whole block. */
+static int send_layer(struct sending *x, size_t i, struct err *e)
+{
+	char title[64], line[96];
+	json_t *said = NULL;
+	int r = empty_spool(x, e);
+
+	snprintf(title, sizeof(title), "layer %zu of %zu", i + 1,
+		json_array_size(x->f->layers));
+	snprintf(line, sizeof(line), "       %s: packing", title);
+	x->s->write(x->s, 'p', line);
+	if (r == 0)
+		r = read_layer(x->c, x->f->layers, i, "oci", x->fd, x->s, &said, e);
+	if (r < 0)
+		return r;
+	json_array_append_new(x->blobs, said);
+	const uint64_t size = (uint64_t)json_integer_value(json_object_get(said, "size"));
+	const uint64_t padded = (size + 511) / 512 * 512;
+	const off_t end = lseek(x->fd, 0, SEEK_END);
+	const struct image_blob b = {.title = title,
+		.digest = json_string_value(json_object_get(said, "digest")),
+		.size = size,
+		.offset = (uint64_t)end - padded};
+	if (end < 0 || (uint64_t)end < padded || !b.digest)
+		return err_set(e, EBADMSG, "a layer was read without a result");
+	return x->to->blob(x->to->arg, &b, e);
+}
+
+static int send_layers(struct sending *x, struct err *e)
+{
+	size_t there = 0, n = json_array_size(x->f->layers);
+
+	for (size_t i = 0; i < n; i++) {
+		int r = is_there(x,
+			(uint64_t)json_integer_value(json_array_get(x->f->layers, i)), e);
+
+		if (r == 0)
+			r = send_layer(x, i, e);
+		if (r < 0)
+			return r;
+		there += r > 0;
+	}
+	sink_detail(x->s, "%zu layers, %zu of them were there", n, there);
+	return 0;
+}
+
+static int send_text(struct sending *x, const char *title, const struct text *t,
+	int (*send)(void *arg, const struct image_blob *b, struct err *e), struct err *e)
+{
+	const struct image_blob b = {
+		.title = title, .digest = t->digest, .size = strlen(t->data)};
+	int r = empty_spool(x, e);
+
+	if (r == 0 && (r = io_write_all(x->fd, t->data, b.size)) < 0)
+		err_sys(e, -r, "write the spool file");
+	return r == 0 ? send(x->to->arg, &b, e) : r;
+}
+
+static int send_end(struct sending *x, struct err *e)
+{
+	struct text config = {0}, manifest = {0};
+	int r = text_of(configuration(x->c, x->f, x->blobs), &config);
+
+	if (r == 0)
+		r = text_of(oci_manifest(&config, x->blobs), &manifest);
+	if (r < 0)
+		err_sys(e, -r, "write the manifest");
+	if (r == 0)
+		r = send_text(x, "configuration", &config, x->to->blob, e);
+	if (r >= 0)
+		r = send_text(x, "manifest", &manifest, x->to->manifest, e);
+	free(config.data);
+	free(manifest.data);
+	return r;
+}
+
+int image_send(struct control *c, const struct image_found *f, int fd,
+	const struct image_receiver *to, struct sink *s, struct err *e)
+{
+	struct sending x = {
+		.c = c, .f = f, .to = to, .fd = fd, .s = s, .blobs = json_array()};
+	int r = send_layers(&x, e);
+
+	if (r == 0)
+		r = send_end(&x, e);
+	json_decref(x.blobs);
 	return r;
 }

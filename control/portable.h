@@ -17,6 +17,24 @@
  */
 int image_export(struct control *c, const struct image_found *f, const char *format,
 	int fd, struct sink *s, struct err *e);
+/*
+ * The same image as `oci`, blob by blob, to somebody who may have some of them already. Each of blob and manifest gets what lies
+ * in fd (spool_file), which is the caller's and used again for the next one.
+ */
+struct image_blob {
+	const char *title;  /* for people */
+	const char *digest; /* sha256:HEX */
+	uint64_t size, offset;
+};
+struct image_receiver {
+	int (*has)(void *arg, const char *digest, struct err *e); /* 1, 0 or -errno */
+	int (*blob)(void *arg, const struct image_blob *b,
+		struct err *e); /* 1: it was there, 0 or -errno */
+	int (*manifest)(void *arg, const struct image_blob *b, struct err *e); /* last */
+	void *arg;
+};
+int image_send(struct control *c, const struct image_found *f, int fd,
+	const struct image_receiver *to, struct sink *s, struct err *e);
 /* Finds the digests of layers that have none yet (half a second for a base image), for all further questions. */
 int image_digests(struct control *c, const json_t *layers, struct sink *s, struct err *e);
 /* Files and packages, as buildpacks/image_diff.h says. */

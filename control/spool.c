@@ -109,8 +109,9 @@ int spool_file(struct control *c, struct err *e)
 	return fd < 0 ? err_sys(e, errno, "make a file in %s", path) : fd;
 }
 
-int spool_take(
-	struct spool *p, struct control *c, int from, struct sink *s, struct err *e)
+int spool_fill(struct spool *p, struct control *c,
+	int (*fill)(void *arg, int to, uint64_t max_bytes, struct sink *s, struct err *e),
+	void *arg, struct sink *s, struct err *e)
 {
 	char path[64];
 
@@ -121,13 +122,24 @@ int spool_take(
 	int to autoclose = spool_file(c, e);
 	if (to < 0)
 		return to;
-	int r = spool_copy(from, to, room(c), s, e);
+	int r = fill(arg, to, room(c), s, e);
 	if (r < 0)
 		return r;
 	p->max_bytes = room(c);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", to);
 	p->fd = open(path, O_RDONLY | O_CLOEXEC);
 	return p->fd < 0 ? err_sys(e, errno, "open the archive") : 0;
+}
+
+static int copy_all(void *arg, int to, uint64_t max_bytes, struct sink *s, struct err *e)
+{
+	return spool_copy(*(int *)arg, to, max_bytes, s, e);
+}
+
+int spool_take(
+	struct spool *p, struct control *c, int from, struct sink *s, struct err *e)
+{
+	return spool_fill(p, c, copy_all, &from, s, e);
 }
 
 void spool_drop(struct spool *p)

@@ -21,6 +21,10 @@ struct spool {
  */
 int spool_take(
 	struct spool *p, struct control *c, int from, struct sink *s, struct err *e);
+/* The same of what fill writes into the file `to`, which may have max_bytes: 0 or -errno with e. */
+int spool_fill(struct spool *p, struct control *c,
+	int (*fill)(void *arg, int to, uint64_t max_bytes, struct sink *s, struct err *e),
+	void *arg, struct sink *s, struct err *e);
 /* Also of one that was never taken. */
 void spool_drop(struct spool *p);
 #define SPOOL_NONE                                                                       \

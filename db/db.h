@@ -78,6 +78,8 @@ struct db_layer {
 	bool ready;
 	uint64_t size_bytes, created_us, used_us;
 	char digest[72]; /* sha256:HEX of its tar; "": nobody asked yet */
+	char blob[72];	 /* and of that compressed, as it was last exported; "" */
+	uint64_t blob_size;
 };
 /*
  * A ready layer by key; meta (may be NULL) is JSON. Marks it used, with those that it lies on: the array `below` of its
@@ -94,6 +96,7 @@ int db_layer_ready(struct db *db, uint64_t id, const json_t *meta, uint64_t size
 /* berthd counts a layer after it is in use. */
 int db_layer_set_size(struct db *db, uint64_t id, uint64_t size_bytes);
 int db_layer_set_digest(struct db *db, uint64_t id, const char *digest);
+int db_layer_set_blob(struct db *db, uint64_t id, const char *blob, uint64_t size);
 int db_layer_delete(struct db *db, uint64_t id);
 /* It is not on disk any more: goes with all that lie on it. -ENOENT. */
 int db_layer_delete_lost(struct db *db, uint64_t id);
@@ -134,7 +137,23 @@ int db_tag_get(struct db *db, const char *name, struct db_tag *ret);
 /* Sorted by name. Count; each must be cleared, *ret freed. */
 int db_tag_list(struct db *db, struct db_tag **ret);
 int db_tag_remove(struct db *db, const char *name); /* -ENOENT */
-bool db_layer_tagged(struct db *db, uint64_t id);   /* also when that cannot be read */
+/* Logins at registries (db/logins.c) */
+#define DB_LOGIN_HOST_MAX (HOST_MAX_LEN + 8)
+#define DB_LOGIN_USER_MAX 255
+#define DB_LOGIN_PASSWORD_MAX                                                            \
+	4096 /* tokens in the place of passwords have some hundred bytes */
+struct db_login {
+	char host[DB_LOGIN_HOST_MAX], user[DB_LOGIN_USER_MAX + 1];
+	char *password; /* of db_login_get only */
+	uint64_t created_us;
+};
+void db_login_clear(struct db_login *l);
+int db_login_put(struct db *db, const char *host, const char *user, const char *password);
+int db_login_get(struct db *db, const char *host, struct db_login *ret); /* -ENOENT */
+/* Sorted by host, without passwords. Count; *ret freed. */
+int db_login_list(struct db *db, struct db_login **ret);
+int db_login_remove(struct db *db, const char *host); /* -ENOENT */
+bool db_layer_tagged(struct db *db, uint64_t id);     /* also when that cannot be read */
 /* When the oldest build that runs began; 0: none runs. */
 int db_build_oldest(struct db *db, uint64_t *ret_created_us);
 

@@ -102,7 +102,9 @@ static void a_database_of_an_earlier_version_is_migrated(void **state)
 		"ALTER TABLE app DROP COLUMN canary_key", "DROP TABLE tag",
 		"ALTER TABLE image DROP COLUMN config",
 		"ALTER TABLE layer DROP COLUMN digest",
-		"ALTER TABLE build DROP COLUMN what", "PRAGMA user_version=3"};
+		"ALTER TABLE build DROP COLUMN what", "DROP TABLE login",
+		"ALTER TABLE layer DROP COLUMN blob",
+		"ALTER TABLE layer DROP COLUMN blob_size", "PRAGMA user_version=3"};
 
 	make_app(f->db, "old");
 	for (size_t i = 0; i < ARRAY_LEN(back); i++)
@@ -348,6 +350,26 @@ static void the_live_release_keeps_what_its_next_build_will_ask_for(void **state
 		db_release_switch(f->db, app, make_release(f->db, app, used)), 0);
 	assert_int_equal(db_layer_unused(f->db, UINT64_C(1) << 62, &ids), 1);
 	free(ids);
+}
+
+static void a_login_is_the_last_one_of_its_host(void **state)
+{
+	struct fixture *f = *state;
+	struct db_login l = {0}, *list autofree = NULL;
+
+	assert_int_equal(db_login_get(f->db, "a.test", &l), -ENOENT);
+	assert_int_equal(db_login_put(f->db, "b.test:5000", "bob", "2"), 0);
+	assert_int_equal(db_login_put(f->db, "a.test", "ann", "1"), 0);
+	assert_int_equal(db_login_put(f->db, "a.test", "eve", "3"), 0);
+	assert_int_equal(db_login_get(f->db, "a.test", &l), 0);
+	assert_string_equal(l.user, "eve");
+	assert_string_equal(l.password, "3");
+	db_login_clear(&l);
+	assert_int_equal(db_login_list(f->db, &list), 2);
+	assert_string_equal(list[1].host, "b.test:5000");
+	assert_null(list[1].password);
+	assert_int_equal(db_login_remove(f->db, "a.test"), 0);
+	assert_int_equal(db_login_remove(f->db, "a.test"), -ENOENT);
 }
 
 static void a_tag_keeps_its_layers(void **state)
@@ -834,6 +856,7 @@ int main(void)
 		T(layers_below_a_used_one_are_used),
 		T(the_live_release_keeps_what_its_next_build_will_ask_for),
 		T(a_tag_keeps_its_layers),
+		T(a_login_is_the_last_one_of_its_host),
 		T(a_canary_keeps_its_layers_and_ends_with_the_switch),
 		T(transactions_roll_back_as_a_whole),
 		T(a_domain_belongs_to_one_app),

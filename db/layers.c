@@ -89,6 +89,13 @@ int db_layer_set_digest(struct db *db, uint64_t id, const char *digest)
 		query_exec(db, "UPDATE layer SET digest=? WHERE id=?", "sU", digest, id));
 }
 
+int db_layer_set_blob(struct db *db, uint64_t id, const char *blob, uint64_t size)
+{
+	return query_changed(
+		query_exec(db, "UPDATE layer SET blob=?, blob_size=? WHERE id=?", "sUU",
+			blob, size, id));
+}
+
 int db_layer_delete(struct db *db, uint64_t id)
 {
 	return query_changed(query_exec(db, "DELETE FROM layer WHERE id=?", "U", id));
@@ -108,7 +115,9 @@ int db_layer_delete_unused(struct db *db, uint64_t id, uint64_t older_than_us)
 		"UU", id, older_than_us));
 }
 
-#define LAYER_COLUMNS "id, kind, key, app, ready, size_bytes, created_us, used_us, digest"
+#define LAYER_COLUMNS                                                                    \
+	"id, kind, key, app, ready, size_bytes, created_us, used_us, digest, blob, "     \
+	"blob_size"
 
 static void fill_layer(struct query *q, void *element)
 {
@@ -123,6 +132,8 @@ static void fill_layer(struct query *q, void *element)
 	l->created_us = query_u64(q, 6);
 	l->used_us = query_u64(q, 7);
 	query_text(q, 8, l->digest, sizeof(l->digest));
+	query_text(q, 9, l->blob, sizeof(l->blob));
+	l->blob_size = query_u64(q, 10);
 }
 
 int db_layer_get(struct db *db, uint64_t id, struct db_layer *ret, json_t **ret_meta)
@@ -135,7 +146,7 @@ int db_layer_get(struct db *db, uint64_t id, struct db_layer *ret, json_t **ret_
 		return r;
 	fill_layer(&q, ret);
 	if (ret_meta)
-		*ret_meta = query_json(&q, 9);
+		*ret_meta = query_json(&q, 11);
 	return 0;
 }
 

@@ -553,6 +553,19 @@ struct acme_ask {
 	char name[256], token[ACME_TOKEN_MAX], answer[ACME_ANSWER_MAX]; /* NUL-terminated */
 };
 
+/*
+ * ---- berth-control <-> berth-registry: one JSON object a message, on the pair that is its standard input ----
+ * Its standard output is the file that a pull writes its archive to, and a push reads blobs from.
+ *   control first   {op: pull|push|login, host, repository, reference (a tag, or sha256:HEX), user?, password?, max_bytes?}
+ *   pull            -> {layers: [{diff_id, size}]}   <- {want: [bool]}   -> {done: DIGEST}: the archive is there
+ *   push            <- {has: DIGEST}   -> {done: DIGEST} or {done: ""}
+ *                   <- {blob: DIGEST, title, size, offset}   -> {done: DIGEST}, or {done: ""}: it was there
+ *                   <- {manifest: DIGEST, title, size, offset}   -> {done: DIGEST}
+ *   login           -> {done: ""}
+ *   at any time     -> {detail: TEXT}, {progress: TEXT} for people; {error: TEXT} is the last
+ */
+#define REGISTRY_MESSAGE_MAX (64u << 10) /* 64 layers with 200 bytes each are below 16 kB */
+
 /* ---- berthd <-> berth-logger ---- */
 enum {
 	MSG_LOG_ATTACH = 110, /* berthd -> logger: struct msg_log_attach; fds: read end of the FIFO (nonblocking) */

@@ -87,7 +87,7 @@ static void as_image(int fd)
 	struct err e = {0};
 	json_t *plan = NULL, *row;
 	size_t i;
-	int r = image_plan(fd, MAX_BYTES, &plan, &e);
+	int r = image_plan(fd, MAX_BYTES, false, &plan, &e);
 
 	CHECK(r == 0 ? json_is_object(plan) : r < 0 && e.text[0] && !plan);
 	json_array_foreach (json_object_get(plan, "layers"), i, row)
