@@ -1,6 +1,6 @@
 /*
  * What control reads that is not a request: ssh keys, Procfile, app.json, network targets,
- * config values, an instance's ports. A key that control takes, berthd takes too: one that
+ * names of images in registries, config values, an instance's ports. A key that control takes, berthd takes too: one that
  * it refused would keep out all others.
  */
 #include "tests/fuzz/fuzz.h"
@@ -8,6 +8,7 @@
 #include "control/env.h"
 #include "control/manifest.h"
 #include "control/net_target.h"
+#include "control/reference.h"
 #include "control/sshkey.h"
 #include "control/tcp_table.h"
 #include "lib/proto.h"
@@ -114,6 +115,25 @@ static void try_ports(const char *s, size_t n)
 	free(b);
 }
 
+static void try_reference(const char *s)
+{
+	struct reference f, again;
+	struct err e = {0};
+	char whole[1024];
+
+	if (reference_parse(s, &f, &e) < 0) {
+		CHECK(e.text[0]);
+		return;
+	}
+	CHECK(reference_names_host(s) && !strpbrk(f.host, "/@?# ") &&
+		!strpbrk(f.path, ":@?#% ") && !strstr(f.path, ".."));
+	snprintf(whole, sizeof(whole), "%s/%s%s%s%s%s", f.host, f.path,
+		f.tag[0] ? ":" : "", f.tag, f.digest[0] ? "@" : "", f.digest);
+	CHECK(reference_parse(whole, &again, &e) == 0);
+	CHECK(strcmp(f.host, again.host) == 0 && strcmp(f.path, again.path) == 0 &&
+		strcmp(f.tag, again.tag) == 0 && strcmp(f.digest, again.digest) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *s = text_of(data, size);
@@ -121,6 +141,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	try_key(s);
 	try_manifest(s);
 	try_target(s);
+	try_reference(s);
 	try_value(s, size);
 	try_ports(s, size);
 	free(s);
