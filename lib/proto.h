@@ -62,7 +62,7 @@ enum {
 	MSG_NETWORK,         /* struct msg_network: what an app's instances may reach, at once and from now on; kept by berthd */
 	MSG_NAME,            /* struct msg_name: which instances the address of a name leads to */
 	MSG_HOST,            /* reply: struct msg_host: what limits can mean on this host */
-	MSG_USAGE,           /* fds: write end of a pipe, for a struct usage_row for each thing below the state folder, the last of
+	MSG_USAGE,           /* struct msg_usage; fds: write end of a pipe, for a struct usage_row for each thing below the state folder, the last of
 	                        kind USAGE_END; reply at once; -EBUSY while another is counted */
 	MSG_CACHE_REMOVE,    /* struct msg_cache; -EBUSY while a build has it; absent is 0 */
 };
@@ -261,6 +261,10 @@ struct msg_disk {
 struct msg_cache {
 	uint64_t part; /* as in msg_mount, of MOUNT_CACHE_PART; 0: the app's build cache folder */
 	uint32_t app;
+	uint32_t pad;
+};
+struct msg_usage {
+	uint32_t kinds; /* 1 << enum usage_kind of those that are wanted; 0: all */
 	uint32_t pad;
 };
 enum usage_kind {

@@ -2,13 +2,16 @@
 #include "runtime/berthd_stage_test.h"
 #include "runtime/command.h"
 
-static bool asked(int out)
+static bool asked(uint32_t kinds, int out)
 {
-	return request(MSG_USAGE, NULL, 0, &out, 1) == 0; /* or one before is at work */
+	struct msg_usage m = {.kinds = kinds};
+
+	return request(MSG_USAGE, &m, sizeof(m), &out, 1) ==
+	       0; /* or one before is at work */
 }
 
-/* The sum of all rows but those that no folder shows; *ret is the last of that kind. */
-static uint64_t counted(uint32_t kind, struct usage_row *ret)
+/* The sum of the wanted rows but those that no folder shows; *ret is the last of that kind. */
+static uint64_t counted_of(uint32_t kinds, uint32_t kind, struct usage_row *ret)
 {
 	struct usage_row row = {0};
 	uint64_t sum = 0;
@@ -16,11 +19,12 @@ static uint64_t counted(uint32_t kind, struct usage_row *ret)
 
 	*ret = row;
 	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
-	WAIT_FOR(asked(pipes[1]));
+	WAIT_FOR(asked(kinds, pipes[1]));
 	close(pipes[1]);
 	while (row.kind != USAGE_END) {
 		assert_int_equal(io_read_full(pipes[0], &row, sizeof(row)), 0);
 		assert_false(row.flags & USAGE_PARTIAL);
+		assert_true(!kinds || row.kind == USAGE_END || kinds & 1u << row.kind);
 		if (row.kind == kind)
 			*ret = row;
 		if (row.kind != USAGE_UNNAMED)
@@ -29,6 +33,11 @@ static uint64_t counted(uint32_t kind, struct usage_row *ret)
 	assert_int_equal(io_read_full(pipes[0], &row, 1), -EPIPE);
 	close(pipes[0]);
 	return sum;
+}
+
+static uint64_t counted(uint32_t kind, struct usage_row *ret)
+{
+	return counted_of(0, kind, ret);
 }
 
 static uint64_t du_of_state(void)
@@ -109,7 +118,8 @@ static void a_cache_goes_when_no_build_has_it(void **state UNUSED)
 	assert_int_equal(
 		request(MSG_CACHE_REMOVE, &cache, sizeof(cache), NULL, 0), -EBUSY);
 	stop_app(m.id);
-	counted(USAGE_CACHE, &row);
+	uint64_t bytes = counted_of(1u << USAGE_CACHE, USAGE_CACHE, &row);
+	assert_int_equal(bytes, row.bytes);
 	assert_int_equal(row.app, m.app);
 	assert_in_range(row.used_us, io_now_us() - 60000000, io_now_us());
 	assert_int_equal(

@@ -281,7 +281,10 @@ static int disk(struct context *ctx, struct msg *m UNUSED, struct reply *r)
 
 static int count_usage(struct context *ctx, struct msg *m, struct reply *r UNUSED)
 {
-	return usage_start(ctx->usage, m->fds[0]);
+	struct msg_usage body;
+
+	BODY(m, body);
+	return usage_start(ctx->usage, body.kinds, m->fds[0]);
 }
 
 static int remove_cache(struct context *ctx, struct msg *m, struct reply *r UNUSED)
@@ -463,7 +466,7 @@ static const struct dispatch_row control_rows[] = {
 	/* safe: changes nothing, tells numbers of the host */
 	{MSG_HOST, host, 0, .fds_max = 0},
 	/* safe: writes numbers into a descriptor of control's, in a child with a time limit */
-	{MSG_USAGE, count_usage, 0, .fds_min = 1, .fds_max = 1},
+	{MSG_USAGE, count_usage, sizeof(struct msg_usage), .fds_min = 1, .fds_max = 1},
 	/* safe: as with layers; one in use is never removed */
 	{MSG_CACHE_REMOVE, remove_cache, sizeof(struct msg_cache), .fds_max = 0},
 };

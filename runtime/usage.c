@@ -43,6 +43,7 @@ struct usage *usage_new(struct loop *l, const struct folders *f, struct instance
 struct count {
 	struct instances *instances;
 	int state, out;
+	uint32_t kinds; /* as in msg_usage */
 	struct tally tally;
 	uint64_t other; /* what has no row of its own */
 	bool other_partial;
@@ -125,14 +126,15 @@ static bool is_scratch(const char *name, struct usage_row *row)
 
 static const struct place {
 	const char *folder;
+	uint32_t kinds; /* of its rows */
 	bool (*is)(const char *name, struct usage_row *row);
 } places[] = {
-	{"layers", is_layer},
-	{"repos", is_repo},
-	{"cache", is_cache},
-	{"logs", is_logs},
-	{"volumes", is_volume},
-	{"scratch", is_scratch},
+	{"layers", 1u << USAGE_LAYER | 1u << USAGE_UPPER, is_layer},
+	{"repos", 1u << USAGE_REPO, is_repo},
+	{"cache", 1u << USAGE_CACHE | 1u << USAGE_SCRATCH, is_cache},
+	{"logs", 1u << USAGE_LOGS, is_logs},
+	{"volumes", 1u << USAGE_VOLUME, is_volume},
+	{"scratch", 1u << USAGE_SCRATCH, is_scratch},
 };
 
 /* ---- counting ---- */
@@ -169,8 +171,15 @@ static void find_app(void *arg, const struct record *r)
 		row->app = r->app;
 }
 
+static bool wants(const struct count *c, uint32_t kinds)
+{
+	return c->kinds & kinds;
+}
+
 static void count_other(struct count *c, int dir, const char *name)
 {
+	if (!wants(c, 1u << USAGE_OTHER))
+		return;
 	c->other += tally_tree(&c->tally, dir, name);
 	c->other_partial |= c->tally.partial;
 	c->tally.partial = false;
@@ -184,6 +193,8 @@ static void count_entry(struct count *c, const struct place *p, int dir, const c
 		count_other(c, dir, name);
 		return;
 	}
+	if (!wants(c, 1u << row.kind))
+		return;
 	if (row.kind == USAGE_CACHE)
 		note_used(dir, name, &row);
 	if (row.kind == USAGE_SCRATCH)
@@ -217,6 +228,8 @@ static void count_whole(struct count *c, uint32_t kind, const char *name)
 {
 	struct usage_row row = {.kind = kind};
 
+	if (!wants(c, 1u << kind))
+		return;
 	row.bytes = tally_tree(&c->tally, c->state, name);
 	tell(c, &row);
 }
@@ -228,7 +241,8 @@ static void count_top(
 		if (strcmp(places[i].folder, name) != 0)
 			continue;
 		c->other += tally_entry(&c->tally, dir, name);
-		each_entry(c, dir, name, count_entry, &places[i]);
+		if (wants(c, places[i].kinds | 1u << USAGE_OTHER))
+			each_entry(c, dir, name, count_entry, &places[i]);
 		return;
 	}
 	if (strcmp(name, "control") == 0)
@@ -275,9 +289,11 @@ static _Noreturn void work(struct count *c)
 		_exit(1);
 	c->other = tally_entry(&c->tally, c->state, ".");
 	each_entry(c, c->state, ".", count_top, NULL);
-	instances_walk(c->instances, count_unnamed, c);
+	if (wants(c, 1u << USAGE_UNNAMED))
+		instances_walk(c->instances, count_unnamed, c);
 	c->tally.partial = c->other_partial;
-	tell(c, &(struct usage_row){.kind = USAGE_OTHER, .bytes = c->other});
+	if (wants(c, 1u << USAGE_OTHER))
+		tell(c, &(struct usage_row){.kind = USAGE_OTHER, .bytes = c->other});
 	tell(c, &end);
 	_exit(0);
 }
@@ -296,11 +312,12 @@ static void on_done(void *arg, uint32_t events UNUSED)
 	u->pidfd = -1;
 }
 
-int usage_start(struct usage *u, int out)
+int usage_start(struct usage *u, uint32_t kinds, int out)
 {
 	struct count c = {.instances = u->instances,
 		.state = u->folders->state,
 		.out = out,
+		.kinds = kinds ? kinds : ~0u,
 		.tally = TALLY_INIT};
 	pid_t pid;
 

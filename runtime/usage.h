@@ -18,7 +18,7 @@ struct usage;
 struct usage *usage_new(struct loop *l, const struct folders *f, struct instances *in);
 /* A child at work goes on. NULL is allowed. */
 void usage_free(struct usage *u);
-/* As MSG_USAGE; out stays the caller's. 0, -EBUSY while a child is at work, -errno. */
-int usage_start(struct usage *u, int out);
+/* As MSG_USAGE (kinds: of struct msg_usage); out stays the caller's. 0, -EBUSY while a child is at work, -errno. */
+int usage_start(struct usage *u, uint32_t kinds, int out);
 
 #endif

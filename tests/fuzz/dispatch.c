@@ -136,7 +136,7 @@ void stackrun_cleanup(
 {
 }
 
-int usage_start(struct usage *u UNUSED, int out)
+int usage_start(struct usage *u UNUSED, uint32_t kinds UNUSED, int out)
 {
 	CHECK(out >= 0);
 	return f.fail ? -EBUSY : 0;

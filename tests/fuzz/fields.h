@@ -59,6 +59,7 @@ static const struct field stack_fields[] = {
 	F(msg_stack, id), F(msg_stack, suite), F(msg_stack, pad)};
 static const struct field freeze_fields[] = {
 	F(msg_freeze, id), F(msg_freeze, flags), F(msg_freeze, pad)};
+static const struct field usage_fields[] = {F(msg_usage, kinds), F(msg_usage, pad)};
 static const struct field cache_fields[] = {
 	F(msg_cache, part), F(msg_cache, app), F(msg_cache, pad)};
 #define RULE_FIELDS(i)                                                                   \
@@ -94,8 +95,8 @@ static const struct layout {
 	L(MSG_STACK_BUILD, stack_fields), L(MSG_FREEZE, freeze_fields),
 	L(MSG_THAW, instance_fields), L(MSG_NETWORK, network_fields),
 	L(MSG_NAME, name_fields), L(MSG_CACHE_REMOVE, cache_fields),
-	L(MSG_EXITED_ACK, instance_fields), L(MSG_ROUTER_SOCKETS, sockets_fields),
-	L(MSG_ROUTER_WAKE, instance_fields)};
+	L(MSG_USAGE, usage_fields), L(MSG_EXITED_ACK, instance_fields),
+	L(MSG_ROUTER_SOCKETS, sockets_fields), L(MSG_ROUTER_WAKE, instance_fields)};
 
 static const struct layout *layout_of(uint32_t type)
 {

@@ -85,6 +85,11 @@ static void sound_cache(struct input *in, void *body)
 	*(struct msg_cache *)body = (struct msg_cache){.part = small_id(in), .app = 3};
 }
 
+static void sound_usage(struct input *in, void *body)
+{
+	*(struct msg_usage *)body = (struct msg_usage){.kinds = take_u8(in)};
+}
+
 /* All others begin with an id, or are zero. */
 static void sound_id(struct input *in, void *body)
 {
@@ -123,7 +128,7 @@ static const struct sound {
 	{MSG_NETWORK, sizeof(struct msg_network), sound_network, 0, 0},
 	{MSG_NAME, sizeof(struct msg_name), sound_name, 0, 0},
 	{MSG_HOST, 0, NULL, 0, 0},
-	{MSG_USAGE, 0, NULL, 1, 2},
+	{MSG_USAGE, sizeof(struct msg_usage), sound_usage, 1, 2},
 	{MSG_CACHE_REMOVE, sizeof(struct msg_cache), sound_cache, 0, 0},
 	{MSG_EXITED_ACK, sizeof(struct msg_instance), sound_id, 0, 0},
 	{MSG_ROUTER_SOCKETS, sizeof(struct msg_sockets), sound_sockets, 0, 0},
