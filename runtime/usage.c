@@ -230,7 +230,10 @@ static void count_whole(struct count *c, uint32_t kind, const char *name)
 
 	if (!wants(c, 1u << kind))
 		return;
-	row.bytes = tally_tree(&c->tally, c->state, name);
+	uint64_t folder = tally_entry(&c->tally, c->state, name);
+
+	c->other += folder;
+	row.bytes = tally_tree(&c->tally, c->state, name) - folder;
 	tell(c, &row);
 }
 
