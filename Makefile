@@ -87,7 +87,7 @@ $(B)/bin/hooks/pre-receive: $(B)/bin/berth-hook
 	@mkdir -p $(@D) && ln -sf ../berth-hook $@ && ln -sf ../berth-hook $(@D)/update
 
 # Unit tests: each linked with its folder's code (no main) and what lies below it.
-TEST_PKG = cmocka libcurl libseccomp libmicrohttpd jansson sqlite3 libgit2 libarchive libnghttp2 libssl libcrypto zlib
+TEST_PKG = cmocka libcurl libseccomp libmicrohttpd jansson sqlite3 libgit2 libarchive libnghttp2 libssl libcrypto zlib libzstd
 folder_code = $(patsubst %.c,$(B)/%.o,$(filter-out $(MAINS),$(call code,$(1)/*.c)))
 .SECONDEXPANSION:
 $(B)/test/%: $(B)/%.o $$(call folder_code,$$(firstword $$(subst /, ,$$*))) \

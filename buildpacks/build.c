@@ -25,7 +25,7 @@ static const struct {
 	{"docker-copy", "< ORDERS FILES.tar", 0, 0, command_docker_copy},
 	{"docker-pack", "< ORDERS > FILES.tar", 0, 0, command_docker_pack},
 	{"docker-user", "< ORDERS", 0, 0, command_docker_user},
-	{"layer", "oci|docker|rootfs|digest", 1, 1, command_layer},
+	{"layer", "oci|oci-zstd|docker|rootfs|digest", 1, 1, command_layer},
 	{"diff", "", 0, 0, command_diff},
 	{"rebase", "", 0, 0, command_rebase},
 	{"import-plan", "< IMAGE.tar", 0, 0, command_import_plan},

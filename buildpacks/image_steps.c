@@ -41,13 +41,13 @@ static bool is_there(const char *path)
 	return access(path, F_OK) == 0;
 }
 
-static int write_blob(
-	int fd, bool gzip, struct blob *b, char plain[65], char stored[65], struct err *e)
+static int write_blob(int fd, enum blob_form form, struct blob *b, char plain[65],
+	char stored[65], struct err *e)
 {
 	const char *capabilities = getenv("BERTH_CAPABILITIES");
 	struct layer_places p = {.layer = LAYER,
 		.capabilities = capabilities ? json_loads(capabilities, 0, NULL) : NULL};
-	int r = blob_open(b, fd, gzip);
+	int r = blob_open(b, fd, form);
 
 	if (is_there(BELOW)) {
 		p.below = BELOW;
@@ -69,7 +69,7 @@ static int copy_out(int spool, const struct blob *b, const char *name, struct er
 		.path = name, .type = '0', .mode = 0644, .size = b->stored_size};
 	char part[65536], plain[65], stored[65];
 	ssize_t got = 0;
-	int r = blob_open(&out, STDOUT_FILENO, false);
+	int r = blob_open(&out, STDOUT_FILENO, BLOB_PLAIN);
 
 	if (r == 0 && lseek(spool, 0, SEEK_SET) < 0)
 		r = -errno;
@@ -87,19 +87,26 @@ static int copy_out(int spool, const struct blob *b, const char *name, struct er
 	return r < 0 ? err_sys(e, -r, "write the archive") : 0;
 }
 
-static int with_spool(const char *form, struct err *e)
+static enum blob_form form_of(const char *word)
+{
+	if (strcmp(word, "oci-zstd") == 0)
+		return BLOB_ZSTD;
+	return strcmp(word, "oci") == 0 ? BLOB_GZIP : BLOB_PLAIN;
+}
+
+static int with_spool(const char *word, struct err *e)
 {
 	int spool autoclose = open(SPOOL, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	char plain[65], stored[65], name[128];
-	bool oci = strcmp(form, "oci") == 0;
+	const enum blob_form form = form_of(word);
 	struct blob b = {0};
 	int r;
 
 	if (spool < 0)
 		return err_sys(e, errno, "make room for the layer");
 	unlink(SPOOL);
-	r = write_blob(spool, oci, &b, plain, stored, e);
-	snprintf(name, sizeof(name), oci ? "blobs/sha256/%s" : "%s.tar", stored);
+	r = write_blob(spool, form, &b, plain, stored, e);
+	snprintf(name, sizeof(name), form ? "blobs/sha256/%s" : "%s.tar", stored);
 	if (r == 0)
 		r = copy_out(spool, &b, name, e);
 	blob_free(&b);
@@ -116,7 +123,8 @@ static int straight(bool to_stdout, struct err *e)
 {
 	char plain[65], stored[65];
 	struct blob b = {0};
-	int r = write_blob(to_stdout ? STDOUT_FILENO : -1, false, &b, plain, stored, e);
+	int r = write_blob(
+		to_stdout ? STDOUT_FILENO : -1, BLOB_PLAIN, &b, plain, stored, e);
 
 	blob_free(&b);
 	if (r == 0)

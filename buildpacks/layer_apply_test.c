@@ -32,7 +32,7 @@ static int set_up(void **state)
 	snprintf(f->root, sizeof(f->root), "/tmp/berth-apply.XXXXXX");
 	assert_non_null(mkdtemp(f->root));
 	f->fd = memfd_create("layer", MFD_CLOEXEC);
-	assert_int_equal(blob_open(&f->b, f->fd, true), 0);
+	assert_int_equal(blob_open(&f->b, f->fd, BLOB_GZIP), 0);
 	*state = f;
 	return 0;
 }

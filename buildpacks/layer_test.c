@@ -80,13 +80,14 @@ static int tear_down(void **state)
 }
 
 /* The tar in a memory file; plain gets its digest. */
-static int write_tar(struct fixture *f, bool gzip, char plain[65], char stored[65])
+static int write_tar(
+	struct fixture *f, enum blob_form form, char plain[65], char stored[65])
 {
 	int fd = memfd_create("layer", MFD_CLOEXEC);
 	struct blob b;
 	struct err e = {0};
 
-	assert_int_equal(blob_open(&b, fd, gzip), 0);
+	assert_int_equal(blob_open(&b, fd, form), 0);
 	if (layer_write(&f->p, &b, &e) < 0)
 		fail_msg("%s", e.text);
 	assert_int_equal(blob_end(&b, plain, stored), 0);
@@ -136,7 +137,7 @@ static void entries_are_sorted_and_whiteouts_come_first(void **state)
 	make(f->below, "d/gone", "");
 	make(f->layer, "d/new", "");
 	make(f->merged, "d/new", "");
-	int fd autoclose = write_tar(f, false, plain, stored);
+	int fd autoclose = write_tar(f, BLOB_PLAIN, plain, stored);
 	list(fd, &out);
 	assert_string_equal(out.data, "b/:0\nb/.wh.x:0\nb/a:1\nb/link=b/a:0\nb/z:5\n"
 				      "c=b/../b/z:0\nd/:0\nd/.wh..wh..opq:0\nd/new:0\n");
@@ -156,7 +157,7 @@ static void long_names_and_attributes_are_kept(void **state)
 	make(f->layer, name, "x");
 	snprintf(whole, sizeof(whole), "%s/%s", f->layer, name);
 	bool attributes = setxattr(whole, "user.colour", "blue", 4, 0) == 0;
-	int fd autoclose = write_tar(f, false, plain, stored);
+	int fd autoclose = write_tar(f, BLOB_PLAIN, plain, stored);
 	char *at = buf_room(&raw, 1 << 20);
 	raw.len = (size_t)read(fd, at, 1 << 20);
 	assert_non_null(memmem(raw.data, raw.len, name, strlen(name)));
@@ -171,17 +172,20 @@ static void long_names_and_attributes_are_kept(void **state)
 static void equal_trees_give_equal_bytes(void **state)
 {
 	struct fixture *f = *state;
-	char plain[4][65], stored[4][65];
+	char plain[6][65], stored[6][65];
 
 	make(f->layer, "a/b", "some text");
-	for (int i = 0; i < 4; i++)
-		close(write_tar(f, i >= 2, plain[i], stored[i]));
+	for (int i = 0; i < 6; i++)
+		close(write_tar(f, (enum blob_form)(i / 2), plain[i], stored[i]));
 	assert_string_equal(stored[0], stored[1]);
 	assert_string_equal(stored[2], stored[3]);
+	assert_string_equal(stored[4], stored[5]);
 	assert_string_not_equal(stored[0], stored[2]);
+	assert_string_not_equal(stored[2], stored[4]);
 	assert_string_equal(plain[0], plain[3]);
+	assert_string_equal(plain[0], plain[5]);
 	make(f->layer, "a/b", "other bits");
-	close(write_tar(f, false, plain[1], stored[1]));
+	close(write_tar(f, BLOB_PLAIN, plain[1], stored[1]));
 	assert_string_not_equal(plain[0], plain[1]);
 }
 

@@ -52,6 +52,7 @@ const struct option_spec option_table[OPT_COUNT] = {
 		"as whom: an image starts, USER[:GROUP]; a login"},
 	[OPT_MESSAGE] = {0, "message", "TEXT", "of the commit and the release"},
 	[OPT_AUTHOR] = {0, "author", "'NAME <MAIL>'", "of the commit; else who asks"},
+	[OPT_COMPRESS] = {0, "compress", "gzip|zstd", "the layers of an OCI image"},
 	[OPT_TO] = {0, "to", "FILE", "into this file of the host instead of stdout"},
 	[OPT_DRY_RUN] = {0, "dry-run", NULL, "only show what would be done"},
 };

@@ -55,6 +55,7 @@ enum option {
 	OPT_USER,
 	OPT_MESSAGE,
 	OPT_AUTHOR,
+	OPT_COMPRESS,
 	OPT_COUNT
 };
 #define OPT(o) (UINT64_C(1) << OPT_##o)

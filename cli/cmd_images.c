@@ -256,8 +256,9 @@ int cmd_images_export(struct cli *c)
 	if (c->argc > 1)
 		buf_addf(&name, ":%s", c->argv[1]);
 	r = run_upgrade(c, "/v1/images/export",
-		json_pack("{s:s, s:s}", "image", name.data, "format",
-			c->format ? c->format : "oci"),
+		json_pack("{s:s, s:s, s:s*}", "image", name.data, "format",
+			c->format ? c->format : "oci", "compress",
+			c->options[OPT_COMPRESS]),
 		false);
 	if (to && (r ? unlink(temp) : rename(temp, to)) < 0) {
 		say("cannot %s %s: %s", r ? "remove" : "make", r ? temp : to,

@@ -239,7 +239,7 @@ const struct command command_table[] = {
 	{.name = "images:export", "IMAGE",
 		"as an archive for other tools: --format oci, docker or rootfs",
 		"images:export blog:v3 --format docker > blog.tar", cmd_images_export, 1, 2,
-		CMD_FORMAT, OPT(TO)},
+		CMD_FORMAT, OPT(TO) | OPT(COMPRESS)},
 	{.name = "images:import", "FILE|-",
 		"from an OCI layout, a docker archive or a root file system",
 		"images:import nginx.tar --as nginx:1.22", cmd_images_import, 1, 1, 0,

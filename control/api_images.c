@@ -288,12 +288,23 @@ static void export_clear(struct transfer *t)
 int images_export(struct request *r)
 {
 	const char *format = request_string(r, "format");
-	struct export *x = calloc(1, sizeof(*x));
+	const char *compress = request_string(r, "compress");
+	bool zstd = compress && strcmp(compress, "zstd") == 0;
 	struct err e = {0};
 
+	if (compress && ((!zstd && strcmp(compress, "gzip") != 0) ||
+				(format && strcmp(format, "oci") != 0)))
+		return request_fail(r, FAIL_USAGE,
+			"layers of the format oci are compressed with gzip or zstd, "
+			"others "
+			"are not");
+	struct export *x = calloc(1, sizeof(*x));
 	if (!x)
 		return request_fail(r, FAIL_BERTH, "out of memory");
-	snprintf(x->format, sizeof(x->format), "%s", format ? format : "oci");
+	snprintf(x->format, sizeof(x->format), "%s",
+		zstd	 ? "oci-zstd"
+		: format ? format
+			 : "oci");
 	int n = image_find(r->c, request_string(r, "image"), &x->image, &e);
 	if (n < 0) {
 		image_found_clear(&x->image);

@@ -379,7 +379,8 @@ const struct route api_table[] = {
 		.path = "/v1/images/export",
 		.handle = images_export,
 		.audit = "images:export",
-		.fields = FIELDS(STRING_NEEDED("image"), STRING("format"))},
+		.fields = FIELDS(
+			STRING_NEEDED("image"), STRING("format"), STRING("compress"))},
 	{.method = "POST",
 		.path = "/v1/images/import",
 		.handle = images_import,

@@ -216,14 +216,18 @@ static json_t *descriptor(const char *type, const char *digest, size_t size)
 		(json_int_t)size);
 }
 
-static json_t *oci_manifest(const struct text *config, const json_t *blobs)
+#define LAYER_GZIP "application/vnd.oci.image.layer.v1.tar+gzip"
+#define LAYER_ZSTD "application/vnd.oci.image.layer.v1.tar+zstd"
+
+static json_t *oci_manifest(
+	const struct text *config, const json_t *blobs, const char *type)
 {
 	json_t *layers = json_array(), *blob;
 	size_t i;
 
 	json_array_foreach ((json_t *)(uintptr_t)blobs, i, blob)
 		json_array_append_new(layers,
-			descriptor("application/vnd.oci.image.layer.v1.tar+gzip",
+			descriptor(type,
 				json_string_value(json_object_get(blob, "digest")),
 				(size_t)json_integer_value(
 					json_object_get(blob, "size"))));
@@ -263,14 +267,15 @@ static int put_blob(struct tar *t, const struct text *text)
 }
 
 static int end_oci(struct tar *t, const struct image_found *f, const struct text *config,
-	const json_t *blobs)
+	const json_t *blobs, bool zstd)
 {
 	char version[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
 	const struct text layout = {.data = version};
 	const char *architecture =
 		json_string_value(json_object_get(f->document, "architecture"));
 	struct text manifest = {0}, index = {0};
-	int r = text_of(oci_manifest(config, blobs), &manifest);
+	int r = text_of(
+		oci_manifest(config, blobs, zstd ? LAYER_ZSTD : LAYER_GZIP), &manifest);
 
 	if (r == 0)
 		r = text_of(
@@ -314,16 +319,18 @@ static int end_docker(struct tar *t, const struct image_found *f,
 	return r;
 }
 
-static int write_end(struct control *c, const struct image_found *f, bool oci,
+static int write_end(struct control *c, const struct image_found *f, const char *format,
 	const json_t *blobs, int fd)
 {
+	bool docker = strcmp(format, "docker") == 0;
 	struct text config = {0};
 	struct tar t;
 	int r = text_of(configuration(c, f, blobs), &config);
 
 	if (r == 0 && (r = tar_open(&t, fd, 0)) == 0) {
-		r = oci ? end_oci(&t, f, &config, blobs)
-			: end_docker(&t, f, &config, blobs);
+		r = docker ? end_docker(&t, f, &config, blobs)
+			   : end_oci(&t, f, &config, blobs,
+				     strcmp(format, "oci-zstd") == 0);
 		if (r == 0)
 			r = tar_end(&t);
 		tar_free(&t);
@@ -365,16 +372,15 @@ static int export_rootfs(struct control *c, const struct image_found *f, int fd,
 int image_export(struct control *c, const struct image_found *f, const char *format,
 	int fd, struct sink *s, struct err *e)
 {
-	bool oci = strcmp(format, "oci") == 0;
-
 	if (strcmp(format, "rootfs") == 0)
 		return export_rootfs(c, f, fd, s, e);
-	if (!oci && strcmp(format, "docker") != 0)
+	if (strcmp(format, "oci") != 0 && strcmp(format, "oci-zstd") != 0 &&
+		strcmp(format, "docker") != 0)
 		return err_set(e, EINVAL,
 			"the formats are oci, docker and rootfs, not %.40s", format);
 	json_t *blobs = json_array();
 	int r = export_layers(c, f, format, fd, s, blobs, e);
-	if (r == 0 && (r = write_end(c, f, oci, blobs, fd)) < 0)
+	if (r == 0 && (r = write_end(c, f, format, blobs, fd)) < 0)
 		err_sys(e, -r, "write the archive");
 	json_decref(blobs);
 	return r;
@@ -477,7 +483,7 @@ static int send_end(struct sending *x, struct err *e)
 	int r = text_of(configuration(x->c, x->f, x->blobs), &config);
 
 	if (r == 0)
-		r = text_of(oci_manifest(&config, x->blobs), &manifest);
+		r = text_of(oci_manifest(&config, x->blobs, LAYER_GZIP), &manifest);
 	if (r < 0)
 		err_sys(e, -r, "write the manifest");
 	if (r == 0)

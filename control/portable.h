@@ -10,6 +10,7 @@
 /*
  * Writes the image to fd as
  *   oci     an OCI image layout in a tar: https://github.com/opencontainers/image-spec, image-layout.md; layers gzip
+ *   oci-zstd  the same with layers zstd
  *   docker  what `docker save` writes: manifest.json, the configuration, layers as plain tar
  *   rootfs  one tar of the merged files, what `docker export` writes
  * An image of the same layers and configuration gives the same bytes. Blocks. 0 or -errno with e (-EINVAL: another

@@ -49,6 +49,13 @@ image() { /usr/bin/python3 "$BERTH_SOURCE/tests/lib/image.py" "$@"; }
 	try remote images:export i-one --to /tmp/x
 	exits 2
 	has 'file of the host'
+	berth images:export i-one --compress zstd --to "$dir/zstd.tar"
+	try image verify "$dir/zstd.tar"
+	ok
+	[ "$(stat -c %s "$dir/zstd.tar")" -lt "$(stat -c %s "$dir/oci.tar")" ]
+	equal 'application/vnd.oci.image.layer.v1.tar+zstd' "$(skopeo inspect --raw "oci-archive:$dir/zstd.tar" | jq -r '.layers[].mediaType' | sort -u)"
+	try berth images:export i-one --format docker --compress zstd
+	exits 2
 	try berth images:export i-one --format zip
 	fails
 	has 'oci, docker and rootfs'

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import stat
+import subprocess
 import sys
 import tarfile
 
@@ -19,6 +20,8 @@ def sha(data):
 
 
 def plain(data):
+    if data[:4] == b"\x28\xb5\x2f\xfd":
+        return subprocess.run(["zstd", "-dqc"], input=data, stdout=subprocess.PIPE, check=True).stdout
     return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
 
 
