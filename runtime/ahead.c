@@ -19,6 +19,7 @@ struct guess {
 	uint64_t id; /* after which the next ones come */
 	uint64_t make[AHEAD];
 	struct ahead drop[AHEAD];
+	unsigned int tries;
 };
 
 /* Under the lock. NULL: it started, or is no guess any more. */
@@ -72,13 +73,20 @@ static void make_process(struct runtime *rt, uint64_t id)
 	spawn_end(&p); /* it started meanwhile, with one of its own */
 }
 
-static void drop(struct guess *g)
+/* -EAGAIN: a group cannot go yet, though its process has. */
+static int drop(struct guess *g)
 {
+	int r = 0;
+
 	for (int i = 0; i < AHEAD; i++)
 		if (g->drop[i].id) {
 			spawn_end(&g->drop[i].process);
-			cgroup_remove(&g->rt->cgroups, g->drop[i].id);
+			if (cgroup_remove(&g->rt->cgroups, g->drop[i].id) == -EBUSY)
+				r = -EAGAIN;
+			else
+				g->drop[i].id = 0;
 		}
+	return r;
 }
 
 /* Only when there is nothing else to do: in a row of starts the next one makes its own
@@ -117,11 +125,13 @@ static int work(void *arg)
 {
 	struct guess *g = arg;
 
-	for (int i = 0; i < AHEAD; i++)
+	for (int i = 0; i < AHEAD && g->tries == 0; i++)
 		if (g->make[i])
-			cgroup_prepare(&g->rt->cgroups, g->make[i]);
-	drop(g);
-	ask_processes(g->rt, g->id);
+			cgroup_prepare(&g->rt->cgroups, g->make[i], NULL);
+	if (g->tries == 0)
+		ask_processes(g->rt, g->id);
+	if (drop(g) < 0 && ++g->tries < TRIES_MAX)
+		return -EAGAIN;
 	free(g);
 	return 0;
 }

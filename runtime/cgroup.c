@@ -327,7 +327,7 @@ int cgroup_leave(const struct cgroups *g, const int fds[CGROUP_FDS])
 	return 0;
 }
 
-static int make_groups(const struct cgroups *g, uint64_t id, struct err *e)
+int cgroup_prepare(const struct cgroups *g, uint64_t id, struct err *e)
 {
 	char name[17];
 	int r = 0;
@@ -341,26 +341,47 @@ static int make_groups(const struct cgroups *g, uint64_t id, struct err *e)
 	return r;
 }
 
-void cgroup_prepare(const struct cgroups *g, uint64_t id)
+int cgroup_join(const struct cgroups *g, uint64_t id)
 {
-	make_groups(g, id, NULL);
+	char path[32];
+
+	snprintf(path, sizeof(path), "%016" PRIx64 "/tasks", id);
+	for (int k = 0; k < CGROUP_IO && !g->v2; k++) {
+		int fd autoclose = -1;
+
+		if (g->parent[k] < 0)
+			continue;
+		fd = openat(g->parent[k], path, O_WRONLY | O_CLOEXEC);
+		if (fd < 0 || write(fd, "0", 1) != 1)
+			return -errno;
+	}
+	return 0;
+}
+
+/* Where it cannot be limited, MSG_HOST says so. */
+static int limit_io(const struct cgroups *g, uint64_t id, const struct msg_limits_body *l)
+{
+	int dir autoclose = -1;
+
+	if ((!l->io_read_bytes && !l->io_write_bytes) || cgroup_limit_io(g, id, l) < 0 ||
+		g->v2)
+		return -1;
+	dir = cgroup_open(g, CGROUP_IO, id);
+	return dir < 0 ? -1 : openat(dir, "tasks", O_WRONLY | O_CLOEXEC);
 }
 
 int cgroup_make(const struct cgroups *g, uint64_t id, const struct msg_limits_body *l,
-	int fds[CGROUP_FDS], struct err *e)
+	int *ret_io, struct err *e)
 {
-	int r = make_groups(g, id, e);
+	int r = cgroup_prepare(g, id, e);
 
-	for (int k = 0; k < CGROUP_KINDS; k++)
-		fds[k] = -1;
+	*ret_io = -1;
 	if (r == 0)
 		r = cgroup_limit(g, id, l, LIMIT_ALL | CGROUP_FRESH, NULL, e);
-	if (r == 0 && (l->io_read_bytes || l->io_write_bytes))
-		cgroup_limit_io(g, id, l); /* where it cannot, MSG_HOST says so */
-	if (r == 0 && (r = cgroup_join_fds(g, id, fds)) < 0)
-		err_sys(e, -r, "cannot open the control group");
 	if (r < 0)
 		cgroup_remove(g, id);
+	else
+		*ret_io = limit_io(g, id, l);
 	return r;
 }
 

@@ -56,17 +56,21 @@ int cgroups_use_disks(struct cgroups *g, const struct disks *d, struct err *e);
 /* Removes the parents; -EBUSY while a group below has processes. */
 int cgroups_remove(struct cgroups *g);
 
+/* Makes the sandbox's groups, without limits; any thread. Those that exist are no error. */
+int cgroup_prepare(const struct cgroups *g, uint64_t id, struct err *e);
+/* v1: the calling process moves into the groups that cgroup_prepare made (a parent that
+ * moves it waits 10 ms for the kernel); v2: nothing, clone3 did it. It allocates no memory.
+ * 0 or -errno (errno too). */
+int cgroup_join(const struct cgroups *g, uint64_t id);
 /*
- * Makes the sandbox's groups with its limits. v1: fds are its "tasks" files, into each of
- * which the child writes "0" (a parent that writes the child's pid waits 10 ms for the
- * kernel); v2: fds[0] is the folder, for clone3.
+ * The groups and their limits; processes may be in them. *ret_io: v1, with a limit of
+ * reading and writing, the "tasks" file of one group more, into which the process writes
+ * "0"; else -1.
  */
 int cgroup_make(const struct cgroups *g, uint64_t id, const struct msg_limits_body *l,
-	int fds[CGROUP_FDS], struct err *e);
-/* Makes its groups without limits, so that cgroup_make is quicker; any thread. Errors are
- * cgroup_make's to find. */
-void cgroup_prepare(const struct cgroups *g, uint64_t id);
-/* As cgroup_make's fds, for a group that exists. -ENOENT. */
+	int *ret_io, struct err *e);
+/* Ways into a sandbox's groups. v1: the "tasks" files, into each of which the process that
+ * enters writes "0", -1: none; v2: fds[0] is the folder, for clone3. -ENOENT. */
 int cgroup_join_fds(const struct cgroups *g, uint64_t id, int fds[CGROUP_FDS]);
 /* v1: the calling process moves into berth's own groups, above those of all sandboxes,
  * where it will join (fds); what one of them reads in its /proc/PID/cgroup then says

@@ -107,14 +107,12 @@ static void the_kernel_keeps_the_limits(void **state)
 	struct msg_limits_body less = {
 		.memory_bytes = 32 << 20, .cpu_millis = 100, .pids = 9};
 	struct cgroup_counts c;
-	int fds[CGROUP_FDS];
+	int io;
 	struct err e;
 
 	(void)state;
-	assert_int_equal(cgroup_make(&groups, 0xa1, &limits, fds, &e), 0);
-	for (int k = 0; k < CGROUP_FDS; k++)
-		if (fds[k] >= 0)
-			close(fds[k]);
+	assert_int_equal(cgroup_make(&groups, 0xa1, &limits, &io, &e), 0);
+	assert_int_equal(io, -1);
 	cgroup_read(&groups, 0xa1, &c);
 	assert_int_equal(c.memory_limit_bytes, 64 << 20);
 	assert_int_equal(cgroup_limit(&groups, 0xa1, &less, LIMIT_ALL, NULL, &e), 0);
@@ -128,14 +126,12 @@ static void the_kernel_keeps_the_limits(void **state)
 static void what_is_frozen_can_be_killed(void **state)
 {
 	pid_t pid = sleeper();
-	int fds[CGROUP_FDS];
+	int io;
 	struct err e;
 
 	(void)state;
-	assert_int_equal(cgroup_make(&groups, 0xa2, &limits, fds, &e), 0);
-	for (int k = 0; k < CGROUP_FDS; k++)
-		if (fds[k] >= 0)
-			close(fds[k]);
+	assert_int_equal(cgroup_make(&groups, 0xa2, &limits, &io, &e), 0);
+	assert_int_equal(io, -1);
 	put_into(0xa2, pid);
 	assert_int_equal(cgroup_remove(&groups, 0xa2), -EBUSY);
 	if (groups.v2)

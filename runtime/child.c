@@ -87,15 +87,11 @@ static int leave_session(char step[124])
 	return 0;
 }
 
-/* v2: the clone did it. */
-static int join_cgroups(const struct child *c, char step[124])
+static int join_cgroup(int tasks, char step[124])
 {
-	if (c->rt->cgroups.v2)
-		return 0;
-	for (int k = 0; k < CGROUP_FDS; k++)
-		if (c->cgroup_fds[k] >= 0 && write(c->cgroup_fds[k], "0", 1) != 1)
-			return fail(step, "join the control group");
-	return 0;
+	return tasks >= 0 && write(tasks, "0", 1) != 1
+		       ? fail(step, "join the control group")
+		       : 0;
 }
 
 static int loopback_up(void)
@@ -154,10 +150,15 @@ static int close_others(const struct child *c)
 /* What is the same for all sandboxes. */
 static int make_stage(const struct child *c, char step[124])
 {
+	const int own =
+		CLONE_NEWNS | CLONE_NEWUTS | (GUARD(GUARD_IPCNS) ? CLONE_NEWIPC : 0);
+
+	if (cgroup_join(&c->rt->cgroups, c->id) < 0)
+		return fail(step, "join the control group");
 	if (GUARD(GUARD_FDS) && close_others(c) < 0)
 		return fail(step, "close berthd's descriptors");
-	if (setns(c->rt->template_ns, CLONE_NEWNS) < 0 || unshare(CLONE_NEWNS) < 0)
-		return fail(step, "make a mount namespace");
+	if (setns(c->rt->template_ns, CLONE_NEWNS) < 0 || unshare(own) < 0)
+		return fail(step, "make its namespaces");
 	return mounts_stage(c, step);
 }
 
@@ -167,7 +168,7 @@ static int make_place(struct child *c, char step[124])
 	struct mount_fds spent = {.n = 0};
 	int r;
 
-	if ((r = join_cgroups(c, step)) < 0)
+	if ((r = join_cgroup(c->io_group, step)) < 0)
 		return r;
 	if (GUARD(GUARD_CGNS) && unshare(CLONE_NEWCGROUP) < 0)
 		return fail(step, "make a cgroup namespace");
@@ -435,8 +436,9 @@ static int enter_here(struct child *c, char step[124])
 	close(c->status);
 	c->status = -1;
 	process_wait(c->go);
-	if ((r = join_cgroups(c, step)) < 0)
-		return r;
+	for (int k = 0; k < CGROUP_FDS && !c->rt->cgroups.v2; k++)
+		if ((r = join_cgroup(c->cgroup_fds[k], step)) < 0)
+			return r;
 	if (setns(c->target_pidfd, CLONE_NEWCGROUP) < 0)
 		return fail(step, "join its cgroup namespace");
 	return confine(c, stdio, step);
@@ -480,10 +482,12 @@ static _Noreturn void become_init(const struct child *c, int r, char step[124])
 	_exit(127);
 }
 
-void child_wait(struct runtime *rt, int line)
+void child_wait(struct runtime *rt, uint64_t id, int line)
 {
 	struct child c = {.rt = rt,
+		.id = id,
 		.status = line,
+		.io_group = -1,
 		.scratch = -1,
 		.userns = -1,
 		.idmap = -1,

@@ -195,7 +195,8 @@ struct child {
 	int volume_idmap;	  /* START_USER: volumes belong to uid; -1: idmap does */
 	int listener;		  /* -1: none */
 	int target_pidfd;	  /* entering */
-	int cgroup_fds[CGROUP_FDS]; /* "tasks" files, v1; -1 none */
+	int cgroup_fds[CGROUP_FDS]; /* entering; see cgroup_join_fds */
+	int io_group;		    /* "tasks" file, v1; -1: none */
 	int fifo_write;		    /* -1: none */
 	int status;		    /* child's end of the report socket; -1: nobody
 				       listens */
@@ -215,10 +216,10 @@ static inline uint32_t user_inside(uint32_t profile, uint32_t flags, uint32_t na
 
 /*
  * child.c: runs in the new process, never returns: exec of berth-init, or a report on the
- * status socket and exit. child_wait does what is the same for all sandboxes and waits for
- * its orders on the line; child_enter joins a sandbox.
+ * status socket and exit. child_wait joins the sandbox's control groups, does what is the
+ * same for all sandboxes and waits for its orders on the line; child_enter joins a sandbox.
  */
-void child_wait(struct runtime *rt, int line) __attribute__((noreturn));
+void child_wait(struct runtime *rt, uint64_t id, int line) __attribute__((noreturn));
 void child_enter(const struct child *c) __attribute__((noreturn));
 /* Before a copy of berthd shows itself in a sandbox: what a process shows even to those
  * who may not look into it, its command line and its name, goes. Allocates no memory. 0 or
@@ -249,8 +250,8 @@ enum order_fd {
 	ORDER_IDMAP,
 	ORDER_VOLUME_IDMAP,
 	ORDER_SCRATCH,
-	ORDER_GROUPS,
-	ORDER_FDS = ORDER_GROUPS + CGROUP_FDS
+	ORDER_IO_GROUP,
+	ORDER_FDS
 };
 struct orders {
 	struct msg_start start;

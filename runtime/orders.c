@@ -94,8 +94,7 @@ static void list_fds(const struct child *c, int fds[ORDER_FDS])
 	fds[ORDER_IDMAP] = c->idmap;
 	fds[ORDER_VOLUME_IDMAP] = c->volume_idmap;
 	fds[ORDER_SCRATCH] = c->scratch;
-	for (int k = 0; k < CGROUP_FDS; k++)
-		fds[ORDER_GROUPS + k] = c->cgroup_fds[k];
+	fds[ORDER_IO_GROUP] = c->io_group;
 }
 
 int orders_send(int line, const struct child *c)
@@ -124,7 +123,7 @@ static void fill(struct child *c, const struct orders *o, struct sandbox_io *io,
 		.fifo_fd = fds[ORDER_FIFO],
 		.tty = o->tty};
 	memcpy(io->stdio, fds + ORDER_STDIO, sizeof(io->stdio));
-	memcpy(c->cgroup_fds, fds + ORDER_GROUPS, sizeof(c->cgroup_fds));
+	c->io_group = fds[ORDER_IO_GROUP];
 	c->fifo_write = fds[ORDER_FIFO_WRITE];
 	c->userns = fds[ORDER_USERNS];
 	c->idmap = fds[ORDER_IDMAP];

@@ -82,6 +82,16 @@ static int talk(int nl, struct request *q)
 	return ((const struct nlmsgerr *)NLMSG_DATA(h))->error;
 }
 
+/* Else it has as many as the host could have processors, each with folders in /sys; none of
+ * them is used without XDP (veth(4) hands packets to the processor's own queue). */
+static void one_queue(struct request *q)
+{
+	const uint32_t one = 1;
+
+	add(q, IFLA_NUM_TX_QUEUES, &one, sizeof(one));
+	add(q, IFLA_NUM_RX_QUEUES, &one, sizeof(one));
+}
+
 int rtnl_veth(int nl, const char *name, const char *peer, int peer_ns)
 {
 	struct ifinfomsg link = {.ifi_family = AF_UNSPEC};
@@ -92,12 +102,14 @@ int rtnl_veth(int nl, const char *name, const char *peer, int peer_ns)
 	begin(&q, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &link, sizeof(link));
 	add(&q, IFLA_IFNAME, name, strlen(name) + 1);
 	add(&q, IFLA_ADDRESS, rtnl_mac_inside, 6);
+	one_queue(&q);
 	info = add(&q, IFLA_LINKINFO, NULL, 0);
 	add(&q, IFLA_INFO_KIND, "veth", 5);
 	data = add(&q, IFLA_INFO_DATA, NULL, 0);
 	other = add(&q, VETH_INFO_PEER, &link, sizeof(link));
 	add(&q, IFLA_IFNAME, peer, strlen(peer) + 1);
 	add(&q, IFLA_ADDRESS, rtnl_mac_host, 6);
+	one_queue(&q);
 	add(&q, IFLA_NET_NS_FD, &ns, sizeof(ns));
 	end(&q, other);
 	end(&q, data);

@@ -35,6 +35,7 @@
 struct attempt {
 	struct child child;
 	struct slot *slot;
+	struct userns_maker makers[2]; /* of what the slot lacks */
 	uint32_t net_index;
 	bool ipv6;
 	uint64_t new_upper; /* 0: it was there, or there is none */
@@ -140,37 +141,47 @@ static uint32_t slot_base(const struct runtime *rt, const struct slot *s)
  * disk become the app's (with one extent more, the host's root: overlayfs makes its work
  * files as root, and refuses to write where that has no id).
  */
-static int slot_open(struct runtime *rt, struct slot *s, struct err *e)
+static int slot_begin(struct runtime *rt, struct attempt *a, struct err *e)
 {
+	uint32_t base = slot_base(rt, a->slot);
+	int r = 0;
+
+	if (a->slot->userns < 0)
+		r = userns_begin(GUARD(GUARD_OWNER) ? base : 0, &a->makers[0], e);
+	if (r == 0 && a->slot->idmap < 0)
+		r = userns_begin(base, &a->makers[1], e);
+	return r;
+}
+
+static int slot_finish(struct runtime *rt, struct attempt *a, struct err *e)
+{
+	struct slot *s = a->slot;
 	uint32_t base = slot_base(rt, s);
 	const struct userns_extent inside = {0, base, RUNTIME_UID_RANGE};
 	const struct userns_extent disk[] = {
 		{0, 0, 1}, {RUNTIME_DISK_UID_BASE, base, RUNTIME_UID_RANGE}};
 
-	if (s->userns < 0 && (s->userns = userns_make(
-				      &inside, 1, GUARD(GUARD_OWNER) ? base : 0, e)) < 0)
+	if (s->userns < 0 &&
+		(s->userns = userns_finish(&a->makers[0], &inside, 1, e)) < 0)
 		return s->userns;
-	if (s->idmap < 0 && (s->idmap = userns_make(disk, 2, base, e)) < 0)
+	if (s->idmap < 0 && (s->idmap = userns_finish(&a->makers[1], disk, 2, e)) < 0)
 		return s->idmap;
+	a->child.userns = s->userns;
+	a->child.idmap = s->idmap;
 	return 0;
 }
 
 static int take_slot(struct runtime *rt, struct attempt *a, uint32_t app, struct err *e)
 {
 	struct slot *s = slot_find(rt, app);
-	int r;
 
 	if (!s)
 		return err_set(e, EAGAIN,
 			"%u apps run here at once; that is all the user ranges there are",
 			RUNTIME_SLOTS);
-	if ((r = slot_open(rt, s, e)) < 0)
-		return r;
 	s->app = app;
 	s->users++;
 	a->slot = s;
-	a->child.userns = s->userns;
-	a->child.idmap = s->idmap;
 	a->child.uid_base = slot_base(rt, s);
 	return 0;
 }
@@ -511,9 +522,13 @@ static int remember(
 
 static void close_used(struct attempt *a)
 {
+	userns_end(&a->makers[0]);
+	userns_end(&a->makers[1]);
 	for (int k = 0; k < CGROUP_FDS; k++)
 		if (a->child.cgroup_fds[k] >= 0)
 			close(a->child.cgroup_fds[k]);
+	if (a->child.io_group >= 0)
+		close(a->child.io_group);
 	if (a->child.netns >= 0)
 		close(a->child.netns);
 	if (a->child.listener >= 0)
@@ -610,6 +625,7 @@ static struct attempt attempt_new(struct runtime *rt, const struct sandbox_io *i
 			.target_pidfd = -1,
 			.scratch = -1,
 			.fifo_write = -1,
+			.io_group = -1,
 			.status = -1,
 			.go = {-1, -1}}};
 
@@ -624,13 +640,15 @@ static int start_steps(struct runtime *rt, const struct msg_start *m, struct att
 	uint32_t owner;
 	int r;
 
-	/* the process first: a new one works while the rest is prepared */
+	/* the processes first: new ones work while the rest is prepared */
 	if ((r = take_slot(rt, a, m->app, e)) < 0 ||
 		(r = take_process(rt, a, m->id, e)) < 0 ||
+		(r = slot_begin(rt, a, e)) < 0 ||
 		(r = prepare_folders(rt, m, a, e)) < 0 ||
-		(r = prepare_volume_ids(rt, m, a, e)) < 0 ||
 		(r = cgroup_make(
-			 &rt->cgroups, m->id, &m->limits, a->child.cgroup_fds, e)) < 0)
+			 &rt->cgroups, m->id, &m->limits, &a->child.io_group, e)) < 0 ||
+		(r = slot_finish(rt, a, e)) < 0 ||
+		(r = prepare_volume_ids(rt, m, a, e)) < 0)
 		return r;
 	owner = a->child.uid_base + a->child.uid;
 	if ((r = prepare_output(a, a->child.io, owner, e)) < 0 ||
@@ -697,7 +715,8 @@ static int enter_steps(struct runtime *rt, const struct sandbox_record *target,
 		return err_set(e, ESRCH, "%s is not running", target->name);
 	if ((a->child.nofile = process_nofile((pid_t)target->pid)) == 0) /* as the app */
 		return err_set(e, EIO, "cannot read the limits of %s", target->name);
-	if ((r = take_slot(rt, a, target->app, e)) < 0)
+	if ((r = take_slot(rt, a, target->app, e)) < 0 ||
+		(r = slot_begin(rt, a, e)) < 0 || (r = slot_finish(rt, a, e)) < 0)
 		return r;
 	if (rec->slot != (uint32_t)(a->slot - rt->slots))
 		return err_set(e, ESTALE, "%s has another user range than its app",

@@ -43,26 +43,25 @@ pid_t spawn_clone(struct clone_args *args)
 
 static int open_group(struct runtime *rt, uint64_t id, struct err *e)
 {
-	int fd;
+	int fd = cgroup_open(&rt->cgroups, CGROUP_MEMORY, id);
 
-	cgroup_prepare(&rt->cgroups, id);
-	fd = cgroup_open(&rt->cgroups, CGROUP_MEMORY, id);
 	return fd < 0 ? err_sys(e, -fd, "cannot open the control group") : fd;
 }
 
 int spawn_process(struct runtime *rt, uint64_t id, struct spawned *ret, struct err *e)
 {
-	int group autoclose = rt->cgroups.v2 ? open_group(rt, id, e) : -1;
-	int pidfd = -1, ends[2], r;
-	struct clone_args args = {.flags = CLONE_PIDFD | CLONE_NEWUTS |
-					   (GUARD(GUARD_PIDNS) ? CLONE_NEWPID : 0) |
-					   (GUARD(GUARD_IPCNS) ? CLONE_NEWIPC : 0),
+	int group autoclose = -1, pidfd = -1, ends[2], r;
+	/* its other namespaces it makes itself, while berthd goes on */
+	struct clone_args args = {
+		.flags = CLONE_PIDFD | (GUARD(GUARD_PIDNS) ? CLONE_NEWPID : 0),
 		.pidfd = (uint64_t)(uintptr_t)&pidfd,
 		.exit_signal = SIGCHLD};
 	pid_t pid;
 
+	if ((r = cgroup_prepare(&rt->cgroups, id, e)) < 0)
+		return r;
 	if (rt->cgroups.v2) {
-		if (group < 0)
+		if ((group = open_group(rt, id, e)) < 0)
 			return group;
 		args.flags |= CLONE_INTO_CGROUP;
 		args.cgroup = (uint64_t)group;
@@ -71,7 +70,7 @@ int spawn_process(struct runtime *rt, uint64_t id, struct spawned *ret, struct e
 		return r;
 	pid = spawn_clone(&args);
 	if (pid == 0)
-		child_wait(rt, ends[1]);
+		child_wait(rt, id, ends[1]);
 	r = pid < 0 ? err_sys(e, errno, "cannot make the sandbox's process") : 0;
 	close(ends[1]); /* its end shows when the child's own is gone */
 	if (r < 0)

@@ -24,7 +24,7 @@ static int write_map(pid_t pid, const char *file, const struct buf *map)
 	return write(fd, map->data, map->len) == (ssize_t)map->len ? 0 : -errno;
 }
 
-static int map_and_open(pid_t pid, const struct buf *map, struct err *e)
+static int open_mapped(pid_t pid, const struct buf *map, struct err *e)
 {
 	char path[64];
 	int fd, r;
@@ -51,13 +51,6 @@ static int explain(int error, struct err *e)
 	return err_sys(e, error, "cannot make a user namespace");
 }
 
-static void end_child(pid_t pid)
-{
-	kill(pid, SIGKILL);
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
-}
-
 /*
  * The child: the owner is whose effective uid makes it. The capabilities stay, as some
  * hosts let nobody else make one; the real uid too, as root has no limit of processes.
@@ -78,42 +71,69 @@ static void be_owner(uid_t owner, pid_t parent, int to)
 	_exit(1);
 }
 
-/* Its pid, or -errno. */
-static pid_t start_owner(uid_t owner)
+int userns_begin(uid_t owner, struct userns_maker *m, struct err *e)
 {
-	int ends[2], error = EIO;
+	int ends[2];
 	pid_t pid, parent = getpid();
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
-		return -errno;
+		return explain(errno, e);
 	pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
 	if (pid == 0)
 		be_owner(owner, parent, ends[1]);
-	if (pid < 0)
-		error = errno;
 	close(ends[1]);
-	if (pid > 0 && io_read_full(ends[0], &error, sizeof(error)) < 0)
-		error = EIO;
-	close(ends[0]);
-	if (pid > 0 && error)
-		end_child(pid);
-	return error ? -error : pid;
+	if (pid < 0) {
+		int r = explain(errno, e);
+		close(ends[0]);
+		return r;
+	}
+	*m = (struct userns_maker){.pid = pid, .from = ends[0]};
+	return 0;
 }
 
-int userns_make(const struct userns_extent *map, size_t n, uid_t owner, struct err *e)
+static int map_and_open(const struct userns_maker *m, const struct userns_extent *map,
+	size_t n, struct err *e)
 {
 	autobuf b = {.max = 1024};
-	pid_t pid;
-	int r;
+	int error = EIO;
 
 	for (size_t i = 0; i < n; i++)
 		buf_addf(&b, "%u %u %u\n", map[i].inside, map[i].outside, map[i].count);
 	if (b.failed)
 		return err_set(e, ENOMEM, "out of memory");
-	pid = start_owner(owner);
-	if (pid < 0)
-		return explain(-pid, e);
-	r = map_and_open(pid, &b, e);
-	end_child(pid);
+	if (io_read_full(m->from, &error, sizeof(error)) < 0)
+		error = EIO;
+	return error ? explain(error, e) : open_mapped(m->pid, &b, e);
+}
+
+int userns_finish(const struct userns_maker *m, const struct userns_extent *map, size_t n,
+	struct err *e)
+{
+	int fd = map_and_open(m, map, n, e);
+
+	kill(m->pid, SIGKILL); /* ours and not yet waited for: the number is still its */
+	return fd;
+}
+
+void userns_end(struct userns_maker *m)
+{
+	if (m->pid <= 0)
+		return;
+	kill(m->pid, SIGKILL);
+	while (waitpid(m->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	close(m->from);
+	m->pid = 0;
+}
+
+int userns_make(const struct userns_extent *map, size_t n, uid_t owner, struct err *e)
+{
+	struct userns_maker m;
+	int r = userns_begin(owner, &m, e);
+
+	if (r < 0)
+		return r;
+	r = userns_finish(&m, map, n, e);
+	userns_end(&m);
 	return r;
 }

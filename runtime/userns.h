@@ -19,4 +19,18 @@ struct userns_extent {
  */
 int userns_make(const struct userns_extent *map, size_t n, uid_t owner, struct err *e);
 
+/*
+ * The same in three steps, for several at once, or to do something else meanwhile. The
+ * process in which it is made lives from the first step to the last: whoever has begun
+ * one ends it, whether it was finished or not.
+ */
+struct userns_maker {
+	pid_t pid; /* 0: none */
+	int from;
+};
+int userns_begin(uid_t owner, struct userns_maker *m, struct err *e);
+int userns_finish(const struct userns_maker *m, const struct userns_extent *map, size_t n,
+	struct err *e); /* its fd, or -errno */
+void userns_end(struct userns_maker *m);
+
 #endif
