@@ -1,5 +1,6 @@
 /* Where an operation's output goes: formatting shared by all sinks. */
 #include "control/control.h"
+#include "lib/plain.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,12 +10,15 @@
 static void put(struct sink *s, const char *prefix, const char *fmt, va_list ap)
 {
 	char text[LINE_MAX_LEN];
-	char line[LINE_MAX_LEN + 16];
+	char line[LINE_MAX_LEN * PLAIN_FACTOR + PLAIN_END_LEN + 16];
 
 	vsnprintf(text, sizeof(text), fmt, ap);
 	char *rest = text;
 	for (char *part = strsep(&rest, "\n"); part; part = strsep(&rest, "\n")) {
-		snprintf(line, sizeof(line), "%s%s", prefix, part);
+		size_t n = strlen(prefix);
+		memcpy(line, prefix, n);
+		n += plain_copy(line + n, part, strlen(part), PLAIN_WITH_COLOURS);
+		line[n] = '\0';
 		s->write(s, 'o', line);
 	}
 }

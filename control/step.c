@@ -5,6 +5,7 @@
 #include "control/work.h"
 #include "lib/io.h"
 #include "lib/log.h"
+#include "lib/plain.h"
 #include "lib/spec.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -149,6 +150,16 @@ static int start_feeder(struct run *r)
 	return -code;
 }
 
+/* Dependencies wrote it: a terminal gets text and colours, and what is kept is what was shown. */
+static void say(struct run *r, char kind, const char *line)
+{
+	char clean[LINE_MAX_LEN * PLAIN_FACTOR + PLAIN_END_LEN + 1];
+	size_t n = plain_copy(clean, line, strlen(line), PLAIN_WITH_COLOURS);
+
+	clean[n] = '\0';
+	r->s->write(r->s, kind, clean);
+}
+
 /* Hands over whole lines; '\r' ends a progress line. */
 static void relay(struct run *r, bool at_end)
 {
@@ -168,7 +179,7 @@ static void relay(struct run *r, bool at_end)
 			buf_reset(&r->answer);
 			buf_adds(&r->answer, line);
 		} else if (kind == 'o' || line[0])
-			r->s->write(r->s, kind, line);
+			say(r, kind, line);
 		buf_consume(&r->words, whole ? n + 1 : n);
 	}
 }

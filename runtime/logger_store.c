@@ -4,6 +4,7 @@
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/name.h"
+#include "lib/plain.h"
 #include "runtime/logger_text.h"
 
 #include <dirent.h>
@@ -19,7 +20,7 @@
 #define SEGMENTS_MAX 256u
 #define SEGMENT_DIGITS 16
 #define STORE_KEEP 16384u
-#define TAIL_MAX ((STORE_SOURCE_MAX + TEXT_LINE_MAX * TEXT_CLEAN_FACTOR) + 64)
+#define TAIL_MAX ((STORE_SOURCE_MAX + TEXT_LINE_MAX * PLAIN_FACTOR) + 64)
 
 struct segment {
 	uint64_t name;
@@ -263,8 +264,8 @@ static void add_line(struct app_log *a, uint64_t time_us, const char *source,
 
 	if (time_us < a->last_us)
 		time_us = a->last_us;
-	room = buf_room(&a->pending,
-		TEXT_STAMP_LEN + STORE_SOURCE_MAX + len * TEXT_CLEAN_FACTOR + 64);
+	room = buf_room(
+		&a->pending, TEXT_STAMP_LEN + STORE_SOURCE_MAX + len * PLAIN_FACTOR + 64);
 	if (!room) {
 		a->dropped++;
 		a->drop_errno = ENOMEM;
@@ -277,7 +278,8 @@ static void add_line(struct app_log *a, uint64_t time_us, const char *source,
 	text_stamp(room, time_us);
 	a->pending.len += TEXT_STAMP_LEN;
 	buf_addf(&a->pending, " %.*s: ", STORE_SOURCE_MAX, source);
-	a->pending.len += text_clean(a->pending.data + a->pending.len, text, len);
+	a->pending.len += plain_copy(
+		a->pending.data + a->pending.len, text, len, PLAIN_WITHOUT_COLOURS);
 	buf_adds(&a->pending, cut ? TEXT_CUT_MARK "\n" : "\n");
 	a->pending_lines++;
 }

@@ -1,4 +1,4 @@
-/* Bytes of an app into lines that are safe to show: pure functions, no state. */
+/* Bytes of an app into lines: pure functions, no state. */
 #ifndef RUNTIME_LOGGER_TEXT_H
 #define RUNTIME_LOGGER_TEXT_H
 
@@ -6,7 +6,6 @@
 
 #define TEXT_LINE_MAX 8192 /* longer lines are split, each part but the last marked */
 #define TEXT_CUT_MARK " [continues]"
-#define TEXT_CLEAN_FACTOR 4 /* one byte becomes at most "\xNN" */
 
 struct text_line {
 	const char *start; /* into the data */
@@ -20,12 +19,6 @@ struct text_line {
  * counts as a line.
  */
 size_t text_next_line(const char *data, size_t len, bool at_end, struct text_line *line);
-/*
- * Copies text with control bytes (but tab) and everything that is not UTF-8 written as
- * \xNN; colour sequences (ESC [ … m) are left out. out needs TEXT_CLEAN_FACTOR * len
- * bytes. Returns the length; no NUL is added.
- */
-size_t text_clean(char *out, const char *in, size_t len);
 /* "2026-01-02T03:04:05.678901Z", without NUL: TEXT_STAMP_LEN bytes. */
 #define TEXT_STAMP_LEN 27
 void text_stamp(char out[TEXT_STAMP_LEN], uint64_t time_us);

@@ -91,3 +91,29 @@ runs_slowly() { berth builds:output "$1" | grep -q 'building slowly'; }
 	berth ps:rebuild b-second
 	equal 'rebuild push' "$(builds b-second '[.[].what] | join(" ")')"
 }
+
+@test "a build's output cannot steer the terminal of whoever pushes; colours pass, and what is kept is what was shown" {
+	app b-screen -
+	cat >Makefile <<-'END'
+		server: server.c
+			@printf 'clear \033[2J\033[1;1H up \033[3A\033[K title \033]0;mine\007 clip \033]52;c;aGk=\033\\ back\b\b c1 \302\2332J eight \2332J\n'
+			@printf '\033[31mred\033[0m and \033[1;32mgreen\n'
+			@printf 'over\rwritten\n'
+			cc -o server server.c
+	END
+	sed -i 's/^ */\t/; 1s/^\t//' Makefile
+	printf 'int main(void) { for (;;); }\n' >server.c
+	printf 'worker: ./server\n' >Procfile
+	commit one
+	git push berth HEAD:main >"$BATS_TEST_TMPDIR/push" 2>&1 </dev/null
+	output=$(cat "$BATS_TEST_TMPDIR/push")
+	has 'clear \x1b[2J\x1b[1;1H up \x1b[3A\x1b[K title \x1b]0;mine\x07 clip \x1b]52;c;aGk=\x1b\ back\x08\x08 c1 \xc2\x9b2J eight \x9b2J' \
+		$'\e[31mred\e[0m and \e[1;32mgreen\e[0m'
+	# git's own "clear to the end of the line" aside
+	controls() { sed 's/\x1b\[K//g; s/\x1b\[[0-9;]*m//g' | LC_ALL=C tr -d '\n\r\t\40-\176\200-\377'; }
+	equal '' "$(controls <"$BATS_TEST_TMPDIR/push" | od -An -tx1)"
+	try berth builds:output b-screen
+	has 'clear \x1b[2J' $'\e[31mred\e[0m and \e[1;32mgreen\e[0m'
+	equal '' "$(controls <<<"$output" | od -An -tx1)"
+	[ -n "$(printf 'a\eb' | controls)" ] # it would have been seen
+}

@@ -6,6 +6,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "lib/jtext.h"
+#include "lib/plain.h"
 #include "runtime/logger_record.h"
 #include "runtime/logger_text.h"
 
@@ -131,17 +132,20 @@ static void try_text(const char *p, size_t n, bool at_end)
 {
 	struct text_line line;
 	size_t at = 0, used, total = 0;
-	char *clean = malloc(n * TEXT_CLEAN_FACTOR + 1);
+	char *clean = malloc(n * PLAIN_FACTOR + PLAIN_END_LEN);
 
 	CHECK(clean);
 	while ((used = text_next_line(p + at, n - at, at_end, &line)) > 0) {
 		CHECK(used <= n - at && line.start == p + at && line.len <= used);
 		CHECK(line.len <= TEXT_LINE_MAX);
-		size_t len = text_clean(clean, line.start, line.len);
-		CHECK(len <= line.len * TEXT_CLEAN_FACTOR &&
-			jtext_utf8(clean, len) == len);
+		size_t len =
+			plain_copy(clean, line.start, line.len, PLAIN_WITHOUT_COLOURS);
+		CHECK(len <= line.len * PLAIN_FACTOR && jtext_utf8(clean, len) == len);
 		for (size_t i = 0; i < len; i++)
 			CHECK((unsigned char)clean[i] >= ' ' || clean[i] == '\t');
+		len = plain_copy(clean, line.start, line.len, PLAIN_WITH_COLOURS);
+		CHECK(len <= line.len * PLAIN_FACTOR + PLAIN_END_LEN);
+		CHECK(jtext_utf8(clean, len) == len);
 		total += used;
 		at += used;
 	}
