@@ -51,6 +51,12 @@ static int set_arg(
 		p->s->is_private = true;
 	if (!given)
 		given = value ? value : dp_text_at(p->global, key);
+	if (!given && dp_is_config(p, key))
+		dp_warn(p,
+			"ARG %.60s has no value: config is not given to builds; `berth "
+			"builds:set APP build-arg.%.60s VALUE`, or for a secret RUN "
+			"--mount=type=secret,id=%.60s",
+			key, key, key);
 	return given ? dp_put(p, p->s->args, key, given) : 0;
 }
 

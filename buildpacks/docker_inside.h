@@ -21,7 +21,7 @@ struct stage {
 struct plan_of {
 	const struct dockerfile *d;
 	struct docker_context *context; /* NULL: only the bases are asked for */
-	const json_t *bases, *given;
+	const json_t *bases, *given, *config_keys;
 	json_t *global, *warnings, *used_bases;
 	struct stage stages[DOCKER_STAGES_MAX];
 	size_t n_stages;
@@ -77,6 +77,10 @@ int dp_add_step(
 json_t *dp_command_of(struct plan_of *p, const char *text);
 const char *dp_workdir_of(const struct stage *s);
 int dp_on_run(struct plan_of *p);
+/* docker_mounts.c: one --mount of a RUN, into the lists of its todo. */
+int dp_mount(struct plan_of *p, const struct docker_flag *f, json_t *todo);
+/* Whether the build sees a config variable of that name. */
+bool dp_is_config(const struct plan_of *p, const char *key);
 int dp_on_copy(struct plan_of *p); /* and ADD */
 
 /* docker_config.c: one instruction each. */

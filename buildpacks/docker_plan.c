@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -163,6 +164,29 @@ static json_t *env_list(const json_t *env)
 	return list;
 }
 
+static bool is_predefined(const char *name)
+{
+	static const char *const names[] = {
+		"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"};
+
+	for (size_t k = 0; k < ARRAY_LEN(names); k++)
+		if (strcasecmp(name, names[k]) == 0)
+			return true;
+	return false;
+}
+
+/* Without an ARG too, every RUN has these, and no layer is another one for their value. */
+static json_t *predefined_of(const struct plan_of *p)
+{
+	json_t *all = json_object(), *value;
+	const char *key;
+
+	json_object_foreach ((json_t *)(uintptr_t)p->given, key, value)
+		if (is_predefined(key))
+			json_object_set(all, key, value);
+	return all;
+}
+
 static json_t *result_of(struct plan_of *p)
 {
 	struct stage *last = &p->stages[p->n_stages - 1];
@@ -170,9 +194,10 @@ static json_t *result_of(struct plan_of *p)
 
 	json_object_del(last->config, "health_path");
 	json_object_set_new(last->config, "Env", env_list(last->env));
-	return json_pack("{s:o, s:i, s:i, s:O, s:O, s:o*}", "stages", stages_json(p),
+	return json_pack("{s:o, s:i, s:i, s:O, s:O, s:o*, s:o}", "stages", stages_json(p),
 		"target", (int)p->n_stages - 1, "n_steps", (int)p->n_steps, "config",
-		last->config, "warnings", p->warnings, "health_path", path);
+		last->config, "warnings", p->warnings, "health_path", path, "predefined",
+		predefined_of(p));
 }
 
 static int open_plan(struct plan_of *p, const struct dockerfile *d, struct err *e)
@@ -220,16 +245,10 @@ static void collect_bases(struct plan_of *p)
 	}
 }
 
-static int collect_arg(struct plan_of *p, const char *key, const char *value UNUSED,
-	const char *at UNUSED)
-{
-	return dp_put(p, p->global, key, "");
-}
-
 int docker_bases(const struct dockerfile *d, json_t **ret, struct err *e)
 {
 	struct plan_of *p = calloc(1, sizeof(*p));
-	json_t *bases = json_array(), *args = json_array(), *v;
+	json_t *bases = json_array(), *v;
 	const char *key;
 
 	if (!p)
@@ -241,24 +260,43 @@ int docker_bases(const struct dockerfile *d, json_t **ret, struct err *e)
 		r = dp_mark_needed(p);
 	if (r == 0)
 		collect_bases(p);
-	json_object_clear(p->global);
-	for (size_t k = 0; r == 0 && k < d->n; k++) {
-		p->i = &d->list[k];
-		if (p->i->kind == DOCKER_ARG)
-			r = dp_pairs(p, collect_arg);
-	}
 	json_object_foreach (p->used_bases, key, v)
 		json_array_append_new(bases, json_string(key));
-	json_object_foreach (p->global, key, v)
-		json_array_append_new(args, json_string(key));
 	close_plan(p);
 	if (r < 0) {
 		json_decref(bases);
-		json_decref(args);
 		return r;
 	}
-	*ret = json_pack("{s:o, s:o}", "bases", bases, "args", args);
+	*ret = json_pack("{s:o}", "bases", bases);
 	return *ret ? 0 : err_set(e, ENOMEM, "out of memory");
+}
+
+static int note_arg(struct plan_of *p, const char *key, const char *value UNUSED,
+	const char *at UNUSED)
+{
+	return dp_put(p, p->used_bases, key, "");
+}
+
+/* Build arguments that no ARG takes, in whatever stage. */
+static int warn_of_args(struct plan_of *p)
+{
+	const char *key;
+	json_t *value;
+	int r = 0;
+
+	json_object_clear(p->used_bases);
+	for (size_t k = 0; r == 0 && k < p->d->n; k++) {
+		p->i = &p->d->list[k];
+		if (p->i->kind == DOCKER_ARG)
+			r = dp_pairs(p, note_arg);
+	}
+	json_object_foreach ((json_t *)(uintptr_t)p->given, key, value)
+		if (!json_object_get(p->used_bases, key) && !is_predefined(key))
+			json_array_append_new(p->warnings,
+				json_sprintf("build-arg.%s is set, but no ARG %s of the "
+					     "Dockerfile takes it",
+					key, key));
+	return r;
 }
 
 int docker_plan(const struct dockerfile *d, struct docker_context *context,
@@ -271,6 +309,7 @@ int docker_plan(const struct dockerfile *d, struct docker_context *context,
 	p->context = context;
 	p->bases = json_object_get(input, "bases");
 	p->given = json_object_get(input, "args");
+	p->config_keys = json_object_get(input, "config");
 	int r = open_plan(p, d, e);
 	if (r == 0)
 		r = dp_find_stages(p);
@@ -279,6 +318,8 @@ int docker_plan(const struct dockerfile *d, struct docker_context *context,
 	for (size_t k = 0; r == 0 && k < p->n_stages; k++)
 		if (p->stages[k].needed)
 			r = read_stage(p, &p->stages[k]);
+	if (r == 0)
+		r = warn_of_args(p);
 	if (r == 0) {
 		*ret = result_of(p);
 		r = *ret ? 0 : dp_no_memory(p);

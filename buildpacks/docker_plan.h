@@ -13,22 +13,24 @@
 #define DOCKER_STAGES_MAX 64
 
 /*
- * {"bases": [reference...], "args": [name...]}: images that the needed stages begin with or copy
- * from (no stages of its own, no scratch), and the names of all ARGs. -errno with e.
+ * {"bases": [reference...]}: images that the needed stages begin with or copy from (no stages of
+ * its own, no scratch). -errno with e.
  */
 int docker_bases(const struct dockerfile *d, json_t **ret, struct err *e);
 
 /*
- * input: {"bases": {reference: configuration}, "args": {NAME: VALUE}}; a configuration is the
- * `config` object of an OCI image configuration. Returns
+ * input: {"bases": {reference: configuration}, "args": {NAME: VALUE}, "config": [KEY...]}; a
+ * configuration is the `config` object of an OCI image configuration, args are the build's, config
+ * names the config variables that it sees. Returns
  *
  * {"stages": [{"from": {"scratch": true} | {"image": reference} | {"stage": N}, "steps": [step...]}
- *  or null, ...], "target": N, "n_steps": N, "config": configuration, "warnings": [sentence...], "health_path"?: PATH}
+ *  or null, ...], "target": N, "n_steps": N, "config": configuration, "warnings": [sentence...], "health_path"?: PATH,
+ *  "predefined": {NAME: VALUE} (of args: for every RUN, part of no key)}
  *
  * A stage that the last one does not need is null. A step is
  * {"op": "run" | "copy", "line": N, "title": "RUN ...", "do": what its sandbox is told,
  *  "context": [path...] (copy: of the source tree), "from": as above (copy: of another image),
- *  "private": true (it sees config values)}.
+ *  "private": true (it sees values of the app's own)}.
  */
 int docker_plan(const struct dockerfile *d, struct docker_context *context,
 	const json_t *input, json_t **ret, struct err *e);

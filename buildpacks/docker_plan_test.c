@@ -60,9 +60,10 @@ static int tear_down(void **state UNUSED)
 /* NULL with e when it is refused. */
 static json_t *plan(const char *text, const char *ignore, struct err *e)
 {
-	json_t *input = json_pack("{s:{s:{s:[s,s], s:s, s:[s]}}, s:{s:s}}", "bases",
-		"debian:12", "Env", "PATH=/bin", "FROM_BASE=yes", "User", "", "Cmd",
-		"bash", "args", "GIVEN", "secret");
+	json_t *input = json_pack("{s:{s:{s:[s,s], s:s, s:[s]}}, s:{s:s, s:s}, s:[s, s]}",
+		"bases", "debian:12", "Env", "PATH=/bin", "FROM_BASE=yes", "User", "",
+		"Cmd", "bash", "args", "GIVEN", "secret", "https_proxy", "http://p",
+		"config", "TOKEN", "OTHER");
 	struct docker_context *context = NULL;
 	struct dockerfile d;
 	json_t *out = NULL;
@@ -216,7 +217,7 @@ static void the_configuration_is_an_oci_one(void **state UNUSED)
 		"\"Env\":[\"PATH=/"
 		"bin\",\"FROM_BASE=yes\",\"A=1\",\"B=set1\",\"C=yes\"]}");
 	check_json(json_object_get(p, "health_path"), "\"/ok?a=1\"");
-	assert_int_equal(json_array_size(json_object_get(p, "warnings")), 1);
+	assert_int_equal(json_array_size(json_object_get(p, "warnings")), 2); /* GIVEN */
 	json_decref(p);
 }
 
@@ -255,6 +256,23 @@ static void what_cannot_be_done_says_where_and_why(void **state UNUSED)
 			"type=bind is not supported"},
 		{"FROM scratch\nRUN --mount=type=cache y\n",
 			"a cache mount needs target=PATH"},
+		{"FROM scratch\nRUN --mount=type=cache,target=/x,from=y z\n",
+			"Dockerfile:2:5: RUN --mount=type=cache knows no from"},
+		{"FROM scratch\nRUN --mount=type=cache,target=/x,mode=9 z\n",
+			"mode=9 is no octal mode"},
+		{"FROM scratch\nRUN --mount=type=secret y\n",
+			"Dockerfile:2:5: a secret mount needs id=KEY"},
+		{"FROM scratch\nRUN --mount=type=secret,id=a.b y\n",
+			"id=a.b cannot be the name of a config variable"},
+		{"FROM scratch\nRUN --mount=type=secret,id=TOKEN,env=a-b y\n",
+			"env=a-b cannot be the name of a variable"},
+		{"FROM scratch\nRUN --mount=type=secret,id=TOKEN,src=x y\n",
+			"RUN --mount=type=secret knows no src"},
+		{"FROM scratch\nRUN --mount=type=secret,id=TOKEN,uid=x y\n",
+			"uid=x is no id from 0 to 65535"},
+		{"FROM scratch\nRUN true\nRUN --mount=type=secret,id=MISSING,required "
+		 "y\n",
+			"Dockerfile:3:5: the build sees no config variable MISSING"},
 		{"FROM scratch\nCOPY --parents a b\n", "COPY --parents is not supported"},
 		{"FROM scratch\nCOPY main.c\n",
 			"Dockerfile:2:1: COPY needs what to copy"},
@@ -290,7 +308,56 @@ static void what_cannot_be_done_says_where_and_why(void **state UNUSED)
 	}
 }
 
-static void bases_and_args_are_named_before(void **state UNUSED)
+static const json_t *first_todo(const json_t *p, size_t n)
+{
+	const json_t *stage = json_array_get(json_object_get(p, "stages"), 0);
+
+	return json_object_get(json_array_get(json_object_get(stage, "steps"), n), "do");
+}
+
+static void a_secret_is_named_and_its_value_is_not_asked_for(void **state UNUSED)
+{
+	struct err e = {0};
+	json_t *p = plan("FROM debian:12\nWORKDIR /srv\n"
+			 "RUN --mount=type=secret,id=TOKEN a\n"
+			 "RUN --mount=type=secret,id=TOKEN,env=T,required=true "
+			 "--mount=type=secret,target=conf/OTHER,mode=0440,uid=33 b\n"
+			 "RUN --mount=type=secret,id=NONE,required=false c\nRUN d\n",
+		"", &e);
+
+	assert_non_null(p);
+	check_json(json_object_get(first_todo(p, 0), "secrets"),
+		"[{\"id\":\"TOKEN\",\"target\":\"/run/secrets/TOKEN\","
+		"\"mode\":256,\"uid\":0,\"gid\":0}]");
+	check_json(json_object_get(first_todo(p, 1), "secrets"),
+		"[{\"id\":\"TOKEN\",\"env\":\"T\",\"mode\":256,\"uid\":0,\"gid\":0},"
+		"{\"id\":\"OTHER\",\"target\":\"/srv/conf/OTHER\",\"mode\":288,"
+		"\"uid\":33,\"gid\":0}]");
+	assert_int_equal(
+		json_array_size(json_object_get(first_todo(p, 2), "secrets")), 1);
+	assert_null(json_object_get(first_todo(p, 3), "secrets"));
+	json_decref(p);
+}
+
+static void build_arguments_without_an_arg_are_named(void **state UNUSED)
+{
+	struct err e = {0};
+	json_t *p = plan("FROM debian:12\nARG TOKEN\nARG OTHER=x\nRUN a\n", "", &e);
+
+	assert_non_null(p);
+	check_json(json_object_get(p, "predefined"), "{\"https_proxy\":\"http://p\"}");
+	char *warnings = json_dumps(json_object_get(p, "warnings"), JSON_COMPACT);
+	assert_non_null(strstr(warnings, "Dockerfile:2: ARG TOKEN has no value"));
+	assert_null(strstr(warnings, "ARG OTHER"));
+	assert_non_null(strstr(warnings, "build-arg.GIVEN is set, but no ARG GIVEN"));
+	assert_null(strstr(warnings, "https_proxy"));
+	assert_null(
+		json_object_get(json_object_get(first_todo(p, 0), "env"), "https_proxy"));
+	free(warnings);
+	json_decref(p);
+}
+
+static void bases_are_named_before(void **state UNUSED)
 {
 	static const char text[] =
 		"ARG v=12\nFROM debian:$v AS a\nARG x\nFROM unused\nFROM a\n"
@@ -301,8 +368,7 @@ static void bases_and_args_are_named_before(void **state UNUSED)
 
 	assert_int_equal(dockerfile_parse(&d, text, strlen(text), &e), 0);
 	assert_int_equal(docker_bases(&d, &o, &e), 0);
-	check_json(o,
-		"{\"bases\":[\"debian:12\",\"other:1\"],\"args\":[\"v\",\"x\",\"y\"]}");
+	check_json(o, "{\"bases\":[\"debian:12\",\"other:1\"]}");
 	json_decref(o);
 	dockerfile_free(&d);
 }
@@ -319,7 +385,9 @@ int main(void)
 		cmocka_unit_test(an_inherited_cmd_goes_with_a_new_entrypoint),
 		cmocka_unit_test(triggers_run_where_the_stage_is_a_base),
 		cmocka_unit_test(what_cannot_be_done_says_where_and_why),
-		cmocka_unit_test(bases_and_args_are_named_before),
+		cmocka_unit_test(a_secret_is_named_and_its_value_is_not_asked_for),
+		cmocka_unit_test(build_arguments_without_an_arg_are_named),
+		cmocka_unit_test(bases_are_named_before),
 	};
 
 	return cmocka_run_group_tests_name("docker_plan", tests, set_up, tear_down);

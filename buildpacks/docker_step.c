@@ -2,6 +2,7 @@
 #include "buildpacks/command.h"
 #include "buildpacks/docker_copy.h"
 #include "buildpacks/docker_plan.h"
+#include "buildpacks/docker_secrets.h"
 #include "buildpacks/docker_users.h"
 #include "buildpacks/pack.h"
 #include "buildpacks/run.h"
@@ -118,16 +119,27 @@ static int give_caches(const json_t *todo, struct err *e)
 	return 0;
 }
 
-static int set_variables(const json_t *todo, const struct docker_user *u, struct err *e)
+static int set_all(const json_t *variables, struct err *e)
 {
 	const char *key;
 	json_t *value;
 
-	unsetenv("HOME");
-	json_object_foreach (json_object_get(todo, "env"), key, value)
+	json_object_foreach ((json_t *)(uintptr_t)variables, key, value)
 		if (*key && !strchr(key, '=') &&
 			setenv(key, json_string_value(value), 1) < 0)
 			return err_set(e, ENOMEM, "out of memory");
+	return 0;
+}
+
+/* Predefined ARGs take the place of the host's, and ENV that of both. */
+static int set_variables(const json_t *todo, const struct docker_user *u, struct err *e)
+{
+	unsetenv("HOME");
+	int r = set_all(json_object_get(todo, "predefined"), e);
+	if (r == 0)
+		r = set_all(json_object_get(todo, "env"), e);
+	if (r < 0)
+		return r;
 	setenv("HOME", u->home, 0);
 	setenv("PATH", PATH_DEFAULT, 0);
 	return 0;
@@ -173,7 +185,8 @@ static int run_command(const json_t *todo, struct err *e)
 	return r;
 }
 
-static int prepare(const json_t *todo, struct docker_user *u, struct err *e)
+static int prepare(
+	const json_t *todo, struct docker_user *u, json_t **ret_secrets, struct err *e)
 {
 	const char *cwd = text(todo, "cwd");
 	int r = docker_user_find(text(todo, "user"), u, e);
@@ -184,6 +197,8 @@ static int prepare(const json_t *todo, struct docker_user *u, struct err *e)
 		r = give_caches(todo, e);
 	if (r == 0)
 		r = set_variables(todo, u, e);
+	if (r == 0)
+		r = docker_secrets_put(todo, ret_secrets, e);
 	if (r == 0 && json_object_get(todo, "script"))
 		r = write_script(text(todo, "script"), u, e);
 	if (r == 0 && (r = docker_make_folders(cwd, 0, 0)) < 0)
@@ -204,8 +219,8 @@ static int run_as(const json_t *todo, const struct docker_user *u)
 	return r < 0 ? tell(&e) : r;
 }
 
-/* Only root may take the script out of the root folder again. */
-static int run_script(const json_t *todo, const struct docker_user *u)
+/* Only root may take the script and secrets out of the image again. */
+static int run_beside(const json_t *todo, const struct docker_user *u)
 {
 	int status = 0;
 	pid_t pid = fork();
@@ -214,7 +229,6 @@ static int run_script(const json_t *todo, const struct docker_user *u)
 		_exit(run_as(todo, u));
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	unlink(SCRIPT);
 	return pid < 0 || !WIFEXITED(status) ? 1 : WEXITSTATUS(status);
 }
 
@@ -222,14 +236,19 @@ int command_docker_run(int argc UNUSED, char **argv UNUSED)
 {
 	struct err e = {0};
 	struct docker_user u;
-	json_t *todo = read_orders(&e);
-	int r = todo ? prepare(todo, &u, &e) : -EBADMSG;
+	json_t *todo = read_orders(&e), *secrets = NULL;
+	int r = todo ? prepare(todo, &u, &secrets, &e) : -EBADMSG;
+	bool script = json_object_get(todo, "script");
 
 	if (r < 0)
-		return tell(&e);
-	if (json_object_get(todo, "script"))
-		return run_script(todo, &u);
-	return run_as(todo, &u);
+		r = tell(&e);
+	else
+		r = script || json_array_size(secrets) ? run_beside(todo, &u)
+						       : run_as(todo, &u);
+	if (script)
+		unlink(SCRIPT);
+	docker_secrets_remove(secrets);
+	return r;
 }
 
 /* ---- docker-copy, docker-pack, docker-user ---- */

@@ -56,55 +56,6 @@ static json_t *run_env(const struct stage *s)
 	return env;
 }
 
-/* "k=v,k=v" of --mount; v or NULL. */
-static char *mount_option(const char *spec, const char *key)
-{
-	size_t n = strlen(key);
-
-	for (const char *s = spec; *s;
-		s += s[strcspn(s, ",")] ? strcspn(s, ",") + 1 : strcspn(s, ","))
-		if (strncmp(s, key, n) == 0 && s[n] == '=')
-			return strndup(s + n + 1, strcspn(s + n + 1, ","));
-	return NULL;
-}
-
-/* --mount=type=cache,target=PATH[,id=ID][,uid=][,gid=][,mode=]; sharing is always locked. */
-static int cache_mount(struct plan_of *p, const struct docker_flag *f, json_t *into)
-{
-	const char *at = p->i->joined + f->at;
-	char *spec autofree = f->value ? dp_expand(p, f->value) : NULL;
-	char *type autofree = spec ? mount_option(spec, "type") : NULL;
-	char *target autofree = spec ? mount_option(spec, "target") : NULL;
-	char *id autofree = spec ? mount_option(spec, "id") : NULL;
-
-	if (f->value && !spec)
-		return -EINVAL;
-	if (!type || strcmp(type, "cache") != 0)
-		return docker_error(p->i, at, p->e,
-			"RUN --mount=type=%.30s is not supported, only type=cache; %s",
-			type ? type : "bind",
-			type && strcmp(type, "secret") == 0
-				? "an ARG of a config variable's name gets its value"
-				: "COPY what the command needs");
-	if (!target && spec)
-		target = mount_option(spec, "dst");
-	if (!target && spec)
-		target = mount_option(spec, "destination");
-	if (!target)
-		return docker_error(p->i, at, p->e, "a cache mount needs target=PATH");
-	char *path autofree = dp_absolute(dp_text_at(p->s->config, "WorkingDir"), target);
-	json_t *m = path ? json_pack("{s:s, s:s}", "target", path, "id", id ? id : path)
-			 : NULL;
-	static const char *const numbers[] = {"uid", "gid", "mode"};
-	for (size_t k = 0; m && k < ARRAY_LEN(numbers); k++) {
-		char *v autofree = mount_option(spec, numbers[k]);
-		if (v)
-			json_object_set_new(m, numbers[k],
-				json_integer(strtol(v, NULL, k == 2 ? 8 : 10)));
-	}
-	return m && json_array_append_new(into, m) == 0 ? 0 : dp_no_memory(p);
-}
-
 static json_t *shell_of(const struct stage *s)
 {
 	const json_t *shell = json_object_get(s->config, "Shell");
@@ -170,32 +121,56 @@ const char *dp_workdir_of(const struct stage *s)
 	return workdir && *workdir ? workdir : "/";
 }
 
+/* The command, or the script; NULL: p->e. */
+static json_t *run_argv(struct plan_of *p, const char *script, bool is_script)
+{
+	if (is_script)
+		return json_array();
+	json_t *argv = dp_command_of(p, script ? script : p->i->text);
+
+	if (argv && json_array_size(argv) == 0) {
+		docker_error(p->i, p->i->text, p->e, "RUN [] has no command");
+		json_decref(argv);
+		return NULL;
+	}
+	return argv;
+}
+
+static int add_mounts(struct plan_of *p, json_t *todo)
+{
+	int r = 0;
+
+	for (size_t k = 0; r == 0 && k < p->i->n_flags; k++)
+		r = dp_mount(p, &p->i->flags[k], todo);
+	if (json_array_size(json_object_get(todo, "secrets")) == 0)
+		json_object_del(todo, "secrets");
+	return r;
+}
+
 int dp_on_run(struct plan_of *p)
 {
 	static const char *const flags[] = {"mount", NULL};
 	bool is_script = false;
-	char *script autofree = p->i->n_heredocs ? with_heredocs(p, &is_script) : NULL;
-	json_t *mounts = json_array();
+	char *script autofree = NULL;
 	int r = dp_check_flags(p, flags);
 
-	for (size_t k = 0; r == 0 && k < p->i->n_flags; k++)
-		r = cache_mount(p, &p->i->flags[k], mounts);
-	if (r == 0 && p->i->n_heredocs && !script)
-		r = dp_no_memory(p);
-	json_t *argv = r < 0	   ? NULL
-		       : is_script ? json_array()
-				   : dp_command_of(p, script ? script : p->i->text);
-	if (!argv || (!is_script && json_array_size(argv) == 0)) {
-		json_decref(mounts);
-		if (argv)
-			r = docker_error(p->i, p->i->text, p->e, "RUN [] has no command");
-		json_decref(argv);
-		return r < 0 ? r : -EINVAL;
-	}
-	json_t *todo = json_pack("{s:o, s:o, s:s, s:s, s:o}", "argv", argv, "env",
+	if (r < 0)
+		return r;
+	if (p->i->n_heredocs && !(script = with_heredocs(p, &is_script)))
+		return dp_no_memory(p);
+	json_t *argv = run_argv(p, script, is_script);
+	if (!argv)
+		return -EINVAL;
+	json_t *todo = json_pack("{s:o, s:o, s:s, s:s, s:[], s:[]}", "argv", argv, "env",
 		run_env(p->s), "user", user_of(p->s), "cwd", dp_workdir_of(p->s),
-		"caches", mounts);
+		"caches", "secrets");
+	if (!todo)
+		return dp_no_memory(p);
 	if (is_script)
 		json_object_set_new(todo, "script", json_string(script));
-	return todo ? dp_add_step(p, "run", todo, NULL, NULL) : dp_no_memory(p);
+	r = add_mounts(p, todo);
+	if (r == 0)
+		return dp_add_step(p, "run", todo, NULL, NULL);
+	json_decref(todo);
+	return r;
 }

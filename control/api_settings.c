@@ -2,6 +2,7 @@
  * set. */
 #include "control/acme.h"
 #include "control/api_handlers.h"
+#include "control/build_input.h"
 #include "control/options.h"
 #include "control/restart.h"
 #include "control/rollout.h"
@@ -31,7 +32,9 @@ enum setting_kind {
 	SETTING_STICKY, /* on or off; kept with a key */
 	SETTING_NETS,
 	SETTING_PROTOCOL,
-	SETTING_RESTART, /* KEY.TYPE sets it for one process type */
+	SETTING_BUILD_CONFIG,
+	SETTING_BUILD_ARG, /* KEY.NAME alone, of the ARG NAME */
+	SETTING_RESTART,   /* KEY.TYPE sets it for one process type */
 };
 enum setting_scope { SCOPE_APP = 1, SCOPE_GLOBAL = 2, SCOPE_BOTH = 3 };
 
@@ -73,6 +76,8 @@ static const struct setting {
 		"1d"},
 	{"builds", "parallel", SETTING_NUMBER, SCOPE_GLOBAL, NULL, 1, WORK_PARALLEL_MAX,
 		""},
+	{"builds", "config", SETTING_BUILD_CONFIG, SCOPE_BOTH, "all", 0, 0, ""},
+	{"builds", "build-arg", SETTING_BUILD_ARG, SCOPE_APP, NULL, 0, 0, ""},
 	{"apps", "autocreate", SETTING_ON_OFF, SCOPE_GLOBAL, "on", 0, 0, ""},
 };
 
@@ -80,10 +85,13 @@ static bool named(const struct setting *st, const char *key)
 {
 	size_t len = strlen(st->key);
 
+	bool dot = strncmp(key, st->key, len) == 0 && key[len] == '.';
+
+	if (st->kind == SETTING_BUILD_ARG)
+		return dot && name_key_valid(key + len + 1);
 	if (strcmp(st->key, key) == 0)
 		return true;
-	return st->kind == SETTING_RESTART && strncmp(key, st->key, len) == 0 &&
-	       key[len] == '.' && name_type_valid(key + len + 1);
+	return st->kind == SETTING_RESTART && dot && name_type_valid(key + len + 1);
 }
 
 static const struct setting *find(const char *topic, const char *key)
@@ -300,6 +308,18 @@ static int check_value(struct request *r, const struct setting *st, const char *
 			"%s must be " OPTIONS_HTTP1 ", or " OPTIONS_H2C
 			" for apps that speak HTTP/2 without TLS, such as gRPC servers",
 			st->key);
+	case SETTING_BUILD_CONFIG:
+		if (build_config_valid(value))
+			return 0;
+		return request_fail(r, FAIL_USAGE,
+			"%s must be all, none, or names of config variables with commas "
+			"between",
+			st->key);
+	case SETTING_BUILD_ARG:
+		if (strlen(value) <= BUILD_ARG_MAX)
+			return 0;
+		return request_fail(r, FAIL_USAGE, "%s is %zu bytes; at most %d fit",
+			st->key, strlen(value), BUILD_ARG_MAX);
 	case SETTING_RESTART:
 		if (restart_policy_parse(value, &policy) == 0)
 			return 0;
@@ -318,8 +338,9 @@ static void topic_keys(const char *topic, char *out, size_t size)
 	out[0] = '\0';
 	for (size_t i = 0; i < ARRAY_LEN(settings) && len < size; i++) {
 		if (strcmp(settings[i].topic, topic) == 0)
-			len += (size_t)snprintf(out + len, size - len, "%s%s",
-				len ? ", " : "", settings[i].key);
+			len += (size_t)snprintf(out + len, size - len, "%s%s%s",
+				len ? ", " : "", settings[i].key,
+				settings[i].kind == SETTING_BUILD_ARG ? ".NAME" : "");
 	}
 }
 
@@ -407,6 +428,20 @@ static void show_types(struct request *r, const struct setting *st, json_t *o)
 	json_decref(processes);
 }
 
+static void show_args(struct request *r, const struct setting *st, json_t *o)
+{
+	json_t *args = build_args(r->c, r->app.id), *value;
+	const char *name;
+
+	json_object_foreach (args, name, value) {
+		char key[300];
+
+		snprintf(key, sizeof(key), BUILD_ARG "%s", name);
+		json_object_set_new(o, key, entry(r, st, key));
+	}
+	json_decref(args);
+}
+
 static int show(struct request *r, const char *topic, enum setting_scope scope)
 {
 	json_t *o = json_object();
@@ -416,6 +451,10 @@ static int show(struct request *r, const char *topic, enum setting_scope scope)
 
 		if (strcmp(st->topic, topic) != 0 || !(st->scope & scope))
 			continue;
+		if (st->kind == SETTING_BUILD_ARG) {
+			show_args(r, st, o);
+			continue;
+		}
 		json_object_set_new(o, st->key, entry(r, st, st->key));
 		if (st->kind == SETTING_RESTART && r->app.id)
 			show_types(r, st, o);

@@ -1,5 +1,6 @@
 /* From a commit to an image: plan, keys, and only those steps whose key is new. */
 #include "control/build.h"
+#include "control/build_input.h"
 #include "control/docker.h"
 #include "control/key.h"
 #include "control/layers.h"
@@ -26,6 +27,7 @@ struct build {
 	git_repository *repo;
 	git_oid tree;
 	json_t *procfile, *app_json;
+	json_t *config; /* what of the app's its steps may see */
 	json_t *plan;	/* what the source step said */
 	json_t *result; /* what the compile step said, or NULL */
 	json_t *layers; /* so far, bottom first */
@@ -305,7 +307,7 @@ static int deps_step(struct build *b, struct err *e)
 	return r;
 }
 
-/* The compile step sees the app's config (as files) and its cache, so its layer is the app's own. */
+/* The compile step sees the app's config (as files; or what builds:set says) and its cache, so its layer is the app's own. */
 static int compile_step(struct build *b, struct err *e)
 {
 	struct step st = {.command = "compile",
@@ -314,7 +316,7 @@ static int compile_step(struct build *b, struct err *e)
 		.flags = START_HOST_APT,
 		.cache = true,
 		.stdin_fd = -1};
-	char *config autofree = json_dumps(b->req->config, JSON_COMPACT | JSON_SORT_KEYS);
+	char *config autofree = json_dumps(b->config, JSON_COMPACT | JSON_SORT_KEYS);
 	char commit[128];
 	struct key k;
 
@@ -329,12 +331,12 @@ static int compile_step(struct build *b, struct err *e)
 	salt(b, &k);
 	key_end(&k, b->build_key);
 
-	const char **env = calloc(json_object_size(b->req->config) + 5, sizeof(*env));
+	const char **env = calloc(json_object_size(b->config) + 5, sizeof(*env));
 	struct buf keys = BUF_INIT;
 	const char *name;
 	json_t *value;
 	size_t n = 0;
-	json_object_foreach ((json_t *)(uintptr_t)b->req->config, name, value) {
+	json_object_foreach (b->config, name, value) {
 		if (!env || !json_is_string(value))
 			continue;
 		struct buf pair = BUF_INIT;
@@ -398,6 +400,7 @@ static int docker_steps(struct build *b, struct db_image *ret, struct err *e)
 {
 	struct docker_build d = {.c = b->c,
 		.req = b->req,
+		.seen = b->config,
 		.s = b->s,
 		.repo = b->repo,
 		.tree = &b->tree,
@@ -427,6 +430,9 @@ static int plan_steps(struct build *b, struct err *e)
 	uint64_t stack;
 	int r = stack_layer(b->c, &stack, e);
 
+	b->config = build_config(b->c, b->req->app->id, b->req->config);
+	if (r == 0 && !b->config)
+		r = err_set(e, ENOMEM, "out of memory");
 	if (r == 0)
 		r = open_commit(b, e);
 	if (r == 0)
@@ -473,6 +479,7 @@ static void build_free(struct build *b)
 	git_repository_free(b->repo);
 	json_decref(b->procfile);
 	json_decref(b->app_json);
+	json_decref(b->config);
 	json_decref(b->plan);
 	json_decref(b->result);
 	json_decref(b->layers);

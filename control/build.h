@@ -7,7 +7,7 @@
 struct build_request {
 	const struct db_app *app;
 	const char *commit;   /* 40 hex digits */
-	const json_t *config; /* of the app; the compile step sees it */
+	const json_t *config; /* of the app; of it steps see what build_input.h says */
 	bool no_cache;
 };
 /*

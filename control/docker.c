@@ -1,5 +1,6 @@
 /* The layers of a Dockerfile. */
 #include "control/docker.h"
+#include "control/build_input.h"
 #include "control/key.h"
 #include "control/layers.h"
 #include "lib/io.h"
@@ -115,11 +116,28 @@ static int send_packed(const struct orders *o, int fd, struct err *e)
 	return r;
 }
 
-static int feed_copy(void *arg, int fd, struct err *e)
+/* What the step is told: todo, and what is no part of its key. */
+static json_t *orders_of(const struct job *w, const json_t *todo)
+{
+	json_t *told = json_copy((json_t *)(uintptr_t)todo), *values = json_object();
+	const json_t *secret;
+	size_t i;
+
+	json_array_foreach (json_object_get(todo, "secrets"), i, secret)
+		json_object_set(values, text(secret, "id"),
+			json_object_get(w->d->seen, text(secret, "id")));
+	json_object_set_new(told, "values", values);
+	json_object_set(told, "predefined", json_object_get(w->plan, "predefined"));
+	return told;
+}
+
+static int feed_step(void *arg, int fd, struct err *e)
 {
 	const struct orders *o = arg;
-	int r = docker_send_orders(o->todo, fd, e);
+	json_t *told = orders_of(o->w, o->todo);
+	int r = docker_send_orders(told, fd, e);
 
+	json_decref(told);
 	if (r == 0 && o->from)
 		return send_packed(o, fd, e);
 	return r == 0 && json_array_size(o->files) ? send_files(o, fd, e) : r;
@@ -205,12 +223,14 @@ static int find_chain(struct job *w, const json_t *from, struct chain *ret, stru
 	return ret->layers ? 0 : err_set(e, ENOMEM, "out of memory");
 }
 
-/* It sees config values or a cache of the app's: no other app may get its layer. */
+/* It sees values or a cache of the app's: no other app may get its layer. */
 static bool is_own(const struct job *w)
 {
+	const json_t *todo = json_object_get(w->step, "do");
+
 	return json_is_true(json_object_get(w->step, "private")) ||
-	       json_array_size(
-		       json_object_get(json_object_get(w->step, "do"), "caches")) > 0;
+	       json_array_size(json_object_get(todo, "secrets")) > 0 ||
+	       json_array_size(json_object_get(todo, "caches")) > 0;
 }
 
 static int step_key(struct job *w, const struct chain *below, const struct chain *from,
@@ -302,7 +322,7 @@ static int make_layer(struct job *w, struct chain *below, const struct chain *fr
 		.layers = below->layers,
 		.profile = PROFILE_BUILD_ROOT,
 		.flags = START_IMAGE_FILES | (run ? START_HOST_APT : START_NO_NET),
-		.feed = feed_copy,
+		.feed = feed_step,
 		.feed_arg = &o,
 		.stdin_fd = -1,
 		.mounts = mounts};
@@ -439,20 +459,14 @@ static int find_bases(struct job *w, struct err *e)
 	return 0;
 }
 
-/* An ARG of the name of a config variable has its value. */
-static json_t *given_args(struct job *w)
+static json_t *names_of(const json_t *object)
 {
-	json_t *args = json_object();
-	const json_t *name;
-	size_t i;
+	json_t *names = json_array(), *value;
+	const char *key;
 
-	json_array_foreach (json_object_get(w->d->asked, "args"), i, name) {
-		const char *key = json_string_value(name);
-		json_t *value = json_object_get(w->d->req->config, key);
-		if (json_is_string(value))
-			json_object_set(args, key, value);
-	}
-	return args;
+	json_object_foreach ((json_t *)(uintptr_t)object, key, value)
+		json_array_append_new(names, json_string(key));
+	return names;
 }
 
 static int make_plan(struct job *w, struct err *e)
@@ -463,7 +477,8 @@ static int make_plan(struct job *w, struct err *e)
 
 	json_object_foreach (w->bases, name, base)
 		json_object_set(configs, name, json_object_get(base, "config"));
-	json_t *input = json_pack("{s:o, s:o}", "bases", configs, "args", given_args(w));
+	json_t *input = json_pack("{s:o, s:o, s:o}", "bases", configs, "args",
+		build_args(d->c, d->req->app->id), "config", names_of(d->seen));
 	struct orders o = {.w = w, .todo = input};
 	struct step st = {.app = d->req->app->id,
 		.command = "docker-plan",

@@ -12,11 +12,12 @@
 struct docker_build {
 	struct control *c;
 	const struct build_request *req;
+	const json_t *seen; /* of the app's config: what its steps may see */
 	struct sink *s;
 	git_repository *repo;
 	const git_oid *tree;
 	const json_t *source; /* layers: the stack and the source tree */
-	const json_t *asked;  /* {"bases": [...], "args": [...]} */
+	const json_t *asked;  /* {"bases": [...]} */
 	/* What comes out: */
 	json_t *layers;	       /* of the image, bottom first */
 	json_t *config;	       /* as control/own_start.h */

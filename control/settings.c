@@ -92,8 +92,7 @@ void app_restart_policy(
 
 /* ---- sleep ---- */
 
-/* The app's own value, else that of all apps, else NULL; the caller's. */
-static char *text_of(struct control *c, uint32_t app, const char *topic, const char *key)
+char *setting_text(struct control *c, uint32_t app, const char *topic, const char *key)
 {
 	char *text = NULL;
 
@@ -104,7 +103,7 @@ static char *text_of(struct control *c, uint32_t app, const char *topic, const c
 
 uint32_t app_build_timeout_s(struct control *c, uint32_t app)
 {
-	char *text autofree = text_of(c, app, "builds", "timeout");
+	char *text autofree = setting_text(c, app, "builds", "timeout");
 	uint64_t s;
 
 	return text && span_parse(text, &s) == 0 && s && s <= WORK_TIMEOUT_MAX_S
@@ -123,7 +122,7 @@ uint32_t idle_after_parse(const char *text)
 
 bool app_listens(struct control *c, uint32_t app, const char *command)
 {
-	char *text autofree = text_of(c, app, "ports", "web");
+	char *text autofree = setting_text(c, app, "ports", "web");
 
 	return text ? strcmp(text, PORT_UNIX) == 0
 		    : command && command_serves_files(command);
@@ -132,7 +131,7 @@ bool app_listens(struct control *c, uint32_t app, const char *command)
 /* What other apps ask of it goes past the router. */
 uint32_t app_idle_after_ms(struct control *c, uint32_t app)
 {
-	char *text autofree = text_of(c, app, "ps", "idle-after");
+	char *text autofree = setting_text(c, app, "ps", "idle-after");
 	uint32_t ms = idle_after_parse(text);
 
 	return ms && network_is_called(c, app) ? 0 : ms;
@@ -147,7 +146,7 @@ const char *settings_sleep_default(void)
 
 bool app_sleep_freezes(struct control *c, uint32_t app)
 {
-	char *text autofree = text_of(c, app, "ps", "sleep");
+	char *text autofree = setting_text(c, app, "ps", "sleep");
 
 	return strcmp(text ? text : settings_sleep_default(), "freeze") == 0;
 }

@@ -22,6 +22,8 @@ bool command_serves_files(const char *command);
 uint32_t app_stop_timeout_ms(struct control *c, uint32_t app);
 /* Seconds that one step of its builds may take. */
 uint32_t app_build_timeout_s(struct control *c, uint32_t app);
+/* The app's own value, else that of all apps, else NULL; the caller's. */
+char *setting_text(struct control *c, uint32_t app, const char *topic, const char *key);
 /* A setting as a number: app, else global, else fallback. */
 uint64_t setting_u64(struct control *c, uint32_t app, const char *topic, const char *key,
 	uint64_t fallback);

@@ -93,19 +93,12 @@ runs_slowly() { berth builds:output "$1" | grep -q 'building slowly'; }
 }
 
 @test "a build's output cannot steer the terminal of whoever pushes; colours pass, and what is kept is what was shown" {
-	app b-screen -
-	cat >Makefile <<-'END'
-		server: server.c
-			@printf 'clear \033[2J\033[1;1H up \033[3A\033[K title \033]0;mine\007 clip \033]52;c;aGk=\033\\ back\b\b c1 \302\2332J eight \2332J\n'
-			@printf '\033[31mred\033[0m and \033[1;32mgreen\n'
-			@printf 'over\rwritten\n'
-			cc -o server server.c
-	END
-	sed -i 's/^ */\t/; 1s/^\t//' Makefile
-	printf 'int main(void) { for (;;); }\n' >server.c
-	printf 'worker: ./server\n' >Procfile
-	commit one
-	git push berth HEAD:main >"$BATS_TEST_TMPDIR/push" 2>&1 </dev/null
+	building b-screen 0
+	sed -i 's/@echo building slowly/@cat screen/' Makefile
+	printf 'clear \033[2J\033[1;1H up \033[3A\033[K title \033]0;mine\007 clip \033]52;c;aGk=\033\\ back\b\b c1 \302\2332J eight \2332J\n' >screen
+	printf '\033[31mred\033[0m and \033[1;32mgreen\nover\rwritten\n' >>screen
+	commit screen
+	git push berth HEAD:main >"$BATS_TEST_TMPDIR/push" 2>&1 </dev/null || fail "$(cat "$BATS_TEST_TMPDIR/push")"
 	output=$(cat "$BATS_TEST_TMPDIR/push")
 	has 'clear \x1b[2J\x1b[1;1H up \x1b[3A\x1b[K title \x1b]0;mine\x07 clip \x1b]52;c;aGk=\x1b\ back\x08\x08 c1 \xc2\x9b2J eight \x9b2J' \
 		$'\e[31mred\e[0m and \e[1;32mgreen\e[0m'
@@ -116,4 +109,32 @@ runs_slowly() { berth builds:output "$1" | grep -q 'building slowly'; }
 	has 'clear \x1b[2J' $'\e[31mred\e[0m and \e[1;32mgreen\e[0m'
 	equal '' "$(controls <<<"$output" | od -An -tx1)"
 	[ -n "$(printf 'a\eb' | controls)" ] # it would have been seen
+}
+
+@test "a buildpack sees the config, or what of it builds may see; no layer of ours has a value" {
+	local canary=canary-$RANDOM$RANDOM$RANDOM
+	touch "$BATS_TEST_TMPDIR/begin"
+	building b-config 0
+	sed -i 's,@echo building slowly,@for k in TOKEN OTHER; do echo "$$k has $$(cat /tmp/env/$$k 2>/dev/null | wc -c) bytes"; done; echo made-by-make >made,' Makefile
+	commit look
+	berth apps:create b-config
+	berth config:set b-config TOKEN="$canary" OTHER=four >/dev/null
+	pushed
+	has "TOKEN has ${#canary} bytes" 'OTHER has 4 bytes'
+	serves b-config 'page 1'
+	local layers=() # of this build
+	mapfile -t layers < <(find "$BERTH_STATE/layers" -mindepth 1 -maxdepth 1 -newer "$BATS_TEST_TMPDIR/begin")
+	equal '' "$(traces "$canary" "${layers[@]}" "$BERTH_STATE/logs" "$BERTH_TEST/berthd.log")"
+	[ -n "$(traces made-by-make "${layers[@]}")" ] # it would have been found
+	berth builds:set b-config config OTHER
+	commit 'see less'
+	pushed
+	has 'TOKEN has 0 bytes' 'OTHER has 4 bytes'
+	berth builds:set --global config none
+	berth builds:set b-config config ''
+	commit 'see nothing'
+	push
+	berth builds:set --global config ''
+	ok
+	has 'TOKEN has 0 bytes' 'OTHER has 0 bytes'
 }

@@ -119,8 +119,8 @@ $seven
 		ENV A=1 B="two words" C=$A-x D=\$A E=${none:-dflt}${A:+set}
 		ENV OLD the old  form
 		RUN echo "$A|$B|$C|$D|$E|$OLD|$outer" >/env
-		ARG A=arg
-		RUN echo "$A" >/env-wins
+		ARG A=arg late=late
+		RUN echo "$A $late" >/env-wins
 		ENV dir=/deep
 		WORKDIR $dir/er
 		COPY page.txt ${dir}/p
@@ -130,17 +130,117 @@ $seven
 	inside docker-vars 'cat /args /env /env-wins; ls /deep; echo "$B $OLD ${inner-none} $PATH"'
 	equal 'global in none
 1|two words|-x|$A|dflt|the old  form|global
-1
+1 late
 er
 p
 two words the old  form none /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' "$output"
-	berth config:set docker-vars COLOUR=green B=config
+	# config is not for builds; what ARGs get is said for each, and only the steps after its ARG are done again
+	berth config:set docker-vars COLOUR=blue B=config
+	try berth builds:set docker-vars build-arg.COLOUR green
+	ok
+	berth builds:set docker-vars build-arg.A given
+	berth builds:set docker-vars build-arg.nobody 1
+	berth builds:set docker-vars build-arg.HTTPS_PROXY http://127.0.0.1:9
+	equal green "$(berth builds:report docker-vars --build-arg.COLOUR)"
 	pushed -o no-deploy berth HEAD:refs/heads/other
 	commit 'once more'
 	pushed
-	inside docker-vars 'cat /args; echo $B'
+	has 'build-arg.nobody is set, but no ARG nobody'
+	lacks HTTPS_PROXY
+	inside docker-vars 'cat /args; echo $B; cat /env-wins'
 	equal 'global in green
-config' "$output"
+config
+1 late' "$output"
+	berth builds:set docker-vars build-arg.late other
+	commit 'another value'
+	pushed
+	has 'RUN echo "$outer $inner $COLOUR" >/args (unchanged)' 'RUN echo "$A|$B|$C|$D|$E|$OLD|$outer" >/env (unchanged)'
+	lacks '>/env-wins (unchanged)'
+	inside docker-vars 'cat /env-wins'
+	equal '1 other' "$output"
+	try berth builds:set docker-vars build-arg.1x y
+	exits 2
+	try berth builds:set docker-vars build-arg x
+	exits 2
+	has build-arg.NAME
+}
+
+@test "predefined ARGs: the platform's by ARG, proxies without, and no layer is another one for them" {
+	docker_app docker-given < <(cat <<-'END'; serving
+		FROM --platform=$BUILDPLATFORM debian:12
+		RUN echo "none ${TARGETARCH-}" >/first
+		ARG TARGETARCH TARGETPLATFORM BUILDOS
+		RUN echo "$TARGETARCH $TARGETPLATFORM $BUILDOS; $https_proxy" >/second
+	END
+	)
+	berth apps:create docker-given
+	berth builds:set docker-given build-arg.https_proxy http://127.0.0.1:9
+	pushed
+	inside docker-given 'cat /first /second'
+	equal 'none 
+amd64 linux/amd64 linux; http://127.0.0.1:9' "$output"
+	berth builds:set docker-given build-arg.https_proxy http://127.0.0.1:10
+	commit 'another proxy'
+	pushed
+	has '>/second (unchanged)'
+}
+
+@test "secrets: the one step that mounts them sees them, no layer, image, row, log or command line does" {
+	local canary=canary-$RANDOM$RANDOM$RANDOM layers=()
+	echo "$canary" >"$BATS_TEST_TMPDIR/canary"
+	docker_app docker-secret < <(cat <<-'END'; serving
+		FROM debian:12
+		ARG round=1
+		RUN --mount=type=secret,id=TOKEN,required --mount=type=secret,id=TOKEN,env=AS_ENV --mount=type=secret,id=TOKEN,target=/root/conf/token,mode=0444 \
+		    --mount=type=secret,id=NONE set -e; cd /run/secrets; test "$(cat TOKEN)" = "$AS_ENV"; test "$(cat /root/conf/token)" = "$AS_ENV"; \
+		    test ${#AS_ENV} -gt 10; stat -Lc %a:%u TOKEN /root/conf/token >/modes; test ! -e NONE; test -z "$TOKEN"; echo $round; \
+		    cat /proc/*/cmdline | tr '\0' ' ' >/cmdlines; for i in 1 2 3 4 5 6; do sleep 0.1; done
+		USER www-data
+		RUN --mount=type=secret,id=TOKEN ! cat /run/secrets/TOKEN 2>/dev/null
+		RUN --mount=type=secret,id=TOKEN,uid=33 cat /run/secrets/TOKEN >/dev/null
+		USER root
+		RUN env | grep -c . >/seen; ls -d /run/secrets /root/conf /dev/shm/.secrets >/left 2>&1 || true; env >>/left
+	END
+	)
+	berth apps:create docker-secret
+	push
+	refuses
+	has 'Dockerfile:3:5: the build sees no config variable TOKEN' 'berth config:set'
+	berth config:set docker-secret TOKEN="$canary" >/dev/null
+	git push berth HEAD:main >"$BATS_TEST_TMPDIR/push" 2>&1 </dev/null 3>&- &
+	local push=$! argv=''
+	while kill -0 $push 2>/dev/null; do
+		argv+=$(cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -aFf "$BATS_TEST_TMPDIR/canary" || :)
+		sleep 0.2
+	done
+	wait $push || fail "$(cat "$BATS_TEST_TMPDIR/push")"
+	equal '' "$argv"
+	inside docker-secret 'cat /modes /left; echo "in the app: $TOKEN"'
+	has '400:0
+444:0' 'in the app: canary' "cannot access '/run/secrets'" "cannot access '/root/conf'" "cannot access '/dev/shm/.secrets'"
+	lacks 'TOKEN='
+	berth images:export docker-secret --format docker --to "$BERTH_TEST/secret.tar" >/dev/null # not compressed
+	mapfile -t layers < <(find "$BERTH_STATE/layers" -mindepth 1 -maxdepth 1 -newer "$BATS_TEST_TMPDIR/canary")
+	[ ${#layers[@]} -ge 5 ]
+	equal '' "$(traces "$canary" "${layers[@]}" "$BERTH_STATE/logs" "$BERTH_TEST/secret.tar" "$BATS_TEST_TMPDIR/push" "$BERTH_TEST/berthd.log")"
+	# it would have been found
+	[ -n "$(traces 'cd /run/secrets' "$BATS_TEST_TMPDIR/push")" ]
+	[ -n "$(traces docker-secret)" ]
+	[ -n "$(traces 'page 1' "$BERTH_TEST/secret.tar")" ]
+	rm -f "$BERTH_TEST/secret.tar"
+	# another value is no other layer, and builds may be kept from it
+	berth config:set docker-secret TOKEN=other-value >/dev/null
+	commit again
+	pushed
+	equal 4 "$(grep -c '/5\] RUN .*(unchanged)' <<<"$output")"
+	try berth builds:set docker-secret config OTHER
+	ok
+	commit 'kept away'
+	push
+	refuses
+	has 'sees no config variable TOKEN'
+	try berth builds:set docker-secret config 'A B'
+	exits 2
 }
 
 @test "COPY: folders, globs, links, names with blanks, owner and mode, and .dockerignore" {
@@ -251,6 +351,11 @@ more
 same
 made
 7:8' "$output"
+	# what is copied counts, not what the image is called
+	sed -i 's/--from=debian:12 /--from=debian:bookworm-slim /' Dockerfile
+	commit 'the same image by another name'
+	pushed
+	has 'COPY /etc/debian_version /copied (unchanged)'
 }
 
 @test "scratch and a static program: no shell, no /etc, one layer" {

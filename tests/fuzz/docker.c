@@ -122,8 +122,8 @@ static void check_step(const json_t *step, size_t stage)
 
 static void check_plan(const struct dockerfile *d)
 {
-	json_t *input = json_pack("{s:{s:{s:[s]}}, s:{s:s}}", "bases", "debian:12", "Env",
-		"PATH=/bin", "args", "v", "given");
+	json_t *input = json_pack("{s:{s:{s:[s]}}, s:{s:s}, s:[s]}", "bases", "debian:12",
+		"Env", "PATH=/bin", "args", "v", "given", "config", "TOKEN");
 	json_t *asked = NULL, *plan = NULL;
 	const json_t *stage, *step;
 	struct err e = {0};

@@ -168,3 +168,14 @@ echoes() {
 	IFS= read -r -t 5 -u 9 line
 	equal 'still here' "$line"
 }
+
+# traces TEXT PLACE…: where it is found below these folders, or in a table of the database but the config's and its releases'.
+traces() {
+	local text=$1 table
+	shift
+	[ $# -eq 0 ] || grep -ralF -- "$text" "$@" || :
+	for table in $(sqlite3 "$BERTH_STATE/control/berth.db" "SELECT name FROM sqlite_master WHERE type='table'"); do
+		[ "$table" != config ] && [ "$table" != release ] || continue
+		! sqlite3 "$BERTH_STATE/control/berth.db" "SELECT * FROM \"$table\"" | grep -aqF -- "$text" || echo "table $table"
+	done
+}
