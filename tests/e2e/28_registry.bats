@@ -208,10 +208,17 @@ asked() { jq -r "$1" "$REG_DIR/asked"; }
 	nothing_left
 }
 
-@test "plain http: from a loopback address only" {
+@test "plain http and Basic authentication: from a loopback address only" {
 	try berth images:pull "registry.tests:$PLAIN_PORT/a:1"
 	exits 1
 	has 'speaks no https' 'loopback'
+	try berth images:push r-from "127.0.0.1:$PLAIN_PORT/own:1"
+	exits 1
+	has 'answers only to who is logged in'
+	try bash -c "echo wrong | berth registry:login 127.0.0.1:$PLAIN_PORT --user ann"
+	exits 1
+	has 'does not take the password of ann'
+	for name in 127.0.0.1 localhost; do berth registry:login "$name:$PLAIN_PORT" --user ann <<<secret >/dev/null; done
 	try berth images:push r-from "127.0.0.1:$PLAIN_PORT/own:1"
 	ok
 	try berth images:pull "127.0.0.1:$PLAIN_PORT/own:1" --as r/plain:1
@@ -264,6 +271,7 @@ asked() { jq -r "$1" "$REG_DIR/asked"; }
 }
 
 @test "a broken connection is gone on with, and a redirect to another host gets no login" {
+	clean
 	berth registry:login "$LIAR" --user ann <<<liars-secret >/dev/null
 	try berth images:pull "$LIAR/broken:1" --as r/broken:1
 	ok
@@ -276,6 +284,8 @@ asked() { jq -r "$1" "$REG_DIR/asked"; }
 	try berth images:pull "$LIAR/away:1" --as r/away:1
 	ok
 	equal 'GET null' "$(asked 'select(.host == "peer") | .method + " " + (.authorization | tostring)')"
+	# all by the proxy of berthd's environment, which sees no login
+	equal "CONNECT $LIAR null" "$(asked 'select(.host == "proxy") | .method + " " + .path + " " + (.authorization | tostring)' | sort -u)"
 	# the login went to its own registry, which shows that it was there to be lost
 	asked 'select(.path | startswith("/token")) | .authorization' | grep -q '^Basic '
 	asked 'select(.path | startswith("/v2/away/blobs")) | .authorization' | grep -q '^Bearer a-token-of-the-liar$'
@@ -284,6 +294,7 @@ asked() { jq -r "$1" "$REG_DIR/asked"; }
 }
 
 @test "berth-registry is confined; Ctrl-C ends it, and nothing is left" {
+	clean
 	UNUSED=$(layers)
 	timeout 20 "$BERTH_PREFIX/bin/berth" images:pull "$LIAR/slow:1" --as r/slow:1 >"$BATS_TEST_TMPDIR/out" 2>&1 </dev/null 3>&- &
 	local asker=$! pid began

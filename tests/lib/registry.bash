@@ -4,14 +4,16 @@
 
 registry_py() { /usr/bin/python3 "$BERTH_SOURCE/tests/lib/registry.py" "$@"; }
 
-# registry_up DIR: makes keys in DIR and starts all. REG_DIR, REG (its name for berth), REG_LOCAL (the same on localhost), LIAR, PLAIN.
+# registry_up DIR: makes keys in DIR and starts all. REG_DIR, REG (its name for berth), REG_LOCAL (the same on localhost), LIAR (reached by a proxy),
+# PLAIN_PORT (http, with a password: ann, secret).
 registry_up() {
 	REG_DIR=$1
-	local port tokens liar peer
+	local port tokens liar peer proxy
 	port=$(free_port)
 	tokens=$(free_port)
 	liar=$(free_port)
 	peer=$(free_port)
+	proxy=$(free_port)
 	PLAIN_PORT=$(free_port)
 	REG=registry.tests:$port
 	REG_LOCAL=localhost:$port
@@ -22,15 +24,17 @@ registry_up() {
 	registry_config "$port" "tls: {certificate: $REG_DIR/server.pem, key: $REG_DIR/server.key}" \
 		"auth: {token: {realm: 'https://localhost:$tokens/token', service: tests, issuer: tests, rootcertbundle: $REG_DIR/token.pem}}" \
 		>"$REG_DIR/config.yml"
-	registry_config "$PLAIN_PORT" '' '' >"$REG_DIR/plain.yml"
+	registry_config "$PLAIN_PORT" '' "auth: {htpasswd: {realm: tests, path: $REG_DIR/passwords}}" >"$REG_DIR/plain.yml"
+	perl -e 'print "ann:", crypt("secret", q($2y$05$abcdefghijklmnopqrstuu)), "\n"' >"$REG_DIR/passwords"
 	registry_py image "$REG_DIR/layout" "$BERTH_SOURCE/build/bin/berth-static" 'page of the registry'
 	registry_start tokens registry_py tokens "$tokens" "$REG_DIR"
 	registry_start liar registry_py liar "$liar" "$REG_DIR" "$REG_DIR/layout" "https://elsewhere.tests:$peer"
 	registry_start peer registry_py peer "$peer" "$REG_DIR" "$REG_DIR/layout"
+	registry_start proxy registry_py proxy "$proxy" "$REG_DIR"
 	registry_start registry docker-registry serve "$REG_DIR/config.yml"
 	registry_start plain docker-registry serve "$REG_DIR/plain.yml"
-	registry_trusted
-	for port in "$port" "$tokens" "$liar" "$peer" "$PLAIN_PORT"; do
+	registry_trusted "$proxy"
+	for port in "$port" "$tokens" "$liar" "$peer" "$proxy" "$PLAIN_PORT"; do
 		wait_for 10 bash -c "exec 3<>/dev/tcp/127.0.0.1/$port" 2>/dev/null || { cat "$REG_DIR"/*.log >&2; return 1; }
 	done
 }
@@ -68,14 +72,14 @@ registry_down() {
 	done
 }
 
-# berthd gets a mount namespace in which the test's authority and names are the host's.
-registry_trusted() {
+# berthd gets a mount namespace in which the test's authority and names are the host's, and a proxy for liar.tests.
+registry_trusted() { # PORT
 	cat /etc/ssl/certs/ca-certificates.crt "$REG_DIR/ca.pem" >"$REG_DIR/bundle.pem"
 	{ cat /etc/hosts && echo '127.0.0.1 registry.tests liar.tests elsewhere.tests'; } >"$REG_DIR/hosts"
 	cat >"$REG_DIR/in" <<-END
 		#!/bin/sh
 		mount --bind '$REG_DIR/bundle.pem' /etc/ssl/certs/ca-certificates.crt && mount --bind '$REG_DIR/hosts' /etc/hosts &&
-			export no_proxy="\$no_proxy,.tests" NO_PROXY="\$NO_PROXY,.tests" && exec "\$@"
+			export https_proxy=http://127.0.0.1:$1 no_proxy=registry.tests,elsewhere.tests && exec "\$@"
 	END
 	chmod 755 "$REG_DIR/in"
 	BERTHD_UNDER="unshare -m --propagation slave $REG_DIR/in"

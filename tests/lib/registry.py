@@ -6,6 +6,7 @@ registry.py tokens PORT DIR            token server over https: ann with passwor
 registry.py liar PORT DIR LAYOUT PEER  a registry over https with the image of LAYOUT under many names, each with one trick (liar,
                                        below); what it and its peer are asked is written to DIR/asked, one JSON a line
 registry.py peer PORT DIR LAYOUT       the other host that it leads to
+registry.py proxy PORT DIR             a proxy that connects to this host, whatever name it is given
 DIR has server.pem, server.key (TLS) and token.pem, token.key (of tokens).
 """
 import base64
@@ -14,6 +15,7 @@ import hashlib
 import io
 import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -95,12 +97,13 @@ class Handler(BaseHTTPRequestHandler):
             f.write(json.dumps(row) + "\n")
 
 
-def serve(handler, title, port, folder, **more):
+def serve(handler, title, port, folder, plain=False, **more):
     server = ThreadingHTTPServer(("127.0.0.1", int(port)), handler)
     server.daemon_threads = True
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(folder + "/server.pem", folder + "/server.key")
-    server.socket = tls.wrap_socket(server.socket, server_side=True)
+    if not plain:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(folder + "/server.pem", folder + "/server.key")
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     server.title, server.folder, server.lock = title, folder, threading.Lock()
     for key, value in more.items():
         setattr(server, key, value)
@@ -140,6 +143,28 @@ class Tokens(Handler):
 
 def blob_of(layout, digest):
     return open(f"{layout}/blobs/sha256/{digest.split(':')[1]}", "rb").read()
+
+
+class Proxy(Handler):
+    def do_CONNECT(self):
+        self.note()
+        there = socket.create_connection(("127.0.0.1", int(self.path.rsplit(":", 1)[1])))
+        self.send_response(200)
+        self.end_headers()
+        back = threading.Thread(target=self.pump, args=(there, self.connection))
+        back.start()
+        self.pump(self.connection, there)
+        back.join()
+        self.close_connection = True
+
+    @staticmethod
+    def pump(a, b):
+        try:
+            while data := a.recv(65536):
+                b.sendall(data)
+            b.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
 
 
 class Peer(Handler):
@@ -221,6 +246,8 @@ def main(what, *args):
         serve(Liar, "liar", args[0], args[1], layout=args[2], peer=args[3])
     elif what == "peer":
         serve(Peer, "peer", args[0], args[1], layout=args[2])
+    elif what == "proxy":
+        serve(Proxy, "proxy", *args, plain=True)
 
 
 if __name__ == "__main__":
