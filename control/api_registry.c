@@ -19,7 +19,7 @@ static int pull_name(struct request *r, const struct reference *from,
 {
 	const char *own = request_string(r, "name");
 
-	return own ? image_name(own, name, e) : registry_own_name(from, name, e);
+	return own ? image_name(own, name, e) : image_pulled_name(from, name, e);
 }
 
 int images_check_pull(struct request *r)

@@ -62,6 +62,24 @@ int image_name(const char *reference, char out[TAG_NAME_MAX], struct err *e)
 	return 0;
 }
 
+int image_pulled_name(const struct reference *from, char out[TAG_NAME_MAX], struct err *e)
+{
+	char name[DB_LOGIN_HOST_MAX + REFERENCE_PATH_MAX + REFERENCE_TAG_MAX + 4];
+
+	if (from->digest[0])
+		snprintf(name, sizeof(name), "%s/%s:sha256-%.12s", from->host, from->path,
+			from->digest + 7);
+	else
+		snprintf(name, sizeof(name), "%s/%s:%s", from->host, from->path,
+			from->tag);
+	return image_name(name, out, e) == 0
+		       ? 0
+		       : err_set(e, EINVAL,
+				 "%.200s cannot be a name here: say another with --as "
+				 "NAME[:TAG]",
+				 name);
+}
+
 static int no_image(const char *name, struct err *e)
 {
 	if (reference_names_host(name))
@@ -79,14 +97,18 @@ static int find_tag(
 	struct control *c, const char *reference, struct db_tag *ret, struct err *e)
 {
 	char name[TAG_NAME_MAX];
-	int r = image_name(reference, name, e);
+	struct reference pulled;
+	struct err ignored;
+	bool by_digest = strchr(reference, '@') &&
+			 reference_parse(reference, &pulled, &ignored) == 0;
+	int r = by_digest ? image_pulled_name(&pulled, name, e)
+			  : image_name(reference, name, e);
 
-	if (r == 0)
-		r = db_tag_get(c->db, name, ret);
-	else
+	if (r < 0)
 		return r;
+	r = db_tag_get(c->db, name, ret);
 	if (r == -ENOENT)
-		return no_image(name, e);
+		return no_image(by_digest ? reference : name, e);
 	return r < 0 ? err_sys(e, -r, "read image %s", name) : 0;
 }
 

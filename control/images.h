@@ -2,16 +2,23 @@
  * Images as things with names. A reference is one of
  *   APP            the image of the app's live release
  *   APP:vN         that of its release N
- *   NAME[:TAG]     one that was tagged or imported (without a TAG: latest)
+ *   NAME[:TAG]     one that was tagged, imported or pulled (without a TAG: latest)
+ *   HOST/PATH[:TAG]@sha256:HEX   one that was pulled by its digest
  * in this order. All that is found lives as ids of layers and JSON in the database: nothing here reads a layer.
  */
 #ifndef CONTROL_IMAGES_H
 #define CONTROL_IMAGES_H
 
-#include "control/control.h"
+#include "control/reference.h"
 
 /* "name[:tag]" as registries write it, made whole ("a" is "a:latest"). -EINVAL with the rule in e. */
 int image_name(const char *reference, char out[TAG_NAME_MAX], struct err *e);
+/*
+ * What an image of a registry is called here when nothing is said: its full name; one that is named by its digest, whatever its tag,
+ * HOST/PATH:sha256- and 12 digits of it. -EINVAL with e: too long.
+ */
+int image_pulled_name(
+	const struct reference *from, char out[TAG_NAME_MAX], struct err *e);
 /*
  * What a FROM in a Dockerfile names: an image that was imported or tagged; apps are not looked at. *ret_layers: ids,
  * bottom first, to be used as layers below a step. *ret_config: the `config` object of its OCI image configuration

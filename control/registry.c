@@ -74,25 +74,6 @@ static int hear_done(struct talk *t, char ret[72], struct err *e)
 
 /* ---- pull ---- */
 
-int registry_own_name(const struct reference *from, char out[TAG_NAME_MAX], struct err *e)
-{
-	char name[DB_LOGIN_HOST_MAX + REFERENCE_PATH_MAX + REFERENCE_TAG_MAX + 4];
-
-	if (from->tag[0])
-		snprintf(name, sizeof(name), "%s/%s:%s", from->host, from->path,
-			from->tag);
-	else
-		snprintf(name, sizeof(name), "%s/%s:sha256-%.12s", from->host, from->path,
-			from->digest + 7);
-	int r = image_name(name, out, e);
-	return r < 0 ? err_set(e, EINVAL,
-			       "%.200s is too long for a name here: say another with "
-			       "--as "
-			       "NAME[:TAG]",
-			       name)
-		     : 0;
-}
-
 struct pulling {
 	struct control *c;
 	const struct reference *from;

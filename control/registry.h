@@ -12,9 +12,6 @@
 #define REGISTRY_TRANSFER_S                                                              \
 	(4 * 3600) /* at most; what moves no bytes ends after a minute */
 
-/* What a pulled image is called here when nothing is said: its full name, a digest as "sha256-" and 12 of its digits. */
-int registry_own_name(
-	const struct reference *from, char out[TAG_NAME_MAX], struct err *e);
 /*
  * Blocks; the login for the host is used when there is one. name: valid (image_name). 0, or -errno with e and nothing left;
  * -ECANCELED.

@@ -98,6 +98,12 @@ asked() { jq -r "$1" "$REG_DIR/asked"; }
 	commit first
 	pushed
 	serves r-from 'page above'
+	berth images:pull "$REG/open/site@$(digest_of open/site:1)" >/dev/null
+	printf 'FROM %s\nCOPY index.html /www/index.html\n' "$REG/open/site:1@$(digest_of open/site:1)" >Dockerfile
+	printf 'page by digest\n' >index.html
+	commit digest
+	pushed
+	serves r-from 'page by digest'
 	printf 'FROM %s\n' "$REG/open/site:9" >Dockerfile
 	commit missing
 	push
@@ -109,7 +115,7 @@ asked() { jq -r "$1" "$REG_DIR/asked"; }
 	login
 	try berth images:push r-from "$REG/own/app:1"
 	ok
-	has 'layer 3 of 3: ' "Pushed r-from:v1 as $REG/own/app:1"
+	has 'layer 3 of 3: ' "Pushed r-from:v2 as $REG/own/app:1"
 	local digest
 	digest=$(grep -o 'sha256:[0-9a-f]*' <<<"$output")
 	equal "$digest" "$(digest_of own/app:1)"
@@ -289,6 +295,20 @@ asked() { jq -r "$1" "$REG_DIR/asked"; }
 	# the login went to its own registry, which shows that it was there to be lost
 	asked 'select(.path | startswith("/token")) | .authorization' | grep -q '^Basic '
 	asked 'select(.path | startswith("/v2/away/blobs")) | .authorization' | grep -q '^Bearer a-token-of-the-liar$'
+	forget r/away:1
+	# what is sent is sent again, and goes elsewhere without the login
+	try berth images:pull "$LIAR/away:1" --as r/away:1
+	: >"$REG_DIR/asked"
+	try berth images:push r/away:1 "$LIAR/drop:1"
+	ok
+	has 'answers 503; once more' 'Pushed r/away:1'
+	equal 9 "$(asked 'select(.method == "PUT" and (.path | startswith("/v2/drop/blobs/"))) | .path' | wc -l)"
+	try berth images:push r/away:1 "$LIAR/away:1"
+	ok
+	equal 'PUT null' "$(asked 'select(.host == "peer") | .method + " " + (.authorization | tostring)' | sort -u)"
+	try berth images:push r/away:1 "$LIAR/wrong:1"
+	exits 1
+	has 'has sha256:1111'
 	forget r/away:1
 	berth registry:logout "$LIAR"
 }

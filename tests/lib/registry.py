@@ -172,8 +172,18 @@ class Peer(Handler):
         self.note()
         self.answer(200, blob_of(self.server.layout, self.path.rsplit("/", 1)[1]))
 
+    def do_PUT(self):
+        self.note()
+        self.take()
 
-class Liar(Handler):
+    def take(self):
+        """A blob whose digest is in the query, or a manifest."""
+        data = self.rfile.read(int(self.headers["Content-Length"]))
+        digest = urllib.parse.parse_qs(urllib.parse.urlparse(self.path).query).get("digest", [sha(data)])[0]
+        self.answer(201 if sha(data) == digest else 400)
+
+
+class Liar(Peer):
     """/v2/NAME/…: NAME is the trick."""
 
     def do_GET(self):
@@ -188,6 +198,30 @@ class Liar(Handler):
             return self.answer(200, b"{}")
         _, _, name, kind, reference = path.split("/", 4)
         return (self.manifest if kind == "manifests" else self.blob)(name, reference)
+
+    def do_HEAD(self):
+        self.note()
+        self.answer(404)
+
+    def do_POST(self):
+        self.note()
+        if self.headers.get("Authorization") != "Bearer a-token-of-the-liar":
+            return self.answer(401, WWW_Authenticate=f'Bearer realm="https://{self.headers["Host"]}/token",service="liar"')
+        away = self.server.peer if "/away/" in self.path else ""
+        return self.answer(202, Location=f"{away}/v2/{self.path.split('/')[2]}/blobs/uploads/1?state=x")
+
+    def do_PUT(self):
+        """drop: each blob breaks on its way, then finds the server busy; wrong: it has something else in the end."""
+        self.note()
+        tries = self.server.tries[self.path] = self.server.tries.get(self.path, 0) + 1
+        if "/drop/blobs/" in self.path and tries < 3:
+            self.rfile.read(10)
+            self.close_connection = True
+            return self.answer(503) if tries == 2 else None
+        if "/wrong/manifests/" in self.path:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            return self.answer(201, Docker_Content_Digest="sha256:" + 64 * "1")
+        return self.take()
 
     def manifest(self, name, reference):
         top = json.load(open(self.server.layout + "/index.json"))["manifests"][0]
@@ -243,7 +277,7 @@ def main(what, *args):
     elif what == "tokens":
         serve(Tokens, "tokens", *args)
     elif what == "liar":
-        serve(Liar, "liar", args[0], args[1], layout=args[2], peer=args[3])
+        serve(Liar, "liar", args[0], args[1], layout=args[2], peer=args[3], tries={})
     elif what == "peer":
         serve(Peer, "peer", args[0], args[1], layout=args[2])
     elif what == "proxy":
