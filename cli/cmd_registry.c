@@ -16,7 +16,8 @@ static int read_password(struct cli *c, struct buf *b)
 		say("cannot read a password of at most 4096 bytes from standard input");
 		return STATUS_FAILED;
 	}
-	b->data[strcspn(b->data, "\r\n")] = '\0';
+	for (size_t n = strlen(b->data); n > 0 && strchr("\r\n", b->data[n - 1]);)
+		b->data[--n] = '\0';
 	if (!*b->data) {
 		say("standard input has no password");
 		return STATUS_FAILED;

@@ -200,7 +200,8 @@ static void set_limits(CURL *curl, const struct http_request *q)
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, HTTP_CONNECT_S);
 	if (!q->take && !q->has_body)
 		curl_easy_setopt(curl, CURLOPT_TIMEOUT, HTTP_SMALL_S);
-	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, HTTP_STALL_S);
+	curl_easy_setopt(
+		curl, CURLOPT_LOW_SPEED_TIME, q->has_body ? HTTP_STORE_S : HTTP_STALL_S);
 	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, HTTP_STALL_BYTES);
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 1L << 18);

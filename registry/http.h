@@ -10,6 +10,8 @@
 #define HTTP_CONNECT_S 30L
 #define HTTP_SMALL_S 60L /* a question whose answer fits into memory */
 #define HTTP_STALL_S 60L /* less than HTTP_STALL_BYTES a second for so long: broken */
+#define HTTP_STORE_S                                                                     \
+	600L /* the same where something is sent: a registry may take long to store it */
 #define HTTP_STALL_BYTES 512L
 
 struct http_answer;
