@@ -59,7 +59,8 @@ enum {
 	MSG_FREEZE,          /* struct msg_freeze: none of its processes runs any more; -EBUSY while somebody is inside (MSG_ENTER) or
 	                        it stops, -EOPNOTSUPP where the host has no freezer */
 	MSG_THAW,            /* struct msg_instance: they go on; also 0 when it was not frozen */
-	MSG_NETWORK,         /* struct msg_network: what an app's instances may reach, at once and from now on; kept by berthd */
+	MSG_NETWORK,         /* struct msg_network: what an app's instances, or its builds, may reach, at once and from now on; kept
+	                        by berthd */
 	MSG_NAME,            /* struct msg_name: which instances the address of a name leads to */
 	MSG_HOST,            /* reply: struct msg_host: what limits can mean on this host */
 	MSG_USAGE,           /* struct msg_usage; fds: write end of a pipe, for a struct usage_row for each thing below the state folder, the last of
@@ -298,11 +299,12 @@ struct msg_host {
 	char no_unix[128];    /* why nothing is started with START_LISTEN here; "": it can be */
 };
 
-/* The first rule that fits decides; where none fits, the defaults. Builds are not asked. */
+/* The first rule that fits decides; where none fits, the defaults. */
 enum net_kind {
 	NET_ADDRESS4 = 1, NET_ADDRESS6, /* addr and prefix */
 	NET_NAME,     /* number: the instances behind it, by its address only */
 	NET_INTERNET, /* allowed: what is not private; denied: everything, name servers too */
+	NET_SERVERS,  /* the host's resolvers, proxies and package indexes, at all their ports; only allowed */
 };
 /* No rule allows what addr_is_never (lib/addr.h) says, and no range the host itself. */
 enum net_verdict { NET_DENY, NET_ALLOW, NET_ALLOW_HOST /* a single address: also when it is the host's own */ };
@@ -317,9 +319,10 @@ struct net_rule {
 };
 #define NET_RULES_MAX 192
 #define NET_HOSTS_MAX 8192
+enum net_whose { NET_INSTANCES = 0, NET_BUILDS /* sandboxes with START_BUILDER */ };
 struct msg_network {
-	uint32_t app, n_rules; /* no rules and no hosts: the defaults, berthd forgets the app */
-	uint32_t hosts_size, pad;
+	uint32_t app, n_rules; /* no rules and no hosts: the defaults, berthd forgets them */
+	uint32_t hosts_size, whose; /* enum net_whose: those of the app that the rules are for */
 	struct net_rule rules[NET_RULES_MAX];
 	char hosts[NET_HOSTS_MAX]; /* the end of /etc/hosts inside; berthd does not look at it */
 };

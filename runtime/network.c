@@ -22,7 +22,7 @@
 #define FOLDER "network"
 #define KEPT_MAGIC 0x62726e31u /* changes with the layout of the two messages */
 
-/* The rules of one app. */
+/* The rules of one app's instances, or of its builds. */
 struct rules {
 	struct rules *next;
 	struct msg_network m;
@@ -42,7 +42,7 @@ struct network {
 	int folder, nl, news;
 	struct rules *rules;
 	struct name *names;
-	uint32_t attached[ADDR_BLOCK]; /* app whose rules an index meets; 0: none */
+	uint32_t attached[ADDR_BLOCK]; /* whose rules an index meets (nft.h); 0: none */
 	bool warned;
 	int namer; /* pidfd of the last nft_allow_named_later, -1 */
 	atomic_bool naming;
@@ -103,11 +103,17 @@ static int read_kept(struct network *n, const char *file, struct kept *k, size_t
 
 /* ---- rules and names in memory ---- */
 
-static struct rules **find_rules(struct network *n, uint32_t app)
+static uint32_t whose(const struct msg_network *m)
+{
+	return m->app | (m->whose == NET_BUILDS ? NFT_BUILDS : 0);
+}
+
+/* Of an app, or with NFT_BUILDS of its builds. */
+static struct rules **find_rules(struct network *n, uint32_t of)
 {
 	struct rules **at = &n->rules;
 
-	while (*at && (*at)->m.app != app)
+	while (*at && whose(&(*at)->m) != of)
 		at = &(*at)->next;
 	return at;
 }
@@ -155,7 +161,7 @@ static bool load_one(struct network *n, const char *file, struct kept *k)
 
 	if (strchr(file, '.')) /* half-written: the one before counts */
 		return false;
-	if (strncmp(file, "app-", 4) == 0)
+	if (strncmp(file, "app-", 4) == 0 || strncmp(file, "build-", 6) == 0)
 		return read_kept(n, file, k, sizeof(k->m.rules)) == 0 &&
 		       network_check(&k->m.rules, &e) == 0 &&
 		       add_rules(n, &k->m.rules) == 0;
@@ -240,10 +246,20 @@ void network_close(struct network *n)
 
 /* ---- the live sandboxes ---- */
 
-/* Builds fetch packages: rules are for what runs. */
+/* Who came in meets those of the sandbox. */
 static bool meets_rules(const struct sandbox_record *rec)
 {
-	return rec->net_index && !(rec->flags & (START_BUILDER | SANDBOX_ENTERED));
+	return rec->net_index && !(rec->flags & SANDBOX_ENTERED);
+}
+
+uint32_t network_whose(uint32_t app, uint32_t flags)
+{
+	return app | (flags & START_BUILDER ? NFT_BUILDS : 0);
+}
+
+static uint32_t whose_is(const struct sandbox_record *rec)
+{
+	return network_whose(rec->app, rec->flags);
 }
 
 static const struct sandbox_record *find_running(const struct network *n, uint64_t id)
@@ -367,15 +383,15 @@ static int set_jump(struct network *n, uint32_t index, const char *chain)
 	return nfnl_commit(n->nl, b);
 }
 
-int network_attach(struct network *n, uint32_t app, uint32_t index, struct err *e)
+int network_attach(struct network *n, uint32_t of, uint32_t index, struct err *e)
 {
 	char chain[NFT_NAME_MAX];
 	int r;
 
-	if (!has_chain(*find_rules(n, app)))
+	if (!has_chain(*find_rules(n, of)))
 		return 0;
-	nft_chain_name(app, chain);
-	n->attached[index] = app;
+	nft_chain_name(of, chain);
+	n->attached[index] = of;
 	r = set_jump(n, index, chain);
 	if (r < 0 && (r = make_again(n, r, e)) < 0)
 		n->attached[index] = 0;
@@ -426,7 +442,8 @@ static void compose(struct buf *b, const struct network *n)
 	nft_add_table(b, n->rt->id, n->rt->addr_base);
 	for (const struct rules *r = n->rules; r; r = r->next)
 		if (has_chain(r))
-			nft_add_chain(b, n->rt->id, r->m.app, r->m.rules, r->m.n_rules);
+			nft_add_chain(
+				b, n->rt->id, whose(&r->m), r->m.rules, r->m.n_rules);
 	for (uint32_t i = 0; i < ADDR_BLOCK; i++)
 		if (n->attached[i])
 			add_jump(b, n, i);
@@ -485,8 +502,8 @@ int network_make(struct network *n, struct err *e)
 		if (n->attached[i] && !has_chain(*find_rules(n, n->attached[i])))
 			n->attached[i] = 0;
 	for (const struct live *l = n->rt->live; l; l = l->next)
-		if (meets_rules(&l->rec) && has_chain(*find_rules(n, l->rec.app)))
-			n->attached[l->rec.net_index] = l->rec.app;
+		if (meets_rules(&l->rec) && has_chain(*find_rules(n, whose_is(&l->rec))))
+			n->attached[l->rec.net_index] = whose_is(&l->rec);
 	for (struct name *name = n->names; name; name = name->next)
 		fill_places(n, name);
 	compose(&script, n);
@@ -515,10 +532,10 @@ void network_heard(struct network *n)
 
 /* ---- changes ---- */
 
-const char *network_hosts(const struct network *n, uint32_t app, size_t *ret_len)
+const char *network_hosts(const struct network *n, uint32_t of, size_t *ret_len)
 {
 	for (const struct rules *r = n->rules; r; r = r->next)
-		if (r->m.app == app) {
+		if (whose(&r->m) == of) {
 			*ret_len = r->m.hosts_size;
 			return r->m.hosts;
 		}
@@ -526,35 +543,35 @@ const char *network_hosts(const struct network *n, uint32_t app, size_t *ret_len
 	return "";
 }
 
-static void rewrite_hosts(const struct network *n, uint32_t app)
+static void rewrite_hosts(const struct network *n, uint32_t of)
 {
 	size_t len;
-	const char *hosts = network_hosts(n, app, &len);
+	const char *hosts = network_hosts(n, of, &len);
 
 	for (const struct live *l = n->rt->live; l; l = l->next) {
 		int r;
 
-		if (l->rec.app != app || !meets_rules(&l->rec))
+		if (whose_is(&l->rec) != of || !meets_rules(&l->rec))
 			continue;
 		r = names_update(n->rt->names_fd, l->rec.id, l->rec.name, hosts, len);
 		if (r < 0)
-			log_warn("the hosts file of %s of app %u: %s", l->rec.name, app,
-				strerror(-r));
+			log_warn("the hosts file of %s of app %u: %s", l->rec.name,
+				l->rec.app, strerror(-r));
 	}
 }
 
-/* The app's running sandboxes meet its rules from now on, or no more. */
-static void add_jumps(struct network *n, struct buf *b, uint32_t app, bool on)
+/* The running sandboxes meet their rules from now on, or no more. */
+static void add_jumps(struct network *n, struct buf *b, uint32_t of, bool on)
 {
 	char iface[IFNAMSIZ];
 
 	for (const struct live *l = n->rt->live; l; l = l->next) {
 		uint32_t index = l->rec.net_index;
 
-		if (l->rec.app != app || !meets_rules(&l->rec) ||
+		if (whose_is(&l->rec) != of || !meets_rules(&l->rec) ||
 			(n->attached[index] != 0) == on)
 			continue;
-		n->attached[index] = on ? app : 0;
+		n->attached[index] = on ? of : 0;
 		netpool_iface(n->rt->id, index, iface);
 		if (on)
 			add_jump(b, n, index);
@@ -573,10 +590,10 @@ static int change_filter(struct network *n, const struct msg_network *m,
 	if (!m->n_rules && !has_chain(old))
 		return 0;
 	if (m->n_rules)
-		nft_add_chain(&script, n->rt->id, m->app, m->rules, m->n_rules);
-	add_jumps(n, &script, m->app, m->n_rules != 0);
+		nft_add_chain(&script, n->rt->id, whose(m), m->rules, m->n_rules);
+	add_jumps(n, &script, whose(m), m->n_rules != 0);
 	if (!m->n_rules)
-		nft_add_chain_end(&script, n->rt->id, m->app);
+		nft_add_chain_end(&script, n->rt->id, whose(m));
 	return nft_run(&script, NULL, &first) < 0 ? make_again(n, -EIO, e) : 0;
 }
 
@@ -587,18 +604,25 @@ static bool same(const struct msg_network *a, const struct msg_network *b)
 	       memcmp(a->hosts, b->hosts, a->hosts_size) == 0;
 }
 
+static const char *file_word(const struct msg_network *m)
+{
+	return m->whose == NET_BUILDS ? "build" : "app";
+}
+
 static int keep_rules(struct network *n, const struct msg_network *m)
 {
+	const char *word = file_word(m);
+
 	if (m->n_rules || m->hosts_size)
-		return keep(n, "app", m->app, m, sizeof(*m));
-	unkeep(n, "app", m->app);
+		return keep(n, word, m->app, m, sizeof(*m));
+	unkeep(n, word, m->app);
 	return 0;
 }
 
 /* The new rules take the place of *at, which may be NULL. */
 static int replace(struct network *n, const struct msg_network *m, struct err *e)
 {
-	struct rules **at = find_rules(n, m->app), *old = *at;
+	struct rules **at = find_rules(n, whose(m)), *old = *at;
 	int r;
 
 	if (old)
@@ -612,7 +636,7 @@ static int replace(struct network *n, const struct msg_network *m, struct err *e
 		free(old);
 		return 0;
 	}
-	at = find_rules(n, m->app);
+	at = find_rules(n, whose(m));
 	if (*at) {
 		struct rules *failed = *at;
 
@@ -635,7 +659,7 @@ int network_set(struct runtime *rt, const struct msg_network *m, struct err *e)
 
 	if (r < 0)
 		return r;
-	old = *find_rules(n, m->app);
+	old = *find_rules(n, whose(m));
 	if (same(old ? &old->m : &none, m))
 		return 0;
 	r = keep_rules(n, m);
@@ -643,13 +667,13 @@ int network_set(struct runtime *rt, const struct msg_network *m, struct err *e)
 		return err_sys(e, -r, "cannot keep the rules");
 	r = replace(n, m, e);
 	if (r == 0) {
-		rewrite_hosts(n, m->app);
+		rewrite_hosts(n, whose(m));
 		return 0;
 	}
 	if (old)
 		(void)keep_rules(n, &old->m);
 	else
-		unkeep(n, "app", m->app);
+		unkeep(n, file_word(m), m->app);
 	return r;
 }
 
@@ -661,8 +685,9 @@ void network_forget(struct runtime *rt, uint32_t app)
 	if (!m)
 		return;
 	m->app = app;
-	if (network_set(rt, m, &e) < 0)
-		log_warn("the network rules of app %u stay: %s", app, e.text);
+	for (; m->whose <= NET_BUILDS; m->whose++)
+		if (network_set(rt, m, &e) < 0)
+			log_warn("the network rules of app %u stay: %s", app, e.text);
 }
 
 int network_name(struct runtime *rt, const struct msg_name *m, struct err *e)

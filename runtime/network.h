@@ -1,5 +1,5 @@
 /*
- * What each app's instances may reach, and which instances are behind a name: control's
+ * What each app's instances and builds may reach, and which instances are behind a name: control's
  * wishes (MSG_NETWORK, MSG_NAME) put into the packet filter and the hosts files. What was
  * wished stands in run/network, so that a berthd that was restarted puts it into force
  * before anything else; control sends it again after a reboot, before it starts an app.
@@ -29,11 +29,13 @@ int network_make(struct network *n, struct err *e);
 int network_fd(const struct network *n);
 void network_heard(struct network *n);
 
-/* The end of /etc/hosts of the app's sandboxes. "" and 0 without. */
-const char *network_hosts(const struct network *n, uint32_t app, size_t *ret_len);
-/* Before a sandbox of the app gets a process: what comes from that address meets the app's
- * rules. Nothing at all for an app without rules. */
-int network_attach(struct network *n, uint32_t app, uint32_t index, struct err *e);
+/* Whose rules a sandbox of the app, started with these flags, meets: for the next two. */
+uint32_t network_whose(uint32_t app, uint32_t flags);
+/* The end of /etc/hosts of their sandboxes. "" and 0 without. */
+const char *network_hosts(const struct network *n, uint32_t of, size_t *ret_len);
+/* Before a sandbox gets a process: what comes from that address meets their rules. Nothing
+ * at all where there are none. */
+int network_attach(struct network *n, uint32_t of, uint32_t index, struct err *e);
 /* A sandbox ended, and is not among the live ones any more: its address has no rules, no
  * name leads to it. */
 void network_detach(struct network *n, uint64_t id, uint32_t index);

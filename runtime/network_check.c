@@ -29,6 +29,11 @@ static bool address_ok(const struct net_rule *r)
 	return addr_contains(&range, &whole);
 }
 
+static bool names_nothing(const struct net_rule *r)
+{
+	return r->number == 0 && r->prefix == 0 && all_zero(r->addr, sizeof(r->addr));
+}
+
 static bool target_ok(const struct net_rule *r)
 {
 	switch (r->kind) {
@@ -39,8 +44,10 @@ static bool target_ok(const struct net_rule *r)
 		return r->number >= 1 && r->number < ADDR_NAMES && r->prefix == 0 &&
 		       all_zero(r->addr, sizeof(r->addr));
 	case NET_INTERNET:
-		return r->number == 0 && r->prefix == 0 &&
-		       all_zero(r->addr, sizeof(r->addr));
+		return names_nothing(r);
+	case NET_SERVERS:
+		return names_nothing(r) && r->verdict == NET_ALLOW && !r->protocol &&
+		       !r->first;
 	default:
 		return false;
 	}
@@ -63,6 +70,8 @@ int network_check(const struct msg_network *m, struct err *e)
 {
 	if (m->app == 0)
 		return err_set(e, EINVAL, "the app ids start at 1");
+	if (m->app > INT32_MAX || m->whose > NET_BUILDS)
+		return err_set(e, EINVAL, "rules of kind %u of app %u", m->whose, m->app);
 	if (m->n_rules > NET_RULES_MAX || m->hosts_size > NET_HOSTS_MAX)
 		return err_set(e, EINVAL, "%u rules, %u bytes of names", m->n_rules,
 			m->hosts_size);

@@ -40,6 +40,7 @@ static void good_rules_are_taken(void **state)
 		{.kind = NET_ADDRESS6, .prefix = 128, .addr = {0xfc, [15] = 1}},
 		{.kind = NET_NAME, .number = ADDR_NAMES - 1, .first = 1, .last = 65535},
 		{.kind = NET_INTERNET, .protocol = IPPROTO_UDP, .first = 53, .last = 53},
+		{.kind = NET_SERVERS, .verdict = NET_ALLOW},
 	};
 
 	(void)state;
@@ -51,7 +52,11 @@ static void each_field_has_its_range(void **state)
 {
 	static const struct net_rule bad[] = {
 		{.kind = 0},
-		{.kind = NET_INTERNET + 1},
+		{.kind = NET_SERVERS + 1},
+		{.kind = NET_SERVERS},
+		{.kind = NET_SERVERS, .verdict = NET_ALLOW_HOST},
+		{.kind = NET_SERVERS, .verdict = NET_ALLOW, .protocol = IPPROTO_TCP},
+		{.kind = NET_SERVERS, .verdict = NET_ALLOW, .first = 1, .last = 2},
 		{.kind = NET_INTERNET, .verdict = NET_ALLOW_HOST + 1},
 		{.kind = NET_INTERNET, .protocol = IPPROTO_ICMP},
 		{.kind = NET_INTERNET, .first = 2, .last = 1},
@@ -82,6 +87,12 @@ static void each_field_has_its_range(void **state)
 	m = (struct msg_network){.app = 7, .hosts_size = NET_HOSTS_MAX + 1};
 	assert_int_equal(network_check(&m, &e), -EINVAL);
 	m = (struct msg_network){0};
+	assert_int_equal(network_check(&m, &e), -EINVAL);
+	m = (struct msg_network){.app = 7, .whose = NET_BUILDS};
+	assert_int_equal(network_check(&m, &e), 0);
+	m.whose++;
+	assert_int_equal(network_check(&m, &e), -EINVAL);
+	m = (struct msg_network){.app = (uint32_t)INT32_MAX + 1};
 	assert_int_equal(network_check(&m, &e), -EINVAL);
 	assert_int_equal(network_check_name(&name, &e), 0);
 	name.n++;
@@ -139,6 +150,8 @@ static void rules_become_lines_of_nft(void **state)
 		     "accept\n");
 	says((struct net_rule){.kind = NET_INTERNET, .protocol = IPPROTO_UDP},
 		RULE " meta l4proto 17 goto deny\n");
+	says((struct net_rule){.kind = NET_SERVERS, .verdict = NET_ALLOW},
+		RULE "jump exceptions\n");
 }
 
 static void a_firewall_that_drops_is_seen(void **state)

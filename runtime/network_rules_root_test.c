@@ -153,21 +153,39 @@ static void an_address_takes_no_rules_along_to_its_next_owner(void **state)
 	no_rules(7);
 }
 
-static void builds_are_not_asked(void **state)
+/* Which chain what a build, or an instance, sends goes through; "" none. */
+static void goes_through(uint32_t flags, const char *chain)
 {
 	struct box b = of_app(7);
-	char iface[IFNAMSIZ];
+	char iface[IFNAMSIZ], element[64];
 
+	b.start.flags = flags;
+	box_must_start(&b, PROBE("nothing"));
+	netpool_iface(runtime_id(w.rt), b.rec.net_index, iface);
+	snprintf(element, sizeof(element), "\"%s\" : jump %s", iface, chain);
+	assert_int_equal(table_has(*chain ? element : iface), *chain != '\0');
+	box_end(&b);
+	assert_false(table_has(iface));
+}
+
+static void builds_have_rules_of_their_own(void **state)
+{
 	(void)state;
 	begin_rules(7);
 	rule(NET_INTERNET, DENY);
 	set_rules();
-	b.start.flags = START_BUILDER;
-	box_must_start(&b, PROBE("nothing"));
-	netpool_iface(runtime_id(w.rt), b.rec.net_index, iface);
-	assert_false(table_has(iface));
-	box_end(&b);
+	goes_through(START_BUILDER, "");
+	wish.whose = NET_BUILDS;
+	rule(NET_SERVERS, ALLOW);
+	wish.rules[1].verdict = NET_ALLOW;
+	set_rules();
 	no_rules(7);
+	goes_through(START_BUILDER, "build_7");
+	goes_through(0, "");
+	wish.whose = NET_BUILDS;
+	set_rules();
+	goes_through(START_BUILDER, "");
+	assert_false(table_has("build_7"));
 }
 
 /* ---- names ---- */
@@ -280,7 +298,7 @@ int main(void)
 		cmocka_unit_test(no_rule_opens_metadata_or_other_sandboxes),
 		cmocka_unit_test(rules_reach_what_runs_and_connections_that_are_open),
 		cmocka_unit_test(an_address_takes_no_rules_along_to_its_next_owner),
-		cmocka_unit_test(builds_are_not_asked),
+		cmocka_unit_test(builds_have_rules_of_their_own),
 		cmocka_unit_test(a_name_leads_to_its_instances_where_a_rule_allows),
 		cmocka_unit_test(calls_are_spread_over_all_instances),
 		cmocka_unit_test(hosts_changes_while_a_sandbox_runs),

@@ -44,9 +44,10 @@ void nft_table_name(const char *id, char out[NFT_NAME_MAX])
 	snprintf(out, NFT_NAME_MAX, "berth_%.8s", id);
 }
 
-void nft_chain_name(uint32_t app, char out[NFT_NAME_MAX])
+void nft_chain_name(uint32_t whose, char out[NFT_NAME_MAX])
 {
-	snprintf(out, NFT_NAME_MAX, "app_%u", app);
+	snprintf(out, NFT_NAME_MAX, "%s_%u", whose & NFT_BUILDS ? "build" : "app",
+		whose & ~NFT_BUILDS);
 }
 
 static void add_set(
@@ -234,13 +235,13 @@ static void add_internet(struct buf *b, const char *start, const struct net_rule
 		"fib daddr type != local accept");
 }
 
-void nft_add_chain(struct buf *b, const char *id, uint32_t app,
+void nft_add_chain(struct buf *b, const char *id, uint32_t whose,
 	const struct net_rule *rules, uint32_t n)
 {
 	char table[NFT_NAME_MAX], chain[NFT_NAME_MAX], start[96];
 
 	nft_table_name(id, table);
-	nft_chain_name(app, chain);
+	nft_chain_name(whose, chain);
 	buf_addf(b, "add chain inet %1$s %2$s\nflush chain inet %1$s %2$s\n", table,
 		chain);
 	snprintf(start, sizeof(start), "add rule inet %s %s", table, chain);
@@ -249,17 +250,19 @@ void nft_add_chain(struct buf *b, const char *id, uint32_t app,
 			add_name(b, start, &rules[i]);
 		else if (rules[i].kind == NET_INTERNET)
 			add_internet(b, start, &rules[i]);
+		else if (rules[i].kind == NET_SERVERS)
+			buf_addf(b, "%s jump exceptions\n", start);
 		else
 			add_address(b, start, &rules[i]);
 	}
 }
 
-void nft_add_chain_end(struct buf *b, const char *id, uint32_t app)
+void nft_add_chain_end(struct buf *b, const char *id, uint32_t whose)
 {
 	char table[NFT_NAME_MAX], chain[NFT_NAME_MAX];
 
 	nft_table_name(id, table);
-	nft_chain_name(app, chain);
+	nft_chain_name(whose, chain);
 	buf_addf(b, "flush chain inet %1$s %2$s\ndelete chain inet %1$s %2$s\n", table,
 		chain);
 }

@@ -1,8 +1,8 @@
 /*
  * The packet filter of one berth as text for the program nft: one table, berth_<id>. Its
  * fixed part names all interfaces of the berth by prefix and all addresses by range; an app
- * with rules of its own has a chain app_<number> (nft_add_chain), and the map `apps` sends
- * what comes from its interfaces through that first. The maps names4 and names6 hold the
+ * with rules of its own has a chain app_<number> (nft_add_chain), its builds build_<number>,
+ * and the map `apps` sends what comes from its interfaces through that first. The maps names4 and names6 hold the
  * instances behind each address of a name (lib/addr.h), NET_NAME_INSTANCES places each.
  */
 #ifndef RUNTIME_NFT_H
@@ -15,14 +15,16 @@
 #define NFT_NAME_MAX 32 /* of a table or chain */
 
 void nft_table_name(const char *id, char out[NFT_NAME_MAX]);
-void nft_chain_name(uint32_t app, char out[NFT_NAME_MAX]);
+/* whose: an app's instances, or with NFT_BUILDS its builds. */
+#define NFT_BUILDS 0x80000000u
+void nft_chain_name(uint32_t whose, char out[NFT_NAME_MAX]);
 
 /* Each adds to a script for nft_run; a script is one transaction. */
 void nft_add_table(struct buf *b, const char *id, uint32_t addr_base); /* in place of an
 									   earlier one */
-void nft_add_chain(struct buf *b, const char *id, uint32_t app,
+void nft_add_chain(struct buf *b, const char *id, uint32_t whose,
 	const struct net_rule *rules, uint32_t n); /* in place of its earlier rules */
-void nft_add_chain_end(struct buf *b, const char *id, uint32_t app);
+void nft_add_chain_end(struct buf *b, const char *id, uint32_t whose);
 /* Ends with a list of all base chains of the host in the output, for nft_dropping. */
 void nft_add_list(struct buf *b);
 

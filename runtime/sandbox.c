@@ -271,7 +271,7 @@ static int prepare_folders(
 		return err_sys(e, -r, "cannot make layer %016" PRIx64, m->upper);
 	if (!m->upper && (r = prepare_scratch(rt, m, a, e)) < 0)
 		return r;
-	hosts = network_hosts(rt->network, m->flags & START_BUILDER ? 0 : m->app, &len);
+	hosts = network_hosts(rt->network, network_whose(m->app, m->flags), &len);
 	if ((r = names_make(rt->names_fd, m->id, m->name, hosts, len)) < 0)
 		return err_sys(e, -r, "cannot make its hosts file");
 	if ((r = prepare_caches(rt, m)) < 0)
@@ -324,9 +324,8 @@ static int prepare_network(
 	a->child.listener = place.socket;
 	a->net_index = place.index;
 	a->ipv6 = place.ipv6;
-	return m->flags & START_BUILDER
-		       ? 0
-		       : network_attach(rt->network, m->app, place.index, e);
+	return network_attach(
+		rt->network, network_whose(m->app, m->flags), place.index, e);
 }
 
 /* What no listener was made of is closed with the rest. */
