@@ -1,5 +1,6 @@
 /* Reading a Dockerfile: what becomes configuration. */
 #include "buildpacks/docker_inside.h"
+#include "lib/name.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -211,10 +212,9 @@ int dp_on_stopsignal(struct plan_of *p)
 
 	if (!name)
 		return -EINVAL;
-	if (strcasecmp(name, "SIGTERM") != 0 && strcmp(name, "15") != 0)
-		dp_warn(p,
-			"STOPSIGNAL %.20s is kept with the image; berth itself sends "
-			"SIGTERM",
+	if (signal_parse(name) < 0)
+		return docker_error(p->i, p->i->text, p->e,
+			"STOPSIGNAL: there is no signal %.30s; it is SIGQUIT, QUIT or 3",
 			name);
 	return dp_put(p, p->s->config, "StopSignal", name);
 }

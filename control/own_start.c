@@ -1,6 +1,7 @@
 /* Images that bring their own start. */
 #include "control/own_start.h"
 #include "control/command.h"
+#include "lib/name.h"
 #include "lib/spec.h"
 #include <errno.h>
 #include <stdio.h>
@@ -145,6 +146,14 @@ void own_start_user(const struct db_image *i, struct msg_start *m)
 	m->flags |= START_USER;
 	m->uid = (uint32_t)json_integer_value(found(i, "uid")) & 0xffff;
 	m->gid = (uint32_t)json_integer_value(found(i, "gid")) & 0xffff;
+}
+
+/* What no kernel knows is as if it were not there. */
+uint32_t own_start_stop_signal(const struct db_image *i)
+{
+	int signo = signal_parse(text(i, "StopSignal"));
+
+	return signo > 0 ? (uint32_t)signo : 0;
 }
 
 uint16_t own_start_port(const struct db_image *i)

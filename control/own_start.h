@@ -26,6 +26,8 @@ json_t *own_start_argv(
 const char *own_start_folder(const struct db_image *i);
 const char *own_start_home(const struct db_image *i);
 void own_start_user(const struct db_image *i, struct msg_start *m);
+/* STOPSIGNAL, as in msg_start; 0: none. */
+uint32_t own_start_stop_signal(const struct db_image *i);
 /* The first TCP port that it exposes; 0: none. */
 uint16_t own_start_port(const struct db_image *i);
 /* A spec memfd (lib/spec.h) for it; -errno. */

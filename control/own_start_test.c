@@ -2,6 +2,7 @@
 #include "control/own_start.h"
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
@@ -114,6 +115,23 @@ static void user_and_folder_are_the_image_s(void **state UNUSED)
 	json_decref(i.config);
 }
 
+static void its_stop_signal_is_a_number_that_exists(void **state UNUSED)
+{
+	static const struct {
+		const char *text;
+		uint32_t want;
+	} rows[] = {{"{}", 0}, {"{\"StopSignal\":\"SIGQUIT\"}", SIGQUIT},
+		{"{\"StopSignal\":\"37\"}", 37}, {"{\"StopSignal\":\"SIGNOT\"}", 0},
+		{"{\"StopSignal\":3}", 0}};
+
+	for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
+		struct db_image i = {.config = config(rows[k].text)};
+
+		assert_int_equal(own_start_stop_signal(&i), rows[k].want);
+		json_decref(i.config);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -122,6 +140,7 @@ int main(void)
 		cmocka_unit_test(nothing_to_start_is_refused),
 		cmocka_unit_test(the_first_tcp_port_is_the_app_s),
 		cmocka_unit_test(user_and_folder_are_the_image_s),
+		cmocka_unit_test(its_stop_signal_is_a_number_that_exists),
 	};
 
 	return cmocka_run_group_tests_name("own_start", tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* The names people give and the numbers they write: which are valid. */
 #include "lib/name.h"
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -138,4 +139,38 @@ void num_format_size(uint64_t bytes, char out[24])
 		snprintf(out, 24, "%.0f%c", v, units[i]);
 	else
 		snprintf(out, 24, "%.1f%c", v, units[i]);
+}
+
+/* signal(7): what a program's C library calls so, whatever it keeps for itself. */
+#define RT_MIN 34
+#define RT_MAX 64
+
+static int parse_realtime(const char *s)
+{
+	bool low = strncasecmp(s, "RTMIN", 5) == 0;
+	char sign = low ? '+' : '-';
+	uint64_t n = 0;
+
+	if (!low && strncasecmp(s, "RTMAX", 5) != 0)
+		return -EINVAL;
+	if (s[5] && (s[5] != sign || num_parse_u64(s + 6, 1, RT_MAX - RT_MIN, &n) < 0))
+		return -EINVAL;
+	return low ? RT_MIN + (int)n : RT_MAX - (int)n;
+}
+
+int signal_parse(const char *s)
+{
+	uint64_t n;
+
+	if (num_parse_u64(s, 1, RT_MAX, &n) == 0)
+		return (int)n;
+	if (strncasecmp(s, "SIG", 3) == 0)
+		s += 3;
+	for (int i = 1; i < RT_MIN; i++) {
+		const char *name = sigabbrev_np(i);
+
+		if (name && strcasecmp(s, name) == 0)
+			return i;
+	}
+	return parse_realtime(s);
 }

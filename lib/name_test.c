@@ -86,6 +86,24 @@ static void sizes_have_units(void **state)
 	assert_string_equal(text, "1.5G");
 }
 
+static void signals_have_names_and_numbers(void **state)
+{
+	static const struct {
+		const char *text;
+		int want;
+	} rows[] = {{"SIGQUIT", 3}, {"quit", 3}, {"Term", 15}, {"SIGUSR1", 10}, {"9", 9},
+		{"64", 64}, {"SIGRTMIN", 34}, {"SIGRTMIN+3", 37}, {"rtmax-1", 63},
+		{"RTMAX", 64}, {"", -EINVAL}, {"SIG", -EINVAL}, {"0", -EINVAL},
+		{"65", -EINVAL}, {"-1", -EINVAL}, {"SIGNOT", -EINVAL},
+		{"SIGRTMIN+31", -EINVAL}, {"SIGRTMIN-1", -EINVAL}, {"SIGRTMIN+", -EINVAL},
+		{"SIGTERM ", -EINVAL}, {"SIGRT", -EINVAL}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (signal_parse(rows[i].text) != rows[i].want)
+			fail_msg("%s", rows[i].text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -94,6 +112,7 @@ int main(void)
 		cmocka_unit_test(mount_paths_are_absolute_and_plain),
 		cmocka_unit_test(numbers_keep_their_range),
 		cmocka_unit_test(sizes_have_units),
+		cmocka_unit_test(signals_have_names_and_numbers),
 	};
 	return cmocka_run_group_tests_name("lib/name", tests, NULL, NULL);
 }

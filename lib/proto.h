@@ -39,7 +39,7 @@ struct msg_hello {
 /* ---- berth-control -> berthd. Each has a reply of the same type and seq. ---- */
 enum {
 	MSG_START = 10,      /* struct msg_start; fds: spec memfd [, stdin, stdout, stderr]; reply: struct msg_started [pty master] */
-	MSG_STOP,            /* struct msg_stop: SIGTERM, then SIGKILL; reply at once, MSG_EXITED follows */
+	MSG_STOP,            /* struct msg_stop: SIGTERM (or what the start named), then SIGKILL; reply at once, MSG_EXITED follows */
 	MSG_SIGNAL,          /* struct msg_signal: to the command, not to berth-init */
 	MSG_LIMITS,          /* struct msg_limits: live change; reply: struct msg_limited */
 	MSG_ENTER,           /* struct msg_enter; fds as MSG_START; reply: struct msg_started [pty master] */
@@ -166,8 +166,9 @@ struct msg_start {
 	uint32_t uid, gid; /* START_USER: 0 .. 65535, inside; else 0 */
 	uint32_t n_others; /* after the n_layers: no part of the root, only for MOUNT_LAYER and MOUNT_MERGED; with them at most
 	                      PROTO_LAYERS_MAX */
-	uint32_t pad;
+	uint32_t stop_signal; /* of MSG_STOP, 1 .. STOP_SIGNAL_MAX; 0: SIGTERM */
 };
+#define STOP_SIGNAL_MAX 64u
 struct msg_started {
 	uint64_t id;
 	uint32_t pid; /* of berth-init in the host's numbers; for people only */
@@ -176,7 +177,7 @@ struct msg_started {
 };
 struct msg_stop {
 	uint64_t id;
-	uint32_t timeout_ms; /* between SIGTERM and SIGKILL; 0: SIGKILL at once */
+	uint32_t timeout_ms; /* between the first signal and SIGKILL; 0: SIGKILL at once */
 	uint32_t pad;
 };
 struct msg_signal {

@@ -106,6 +106,22 @@ static void stop_is_sigterm_and_then_sigkill(void **state UNUSED)
 	assert_int_equal(last_exit.value, SIGKILL);
 }
 
+static void a_start_names_the_signal_that_stops_it(void **state UNUSED)
+{
+	uint64_t id = start_shell_with(SIGQUIT,
+		"trap 'echo quit; exit 3' QUIT; trap 'echo wrong; exit 0' TERM; "
+		"echo up3; while :; do sleep 0.05; done",
+		NULL);
+	struct msg_stop m = {.id = id, .timeout_ms = 5000};
+
+	WAIT_FOR(logged(": up3\n"));
+	assert_int_equal(request(MSG_STOP, &m, sizeof(m), NULL, 0), 0);
+	wait_exit(id);
+	assert_int_equal(last_exit.reason, EXIT_REASON_EXITED);
+	assert_int_equal(last_exit.value, 3);
+	assert_true(logged(": quit\n"));
+}
+
 static bool saw_oom(uint64_t id, uint32_t kills)
 {
 	while (!(last_oom.id == id && last_oom.kills >= kills) && receive(0))
@@ -246,6 +262,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(requests_out_of_range_are_refused),
 		cmocka_unit_test(descriptors_of_a_wrong_kind_are_refused),
 		cmocka_unit_test(stop_is_sigterm_and_then_sigkill),
+		cmocka_unit_test(a_start_names_the_signal_that_stops_it),
 		cmocka_unit_test(
 			a_child_killed_for_memory_is_told_while_the_app_lives_on),
 		cmocka_unit_test(

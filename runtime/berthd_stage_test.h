@@ -265,7 +265,8 @@ static UNUSED struct msg_start start_of(uint64_t id)
 }
 
 /* Runs a shell line in a sandbox; its id. */
-static UNUSED uint64_t start_shell(const char *line, pid_t *ret_pid)
+static UNUSED uint64_t start_shell_with(
+	uint32_t stop_signal, const char *line, pid_t *ret_pid)
 {
 	const char *argv[] = {"/bin/sh", "-c", line, NULL};
 	const char *env[] = {"PATH=/bin", NULL};
@@ -275,6 +276,7 @@ static UNUSED uint64_t start_shell(const char *line, pid_t *ret_pid)
 	int status;
 
 	assert_true(spec >= 0);
+	m.stop_signal = stop_signal;
 	status = request(MSG_START, &m, sizeof(m), &spec, 1);
 	close(spec);
 	memcpy(&s, reply.body, sizeof(s));
@@ -283,6 +285,11 @@ static UNUSED uint64_t start_shell(const char *line, pid_t *ret_pid)
 	if (ret_pid)
 		*ret_pid = (pid_t)s.pid;
 	return m.id;
+}
+
+static UNUSED uint64_t start_shell(const char *line, pid_t *ret_pid)
+{
+	return start_shell_with(0, line, ret_pid);
 }
 
 static UNUSED bool saw_exit(uint64_t id)

@@ -81,6 +81,7 @@ static void each_field_of_a_start_has_its_range(void **state UNUSED)
 	REFUSED(m.limits.io_read_bytes = LIMIT_IO_MIN - 1, 1);
 	REFUSED(m.limits.io_write_bytes = LIMIT_IO_MAX + 1, 1);
 	REFUSED(m.stop_timeout_ms = STOP_TIMEOUT_MAX_MS + 1, 1);
+	REFUSED(m.stop_signal = STOP_SIGNAL_MAX + 1, 1);
 	REFUSED(m.name[0] = '\0', 1);
 	REFUSED(SET(m.name, "../x"), 1);
 	REFUSED(memset(m.name, 'a', sizeof(m.name)), 1);

@@ -97,7 +97,7 @@ static void fill_record(struct record *r, const struct msg_start *m)
 		.app = m->app,
 		.id = m->id,
 		.boot = 0,
-		.profile = (uint16_t)m->profile,
+		.profile = (uint8_t)m->profile,
 		.uid = (uint16_t)m->uid,
 		.gid = (uint16_t)m->gid,
 		.flags = m->flags,

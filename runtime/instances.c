@@ -359,8 +359,11 @@ static void stop_one(struct instance *i, uint32_t timeout_ms)
 		instance_save(i);
 	}
 	(void)instance_thaw(i); /* or it would not see the signal */
-	if (sandbox_signal(i->all->c.rt, &i->record.sandbox, SIGTERM) < 0)
-		log_warn("cannot send SIGTERM to %llx", (unsigned long long)i->record.id);
+	int signo = i->record.sandbox.stop_signal;
+	signo = signo ? signo : SIGTERM;
+	if (sandbox_signal(i->all->c.rt, &i->record.sandbox, signo) < 0)
+		log_warn("cannot send signal %d to %llx", signo,
+			(unsigned long long)i->record.id);
 	instance_plan_kill(i);
 }
 

@@ -45,7 +45,7 @@ int instances_enter(struct instances *in, const struct msg_enter *m, const int *
 int instances_build_stack(struct instances *in, const struct msg_stack *m, const int *fds,
 	struct msg_started *out, struct err *e);
 
-/* SIGTERM, SIGKILL timeout_ms later; 0: SIGKILL. 0 (also when it ended already), -ESRCH
+/* SIGTERM or what its start named, SIGKILL timeout_ms later; 0: SIGKILL. 0 (also when it ended already), -ESRCH
  * for an unknown id. */
 int instances_stop(struct instances *in, uint64_t id, uint32_t timeout_ms);
 /*

@@ -95,7 +95,8 @@ struct sandbox_record {
 	uint16_t slot;		  /* which uid range of the block */
 	uint16_t gid;		  /* START_USER: of the command, inside */
 	uint32_t net_index;	  /* which address of the block; 0: none */
-	uint16_t profile;	  /* enum start_profile */
+	uint8_t profile;	  /* enum start_profile */
+	uint8_t stop_signal;	  /* as in msg_start */
 	uint16_t uid;		  /* START_USER: of the command, inside */
 	uint32_t flags;		  /* enum start_flags, enum sandbox_record_flags */
 	uint32_t stop_timeout_ms; /* as in msg_start */

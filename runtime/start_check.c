@@ -132,6 +132,8 @@ int start_check(const struct msg_start *m, unsigned int n_fds, struct err *e)
 		return err_set(e, EINVAL, "%u mounts", m->n_mounts);
 	if (m->stop_timeout_ms > STOP_TIMEOUT_MAX_MS)
 		return err_set(e, EINVAL, "the stop timeout is longer than an hour");
+	if (m->stop_signal > STOP_SIGNAL_MAX)
+		return err_set(e, EINVAL, "there is no signal %u", m->stop_signal);
 	if (!name_ok(m->name))
 		return err_set(e, EINVAL, "the name is not acceptable");
 	r = limits_check(&m->limits, LIMIT_ALL, e);

@@ -512,10 +512,10 @@ read' "$output"
 		HEALTHCHECK --interval=5s CMD curl -f http://localhost:8080/env || exit 1
 		COPY serve.pl page.txt /srv/
 		WORKDIR /srv
-		CMD ["perl", "serve.pl"]
+		CMD ["perl", "-e", "$SIG{QUIT} = sub { print qq(ended by QUIT\n); exit 0 }; do q(./serve.pl)"]
 	END
 	pushed
-	has 'VOLUME /data' 'berth volumes:create' 'STOPSIGNAL SIGQUIT' '[2/3] RUN cp /from-onbuild /twice'
+	has 'VOLUME /data' 'berth volumes:create' '[2/3] RUN cp /from-onbuild /twice'
 	serves docker-meta 'page 1'
 	inside docker-meta 'echo $PORT; cat /twice'
 	equal $'8080\npage 1' "$output"
@@ -523,6 +523,12 @@ read' "$output"
 	berth ps:restart docker-meta
 	inside docker-meta 'echo $PORT'
 	equal 7000 "$output"
+	try berth logs docker-meta -n 100
+	has 'ended by QUIT'
+	sed -i 's/SIGQUIT/SIGSTOPS/' Dockerfile
+	commit 'no such signal'
+	refused_with 'Dockerfile:10:12: STOPSIGNAL: there is no signal SIGSTOPS'
+	sed -i 's/SIGSTOPS/SIGTERM/' Dockerfile
 	sed -i 's,localhost:8080/env,localhost/slow?60000,' Dockerfile
 	berth checks:set docker-meta timeout 2
 	commit unhealthy

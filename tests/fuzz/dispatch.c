@@ -246,7 +246,7 @@ int network_set(struct runtime *rt UNUSED, const struct msg_network *m, struct e
 	for (uint32_t i = 0; i < m->n_rules; i++) {
 		const struct net_rule *rule = &m->rules[i];
 
-		CHECK(rule->kind >= NET_ADDRESS4 && rule->kind <= NET_INTERNET);
+		CHECK(rule->kind >= NET_ADDRESS4 && rule->kind <= NET_SERVERS);
 		CHECK(rule->first <= rule->last && rule->prefix <= 128);
 	}
 	return 0;

@@ -36,7 +36,8 @@ static const struct field start_fields[] = {F(msg_start, id), F(msg_start, app),
 	MOUNT_FIELDS(5), MOUNT_FIELDS(6), MOUNT_FIELDS(7), MOUNT_FIELDS(8),
 	MOUNT_FIELDS(9), MOUNT_FIELDS(10), MOUNT_FIELDS(11), MOUNT_FIELDS(12),
 	MOUNT_FIELDS(13), MOUNT_FIELDS(14), MOUNT_FIELDS(15), F(msg_start, name),
-	F(msg_start, uid), F(msg_start, gid), F(msg_start, n_others), F(msg_start, pad)};
+	F(msg_start, uid), F(msg_start, gid), F(msg_start, n_others),
+	F(msg_start, stop_signal)};
 static const struct field stop_fields[] = {
 	F(msg_stop, id), F(msg_stop, timeout_ms), F(msg_stop, pad)};
 static const struct field signal_fields[] = {
@@ -68,7 +69,7 @@ static const struct field cache_fields[] = {
 		F(msg_network, rules[i].first), F(msg_network, rules[i].last),           \
 		F(msg_network, rules[i].number), F(msg_network, rules[i].addr)
 static const struct field network_fields[] = {F(msg_network, app),
-	F(msg_network, n_rules), F(msg_network, hosts_size), F(msg_network, pad),
+	F(msg_network, n_rules), F(msg_network, hosts_size), F(msg_network, whose),
 	RULE_FIELDS(0), RULE_FIELDS(1), RULE_FIELDS(2), RULE_FIELDS(3),
 	{"rules[4..]", offsetof(struct msg_network, rules[4]),
 		sizeof(struct net_rule) * (NET_RULES_MAX - 4)},

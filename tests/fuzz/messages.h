@@ -60,18 +60,22 @@ static void sound_app(struct input *in, void *body)
 		(struct msg_app){.id = (uint32_t)small_id(in), .name = "blog"};
 }
 
-static void sound_network(struct input *in UNUSED, void *body)
+static void sound_network(struct input *in, void *body)
 {
 	struct msg_network *m = body;
 
-	*m = (struct msg_network){.app = 3, .n_rules = 4, .hosts_size = 3};
+	*m = (struct msg_network){.app = 3,
+		.n_rules = 5,
+		.hosts_size = 3,
+		.whose = (uint32_t)small_id(in) & 1};
 	m->rules[0] = (struct net_rule){
 		.kind = NET_ADDRESS4, .prefix = 8, .verdict = NET_ALLOW, .addr = {10}};
 	m->rules[1] =
 		(struct net_rule){.kind = NET_ADDRESS6, .prefix = 16, .addr = {0xfd, 1}};
 	m->rules[2] = (struct net_rule){
 		.kind = NET_NAME, .number = 7, .protocol = 6, .first = 80, .last = 90};
-	m->rules[3] = (struct net_rule){.kind = NET_INTERNET};
+	m->rules[3] = (struct net_rule){.kind = NET_SERVERS, .verdict = NET_ALLOW};
+	m->rules[4] = (struct net_rule){.kind = NET_INTERNET};
 }
 
 static void sound_name(struct input *in, void *body)
