@@ -38,6 +38,7 @@ const struct option_spec option_table[OPT_COUNT] = {
 	[OPT_CONFIRM] = {0, "confirm", "NAME", "the name, instead of being asked for it"},
 	[OPT_PORT] = {0, "port", "N[-M]", "only this port, or these"},
 	[OPT_PROTO] = {0, "proto", "tcp|udp", "only this protocol"},
+	[OPT_BUILDS] = {0, "builds", NULL, "for its builds, not for its instances"},
 	[OPT_CERT] = {0, "cert", "FILE", "the certificates, PEM, the server's first"},
 	[OPT_KEY] = {0, "key", "FILE", "its private key, PEM"},
 	[OPT_NEW_ACCOUNT] = {0, "new-account", NULL,

@@ -14,6 +14,8 @@ static json_t *rule_body(struct cli *c)
 		json_object_set_new(body, "ports", json_string(c->options[OPT_PORT]));
 	if (c->options[OPT_PROTO])
 		json_object_set_new(body, "protocol", json_string(c->options[OPT_PROTO]));
+	if (c->options[OPT_BUILDS])
+		json_object_set_new(body, "builds", json_true());
 	return body;
 }
 
@@ -41,7 +43,8 @@ int cmd_network_rule(struct cli *c)
 	if (c->json) {
 		out_json(answer);
 	} else if (!c->quiet) {
-		printf("-----> %s %s %s%s%s\n", c->app,
+		printf("-----> %s%s %s %s%s%s\n",
+			c->options[OPT_BUILDS] ? "builds of " : "", c->app,
 			allow ? "may reach" : "does not reach", c->argv[0],
 			c->options[OPT_PORT] ? " port " : "",
 			c->options[OPT_PORT] ? c->options[OPT_PORT] : "");
@@ -69,6 +72,7 @@ int cmd_network_clear(struct cli *c)
 	add_word(query, sizeof(query), "target", c->argc ? c->argv[0] : NULL);
 	add_word(query, sizeof(query), "ports", c->options[OPT_PORT]);
 	add_word(query, sizeof(query), "protocol", c->options[OPT_PROTO]);
+	add_word(query, sizeof(query), "builds", c->options[OPT_BUILDS] ? "1" : NULL);
 	r = api_json(c, "DELETE", NULL, &answer, "/v1/apps/%s/network%s", c->app, query);
 	if (r)
 		return r;
@@ -83,7 +87,8 @@ int cmd_network_clear(struct cli *c)
 static int list_all(struct cli *c)
 {
 	static const struct column columns[] = {{"APP", "app"}, {"VERDICT", "verdict"},
-		{"TARGET", "target"}, {"PROTOCOL", "protocol"}, {"PORTS", "ports"}};
+		{"TARGET", "target"}, {"PROTOCOL", "protocol"}, {"PORTS", "ports"},
+		{"FOR", "for"}};
 	json_t *list;
 	int r = api_json(c, "GET", NULL, &list, "/v1/network");
 

@@ -3,7 +3,7 @@
 
 #define LOGS (OPT(NUM) | OPT(PS) | OPT(TAIL) | OPT(SINCE) | OPT(GREP))
 #define SURE (OPT(FORCE) | OPT(CONFIRM))
-#define PORTS (OPT(PORT) | OPT(PROTO))
+#define PORTS (OPT(PORT) | OPT(PROTO) | OPT(BUILDS))
 #define LIMITS                                                                           \
 	(OPT(MEMORY) | OPT(CPU) | OPT(PIDS) | OPT(NOFILE) | OPT(SCRATCH) |               \
 		OPT(IO_READ) | OPT(IO_WRITE) | OPT(PROCESS_TYPE))
@@ -221,8 +221,8 @@ const struct command command_table[] = {
 		"builds:output blog 12", cmd_builds_info, 0, 1, CMD_APP, 0, "output"},
 	{.name = "builds:cancel", "", "end the build or deploy that is under way",
 		"builds:cancel blog", cmd_builds_cancel, 0, 0, CMD_APP},
-	{.name = "builds:set", "KEY [VALUE]", "timeout of a step; build-arg.NAME of a Dockerfile; config: what builds see of it (all, none, A,B); how many run at once "
-		"(parallel, --global)",
+	{.name = "builds:set", "KEY [VALUE]", "timeout of a step; build-arg.NAME of a Dockerfile; config: what builds see of it (all, none, A,B); network: internet, "
+		"registries, none; how many run at once (parallel, --global)",
 		"builds:set blog timeout 2h", cmd_setting_set, 1, 2, CMD_APP,
 		OPT(GLOBAL), "builds"},
 	{.name = "builds:report", "", "the same, shown",

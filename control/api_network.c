@@ -2,6 +2,7 @@
 #include "control/api_handlers.h"
 #include "control/net_target.h"
 #include "control/network.h"
+#include "control/settings.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -32,9 +33,10 @@ static json_t *rule_json(struct request *r, const struct db_net_rule *rule)
 		db_app_by_id(r->c->db, rule->target_app, &target);
 	net_target_text(rule, target.name, text);
 	net_ports_text(rule, ports);
-	json_t *o = json_pack("{s:s, s:s, s:s, s:s}", "verdict",
+	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s}", "verdict",
 		rule->allow ? "allow" : "deny", "target", text, "protocol",
-		net_protocol_text(rule), "ports", ports);
+		net_protocol_text(rule), "ports", ports, "for",
+		rule->builds ? "builds" : "instances");
 	json_t *addresses = addresses_json(r, rule);
 
 	if (json_array_size(addresses))
@@ -126,14 +128,17 @@ static int sorted_rules(struct request *r, uint32_t app, struct db_net_rule **re
 int network_show(struct request *r)
 {
 	struct db_net_rule *rules autofree = NULL;
-	int n = sorted_rules(r, r->app.id, &rules);
+	int n = sorted_rules(r, r->app.id, &rules), own = 0;
 
 	if (n < 0)
 		return request_fail_db(r, n, r->app.name);
+	while (own < n && !rules[own].builds)
+		own++;
 	return request_reply(r, 200,
-		json_pack("{s:s, s:o, s:o, s:o, s:{s:s, s:s, s:s, s:s}}", "internet",
-			internet_word(rules, n), "rules", rules_json(r, rules, n),
-			"names", names_json(r, rules, n), "callers", callers_json(r),
+		json_pack("{s:s, s:o, s:o, s:o, s:s, s:{s:s, s:s, s:s, s:s}}", "internet",
+			internet_word(rules, own), "rules", rules_json(r, rules, n),
+			"names", names_json(r, rules, own), "callers", callers_json(r),
+			"builds", build_network_text(app_build_network(r->c, r->app.id)),
 			"defaults", "internet", "allow", "private", "deny", "apps",
 			"deny", "host", "deny"));
 }
@@ -161,13 +166,13 @@ int network_list(struct request *r)
 /* ---- changing ---- */
 
 static int read_rule(struct request *r, const char *target, const char *ports,
-	const char *protocol, struct db_net_rule *rule)
+	const char *protocol, bool builds, struct db_net_rule *rule)
 {
 	char name[NAME_MAX_LEN + 1];
 	struct db_app app;
 	struct err e = {0};
 
-	*rule = (struct db_net_rule){.app = r->app.id};
+	*rule = (struct db_net_rule){.app = r->app.id, .builds = builds};
 	if (net_target_parse(target, rule, name, &e) < 0 ||
 		net_ports_parse(ports, rule, &e) < 0 ||
 		net_protocol_parse(protocol, rule, &e) < 0)
@@ -187,7 +192,7 @@ static int check_target(struct request *r, const struct db_net_rule *rule)
 {
 	struct addr a;
 
-	if (rule->target_app == r->app.id) {
+	if (rule->target_app == r->app.id && !rule->builds) {
 		request_fail(r, FAIL_USAGE, "%s is the app itself", r->app.name);
 		return request_hint(
 			r, "an instance reaches itself at 127.0.0.1, and no other one");
@@ -250,7 +255,8 @@ static int put(struct request *r, bool allow)
 	struct db_net_rule rule;
 
 	if (read_rule(r, request_string(r, "target"), request_string(r, "ports"),
-		    request_string(r, "protocol"), &rule) < 0)
+		    request_string(r, "protocol"), request_bool(r, "builds", false),
+		    &rule) < 0)
 		return -1;
 	rule.allow = allow;
 	if (check_target(r, &rule) < 0 || check_count(r) < 0 || look_up(r, &rule) < 0)
@@ -283,15 +289,16 @@ int network_clear(struct request *r)
 	const char *target = request_query(r, "target"),
 		   *ports = request_query(r, "ports"),
 		   *protocol = request_query(r, "protocol");
+	bool builds = request_query(r, "builds") != NULL;
 	struct db_net_rule rule;
 	int n;
 
 	if (!target && (ports || protocol))
 		return request_fail(r, FAIL_USAGE, "ports and protocol need a target");
-	if (target && read_rule(r, target, ports, protocol, &rule) < 0)
+	if (target && read_rule(r, target, ports, protocol, builds, &rule) < 0)
 		return -1;
 	n = target ? db_net_rule_remove(r->c->db, &rule, ports || protocol)
-		   : db_net_rule_clear(r->c->db, r->app.id);
+		   : db_net_rule_clear(r->c->db, r->app.id, builds);
 	if (n < 0)
 		return request_fail_db(r, n, r->app.name);
 	if (n == 0 && target) {

@@ -3,6 +3,7 @@
 #include "control/acme.h"
 #include "control/api_handlers.h"
 #include "control/build_input.h"
+#include "control/network.h"
 #include "control/options.h"
 #include "control/restart.h"
 #include "control/rollout.h"
@@ -32,6 +33,7 @@ enum setting_kind {
 	SETTING_STICKY, /* on or off; kept with a key */
 	SETTING_NETS,
 	SETTING_PROTOCOL,
+	SETTING_BUILD_NETWORK,
 	SETTING_BUILD_CONFIG,
 	SETTING_BUILD_ARG, /* KEY.NAME alone, of the ARG NAME */
 	SETTING_RESTART,   /* KEY.TYPE sets it for one process type */
@@ -78,6 +80,7 @@ static const struct setting {
 		""},
 	{"builds", "config", SETTING_BUILD_CONFIG, SCOPE_BOTH, "all", 0, 0, ""},
 	{"builds", "build-arg", SETTING_BUILD_ARG, SCOPE_APP, NULL, 0, 0, ""},
+	{"builds", "network", SETTING_BUILD_NETWORK, SCOPE_BOTH, "internet", 0, 0, ""},
 	{"apps", "autocreate", SETTING_ON_OFF, SCOPE_GLOBAL, "on", 0, 0, ""},
 };
 
@@ -308,6 +311,11 @@ static int check_value(struct request *r, const struct setting *st, const char *
 			"%s must be " OPTIONS_HTTP1 ", or " OPTIONS_H2C
 			" for apps that speak HTTP/2 without TLS, such as gRPC servers",
 			st->key);
+	case SETTING_BUILD_NETWORK:
+		if (build_network_parse(value) >= 0)
+			return 0;
+		return request_fail(r, FAIL_USAGE,
+			"%s must be internet, registries or none", st->key);
 	case SETTING_BUILD_CONFIG:
 		if (build_config_valid(value))
 			return 0;
@@ -552,6 +560,9 @@ static int set(struct request *r, const char *topic, enum setting_scope scope)
 		return request_fail_db(r, -EIO, r->app.name);
 	if (strcmp(topic, "tls") == 0)
 		acme_retry(r->c);
+	if (strcmp(topic, "builds") == 0 && network_apply(r->c, r->app.id, &e) < 0)
+		return request_fail(
+			r, FAIL_BERTH, "stored, but not in force: %s", e.text);
 	if (in_table(topic) && routes_refresh(r->c, &e) < 0)
 		return request_fail(r, FAIL_BERTH,
 			"stored, but the router does not use it yet: %s", e.text);

@@ -39,7 +39,7 @@ static const struct field domain_fields[] = {ARRAY("add"), ARRAY("remove"), ARRA
 	BOOL("clear"), {NULL, FIELD_STRING, false}};
 
 static const struct field network_fields[] = {STRING_NEEDED("target"), STRING("ports"),
-	STRING("protocol"), {NULL, FIELD_STRING, false}};
+	STRING("protocol"), BOOL("builds"), {NULL, FIELD_STRING, false}};
 
 const struct route api_table[] = {
 	{.method = "GET", .path = "/v1/version", .handle = host_version},
@@ -184,7 +184,7 @@ const struct route api_table[] = {
 		.path = "/v1/apps/A/network",
 		.handle = network_clear,
 		.audit = "network:clear",
-		.query = "target ports protocol",
+		.query = "target ports protocol builds",
 		.flags = APP},
 
 	{.method = "GET", .path = "/v1/apps/A/ps", .handle = ps_show, .flags = APP},

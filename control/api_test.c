@@ -230,14 +230,14 @@ static void network_rules_are_put_shown_and_cleared(void **state)
 	expect(f, "POST", allow, "{\"target\":\"api\",\"ports\":\"5000\"}", 200,
 		"{\"verdict\":\"allow\",\"target\":\"app:api\",\"protocol\":\"\","
 		"\"ports\":"
-		"\"5000\"}");
+		"\"5000\",\"for\":\"instances\"}");
 	expect(f, "GET", of, NULL, 200,
 		"\"names\":[{\"name\":\"api.internal\",\"address\":\"198.19.240.1\"},{"
 		"\"name\":\"worker.api.internal\",\"address\":\"198.19.240.2\"}]");
 	expect(f, "GET", "/v1/apps/api/network", NULL, 200, "\"callers\":[\"blog\"]");
 	expect(f, "POST", allow, "{\"target\":\"db.example\",\"protocol\":\"tcp\"}", 200,
 		"\"target\":\"host:db.example\",\"protocol\":\"tcp\",\"ports\":\"\","
-		"\"addresses\":[\"192.0.2.1\"]");
+		"\"for\":\"instances\",\"addresses\":[\"192.0.2.1\"]");
 	expect(f, "POST", deny, "{\"target\":\"internet\"}", 200,
 		"\"internet\":\"denied\"");
 	expect(f, "POST", allow, "{\"target\":\"internet\"}", 200,
@@ -250,6 +250,17 @@ static void network_rules_are_put_shown_and_cleared(void **state)
 		"\"internet\"");
 	expect(f, "DELETE", "/v1/apps/blog/network?ports=80", NULL, 400, "need a target");
 	expect(f, "DELETE", of, NULL, 200, "\"rules\":[]");
+	expect(f, "POST", allow, "{\"target\":\"10.0.0.0/8\",\"builds\":true}", 200,
+		"\"ports\":\"\",\"for\":\"builds\"}]");
+	expect(f, "DELETE", of, NULL, 200, "\"for\":\"builds\"");
+	expect(f, "DELETE", "/v1/apps/blog/network?builds=1", NULL, 200, "\"rules\":[]");
+	expect(f, "PUT", "/v1/apps/blog/settings/builds", "{\"network\":\"none\"}", 200,
+		"\"network\":{\"app\":\"none\"");
+	expect(f, "PUT", "/v1/settings/builds", "{\"network\":\"registries\"}", 200, "");
+	expect(f, "GET", of, NULL, 200, "\"builds\":\"none\"");
+	expect(f, "GET", "/v1/apps/api/network", NULL, 200, "\"builds\":\"registries\"");
+	expect(f, "PUT", "/v1/settings/builds", "{\"network\":\"some\"}", 400,
+		"internet, registries or none");
 	atomic_store(&fail_next, true);
 	expect(f, "POST", deny, "{\"target\":\"internet\"}", 500, "not in force");
 }

@@ -179,7 +179,10 @@ static int compare(unsigned int a, unsigned int b)
 int net_rule_order(const void *x, const void *y)
 {
 	const struct db_net_rule *a = x, *b = y;
-	int r = compare(width(a), width(b));
+	int r = compare(a->builds, b->builds);
+
+	if (r == 0)
+		r = compare(width(a), width(b));
 
 	if (r == 0)
 		r = compare(ports_width(a), ports_width(b));

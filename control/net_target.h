@@ -28,7 +28,7 @@ void net_ports_text(const struct db_net_rule *r, char out[16]);
 const char *net_protocol_text(const struct db_net_rule *r);
 
 /*
- * The order in which rules are asked, for qsort: apps, then the narrower range before the
+ * The order in which rules are asked, for qsort, those of builds last: apps, then the narrower range before the
  * wider, the internet last; of one target fewer ports before more, one protocol before
  * all, deny before allow.
  */

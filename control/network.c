@@ -3,6 +3,7 @@
 #include "control/engine.h"
 #include "control/fleet.h"
 #include "control/net_target.h"
+#include "control/settings.h"
 #include "control/stale.h"
 #include "control/thread.h"
 #include "control/view.h"
@@ -173,7 +174,36 @@ static int add_one(struct compile *k, const struct db_net_rule *r)
 	return 0;
 }
 
-int network_compile(struct control *c, uint32_t app, struct msg_network *m, struct err *e)
+static void add_any(struct compile *k, uint8_t kind, uint8_t verdict)
+{
+	*add_rule(k, &(struct db_net_rule){0}) =
+		(struct net_rule){.kind = kind, .verdict = verdict};
+}
+
+/* After all rules: what builds:set says. */
+static void add_mode(struct compile *k, uint32_t app)
+{
+	enum build_network mode = app_build_network(k->c, app);
+
+	if (mode == BUILD_REGISTRIES)
+		add_any(k, NET_SERVERS, NET_ALLOW);
+	if (mode != BUILD_INTERNET)
+		add_any(k, NET_INTERNET, NET_DENY);
+}
+
+/* Only the rules of one kind; how many. */
+static int keep_whose(struct db_net_rule *rules, int n, enum net_whose whose)
+{
+	int kept = 0;
+
+	for (int i = 0; i < n; i++)
+		if (rules[i].builds == (whose == NET_BUILDS))
+			rules[kept++] = rules[i];
+	return kept;
+}
+
+int network_compile(struct control *c, uint32_t app, enum net_whose whose,
+	struct msg_network *m, struct err *e)
 {
 	struct db_net_rule *rules autofree = NULL;
 	struct compile k = {.c = c, .m = m, .hosts.max = NET_HOSTS_MAX};
@@ -181,6 +211,8 @@ int network_compile(struct control *c, uint32_t app, struct msg_network *m, stru
 	unsigned int named = 0;
 
 	m->app = app;
+	m->whose = whose;
+	n = keep_whose(rules, n, whose);
 	for (int i = 0; i < n; i++)
 		named += strcmp(rules[i].kind, "host") == 0;
 	k.host_share = named ? (NET_RULES_MAX - NETWORK_RULES_MAX) / named : 0;
@@ -190,6 +222,8 @@ int network_compile(struct control *c, uint32_t app, struct msg_network *m, stru
 		qsort(rules, (size_t)n, sizeof(*rules), net_rule_order);
 	for (int i = 0; r == 0 && i < n; i++)
 		r = add_one(&k, &rules[i]);
+	if (r == 0 && whose == NET_BUILDS)
+		add_mode(&k, app);
 	if (r == 0 && (k.hosts.failed || m->n_rules > NET_RULES_MAX))
 		r = -E2BIG;
 	if (r == 0 && k.hosts.len)
@@ -204,14 +238,15 @@ int network_compile(struct control *c, uint32_t app, struct msg_network *m, stru
 	return r < 0 ? err_sys(e, -r, "read the app's network rules") : 0;
 }
 
-static int apply_locked(struct control *c, uint32_t app, struct err *e)
+static int tell_rules(
+	struct control *c, uint32_t app, enum net_whose whose, struct err *e)
 {
 	struct msg_network *m autofree = calloc(1, sizeof(*m));
 	int r = -ECONNRESET;
 
 	if (!m)
 		return err_set(e, ENOMEM, "out of memory");
-	if ((r = network_compile(c, app, m, e)) < 0)
+	if ((r = network_compile(c, app, whose, m, e)) < 0)
 		return r;
 	r = engine_call(c->engine, MSG_NETWORK, m, sizeof(*m), NULL, 0, NULL);
 	if (r == -ECONNRESET) /* berthd started anew in the middle */
@@ -219,12 +254,35 @@ static int apply_locked(struct control *c, uint32_t app, struct err *e)
 	return r < 0 ? err_sys(e, -r, "berthd did not take the network rules") : 0;
 }
 
+static int apply_locked(struct control *c, uint32_t app, struct err *e)
+{
+	int r = tell_rules(c, app, NET_INSTANCES, e);
+
+	return r < 0 ? r : tell_rules(c, app, NET_BUILDS, e);
+}
+
+static int apply_all_locked(struct control *c, struct err *e)
+{
+	struct db_app *apps autofree = NULL;
+	int n = db_app_list(c->db, &apps), r = n < 0 ? n : 0;
+
+	for (int i = 0; i < n; i++) {
+		int one = apply_locked(c, apps[i].id, e);
+
+		if (one < 0) {
+			log_error("%s: %s", apps[i].name, e->text);
+			r = one;
+		}
+	}
+	return r;
+}
+
 int network_apply(struct control *c, uint32_t app, struct err *e)
 {
 	struct network *n = c->network;
 
 	pthread_mutex_lock(&n->lock);
-	int r = apply_locked(c, app, e);
+	int r = app ? apply_locked(c, app, e) : apply_all_locked(c, e);
 	pthread_mutex_unlock(&n->lock);
 	pthread_mutex_lock(&n->wake_lock);
 	if (!n->hosts) {
@@ -469,14 +527,10 @@ static void forget_sent(struct network *n)
 
 void network_send_all(struct control *c)
 {
-	struct db_app *apps autofree = NULL;
-	int n = db_app_list(c->db, &apps);
 	struct err e = {0};
 
 	pthread_mutex_lock(&c->network->lock);
-	for (int i = 0; i < n; i++)
-		if (apply_locked(c, apps[i].id, &e) < 0)
-			log_error("%s: %s", apps[i].name, e.text);
+	apply_all_locked(c, &e);
 	forget_sent(c->network);
 	stale_again(c->stale, STALE_NAMES);
 	pthread_mutex_unlock(&c->network->lock);

@@ -21,11 +21,12 @@ void network_send_all(struct control *c);
 /* Begins to look host names up. */
 int network_run(struct control *c);
 
-/* The app's rules as numbers, in the order in which they count, and the lines for its hosts
- * files; *m is zero before. 0, -E2BIG or -errno with e. */
-int network_compile(
-	struct control *c, uint32_t app, struct msg_network *m, struct err *e);
-/* The app's rules, or names in them, have changed. 0 or -errno with e. */
+/* The rules of the app's instances or builds as numbers, in the order in which they count, and
+ * the lines for their hosts files; *m is zero before. 0, -E2BIG or -errno with e. */
+int network_compile(struct control *c, uint32_t app, enum net_whose whose,
+	struct msg_network *m, struct err *e);
+/* The app's rules, or names in them, or what its builds reach, have changed; app 0: of all
+ * apps. 0 or -errno with e, after all of them. */
 int network_apply(struct control *c, uint32_t app, struct err *e);
 /* Instances came or went, or an app has other process types: names lead where they should.
  * What goes wrong is logged, and made good by the next call. */

@@ -59,12 +59,17 @@ static void put(struct fixture *f, bool allow, const char *target, const char *p
 	assert_int_equal(db_net_rule_put(f->c.db, &r), 0);
 }
 
-static int compiled(struct fixture *f)
+static int compiled_for(struct fixture *f, enum net_whose whose)
 {
 	struct err e = {0};
 
 	memset(&f->m, 0, sizeof(f->m));
-	return network_compile(&f->c, f->blog, &f->m, &e);
+	return network_compile(&f->c, f->blog, whose, &f->m, &e);
+}
+
+static int compiled(struct fixture *f)
+{
+	return compiled_for(f, NET_INSTANCES);
 }
 
 static void an_app_without_rules_has_none(void **state)
@@ -75,6 +80,37 @@ static void an_app_without_rules_has_none(void **state)
 	assert_int_equal(f->m.app, f->blog);
 	assert_int_equal(f->m.n_rules, 0);
 	assert_int_equal(f->m.hosts_size, 0);
+}
+
+static void builds_have_rules_and_a_mode_of_their_own(void **state)
+{
+	struct fixture *f = *state;
+	const struct net_rule *r = f->m.rules;
+	struct db_net_rule opened = {.app = f->blog,
+		.allow = true,
+		.builds = true,
+		.kind = "address",
+		.target = "10.0.0.0/8"};
+
+	put(f, false, "internet", NULL, NULL);
+	assert_int_equal(compiled_for(f, NET_BUILDS), 0);
+	assert_int_equal(f->m.n_rules, 0);
+	assert_int_equal(db_net_rule_put(f->c.db, &opened), 0);
+	db_setting_set(f->c.db, 0, "builds", "network", "none");
+	assert_int_equal(compiled_for(f, NET_BUILDS), 0);
+	assert_int_equal(f->m.whose, NET_BUILDS);
+	assert_int_equal(f->m.n_rules, 2);
+	assert_int_equal(r[0].kind, NET_ADDRESS4);
+	assert_int_equal(r[1].kind, NET_INTERNET);
+	assert_int_equal(r[1].verdict, NET_DENY);
+	db_setting_set(f->c.db, f->blog, "builds", "network", "registries");
+	assert_int_equal(compiled_for(f, NET_BUILDS), 0);
+	assert_int_equal(f->m.n_rules, 3);
+	assert_int_equal(r[1].kind, NET_SERVERS);
+	assert_int_equal(r[1].verdict, NET_ALLOW);
+	assert_int_equal(compiled(f), 0);
+	assert_int_equal(f->m.n_rules, 1);
+	db_setting_set(f->c.db, 0, "builds", "network", NULL);
 }
 
 static void rules_are_sorted_and_become_numbers(void **state)
@@ -168,6 +204,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(an_app_without_rules_has_none),
+		T(builds_have_rules_and_a_mode_of_their_own),
 		T(rules_are_sorted_and_become_numbers),
 		T(a_host_name_becomes_its_addresses),
 		T(many_addresses_are_shared_out),

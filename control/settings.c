@@ -4,6 +4,7 @@
 #include "control/own_start.h"
 #include "control/work.h"
 #include "lib/stamp.h"
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysinfo.h>
@@ -109,6 +110,31 @@ uint32_t app_build_timeout_s(struct control *c, uint32_t app)
 	return text && span_parse(text, &s) == 0 && s && s <= WORK_TIMEOUT_MAX_S
 		       ? (uint32_t)s
 		       : WORK_TIMEOUT_S;
+}
+
+static const char *const build_networks[] = {[BUILD_INTERNET] = "internet",
+	[BUILD_REGISTRIES] = "registries",
+	[BUILD_NOTHING] = "none"};
+
+int build_network_parse(const char *text)
+{
+	for (size_t i = 0; i < ARRAY_LEN(build_networks); i++)
+		if (strcmp(text, build_networks[i]) == 0)
+			return (int)i;
+	return -EINVAL;
+}
+
+const char *build_network_text(enum build_network mode)
+{
+	return build_networks[mode];
+}
+
+enum build_network app_build_network(struct control *c, uint32_t app)
+{
+	char *text autofree = setting_text(c, app, "builds", "network");
+	int mode = text ? build_network_parse(text) : BUILD_INTERNET;
+
+	return mode < 0 ? BUILD_NOTHING : (enum build_network)mode;
 }
 
 uint32_t idle_after_parse(const char *text)

@@ -22,6 +22,12 @@ bool command_serves_files(const char *command);
 uint32_t app_stop_timeout_ms(struct control *c, uint32_t app);
 /* Seconds that one step of its builds may take. */
 uint32_t app_build_timeout_s(struct control *c, uint32_t app);
+/* What its builds reach besides what rules say. */
+enum build_network { BUILD_INTERNET, BUILD_REGISTRIES, BUILD_NOTHING };
+enum build_network app_build_network(struct control *c, uint32_t app);
+/* internet registries none; -EINVAL. */
+int build_network_parse(const char *text);
+const char *build_network_text(enum build_network mode);
 /* The app's own value, else that of all apps, else NULL; the caller's. */
 char *setting_text(struct control *c, uint32_t app, const char *topic, const char *key);
 /* A setting as a number: app, else global, else fallback. */

@@ -224,7 +224,7 @@ static void change_rule(struct fixture *f, uint32_t app)
 	if (draw(f, 3))
 		db_net_rule_put(f->c.db, &r);
 	else
-		db_net_rule_clear(f->c.db, r.app);
+		db_net_rule_clear(f->c.db, r.app, false);
 }
 
 static void change_member(struct fixture *f, uint32_t app)

@@ -25,6 +25,7 @@ SQL_FILE(db_schema_8, "db/migration_8.sql");
 SQL_FILE(db_schema_9, "db/migration_9.sql");
 SQL_FILE(db_schema_10, "db/migration_10.sql");
 SQL_FILE(db_schema_11, "db/migration_11.sql");
+SQL_FILE(db_schema_12, "db/migration_12.sql");
 
 /* Migration N brings a database of user_version N-1 to N. Only ever append. */
 static const char *const migrations[] = {
@@ -39,6 +40,7 @@ static const char *const migrations[] = {
 	db_schema_9,
 	db_schema_10,
 	db_schema_11,
+	db_schema_12,
 };
 
 /*

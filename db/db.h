@@ -243,6 +243,7 @@ int db_mount_remove(struct db *db, uint32_t app, uint64_t volume);
 struct db_net_rule {
 	uint32_t app;
 	bool allow;
+	bool builds;   /* for its builds, not for its instances */
 	char kind[12]; /* app address host internet */
 	char target[HOST_MAX_LEN +
 		    1];	     /* as addr_format writes it; a host name; else "" */
@@ -254,7 +255,7 @@ int db_net_rule_list(struct db *db, uint32_t app, struct db_net_rule **ret); /* 
 int db_net_rule_put(struct db *db, const struct db_net_rule *r);
 /* Those of that target; ports: only of the same protocol and ports. Count. */
 int db_net_rule_remove(struct db *db, const struct db_net_rule *r, bool ports);
-int db_net_rule_clear(struct db *db, uint32_t app); /* count */
+int db_net_rule_clear(struct db *db, uint32_t app, bool builds); /* count */
 int db_net_rule_about(struct db *db, uint32_t target_app, struct db_net_rule **ret);
 /* Apps that another may call, rising; app 0: all, else only that one. Count. */
 int db_net_called(struct db *db, uint32_t app, uint32_t **ret);

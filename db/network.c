@@ -15,11 +15,12 @@ static void fill_rule(struct query *q, void *element)
 	r->protocol = query_u32(q, 5);
 	r->first_port = query_u32(q, 6);
 	r->last_port = query_u32(q, 7);
+	r->builds = query_u32(q, 8) != 0;
 }
 
 #define RULES                                                                            \
-	"SELECT app, allow, kind, target, target_app, protocol, first_port, last_port "  \
-	"FROM network_rule WHERE "
+	"SELECT app, allow, kind, target, target_app, protocol, first_port, last_port, " \
+	"builds FROM network_rule WHERE "
 
 int db_net_rule_list(struct db *db, uint32_t app, struct db_net_rule **ret)
 {
@@ -37,27 +38,28 @@ int db_net_rule_put(struct db *db, const struct db_net_rule *r)
 {
 	int n = query_exec(db,
 		"INSERT INTO network_rule(app, allow, kind, target, target_app, "
-		"protocol, first_port, last_port) VALUES(?, ?, ?, ?, nullif(?, 0), ?, ?, "
-		"?) ON CONFLICT DO UPDATE SET allow=excluded.allow",
-		"uussuuuu", r->app, r->allow, r->kind, r->target, r->target_app,
-		r->protocol, r->first_port, r->last_port);
+		"protocol, first_port, last_port, builds) VALUES(?, ?, ?, ?, nullif(?, "
+		"0), ?, ?, ?, ?) ON CONFLICT DO UPDATE SET allow=excluded.allow",
+		"uussuuuuu", r->app, r->allow, r->kind, r->target, r->target_app,
+		r->protocol, r->first_port, r->last_port, r->builds);
 
 	return n == -EBUSY ? -ENOENT : n < 0 ? n : 0;
 }
 
-int db_net_rule_clear(struct db *db, uint32_t app)
+int db_net_rule_clear(struct db *db, uint32_t app, bool builds)
 {
-	return query_exec(db, "DELETE FROM network_rule WHERE app=?", "u", app);
+	return query_exec(db, "DELETE FROM network_rule WHERE app=? AND builds=?", "uu",
+		app, builds);
 }
 
 int db_net_rule_remove(struct db *db, const struct db_net_rule *r, bool ports)
 {
 	return query_exec(db,
-		"DELETE FROM network_rule WHERE app=? AND kind=? AND target=? AND "
-		"ifnull(target_app, 0)=? AND (?=0 OR (protocol=? AND first_port=? AND "
-		"last_port=?))",
-		"ussuuuuu", r->app, r->kind, r->target, r->target_app, ports, r->protocol,
-		r->first_port, r->last_port);
+		"DELETE FROM network_rule WHERE app=? AND builds=? AND kind=? AND "
+		"target=? AND ifnull(target_app, 0)=? AND (?=0 OR (protocol=? AND "
+		"first_port=? AND last_port=?))",
+		"uussuuuuu", r->app, r->builds, r->kind, r->target, r->target_app, ports,
+		r->protocol, r->first_port, r->last_port);
 }
 
 static void fill_id(struct query *q, void *element)

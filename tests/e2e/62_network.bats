@@ -55,7 +55,7 @@ world_up() {
 		for a in $PUBLIC/24 $PRIVATE/24 $METADATA/32; do ip address add \$a dev world; done
 		for a in $PUBLIC6/64 $PRIVATE6/64; do ip address add \$a dev world nodad; done"
 	cat >"$BERTH_TEST/world.py" <<-'END'
-		import os, socket, threading
+		import os, socket, sys, threading
 		def serve(port):
 		    s = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=64)
 		    while True:
@@ -68,7 +68,7 @@ world_up() {
 		            c.sendall(b".")
 		    except OSError:
 		        pass
-		for port in (80, 443, 5432):
+		for port in map(int, sys.argv[1:] or (80, 443, 5432)):
 		    threading.Thread(target=serve, args=(port,), daemon=True).start()
 		threading.Event().wait()
 	END
@@ -189,6 +189,62 @@ parents() { app_parents "$1" | sort | tr '\n' ' '; }
 	wait_for 10 noted n-a talk END
 }
 noted() { inside "$1" "cat /tmp/$2" && grep -q "$3" <<<"$output"; } # APP FILE PATTERN
+
+# What a build reaches: "TARGET: WORDS" of each, and whether the host's package index was read.
+build_looks() {
+	commit look
+	push -o no-cache berth HEAD:main
+	ok
+}
+
+@test "builds reach the internet and the host's indexes, nothing else; an owner closes it, or opens more for builds alone" {
+	local own
+	/usr/bin/python3 "$BERTH_TEST/world.py" 47070 >/dev/null 2>&1 3>&- &
+	local host_pid=$!
+	wait_for 10 from_host 10.97.0.2 47070
+	inside n-api "perl -e 'open my \$f, \"<\", \"/proc/net/fib_trie\"; my %a; my \$l; while (<\$f>) { \$l = \$1 if /\\|-- ([0-9.]+)/; \$a{\$l} = 1 if /32 host LOCAL/ } print join(\"\n\", grep { !/^127/ } sort keys %a), \"\n\"'"
+	own=$(head -n 1 <<<"$output")
+	app n-build probe
+	rm Procfile
+	cat >Dockerfile <<-END
+		FROM debian:12
+		COPY net.pl serve.pl page.txt /srv/
+		ARG index
+		RUN for a in "$PUBLIC 80" "$PUBLIC6 80" "$PRIVATE 80" "$PRIVATE6 80" "$METADATA 80" "10.97.0.2 47070" "$own 5000"; do \\
+		    echo "\$a: \$(perl /srv/net.pl line \$a)"; done; echo "by name: \$(RES_OPTIONS='timeout:1 attempts:1' perl /srv/net.pl page n-api.internal 5000)"; \\
+		    [ -z "\$index" ] || ! apt-get -qq -o APT::Update::Error-Mode=any -o Acquire::Retries=0 update >/dev/null 2>&1 || echo "index read"
+		WORKDIR /srv
+		CMD ["perl", "serve.pl"]
+	END
+	commit docker
+	build_looks
+	has "$PUBLIC 80: world sees 198.51.100.2" "$PUBLIC6 80: world sees 2001:db8:97::2" "$PRIVATE 80: closed" "$PRIVATE6 80: closed" \
+		"$METADATA 80: closed" '10.97.0.2 47070: closed' "$own 5000: closed" 'by name: closed'
+	# the same with what was closed opened: it was there
+	berth network:allow n-build 10.97.0.0/24 --port 80 --builds >/dev/null
+	berth network:allow n-build 10.97.0.2 --port 47070 --builds >/dev/null
+	berth network:allow n-build n-api --builds >/dev/null
+	berth builds:set n-build build-arg.index yes >/dev/null
+	try berth builds:set n-build network registries
+	ok
+	build_looks
+	has "$PUBLIC 80: closed" "$PUBLIC6 80: closed" "$PRIVATE 80: world sees" "$PRIVATE6 80: closed" '10.97.0.2 47070: world sees' \
+		"$own 5000: closed" 'by name: page of n-api' 'index read'
+	refused n-build $PRIVATE 80 # its instances go by their own rules
+	reaches n-build $PUBLIC 80
+	try berth network:report n-build
+	has registries builds 10.97.0.2
+	berth network:clear n-build --builds >/dev/null
+	berth builds:set n-build network none >/dev/null
+	berth builds:set n-build build-arg.index '' >/dev/null
+	build_looks
+	has "$PUBLIC 80: closed" "$PRIVATE 80: closed" '10.97.0.2 47070: closed' 'by name: closed'
+	try berth builds:set n-build network some
+	exits 2
+	kill "$host_pid"
+	berth apps:destroy n-build --force >/dev/null
+	equal 0 "$(nft list table inet "berth_$BERTH_ID" | grep -c 'chain build_')"
+}
 
 @test "an app calls another by name when it is allowed, also while the other is deployed" {
 	calls_nobody n-a n-api.internal
