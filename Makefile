@@ -229,6 +229,12 @@ bench-build: all
 	tests/bench/build $(BENCH_OPTIONS)
 bench-wake: all
 	tests/bench/wake
+bench-jail: $(B)/test/bench/jail
+	tests/bench/jail
+$(B)/test/bench/jail: $(B)/tests/bench/jail.o $(B)/receiver/jail.o $(LIB_OBJ)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs libseccomp)
+-include $(B)/tests/bench/jail.d
 bench-router: all $(B)/test/bench/backend $(B)/test/bench/messages
 	tests/bench/router $(BENCH_OPTIONS)
 $(B)/test/bench/backend $(B)/test/bench/messages: $(B)/test/bench/%: tests/bench/%.c
@@ -257,7 +263,7 @@ lint:
 		'-Djson_object_foreach(o,k,v)=for(;;)' -I. $$(git ls-files '*.c')
 asan:
 	$(MAKE) B=build-asan CFLAGS='$(SANITIZE)' HARDEN= STATIC= check-unit
-.PHONY: tests-bin list-unit list-root check-unit check-root check check-v2 attack attack-bin attack-table conformance-table e2e demo soak bench-push bench-build bench-start bench-wake bench-idle bench-router deps layers lint asan install uninstall clean help
+.PHONY: tests-bin list-unit list-root check-unit check-root check check-v2 attack attack-bin attack-table conformance-table e2e demo soak bench-push bench-build bench-start bench-wake bench-idle bench-jail bench-router deps layers lint asan install uninstall clean help
 
 L = $(DESTDIR)$(PREFIX)/lib/berth
 # A running berthd has its own copy of packs/ for builds.
@@ -274,4 +280,4 @@ uninstall:
 clean:
 	rm -rf build build-asan build-fuzz build-guards
 help:
-	@echo 'all install uninstall clean | deps check check-unit check-root check-v2 attack e2e demo | bench-push bench-build bench-start bench-wake bench-idle bench-router soak | lint layers asan'
+	@echo 'all install uninstall clean | deps check check-unit check-root check-v2 attack e2e demo | bench-push bench-build bench-start bench-wake bench-idle bench-jail bench-router soak | lint layers asan'
