@@ -260,6 +260,7 @@ int cmd_images_list(struct cli *c);
 int cmd_images_history(struct cli *c);
 int cmd_images_tag(struct cli *c);
 int cmd_images_untag(struct cli *c);
+int cmd_disk_report(struct cli *c);
 int cmd_images_prune(struct cli *c);
 int cmd_images_export(struct cli *c);
 int cmd_images_import(struct cli *c);

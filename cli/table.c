@@ -266,6 +266,15 @@ const struct command command_table[] = {
 	{.name = "registry:list", "", "logins at registries: host and user",
 		"registry:list", cmd_registry_list, 0, 0},
 
+	{.name = "disk:report", "", "what takes the disk, by app and in all",
+		"disk:report", cmd_disk_report, 0, 0, CMD_APP_MAYBE | CMD_REPORT},
+	{.name = "disk", "", "what takes the disk",
+		"disk", cmd_disk_report, 0, 0, CMD_APP_MAYBE | CMD_HIDDEN},
+	{.name = "disk:set", "KEY [VALUE]",
+		"releases kept; releases-min when it is full; budget and reserve (--global)",
+		"disk:set --global budget 20G", cmd_setting_set, 1, 2, CMD_APP,
+		OPT(GLOBAL), "disk"},
+
 	{.name = "run", "[--] COMMAND...", "a program beside the app, with its config",
 		"run blog -- npm test", cmd_run, 1, -1, CMD_APP | CMD_PROGRAM, RUN},
 	{.name = "run:detached", "[--] COMMAND...",

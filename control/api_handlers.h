@@ -15,6 +15,9 @@ HANDLE(stacks_list);
 HANDLE(stacks_report);
 HANDLE(stacks_check);
 RUN(stacks_create);
+/* api_disk.c */
+HANDLE(disk_report);
+HANDLE(disk_report_app);
 /* api_apps.c */
 HANDLE(apps_list);
 HANDLE(apps_create);

@@ -4,9 +4,7 @@
 #include "control/import.h"
 #include "control/portable.h"
 #include "control/retention.h"
-#include "control/spool.h"
 #include "control/transfer.h"
-#include "lib/io.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -62,7 +60,10 @@ static json_t *row_json(struct control *c, const char *name, const json_t *layer
 static int add_releases(struct request *r, const struct db_app *app, json_t *list)
 {
 	struct db_release *rows autofree = NULL;
-	int n = db_release_list(r->c->db, app->id, DB_RELEASES_KEPT, &rows);
+	uint64_t kept = DB_RELEASES_KEPT;
+
+	db_releases_kept(r->c->db, app->id, &kept);
+	int n = db_release_list(r->c->db, app->id, (uint32_t)kept, &rows);
 
 	for (int i = 0; i < n; i++) {
 		struct db_image image;
@@ -223,24 +224,13 @@ int images_untag(struct request *r)
 		     : request_reply(r, 200, json_pack("{s:s}", "name", name));
 }
 
-/* A build or an import that runs may have found its layers at its beginning. */
-static uint64_t unused_since(struct request *r)
-{
-	uint64_t now = io_now_us(), began = 0;
-
-	if (db_build_oldest(r->c->db, &began) < 0)
-		return 0;
-	uint64_t import = spool_oldest();
-	if (import && import < now)
-		now = import;
-	return began && began < now ? began : now;
-}
-
 int images_prune(struct request *r)
 {
 	bool dry = request_bool(r, "dry_run", false);
-	uint64_t since = unused_since(r), *ids autofree = NULL;
-	int n = db_layer_unused(r->c->db, since, &ids);
+	uint64_t since = retention_since(r->c), *ids autofree = NULL;
+
+	retention_count(r->c);
+	int n = db_layer_unused(r->c->db, DB_KEPT_USUAL, since, &ids);
 	json_int_t bytes = 0;
 
 	if (n < 0)

@@ -8,6 +8,7 @@
 #include "control/restart.h"
 #include "control/rollout.h"
 #include "control/settings.h"
+#include "control/space.h"
 #include "control/view.h"
 #include "control/work.h"
 #include "lib/stamp.h"
@@ -39,6 +40,8 @@ enum setting_kind {
 	SETTING_RESTART,   /* KEY.TYPE sets it for one process type */
 };
 enum setting_scope { SCOPE_APP = 1, SCOPE_GLOBAL = 2, SCOPE_BOTH = 3 };
+
+#define SIZE_MAX_SET ((uint64_t)1 << 50)
 
 static const struct setting {
 	const char *topic, *key;
@@ -82,6 +85,10 @@ static const struct setting {
 	{"builds", "build-arg", SETTING_BUILD_ARG, SCOPE_APP, NULL, 0, 0, ""},
 	{"builds", "network", SETTING_BUILD_NETWORK, SCOPE_BOTH, "internet", 0, 0, ""},
 	{"apps", "autocreate", SETTING_ON_OFF, SCOPE_GLOBAL, "on", 0, 0, ""},
+	{"disk", "budget", SETTING_SIZE, SCOPE_GLOBAL, NULL, 64 << 20, SIZE_MAX_SET, ""},
+	{"disk", "reserve", SETTING_SIZE, SCOPE_GLOBAL, NULL, 1 << 20, SIZE_MAX_SET, ""},
+	{"disk", "releases", SETTING_NUMBER, SCOPE_BOTH, "10", 1, 1000, ""},
+	{"disk", "releases-min", SETTING_NUMBER, SCOPE_BOTH, NULL, 1, 1000, ""},
 };
 
 static bool named(const struct setting *st, const char *key)
@@ -384,7 +391,7 @@ static bool serves_files(struct request *r)
 
 /* What holds for the app when neither it nor the host sets the key. */
 static const char *fallback_of(
-	struct request *r, const struct setting *st, char number[16])
+	struct request *r, const struct setting *st, char number[24])
 {
 	if (strcmp(st->topic, "ps") == 0 && strcmp(st->key, "overlap") == 0)
 		return rollout_stop_first(r->c, r->app.id) ? "off" : "on";
@@ -392,8 +399,15 @@ static const char *fallback_of(
 		return settings_sleep_default();
 	if (st->kind == SETTING_PORT && serves_files(r))
 		return PORT_UNIX;
+	if (strcmp(st->topic, "disk") == 0 && strcmp(st->key, "reserve") == 0) {
+		uint64_t left, total;
+
+		if (disk_free(r->c, &left, &total) == 0)
+			num_format_size(space_reserve_default(total), number);
+		return number;
+	}
 	if (strcmp(st->topic, "builds") == 0 && st->kind == SETTING_NUMBER) {
-		snprintf(number, 16, "%u", work_parallel_default());
+		snprintf(number, 24, "%u", work_parallel_default());
 		return number;
 	}
 	return st->fallback;
@@ -402,7 +416,7 @@ static const char *fallback_of(
 static json_t *entry(struct request *r, const struct setting *st, const char *key)
 {
 	char *own autofree = NULL, *global autofree = NULL;
-	char number[16];
+	char number[24] = "";
 
 	if (st->kind == SETTING_BRANCH)
 		own = strdup(r->app.deploy_branch);

@@ -49,6 +49,12 @@ const struct route api_table[] = {
 		.handle = host_events,
 		.query = "app limit"},
 
+	{.method = "GET", .path = "/v1/disk", .handle = disk_report},
+	{.method = "GET",
+		.path = "/v1/apps/A/disk",
+		.handle = disk_report_app,
+		.flags = APP},
+
 	{.method = "GET", .path = "/v1/apps", .handle = apps_list},
 	{.method = "POST",
 		.path = "/v1/apps",

@@ -107,6 +107,8 @@ int volume_remove(struct control *c, uint64_t id, struct err *e);
 /* authorized_keys from the database. */
 int keys_write(struct control *c, struct err *e);
 int disk_free(struct control *c, uint64_t *ret_free, uint64_t *ret_total);
+/* Does what was removed still take space? */
+bool disk_removing(struct control *c);
 /* http://HOST[:PORT], or https:// where the router workers have a certificate for the host. */
 void host_url(struct control *c, const char *host, char *out, size_t size);
 /* berthd listens for it at all. */

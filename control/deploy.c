@@ -5,69 +5,14 @@
 #include "control/build.h"
 #include "control/retention.h"
 #include "control/rollout.h"
+#include "control/space.h"
 #include "control/work.h"
 #include "lib/io.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#define DISK_RESERVE                                                                     \
-	(16u << 20) /* scratch image, database log, routing: what a deploy writes beside its layers */
-
 /* ---- under the lock ---- */
-
-/* What the layers of the live release took that only its app has: about what the next ones will. */
-static uint64_t last_size(struct control *c, const struct db_app *a)
-{
-	struct db_release live = {0};
-	struct db_image image = {0};
-	uint64_t sum = 0;
-	size_t i;
-	json_t *id;
-
-	if (a->live_version &&
-		db_release_get(c->db, a->id, a->live_version, &live) == 0 &&
-		db_image_get(c->db, live.image, &image) == 0) {
-		json_array_foreach (image.layers, i, id) {
-			struct db_layer l;
-			if (db_layer_get(c->db, (uint64_t)json_integer_value(id), &l,
-				    NULL) == 0 &&
-				(strcmp(l.kind, "source") == 0 || l.app == a->id))
-				sum += l.size_bytes;
-		}
-	}
-	db_image_clear(&image);
-	db_release_clear(&live);
-	return sum;
-}
-
-/*
- * A deploy that runs out of disk half way leaves an instance that cannot write beside records that could not be written.
- * When it gets tight, what nothing needs goes first.
- */
-static int check_space(struct deploy *d, struct err *e)
-{
-	struct control *c = d->c;
-	uint64_t left, total, needed = last_size(c, &d->app) + DISK_RESERVE;
-
-	if (disk_free(c, &left, &total) < 0 || left >= needed)
-		return 0;
-	retention_now(c);
-	if (disk_free(c, &left, &total) < 0 || left >= needed)
-		return 0;
-	if (left >= DISK_RESERVE) {
-		sink_fail(d->s,
-			"the disk is nearly full: %llu MB are free in %s, and the last "
-			"build of %s took %llu MB; `berth images:prune` frees what "
-			"nothing needs",
-			(unsigned long long)(left >> 20), c->state, d->app.name,
-			(unsigned long long)((needed - DISK_RESERVE) >> 20));
-		return 0;
-	}
-	return err_set(e, ENOSPC,
-		"No space left on device: %u kB are free in %s, a deploy needs %u MB",
-		(unsigned int)(left >> 10), c->state, DISK_RESERVE >> 20);
-}
 
 static int begin(struct deploy *d, struct err *e)
 {
@@ -80,7 +25,7 @@ static int begin(struct deploy *d, struct err *e)
 		return err_sys(e, -r, "read the app");
 	if (d->app.removing)
 		return err_set(e, ENOENT, "%s is being destroyed", d->app.name);
-	return check_space(d, e);
+	return space_for_release(d->c, d->s, e);
 }
 
 int deploy_run(struct deploy *d, int (*act)(struct deploy *d, void *arg, struct err *e),
@@ -205,8 +150,10 @@ int deploy_build(struct deploy *d, const char *commit, bool no_cache, struct err
 		.commit = commit,
 		.config = d->release.config,
 		.no_cache = no_cache};
-	int r = build_image(d->c, &req, d->s, &d->image, e);
+	int r = space_for_build(d->c, &d->app, commit, d->s, e);
 
+	if (r == 0)
+		r = build_image(d->c, &req, d->s, &d->image, e);
 	d->built_ns = io_mono_ns();
 	return r;
 }

@@ -47,21 +47,36 @@ int keys_write(struct control *c, struct err *e)
 	return r < 0 ? err_sys(e, -r, "write authorized_keys") : 0;
 }
 
-int disk_free(struct control *c, uint64_t *ret_free, uint64_t *ret_total)
+static int disk_look(struct control *c, struct msg_disk *ret)
 {
 	struct msg *reply autofree = calloc(1, sizeof(*reply));
-	struct msg_disk *d;
 
 	if (!reply)
 		return -ENOMEM;
 	int r = engine_call(c->engine, MSG_DISK, NULL, 0, NULL, 0, reply);
-	d = (struct msg_disk *)(void *)reply->body;
-	if (r == 0) {
-		*ret_free = d->free_bytes;
-		*ret_total = d->total_bytes;
-	}
+	if (r == 0)
+		memcpy(ret, reply->body, sizeof(*ret));
 	msg_close_fds(reply);
 	return r;
+}
+
+int disk_free(struct control *c, uint64_t *ret_free, uint64_t *ret_total)
+{
+	struct msg_disk d;
+	int r = disk_look(c, &d);
+
+	if (r == 0) {
+		*ret_free = d.free_bytes;
+		*ret_total = d.total_bytes;
+	}
+	return r;
+}
+
+bool disk_removing(struct control *c)
+{
+	struct msg_disk d;
+
+	return disk_look(c, &d) == 0 && d.removing;
 }
 
 /* Of "HOST:PORT[,...]", for an address; the usual port is left out. */

@@ -3,6 +3,7 @@
 #include "control/deploy.h"
 #include "control/rebase.h"
 #include "control/release.h"
+#include "control/space.h"
 #include "lib/io.h"
 #include "receiver/source.h"
 #include <errno.h>
@@ -70,7 +71,11 @@ struct moving {
 static int move(struct deploy *d, const struct moving *m, struct err *e)
 {
 	struct err why = {0};
-	int r = rebase_image(d->c, &m->old, m->base, m->next, d->s, &d->image, &why);
+	int r = space_for(d->c, SPACE_RELEASE, "a rebase", d->app.id, d->s, e);
+
+	if (r < 0)
+		return r;
+	r = rebase_image(d->c, &m->old, m->base, m->next, d->s, &d->image, &why);
 
 	if (r == 0 && (r = db_image_create(d->c->db, &d->image)) < 0)
 		return err_sys(e, -r, "record the image");

@@ -3,6 +3,7 @@
 #include "control/engine.h"
 #include "control/fleet.h"
 #include "control/network.h"
+#include "control/retention.h"
 #include "control/rollout.h"
 #include "control/settings.h"
 #include "control/sleep.h"
@@ -215,28 +216,6 @@ static void drop_half_layers(struct control *c)
 	}
 }
 
-/* The ids of all final layers on disk, rising; *ret allocated. How many, or -errno. */
-static int list_layers(struct control *c, uint64_t **ret)
-{
-	struct msg *reply autofree = calloc(1, sizeof(*reply));
-	struct msg_layer_page *ask autofree = calloc(1, sizeof(*ask));
-	const struct msg_layer_page *page;
-	size_t n = 0;
-
-	do {
-		int r = reply && ask ? engine_call(c->engine, MSG_LAYER_LIST, ask,
-					       sizeof(*ask), NULL, 0, reply)
-				     : -ENOMEM;
-
-		page = (const struct msg_layer_page *)(const void *)reply->body;
-		if (r < 0 || (r = grow(ret, n + ARRAY_LEN(page->ids))) < 0)
-			return r;
-		for (uint32_t i = 0; i < page->n && i < ARRAY_LEN(page->ids); i++)
-			ask->after = (*ret)[n++] = page->ids[i];
-	} while (page->n == ARRAY_LEN(page->ids));
-	return (int)n;
-}
-
 /* A row without its layer: the host went down before that was on disk, and berthd has dropped it. */
 static void drop_lost_layers(struct control *c, const uint64_t *ids, int n)
 {
@@ -254,28 +233,15 @@ static void drop_lost_layers(struct control *c, const uint64_t *ids, int n)
 	}
 }
 
-/* On disk without a row: control died between the two. */
-static void drop_stray_layers(struct control *c, const uint64_t *ids, int n)
-{
-	struct db_layer row;
-
-	for (int i = 0; i < n; i++) {
-		struct msg_layer l = {.id = ids[i]};
-
-		if (db_layer_get(c->db, l.id, &row, NULL) == -ENOENT)
-			engine_tell(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l));
-	}
-}
-
 static void compare_layers(struct control *c)
 {
 	uint64_t *ids autofree = NULL;
-	int n = list_layers(c, &ids);
+	int n = retention_list(c, &ids);
 
 	if (n < 0)
 		return;
 	drop_lost_layers(c, ids, n);
-	drop_stray_layers(c, ids, n);
+	retention_drop_stray(c, ids, n);
 }
 
 int recover_start(struct control *c, struct err *e)

@@ -10,12 +10,14 @@ static int layers_there(
 	size_t i;
 
 	json_array_foreach (image->layers, i, id) {
-		if (db_layer_get(c->db, (uint64_t)json_integer_value(id), &l, NULL) < 0)
-			return err_set(e, ENOENT,
-				"the image of v%u is no longer kept (the newest %d are); "
-				"push its "
-				"commit %.7s again",
-				version, DB_RELEASES_KEPT, image->commit);
+		if (db_layer_get(c->db, (uint64_t)json_integer_value(id), &l, NULL) == 0)
+			continue;
+		uint64_t kept = DB_RELEASES_KEPT;
+		db_releases_kept(c->db, image->app, &kept);
+		return err_set(e, ENOENT,
+			"the image of v%u is no longer kept (the newest %llu are); push "
+			"its commit %.7s again",
+			version, (unsigned long long)kept, image->commit);
 	}
 	return 0;
 }

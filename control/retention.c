@@ -1,6 +1,7 @@
 /* Disk: layers are counted, and those that nothing can need any more removed. */
 #include "control/retention.h"
 #include "control/engine.h"
+#include "control/spool.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include <errno.h>
@@ -37,7 +38,7 @@ void retention_count(struct control *c)
 int retention_remove(struct control *c, uint64_t id, uint64_t older_than_us)
 {
 	struct msg_layer l = {.id = id};
-	/* The row goes first: a layer on disk without a row is found at the next start, the reverse is a broken image. */
+	/* The row goes first: a layer on disk without a row is found later, the reverse is a broken image. */
 	int r = db_layer_delete_unused(c->db, id, older_than_us);
 
 	if (r < 0)
@@ -48,17 +49,98 @@ int retention_remove(struct control *c, uint64_t id, uint64_t older_than_us)
 	return 0;
 }
 
+uint64_t retention_since(struct control *c)
+{
+	uint64_t now = io_now_us(), build = 0, import;
+
+	if (db_build_oldest(c->db, &build) < 0)
+		return 0;
+	import = spool_oldest();
+	if (import && import < now)
+		now = import;
+	return build && build < now ? build : now;
+}
+
+static uint64_t remove_all(struct control *c, enum db_kept kept, uint64_t older_than_us)
+{
+	uint64_t *ids autofree = NULL, bytes = 0;
+	int n = db_layer_unused(c->db, kept, older_than_us, &ids), gone = 0;
+
+	for (int i = 0; i < n; i++) {
+		struct db_layer l;
+
+		if (db_layer_get(c->db, ids[i], &l, NULL) < 0 ||
+			retention_remove(c, ids[i], older_than_us) < 0)
+			continue;
+		bytes += l.size_bytes;
+		gone++;
+	}
+	if (gone > 0)
+		log_info("removed %d layers that no kept release uses", gone);
+	return bytes;
+}
+
+int retention_list(struct control *c, uint64_t **ret)
+{
+	struct msg *reply autofree = calloc(1, sizeof(*reply));
+	struct msg_layer_page *ask autofree = calloc(1, sizeof(*ask));
+	const struct msg_layer_page *page;
+	size_t n = 0;
+
+	do {
+		int r = reply && ask ? engine_call(c->engine, MSG_LAYER_LIST, ask,
+					       sizeof(*ask), NULL, 0, reply)
+				     : -ENOMEM;
+		uint64_t *more;
+
+		if (r < 0)
+			return r;
+		page = (const struct msg_layer_page *)(const void *)reply->body;
+		more = reallocarray(*ret, n + ARRAY_LEN(page->ids), sizeof(**ret));
+		if (!more)
+			return -ENOMEM;
+		*ret = more;
+		for (uint32_t i = 0; i < page->n && i < ARRAY_LEN(page->ids); i++)
+			ask->after = more[n++] = page->ids[i];
+	} while (page->n == ARRAY_LEN(page->ids));
+	return (int)n;
+}
+
+void retention_drop_stray(struct control *c, const uint64_t *ids, int n)
+{
+	struct db_layer row;
+
+	for (int i = 0; i < n; i++) {
+		struct msg_layer l = {.id = ids[i]};
+
+		if (db_layer_get(c->db, l.id, &row, NULL) == -ENOENT)
+			engine_tell(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l));
+	}
+}
+
+/* Something used them when their rows went. */
+static void drop_stray(struct control *c)
+{
+	uint64_t *ids autofree = NULL;
+	int n = retention_list(c, &ids);
+
+	if (n > 0)
+		retention_drop_stray(c, ids, n);
+}
+
+uint64_t retention_drop(struct control *c, enum db_kept kept)
+{
+	retention_count(c);
+	drop_stray(c);
+	return remove_all(c, kept, retention_since(c));
+}
+
 void retention_now(struct control *c)
 {
 	retention_count(c);
-	uint64_t *ids autofree = NULL;
-	uint64_t older_than_us = io_now_us() - UNUSED_US;
-	int n = db_layer_unused(c->db, older_than_us, &ids);
-
-	for (int i = 0; i < n; i++)
-		retention_remove(c, ids[i], older_than_us);
-	if (n > 0)
-		log_info("removed %d layers that no kept release uses", n);
+	drop_stray(c);
+	remove_all(c, DB_KEPT_USUAL, io_now_us() - UNUSED_US);
+	db_reserve(c->db);
 	malloc_trim(0); /* what a deploy needed */
 }
 

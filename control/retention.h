@@ -10,6 +10,17 @@ void retention_soon(struct control *c);
 void retention_count(struct control *c);
 /* At once, before it returns. */
 void retention_now(struct control *c);
+/* Now: layers that nothing needs, without the hour that they have else; kept: how many releases are. Their bytes, as far as they were counted. */
+uint64_t retention_drop(struct control *c, enum db_kept kept);
+/* What was last used before then, no build and no import that runs has found. */
+uint64_t retention_since(struct control *c);
+/* The ids of all final layers on disk, rising; *ret allocated, NULL before. How many, or -errno. */
+int retention_list(struct control *c, uint64_t **ret);
+/*
+ * Removes those of the layers, which were on disk, that have no row now: a row is made before its layer and goes before it,
+ * so control died between the two, or something used the layer then.
+ */
+void retention_drop_stray(struct control *c, const uint64_t *ids, int n);
 /* Removes a layer that was last used before then and that nothing can need. 0, -ENOENT: it is needed after all, -errno. */
 int retention_remove(struct control *c, uint64_t id, uint64_t older_than_us);
 

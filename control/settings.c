@@ -102,6 +102,15 @@ char *setting_text(struct control *c, uint32_t app, const char *topic, const cha
 	return text;
 }
 
+uint64_t setting_size(struct control *c, uint32_t app, const char *topic, const char *key,
+	uint64_t fallback)
+{
+	char *text autofree = setting_text(c, app, topic, key);
+	uint64_t bytes;
+
+	return text && num_parse_size(text, &bytes) == 0 ? bytes : fallback;
+}
+
 uint32_t app_build_timeout_s(struct control *c, uint32_t app)
 {
 	char *text autofree = setting_text(c, app, "builds", "timeout");

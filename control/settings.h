@@ -33,6 +33,9 @@ char *setting_text(struct control *c, uint32_t app, const char *topic, const cha
 /* A setting as a number: app, else global, else fallback. */
 uint64_t setting_u64(struct control *c, uint32_t app, const char *topic, const char *key,
 	uint64_t fallback);
+/* The same for a size such as 512M. */
+uint64_t setting_size(struct control *c, uint32_t app, const char *topic, const char *key,
+	uint64_t fallback);
 
 /*
  * What follows an end of an instance of that type: `ps:set APP restart-policy.TYPE`, else restart-policy of the app, else

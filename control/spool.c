@@ -1,5 +1,6 @@
 /* Archives as clients send them, kept as files without a name. */
 #include "control/spool.h"
+#include "control/space.h"
 #include "lib/io.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -7,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 /* ---- those that are there ---- */
 
@@ -54,13 +56,12 @@ uint64_t spool_oldest(void)
 
 /* ---- the archive ---- */
 
-/* Half of what is free: the archive, and then what is in it. */
+/* Half of what there is: the archive, and then what is in it. */
 static uint64_t room(struct control *c)
 {
-	uint64_t left, total;
+	struct space now;
+	uint64_t left = space_look(c, &now) < 0 ? SPOOL_BYTES_MAX * 2 : space_room(&now);
 
-	if (disk_free(c, &left, &total) < 0)
-		left = SPOOL_BYTES_MAX * 2;
 	return left / 2 < SPOOL_BYTES_MAX ? left / 2 : SPOOL_BYTES_MAX;
 }
 
@@ -109,6 +110,16 @@ int spool_file(struct control *c, struct err *e)
 	return fd < 0 ? err_sys(e, errno, "make a file in %s", path) : fd;
 }
 
+/* What is in an archive takes at least as much as the archive. */
+static int check_space(struct control *c, int fd, struct sink *s, struct err *e)
+{
+	struct stat st;
+
+	return fstat(fd, &st) < 0 ? err_sys(e, errno, "look at the archive")
+				  : space_for(c, (uint64_t)st.st_size,
+					    "what is in this archive", 0, s, e);
+}
+
 int spool_fill(struct spool *p, struct control *c,
 	int (*fill)(void *arg, int to, uint64_t max_bytes, struct sink *s, struct err *e),
 	void *arg, struct sink *s, struct err *e)
@@ -119,10 +130,15 @@ int spool_fill(struct spool *p, struct control *c,
 	p->slot = enter(e);
 	if (p->slot < 0)
 		return p->slot;
+	int r = space_for(c, SPACE_RELEASE, "an archive", 0, s, e);
+	if (r < 0)
+		return r;
 	int to autoclose = spool_file(c, e);
 	if (to < 0)
 		return to;
-	int r = fill(arg, to, room(c), s, e);
+	r = fill(arg, to, room(c), s, e);
+	if (r == 0)
+		r = check_space(c, to, s, e);
 	if (r < 0)
 		return r;
 	p->max_bytes = room(c);

@@ -1,6 +1,7 @@
 /* Base images: mmdebstrap's tar, straight from its pipe into the sandbox that unpacks it as a layer. */
 #include "control/build.h"
 #include "control/engine.h"
+#include "control/space.h"
 #include "control/step.h"
 #include "lib/io.h"
 #include <errno.h>
@@ -9,6 +10,8 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+
+#define STACK_BYTES ((uint64_t)256 << 20) /* 170 MB, and what is on its way */
 
 struct maker {
 	struct control *c;
@@ -125,7 +128,10 @@ static int create(struct control *c, const char *name, const char *key, struct s
 	struct maker m = {.c = c, .s = s};
 	int tar[2], words[2];
 
-	int r = db_layer_begin(c->db, "stack", key, 0, ret_layer);
+	int r = space_for(c, STACK_BYTES, "a base image", 0, s, e);
+	if (r < 0)
+		return r;
+	r = db_layer_begin(c->db, "stack", key, 0, ret_layer);
 	if (r < 0)
 		return err_sys(e, -r, "record a layer");
 	if (pipe2(tar, O_CLOEXEC) < 0)

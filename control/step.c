@@ -2,6 +2,7 @@
 #include "control/step.h"
 #include "control/engine.h"
 #include "control/settings.h"
+#include "control/space.h"
 #include "control/work.h"
 #include "lib/io.h"
 #include "lib/log.h"
@@ -203,19 +204,20 @@ static void take(int *fd, struct buf *into)
 	into->data[into->len] = '\0';
 }
 
-/* Small hosts have small disks: a hundredth of it stays free. */
+/* Only one that makes a layer: the others take nothing. */
 static int check_disk(struct run *r, struct err *e)
 {
 	uint64_t left, total, now = io_mono_ns();
 
-	if (now < r->disk_ns)
+	if (!r->st->upper || now < r->disk_ns)
 		return 0;
 	r->disk_ns = now + DISK_LOOK_NS;
-	if (disk_free(r->c, &left, &total) < 0 || left >= total / 100)
+	if (disk_free(r->c, &left, &total) < 0 || left >= space_reserve(r->c, total))
 		return 0;
 	return err_set(e, ENOSPC,
-		"No space left on device: the build was stopped with %llu MB free in %s; "
-		"`berth images:prune` frees what nothing needs",
+		"No space left on device: the build was stopped with %llu MB free in "
+		"%s, which are kept for what runs; `berth disk:report` says what takes "
+		"the rest",
 		(unsigned long long)(left >> 20), r->c->state);
 }
 

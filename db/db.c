@@ -2,9 +2,13 @@
 #include "db/query.h"
 #include "lib/log.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#define RESERVE_BYTES (8 << 20)
+#define CHUNK_BYTES (256 << 10)
 
 /* The schema travels inside the program, so that program and schema cannot come from two
  * versions. */
@@ -147,6 +151,21 @@ static struct db *new_db(void)
 	return db;
 }
 
+void db_reserve(struct db *db)
+{
+	const char *name = sqlite3_db_filename(db->handle, "main");
+	char path[4096];
+	struct stat st;
+
+	if (!name || snprintf(path, sizeof(path), "%s-wal", name) >= (int)sizeof(path))
+		return;
+	/* SQLite locks other files of the database, not this one: it may be opened and closed. */
+	int fd autoclose = open(path, O_RDWR | O_CLOEXEC);
+	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size < RESERVE_BYTES)
+		(void)fallocate(
+			fd, FALLOC_FL_KEEP_SIZE, st.st_size, RESERVE_BYTES - st.st_size);
+}
+
 int db_open(const char *folder, struct db **ret, struct err *e)
 {
 	char path[4096];
@@ -158,7 +177,8 @@ int db_open(const char *folder, struct db **ret, struct err *e)
 	struct db *db = new_db();
 	if (!db)
 		return err_sys(e, ENOMEM, "database");
-	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+	int chunk = CHUNK_BYTES,
+	    flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
 	if (sqlite3_open_v2(path, &db->handle, flags, NULL) != SQLITE_OK) {
 		int r = err_set(e, EIO, "database: %s: %s", path,
 			db->handle ? sqlite3_errmsg(db->handle) : "out of memory");
@@ -167,6 +187,7 @@ int db_open(const char *folder, struct db **ret, struct err *e)
 		return r;
 	}
 	chmod(path, 0600);
+	sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_CHUNK_SIZE, &chunk);
 	sqlite3_extended_result_codes(db->handle, 1);
 	sqlite3_busy_timeout(
 		db->handle, 2000); /* a person's sqlite3 shell or a backup beside us */
@@ -179,6 +200,7 @@ int db_open(const char *folder, struct db **ret, struct err *e)
 		db_close(db);
 		return r;
 	}
+	db_reserve(db);
 	*ret = db;
 	return 0;
 }

@@ -21,6 +21,11 @@ struct db;
 /* Opens (makes) folder/berth.db, checks it (quick_check), migrates. */
 int db_open(const char *folder, struct db **ret, struct err *e);
 void db_close(struct db *db);
+/*
+ * What is written next has its place on the disk already (8 MB beyond the end of the log), so that it succeeds on a full
+ * one. Now and then: it is used up.
+ */
+void db_reserve(struct db *db);
 /* A transaction over several calls by this thread; nests not. db_end(ok=false) rolls
  * back. */
 int db_begin(struct db *db);
@@ -104,12 +109,33 @@ int db_layer_delete_lost(struct db *db, uint64_t id);
 int db_layer_delete_unused(struct db *db, uint64_t id, uint64_t older_than_us);
 int db_layer_get(struct db *db, uint64_t id, struct db_layer *ret, json_t **ret_meta);
 int db_layer_list(struct db *db, struct db_layer **ret);
+
+/* ---- what needs which layer (db/disk.c) ---- */
+enum db_kept {
+	DB_KEPT_USUAL, /* `disk:set releases`, else DB_RELEASES_KEPT */
+	DB_KEPT_LEAST, /* `disk:set releases-min`, where it is set */
+};
 /*
  * Layers (no stacks) that no tag and no kept, live or canary release uses, failed ones aside, nor the live one's
  * next build (Berth.kept of its config, control/own_start.h), nor a layer used since then that lies on them, and that were last used before
  * the time older_than_us; the newest, which may lie on others, first; *ret allocated. Count.
  */
-int db_layer_unused(struct db *db, uint64_t older_than_us, uint64_t **ret);
+int db_layer_unused(
+	struct db *db, enum db_kept kept, uint64_t older_than_us, uint64_t **ret);
+/* The other way round: an app for each layer that it needs, 0 for a tag; by layer, then app. Count. */
+struct db_need {
+	uint64_t layer;
+	uint32_t app;
+};
+int db_layer_needs(struct db *db, struct db_need **ret);
+/* How many releases of the app are kept. */
+int db_releases_kept(struct db *db, uint32_t app, uint64_t *ret);
+/* Of all layers, as far as they were counted. */
+int db_layers_size(struct db *db, uint64_t *ret);
+/* What the largest of the app's last three builds added, its files aside, as far as that was counted; 0: nothing is known. */
+int db_build_size(struct db *db, uint32_t app, uint64_t *ret);
+/* Does a build of it run? 1, 0 or -errno. */
+int db_build_running(struct db *db, uint32_t app);
 
 struct db_image {
 	uint64_t id;

@@ -278,11 +278,12 @@ static void only_layers_that_no_kept_release_has_are_unused(void **state)
 	assert_int_equal(db_layer_ready(f->db, idle, NULL, 1), 0);
 	assert_int_equal(db_layer_ready(f->db, stack, NULL, 1), 0);
 	make_release(f->db, app, used);
-	assert_int_equal(
-		db_layer_unused(f->db, 1, &ids), 0); /* all are younger than that */
+	assert_int_equal(db_layer_unused(f->db, DB_KEPT_USUAL, 1, &ids),
+		0); /* all are younger than that */
 	free(ids);
 	ids = NULL;
-	assert_int_equal(db_layer_unused(f->db, UINT64_C(1) << 62, &ids), 1);
+	assert_int_equal(
+		db_layer_unused(f->db, DB_KEPT_USUAL, UINT64_C(1) << 62, &ids), 1);
 	assert_int_equal(ids[0], idle);
 	free(ids);
 }
@@ -309,7 +310,8 @@ static void layers_below_a_used_one_are_used(void **state)
 		f->db, "3", json_pack("[I, I]", (json_int_t)low, (json_int_t)middle));
 
 	/* what may lie on others is first to go */
-	assert_int_equal(db_layer_unused(f->db, UINT64_C(1) << 62, &ids), 3);
+	assert_int_equal(
+		db_layer_unused(f->db, DB_KEPT_USUAL, UINT64_C(1) << 62, &ids), 3);
 	assert_int_equal(ids[0], top);
 	assert_int_equal(ids[2], low);
 	free(ids);
@@ -317,7 +319,7 @@ static void layers_below_a_used_one_are_used(void **state)
 	now = io_now_us();
 	usleep(2000);
 	assert_int_equal(db_layer_find(f->db, "source", "2", &found, NULL), 0);
-	assert_int_equal(db_layer_unused(f->db, now, &ids), 1);
+	assert_int_equal(db_layer_unused(f->db, DB_KEPT_USUAL, now, &ids), 1);
 	assert_int_equal(ids[0], top);
 	free(ids);
 	assert_int_equal(db_layer_delete_unused(f->db, low, now), -ENOENT);
@@ -338,17 +340,20 @@ static void the_live_release_keeps_what_its_next_build_will_ask_for(void **state
 	assert_int_equal(db_layer_ready(f->db, used, NULL, 1), 0);
 	assert_int_equal(db_layer_ready(f->db, stage, NULL, 1), 0);
 	uint32_t first = make_built_release(f->db, app, used, stage);
-	assert_int_equal(db_layer_unused(f->db, UINT64_C(1) << 62, &ids), 1);
+	assert_int_equal(
+		db_layer_unused(f->db, DB_KEPT_USUAL, UINT64_C(1) << 62, &ids), 1);
 	assert_int_equal(ids[0], stage);
 	free(ids);
 	ids = NULL;
 	assert_int_equal(db_release_switch(f->db, app, first), 0);
-	assert_int_equal(db_layer_unused(f->db, UINT64_C(1) << 62, &ids), 0);
+	assert_int_equal(
+		db_layer_unused(f->db, DB_KEPT_USUAL, UINT64_C(1) << 62, &ids), 0);
 	free(ids);
 	ids = NULL;
 	assert_int_equal(
 		db_release_switch(f->db, app, make_release(f->db, app, used)), 0);
-	assert_int_equal(db_layer_unused(f->db, UINT64_C(1) << 62, &ids), 1);
+	assert_int_equal(
+		db_layer_unused(f->db, DB_KEPT_USUAL, UINT64_C(1) << 62, &ids), 1);
 	free(ids);
 }
 
@@ -372,6 +377,86 @@ static void a_login_is_the_last_one_of_its_host(void **state)
 	assert_int_equal(db_login_remove(f->db, "a.test"), -ENOENT);
 }
 
+static int n_unused(struct db *db, enum db_kept kept)
+{
+	uint64_t *ids = NULL;
+	int n = db_layer_unused(db, kept, UINT64_C(1) << 62, &ids);
+
+	free(ids);
+	return n;
+}
+
+static void how_many_releases_are_kept_can_be_set(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t app = make_app(f->db, "a"), other = make_app(f->db, "b");
+	struct db_need *needs = NULL;
+	uint64_t id, last = 0, kept = 0;
+	char key[8];
+
+	for (int v = 1; v <= 12; v++) {
+		snprintf(key, sizeof(key), "%d", v);
+		assert_int_equal(db_layer_begin(f->db, "source", key, 0, &id), 0);
+		assert_int_equal(db_layer_ready(f->db, id, NULL, 100), 0);
+		last = make_release(f->db, app, id);
+	}
+	assert_int_equal(db_release_switch(f->db, app, (uint32_t)last), 0);
+	assert_int_equal(n_unused(f->db, DB_KEPT_USUAL), 2);
+	assert_int_equal(n_unused(f->db, DB_KEPT_LEAST), 2); /* nobody asked for less */
+	assert_int_equal(db_setting_set(f->db, 0, "disk", "releases-min", "3"), 0);
+	assert_int_equal(n_unused(f->db, DB_KEPT_USUAL), 2);
+	assert_int_equal(n_unused(f->db, DB_KEPT_LEAST), 9);
+	assert_int_equal(db_setting_set(f->db, app, "disk", "releases-min", "5"), 0);
+	assert_int_equal(n_unused(f->db, DB_KEPT_LEAST), 7);
+	assert_int_equal(db_setting_set(f->db, 0, "disk", "releases", "6"), 0);
+	assert_int_equal(n_unused(f->db, DB_KEPT_USUAL), 6);
+	assert_int_equal(db_setting_set(f->db, app, "disk", "releases", "11"), 0);
+	assert_int_equal(n_unused(f->db, DB_KEPT_USUAL), 1);
+	assert_int_equal(db_releases_kept(f->db, app, &kept), 0);
+	assert_int_equal(kept, 11);
+	assert_int_equal(db_releases_kept(f->db, other, &kept), 0);
+	assert_int_equal(kept, 6);
+	/* another app needs the newest too, and a setting of it says nothing about this one */
+	make_release(f->db, other, id);
+	assert_int_equal(db_layer_needs(f->db, &needs), 12);
+	assert_int_equal(needs[10].layer, id);
+	assert_int_equal(needs[10].app, app);
+	assert_int_equal(needs[11].layer, id);
+	assert_int_equal(needs[11].app, other);
+	free(needs);
+	assert_int_equal(db_layers_size(f->db, &kept), 0);
+	assert_int_equal(kept, 1200);
+}
+
+static void a_build_takes_about_what_the_last_ones_added(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t app = make_app(f->db, "a");
+	uint64_t old, layer, build, bytes = 1;
+
+	assert_int_equal(db_layer_begin(f->db, "build", "0", app, &old), 0);
+	assert_int_equal(db_layer_ready(f->db, old, NULL, 7000), 0);
+	assert_int_equal(db_build_size(f->db, app, &bytes), 0);
+	assert_int_equal(bytes, 0);
+	usleep(2); /* times have microseconds */
+	assert_int_equal(db_build_create(f->db, app, "push", "", "x", &build), 0);
+	assert_int_equal(db_build_running(f->db, app), 1);
+	assert_int_equal(db_layer_begin(f->db, "build", "1", app, &layer), 0);
+	assert_int_equal(db_layer_ready(f->db, layer, NULL, 500), 0);
+	uint32_t version = make_release(f->db, app, layer);
+	assert_int_equal(db_build_finish(f->db, build, "succeeded", version, ""), 0);
+	assert_int_equal(db_build_running(f->db, app), 0);
+	assert_int_equal(db_build_size(f->db, app, &bytes), 0);
+	assert_int_equal(bytes, 500);
+	/* one that added nothing says nothing */
+	usleep(2);
+	assert_int_equal(db_build_create(f->db, app, "push", "", "x", &build), 0);
+	version = make_release(f->db, app, old);
+	assert_int_equal(db_build_finish(f->db, build, "succeeded", version, ""), 0);
+	assert_int_equal(db_build_size(f->db, app, &bytes), 0);
+	assert_int_equal(bytes, 500);
+}
+
 static void a_tag_keeps_its_layers(void **state)
 {
 	struct fixture *f = *state;
@@ -388,7 +473,8 @@ static void a_tag_keeps_its_layers(void **state)
 	assert_int_equal(db_tag_list(f->db, &list), 1);
 	db_tag_clear(&list[0]);
 	free(list);
-	assert_int_equal(db_layer_unused(f->db, UINT64_C(1) << 62, &ids), 1);
+	assert_int_equal(
+		db_layer_unused(f->db, DB_KEPT_USUAL, UINT64_C(1) << 62, &ids), 1);
 	assert_int_equal(ids[0], other);
 	free(ids);
 	ids = NULL;
@@ -402,7 +488,8 @@ static void a_tag_keeps_its_layers(void **state)
 	db_tag_clear(&found);
 	assert_int_equal(db_tag_remove(f->db, "site:1"), 0);
 	assert_int_equal(db_tag_remove(f->db, "site:1"), -ENOENT);
-	assert_int_equal(db_layer_unused(f->db, UINT64_C(1) << 62, &ids), 1);
+	assert_int_equal(
+		db_layer_unused(f->db, DB_KEPT_USUAL, UINT64_C(1) << 62, &ids), 1);
 	free(ids);
 	db_tag_clear(&t);
 }
@@ -422,12 +509,14 @@ static void a_canary_keeps_its_layers_and_ends_with_the_switch(void **state)
 	for (uint32_t v = 2; v <= n; v++)
 		make_release(f->db, app, rest);
 	assert_int_equal(db_release_switch(f->db, app, n - 1), 0);
-	assert_int_equal(db_layer_unused(f->db, UINT64_C(1) << 62, &ids), 1);
+	assert_int_equal(
+		db_layer_unused(f->db, DB_KEPT_USUAL, UINT64_C(1) << 62, &ids), 1);
 	assert_int_equal(ids[0], first);
 	free(ids);
 	ids = NULL;
 	assert_int_equal(db_app_set_canary(f->db, app, 1, 10), 0);
-	assert_int_equal(db_layer_unused(f->db, UINT64_C(1) << 62, &ids), 0);
+	assert_int_equal(
+		db_layer_unused(f->db, DB_KEPT_USUAL, UINT64_C(1) << 62, &ids), 0);
 	free(ids);
 	assert_int_equal(db_app_by_id(f->db, app, &a), 0);
 	assert_int_equal(a.canary_version, 1);
@@ -857,6 +946,8 @@ int main(void)
 		T(the_live_release_keeps_what_its_next_build_will_ask_for),
 		T(a_tag_keeps_its_layers),
 		T(a_login_is_the_last_one_of_its_host),
+		T(how_many_releases_are_kept_can_be_set),
+		T(a_build_takes_about_what_the_last_ones_added),
 		T(a_canary_keeps_its_layers_and_ends_with_the_switch),
 		T(transactions_roll_back_as_a_whole),
 		T(a_domain_belongs_to_one_app),

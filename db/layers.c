@@ -155,30 +155,3 @@ int db_layer_list(struct db *db, struct db_layer **ret)
 	return query_all(db, sizeof(**ret), fill_layer, (void **)ret,
 		"SELECT " LAYER_COLUMNS " FROM layer ORDER BY id", "");
 }
-
-static void fill_id(struct query *q, void *element)
-{
-	*(uint64_t *)element = query_u64(q, 0);
-}
-
-int db_layer_unused(struct db *db, uint64_t older_than_us, uint64_t **ret)
-{
-	return query_all(db, sizeof(**ret), fill_id, (void **)ret,
-		"SELECT id FROM layer WHERE ready=1 AND (kind<>'stack' OR key LIKE "
-		"'%@%') AND "
-		"used_us<?1 AND "
-		"id NOT IN ("
-		" SELECT j.value FROM release r JOIN image i ON i.id=r.image JOIN app a "
-		"ON a.id=r.app,"
-		" json_each(i.layers) j WHERE r.status<>'failed'"
-		" AND (r.version IN (a.live_version, a.canary_version)"
-		" OR r.version>a.last_version-?2)"
-		" UNION SELECT j.value FROM release r JOIN image i ON i.id=r.image JOIN "
-		"app a "
-		"ON a.id=r.app,"
-		" json_each(i.config, '$.Berth.kept') j WHERE r.version=a.live_version"
-		" UNION SELECT j.value FROM tag t, json_each(t.layers) j"
-		" UNION SELECT j.value FROM layer l, json_each(l.meta, '$.below') j"
-		" WHERE l.kind='source' AND l.used_us>=?1) ORDER BY id DESC",
-		"UU", older_than_us, (uint64_t)DB_RELEASES_KEPT);
-}

@@ -35,10 +35,10 @@ second_berth() {
 	has 'space left'
 	serves beside 'page of the second berth'
 	rm "$BERTH_STATE/filler"
-	fill_up 48000 # the objects fit, the layer doesn't
+	fill_up 98000 # the objects fit, the layer doesn't, beside the 45 MB that are kept
 	push
 	refuses
-	has 'space left' 'is still serving'
+	has 'space left' 'needs about 4' 'free beside the 4' 'berth disk:report' 'is still serving'
 	serves beside 'page of the second berth'
 	equal "$before" "$(release_of beside)"
 	[ "$(find "$BERTH_STATE/layers" -mindepth 1 -maxdepth 1 | wc -l)" -le "$((layers + 1))" ]
@@ -49,6 +49,12 @@ second_berth() {
 	[ "$status" -eq 0 ] || { exits 1 && has ' !     '; }
 	try berth status
 	ok
+	# what is written down has its place already
+	for n in 1 2 3 4 5 6 7 8; do
+		try berth domains:add beside "host$n.example.com"
+		ok
+	done
+	equal 'page of the second berth' "$(fetch host8.example.com)"
 	serves beside 'page of the second berth'
 	rm "$BERTH_STATE/filler" "$BERTH_STATE/filler2"
 
@@ -57,14 +63,33 @@ second_berth() {
 	page_is 'page 2'
 	pushed
 	serves beside 'page 2'
-	# It is told before it is too late.
-	sqlite3 "$BERTH_STATE/control/berth.db" "UPDATE layer SET size_bytes=100000000 WHERE kind='source'"
-	fill_up 60000
+	# What nothing needs goes before a push is refused, and the same push works when there is space.
+	app other
+	head -c 60000000 /dev/urandom >big.bin
+	commit big
+	pushed
+	berth apps:destroy other --force >/dev/null
+	cd "$WORK/beside"
+	nothing_removed() { [ "$(json disk:report | jq .host.removing_bytes)" = 0 ]; }
+	wait_for 20 nothing_removed
+	fill_up 90000
+	head -c 20000000 /dev/urandom >big.bin
 	page_is 'page 3'
 	pushed
-	has 'the disk is nearly full' 'the last build of beside took 95 MB'
-	rm "$BERTH_STATE/filler"
+	has 'making room: 5' 'of layers that nothing needs any more'
 	serves beside 'page 3'
+	rm "$BERTH_STATE/filler"
+	# A budget for layers and caches.
+	used=$(berth disk:set --global budget 100G >/dev/null; json disk:report | jq .host.budget_used_bytes)
+	berth disk:set --global budget "$((used + 15000000))" >/dev/null
+	page_is 'page 4'
+	push
+	refuses
+	has 'needs about' 'in the budget of' 'berth disk:set --global budget'
+	serves beside 'page 3'
+	berth disk:set --global budget '' >/dev/null
+	pushed
+	serves beside 'page 4'
 	equal ok "$(sqlite3 "$BERTH_STATE/control/berth.db" 'pragma integrity_check' | head -n 1)"
 	trap - EXIT
 	berth_down
