@@ -3,6 +3,7 @@
 #include "control/key.h"
 #include "control/layers.h"
 #include "lib/io.h"
+#include "lib/log.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -277,6 +278,10 @@ static int make_changes(const struct source_layers *q, struct sink *s, uint64_t 
 		changes_key(q, q->key, own);
 		r = make(&m, own, s, ret_id, ret_plan, e);
 		r = r == 0 ? 1 : r == -ECANCELED || r == -ETIME || r == -ENOSPC ? r : 0;
+		if (r == 0)
+			log_warn("%s: its changes could not be written, so the whole "
+				 "tree is: %s",
+				q->app->name, e->text);
 	}
 	json_decref(m.on.below);
 	return r == -ENOENT ? 0 : r;
