@@ -62,11 +62,12 @@ static void empty(int trash)
 	closedir(dir);
 }
 
-static void write_mark(int dir, const char *name, const char *text)
+/* A link that leads nowhere: its target lies in the inode, a file would take a block. */
+static void mark(int dir, const char *size)
 {
-	if (io_replace_file(dir, name, text, strlen(text), 0600) < 0)
-		dprintf(STDERR_FILENO, "berthd: cannot write the mark %s of a layer\n",
-			name);
+	if ((symlinkat(size, dir, "synced") < 0 && errno != EEXIST) || fsync(dir) < 0)
+		dprintf(STDERR_FILENO, "berthd: cannot mark a layer as on disk: %s\n",
+			strerror(errno));
 }
 
 static void settle(int layers, uint64_t id)
@@ -79,11 +80,10 @@ static void settle(int layers, uint64_t id)
 	dir = openat(layers, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (dir < 0)
 		return;
-	snprintf(text, sizeof(text), "%llu\n",
+	snprintf(text, sizeof(text), "%llu",
 		(unsigned long long)tally_tree(&t, dir, "fs"));
 	tally_clear(&t);
-	write_mark(dir, "size", text);
-	write_mark(dir, "synced", "");
+	mark(dir, text);
 	close(dir);
 }
 

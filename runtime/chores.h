@@ -25,8 +25,7 @@ int chores_remove_tree(struct chores *c, int dirfd, const char *name);
 void chores_empty_trash(struct chores *c);
 /* Does what was removed still take space? */
 bool chores_removing(const struct chores *c);
-/* Writes the layer to disk, then makes its files `size` (decimal bytes) and `synced`; a
- * little later. */
+/* Writes the layer to disk, then marks it with its size (layers.h); a little later. */
 void chores_settle_layer(struct chores *c, uint64_t id);
 
 #endif

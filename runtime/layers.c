@@ -26,7 +26,8 @@ bool layer_is_final(int dirfd, uint64_t id)
 	return has(dirfd, id, "/fs");
 }
 
-uint64_t layer_size(int dirfd, uint64_t id)
+/* The file of its own that earlier versions wrote it to. */
+static uint64_t older_size(int dirfd, uint64_t id)
 {
 	char path[48];
 	autobuf b = {.max = 32};
@@ -37,6 +38,19 @@ uint64_t layer_size(int dirfd, uint64_t id)
 		return 0;
 	b.data[b.len - 1] = '\0';
 	return num_parse_u64(b.data, 0, UINT64_MAX, &size) < 0 ? 0 : size;
+}
+
+uint64_t layer_size(int dirfd, uint64_t id)
+{
+	char path[48], text[24];
+	uint64_t size;
+
+	id_name(path, id, "/synced");
+	ssize_t n = readlinkat(dirfd, path, text, sizeof(text) - 1);
+	if (n < 0)
+		return errno == EINVAL ? older_size(dirfd, id) : 0;
+	text[n] = '\0';
+	return num_parse_u64(text, 0, UINT64_MAX, &size) < 0 ? 0 : size;
 }
 
 int layer_commit(struct chores *c, int dirfd, uint64_t id, uint64_t *ret_size)

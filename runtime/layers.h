@@ -1,6 +1,6 @@
 /*
  * Layers on disk: layers/ID/fs is a final one, layers/ID.tmp/{fs,work} one being made. A
- * final layer is never written again; its files `synced` and `size` come some seconds
+ * final layer is never written again; the link `synced`, whose target is its size in bytes, comes some seconds
  * later, when it is safely on disk.
  */
 #ifndef RUNTIME_LAYERS_H

@@ -90,7 +90,7 @@ class Berth:
         """Layers are counted and on disk some seconds after they were made."""
         layers = os.path.join(self.state, "layers")
         for _ in range(600):
-            if all(os.path.exists(os.path.join(layers, d, "synced")) for d in os.listdir(layers) if re.fullmatch("[0-9a-f]{16}", d)):
+            if all(os.path.lexists(os.path.join(layers, d, "synced")) for d in os.listdir(layers) if re.fullmatch("[0-9a-f]{16}", d)):
                 os.sync()
                 return
             time.sleep(0.1)
