@@ -58,9 +58,11 @@ registry_config() { # PORT TLS AUTH
 	END
 }
 
-registry_start() { # NAME COMMAND…
+# The process that registry_down ends: a function would run it below a shell of its own.
+registry_start() { # NAME PROGRAM…
 	local name=$1
 	shift
+	[ "$1" != registry_py ] || set -- /usr/bin/python3 "$BERTH_SOURCE/tests/lib/registry.py" "${@:2}"
 	"$@" >"$REG_DIR/$name.log" 2>&1 </dev/null 3>&- 4>&- &
 	echo $! >"$REG_DIR/$name.pid"
 }
@@ -69,6 +71,9 @@ registry_down() {
 	local f
 	for f in "$REG_DIR"/*.pid; do
 		[ ! -e "$f" ] || kill "$(cat "$f")" 2>/dev/null || :
+	done
+	for f in "$REG_DIR"/*.pid; do
+		[ ! -e "$f" ] || wait_for 5 not_running "$(cat "$f")" || :
 	done
 }
 
