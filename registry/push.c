@@ -144,14 +144,14 @@ static int obey(struct remote *r, const char *reference, const json_t *o, struct
 		.offset = (uint64_t)json_integer_value(json_object_get(o, "offset"))};
 	int n;
 
+	if (!digest_valid(asked ? asked : b.digest))
+		return err_set(e, EPROTO, "berth-control named no blob");
 	if (asked) {
 		n = has(r, asked, e);
 		if (n >= 0)
 			talk_send(json_pack("{s:s}", "done", n ? asked : ""));
 		return n < 0 ? n : 0;
 	}
-	if (!b.digest)
-		return err_set(e, EPROTO, "berth-control said nothing");
 	n = blob ? send_blob(r, &b, e) : send_manifest(r, reference, &b, e);
 	if (n < 0)
 		return n;
