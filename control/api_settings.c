@@ -574,7 +574,8 @@ static int set(struct request *r, const char *topic, enum setting_scope scope)
 		return request_fail_db(r, -EIO, r->app.name);
 	if (strcmp(topic, "tls") == 0)
 		acme_retry(r->c);
-	if (strcmp(topic, "builds") == 0 && network_apply(r->c, r->app.id, &e) < 0)
+	if (strcmp(topic, "builds") == 0 && r->app.id &&
+		network_apply(r->c, r->app.id, &e) < 0)
 		return request_fail(
 			r, FAIL_BERTH, "stored, but not in force: %s", e.text);
 	if (in_table(topic) && routes_refresh(r->c, &e) < 0)

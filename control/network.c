@@ -254,26 +254,11 @@ static int tell_rules(
 	return r < 0 ? err_sys(e, -r, "berthd did not take the network rules") : 0;
 }
 
-static int apply_locked(struct control *c, uint32_t app, struct err *e)
+int network_apply_builds(struct control *c, uint32_t app, struct err *e)
 {
-	int r = tell_rules(c, app, NET_INSTANCES, e);
-
-	return r < 0 ? r : tell_rules(c, app, NET_BUILDS, e);
-}
-
-static int apply_all_locked(struct control *c, struct err *e)
-{
-	struct db_app *apps autofree = NULL;
-	int n = db_app_list(c->db, &apps), r = n < 0 ? n : 0;
-
-	for (int i = 0; i < n; i++) {
-		int one = apply_locked(c, apps[i].id, e);
-
-		if (one < 0) {
-			log_error("%s: %s", apps[i].name, e->text);
-			r = one;
-		}
-	}
+	pthread_mutex_lock(&c->network->lock);
+	int r = tell_rules(c, app, NET_BUILDS, e);
+	pthread_mutex_unlock(&c->network->lock);
 	return r;
 }
 
@@ -282,7 +267,9 @@ int network_apply(struct control *c, uint32_t app, struct err *e)
 	struct network *n = c->network;
 
 	pthread_mutex_lock(&n->lock);
-	int r = app ? apply_locked(c, app, e) : apply_all_locked(c, e);
+	int r = tell_rules(c, app, NET_INSTANCES, e);
+	if (r == 0)
+		r = tell_rules(c, app, NET_BUILDS, e);
 	pthread_mutex_unlock(&n->lock);
 	pthread_mutex_lock(&n->wake_lock);
 	if (!n->hosts) {
@@ -366,7 +353,9 @@ static void number_called(
 		log_warn("names of app %u: %s", app, strerror(-r));
 	}
 	for (int i = 0; r > 0 && i < n; i++)
-		if (rules[i].target_app == app && apply_locked(c, rules[i].app, &e) < 0)
+		if (rules[i].target_app == app &&
+			tell_rules(c, rules[i].app,
+				rules[i].builds ? NET_BUILDS : NET_INSTANCES, &e) < 0)
 			log_warn("network of app %u: %s", rules[i].app, e.text);
 }
 
@@ -527,10 +516,14 @@ static void forget_sent(struct network *n)
 
 void network_send_all(struct control *c)
 {
+	struct db_app *apps autofree = NULL;
+	int n = db_app_list(c->db, &apps);
 	struct err e = {0};
 
 	pthread_mutex_lock(&c->network->lock);
-	apply_all_locked(c, &e);
+	for (int i = 0; i < n; i++)
+		if (tell_rules(c, apps[i].id, NET_INSTANCES, &e) < 0)
+			log_error("%s: %s", apps[i].name, e.text);
 	forget_sent(c->network);
 	stale_again(c->stale, STALE_NAMES);
 	pthread_mutex_unlock(&c->network->lock);

@@ -15,7 +15,7 @@
 #define NETWORK_HOST_TEXT_MAX (NAME_MAX_LEN + 48) /* "worker.api.internal" */
 
 int network_open(struct network **ret);
-/* All rules to berthd: before anything is started, and when berthd was started. The next
+/* All rules of instances to berthd: before anything is started, and when berthd was started. The next
  * network_refresh tells all names. */
 void network_send_all(struct control *c);
 /* Begins to look host names up. */
@@ -25,9 +25,12 @@ int network_run(struct control *c);
  * the lines for their hosts files; *m is zero before. 0, -E2BIG or -errno with e. */
 int network_compile(struct control *c, uint32_t app, enum net_whose whose,
 	struct msg_network *m, struct err *e);
-/* The app's rules, or names in them, or what its builds reach, have changed; app 0: of all
- * apps. 0 or -errno with e, after all of them. */
+/* The app's rules, or names in them, or what its builds reach, have changed. 0 or -errno
+ * with e. */
 int network_apply(struct control *c, uint32_t app, struct err *e);
+/* Before each step of a build: what builds:set says for all apps holds from the next step
+ * on, and berthd need not know of apps that build nothing. 0 or -errno with e. */
+int network_apply_builds(struct control *c, uint32_t app, struct err *e);
 /* Instances came or went, or an app has other process types: names lead where they should.
  * What goes wrong is logged, and made good by the next call. */
 void network_refresh(struct control *c);

@@ -1,6 +1,7 @@
 /* One build step: a sandbox that makes a layer. */
 #include "control/step.h"
 #include "control/engine.h"
+#include "control/network.h"
 #include "control/settings.h"
 #include "control/space.h"
 #include "control/work.h"
@@ -321,7 +322,10 @@ static int run(struct run *r, json_t **ret, struct err *e)
 	status = engine_expect(r->c->engine, r->id);
 	if (status < 0)
 		return err_sys(e, -status, "start a build step");
-	status = start(r, e);
+	if (!(r->st->flags & START_NO_NET))
+		status = network_apply_builds(r->c, r->st->app, e);
+	if (status == 0)
+		status = start(r, e);
 	shut(&r->in_r);
 	shut(&r->out_w);
 	shut(&r->err_w);

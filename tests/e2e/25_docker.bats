@@ -590,7 +590,8 @@ yes' "$output"
 		refused_with "$expect"
 	done <<-'END'
 		FORM x|Dockerfile:2:1: unknown instruction FORM
-		RUN --mount=type=secret,id=x true|Dockerfile:2:5: RUN --mount=type=secret is not supported
+		RUN --mount=type=ssh true|Dockerfile:2:5: RUN --mount=type=ssh is not supported
+		COPY --parents page.txt /x/|Dockerfile:2:6: COPY --parents is not supported
 		COPY nothing /x|Dockerfile:2:6: COPY: nothing is not in the repository
 		COPY --from=debian:11 /x /x|base image debian:11 is not known here
 		FROM --platform=linux/arm64 debian:12|--platform=linux/arm64 cannot be built here

@@ -34,6 +34,7 @@ has_ipv6() {
 
 teardown_file() {
 	. "$BERTH_SOURCE/tests/lib/e2e.bash"
+	berth builds:set --global network '' >/dev/null || :
 	while grep -q " $BERTH_TEST/hosts \|hosts /etc/hosts" /proc/self/mountinfo && umount /etc/hosts 2>/dev/null; do :; done
 	world_down
 }
@@ -235,10 +236,12 @@ build_looks() {
 	try berth network:report n-build
 	has registries builds 10.97.0.2
 	berth network:clear n-build --builds >/dev/null
-	berth builds:set n-build network none >/dev/null
+	berth builds:set n-build network '' >/dev/null
+	berth builds:set --global network none >/dev/null
 	berth builds:set n-build build-arg.index '' >/dev/null
 	build_looks
 	has "$PUBLIC 80: closed" "$PRIVATE 80: closed" '10.97.0.2 47070: closed' 'by name: closed'
+	berth builds:set --global network '' >/dev/null
 	try berth builds:set n-build network some
 	exits 2
 	kill "$host_pid"
