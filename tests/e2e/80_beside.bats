@@ -79,6 +79,20 @@ second_berth() {
 	has 'making room: 5' 'of layers that nothing needs any more'
 	serves beside 'page 3'
 	rm "$BERTH_STATE/filler"
+	# Then build caches, where nothing else is left to go.
+	app cached dockerfile
+	sed -i '/^FROM/a RUN --mount=type=cache,target=/c head -c 45000000 /dev/urandom >/c/x' Dockerfile
+	commit cache
+	pushed
+	[ "$(json disk:report | jq '.apps[] | select(.app == "cached").cache_bytes')" -gt 45000000 ]
+	cd "$WORK/beside"
+	fill_up 90000
+	head -c 20000000 /dev/urandom >big.bin
+	commit 'big once more'
+	pushed
+	has 'making room: 4' 'of build caches that were not used for longest'
+	equal 0 "$(json disk:report | jq '.apps[] | select(.app == "cached").cache_bytes')"
+	rm "$BERTH_STATE/filler"
 	# A budget for layers and caches.
 	used=$(berth disk:set --global budget 100G >/dev/null; json disk:report | jq .host.budget_used_bytes)
 	berth disk:set --global budget "$((used + 15000000))" >/dev/null
