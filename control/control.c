@@ -138,6 +138,29 @@ static void make_way(struct api *api, const sigset_t *stop)
 	log_warn("operations under way are cut off");
 }
 
+static void copy_database(const struct control *c)
+{
+	char folder[PATH_MAX];
+	struct err e;
+
+	snprintf(folder, sizeof(folder), "%s/control", c->state);
+	if (db_copy_daily(folder, io_now_us(), &e) < 0)
+		log_warn("%s", e.text);
+}
+
+/* For years, perhaps: once an hour a look at the day. */
+static int wait_signal(const struct control *c, const sigset_t *wait)
+{
+	const struct timespec hour = {.tv_sec = 3600};
+	int signo = -1;
+
+	while (signo < 0) {
+		copy_database(c);
+		signo = sigtimedwait(wait, NULL, &hour);
+	}
+	return signo;
+}
+
 static int serve(struct control *c, const sigset_t *wait, struct err *e)
 {
 	struct api *api;
@@ -164,7 +187,7 @@ static int serve(struct control *c, const sigset_t *wait, struct err *e)
 	recover_apps(c);
 	retention_soon(c);
 	log_info("ready");
-	sigwait(wait, &signo);
+	signo = wait_signal(c, wait);
 	if (signo == SIGUSR2)
 		make_way(api, wait);
 	else

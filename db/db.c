@@ -78,8 +78,15 @@ static int check(struct db *db, struct err *e)
 		return err_set(e, EIO, "database: cannot be read: %s",
 			sqlite3_errmsg(db->handle));
 	if (strcmp(query_str(&q, 0), "ok") != 0)
-		return err_set(e, EIO, "database is damaged: %s", query_str(&q, 0));
+		return err_set(e, EUCLEAN, "database is damaged: %s", query_str(&q, 0));
 	return 0;
+}
+
+static bool is_damaged(struct db *db, int r)
+{
+	int code = sqlite3_errcode(db->handle) & 0xff;
+
+	return r == -EUCLEAN || code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
 }
 
 static int read_version(struct db *db, uint32_t *ret)
@@ -117,7 +124,7 @@ static int migrate_one(struct db *db, uint32_t number, struct err *e)
 	return 0;
 }
 
-static int migrate(struct db *db, struct err *e)
+static int migrate(struct db *db, const char *folder, struct err *e)
 {
 	uint32_t version = 0;
 	int r = read_version(db, &version);
@@ -129,12 +136,11 @@ static int migrate(struct db *db, struct err *e)
 			"database: made by a newer berth (version %u, this one knows "
 			"%zu)",
 			version, ARRAY_LEN(migrations));
-	for (uint32_t n = version + 1; n <= ARRAY_LEN(migrations); n++) {
+	if (version > 0 && version < ARRAY_LEN(migrations))
+		r = db_copy_version(folder, version, e);
+	for (uint32_t n = version + 1; r == 0 && n <= ARRAY_LEN(migrations); n++)
 		r = migrate_one(db, n, e);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	return r;
 }
 
 static struct db *new_db(void)
@@ -194,8 +200,10 @@ int db_open(const char *folder, struct db **ret, struct err *e)
 	int r = exec(db, setup_sql, e);
 	if (r == 0)
 		r = check(db, e);
+	if (r < 0 && is_damaged(db, r))
+		r = db_copy_advise(folder, e);
 	if (r == 0)
-		r = migrate(db, e);
+		r = migrate(db, folder, e);
 	if (r < 0) {
 		db_close(db);
 		return r;

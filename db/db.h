@@ -18,7 +18,8 @@
 
 struct db;
 
-/* Opens (makes) folder/berth.db, checks it (quick_check), migrates. */
+/* Opens (makes) folder/berth.db, checks it (quick_check), migrates, after a copy. A damaged
+ * one is not opened, and e has the steps out of that. */
 int db_open(const char *folder, struct db **ret, struct err *e);
 void db_close(struct db *db);
 /*
@@ -36,6 +37,19 @@ int db_end(struct db *db, bool ok);
  * end of the transaction. It must not call into the database. 0 or -errno.
  */
 int db_watch(struct db *db, void (*changed)(void *arg, uint32_t app), void *arg);
+
+/*
+ * ---- copies (db/copy.c) ----
+ * Files of SQLite in folder/copies, each whole and on disk, or not there. They are made
+ * beside others' work, over a connection of their own, in time and space of the database
+ * (some milliseconds a MB). -ENOSPC, -EIO.
+ */
+/* YYYY-MM-DD.db, once a day (UTC); those of the last 7 days stay. 1: made, 0: it was there. */
+int db_copy_daily(const char *folder, uint64_t now_us, struct err *e);
+/* version-NNNN.db: as it is before it leaves that version of the schema; the last 3 stay. */
+int db_copy_version(const char *folder, uint32_t version, struct err *e);
+/* Adds to e how the newest copy of a day is put in the place of the database. -EIO. */
+int db_copy_advise(const char *folder, struct err *e);
 
 /* ---- apps (db/apps.c) ---- */
 enum db_asleep { DB_AWAKE, DB_ASLEEP_STOPPED, DB_ASLEEP_FROZEN };

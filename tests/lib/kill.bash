@@ -27,6 +27,9 @@ worker_pid() {
 database_sound() {
 	equal ok "$(sqlite3 "$BERTH_STATE/control/berth.db" 'pragma integrity_check' | head -n 1)"
 	equal '' "$(sqlite3 "$BERTH_STATE/control/berth.db" 'pragma foreign_key_check')"
+	for copy in "$BERTH_STATE"/control/copies/20??-??-??.db; do
+		equal ok "$(sqlite3 "$copy" 'pragma integrity_check' | head -n 1)"
+	done
 }
 
 # ticks_whole APP: the numbers that the app printed are all in the log, in order, from 1 to the last.
