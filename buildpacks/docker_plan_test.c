@@ -250,10 +250,13 @@ static void what_cannot_be_done_says_where_and_why(void **state UNUSED)
 		{"ARG v\nFROM $v\n", "Dockerfile:2:6: FROM has no image"},
 		{"FROM a b\n", "Dockerfile:1:6: FROM takes IMAGE or IMAGE AS NAME"},
 		{"FROM nothing\n", "base image nothing is not known here"},
-		{"FROM scratch\nRUN --network=host x\n",
-			"Dockerfile:2:5: RUN --network is not"},
+		{"FROM scratch\nRUN --security=insecure x\n",
+			"Dockerfile:2:5: RUN --security is not"},
 		{"FROM scratch\nRUN --mount=type=bind,target=/x y\n",
 			"type=bind is not supported"},
+		{"FROM scratch\nRUN --network=host y\n",
+			"Dockerfile:2:5: RUN --network=host is not supported"},
+		{"FROM scratch\nRUN --network y\n", "only none and default"},
 		{"FROM scratch\nRUN --mount=type=cache y\n",
 			"a cache mount needs target=PATH"},
 		{"FROM scratch\nRUN --mount=type=cache,target=/x,from=y z\n",
@@ -339,6 +342,19 @@ static void a_secret_is_named_and_its_value_is_not_asked_for(void **state UNUSED
 	json_decref(p);
 }
 
+static void a_run_may_do_without_the_network(void **state UNUSED)
+{
+	struct err e = {0};
+	json_t *p =
+		plan("FROM debian:12\nRUN --network=none a\nRUN --network=default b\n",
+			"", &e);
+
+	assert_non_null(p);
+	assert_true(json_is_true(json_object_get(first_todo(p, 0), "offline")));
+	assert_null(json_object_get(first_todo(p, 1), "offline"));
+	json_decref(p);
+}
+
 static void build_arguments_without_an_arg_are_named(void **state UNUSED)
 {
 	struct err e = {0};
@@ -386,6 +402,7 @@ int main(void)
 		cmocka_unit_test(triggers_run_where_the_stage_is_a_base),
 		cmocka_unit_test(what_cannot_be_done_says_where_and_why),
 		cmocka_unit_test(a_secret_is_named_and_its_value_is_not_asked_for),
+		cmocka_unit_test(a_run_may_do_without_the_network),
 		cmocka_unit_test(build_arguments_without_an_arg_are_named),
 		cmocka_unit_test(bases_are_named_before),
 	};

@@ -136,12 +136,31 @@ static json_t *run_argv(struct plan_of *p, const char *script, bool is_script)
 	return argv;
 }
 
-static int add_mounts(struct plan_of *p, json_t *todo)
+/* --network=none: this command reaches nothing; "default" is what builds reach. */
+static int take_network(struct plan_of *p, const struct docker_flag *f, json_t *todo)
+{
+	const char *value = f->value ? f->value : "";
+
+	if (strcmp(value, "none") == 0)
+		return json_object_set_new(todo, "offline", json_true()) < 0
+			       ? dp_no_memory(p)
+			       : 0;
+	if (strcmp(value, "default") == 0)
+		return 0;
+	return docker_error(p->i, p->i->joined + f->at, p->e,
+		"RUN --network=%.20s is not supported, only none and default", value);
+}
+
+static int take_flags(struct plan_of *p, json_t *todo)
 {
 	int r = 0;
 
-	for (size_t k = 0; r == 0 && k < p->i->n_flags; k++)
-		r = dp_mount(p, &p->i->flags[k], todo);
+	for (size_t k = 0; r == 0 && k < p->i->n_flags; k++) {
+		const struct docker_flag *f = &p->i->flags[k];
+
+		r = strcmp(f->name, "mount") == 0 ? dp_mount(p, f, todo)
+						  : take_network(p, f, todo);
+	}
 	if (json_array_size(json_object_get(todo, "secrets")) == 0)
 		json_object_del(todo, "secrets");
 	return r;
@@ -149,7 +168,7 @@ static int add_mounts(struct plan_of *p, json_t *todo)
 
 int dp_on_run(struct plan_of *p)
 {
-	static const char *const flags[] = {"mount", NULL};
+	static const char *const flags[] = {"mount", "network", NULL};
 	bool is_script = false;
 	char *script autofree = NULL;
 	int r = dp_check_flags(p, flags);
@@ -168,7 +187,7 @@ int dp_on_run(struct plan_of *p)
 		return dp_no_memory(p);
 	if (is_script)
 		json_object_set_new(todo, "script", json_string(script));
-	r = add_mounts(p, todo);
+	r = take_flags(p, todo);
 	if (r == 0)
 		return dp_add_step(p, "run", todo, NULL, NULL);
 	json_decref(todo);

@@ -311,6 +311,7 @@ static int make_layer(struct job *w, struct chain *below, const struct chain *fr
 	struct docker_build *d = w->d;
 	const json_t *todo = json_object_get(w->step, "do");
 	bool run = strcmp(text(w->step, "op"), "run") == 0;
+	bool online = run && !json_is_true(json_object_get(todo, "offline"));
 	struct msg_mount *mounts autofree = calloc(PROTO_MOUNTS_MAX, sizeof(*mounts));
 	struct orders o = {.w = w,
 		.todo = todo,
@@ -321,7 +322,7 @@ static int make_layer(struct job *w, struct chain *below, const struct chain *fr
 		.title = w->title,
 		.layers = below->layers,
 		.profile = PROFILE_BUILD_ROOT,
-		.flags = START_IMAGE_FILES | (run ? START_HOST_APT : START_NO_NET),
+		.flags = START_IMAGE_FILES | (online ? START_HOST_APT : START_NO_NET),
 		.feed = feed_step,
 		.feed_arg = &o,
 		.stdin_fd = -1,

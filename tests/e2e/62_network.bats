@@ -214,13 +214,14 @@ build_looks() {
 		RUN for a in "$PUBLIC 80" "$PUBLIC6 80" "$PRIVATE 80" "$PRIVATE6 80" "$METADATA 80" "10.97.0.2 47070" "$own 5000"; do \\
 		    echo "\$a: \$(perl /srv/net.pl line \$a)"; done; echo "by name: \$(RES_OPTIONS='timeout:1 attempts:1' perl /srv/net.pl page n-api.internal 5000)"; \\
 		    [ -z "\$index" ] || ! apt-get -qq -o APT::Update::Error-Mode=any -o Acquire::Retries=0 update >/dev/null 2>&1 || echo "index read"
+		RUN --network=none echo "without: \$(perl /srv/net.pl line $PUBLIC 80)"
 		WORKDIR /srv
 		CMD ["perl", "serve.pl"]
 	END
 	commit docker
 	build_looks
 	has "$PUBLIC 80: world sees 198.51.100.2" "$PUBLIC6 80: world sees 2001:db8:97::2" "$PRIVATE 80: closed" "$PRIVATE6 80: closed" \
-		"$METADATA 80: closed" '10.97.0.2 47070: closed' "$own 5000: closed" 'by name: closed'
+		"$METADATA 80: closed" '10.97.0.2 47070: closed' "$own 5000: closed" 'by name: closed' 'without: closed'
 	# the same with what was closed opened: it was there
 	berth network:allow n-build 10.97.0.0/24 --port 80 --builds >/dev/null
 	berth network:allow n-build 10.97.0.2 --port 47070 --builds >/dev/null
