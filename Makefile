@@ -109,6 +109,7 @@ dispatch_OVER = runtime
 log_OVER = runtime
 tree_OVER = buildpacks
 image_OVER = buildpacks
+archive_OVER = buildpacks
 build_OVER = buildpacks
 docker_OVER = buildpacks
 receive_OVER = receiver
@@ -117,7 +118,7 @@ control_OVER = control db
 control_WITH = runtime/keys.c receiver/source.c
 pem_OVER = control db
 pem_WITH = receiver/source.c cli/certs_input.c
-FUZZ_TARGETS = head chunk h2 h2c table certs dispatch spec log tree image build docker receive registry control pem values
+FUZZ_TARGETS = head chunk h2 h2c table certs dispatch spec log tree image archive build docker receive registry control pem values
 define fuzz_target
 $(B)/fuzz/$(1): $(B)/tests/fuzz/$(1).o $$(if $$(FUZZER),,$(B)/tests/fuzz/main.o) \
 		$$(foreach f,$($(1)_OVER),$$(call folder_code,$$f)) $$($(1)_WITH:%.c=$(B)/%.o) $$(LIB_OBJ) $(B)/lib/credentials.o
@@ -218,6 +219,7 @@ soak: all $(B)/test/bench/backend $(B)/test/soak/named.so
 	tests/soak/apps
 	tests/soak/dockerfile
 	tests/soak/images
+	tests/soak/hostile
 $(B)/test/soak/named.so: tests/soak/named.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -D_GNU_SOURCE -fPIC -shared -o $@ $<

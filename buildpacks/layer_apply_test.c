@@ -6,6 +6,7 @@
 
 #include "buildpacks/image_plan.h"
 #include "buildpacks/layer_apply.h"
+#include "buildpacks/layer_in.h"
 #include "buildpacks/pax.h"
 #include "lib/io.h"
 #include <cmocka.h>
@@ -196,6 +197,22 @@ static void another_digest_is_refused_before_a_file_is_written(void **state)
 	holds(f, "x", NULL);
 }
 
+/* Zeros in which there is no entry, that what the heads say would bound. */
+static void more_bytes_than_allowed_are_refused_by_their_number(void **state)
+{
+	struct fixture *f = *state;
+	struct layer_in *in;
+	char digest[65];
+
+	assert_int_equal(blob_zeros(&f->b, 3 << 20), 0);
+	assert_int_equal(blob_end(&f->b, f->diff_id, f->stored), 0);
+	in = layer_in_open(f->fd, "", 2 << 20, &f->e);
+	assert_non_null(in);
+	assert_true(layer_in_end(in, digest, &f->e) < 0);
+	assert_non_null(strstr(f->e.text, "larger than 2 MB"));
+	layer_in_close(in);
+}
+
 static void more_than_allowed_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -252,6 +269,7 @@ int main(void)
 		T(a_hard_link_needs_its_target),
 		T(another_digest_is_refused_before_a_file_is_written),
 		T(more_than_allowed_is_refused),
+		T(more_bytes_than_allowed_are_refused_by_their_number),
 		T(a_root_file_system_is_what_is_nothing_else),
 		T(what_is_no_archive_is_said_to_be_none),
 	};

@@ -100,6 +100,7 @@ static la_ssize_t read_outer(struct archive *a UNUSED, void *arg, const void **r
 static la_ssize_t read_plain(struct archive *a, void *arg, const void **ret)
 {
 	struct layer_in *l = arg;
+	char text[64];
 	la_ssize_t n = archive_read_data(l->plain, l->part, sizeof(l->part));
 
 	if (n < 0) {
@@ -111,8 +112,10 @@ static la_ssize_t read_plain(struct archive *a, void *arg, const void **ret)
 	SHA256Update(&l->hash, (const uint8_t *)l->part, (size_t)n);
 	l->bytes += (uint64_t)n;
 	if (l->bytes > l->max_bytes) {
-		archive_set_error(a, EFBIG, "larger than %llu MB unpacked",
+		/* its own formats know no %llu */
+		snprintf(text, sizeof(text), "refused: larger than %llu MB unpacked",
 			(unsigned long long)(l->max_bytes >> 20));
+		archive_set_error(a, EFBIG, "%s", text);
 		return -1;
 	}
 	*ret = l->part;

@@ -1,7 +1,7 @@
 /* Images from archives that other tools wrote. */
 #include "control/import.h"
-#include "control/engine.h"
 #include "control/images.h"
+#include "control/layers.h"
 #include "control/retention.h"
 #include "control/spool.h"
 #include "control/step.h"
@@ -28,27 +28,16 @@ struct import {
 
 /* ---- steps ---- */
 
-static int run(struct import *m, const char *command, const char *const *env,
-	uint64_t upper, json_t **ret, struct err *e)
+static struct step step_of(
+	const struct import *m, const char *command, const char *const *env)
 {
-	struct step st = {.app = STEP_NO_APP,
+	return (struct step){.app = STEP_NO_APP,
 		.command = command,
 		.env = env,
 		.layers = m->layers,
-		.upper = upper,
 		.profile = PROFILE_BUILD_ROOT,
 		.flags = START_NO_NET | START_BARE,
 		.stdin_fd = m->spool.fd};
-
-	return step_run(m->c, &st, m->s, ret, e);
-}
-
-static void drop_layer(struct control *c, uint64_t id)
-{
-	struct msg_layer l = {.id = id};
-
-	engine_call(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0, NULL);
-	db_layer_delete(c->db, id);
 }
 
 /* Its sandbox has no layer below: an empty one of its own serves, and goes. */
@@ -56,15 +45,15 @@ static int read_plan(struct import *m, struct err *e)
 {
 	char max[64];
 	const char *env[] = {max, m->i->fetch ? "BERTH_PARTIAL=1" : NULL, NULL};
-	uint64_t id;
-	int r = db_layer_begin(m->c->db, "import", "", 0, &id);
+	struct step st = step_of(m, "import-plan", env);
+	int r = db_layer_begin(m->c->db, "import", "", 0, &st.upper);
 
 	if (r < 0)
 		return err_sys(e, -r, "record a layer");
 	snprintf(max, sizeof(max), "BERTH_MAX_BYTES=%llu",
 		(unsigned long long)m->spool.max_bytes);
-	r = run(m, "import-plan", env, id, &m->plan, e);
-	drop_layer(m->c, id);
+	r = step_run(m->c, &st, m->s, &m->plan, e);
+	layer_drop(m->c, st.upper);
 	if (r == 0 && !json_is_array(json_object_get(m->plan, "layers")))
 		r = err_set(e, EBADMSG, "the archive was read without a result");
 	return r;
@@ -95,64 +84,61 @@ void image_import_has(
 	}
 }
 
-static json_t *layer_meta(const struct import *m, size_t i, const json_t *said)
+struct making {
+	const struct import *m;
+	size_t i; /* of its layers */
+};
+
+/* What made it, as the image's history says. */
+static void note(void *arg, json_t *said)
 {
-	json_t *o = json_deep_copy(said), *item;
-	json_t *history = json_object_get(json_object_get(m->plan, "config"), "history");
+	const struct making *y = arg;
+	json_t *history =
+		json_object_get(json_object_get(y->m->plan, "config"), "history");
+	json_t *item;
 	size_t k, at = 0;
 
 	json_array_foreach (history, k, item) {
-		if (json_is_true(json_object_get(item, "empty_layer")) || at++ != i)
+		if (json_is_true(json_object_get(item, "empty_layer")) || at++ != y->i)
 			continue;
 		const char *by = json_string_value(json_object_get(item, "created_by"));
 		if (by)
-			json_object_set_new(o, "created_by", json_sprintf("%.100s", by));
+			json_object_set_new(
+				said, "created_by", json_sprintf("%.100s", by));
 	}
-	return o;
+	json_int_t skipped = json_integer_value(json_object_get(said, "skipped"));
+	if (skipped)
+		sink_detail(y->m->s, "layer %zu: %lld devices and the like left out",
+			y->i + 1, (long long)skipped);
 }
 
-static int make_layer(struct import *m, size_t i, const json_t *row, const char *key,
+/* 1: it was here. */
+static int get_layer(struct import *m, size_t i, const json_t *row, const char *key,
 	uint64_t *ret, struct err *e)
 {
 	const char *path = json_string_value(json_object_get(row, "path"));
 	const char *diff_id = json_string_value(json_object_get(row, "diff_id"));
 	char words[4][700];
 	const char *env[] = {words[0], words[1], words[2], words[3], NULL};
-	json_t *said = NULL, *meta;
+	struct making y = {m, i};
+	struct step st = step_of(m, "import-layer", env);
 
-	if (m->i->fetch && (!path || !*path))
+	st.note = note;
+	st.feed_arg = &y;
+	if (m->i->fetch && (!path || !*path) &&
+		db_layer_find(m->c->db, "import", key, ret, NULL) == -ENOENT)
 		return err_set(e, EAGAIN,
 			"layer %zu was here and is gone: the same command fetches it",
 			i + 1);
-	int r = db_layer_begin(m->c->db, "import", key, 0, ret);
-
-	if (r < 0)
-		return err_sys(e, -r, "record a layer");
 	snprintf(words[0], sizeof(words[0]), "BERTH_LAYER=%s", path ? path : "");
-	snprintf(words[1], sizeof(words[1]), "BERTH_DIFF_ID=%s", diff_id ? diff_id : "");
+	snprintf(words[1], sizeof(words[1]), "BERTH_DIFF_ID=%s", diff_id);
 	snprintf(words[2], sizeof(words[2]), "BERTH_MAX_BYTES=%llu",
 		(unsigned long long)m->spool.max_bytes);
 	snprintf(words[3], sizeof(words[3]), "BERTH_MAX_FILES=%u", IMPORT_FILES_MAX);
-	r = run(m, "import-layer", env, *ret, &said, e);
-	if (r < 0) {
-		db_layer_delete(m->c->db, *ret);
-		return r;
-	}
-	json_int_t skipped = json_integer_value(json_object_get(said, "skipped"));
-	if (skipped)
-		sink_detail(m->s, "layer %zu: %lld devices and the like left out", i + 1,
-			(long long)skipped);
-	meta = layer_meta(m, i, said);
-	json_decref(said);
-	r = db_layer_ready(m->c->db, *ret, meta, 0);
-	json_decref(meta);
-	if (r == -EEXIST) { /* another import of it was faster */
-		drop_layer(m->c, *ret);
-		r = db_layer_find(m->c->db, "import", key, ret, NULL);
-	} else if (r == 0) {
+	int r = layer_get(m->c, "import", key, 0, &st, m->s, ret, NULL, e);
+	if (r == 0)
 		m->made[m->n_made++] = (struct made){*ret, io_now_us() + 1};
-	}
-	return r < 0 ? err_sys(e, -r, "record the layer") : 0;
+	return r;
 }
 
 static int make_layers(struct import *m, struct err *e)
@@ -172,14 +158,10 @@ static int make_layers(struct import *m, struct err *e)
 		if (!diff_id || strlen(diff_id) != 64)
 			return err_set(e, EBADMSG, "a layer has no digest");
 		chain(key, diff_id);
-		int r = db_layer_find(m->c->db, "import", key, &id, NULL);
-		found += r == 0;
-		if (r == -ENOENT)
-			r = make_layer(m, i, row, key, &id, e);
-		else if (r < 0)
-			return err_sys(e, -r, "look for a layer");
+		int r = get_layer(m, i, row, key, &id, e);
 		if (r < 0)
 			return r;
+		found += r == 1;
 		json_array_append_new(m->layers, json_integer((json_int_t)id));
 	}
 	sink_detail(m->s, "%zu layers, %zu of them were here", n, found);

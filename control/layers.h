@@ -12,5 +12,7 @@
 int layer_get(struct control *c, const char *kind, const char *key, uint32_t owner,
 	struct step *st, struct sink *s, uint64_t *ret_id, json_t **ret_meta,
 	struct err *e);
+/* One that nobody else knows. */
+void layer_drop(struct control *c, uint64_t id);
 
 #endif

@@ -101,6 +101,17 @@ int spool_copy(int from, int to, uint64_t max_bytes, struct sink *s, struct err 
 	}
 }
 
+/* A file of zeros is a thousand times as large as what gzip makes of it. */
+static uint64_t unpacked(struct control *c, int archive)
+{
+	uint64_t max = room(c), sane = SPOOL_RATIO_FROM;
+	struct stat st;
+
+	if (fstat(archive, &st) == 0 && (uint64_t)st.st_size > sane / SPOOL_RATIO_MAX)
+		sane = (uint64_t)st.st_size * SPOOL_RATIO_MAX;
+	return sane < max ? sane : max;
+}
+
 int spool_file(struct control *c, struct err *e)
 {
 	char path[PATH_MAX];
@@ -141,7 +152,7 @@ int spool_fill(struct spool *p, struct control *c,
 		r = check_space(c, to, s, e);
 	if (r < 0)
 		return r;
-	p->max_bytes = room(c);
+	p->max_bytes = unpacked(c, to);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", to);
 	p->fd = open(path, O_RDONLY | O_CLOEXEC);
 	return p->fd < 0 ? err_sys(e, errno, "open the archive") : 0;

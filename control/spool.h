@@ -8,10 +8,14 @@
 	((uint64_t)16                                                                    \
 		<< 30) /* of an archive, or what is in it; less where the disk is fuller */
 #define SPOOLS_MAX 4   /* at a time */
+#define SPOOL_RATIO_MAX                                                                  \
+	100u /* bytes unpacked for each of the archive's; images have 2 to 5 */
+#define SPOOL_RATIO_FROM ((uint64_t)1 << 30) /* below this the ratio does not matter */
 
 struct spool {
-	int fd;		    /* read only, the spool's; -1 */
-	uint64_t max_bytes; /* what may be unpacked: half of what was free then */
+	int fd; /* read only, the spool's; -1 */
+	uint64_t
+		max_bytes; /* what may be unpacked: half of what was free then, or by the ratio */
 	int slot;
 };
 

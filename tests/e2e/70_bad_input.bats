@@ -160,6 +160,8 @@ hostile() {
 		    "git-dir": [(b"40000", b".git", sub)],
 		    "git-upper": [(b"40000", b".GIT", sub)],
 		    "git-short": [(b"40000", b"git~1", sub)],
+		    "git-hfs": [(b"40000", ".g\u200cit".encode(), sub)],
+		    "git-stream": [(b"40000", b".git::$INDEX_ALLOCATION", sub)],
 		    "dotdot": [(b"40000", b"..", sub)],
 		    "slash": [(b"100644", b"../esc", blob)],
 		    "twice": [(b"120000", b"d", blob), (b"40000", b"d", sub)],
@@ -176,7 +178,7 @@ hostile() {
 	app bad-trees
 	pushed
 	local kind commit
-	for kind in git-dir git-upper git-short dotdot slash twice modules-link; do
+	for kind in git-dir git-upper git-short git-hfs git-stream dotdot slash twice modules-link; do
 		commit=$(hostile $kind)
 		push berth "$commit:refs/heads/main"
 		[ "$status" -ne 0 ] || fail "$kind was accepted:" "$output"
@@ -187,6 +189,32 @@ hostile() {
 	page_is 'page 2'
 	pushed
 	serves bad-trees 'page 2'
+}
+
+@test "names that differ in case or form alone stay two files; folders too deep and files of zeros are refused" {
+	app bad-forms
+	mkdir forms
+	echo 1 >forms/README
+	echo 2 >forms/readme
+	printf '3\n' >$'forms/caf\u00e9'
+	printf '4\n' >$'forms/cafe\u0301'
+	git config core.precomposeUnicode false
+	commit forms
+	pushed
+	inside bad-forms 'LC_ALL=C; cat forms/*'
+	equal $'1\n4\n3\n2' "$output"
+	local deep
+	deep=$(printf 'd/%.0s' {1..300})
+	git update-index --add --cacheinfo "100644,$(git rev-parse HEAD:page.txt),${deep}f"
+	git commit -q -m deep
+	rejected_with 'nested more than 128'
+	git reset -q --hard HEAD^
+	head -c 300M /dev/zero >zeros
+	git -c core.compression=1 add zeros
+	git commit -q -m zeros
+	rejected_with 'larger than'
+	rm zeros
+	serves bad-forms 'page 1'
 }
 
 @test "config values with NUL, of 1 MB, and names that are no names are refused" {
