@@ -172,6 +172,10 @@ static void audit(struct request *r, const char *outcome)
 		return;
 	if (db_event_add(r->c->db, r->who.actor, r->route->audit, app, outcome) < 0)
 		log_error("the event %s could not be recorded", r->route->audit);
+	/* who is told that it is done must not find it undone after a power cut */
+	if (db_settle(r->c->db) < 0)
+		log_error(
+			"%s: what was done may not be on the disk yet", r->route->audit);
 }
 
 static void audit_failure(struct request *r, const char *text)

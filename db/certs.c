@@ -76,17 +76,6 @@ int db_cert_delete(struct db *db, uint32_t app, const char *name)
 		db, "DELETE FROM certificate WHERE app=? AND name=?", "us", app, name));
 }
 
-int db_settle(struct db *db)
-{
-	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db, "PRAGMA wal_checkpoint(PASSIVE)", "");
-
-	if (r < 0)
-		return r;
-	r = query_next(&q);
-	return r < 0 ? r : 0;
-}
-
 /* ---- automatic ones ---- */
 
 static void fill_acme(struct query *q, void *element)

@@ -50,7 +50,8 @@ static const char *const migrations[] = {
 /*
  * WAL with synchronous=NORMAL: a killed process loses nothing; a power cut may lose the
  * last transactions but never the database. An fsync a commit would cost several
- * milliseconds in each of the dozen steps of a deploy.
+ * milliseconds in each of the dozen steps of a deploy: there is one before each answer
+ * (db_settle).
  */
 static const char setup_sql[] =
 	"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"
@@ -157,16 +158,32 @@ static struct db *new_db(void)
 	return db;
 }
 
-void db_reserve(struct db *db)
+/* SQLite locks other files of the database, not this one: it may be opened and closed. */
+static int open_log(struct db *db)
 {
 	const char *name = sqlite3_db_filename(db->handle, "main");
 	char path[4096];
-	struct stat st;
+	int fd;
 
 	if (!name || snprintf(path, sizeof(path), "%s-wal", name) >= (int)sizeof(path))
-		return;
-	/* SQLite locks other files of the database, not this one: it may be opened and closed. */
-	int fd autoclose = open(path, O_RDWR | O_CLOEXEC);
+		return -ENAMETOOLONG;
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* What has left the log already was synced into the database before (SQLite, "WAL", checkpoints). */
+int db_settle(struct db *db)
+{
+	int fd autoclose = open_log(db);
+
+	return fd < 0 ? fd : fdatasync(fd) < 0 ? -errno : 0;
+}
+
+void db_reserve(struct db *db)
+{
+	int fd autoclose = open_log(db);
+	struct stat st;
+
 	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size < RESERVE_BYTES)
 		(void)fallocate(
 			fd, FALLOC_FL_KEEP_SIZE, st.st_size, RESERVE_BYTES - st.st_size);

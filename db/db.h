@@ -27,6 +27,9 @@ void db_close(struct db *db);
  * one. Now and then: it is used up.
  */
 void db_reserve(struct db *db);
+/* What was committed survives a power cut from here on: before it is said to be done, or a
+ * file that it does not name any more is removed. A few milliseconds; 0 or -errno. */
+int db_settle(struct db *db);
 /* A transaction over several calls by this thread; nests not. db_end(ok=false) rolls
  * back. */
 int db_begin(struct db *db);
@@ -361,8 +364,6 @@ int db_cert_get(struct db *db, uint32_t app, const char *name, struct db_cert *r
 /* Takes the place of the one of that name. -ENOENT: the app is gone. */
 int db_cert_put(struct db *db, const struct db_cert *c);
 int db_cert_delete(struct db *db, uint32_t app, const char *name);
-/* What was committed survives a power cut from now on: before a file that it does not name any more is removed. */
-int db_settle(struct db *db);
 
 struct db_acme {
 	uint32_t app;

@@ -122,6 +122,19 @@ static void a_database_of_an_earlier_version_is_migrated(void **state)
 	assert_int_equal(db_app_set_asleep(f->db, 999, DB_AWAKE, ""), -ENOENT);
 }
 
+/* Whether the kernel has it on the disk no test of one process can see: that it finds the log. */
+static void what_is_committed_can_be_settled(void **state)
+{
+	struct fixture *f = *state;
+	char path[128];
+
+	make_app(f->db, "kept");
+	assert_int_equal(db_settle(f->db), 0);
+	snprintf(path, sizeof(path), "%s/berth.db-wal", f->folder);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(db_settle(f->db), -ENOENT);
+}
+
 static void a_newer_schema_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -929,6 +942,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_reopened_database_holds_what_was_written),
 		T(a_database_of_an_earlier_version_is_migrated),
+		T(what_is_committed_can_be_settled),
 		T(the_domains_of_all_apps_come_in_one_list),
 		T(whoever_keeps_a_copy_is_told_whose_rows_change),
 		T(a_certificate_takes_the_place_of_the_one_of_its_name),
