@@ -94,7 +94,6 @@ static const struct setting {
 static bool named(const struct setting *st, const char *key)
 {
 	size_t len = strlen(st->key);
-
 	bool dot = strncmp(key, st->key, len) == 0 && key[len] == '.';
 
 	if (st->kind == SETTING_BUILD_ARG)

@@ -307,7 +307,7 @@ static int deps_step(struct build *b, struct err *e)
 	return r;
 }
 
-/* The compile step sees the app's config (as files; or what builds:set says) and its cache, so its layer is the app's own. */
+/* The compile step sees config of the app's (as files) and its cache, so its layer is the app's own. */
 static int compile_step(struct build *b, struct err *e)
 {
 	struct step st = {.command = "compile",

@@ -15,8 +15,8 @@
 #define NETWORK_HOST_TEXT_MAX (NAME_MAX_LEN + 48) /* "worker.api.internal" */
 
 int network_open(struct network **ret);
-/* All rules of instances to berthd: before anything is started, and when berthd was started. The next
- * network_refresh tells all names. */
+/* All rules of instances to berthd: before anything is started, and when berthd was started.
+ * The next network_refresh tells all names. */
 void network_send_all(struct control *c);
 /* Begins to look host names up. */
 int network_run(struct control *c);
