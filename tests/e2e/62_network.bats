@@ -79,7 +79,11 @@ world_up() {
 }
 
 world_down() {
-	kill "$(cat "$BERTH_TEST/world.pid")" 2>/dev/null || :
+	local pid
+	for pid in "$BERTH_TEST"/world*.pid; do
+		kill "$(cat "$pid")" 2>/dev/null || :
+		rm -f "$pid"
+	done
 	ip link del "$WORLD" 2>/dev/null || :
 	ip netns del "$WORLD" 2>/dev/null || :
 }
@@ -201,7 +205,7 @@ build_looks() {
 @test "builds reach the internet and the host's indexes, nothing else; an owner closes it, or opens more for builds alone" {
 	local own
 	/usr/bin/python3 "$BERTH_TEST/world.py" 47070 >/dev/null 2>&1 3>&- &
-	local host_pid=$!
+	echo $! >"$BERTH_TEST/world-here.pid"
 	wait_for 10 from_host 10.97.0.2 47070
 	inside n-api "perl -e 'open my \$f, \"<\", \"/proc/net/fib_trie\"; my %a; my \$l; while (<\$f>) { \$l = \$1 if /\\|-- ([0-9.]+)/; \$a{\$l} = 1 if /32 host LOCAL/ } print join(\"\n\", grep { !/^127/ } sort keys %a), \"\n\"'"
 	own=$(head -n 1 <<<"$output")
@@ -245,7 +249,8 @@ build_looks() {
 	berth builds:set --global network '' >/dev/null
 	try berth builds:set n-build network some
 	exits 2
-	kill "$host_pid"
+	kill "$(cat "$BERTH_TEST/world-here.pid")"
+	rm "$BERTH_TEST/world-here.pid"
 	berth apps:destroy n-build --force >/dev/null
 	equal 0 "$(nft list table inet "berth_$BERTH_ID" | grep -c 'chain build_')"
 }
