@@ -373,7 +373,7 @@ def rows_deps(bench, rounds):
         for a in (hand, app):
             run("berth", "apps:destroy", a.name, "--force")
         note("round %d of %d" % (n + 2, rounds + 1))
-    print("\n#### The packages of a node app: express, 69 of them\n")
+    print("\n#### The packages of a node app: express and what it needs\n")
     print("By hand: `npm ci` in the build script of another app, so the same sandbox, limits, network and Node.js; its clock runs for npm"
           " alone. berth: the whole step, sandbox and layer included. Cold: nothing kept. Warm: the lock file moves one package, what npm kept"
           " is there. Milliseconds.\n")
@@ -430,8 +430,8 @@ def rows_disk(bench, releases):
     static, _, static_files = static_app(bench, "disk-static", 97)
     node, _, node_files = node_app(bench, "disk-node", 96)
     print("\n#### Disk for %d further releases, one line changed in each file\n" % releases)
-    print("Each release changes other files. A file takes whole blocks here (of 4 kB), and so does a folder: a layer has two of its own, a file with its size,"
-          " and the folders on the way to what it holds.\n")
+    print("Each release changes other files. A file takes whole blocks here (of 4 kB), and so does a folder: a layer has two of its own, and those on the way to what it"
+          " holds, of which /app takes two blocks.\n")
     print("| app | files changed by a release | changed: bytes, blocks | layers grew: bytes, blocks | blocks to blocks changed (aim: 2) | repository grew | a release, in all | the whole tree each time |")
     print("|---|---|---|---|---|---|---|---|")
     for app, files, each, title in ((static, static_files, 1, "static site, 100 files"), (node, node_files, 1, "node, dependencies, 100 files"),
