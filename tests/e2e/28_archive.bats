@@ -95,6 +95,32 @@ objects() { find "$BERTH_STATE/repos/$1.git/objects" -type f ! -name '*.idx' ! -
 	serves ar-one 'host 5'
 }
 
+no_process_of() { [ -z "$(app_pids "$1" "$2")" ]; }
+
+@test "a client that goes cancels the deploy, over ssh and on the host" {
+	local before client way
+	before=$(git --git-dir="$BERTH_STATE/repos/ar-one.git" rev-parse main)
+	rm -rf "$dir/slow"
+	cp -a "$BERTH_SOURCE/tests/e2e/apps/probe" "$dir/slow"
+	printf 'web: exec perl serve.pl\nrelease: echo waiting; exec sleep 100\n' >"$dir/slow/Procfile"
+	tar -C "$dir/slow" -cf "$dir/slow.tar" .
+	for way in ssh host; do
+		if [ $way = ssh ]; then
+			env --default-signal=INT ssh -F "$SSH_CONFIG" berth git:from-archive ar-one - <"$dir/slow.tar" >"$dir/out" 2>&1 3>&- &
+		else
+			env --default-signal=INT setsid berth git:from-archive ar-one "$dir/slow.tar" >"$dir/out" 2>&1 3>&- &
+		fi
+		client=$!
+		wait_for 30 grep -q waiting "$dir/out" || fail "$(cat "$dir/out")"
+		# a terminal's Ctrl-C is for all that it has started
+		if [ $way = ssh ]; then kill -INT "$client"; else kill -INT -- "-$client"; fi
+		wait_for 10 not_running "$client"
+		wait_for 20 no_process_of ar-one sleep
+		equal "$before" "$(git --git-dir="$BERTH_STATE/repos/ar-one.git" rev-parse main)"
+		serves ar-one 'host 5'
+	done
+}
+
 @test "hostile archives are refused with a reason, or harmless; the app serves on" {
 	local f want text before canary=$BERTH_TEST/canary
 	echo untouched >"$canary"
