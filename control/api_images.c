@@ -230,6 +230,8 @@ int images_prune(struct request *r)
 	uint64_t since = retention_since(r->c), *ids autofree = NULL;
 
 	retention_count(r->c);
+	if (!dry)
+		retention_stray(r->c);
 	int n = db_layer_unused(r->c->db, DB_KEPT_USUAL, since, &ids);
 	json_int_t bytes = 0;
 

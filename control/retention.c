@@ -2,6 +2,7 @@
 #include "control/retention.h"
 #include "control/engine.h"
 #include "control/spool.h"
+#include "control/usage.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include <errno.h>
@@ -118,27 +119,45 @@ void retention_drop_stray(struct control *c, const uint64_t *ids, int n)
 	}
 }
 
-/* Something used them when their rows went. */
-static void drop_stray(struct control *c)
+/* Half-made ones: a build that ran when control was killed had them still when their rows went. */
+static void drop_stray_uppers(struct control *c)
+{
+	struct usage u = {0};
+	struct err e = {0};
+	struct db_layer row;
+
+	if (usage_read(c, 1u << USAGE_UPPER, &u, &e) < 0)
+		log_warn("%s", e.text);
+	for (size_t i = 0; i < u.n; i++) {
+		struct msg_layer l = {.id = u.rows[i].id};
+
+		if (db_layer_get(c->db, l.id, &row, NULL) == -ENOENT)
+			engine_tell(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l));
+	}
+	usage_clear(&u);
+}
+
+void retention_stray(struct control *c)
 {
 	uint64_t *ids autofree = NULL;
 	int n = retention_list(c, &ids);
 
 	if (n > 0)
 		retention_drop_stray(c, ids, n);
+	drop_stray_uppers(c);
 }
 
 uint64_t retention_drop(struct control *c, enum db_kept kept)
 {
 	retention_count(c);
-	drop_stray(c);
+	retention_stray(c);
 	return remove_all(c, kept, retention_since(c));
 }
 
 void retention_now(struct control *c)
 {
 	retention_count(c);
-	drop_stray(c);
+	retention_stray(c);
 	remove_all(c, DB_KEPT_USUAL, io_now_us() - UNUSED_US);
 	db_reserve(c->db);
 	malloc_trim(0); /* what a deploy needed */

@@ -21,6 +21,8 @@ int retention_list(struct control *c, uint64_t **ret);
  * so control died between the two, or something used the layer then.
  */
 void retention_drop_stray(struct control *c, const uint64_t *ids, int n);
+/* Removes what lies on disk, final or half-made, and has no row. */
+void retention_stray(struct control *c);
 /* Removes a layer that was last used before then and that nothing can need. 0, -ENOENT: it is needed after all, -errno. */
 int retention_remove(struct control *c, uint64_t id, uint64_t older_than_us);
 
