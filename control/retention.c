@@ -119,6 +119,22 @@ void retention_drop_stray(struct control *c, const uint64_t *ids, int n)
 	}
 }
 
+/* Of builds that an earlier control began, and whose sandboxes had them still when this one started. */
+static void drop_half_rows(struct control *c)
+{
+	struct db_layer *rows autofree = NULL;
+	int n = db_layer_list(c->db, &rows);
+
+	for (int i = 0; i < n; i++) {
+		struct msg_layer l = {.id = rows[i].id};
+
+		if (!rows[i].ready && rows[i].created_us < c->started_us &&
+			engine_call(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0,
+				NULL) == 0)
+			db_layer_delete(c->db, l.id);
+	}
+}
+
 /* Half-made ones: a build that ran when control was killed had them still when their rows went. */
 static void drop_stray_uppers(struct control *c)
 {
@@ -144,6 +160,7 @@ void retention_stray(struct control *c)
 
 	if (n > 0)
 		retention_drop_stray(c, ids, n);
+	drop_half_rows(c);
 	drop_stray_uppers(c);
 }
 
