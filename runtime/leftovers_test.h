@@ -68,24 +68,29 @@ static void leftovers_fds(struct buf *b, pid_t pid)
 		closedir(d);
 }
 
-static void leftovers_children(struct buf *b, pid_t pid)
+/* A process by its name; one that is gone is none. */
+static void leftovers_process(struct buf *b, const char *kind, long pid)
 {
 	char path[64], name[96];
+	autobuf comm = {.max = 256};
+
+	snprintf(path, sizeof(path), "/proc/%ld/comm", pid);
+	if (io_read_file(AT_FDCWD, path, &comm) < 0 || !comm.data)
+		return;
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(comm.data, "\n"), comm.data);
+	leftovers_add(b, kind, name);
+}
+
+static void leftovers_children(struct buf *b, pid_t pid)
+{
+	char path[64];
 	autobuf list = {.max = 1 << 20};
 
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
 	if (io_read_file(AT_FDCWD, path, &list) < 0 || !list.data)
 		return;
-	for (char *p = list.data, *end; strtol(p, &end, 10) > 0; p = end) {
-		autobuf comm = {.max = 256};
-
-		snprintf(path, sizeof(path), "/proc/%ld/comm", strtol(p, NULL, 10));
-		if (io_read_file(AT_FDCWD, path, &comm) == 0 && comm.data) {
-			snprintf(name, sizeof(name), "%.*s",
-				(int)strcspn(comm.data, "\n"), comm.data);
-			leftovers_add(b, "child", name);
-		}
-	}
+	for (char *p = list.data, *end; strtol(p, &end, 10) > 0; p = end)
+		leftovers_process(b, "child", strtol(p, NULL, 10));
 }
 
 static void leftovers_file(
@@ -136,8 +141,8 @@ static void leftovers_members(
 		if (!leftovers_is_group(e->d_name, l) ||
 			io_read_file(AT_FDCWD, path, &procs) < 0)
 			continue;
-		for (const char *p = procs.data; p && (p = strchr(p, '\n')); p++)
-			leftovers_add(b, "member", "");
+		for (char *p = procs.data, *end; p && strtol(p, &end, 10) > 0; p = end)
+			leftovers_process(b, "member", strtol(p, NULL, 10));
 	}
 	if (d)
 		closedir(d);

@@ -119,7 +119,8 @@ static void drop_ahead(struct buf *list)
 		l = strtok_r(NULL, "\n", &save)) {
 		if (is_group(l))
 			groups += strcmp(l, "group ") == 0;
-		else if (strncmp(l, "fd ", 3) != 0 || strstr(l, "/"))
+		else if (strcmp(l, "member berth-ready") != 0 &&
+			 (strncmp(l, "fd ", 3) != 0 || strstr(l, "/")))
 			buf_addf(&kept, "%s\n", l);
 	}
 	if (groups > AHEAD_MAX)
