@@ -34,7 +34,7 @@ setup() {
 	: >"$REG_DIR/asked"
 }
 
-login() { berth registry:login "$REG" --user "${1:-ann}" <<<"${2:-secret}"; }
+login() { berth registry:login "$REG" --user "${1:-ann}" <<<"${2:-harbour-9}"; }
 digest_of() { registry_skopeo inspect "docker://$REG_LOCAL/$1" --format '{{.Digest}}'; }
 # nothing_left: neither a file of control, nor a program, nor a layer that nothing names.
 registry_program() { pgrep -P "$(program_pids berth-control)" -x berth-registry; }
@@ -63,30 +63,30 @@ asked() { jq -r "$1" "$REG_DIR/asked"; }
 	has 'no password'
 	try berth registry:login "$REG"
 	exits 2
-	try bash -c "echo secret | berth registry:login 'ann@x/y' --user ann"
+	try bash -c "echo harbour-9 | berth registry:login 'ann@x/y' --user ann"
 	exits 2
-	try login ann $'secret\nmore'
+	try login ann $'harbour-9\nmore'
 	exits 2
 	has 'one line'
 	try login
 	ok
 	has "Logged in at $REG as ann"
-	lacks secret
+	lacks harbour-9
 	try berth registry:list
 	ok
 	has "$REG" ann
-	lacks secret
-	remote registry:login "$REG" --user ann <<<secret | grep -q 'Logged in'
-	try grep -rl secret "$BERTH_STATE/logs" "$BERTH_TEST/berthd.log"
+	lacks harbour-9
+	remote registry:login "$REG" --user ann <<<harbour-9 | grep -q 'Logged in'
+	try grep -rl harbour-9 "$BERTH_STATE/logs" "$BERTH_TEST/berthd.log"
 	exits 1
 	try berth events
 	has registry:login
-	lacks secret
+	lacks harbour-9
 }
 
 @test "an image of others: pulled without a login, deployed and served; FROM names it" {
 	berth registry:logout "$REG"
-	registry_skopeo copy --dest-creds ann:secret "oci:$REG_DIR/layout:1" "docker://$REG_LOCAL/open/site:1"
+	registry_skopeo copy --dest-creds ann:harbour-9 "oci:$REG_DIR/layout:1" "docker://$REG_LOCAL/open/site:1"
 	try berth images:pull "$REG/open/site:1"
 	ok
 	has 'layer 1 of 2' 'layer 2 of 2' '2 layers, 0 of them were here' "$(digest_of open/site:1)"
@@ -123,7 +123,7 @@ asked() { jq -r "$1" "$REG_DIR/asked"; }
 	digest=$(grep -o 'sha256:[0-9a-f]*' <<<"$output")
 	equal "$digest" "$(digest_of own/app:1)"
 	# skopeo checks every digest, and the layers are those of images:export
-	registry_skopeo copy --src-creds ann:secret "docker://$REG_LOCAL/own/app:1" "oci:$BATS_TEST_TMPDIR/copy:1"
+	registry_skopeo copy --src-creds ann:harbour-9 "docker://$REG_LOCAL/own/app:1" "oci:$BATS_TEST_TMPDIR/copy:1"
 	berth images:export r-from | tar -x -C "$BATS_TEST_TMPDIR" --wildcards 'blobs/*'
 	diff -r "$BATS_TEST_TMPDIR/blobs" "$BATS_TEST_TMPDIR/copy/blobs"
 	try berth images:push r-from "$REG/own/app:2"
@@ -148,17 +148,17 @@ asked() { jq -r "$1" "$REG_DIR/asked"; }
 @test "docker's own format, zstd, and an index of several platforms" {
 	local machine=amd64 token manifests
 	[ "$(uname -m)" = x86_64 ] || machine=arm64
-	registry_skopeo copy --dest-creds ann:secret --format v2s2 "oci:$REG_DIR/layout:1" "docker://$REG_LOCAL/open/forms:docker"
+	registry_skopeo copy --dest-creds ann:harbour-9 --format v2s2 "oci:$REG_DIR/layout:1" "docker://$REG_LOCAL/open/forms:docker"
 	# another page: skopeo takes layers that it knows to be there
 	registry_py image "$BATS_TEST_TMPDIR/zstd" "$BERTH_SOURCE/build/bin/berth-static" 'page in zstd'
 	skopeo copy -q "oci:$BATS_TEST_TMPDIR/zstd:1" "docker-archive:$BATS_TEST_TMPDIR/plain.tar:x:1"
-	registry_skopeo copy --dest-creds ann:secret --format oci --dest-compress-format zstd \
+	registry_skopeo copy --dest-creds ann:harbour-9 --format oci --dest-compress-format zstd \
 		"docker-archive:$BATS_TEST_TMPDIR/plain.tar" "docker://$REG_LOCAL/open/forms:zstd"
 	registry_skopeo inspect --raw "docker://$REG_LOCAL/open/forms:zstd" | grep -q 'tar+zstd'
 	registry_skopeo inspect --raw "docker://$REG_LOCAL/open/forms:docker" | grep -q docker.distribution.manifest.v2
 	registry_py image "$BATS_TEST_TMPDIR/other" "$BERTH_SOURCE/build/bin/berth-static" 'page of another platform'
-	registry_skopeo copy --dest-creds ann:secret "oci:$BATS_TEST_TMPDIR/other:1" "docker://$REG_LOCAL/open/forms:other"
-	registry_skopeo copy --dest-creds ann:secret "oci:$REG_DIR/layout:1" "docker://$REG_LOCAL/open/forms:this"
+	registry_skopeo copy --dest-creds ann:harbour-9 "oci:$BATS_TEST_TMPDIR/other:1" "docker://$REG_LOCAL/open/forms:other"
+	registry_skopeo copy --dest-creds ann:harbour-9 "oci:$REG_DIR/layout:1" "docker://$REG_LOCAL/open/forms:this"
 	manifests=$(for tag in other this; do
 		jq -c --arg arch "$([ $tag = this ] && echo $machine || echo s390x)" \
 			'.manifests[0] | del(.annotations) | .platform = {os: "linux", architecture: $arch}' \
@@ -227,7 +227,7 @@ asked() { jq -r "$1" "$REG_DIR/asked"; }
 	try bash -c "echo wrong | berth registry:login 127.0.0.1:$PLAIN_PORT --user ann"
 	exits 1
 	has 'does not take the password of ann'
-	for name in 127.0.0.1 localhost; do berth registry:login "$name:$PLAIN_PORT" --user ann <<<secret >/dev/null; done
+	for name in 127.0.0.1 localhost; do berth registry:login "$name:$PLAIN_PORT" --user ann <<<harbour-9 >/dev/null; done
 	try berth images:push r-from "127.0.0.1:$PLAIN_PORT/own:1"
 	ok
 	try berth images:pull "127.0.0.1:$PLAIN_PORT/own:1" --as r/plain:1
@@ -281,7 +281,7 @@ asked() { jq -r "$1" "$REG_DIR/asked"; }
 
 @test "a broken connection is gone on with, and a redirect to another host gets no login" {
 	clean
-	berth registry:login "$LIAR" --user ann <<<liars-secret >/dev/null
+	berth registry:login "$LIAR" --user ann <<<liars-harbour-9 >/dev/null
 	try berth images:pull "$LIAR/broken:1" --as r/broken:1
 	ok
 	has 'going on' 'Pulled r/broken:1'

@@ -5,7 +5,7 @@
 registry_py() { /usr/bin/python3 "$BERTH_SOURCE/tests/lib/registry.py" "$@"; }
 
 # registry_up DIR: makes keys in DIR and starts all. REG_DIR, REG (its name for berth), REG_LOCAL (the same on localhost), LIAR (reached by a proxy),
-# PLAIN_PORT (http, with a password: ann, secret).
+# PLAIN_PORT (http, with a password: ann, harbour-9).
 registry_up() {
 	REG_DIR=$1
 	local port tokens liar peer proxy
@@ -25,7 +25,7 @@ registry_up() {
 		"auth: {token: {realm: 'https://localhost:$tokens/token', service: tests, issuer: tests, rootcertbundle: $REG_DIR/token.pem}}" \
 		>"$REG_DIR/config.yml"
 	registry_config "$PLAIN_PORT" '' "auth: {htpasswd: {realm: tests, path: $REG_DIR/passwords}}" >"$REG_DIR/plain.yml"
-	perl -e 'print "ann:", crypt("secret", q($2y$05$abcdefghijklmnopqrstuu)), "\n"' >"$REG_DIR/passwords"
+	perl -e 'print "ann:", crypt("harbour-9", q($2y$05$abcdefghijklmnopqrstuu)), "\n"' >"$REG_DIR/passwords"
 	registry_py image "$REG_DIR/layout" "$BERTH_SOURCE/build/bin/berth-static" 'page of the registry'
 	registry_start tokens registry_py tokens "$tokens" "$REG_DIR"
 	registry_start liar registry_py liar "$liar" "$REG_DIR" "$REG_DIR/layout" "https://elsewhere.tests:$peer"
@@ -96,7 +96,7 @@ registry_skopeo() { # COMMAND [OPTION…] ARG…
 	shift
 	case $command in
 	copy) skopeo copy -q --src-cert-dir "$REG_DIR/certs" --dest-cert-dir "$REG_DIR/certs" "$@" ;;
-	*) skopeo "$command" --cert-dir "$REG_DIR/certs" --creds ann:secret "$@" ;;
+	*) skopeo "$command" --cert-dir "$REG_DIR/certs" --creds ann:harbour-9 "$@" ;;
 	esac
 }
 
@@ -104,5 +104,5 @@ registry_skopeo() { # COMMAND [OPTION…] ARG…
 registry_token() {
 	local realm
 	realm=$(sed -n "s/.*realm: '\([^']*\)'.*/\1/p" "$REG_DIR/config.yml")
-	curl -sS --cacert "$REG_DIR/ca.pem" -u ann:secret "$realm?service=tests&scope=$1" | jq -r .token
+	curl -sS --cacert "$REG_DIR/ca.pem" -u ann:harbour-9 "$realm?service=tests&scope=$1" | jq -r .token
 }

@@ -2,7 +2,7 @@
 """What stands beside a registry in tests.
 
 registry.py image DIR PROGRAM PAGE     an OCI layout in DIR, made without berth's code: two layers, a web server with one page
-registry.py tokens PORT DIR            token server over https: ann with password secret may do all, anybody may pull open/...
+registry.py tokens PORT DIR            token server over https: ann with password harbour-9 may do all, anybody may pull open/...
 registry.py liar PORT DIR LAYOUT PEER  a registry over https with the image of LAYOUT under many names, each with one trick (liar,
                                        below); what it and its peer are asked is written to DIR/asked, one JSON a line
 registry.py peer PORT DIR LAYOUT       the other host that it leads to
@@ -130,7 +130,7 @@ class Tokens(Handler):
     def do_GET(self):
         query = urllib.parse.parse_qs(urllib.parse.urlparse(self.path).query)
         login = self.login()
-        if login not in (None, ("ann", "secret")):
+        if login not in (None, ("ann", "harbour-9")):
             return self.answer(401, b'{"errors":[{"code":"UNAUTHORIZED","message":"wrong password"}]}')
         access = []
         for scope in query.get("scope", []):
