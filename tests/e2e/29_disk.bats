@@ -13,6 +13,8 @@ of_report() { jq "$1" "$BATS_TEST_TMPDIR/report"; }
 	app d-one c-plain
 	pushed
 	app d-two
+	echo 'no other app has this file' >own.txt
+	commit 'a layer of its own'
 	pushed
 	berth volumes:create d-data >/dev/null
 	berth volumes:mount d-two d-data:/data >/dev/null
