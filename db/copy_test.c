@@ -4,44 +4,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "db/query.h"
-#include "lib/io.h"
-#include <cmocka.h>
+#include "db/fixture.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define DAY_US ((uint64_t)86400 * 1000000)
 #define DAY_1 (20000 * DAY_US) /* 2024-10-04 */
-
-struct fixture {
-	char folder[64], path[160];
-	struct db *db;
-};
-
-static int set_up(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-	struct err e = {0};
-
-	snprintf(f->folder, sizeof(f->folder), "/tmp/berth-db.XXXXXX");
-	assert_non_null(mkdtemp(f->folder));
-	assert_int_equal(db_open(f->folder, &f->db, &e), 0);
-	*state = f;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *f = *state;
-
-	db_close(f->db);
-	io_remove_tree(AT_FDCWD, f->folder);
-	free(f);
-	return 0;
-}
 
 static const char *copy_path(struct fixture *f, const char *name)
 {

@@ -4,40 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "db/query.h"
-#include "lib/io.h"
-#include <cmocka.h>
+#include "db/fixture.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-
-struct fixture {
-	char folder[64];
-	struct db *db;
-};
-
-static int set_up(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-	struct err e = {0};
-
-	snprintf(f->folder, sizeof(f->folder), "/tmp/berth-db.XXXXXX");
-	assert_non_null(mkdtemp(f->folder));
-	assert_int_equal(db_open(f->folder, &f->db, &e), 0);
-	*state = f;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *f = *state;
-
-	db_close(f->db);
-	io_remove_tree(AT_FDCWD, f->folder);
-	free(f);
-	return 0;
-}
 
 static uint32_t make_app(struct db *db, const char *name)
 {

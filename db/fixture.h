@@ -1,0 +1,39 @@
+/* A database of a test's own. Include after the standard headers that cmocka needs. */
+#ifndef DB_FIXTURE_H
+#define DB_FIXTURE_H
+
+#include "db/query.h"
+#include "lib/io.h"
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+struct fixture {
+	char folder[64];
+	char path[160]; /* a place to put a name together */
+	struct db *db;
+};
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct err e = {0};
+
+	snprintf(f->folder, sizeof(f->folder), "/tmp/berth-db.XXXXXX");
+	assert_non_null(mkdtemp(f->folder));
+	assert_int_equal(db_open(f->folder, &f->db, &e), 0);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	db_close(f->db);
+	io_remove_tree(AT_FDCWD, f->folder);
+	free(f);
+	return 0;
+}
+
+#endif
