@@ -207,10 +207,16 @@ amd64 linux/amd64 linux; http://127.0.0.1:9' "$output"
 	refuses
 	has 'Dockerfile:3:5: the build sees no config variable TOKEN' 'berth config:set'
 	berth config:set docker-secret TOKEN="$canary" >/dev/null
+	in_argv() { cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -aFf "$BATS_TEST_TMPDIR/canary"; }
+	(exec -a "$canary" sleep 60) 3>&- & # it is found where it is
+	local control=$! push argv=''
+	wait_for 5 in_argv
+	kill $control
+	wait $control || :
 	git push berth HEAD:main >"$BATS_TEST_TMPDIR/push" 2>&1 </dev/null 3>&- &
-	local push=$! argv=''
+	push=$!
 	while kill -0 $push 2>/dev/null; do
-		argv+=$(cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -aFf "$BATS_TEST_TMPDIR/canary" || :)
+		argv+=$(in_argv || :)
 		sleep 0.2
 	done
 	wait $push || fail "$(cat "$BATS_TEST_TMPDIR/push")"
