@@ -89,7 +89,7 @@ static void orders_stay_within_what_authorities_allow(void **state UNUSED)
 	const char *why;
 
 	assert_non_null(mkdtemp(folder));
-	assert_int_equal(db_open(folder, &c.db, &e), 0);
+	assert_int_equal(db_open(folder, (const uint8_t[DB_KEY_SIZE]){1}, &c.db, &e), 0);
 	for (uint64_t i = 0; i < 5; i++) {
 		assert_int_equal(acme_allowed_us(&c, 1, "a", NOW, &at, &why), 0);
 		assert_int_equal(at, 0);

@@ -58,7 +58,8 @@ static struct fixture *set_up_api(void)
 	assert_non_null(mkdtemp(f->folder));
 	chmod(f->folder, 0755);
 	snprintf(f->socket, sizeof(f->socket), "%s/api.sock", f->folder);
-	assert_int_equal(db_open(f->folder, &f->c.db, &e), 0);
+	assert_int_equal(
+		db_open(f->folder, (const uint8_t[DB_KEY_SIZE]){1}, &f->c.db, &e), 0);
 	assert_int_equal(db_key_add(f->c.db, &k), 0);
 	f->key = k.id;
 	assert_int_equal(fleet_open(&f->c, &f->c.fleet), 0);

@@ -86,16 +86,46 @@ static unsigned int count_routers(void)
 	return (unsigned int)n - (FD_ROUTERS - FD_BERTHD);
 }
 
+/* The key is only in memory from here on. */
+static int read_key(uint8_t key[PROTO_SECRET_SIZE], struct err *e)
+{
+	const char *text = getenv("BERTH_SECRET_FD");
+	uint64_t n;
+
+	if (!text ||
+		num_parse_u64(text, FD_ROUTERS, FD_ROUTERS + PROTO_WORKERS_MAX, &n) < 0)
+		return err_set(e, EPROTO,
+			"the berthd that runs is older than this berth-control: "
+			"berthd --upgrade");
+	int fd autoclose = (int)n;
+	ssize_t got = pread(fd, key, PROTO_SECRET_SIZE, 0);
+	if (got == PROTO_SECRET_SIZE)
+		return 0;
+	return err_sys(e, got < 0 ? errno : EBADMSG, "secret.key");
+}
+
+static int open_database(struct control *c, struct err *e)
+{
+	uint8_t key[PROTO_SECRET_SIZE];
+	char folder[PATH_MAX];
+	int r = read_key(key, e);
+
+	_Static_assert(sizeof(key) == DB_KEY_SIZE, "berthd's keys are the database's");
+	snprintf(folder, sizeof(folder), "%s/control", c->state);
+	if (r == 0)
+		r = db_open(folder, key, &c->db, e);
+	explicit_bzero(key, sizeof(key));
+	return r;
+}
+
 static int open_parts(struct control *c, unsigned int routers, struct err *e)
 {
 	const struct engine_events events = {on_exited, on_oom, on_restarted, c};
 	int fds[PROTO_WORKERS_MAX];
-	char folder[PATH_MAX];
 
 	for (unsigned int i = 0; i < routers; i++)
 		fds[i] = FD_ROUTERS + (int)i;
-	snprintf(folder, sizeof(folder), "%s/control", c->state);
-	int r = db_open(folder, &c->db, e);
+	int r = open_database(c, e);
 	if (r < 0)
 		return r;
 	r = stale_open(&c->stale);

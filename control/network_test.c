@@ -28,7 +28,8 @@ static int set_up(void **state)
 
 	snprintf(f->folder, sizeof(f->folder), "/tmp/berth-network.XXXXXX");
 	assert_non_null(mkdtemp(f->folder));
-	assert_int_equal(db_open(f->folder, &f->c.db, &e), 0);
+	assert_int_equal(
+		db_open(f->folder, (const uint8_t[DB_KEY_SIZE]){1}, &f->c.db, &e), 0);
 	assert_int_equal(db_app_create(f->c.db, "blog", &f->blog), 0);
 	assert_int_equal(db_app_create(f->c.db, "api", &f->api), 0);
 	*state = f;

@@ -46,7 +46,8 @@ static int set_up(void **state)
 	assert_non_null(mkdtemp(f->folder));
 	f->c.state = f->folder;
 	f->random = 88172645463325252u;
-	assert_int_equal(db_open(f->folder, &f->c.db, &e), 0);
+	assert_int_equal(
+		db_open(f->folder, (const uint8_t[DB_KEY_SIZE]){1}, &f->c.db, &e), 0);
 	assert_int_equal(stale_open(&f->c.stale), 0);
 	assert_int_equal(db_watch(f->c.db, changed, f->c.stale), 0);
 	assert_int_equal(certs_open(&f->c, &f->c.certs, &e), 0);

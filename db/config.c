@@ -1,5 +1,5 @@
 /* An app's config: any bytes but NUL, as JSON outside and blobs inside. */
-#include "db/query.h"
+#include "db/secret.h"
 #include "lib/base64.h"
 #include <errno.h>
 #include <string.h>
@@ -29,6 +29,28 @@ static int bytes_of(const json_t *v, struct buf *out)
 	return base64_decode(json_string_value(b), json_string_length(b), out);
 }
 
+static struct secret_place place(uint32_t app, const char *key)
+{
+	return secret_place("config/%u/%s", app, key);
+}
+
+static int take_value(struct query *q, uint32_t app, json_t *config)
+{
+	const char *key = query_str(q, 0);
+	const void *data = sqlite3_column_blob(q->stmt, 1);
+	size_t len = (size_t)sqlite3_column_bytes(q->stmt, 1);
+	autobuf bytes = BUF_INIT;
+	const struct secret_place p = place(app, key);
+	int r = secret_open(q->db, &p, data, len, &bytes);
+
+	if (r < 0)
+		return r;
+	r = json_object_set_new(config, key, value_of(bytes.data, bytes.len));
+	if (bytes.data)
+		explicit_bzero(bytes.data, bytes.len);
+	return r < 0 ? -ENOMEM : 0;
+}
+
 int db_config_get(struct db *db, uint32_t app, json_t **ret)
 {
 	autoquery q = QUERY_INIT;
@@ -38,21 +60,31 @@ int db_config_get(struct db *db, uint32_t app, json_t **ret)
 	if (r < 0)
 		return r;
 	json_t *o = json_object();
-	while ((r = query_next(&q)) > 0) {
-		const void *data = sqlite3_column_blob(q.stmt, 1);
-		size_t len = (size_t)sqlite3_column_bytes(q.stmt, 1);
-
-		if (json_object_set_new(o, query_str(&q, 0), value_of(data, len)) < 0) {
-			r = -ENOMEM;
+	while ((r = query_next(&q)) > 0)
+		if ((r = take_value(&q, app, o)) < 0)
 			break;
-		}
-	}
 	if (r < 0) {
 		json_decref(o);
 		return r;
 	}
 	*ret = o;
 	return 0;
+}
+
+static int put_value(struct db *db, uint32_t app, const char *key, const json_t *v)
+{
+	autobuf bytes = BUF_INIT, sealed = BUF_INIT;
+	const struct secret_place p = place(app, key);
+	int r = bytes_of(v, &bytes);
+
+	if (r == 0)
+		r = secret_seal(db, &p, bytes.data, bytes.len, &sealed);
+	if (bytes.data)
+		explicit_bzero(bytes.data, bytes.len);
+	return r < 0 ? r
+		     : query_exec(db,
+			       "INSERT INTO config(app, key, value) VALUES(?, ?, ?)",
+			       "usb", app, key, (const void *)sealed.data, sealed.len);
 }
 
 static int put_all(struct db *db, uint32_t app, const json_t *config)
@@ -65,14 +97,7 @@ static int put_all(struct db *db, uint32_t app, const json_t *config)
 		return r;
 	/* jansson's iteration takes a non-const object; it is not changed. */
 	json_object_foreach ((json_t *)(uintptr_t)config, key, v) {
-		autobuf bytes = BUF_INIT;
-
-		r = bytes_of(v, &bytes);
-		if (r < 0)
-			return r;
-		r = query_exec(db, "INSERT INTO config(app, key, value) VALUES(?, ?, ?)",
-			"usb", app, key, (const void *)(bytes.len ? bytes.data : ""),
-			bytes.len);
+		r = put_value(db, app, key, v);
 		if (r < 0)
 			return r == -EBUSY ? -ENOENT : r;
 	}

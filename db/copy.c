@@ -156,6 +156,38 @@ int db_copy_version(const char *folder, uint32_t version, struct err *e)
 		     : 0;
 }
 
+/* Its bytes too, where the file system writes in place. */
+static int overwrite(int dir, const char *name)
+{
+	static const char zeros[1 << 16];
+	int file autoclose = openat(dir, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+
+	if (file < 0 || fstat(file, &st) < 0)
+		return -errno;
+	for (off_t at = 0; at < st.st_size; at += (off_t)sizeof(zeros))
+		if (io_write_all(file, zeros, sizeof(zeros)) < 0)
+			return -errno;
+	return fsync(file) < 0 ? -errno : 0;
+}
+
+int db_copy_forget(const char *folder, struct err *e)
+{
+	int dir autoclose = open_copies(folder, true, e);
+	static const char *const patterns[] = {day_pattern, version_pattern};
+	char name[NAME_SIZE];
+
+	if (dir < 0)
+		return dir;
+	for (size_t i = 0; i < ARRAY_LEN(patterns); i++)
+		while (look(dir, patterns[i], false, name) > 0) {
+			(void)overwrite(dir, name); /* a full disk: then only removed */
+			if (unlinkat(dir, name, 0) < 0)
+				return err_sys(e, errno, "remove " COPIES "/%s", name);
+		}
+	return fsync(dir) < 0 ? err_sys(e, errno, COPIES) : 0;
+}
+
 int db_copy_advise(const char *folder, struct err *e)
 {
 	int dir autoclose = open_copies(folder, false, NULL);

@@ -60,7 +60,7 @@ static void a_copy_holds_what_was_there_and_no_more(void **state)
 	assert_false(there(f, "new"));
 	db_close(f->db);
 	go_back_to(f, "2024-10-04.db");
-	assert_int_equal(db_open(f->folder, &f->db, &e), 0);
+	assert_int_equal(db_open(f->folder, fixture_key, &f->db, &e), 0);
 	assert_int_equal(db_app_by_name(f->db, "before", &a), 0);
 	assert_int_equal(db_app_by_name(f->db, "during", &a), -ENOENT);
 }
@@ -113,7 +113,7 @@ static void a_schema_that_changes_is_copied_before(void **state)
 	assert_true(query_exec(f->db, sql, "") >= 0);
 	db_close(f->db);
 	f->db = NULL;
-	assert_true(db_open(f->folder, &f->db, &e) < 0);
+	assert_true(db_open(f->folder, fixture_key, &f->db, &e) < 0);
 	snprintf(sql, sizeof(sql), "version-%04u.db", version - 1);
 	assert_true(there(f, sql));
 }
@@ -146,11 +146,11 @@ static void a_damaged_one_is_refused_with_the_way_back(void **state)
 	db_close(f->db);
 	f->db = NULL;
 	damage(f);
-	assert_int_equal(db_open(f->folder, &f->db, &e), -EIO);
+	assert_int_equal(db_open(f->folder, fixture_key, &f->db, &e), -EIO);
 	assert_non_null(strstr(e.text, "2024-10-04"));
 	assert_non_null(strstr(e.text, "stop berthd"));
 	go_back_to(f, "2024-10-04.db");
-	assert_int_equal(db_open(f->folder, &f->db, &e), 0);
+	assert_int_equal(db_open(f->folder, fixture_key, &f->db, &e), 0);
 	assert_int_equal(db_app_by_name(f->db, "kept", &a), 0);
 }
 

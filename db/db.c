@@ -1,5 +1,5 @@
 /* Opens the database, checks it, brings its schema up to date; transactions. */
-#include "db/query.h"
+#include "db/secret.h"
 #include "lib/log.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +30,7 @@ SQL_FILE(db_schema_9, "db/migration_9.sql");
 SQL_FILE(db_schema_10, "db/migration_10.sql");
 SQL_FILE(db_schema_11, "db/migration_11.sql");
 SQL_FILE(db_schema_12, "db/migration_12.sql");
+SQL_FILE(db_schema_13, "db/migration_13.sql");
 
 /* Migration N brings a database of user_version N-1 to N. Only ever append. */
 static const char *const migrations[] = {
@@ -45,7 +46,9 @@ static const char *const migrations[] = {
 	db_schema_10,
 	db_schema_11,
 	db_schema_12,
+	db_schema_13,
 };
+#define MIGRATION_SECRETS 13 /* what secret_seal_all is part of */
 
 /*
  * WAL with synchronous=NORMAL: a killed process loses nothing; a power cut may lose the
@@ -104,7 +107,7 @@ static int read_version(struct db *db, uint32_t *ret)
 	return 0;
 }
 
-static int migrate_one(struct db *db, uint32_t number, struct err *e)
+static int migrate_one(struct db *db, uint32_t number, bool fresh, struct err *e)
 {
 	char version[64];
 	int r = exec(db, "BEGIN IMMEDIATE", e);
@@ -113,6 +116,8 @@ static int migrate_one(struct db *db, uint32_t number, struct err *e)
 		return r;
 	snprintf(version, sizeof(version), "PRAGMA user_version=%u", number);
 	r = exec(db, migrations[number - 1], e);
+	if (r == 0 && number == MIGRATION_SECRETS)
+		r = secret_seal_all(db, fresh, e);
 	if (r == 0)
 		r = exec(db, version, e);
 	if (r == 0)
@@ -140,7 +145,7 @@ static int migrate(struct db *db, const char *folder, struct err *e)
 	if (version > 0 && version < ARRAY_LEN(migrations))
 		r = db_copy_version(folder, version, e);
 	for (uint32_t n = version + 1; r == 0 && n <= ARRAY_LEN(migrations); n++)
-		r = migrate_one(db, n, e);
+		r = migrate_one(db, n, version == 0, e);
 	return r;
 }
 
@@ -189,7 +194,8 @@ void db_reserve(struct db *db)
 			fd, FALLOC_FL_KEEP_SIZE, st.st_size, RESERVE_BYTES - st.st_size);
 }
 
-int db_open(const char *folder, struct db **ret, struct err *e)
+int db_open(const char *folder, const uint8_t key[DB_KEY_SIZE], struct db **ret,
+	struct err *e)
 {
 	char path[4096];
 	int n = snprintf(path, sizeof(path), "%s/berth.db", folder);
@@ -200,6 +206,7 @@ int db_open(const char *folder, struct db **ret, struct err *e)
 	struct db *db = new_db();
 	if (!db)
 		return err_sys(e, ENOMEM, "database");
+	memcpy(db->key, key, DB_KEY_SIZE);
 	int chunk = CHUNK_BYTES,
 	    flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
 	if (sqlite3_open_v2(path, &db->handle, flags, NULL) != SQLITE_OK) {
@@ -210,7 +217,6 @@ int db_open(const char *folder, struct db **ret, struct err *e)
 		return r;
 	}
 	chmod(path, 0600);
-	sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_CHUNK_SIZE, &chunk);
 	sqlite3_extended_result_codes(db->handle, 1);
 	sqlite3_busy_timeout(
 		db->handle, 2000); /* a person's sqlite3 shell or a backup beside us */
@@ -221,10 +227,14 @@ int db_open(const char *folder, struct db **ret, struct err *e)
 		r = db_copy_advise(folder, e);
 	if (r == 0)
 		r = migrate(db, folder, e);
+	if (r == 0)
+		r = secret_check(db, folder, e);
 	if (r < 0) {
 		db_close(db);
 		return r;
 	}
+	/* From here on, as it would keep pages that were cut off in the file. */
+	sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_CHUNK_SIZE, &chunk);
 	db_reserve(db);
 	*ret = db;
 	return 0;
@@ -236,6 +246,7 @@ void db_close(struct db *db)
 		return;
 	sqlite3_close_v2(db->handle);
 	pthread_mutex_destroy(&db->lock);
+	explicit_bzero(db->key, sizeof(db->key));
 	free(db);
 }
 

@@ -18,9 +18,13 @@
 
 struct db;
 
-/* Opens (makes) folder/berth.db, checks it (quick_check), migrates, after a copy. A damaged
- * one is not opened, and e has the steps out of that. */
-int db_open(const char *folder, struct db **ret, struct err *e);
+/*
+ * Opens (makes) folder/berth.db, checks it (quick_check), migrates, after a copy. A damaged one is not opened, and e has the
+ * steps out of that; nor one whose secrets were encrypted with another key (-EKEYREJECTED).
+ */
+#define DB_KEY_SIZE 32
+int db_open(const char *folder, const uint8_t key[DB_KEY_SIZE], struct db **ret,
+	struct err *e);
 void db_close(struct db *db);
 /*
  * What is written next has its place on the disk already (8 MB beyond the end of the log), so that it succeeds on a full
@@ -51,6 +55,8 @@ int db_watch(struct db *db, void (*changed)(void *arg, uint32_t app), void *arg)
 int db_copy_daily(const char *folder, uint64_t now_us, struct err *e);
 /* version-NNNN.db: as it is before it leaves that version of the schema; the last 3 stay. */
 int db_copy_version(const char *folder, uint32_t version, struct err *e);
+/* Removes all of both kinds, overwritten before: they hold secrets that are encrypted in the database by now. */
+int db_copy_forget(const char *folder, struct err *e);
 /* Adds to e how the newest copy of a day is put in the place of the database. -EIO. */
 int db_copy_advise(const char *folder, struct err *e);
 

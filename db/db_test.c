@@ -48,7 +48,7 @@ static void a_reopened_database_holds_what_was_written(void **state)
 	uint32_t id = make_app(f->db, "kept");
 	db_close(f->db);
 	f->db = NULL;
-	assert_int_equal(db_open(f->folder, &f->db, &e), 0);
+	assert_int_equal(db_open(f->folder, fixture_key, &f->db, &e), 0);
 	assert_int_equal(db_app_by_name(f->db, "kept", &a), 0);
 	assert_int_equal(a.id, id);
 }
@@ -72,7 +72,7 @@ static void a_database_of_an_earlier_version_is_migrated(void **state)
 		"ALTER TABLE image DROP COLUMN config",
 		"ALTER TABLE layer DROP COLUMN digest",
 		"ALTER TABLE build DROP COLUMN what", "DROP TABLE login",
-		"ALTER TABLE layer DROP COLUMN blob",
+		"DROP TABLE secret_key", "ALTER TABLE layer DROP COLUMN blob",
 		"ALTER TABLE layer DROP COLUMN blob_size", "PRAGMA user_version=3"};
 
 	make_app(f->db, "old");
@@ -80,7 +80,7 @@ static void a_database_of_an_earlier_version_is_migrated(void **state)
 		assert_true(query_exec(f->db, back[i], "") >= 0);
 	db_close(f->db);
 	f->db = NULL;
-	assert_int_equal(db_open(f->folder, &f->db, &e), 0);
+	assert_int_equal(db_open(f->folder, fixture_key, &f->db, &e), 0);
 	assert_int_equal(db_app_by_name(f->db, "old", &a), 0);
 	assert_int_equal(a.asleep, DB_AWAKE);
 	assert_int_equal(db_app_set_asleep(f->db, a.id, DB_ASLEEP_FROZEN, "idle"), 0);
@@ -110,8 +110,8 @@ static void a_newer_schema_is_refused(void **state)
 	struct err e = {0};
 	struct db *other = NULL;
 
-	assert_int_equal(query_exec(f->db, "PRAGMA user_version=99", ""), 0);
-	assert_int_equal(db_open(f->folder, &other, &e), -EPROTO);
+	assert_true(query_exec(f->db, "PRAGMA user_version=99", "") >= 0);
+	assert_int_equal(db_open(f->folder, fixture_key, &other, &e), -EPROTO);
 	assert_non_null(strstr(e.text, "newer berth"));
 	assert_null(other);
 }
@@ -132,7 +132,7 @@ static void a_file_that_is_no_database_is_refused(void **state)
 		fputs("not a database", file);
 	fclose(file);
 	snprintf(path, sizeof(path), "%s/other", f->folder);
-	assert_true(db_open(path, &other, &e) < 0);
+	assert_true(db_open(path, fixture_key, &other, &e) < 0);
 	assert_true(e.text[0] != '\0');
 }
 

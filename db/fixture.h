@@ -8,6 +8,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+/* To use in place of berthd's. */
+static const uint8_t fixture_key[DB_KEY_SIZE] = "a key of the tests, 32 bytes lon";
+
 struct fixture {
 	char folder[64];
 	char path[160]; /* a place to put a name together */
@@ -21,7 +24,7 @@ static int set_up(void **state)
 
 	snprintf(f->folder, sizeof(f->folder), "/tmp/berth-db.XXXXXX");
 	assert_non_null(mkdtemp(f->folder));
-	assert_int_equal(db_open(f->folder, &f->db, &e), 0);
+	assert_int_equal(db_open(f->folder, fixture_key, &f->db, &e), 0);
 	*state = f;
 	return 0;
 }

@@ -1,5 +1,5 @@
 /* Logins at registries of images. */
-#include "db/query.h"
+#include "db/secret.h"
 #include "lib/io.h"
 #include <errno.h>
 #include <string.h>
@@ -14,10 +14,27 @@ void db_login_clear(struct db_login *l)
 
 int db_login_put(struct db *db, const char *host, const char *user, const char *password)
 {
+	const struct secret_place p = secret_place("login/%s", host);
+	autobuf sealed = BUF_INIT;
+	int r = secret_seal(db, &p, password, strlen(password), &sealed);
+
+	if (r < 0)
+		return r;
 	return query_changed(query_exec(db,
 		"INSERT OR REPLACE INTO login(host, user, password, created_us) "
 		"VALUES(?, ?, ?, ?)",
-		"sssU", host, user, password, io_now_us()));
+		"ssbU", host, user, (const void *)sealed.data, sealed.len, io_now_us()));
+}
+
+static char *open_password(struct query *q, int column, const char *host)
+{
+	const struct secret_place p = secret_place("login/%s", host);
+	autobuf text = BUF_INIT;
+
+	if (secret_open(q->db, &p, sqlite3_column_blob(q->stmt, column),
+		    (size_t)sqlite3_column_bytes(q->stmt, column), &text) < 0)
+		return NULL;
+	return buf_take(&text);
 }
 
 int db_login_get(struct db *db, const char *host, struct db_login *ret)
@@ -32,8 +49,8 @@ int db_login_get(struct db *db, const char *host, struct db_login *ret)
 	*ret = (struct db_login){.created_us = query_u64(&q, 2)};
 	query_text(&q, 0, ret->host, sizeof(ret->host));
 	query_text(&q, 1, ret->user, sizeof(ret->user));
-	ret->password = strdup(query_str(&q, 3));
-	return ret->password ? 0 : -ENOMEM;
+	ret->password = open_password(&q, 3, host);
+	return ret->password ? 0 : -EBADMSG;
 }
 
 static void fill(struct query *q, void *element)

@@ -8,6 +8,7 @@
 
 struct db {
 	sqlite3 *handle;
+	uint8_t key[DB_KEY_SIZE]; /* of the secrets (db/secret.h) */
 	pthread_mutex_t lock; /* recursive: a transaction holds it over several queries */
 	unsigned int depth;   /* of transactions; inner ones are savepoints */
 	void (*changed)(void *arg, uint32_t app); /* db_watch */

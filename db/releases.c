@@ -1,8 +1,9 @@
 /* Images and releases; db_release_switch is the commit point of every deploy. */
-#include "db/query.h"
+#include "db/secret.h"
 #include "lib/io.h"
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 void db_image_clear(struct db_image *i)
 {
@@ -80,8 +81,15 @@ void db_release_clear(struct db_release *r)
 	r->config = NULL;
 }
 
+static struct secret_place config_place(uint32_t app, uint32_t version)
+{
+	return secret_place("release/%u/%u", app, version);
+}
+
 static int insert_release(struct db *db, struct db_release *r, const char *config)
 {
+	autobuf sealed = BUF_INIT;
+
 	{
 		autoquery q = QUERY_INIT;
 		int n = query_open(&q, db,
@@ -102,12 +110,16 @@ static int insert_release(struct db *db, struct db_release *r, const char *confi
 	}
 	r->created_us = io_now_us();
 	snprintf(r->status, sizeof(r->status), "pending");
+	const struct secret_place p = config_place(r->app, r->version);
+	int n = secret_seal(db, &p, config, strlen(config), &sealed);
+	if (n < 0)
+		return n;
 	return query_exec(db,
 		"INSERT INTO release(app, version, image, config, status, description, "
 		"actor, created_us)"
 		" VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
-		"uuUssssU", r->app, r->version, r->image, config, r->status,
-		r->description, r->actor, r->created_us);
+		"uuUbsssU", r->app, r->version, r->image, (const void *)sealed.data,
+		sealed.len, r->status, r->description, r->actor, r->created_us);
 }
 
 int db_release_create(struct db *db, struct db_release *r)
@@ -118,6 +130,7 @@ int db_release_create(struct db *db, struct db_release *r)
 	if (n < 0)
 		return n;
 	n = insert_release(db, r, config);
+	explicit_bzero(config, strlen(config));
 	int ended = db_end(db, n >= 0);
 	return n == -EBUSY ? -ENOENT : n < 0 ? n : ended;
 }
@@ -134,7 +147,8 @@ static void fill_release(struct query *q, void *element)
 	r->app = query_u32(q, 0);
 	r->version = query_u32(q, 1);
 	r->image = query_u64(q, 2);
-	r->config = query_json(q, 3);
+	const struct secret_place p = config_place(r->app, r->version);
+	r->config = secret_json(q, 3, &p);
 	query_text(q, 4, r->status, sizeof(r->status));
 	query_text(q, 5, r->description, sizeof(r->description));
 	query_text(q, 6, r->actor, sizeof(r->actor));
@@ -154,7 +168,7 @@ int db_release_get(struct db *db, uint32_t app, uint32_t version, struct db_rele
 	if (r < 0)
 		return r;
 	fill_release(&q, ret);
-	return 0;
+	return ret->config ? 0 : -EBADMSG;
 }
 
 int db_release_list(struct db *db, uint32_t app, uint32_t limit, struct db_release **ret)

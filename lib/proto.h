@@ -7,7 +7,9 @@
  * Messages carry ids and enums, never host paths. Bodies are these structs, exactly; unused bytes are zero.
  *
  * Well-known descriptors, inherited at exec:
- *   control  3 = berthd pair, 4 = log record pipe (write), 5 = listening API unix socket, 6 .. = one pair a router worker
+ *   control  3 = berthd pair, 4 = log record pipe (write), 5 = listening API unix socket, 6 .. = one pair a router worker,
+ *            BERTH_SECRET_FD (the one after these, not counted in BERTH_NFDS) = the file with the key of its secrets, for
+ *            reading: PROTO_SECRET_SIZE random bytes
  *   router   3 = berthd pair, 4 = log record pipe (write), 5 = control pair, 6 .. = listening TCP sockets, of which the last
  *            BERTH_NTLS speak TLS
  *   logger   3 = berthd pair, 4 = log record pipe (read), 5 = folder of the logs (O_DIRECTORY)
@@ -27,6 +29,7 @@
 #define PROTO_NAME_MAX 64
 #define PROTO_WORKERS_MAX 8  /* router workers */
 #define PROTO_SOCKETS_MAX 32 /* sockets in one batch */
+#define PROTO_SECRET_SIZE 32
 
 /* Any direction. */
 enum { MSG_HELLO = 1 };

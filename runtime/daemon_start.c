@@ -1,6 +1,7 @@
 /* Starting one of berth's own programs: its user, limits, environment and descriptors. */
 #include "runtime/daemon_start.h"
 #include "lib/io.h"
+#include "runtime/secret.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,8 +34,8 @@ struct fd_list {
 	unsigned int n;
 };
 
-/* In the order of lib/proto.h, the first is number 3. */
-static int collect_fds(const struct daemon_program *p, struct fd_list *l, int logs)
+/* In the order of lib/proto.h, the first is number 3. own: what open_own opened. */
+static int collect_fds(const struct daemon_program *p, struct fd_list *l, int own)
 {
 	const struct handoff *h = p->handoff;
 
@@ -45,11 +46,12 @@ static int collect_fds(const struct daemon_program *p, struct fd_list *l, int lo
 		l->fds[l->n++] = h->fds[HANDOFF_API];
 		for (unsigned int w = 0; w < h->n_workers; w++)
 			l->fds[l->n++] = handoff_router_fd(h, w, HANDOFF_TABLE_CONTROL);
+		l->fds[l->n++] = own;
 		return 0;
 	case DAEMON_LOGGER:
 		l->fds[l->n++] = h->fds[HANDOFF_LOGGER_THEIRS];
 		l->fds[l->n++] = h->fds[HANDOFF_LOG_READ];
-		l->fds[l->n++] = logs;
+		l->fds[l->n++] = own;
 		return 0;
 	case DAEMON_ROUTER:
 		l->fds[l->n++] = handoff_router_fd(h, p->worker, HANDOFF_ROUTER_THEIRS);
@@ -223,6 +225,8 @@ static void make_env(
 		https[0] = '\0';
 	add_env(l, "BERTH_STATE=%s", s->state);
 	add_env(l, "BERTH_RUN=%s", s->run);
+	if (p->kind == DAEMON_CONTROL)
+		add_env(l, "BERTH_SECRET_FD=%u", FIRST_FD + --n_fds);
 	add_env(l, "BERTH_NFDS=%u", n_fds);
 	add_env(l, "BERTH_HTTP=%s", http);
 	add_env(l, "BERTH_HTTPS=%s", https);
@@ -270,22 +274,40 @@ static _Noreturn void run_child(
 	_exit(127);
 }
 
+static int open_logs(const struct settings *s, struct err *e)
+{
+	char path[SETTINGS_PATH_MAX + 32];
+
+	snprintf(path, sizeof(path), "%s/logs", s->state);
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? err_sys(e, errno, "cannot open %s", path) : fd;
+}
+
+/* What is opened for this start and this program only. 0 or -errno. */
+static int open_own(const struct daemon_program *p, int *ret, struct err *e)
+{
+	if (p->kind == DAEMON_ROUTER)
+		return 0;
+	int fd = p->kind == DAEMON_LOGGER ? open_logs(p->settings, e)
+					  : secret_key_open(p->settings, e);
+	if (fd >= 0)
+		*ret = fd;
+	return fd < 0 ? fd : 0;
+}
+
 pid_t daemon_start(const struct daemon_program *p, int *ret_pidfd, struct err *e)
 {
-	int logs autoclose = -1;
+	int own autoclose = -1;
 	char path[SETTINGS_PATH_MAX + 32];
 	struct fd_list fds = {0};
 	struct env_list env = {0};
 	int fd;
 	pid_t pid;
 
-	if (p->kind == DAEMON_LOGGER) {
-		snprintf(path, sizeof(path), "%s/logs", p->settings->state);
-		logs = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-		if (logs < 0)
-			return err_sys(e, errno, "cannot open %s", path);
-	}
-	if (collect_fds(p, &fds, logs) < 0)
+	int r = open_own(p, &own, e);
+	if (r < 0)
+		return r;
+	if (collect_fds(p, &fds, own) < 0)
 		return err_set(e, EINVAL, "unknown program");
 	make_env(p, &env, fds.n);
 	snprintf(path, sizeof(path), "%s/%s", p->settings->programs,
@@ -297,7 +319,7 @@ pid_t daemon_start(const struct daemon_program *p, int *ret_pidfd, struct err *e
 		run_child(p, &fds, path, env.vars);
 	fd = pidfd_open(pid, 0);
 	if (fd < 0) {
-		int r = err_sys(e, errno, "pidfd_open");
+		r = err_sys(e, errno, "pidfd_open");
 
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
