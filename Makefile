@@ -30,7 +30,7 @@ berth-control_LIB = -lmd
 berth-build_SRC   = $(filter-out buildpacks/static%,$(call code,buildpacks/*.c))
 berth-build_PKG   = jansson
 # Only tar and zip (nettle: encrypted ones, refused) are read: --static from pkg-config would name libxml2 and more too.
-berth-build_LIB   = -larchive -lacl -lmd -lz -lbz2 -llzma -lzstd -lnettle
+berth-build_LIB   = -larchive -lacl -lmd -lz -lbz2 -llzma -lzstd -lnettle -lcrypto
 berth-static_SRC  = $(call code,buildpacks/static*.c)
 berth-router_SRC  = $(call code,router/*.c) lib/credentials.c
 berth-router_PKG  = libnghttp2 libssl libcrypto zlib
