@@ -265,7 +265,7 @@ lint:
 		'-Djson_object_foreach(o,k,v)=for(;;)' -I. $$(git ls-files '*.c')
 asan:
 	$(MAKE) B=build-asan CFLAGS='$(SANITIZE)' HARDEN= STATIC= check-unit
-.PHONY: tests-bin list-unit list-root check-unit check-root check check-v2 attack attack-bin attack-table conformance-table e2e demo soak bench-push bench-build bench-start bench-wake bench-idle bench-jail bench-router deps layers lint asan install uninstall clean help
+.PHONY: tests-bin list-unit list-root check-unit check-root check check-v2 attack attack-bin attack-table conformance-table e2e demo soak bench-push bench-build bench-start bench-wake bench-idle bench-jail bench-router deps layers lint asan install uninstall deb clean help
 
 L = $(DESTDIR)$(PREFIX)/lib/berth
 # A running berthd has its own copy of packs/ for builds.
@@ -277,9 +277,26 @@ install: all
 	ln -sf ../berth-hook $(L)/hooks/pre-receive
 	install -d $(L)/packs && find $(L)/packs -mindepth 1 -delete && cp -a --no-preserve=ownership $(B)/bin/packs/. $(L)/packs/
 	ln -sf ../lib/berth/berthd $(DESTDIR)$(PREFIX)/sbin/berthd
+	install -m 755 packaging/berth-users $(L)/
+	install -d $(DESTDIR)$(UNITDIR) $(SHARED:%=$(DESTDIR)$(PREFIX)/share/%)
+	for unit in $(UNITS); do sed 's|@SBIN@|$(PREFIX)/sbin|' packaging/systemd/$$unit >$(DESTDIR)$(UNITDIR)/$$unit || exit; done
+	packaging/manual $(B)/bin/berth >$(DESTDIR)$(PREFIX)/share/man/man1/berth.1
+	install -m 644 packaging/man/berthd.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+	install -m 644 packaging/man/berth.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/
+	install -m 644 packaging/completions/berth.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/berth
+	install -m 644 packaging/completions/_berth $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/
+	install -m 644 packaging/completions/berth.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/
+UNITDIR = $(PREFIX)/lib/systemd/system
+UNITS = berthd.service berth-apps.service
+SHARED = man/man1 man/man5 man/man8 bash-completion/completions zsh/vendor-completions fish/vendor_completions.d
 uninstall:
-	rm -rf $(L) $(DESTDIR)$(PREFIX)/bin/berth $(DESTDIR)$(PREFIX)/sbin/berthd
+	rm -rf $(L) $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) $(addprefix $(DESTDIR)$(PREFIX)/,bin/berth sbin/berthd share/man/man1/berth.1 \
+		share/man/man5/berth.conf.5 share/man/man8/berthd.8 share/bash-completion/completions/berth share/zsh/vendor-completions/_berth \
+		share/fish/vendor_completions.d/berth.fish)
+# The package, with what is in the work tree: build/deb/berth_VERSION_ARCH.deb, checked by lintian.
+deb:
+	packaging/deb
 clean:
 	rm -rf build build-asan build-fuzz build-guards
 help:
-	@echo 'all install uninstall clean | deps check check-unit check-root check-v2 attack e2e demo | bench-push bench-build bench-start bench-wake bench-idle bench-jail bench-router soak | lint layers asan'
+	@echo 'all install uninstall deb clean | deps check check-unit check-root check-v2 attack e2e demo | bench-push bench-build bench-start bench-wake bench-idle bench-jail bench-router soak | lint layers asan'

@@ -1,6 +1,7 @@
 /* Requests to the API, and the streams that answer them. */
 #include "cli/cli.h"
 #include "lib/base64.h"
+#include "lib/conf.h"
 #include "lib/io.h"
 #include "lib/jtext.h"
 #include "lib/name.h"
@@ -17,7 +18,7 @@
 
 static int connect_once(struct cli *c)
 {
-	const char *inherited = getenv("BERTH_API_FD"), *run = getenv("BERTH_RUN");
+	const char *inherited = getenv("BERTH_API_FD"), *run;
 	struct err e = {0};
 	char path[PATH_MAX];
 	uint64_t fd;
@@ -28,6 +29,11 @@ static int connect_once(struct cli *c)
 		io_set_cloexec((int)fd, true);
 		client_init(&c->client, (int)fd);
 	} else {
+		if (conf_load(&e) < 0) {
+			say("%s", e.text);
+			return STATUS_FAILED;
+		}
+		run = getenv("BERTH_RUN");
 		snprintf(path, sizeof(path), "%s/api.sock", run ? run : "/run/berth");
 		if (client_open(&c->client, path, &e) < 0) {
 			say("%s", e.text);

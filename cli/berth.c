@@ -60,6 +60,8 @@ int main(int argc, char **argv)
 		return r;
 	signal(SIGPIPE, SIG_IGN);
 	c.over_ssh = getenv("BERTH_API_FD") != NULL;
+	if (strcmp(argv[1], "complete") == 0)
+		return complete(argc - 2, argv + 2);
 	if (strcmp(argv[1], "--version") == 0)
 		argv[1] += 2;
 	c.cmd = args_find(argv[1]);

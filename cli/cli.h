@@ -123,6 +123,9 @@ int args_parse(struct cli *c, int argc, char **argv);
 int args_check(struct cli *c);
 const struct command *args_find(const char *name);
 
+/* complete.c: berth complete WORD..., as shells ask: prints what the last word, perhaps empty, may become, one a line. */
+int complete(int argc, char **argv);
+
 /* help.c */
 void help_command(const struct command *cmd);
 void help_list(const char *topic); /* NULL: all */

@@ -3,6 +3,7 @@
 #include "lib/io.h"
 #include "lib/log.h"
 #include "runtime/handoff.h"
+#include "runtime/hold.h"
 #include "runtime/monitor.h"
 #include "runtime/operate.h"
 #include "runtime/settings.h"
@@ -58,6 +59,8 @@ int main(int argc, char **argv)
 		return operate_remove(&s);
 	case MODE_STACK:
 		return stack_make(s.suite);
+	case MODE_HOLD:
+		return hold_run();
 	case MODE_HELP:
 		fputs(settings_usage, stdout);
 		return 0;

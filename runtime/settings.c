@@ -1,5 +1,6 @@
-/* What berthd was started with: flags, else environment, else defaults. */
+/* What berthd was started with: flags, else environment, else berth.conf, else defaults. */
 #include "runtime/settings.h"
+#include "lib/conf.h"
 #include "lib/name.h"
 
 #include <errno.h>
@@ -19,7 +20,8 @@ const char settings_usage[] =
 	"       berthd --stop-all   end the apps too (SIGTERM, "
 	"their stop timeout, SIGKILL)\n"
 	"       berthd --remove     remove what a stopped berth "
-	"left on this host at run time\n";
+	"left on this host at run time\n"
+	"       berthd --hold       keep the unit of the apps' control groups\n";
 
 enum {
 	OPT_STATE = 256,
@@ -33,6 +35,7 @@ enum {
 	OPT_UPGRADE,
 	OPT_REMOVE,
 	OPT_STACK,
+	OPT_HOLD,
 	OPT_HELP
 };
 
@@ -48,6 +51,7 @@ static const struct option options[] = {
 	{"upgrade", no_argument, NULL, OPT_UPGRADE},
 	{"remove", no_argument, NULL, OPT_REMOVE},
 	{"stack-build", required_argument, NULL, OPT_STACK},
+	{"hold", no_argument, NULL, OPT_HOLD},
 	{"help", no_argument, NULL, OPT_HELP},
 	{NULL, 0, NULL, 0},
 };
@@ -165,6 +169,9 @@ static int set_option(struct settings *s, int opt, const char *arg, struct err *
 	case OPT_REMOVE:
 		s->mode = MODE_REMOVE;
 		return 0;
+	case OPT_HOLD:
+		s->mode = MODE_HOLD;
+		return 0;
 	case OPT_STACK:
 		s->mode = MODE_STACK;
 		s->suite = strcmp(arg, "debian-12") == 0 ? 1 : 0;
@@ -194,8 +201,10 @@ static int export_settings(const struct settings *s, struct err *e)
 
 int settings_load(struct settings *s, int argc, char **argv, struct err *e)
 {
-	int r = load_defaults(s, e), opt;
+	int r = conf_load(e), opt;
 
+	if (r == 0)
+		r = load_defaults(s, e);
 	if (r < 0)
 		return r;
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1)

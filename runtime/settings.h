@@ -1,4 +1,4 @@
-/* What berthd was started with: flags, else environment, else defaults. */
+/* What berthd was started with: flags, else environment, else berth.conf (lib/conf.h), else defaults. */
 #ifndef RUNTIME_SETTINGS_H
 #define RUNTIME_SETTINGS_H
 
@@ -17,6 +17,7 @@ enum settings_mode {
 	MODE_UPGRADE,  /* the running berthd's programs are replaced by these */
 	MODE_REMOVE,   /* everything made at run time goes */
 	MODE_STACK,    /* internal: make a stack's tar on stdout, as _berth-build */
+	MODE_HOLD,     /* runtime/hold.h */
 	MODE_HELP,
 };
 
@@ -33,7 +34,7 @@ struct settings {
 };
 
 /*
- * Fills *s from argv and the environment, and puts the result back into the environment,
+ * Fills *s from argv, the environment and the file, and puts the result back into the environment,
  * so that programs started from here see the same. 0 or -EINVAL with the sentence for the
  * operator in e.
  */
