@@ -40,7 +40,12 @@ const struct option_spec option_table[OPT_COUNT] = {
 	[OPT_PROTO] = {0, "proto", "tcp|udp", "only this protocol"},
 	[OPT_BUILDS] = {0, "builds", NULL, "for its builds, not for its instances"},
 	[OPT_CERT] = {0, "cert", "FILE", "the certificates, PEM, the server's first"},
-	[OPT_KEY] = {0, "key", "FILE", "its private key, PEM"},
+	[OPT_KEY] = {0, "key", "FILE",
+		"of certs:add: its private key, PEM; of setup: a public key, - reads "
+		"stdin"},
+	[OPT_DOMAIN] = {0, "domain", "DOMAIN", "whose subdomains are the apps"},
+	[OPT_EMAIL] = {0, "email", "ADDRESS",
+		"that the certificate authority may write to"},
 	[OPT_NEW_ACCOUNT] = {0, "new-account", NULL,
 		"with a new account at the authority"},
 	[OPT_OFF] = {0, "off", NULL, "no more of it"},

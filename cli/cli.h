@@ -57,6 +57,8 @@ enum option {
 	OPT_MESSAGE,
 	OPT_AUTHOR,
 	OPT_COMPRESS,
+	OPT_DOMAIN,
+	OPT_EMAIL,
 	OPT_COUNT
 };
 #define OPT(o) (UINT64_C(1) << OPT_##o)
@@ -210,6 +212,9 @@ int cmd_status(struct cli *c);
 int cmd_version(struct cli *c);
 int cmd_events(struct cli *c);
 int cmd_help(struct cli *c);
+/* doctor.c, setup.c */
+int cmd_doctor(struct cli *c);
+int cmd_setup(struct cli *c);
 /* cmd_config.c */
 int cmd_config_show(struct cli *c);
 int cmd_config_get(struct cli *c);
