@@ -345,6 +345,7 @@ static int fill_start(struct control *c, const struct fleet_start *s,
 	m->flags |= s->flags | (member->listens ? START_LISTEN : 0);
 	m->stop_timeout_ms = app_stop_timeout_ms(c, s->app->id);
 	m->stop_signal = own_start_stop_signal(s->image);
+	m->release = s->release->version;
 	app_limits(c, s->app->id, s->limits ? s->limits : s->type, &m->limits);
 	snprintf(m->name, sizeof(m->name), "%s.%u", s->type, s->number);
 	if (json_array_size(s->image->layers) > PROTO_LAYERS_MAX)

@@ -1,5 +1,6 @@
 /* Finds where in the segments to begin, then walks forward, line by line. */
 #include "control/logs.h"
+#include "lib/proto.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -58,6 +59,9 @@ bool logs_match(
 	const char *colon = memmem(source, rest, ": ", 2);
 	size_t source_len = colon ? (size_t)(colon - source) : rest;
 
+	if (source_len == sizeof(LOG_SEGMENT_SOURCE) - 1 &&
+		memcmp(source, LOG_SEGMENT_SOURCE, source_len) == 0)
+		return false;
 	if (q->process[0] &&
 		(!source_len || !match_process(q->process, source, source_len)))
 		return false;

@@ -46,6 +46,29 @@ static size_t colour_length(const unsigned char *p, size_t len)
 	return i < len && p[i] == 'm' ? i + 1 : 0;
 }
 
+typedef signed char vec __attribute__((vector_size(16), aligned(1), may_alias));
+
+/* Copies from the start on what needs no change: printable ASCII and tabs. How much. */
+static size_t copy_clean(char *out, const unsigned char *p, size_t len)
+{
+	size_t i = 0;
+
+	for (; i + sizeof(vec) <= len; i += sizeof(vec)) {
+		vec v = *(const vec *)(p + i);
+		vec ok = ((v > 0x1f) & (v != 0x7f)) |
+			 (v == '\t'); /* signed: no 0x80 and up */
+		uint64_t half[2];
+
+		*(vec *)(out + i) = v;
+		memcpy(half, &ok, sizeof(half));
+		if ((half[0] & half[1]) != UINT64_MAX)
+			break;
+	}
+	for (; i < len && ((p[i] > 0x1f && p[i] < 0x7f) || p[i] == '\t'); i++)
+		out[i] = (char)p[i];
+	return i;
+}
+
 static bool is_end(const unsigned char *p, size_t len)
 {
 	return len == 3 || (len == PLAIN_END_LEN && p[2] == '0');
@@ -62,20 +85,15 @@ static size_t escape(char *out, unsigned char c)
 	return 4;
 }
 
-/* One character, or one colour; *ret_used: how many bytes it took. */
+/* One character that is not clean; *ret_used: how many bytes it took. */
 static size_t put(char *out, const unsigned char *p, size_t len, size_t *ret_used)
 {
-	size_t used = 1;
+	size_t used = *p >= 0x80 ? utf8_length(p, len) : 0;
 
-	if ((*p >= 0x20 && *p < 0x7f) || *p == '\t')
-		*out = (char)*p;
-	else if (*p >= 0x80 && (used = utf8_length(p, len)) > 0)
-		memcpy(out, p, used);
-	else {
-		*ret_used = 1;
+	*ret_used = used ? used : 1;
+	if (!used)
 		return escape(out, *p);
-	}
-	*ret_used = used;
+	memcpy(out, p, used);
 	return used;
 }
 
@@ -86,6 +104,10 @@ size_t plain_copy(char *out, const char *in, size_t len, enum plain_colours colo
 	size_t n = 0, used;
 
 	for (size_t i = 0; i < len; i += used) {
+		used = copy_clean(out + n, p + i, len - i);
+		n += used;
+		if (used)
+			continue;
 		used = colour_length(p + i, len - i);
 		if (!used) {
 			n += put(out + n, p + i, len - i, &used);

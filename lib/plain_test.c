@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -86,9 +87,32 @@ static void nothing_but_colours_passes(void **state UNUSED)
 		"2J");
 }
 
+/* It is copied in pieces of 16: a byte to change at each place of lines around that length. */
+static void a_byte_is_found_wherever_it_stands(void **state UNUSED)
+{
+	static const unsigned char bad[] = {0, 0x1f, 0x7f, 0x80, 0xff};
+	char in[70], out[sizeof(in) * PLAIN_FACTOR + PLAIN_END_LEN], want[sizeof(out)];
+
+	for (size_t len = 1; len <= sizeof(in); len++)
+		for (size_t at = 0; at < len; at++) {
+			unsigned char c = bad[(at + len) % ARRAY_LEN(bad)];
+
+			for (size_t i = 0; i < len; i++)
+				in[i] = " ~\tA"[i % 4];
+			memcpy(want, in, at);
+			snprintf(want + at, 5, "\\x%02x", c);
+			memcpy(want + at + 4, in + at + 1, len - at - 1);
+			in[at] = (char)c;
+			assert_int_equal(
+				plain_copy(out, in, len, PLAIN_WITHOUT_COLOURS), len + 3);
+			assert_memory_equal(out, want, len + 3);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_byte_is_found_wherever_it_stands),
 		cmocka_unit_test(plain_text_and_utf8_stay_as_they_are),
 		cmocka_unit_test(control_bytes_are_written_as_hex),
 		cmocka_unit_test(bytes_that_are_not_utf8_are_written_as_hex),

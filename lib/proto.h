@@ -69,6 +69,7 @@ enum {
 	MSG_USAGE,           /* struct msg_usage; fds: write end of a pipe, for a struct usage_row for each thing below the state folder, the last of
 	                        kind USAGE_END; reply at once; -EBUSY while another is counted */
 	MSG_CACHE_REMOVE,    /* struct msg_cache; -EBUSY while a build has it; absent is 0 */
+	MSG_LOG_LIMITS,      /* struct msg_log_limits: passed on to berth-logger, which keeps them; at once and from now on */
 };
 
 /* ---- berthd -> berth-control, events (seq 0) ---- */
@@ -170,6 +171,8 @@ struct msg_start {
 	uint32_t n_others; /* after the n_layers: no part of the root, only for MOUNT_LAYER and MOUNT_MERGED; with them at most
 	                      PROTO_LAYERS_MAX */
 	uint32_t stop_signal; /* of MSG_STOP, 1 .. STOP_SIGNAL_MAX; 0: SIGTERM */
+	uint32_t release;     /* whose lines its output is, for the log; 0: of none */
+	uint32_t pad;
 };
 #define STOP_SIGNAL_MAX 64u
 struct msg_started {
@@ -267,6 +270,20 @@ struct msg_cache {
 	uint64_t part; /* as in msg_mount, of MOUNT_CACHE_PART; 0: the app's build cache folder */
 	uint32_t app;
 	uint32_t pad;
+};
+/* How large an app's log may be, and how much of what it and the router write a second is kept, bursts of LOG_BURST_S
+   aside; the rest is dropped and counted. What is 0 is as for app 0, all apps; 0 there too: LOG_BUDGET_DEFAULT, no rate. */
+#define LOG_BUDGET_DEFAULT ((uint64_t)100 << 20)
+#define LOG_BUDGET_MIN ((uint64_t)1 << 20)
+#define LOG_BUDGET_MAX ((uint64_t)1 << 42)
+#define LOG_RATE_OFF UINT64_MAX /* in rate_lines: no rate, whatever all apps have */
+#define LOG_RATE_MAX ((uint64_t)1 << 36)
+#define LOG_BURST_S 5u
+struct msg_log_limits {
+	uint64_t budget_bytes; /* LOG_BUDGET_MIN .. LOG_BUDGET_MAX */
+	uint64_t rate_lines;   /* .. LOG_RATE_MAX, or LOG_RATE_OFF */
+	uint64_t rate_bytes;   /* .. LOG_RATE_MAX; only one of the two */
+	uint32_t app, pad;
 };
 struct msg_usage {
 	uint32_t kinds; /* 1 << enum usage_kind of those that are wanted; 0: all */
@@ -582,10 +599,12 @@ enum {
 	MSG_LOG_ATTACH = 110, /* berthd -> logger: struct msg_log_attach; fds: read end of the FIFO (nonblocking) */
 	MSG_LOG_DONE,         /* logger -> berthd: struct msg_instance: everything up to the end is on disk */
 	MSG_LOG_CLOSE,        /* berthd -> logger: struct msg_app: the app's log folder is about to go; close its files. Replied */
+	MSG_LOG_SET,          /* berthd -> logger: struct msg_log_limits */
 };
 struct msg_log_attach {
 	uint64_t id;
-	uint32_t app, pad;
+	uint32_t app;
+	uint32_t release; /* as in msg_start */
 	char name[PROTO_NAME_MAX]; /* source: "web.1" */
 };
 
@@ -607,8 +626,23 @@ struct log_record {
 /*
  * What berth-logger writes: BERTH_STATE/logs/APPID/SEGMENT.log, SEGMENT a 16-digit decimal number (time of its first
  * line, µs), lines "2026-01-02T03:04:05.678901Z app[web.1]: text\n". Folder and files are readable by group _berth.
- * The app's FIFO lines get source app[NAME].
+ * The app's FIFO lines get source app[NAME]. The text has no control byte but tab, and is valid UTF-8.
+ *
+ * Stamps never fall, within a segment and from one to the next: they are the index by time, searched by halves. Only
+ * whole lines count: what follows the last newline is being written, or torn by a crash and cut before the next line
+ * is written. A reader does not take it, and reads again from behind the last newline. A line that does not begin with
+ * a stamp is not a line (damage).
+ *
+ * Lines of source LOG_SEGMENT_SOURCE, which nobody else can write, are the log's own bookkeeping, not shown to people:
+ *   STAMP berth[segment]: after=SEGMENT release=N   first line of a segment: the number of the segment before it, 16 digits,
+ *       0 for the first of all. A reader that has read to the end of another one than this was left behind by the budget
+ *   STAMP berth[segment]: release=N   app[...] lines from here on are of release N, until another such line or the
+ *       segment's end; 0: nobody knows
+ * Segments of before these lines existed have none. Segments grow at their end alone, and are removed whole, the oldest
+ * first. BERTH_STATE/logs/limits is berth-logger's own.
  */
+#define LOG_SEGMENT_SOURCE "berth[segment]"
+#define LOG_SEGMENT_DIGITS 16
 
 /* clang-format on */
 #endif

@@ -299,6 +299,26 @@ static int remove_cache(struct context *ctx, struct msg *m, struct reply *r UNUS
 	return cache_remove(ctx->chores, &ctx->folders, body.app, body.part);
 }
 
+static bool log_limits_ok(const struct msg_log_limits *l)
+{
+	return (!l->budget_bytes || (l->budget_bytes >= LOG_BUDGET_MIN &&
+					    l->budget_bytes <= LOG_BUDGET_MAX)) &&
+	       (l->rate_lines <= LOG_RATE_MAX || l->rate_lines == LOG_RATE_OFF) &&
+	       l->rate_bytes <= LOG_RATE_MAX && !(l->rate_lines && l->rate_bytes) &&
+	       !l->pad;
+}
+
+static int set_log_limits(struct context *ctx, struct msg *m, struct reply *r UNUSED)
+{
+	struct msg_log_limits body;
+
+	BODY(m, body);
+	if (!log_limits_ok(&body))
+		return -EINVAL;
+	return msg_send(ctx->handoff->fds[HANDOFF_LOGGER_OURS], MSG_LOG_SET, 0, 0, &body,
+		sizeof(body), NULL, 0);
+}
+
 /* --- networks --- */
 
 static int network(struct context *ctx, struct msg *m, struct reply *r)
@@ -469,8 +489,11 @@ static const struct dispatch_row control_rows[] = {
 	{MSG_USAGE, count_usage, sizeof(struct msg_usage), .fds_min = 1, .fds_max = 1},
 	/* safe: as with layers; one in use is never removed */
 	{MSG_CACHE_REMOVE, remove_cache, sizeof(struct msg_cache), .fds_max = 0},
+	/* safe: numbers within their ranges, for a program without privilege that may be
+	   lied to */
+	{MSG_LOG_LIMITS, set_log_limits, sizeof(struct msg_log_limits), .fds_max = 0},
 };
-_Static_assert(ARRAY_LEN(control_rows) == MSG_CACHE_REMOVE - MSG_START + 1 + 2,
+_Static_assert(ARRAY_LEN(control_rows) == MSG_LOG_LIMITS - MSG_START + 1 + 2,
 	"a row for each message from control, HELLO and EXITED_ACK");
 static const struct dispatch_table control_table = {
 	PEER_CONTROL, control_rows, ARRAY_LEN(control_rows)};

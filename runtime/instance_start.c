@@ -86,6 +86,7 @@ static void fill_record(struct record *r, const struct msg_start *m)
 		.state = RECORD_STARTING,
 		.id = m->id,
 		.app = m->app,
+		.release = m->release,
 		.n_layers = m->n_layers + m->n_others,
 		.n_mounts = m->n_mounts,
 		.upper = m->upper};

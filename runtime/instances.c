@@ -117,7 +117,8 @@ int instance_save(struct instance *i)
 int instance_attach(struct instance *i)
 {
 	const struct instances_config *c = &i->all->c;
-	struct msg_log_attach body = {.id = i->record.id, .app = i->record.app};
+	struct msg_log_attach body = {
+		.id = i->record.id, .app = i->record.app, .release = i->record.release};
 	int fd autoclose = fifo_open_read(c->folders->fifo, i->record.id);
 	int r;
 

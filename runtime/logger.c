@@ -23,6 +23,8 @@ struct logger {
 	struct sources *sources;
 	struct peek records;
 	struct msg msg;
+	bool stop;
+	struct loop_timer *tell; /* what was dropped, when no further line brings it up */
 };
 
 static void send_done(void *arg UNUSED, uint64_t id)
@@ -61,6 +63,16 @@ static int close_app(struct logger *g, const struct msg *m)
 		FD_BERTHD, MSG_LOG_CLOSE, m->head.seq, 0, &body, sizeof(body), NULL, 0);
 }
 
+static int set_limits(struct logger *g, const struct msg *m)
+{
+	struct msg_log_limits body;
+
+	if (m->head.size != sizeof(body))
+		return -EPROTO;
+	memcpy(&body, m->body, sizeof(body));
+	return store_set_limits(g->store, &body);
+}
+
 static int handle(struct logger *g, struct msg *m)
 {
 	switch (m->head.type) {
@@ -70,6 +82,8 @@ static int handle(struct logger *g, struct msg *m)
 		return attach(g, m);
 	case MSG_LOG_CLOSE:
 		return close_app(g, m);
+	case MSG_LOG_SET:
+		return set_limits(g, m);
 	default:
 		return -EPROTO;
 	}
@@ -90,7 +104,7 @@ static void on_berthd(void *arg, uint32_t events UNUSED)
 	/* The end of the pair: monitor and worker are gone, and the next berthd starts
 	 * its own logger. */
 	if (r == 0 || (r != -EAGAIN && r != -EPROTO && r != -EINTR))
-		loop_stop(g->loop);
+		g->stop = true;
 }
 
 static void on_records(void *arg, uint32_t events UNUSED)
@@ -100,7 +114,7 @@ static void on_records(void *arg, uint32_t events UNUSED)
 
 	if (r < 0) {
 		log_error("record pipe: %s", strerror(-r));
-		loop_stop(g->loop);
+		g->stop = true;
 	}
 }
 
@@ -108,7 +122,7 @@ static void on_signal(void *arg, uint32_t events UNUSED)
 {
 	struct logger *g = arg;
 
-	loop_stop(g->loop);
+	g->stop = true;
 }
 
 static int watch_signals(struct logger *g)
@@ -137,7 +151,7 @@ static int setup(struct logger *g)
 		(r = peek_open(&g->records)) < 0)
 		return r;
 	g->loop = loop_new();
-	g->store = store_new(FD_LOGS, STORE_BUDGET_DEFAULT);
+	g->store = store_new(FD_LOGS);
 	if (!g->loop || !g->store)
 		return -ENOMEM;
 	g->sources = sources_new(g->loop, g->store, send_done, NULL);
@@ -145,6 +159,26 @@ static int setup(struct logger *g)
 		!loop_add(g->loop, FD_RECORDS, EPOLLIN, on_records, g))
 		return -ENOMEM;
 	return watch_signals(g);
+}
+
+static void on_tell(void *arg)
+{
+	struct logger *g = arg;
+
+	g->tell = NULL;
+	store_tell(g->store);
+}
+
+static int run(struct logger *g)
+{
+	int r = 0;
+
+	while (!g->stop && r == 0) {
+		r = loop_once(g->loop, -1);
+		if (!g->tell && store_owes(g->store))
+			g->tell = loop_after(g->loop, STORE_TELL_US / 1000, on_tell, g);
+	}
+	return r;
 }
 
 int main(void)
@@ -161,7 +195,7 @@ int main(void)
 	}
 	r = msg_send(FD_BERTHD, MSG_HELLO, 0, 0, &hello, sizeof(hello), NULL, 0);
 	if (r == 0)
-		r = loop_run(g.loop);
+		r = run(&g);
 	if (r < 0)
 		log_error("%s", strerror(-r));
 	sources_free(g.sources);

@@ -23,6 +23,8 @@ static void clean_source(char out[sizeof(((struct log_record *)0)->source) + 1],
 				 : '?';
 	}
 	out[i] = '\0';
+	if (strcmp(out, LOG_SEGMENT_SOURCE) == 0)
+		out[0] = '?';
 }
 
 static uint64_t believed_time(uint64_t time_us, uint64_t now_us)
@@ -36,10 +38,14 @@ static void add_record(
 	struct store *s, const struct log_record *r, const char *text, uint64_t now_us)
 {
 	char source[sizeof(r->source) + 1];
-	size_t len = r->size - sizeof(*r);
+	struct store_record line = {.app = r->app,
+		.source = source,
+		.text = text,
+		.len = r->size - sizeof(*r)};
 
 	clean_source(source, r);
-	store_add(s, r->app, believed_time(r->time_us, now_us), source, text, len, false);
+	line.shaped = strcmp(source, "berth[router]") == 0; /* strangers make those */
+	store_add(s, &line, believed_time(r->time_us, now_us));
 }
 
 static bool is_record(const struct log_record *r)

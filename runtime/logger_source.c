@@ -11,16 +11,24 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#define ROUNDS_MAX 8 /* of PEEK_SIZE, then the others get their turn */
+#define ROUNDS_MAX 4 /* of PEEK_SIZE, then the others get their turn */
 #define BUCKETS 1024u
+/*
+ * A source that writes again this soon is not watched for a while, but looked at so often: each look then takes all that
+ * came meanwhile, and neither side wakes the other for every line.
+ */
+#define BUSY_MS 2
+#define BUSY_TURNS 5 /* without anything: it is watched again */
 
 struct source {
-	struct source *next;
+	struct source *next, *next_busy;
 	struct sources *all;
-	uint64_t id;
-	uint32_t app;
-	char name[STORE_SOURCE_MAX];
+	uint64_t id, ready_ns; /* when it last had something */
+	uint32_t app, release;
+	char name[TEXT_SOURCE_MAX];
 	int fd;
+	unsigned int busy; /* turns left without anything; 0: it is watched */
+	bool ended;	   /* while it is on the list of the busy */
 	struct loop_io *watch;
 	struct loop_timer *partial, *again;
 };
@@ -28,6 +36,8 @@ struct source {
 struct sources {
 	struct loop *loop;
 	struct store *store;
+	struct source *busy;
+	struct loop_timer *turn;
 	void (*done)(void *arg, uint64_t id);
 	void *done_arg;
 	struct peek peek;
@@ -47,8 +57,7 @@ int peek_open(struct peek *p)
 		peek_close(p);
 		return r;
 	}
-	/* As many slots as a full FIFO has: single bytes written one by one fill a slot
-	 * each. */
+	/* As many slots as a full FIFO has: packets written with O_DIRECT fill a slot each. */
 	(void)fcntl(p->pipe[1], F_SETPIPE_SZ, 1 << 20);
 	return 0;
 }
@@ -94,6 +103,20 @@ int peek_consume(struct peek *p, int fd, size_t n)
 	return 0;
 }
 
+/* Busy sources are freed by their turn. */
+static void free_source(struct source *o)
+{
+	if (o->ended)
+		return;
+	loop_del(o->watch);
+	loop_cancel(o->partial);
+	loop_cancel(o->again);
+	close(o->fd);
+	o->ended = true;
+	if (!o->busy)
+		free(o);
+}
+
 static void end_source(struct source *o)
 {
 	struct sources *s = o->all;
@@ -105,27 +128,22 @@ static void end_source(struct source *o)
 			break;
 		}
 	}
-	loop_del(o->watch);
-	loop_cancel(o->partial);
-	loop_cancel(o->again);
-	close(o->fd);
-	free(o);
+	free_source(o);
 	s->done(s->done_arg, id);
 }
 
-/* Adds the lines at hand to the store; returns how many bytes they take. */
 static size_t add_lines(struct source *o, bool at_end)
 {
 	const struct peek *p = &o->all->peek;
-	struct text_line line;
-	size_t at = 0, used;
+	struct store_input in = {.app = o->app,
+		.release = o->release,
+		.source = o->name,
+		.data = p->data,
+		.len = p->len,
+		/* A full look may stop in the middle of a line that goes on in the FIFO. */
+		.at_end = at_end && p->len < PEEK_SIZE};
 
-	while ((used = text_next_line(p->data + at, p->len - at, at_end, &line)) > 0) {
-		store_add(o->all->store, o->app, io_now_us(), o->name, line.start,
-			line.len, line.cut);
-		at += used;
-	}
-	return at;
+	return store_lines(o->all->store, &in, io_now_us());
 }
 
 static bool writers_gone(int fd)
@@ -135,28 +153,33 @@ static bool writers_gone(int fd)
 	return poll(&p, 1, 0) > 0 && (p.revents & POLLHUP);
 }
 
-/* One look at the FIFO. 1: there may be more, 0: wait, -1: it ended. */
-static int look(struct source *o, bool with_partial)
+enum seen { SEEN_END = -1, SEEN_NOTHING, SEEN_MORE, SEEN_ALL };
+
+/* One look at the FIFO. SEEN_ALL: all lines that were there; the edge tells of the next. */
+static enum seen look(struct source *o, bool with_partial)
 {
 	struct peek *p = &o->all->peek;
-	bool at_end = with_partial || writers_gone(o->fd);
 	int r = peek_fill(p, o->fd);
 	size_t used;
 
 	if (r == -EAGAIN || r == -EINTR)
-		return 0;
+		return SEEN_NOTHING;
 	if (r <= 0)
-		return -1;
-	/* A full look may stop in the middle of a line that goes on in the FIFO. */
-	used = add_lines(o, at_end && p->len < PEEK_SIZE);
-	store_flush(o->all->store);
+		return SEEN_END;
+	used = add_lines(o, with_partial);
 	r = peek_consume(p, o->fd, used);
 	if (r < 0) {
 		log_error("cannot take the output of %s from its fifo: %s", o->name,
 			strerror(-r));
-		return -1;
+		return SEEN_END;
 	}
-	return used > 0;
+	p->len -= used;
+	if (used && p->len + used == PEEK_SIZE)
+		return SEEN_MORE;
+	/* Nothing follows the beginning of a line that is left: the next look takes it. */
+	if (p->len && !with_partial && writers_gone(o->fd))
+		return look(o, true) == SEEN_END ? SEEN_END : SEEN_MORE;
+	return used ? SEEN_ALL : SEEN_NOTHING;
 }
 
 static void pump(struct source *o, bool with_partial);
@@ -193,28 +216,89 @@ static void wait_for_more(struct source *o)
 static void pump(struct source *o, bool with_partial)
 {
 	for (int round = 0; round < ROUNDS_MAX; round++) {
-		int r = look(o, with_partial);
+		enum seen seen = look(o, with_partial);
 
-		if (r < 0) {
+		if (seen == SEEN_END) {
 			end_source(o);
 			return;
 		}
-		if (r == 0) {
+		if (seen != SEEN_NOTHING) {
+			/* A new line begins: it has its own time. */
+			loop_cancel(o->partial);
+			o->partial = NULL;
+			with_partial = false;
+			if (o->busy)
+				o->busy = BUSY_TURNS;
+		}
+		if (seen != SEEN_MORE) {
 			wait_for_more(o);
 			return;
 		}
-		/* A new line begins: it has its own time. */
-		loop_cancel(o->partial);
-		o->partial = NULL;
-		with_partial = false;
 	}
 	if (!o->again)
 		o->again = loop_after(o->all->loop, 0, on_again, o);
 }
 
-static void on_ready(void *arg, uint32_t events UNUSED)
+static void on_turn(void *arg);
+
+static void plan_turn(struct sources *s)
 {
-	pump(arg, false);
+	if (s->busy && !s->turn)
+		s->turn = loop_after(s->loop, BUSY_MS, on_turn, s);
+}
+
+/* Watched again; what came meanwhile is an event. */
+static void calm(struct source *o)
+{
+	o->busy = 0;
+	if (o->ended)
+		free(o);
+	else if (loop_mod(o->watch, EPOLLIN | EPOLLET) < 0)
+		end_source(o);
+}
+
+static void on_turn(void *arg)
+{
+	struct sources *s = arg;
+	struct source **at = &s->busy, *o;
+
+	s->turn = NULL;
+	while ((o = *at)) {
+		if (!o->ended && !o->again)
+			pump(o, false);
+		if (!o->ended && --o->busy) {
+			at = &o->next_busy;
+			continue;
+		}
+		*at = o->next_busy;
+		calm(o);
+	}
+	plan_turn(s);
+}
+
+/* Events stop, but for the end. */
+static void make_busy(struct source *o)
+{
+	if (loop_mod(o->watch, EPOLLET) < 0)
+		return;
+	o->busy = BUSY_TURNS;
+	o->next_busy = o->all->busy;
+	o->all->busy = o;
+	plan_turn(o->all);
+	if (!o->all->turn) /* no memory for it: as before */
+		(void)loop_mod(o->watch, EPOLLIN | EPOLLET);
+}
+
+static void on_ready(void *arg, uint32_t events)
+{
+	struct source *o = arg;
+	uint64_t now = io_mono_ns(), before = o->ready_ns;
+
+	o->ready_ns = now;
+	if (!o->busy && !(events & EPOLLHUP) && now - before < BUSY_MS * 1000000ull)
+		make_busy(o);
+	else
+		pump(o, false);
 }
 
 struct sources *sources_new(
@@ -258,7 +342,8 @@ int sources_attach(struct sources *s, const struct msg_log_attach *a, int fd)
 		close(fd);
 		return -ENOMEM;
 	}
-	*o = (struct source){.all = s, .id = a->id, .app = a->app, .fd = fd};
+	*o = (struct source){
+		.all = s, .id = a->id, .app = a->app, .release = a->release, .fd = fd};
 	snprintf(
 		o->name, sizeof(o->name), "app[%.*s]", (int)sizeof(a->name) - 1, a->name);
 	/* Edge-triggered: the beginning of a line stays in the FIFO until its end comes.
@@ -285,13 +370,16 @@ void sources_free(struct sources *s)
 			struct source *o = s->buckets[i];
 
 			s->buckets[i] = o->next;
-			loop_del(o->watch);
-			loop_cancel(o->partial);
-			loop_cancel(o->again);
-			close(o->fd);
-			free(o);
+			free_source(o);
 		}
 	}
+	while (s->busy) {
+		struct source *o = s->busy;
+
+		s->busy = o->next_busy;
+		free(o);
+	}
+	loop_cancel(s->turn);
 	peek_close(&s->peek);
 	free(s);
 }

@@ -28,7 +28,7 @@ void sources_free(struct sources *s);
 /*
  * For the record pipe as well. A scratch pipe and buffer to look at what a pipe holds.
  */
-#define PEEK_SIZE (64u << 10)
+#define PEEK_SIZE (128u << 10)
 struct peek {
 	int pipe[2];
 	int null;

@@ -1,10 +1,11 @@
-/* The log segments of all apps. */
+/* The logs of all apps. */
 #include "runtime/logger_store.h"
 #include "lib/buf.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/name.h"
-#include "lib/plain.h"
+#include "runtime/logger_limits.h"
+#include "runtime/logger_segments.h"
 #include "runtime/logger_text.h"
 
 #include <dirent.h>
@@ -12,288 +13,328 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define BUCKETS 1024u
 #define CLOSED_MAX                                                                       \
 	1024u /* app ids are never used twice, so an old entry may be forgotten late */
-#define SEGMENTS_MAX 256u
-#define SEGMENT_DIGITS 16
 #define STORE_KEEP 16384u
-#define TAIL_MAX ((STORE_SOURCE_MAX + TEXT_LINE_MAX * PLAIN_FACTOR) + 64)
+#define BLOCK_SIZE (256u << 10)
 
-struct segment {
-	uint64_t name;
-	uint64_t size;
+/* Lines that are not there, until the log says so. */
+struct missing {
+	uint64_t shaped, failed;
+	int failed_errno;
+	uint64_t told_us, retry_at_us;
 };
 
 struct app_log {
-	struct app_log *next, *next_dirty;
+	struct app_log *next, *next_dirty, *next_owing;
 	uint32_t id;
-	bool dirty;
-	int fd;				       /* of the newest segment, or -1 */
-	struct segment segments[SEGMENTS_MAX]; /* oldest first */
-	unsigned int n_segments;
-	uint64_t last_us, first_pending_us, retry_at_us;
-	uint64_t dropped;
-	int drop_errno;
+	bool dirty, owes;
+	struct msg_log_limits limits;
+	uint64_t tokens, filled_us; /* of the rate: lines or bytes that may come now */
+	uint64_t last_us;
+	struct missing missing;
 	unsigned int pending_lines;
-	struct buf pending;
+	struct buf pending; /* records */
+	struct segments segments;
 };
 
 struct store {
 	int dirfd;
-	uint64_t budget;
+	struct limits limits;
 	struct app_log *buckets[BUCKETS];
-	struct app_log *dirty;
+	struct app_log *dirty, *owing;
 	uint32_t closed[CLOSED_MAX];
 	unsigned int n_closed;
+	char block[BLOCK_SIZE];
 };
 
-struct store *store_new(int dirfd, uint64_t budget_bytes)
+struct store *store_new(int dirfd)
 {
 	struct store *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return NULL;
 	s->dirfd = dirfd;
-	s->budget = budget_bytes;
+	limits_read(&s->limits, dirfd);
 	return s;
 }
 
-static void segment_path(char out[64], uint32_t app, uint64_t name)
+/* ---- apps ---- */
+
+/* App ids start at 1, so 0 is a free place. */
+static bool is_closed(const struct store *s, uint32_t app)
 {
-	snprintf(out, 64, "%u/%0*llu.log", app, SEGMENT_DIGITS, (unsigned long long)name);
+	for (unsigned int i = 0; i < CLOSED_MAX; i++)
+		if (s->closed[i] == app)
+			return true;
+	return false;
 }
 
-static bool parse_segment(const char *file, uint64_t *name)
+static struct app_log *find_app(struct store *s, uint32_t app)
 {
-	char digits[SEGMENT_DIGITS + 1];
+	struct app_log *a = s->buckets[app % BUCKETS];
 
-	if (strlen(file) != SEGMENT_DIGITS + 4 ||
-		strcmp(file + SEGMENT_DIGITS, ".log") != 0)
-		return false;
-	memcpy(digits, file, SEGMENT_DIGITS);
-	digits[SEGMENT_DIGITS] = '\0';
-	return num_parse_u64(digits, 0, UINT64_MAX, name) == 0;
+	while (a && a->id != app)
+		a = a->next;
+	return a;
 }
 
-static void insert_segment(struct app_log *a, uint64_t name, uint64_t size)
+static uint64_t rate_of(const struct app_log *a)
 {
-	unsigned int at = a->n_segments;
-
-	if (a->n_segments == SEGMENTS_MAX)
-		return;
-	while (at > 0 && a->segments[at - 1].name > name)
-		at--;
-	memmove(&a->segments[at + 1], &a->segments[at],
-		(a->n_segments - at) * sizeof(a->segments[0]));
-	a->segments[at] = (struct segment){.name = name, .size = size};
-	a->n_segments++;
+	return a->limits.rate_lines ? a->limits.rate_lines : a->limits.rate_bytes;
 }
 
-static void read_segments(struct store *s, struct app_log *a)
+static struct app_log *get_app(struct store *s, uint32_t app)
 {
-	char dir_name[16];
-	struct dirent *entry;
-	struct stat st;
-	uint64_t name;
-	DIR *dir;
-	int fd;
+	struct app_log *a = find_app(s, app);
 
-	snprintf(dir_name, sizeof(dir_name), "%u", a->id);
-	fd = openat(s->dirfd, dir_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
+	if (a || is_closed(s, app))
+		return a;
+	a = calloc(1, sizeof(*a));
+	if (!a)
+		return NULL;
+	a->id = app;
+	a->limits = limits_of(&s->limits, app);
+	a->tokens = rate_of(a) * LOG_BURST_S;
+	segments_open(&a->segments, s->dirfd, app);
+	segments_trim(&a->segments, a->limits.budget_bytes);
+	a->last_us = a->segments.last_us;
+	a->next = s->buckets[app % BUCKETS];
+	s->buckets[app % BUCKETS] = a;
+	return a;
+}
+
+static void owe(struct store *s, struct app_log *a)
+{
+	if (a->owes)
 		return;
-	dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
+	a->owes = true;
+	a->next_owing = s->owing;
+	s->owing = a;
+}
+
+static void count_shaped(struct store *s, struct app_log *a, uint64_t lines)
+{
+	if (!lines)
 		return;
+	if (!a->missing.shaped)
+		a->missing.told_us = io_now_us();
+	a->missing.shaped += lines;
+	owe(s, a);
+}
+
+static uint64_t forward(struct app_log *a, uint64_t time_us)
+{
+	if (time_us > a->last_us)
+		a->last_us = time_us;
+	return a->last_us;
+}
+
+/* ---- writing ---- */
+
+static void write_failed(struct store *s, struct app_log *a, int r, unsigned int lost)
+{
+	struct missing *m = &a->missing;
+
+	if (r != -EAGAIN) {
+		if (m->failed == 0)
+			log_error("cannot write the log of app %u: %s", a->id,
+				strerror(-r));
+		m->failed_errno = -r;
+		m->retry_at_us = io_now_us() + STORE_RETRY_US;
 	}
-	while ((entry = readdir(dir)))
-		if (parse_segment(entry->d_name, &name) &&
-			fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-			S_ISREG(st.st_mode))
-			insert_segment(a, name, (uint64_t)st.st_size);
-	closedir(dir);
+	m->failed += lost;
+	owe(s, a);
 }
 
-/* A crash can leave half a line at the end: everything after the last newline goes. */
-static int cut_torn_tail(int fd, uint64_t *size)
+static bool may_try(const struct missing *m)
 {
-	size_t want = *size < TAIL_MAX ? (size_t)*size : TAIL_MAX;
-	char *tail autofree = malloc(want + 1);
-	ssize_t n;
+	uint64_t now;
 
-	if (!tail)
-		return -ENOMEM;
-	n = pread(fd, tail, want, (off_t)(*size - want));
-	if (n < 0)
-		return -errno;
-	while (n > 0 && tail[n - 1] != '\n')
-		n--;
-	if ((size_t)n == want)
-		return 0;
-	*size = *size - want + (uint64_t)n;
-	return ftruncate(fd, (off_t)*size) < 0 ? -errno : 0;
+	if (!m->failed)
+		return true;
+	now = io_now_us();
+	return now >= m->retry_at_us || now + STORE_RETRY_US < m->retry_at_us;
 }
 
-static struct segment *newest(struct app_log *a)
+/* 0, or -errno: what is missing is counted. */
+static int write_lines(struct store *s, struct app_log *a, uint32_t release,
+	const char *data, size_t len, unsigned int lines)
 {
-	return a->n_segments ? &a->segments[a->n_segments - 1] : NULL;
-}
+	unsigned int written = 0;
+	int r = -EAGAIN;
 
-static int open_newest(struct store *s, struct app_log *a)
-{
-	struct segment *last = newest(a);
-	char path[64];
-	int fd autoclose = -1;
-	int r;
-
-	segment_path(path, a->id, last->name);
-	fd = openat(s->dirfd, path, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return -errno;
-	r = cut_torn_tail(fd, &last->size);
+	if (may_try(&a->missing))
+		r = segments_write(&a->segments, a->limits.budget_bytes, release, data,
+			len, &written);
 	if (r < 0)
-		return r;
-	a->fd = TAKE_FD(fd);
-	return 0;
+		write_failed(s, a, r, lines - written);
+	return r;
 }
 
-static void drop_oldest(struct store *s, struct app_log *a)
+/* "12,345" */
+static void group_digits(uint64_t n, char out[32])
 {
-	char path[64];
+	char digits[24];
+	int len = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)n), at = 0;
 
-	segment_path(path, a->id, a->segments[0].name);
-	if (unlinkat(s->dirfd, path, 0) < 0 && errno != ENOENT)
-		log_warn("cannot remove log segment %s: %s", path, strerror(errno));
-	a->n_segments--;
-	memmove(&a->segments[0], &a->segments[1], a->n_segments * sizeof(a->segments[0]));
-}
-
-static void make_room(struct store *s, struct app_log *a, uint64_t segment_size)
-{
-	uint64_t total = segment_size;
-
-	for (unsigned int i = 0; i < a->n_segments; i++)
-		total += a->segments[i].size;
-	while (a->n_segments && (total > s->budget || a->n_segments == SEGMENTS_MAX)) {
-		total -= a->segments[0].size;
-		drop_oldest(s, a);
+	for (int i = 0; i < len; i++) {
+		if (i && (len - i) % 3 == 0)
+			out[at++] = ',';
+		out[at++] = digits[i];
 	}
+	out[at] = '\0';
 }
 
-static int open_segment_file(struct store *s, struct app_log *a, uint64_t name)
+static int say(struct store *s, struct app_log *a, uint64_t n, const char *why)
 {
-	char path[64], dir[16];
-	int fd;
+	char count[32], text[192];
+	struct text_block b = {.out = s->block, .room = BLOCK_SIZE};
+	struct text_line l = {.start = text};
+	unsigned int written;
 
-	segment_path(path, a->id, name);
-	fd = openat(s->dirfd, path,
-		O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
-	if (fd >= 0 || errno != ENOENT)
-		return fd < 0 ? -errno : fd;
-	/* The folder above has the group and its setgid bit: both are inherited. */
-	snprintf(dir, sizeof(dir), "%u", a->id);
-	if (mkdirat(s->dirfd, dir, 0750) < 0 && errno != EEXIST)
-		return -errno;
-	fd = openat(s->dirfd, path,
-		O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
-	return fd < 0 ? -errno : fd;
+	group_digits(n, count);
+	l.len = (size_t)snprintf(text, sizeof(text), "%s line%s dropped (%s)", count,
+		n == 1 ? "" : "s", why);
+	text_block_prefix(&b, forward(a, io_now_us()), STORE_SOURCE);
+	text_block_add(&b, &l);
+	return segments_write(&a->segments, a->limits.budget_bytes, SEGMENTS_NO_RELEASE,
+		b.out, b.len, &written);
 }
 
-static void close_file(struct app_log *a)
+static void rate_text(const struct app_log *a, char out[64])
 {
-	if (a->fd >= 0)
-		close(a->fd);
-	a->fd = -1;
-}
-
-static int start_segment(struct store *s, struct app_log *a)
-{
-	uint64_t name = a->first_pending_us;
-	int fd;
-
-	close_file(a);
-	make_room(s, a, s->budget / STORE_SEGMENTS);
-	if (newest(a) && name <= newest(a)->name)
-		name = newest(a)->name + 1;
-	fd = open_segment_file(s, a, name);
-	if (fd < 0)
-		return fd;
-	a->fd = fd;
-	insert_segment(a, name, 0);
-	return 0;
-}
-
-/* A file with room for what is pending. */
-static int ready_file(struct store *s, struct app_log *a)
-{
-	struct segment *last = newest(a);
-
-	if (!last || last->size + a->pending.len > s->budget / STORE_SEGMENTS)
-		return start_segment(s, a);
-	if (a->fd >= 0)
-		return 0;
-	return open_newest(s, a) < 0 ? start_segment(s, a) : 0;
-}
-
-static int write_pending(struct store *s, struct app_log *a)
-{
-	struct segment *last;
-	int r = ready_file(s, a);
-
-	if (r < 0)
-		return r;
-	last = newest(a);
-	r = io_write_all(a->fd, a->pending.data, a->pending.len);
-	if (r < 0) {
-		/* What a full disk let through is half a line: take it back. */
-		(void)!ftruncate(a->fd, (off_t)last->size);
-		return r;
-	}
-	last->size += a->pending.len;
-	return 0;
-}
-
-static void add_line(struct app_log *a, uint64_t time_us, const char *source,
-	const char *text, size_t len, bool cut)
-{
-	char *room;
-
-	if (time_us < a->last_us)
-		time_us = a->last_us;
-	room = buf_room(
-		&a->pending, TEXT_STAMP_LEN + STORE_SOURCE_MAX + len * PLAIN_FACTOR + 64);
-	if (!room) {
-		a->dropped++;
-		a->drop_errno = ENOMEM;
-		a->pending.failed = false;
-		return;
-	}
-	if (a->pending.len == 0)
-		a->first_pending_us = time_us;
-	a->last_us = time_us;
-	text_stamp(room, time_us);
-	a->pending.len += TEXT_STAMP_LEN;
-	buf_addf(&a->pending, " %.*s: ", STORE_SOURCE_MAX, source);
-	a->pending.len += plain_copy(
-		a->pending.data + a->pending.len, text, len, PLAIN_WITHOUT_COLOURS);
-	buf_adds(&a->pending, cut ? TEXT_CUT_MARK "\n" : "\n");
-	a->pending_lines++;
+	snprintf(out, 64, "rate %llu%s/s", (unsigned long long)rate_of(a),
+		a->limits.rate_bytes ? " bytes" : "");
 }
 
 /* Once lines can be written again, the log says what is missing. */
-static void tell_dropped(struct app_log *a)
+static void tell(struct store *s, struct app_log *a)
 {
-	char text[128];
-	int n = snprintf(text, sizeof(text), "%llu lines were dropped here: %s",
-		(unsigned long long)a->dropped, strerror(a->drop_errno));
+	struct missing *m = &a->missing;
+	uint64_t now = io_now_us();
+	char why[64];
 
-	a->dropped = 0;
-	add_line(a, io_now_us(), "berth[logger]", text, (size_t)n, false);
+	if (m->failed && may_try(m)) {
+		if (say(s, a, m->failed, strerror(m->failed_errno)) == 0)
+			m->failed = 0;
+		else
+			m->retry_at_us = now + STORE_RETRY_US;
+	}
+	if (!m->failed && m->shaped &&
+		(now >= m->told_us + STORE_TELL_US || now < m->told_us)) {
+		rate_text(a, why);
+		if (say(s, a, m->shaped, why) == 0)
+			m->shaped = 0;
+		m->told_us = now;
+	}
 }
+
+/* ---- rate ---- */
+
+static void refill(struct app_log *a, uint64_t now_us)
+{
+	uint64_t rate = rate_of(a), full = rate * LOG_BURST_S, past;
+
+	if (now_us < a->filled_us)
+		a->filled_us = now_us;
+	past = now_us - a->filled_us;
+	if (past >= LOG_BURST_S * 1000000ull ||
+		past * rate / 1000000 >= full - a->tokens) {
+		a->tokens = full;
+		a->filled_us = now_us;
+		return;
+	}
+	uint64_t more = past * rate / 1000000;
+
+	a->tokens += more;
+	a->filled_us += more * 1000000 / rate; /* what is less than a token counts on */
+}
+
+static struct text_allowance allowance(struct app_log *a, uint64_t now_us)
+{
+	struct text_allowance ret = {UINT64_MAX, UINT64_MAX};
+
+	if (!rate_of(a))
+		return ret;
+	refill(a, now_us);
+	if (a->limits.rate_lines)
+		ret.lines = a->tokens;
+	else
+		ret.bytes = a->tokens;
+	return ret;
+}
+
+static void keep_allowance(struct app_log *a, const struct text_allowance *left)
+{
+	if (rate_of(a))
+		a->tokens = a->limits.rate_lines ? left->lines : left->bytes;
+}
+
+/* ---- instances ---- */
+
+/* Over the rate: counted, not written. Returns how many bytes. */
+static size_t pass_over(
+	struct store *s, struct app_log *a, const char *data, size_t len, bool at_end)
+{
+	struct text_line line;
+	size_t at = 0, used;
+	uint64_t lines = 0;
+
+	while ((used = text_next_line(data + at, len - at, at_end, &line)) > 0) {
+		lines++;
+		at += used;
+	}
+	count_shaped(s, a, lines);
+	return at;
+}
+
+static size_t write_blocks(struct store *s, struct app_log *a,
+	const struct store_input *in, struct text_block *b,
+	struct text_allowance *allowed)
+{
+	size_t at = 0;
+
+	for (;;) {
+		size_t used = text_block_lines(
+			b, in->data + at, in->len - at, in->at_end, allowed);
+
+		if (!used)
+			return at;
+		at += used;
+		(void)write_lines(s, a, in->release, b->out, b->len, b->lines);
+		b->len = 0;
+		b->lines = 0;
+	}
+}
+
+static void flush_app(struct store *s, struct app_log *a);
+
+size_t store_lines(struct store *s, const struct store_input *in, uint64_t now_us)
+{
+	struct app_log *a = get_app(s, in->app);
+	struct text_block b = {.out = s->block, .room = BLOCK_SIZE};
+	struct text_allowance allowed;
+	size_t at;
+
+	if (!a) /* it is going */
+		return in->len;
+	if (a->pending.len)
+		flush_app(s, a);
+	if (a->owes)
+		tell(s, a);
+	allowed = allowance(a, now_us);
+	text_block_prefix(&b, forward(a, now_us), in->source);
+	at = write_blocks(s, a, in, &b, &allowed);
+	keep_allowance(a, &allowed);
+	if (!allowed.lines || !allowed.bytes)
+		at += pass_over(s, a, in->data + at, in->len - at, in->at_end);
+	return at;
+}
+
+/* ---- records ---- */
 
 static void empty_pending(struct app_log *a)
 {
@@ -308,73 +349,56 @@ static void empty_pending(struct app_log *a)
 
 static void flush_app(struct store *s, struct app_log *a)
 {
-	uint64_t now = io_now_us();
-	int r = -EAGAIN;
-
 	if (a->pending.len == 0)
 		return;
-	if (a->dropped == 0 || now >= a->retry_at_us ||
-		now + STORE_RETRY_US < a->retry_at_us)
-		r = write_pending(s, a);
-	if (r < 0) {
-		if (r != -EAGAIN) {
-			if (a->dropped == 0)
-				log_error("cannot write the log of app %u: %s", a->id,
-					strerror(-r));
-			a->drop_errno = -r;
-			a->retry_at_us = now + STORE_RETRY_US;
-			close_file(a);
-		}
-		a->dropped += a->pending_lines;
-	}
+	if (a->owes)
+		tell(s, a);
+	(void)write_lines(s, a, SEGMENTS_NO_RELEASE, a->pending.data, a->pending.len,
+		a->pending_lines);
 	empty_pending(a);
-	if (r == 0 && a->dropped) {
-		tell_dropped(a);
-		if (write_pending(s, a) < 0)
-			log_error("cannot tell app %u of its dropped lines", a->id);
-		empty_pending(a);
-	}
 }
 
-/* App ids start at 1, so 0 is a free place. */
-static bool is_closed(const struct store *s, uint32_t app)
+static void add_line(struct store *s, struct app_log *a, uint64_t time_us,
+	const struct store_record *r)
 {
-	for (unsigned int i = 0; i < CLOSED_MAX; i++)
-		if (s->closed[i] == app)
-			return true;
-	return false;
-}
+	struct text_line line = {
+		.start = r->text, .len = r->len < TEXT_LINE_MAX ? r->len : TEXT_LINE_MAX};
+	struct text_block b = {.out = buf_room(&a->pending,
+				       TEXT_PREFIX_MAX + line.len * PLAIN_FACTOR + 64)};
 
-static struct app_log *get_app(struct store *s, uint32_t app)
-{
-	struct app_log **bucket = &s->buckets[app % BUCKETS], *a;
-
-	for (a = *bucket; a; a = a->next)
-		if (a->id == app)
-			return a;
-	if (is_closed(s, app))
-		return NULL;
-	a = calloc(1, sizeof(*a));
-	if (!a)
-		return NULL;
-	a->id = app;
-	a->fd = -1;
-	read_segments(s, a);
-	a->next = *bucket;
-	*bucket = a;
-	return a;
-}
-
-void store_add(struct store *s, uint32_t app, uint64_t time_us, const char *source,
-	const char *text, size_t len, bool cut)
-{
-	struct app_log *a = get_app(s, app);
-
-	if (!a)
+	if (!b.out) {
+		a->pending.failed = false;
+		write_failed(s, a, -ENOMEM, 1);
 		return;
-	if (len > TEXT_LINE_MAX)
-		len = TEXT_LINE_MAX;
-	add_line(a, time_us, source, text, len, cut);
+	}
+	text_block_prefix(&b, forward(a, time_us), r->source);
+	text_block_add(&b, &line);
+	a->pending.len += b.len;
+	a->pending_lines++;
+}
+
+static bool within_rate(struct store *s, struct app_log *a, size_t len, uint64_t now_us)
+{
+	struct text_allowance allowed = allowance(a, now_us);
+
+	if (!allowed.lines || !allowed.bytes) {
+		count_shaped(s, a, 1);
+		return false;
+	}
+	if (a->limits.rate_lines)
+		a->tokens--;
+	else if (a->limits.rate_bytes)
+		a->tokens -= len < a->tokens ? len : a->tokens;
+	return true;
+}
+
+void store_add(struct store *s, const struct store_record *r, uint64_t time_us)
+{
+	struct app_log *a = get_app(s, r->app);
+
+	if (!a || (r->shaped && !within_rate(s, a, r->len, time_us)))
+		return;
+	add_line(s, a, time_us, r);
 	if (!a->dirty) {
 		a->dirty = true;
 		a->next_dirty = s->dirty;
@@ -395,15 +419,104 @@ void store_flush(struct store *s)
 	}
 }
 
-static void free_app(struct app_log *a)
+/* ---- */
+
+bool store_owes(const struct store *s)
 {
-	close_file(a);
+	return s->owing != NULL;
+}
+
+void store_tell(struct store *s)
+{
+	struct app_log **at = &s->owing;
+
+	store_flush(s);
+	while (*at) {
+		struct app_log *a = *at;
+
+		tell(s, a);
+		if (a->missing.shaped || a->missing.failed) {
+			at = &a->next_owing;
+			continue;
+		}
+		*at = a->next_owing;
+		a->owes = false;
+	}
+}
+
+static void apply_limits(struct store *s, struct app_log *a)
+{
+	uint64_t rate = rate_of(a);
+
+	a->limits = limits_of(&s->limits, a->id);
+	if (rate_of(a) != rate)
+		a->tokens = rate_of(a) * LOG_BURST_S;
+	segments_trim(&a->segments, a->limits.budget_bytes);
+}
+
+static void trim_app(struct store *s, uint32_t app)
+{
+	struct app_log *a = find_app(s, app);
+
+	if (a)
+		apply_limits(s, a);
+	else
+		segments_trim_folder(
+			s->dirfd, app, limits_of(&s->limits, app).budget_bytes);
+}
+
+static void trim_all(struct store *s)
+{
+	int fd = openat(s->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	uint64_t app;
+
+	if (!dir) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while ((entry = readdir(dir)))
+		if (num_parse_u64(entry->d_name, 1, UINT32_MAX, &app) == 0)
+			trim_app(s, (uint32_t)app);
+	closedir(dir);
+}
+
+int store_set_limits(struct store *s, const struct msg_log_limits *l)
+{
+	int r;
+
+	store_flush(s);
+	r = limits_set(&s->limits, s->dirfd, l);
+	if (l->app)
+		trim_app(s, l->app);
+	else
+		trim_all(s);
+	return r;
+}
+
+static void drop_owing(struct store *s, const struct app_log *a)
+{
+	for (struct app_log **at = &s->owing; *at; at = &(*at)->next_owing)
+		if (*at == a) {
+			*at = a->next_owing;
+			return;
+		}
+}
+
+static void free_app(struct store *s, struct app_log *a)
+{
+	drop_owing(s, a);
+	segments_close(&a->segments);
 	buf_free(&a->pending);
 	free(a);
 }
 
 void store_close_app(struct store *s, uint32_t app)
 {
+	struct msg_log_limits none = {.app = app};
+
 	store_flush(s);
 	for (struct app_log **at = &s->buckets[app % BUCKETS]; *at; at = &(*at)->next) {
 		struct app_log *a = *at;
@@ -411,9 +524,10 @@ void store_close_app(struct store *s, uint32_t app)
 		if (a->id != app)
 			continue;
 		*at = a->next;
-		free_app(a);
+		free_app(s, a);
 		break;
 	}
+	(void)limits_set(&s->limits, s->dirfd, &none);
 	s->closed[s->n_closed++ % CLOSED_MAX] = app;
 }
 
@@ -428,14 +542,18 @@ void store_free(struct store *s)
 {
 	if (!s)
 		return;
+	for (struct app_log *a = s->owing; a; a = a->next_owing)
+		a->missing.told_us = 0;
 	store_flush(s);
+	store_tell(s);
 	for (unsigned int i = 0; i < BUCKETS; i++) {
 		while (s->buckets[i]) {
 			struct app_log *a = s->buckets[i];
 
 			s->buckets[i] = a->next;
-			free_app(a);
+			free_app(s, a);
 		}
 	}
+	limits_free(&s->limits);
 	free(s);
 }

@@ -1,9 +1,9 @@
 /* Bytes of an app into lines. */
 #include "runtime/logger_text.h"
 
-#include <stdio.h>
+#include "lib/stamp.h"
+
 #include <string.h>
-#include <time.h>
 
 /* Where to cut a long line: not inside a character of UTF-8. */
 static size_t cut_point(const char *data, size_t max)
@@ -40,14 +40,73 @@ size_t text_next_line(const char *data, size_t len, bool at_end, struct text_lin
 
 void text_stamp(char out[TEXT_STAMP_LEN], uint64_t time_us)
 {
-	time_t seconds = (time_t)(time_us / 1000000);
-	char text[64];
-	struct tm tm;
+	char text[STAMP_SIZE];
 
-	if (!gmtime_r(&seconds, &tm))
-		memset(&tm, 0, sizeof(tm));
-	snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%06uZ",
-		(tm.tm_year + 1900) % 10000, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-		tm.tm_min, tm.tm_sec, (unsigned int)(time_us % 1000000));
+	stamp_format_us(time_us, text);
 	memcpy(out, text, TEXT_STAMP_LEN);
+}
+
+uint64_t text_stamp_parse(const char *at, size_t len)
+{
+	char text[STAMP_SIZE];
+	uint64_t us;
+
+	if (len < TEXT_STAMP_LEN)
+		return 0;
+	memcpy(text, at, TEXT_STAMP_LEN);
+	text[TEXT_STAMP_LEN] = '\0';
+	/* Its one form, not all that people may write. */
+	return text[19] == '.' && text[26] == 'Z' && stamp_parse(text, 0, &us) == 0 ? us
+										    : 0;
+}
+
+void text_block_prefix(struct text_block *b, uint64_t time_us, const char *source)
+{
+	size_t len = strnlen(source, TEXT_SOURCE_MAX);
+	char *at = b->prefix;
+
+	text_stamp(at, time_us);
+	at[TEXT_STAMP_LEN] = ' ';
+	memcpy(at + TEXT_STAMP_LEN + 1, source, len);
+	memcpy(at + TEXT_STAMP_LEN + 1 + len, ": ", 2);
+	b->prefix_len = TEXT_STAMP_LEN + 1 + len + 2;
+}
+
+void text_block_add(struct text_block *b, const struct text_line *line)
+{
+	char *at = b->out + b->len;
+
+	memcpy(at, b->prefix,
+		sizeof(b->prefix)); /* all of it: no call for so few bytes */
+	at += b->prefix_len;
+	at += plain_copy(at, line->start, line->len, PLAIN_WITHOUT_COLOURS);
+	if (line->cut) {
+		memcpy(at, TEXT_CUT_MARK, sizeof(TEXT_CUT_MARK) - 1);
+		at += sizeof(TEXT_CUT_MARK) - 1;
+	}
+	*at++ = '\n';
+	b->len = (size_t)(at - b->out);
+	b->lines++;
+}
+
+static void take(uint64_t *left, uint64_t n)
+{
+	if (*left != UINT64_MAX)
+		*left -= n < *left ? n : *left;
+}
+
+size_t text_block_lines(struct text_block *b, const char *data, size_t len, bool at_end,
+	struct text_allowance *allowed)
+{
+	struct text_line line;
+	size_t at = 0, used;
+
+	while (allowed->lines && allowed->bytes && b->room - b->len >= TEXT_ROOM &&
+		(used = text_next_line(data + at, len - at, at_end, &line)) > 0) {
+		text_block_add(b, &line);
+		take(&allowed->lines, 1);
+		take(&allowed->bytes, used);
+		at += used;
+	}
+	return at;
 }

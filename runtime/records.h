@@ -33,8 +33,13 @@ struct record {
 	uint32_t magic;
 	uint32_t kind, state, flags;
 	uint64_t id;
-	uint32_t app, pid; /* pid and start_time: of RECORD_STACK; sandboxes have theirs
-			      in sandbox */
+	uint32_t app;
+	union {
+		uint32_t
+			pid; /* this and start_time: of RECORD_STACK; sandboxes have theirs
+				     in sandbox */
+		uint32_t release; /* of a sandbox, as in msg_start */
+	};
 	uint64_t start_time;
 	uint64_t boot;	     /* RECORD_STACK: records_boot() */
 	uint64_t kill_at_ns; /* monotonic: SIGKILL is due */

@@ -111,11 +111,14 @@ static void all_read(void *loop, uint64_t id UNUSED)
 static int keep_log(int dir, int fifo, uint64_t budget)
 {
 	struct msg_log_attach a = {.id = 1, .app = 7, .name = "web.1"};
+	struct msg_log_limits small = {.budget_bytes = budget};
 	struct loop *l = loop_new();
-	struct store *s = store_new(dir, budget);
+	struct store *s = store_new(dir);
 	struct sources *from = sources_new(l, s, all_read, l);
-	int r = sources_attach(from, &a, fifo);
+	int r = store_set_limits(s, &small);
 
+	if (r == 0)
+		r = sources_attach(from, &a, fifo);
 	alarm(30);
 	if (r == 0)
 		r = loop_run(l);

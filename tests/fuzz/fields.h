@@ -37,7 +37,7 @@ static const struct field start_fields[] = {F(msg_start, id), F(msg_start, app),
 	MOUNT_FIELDS(9), MOUNT_FIELDS(10), MOUNT_FIELDS(11), MOUNT_FIELDS(12),
 	MOUNT_FIELDS(13), MOUNT_FIELDS(14), MOUNT_FIELDS(15), F(msg_start, name),
 	F(msg_start, uid), F(msg_start, gid), F(msg_start, n_others),
-	F(msg_start, stop_signal)};
+	F(msg_start, stop_signal), F(msg_start, release), F(msg_start, pad)};
 static const struct field stop_fields[] = {
 	F(msg_stop, id), F(msg_stop, timeout_ms), F(msg_stop, pad)};
 static const struct field signal_fields[] = {
@@ -63,6 +63,9 @@ static const struct field freeze_fields[] = {
 static const struct field usage_fields[] = {F(msg_usage, kinds), F(msg_usage, pad)};
 static const struct field cache_fields[] = {
 	F(msg_cache, part), F(msg_cache, app), F(msg_cache, pad)};
+static const struct field log_fields[] = {F(msg_log_limits, budget_bytes),
+	F(msg_log_limits, rate_lines), F(msg_log_limits, rate_bytes),
+	F(msg_log_limits, app), F(msg_log_limits, pad)};
 #define RULE_FIELDS(i)                                                                   \
 	F(msg_network, rules[i].kind), F(msg_network, rules[i].verdict),                 \
 		F(msg_network, rules[i].protocol), F(msg_network, rules[i].prefix),      \
@@ -96,8 +99,9 @@ static const struct layout {
 	L(MSG_STACK_BUILD, stack_fields), L(MSG_FREEZE, freeze_fields),
 	L(MSG_THAW, instance_fields), L(MSG_NETWORK, network_fields),
 	L(MSG_NAME, name_fields), L(MSG_CACHE_REMOVE, cache_fields),
-	L(MSG_USAGE, usage_fields), L(MSG_EXITED_ACK, instance_fields),
-	L(MSG_ROUTER_SOCKETS, sockets_fields), L(MSG_ROUTER_WAKE, instance_fields)};
+	L(MSG_LOG_LIMITS, log_fields), L(MSG_USAGE, usage_fields),
+	L(MSG_EXITED_ACK, instance_fields), L(MSG_ROUTER_SOCKETS, sockets_fields),
+	L(MSG_ROUTER_WAKE, instance_fields)};
 
 static const struct layout *layout_of(uint32_t type)
 {

@@ -61,6 +61,7 @@ static void check_line(const char *p, size_t n)
 
 static unsigned int check_lines(const struct buf *b)
 {
+	static const char own[] = LOG_SEGMENT_SOURCE ": ";
 	unsigned int n = 0;
 
 	if (!b->len)
@@ -69,7 +70,7 @@ static unsigned int check_lines(const struct buf *b)
 		nl = memchr(p, '\n', (size_t)(end - p));
 		CHECK(nl);
 		check_line(p, (size_t)(nl - p));
-		n++;
+		n += memcmp(p + TEXT_STAMP_LEN + 1, own, sizeof(own) - 1) != 0;
 	}
 	return n;
 }
@@ -94,7 +95,7 @@ static void feed_records(struct store *s, const char *p, size_t n, size_t piece)
 
 static void try_records(const char *p, size_t n, size_t piece, struct buf *out)
 {
-	struct store *s = store_new(top_fd, STORE_BUDGET_DEFAULT);
+	struct store *s = store_new(top_fd);
 
 	CHECK(s);
 	feed_records(s, p, n, piece);

@@ -94,6 +94,12 @@ static void sound_usage(struct input *in, void *body)
 	*(struct msg_usage *)body = (struct msg_usage){.kinds = take_u8(in)};
 }
 
+static void sound_log(struct input *in, void *body)
+{
+	*(struct msg_log_limits *)body = (struct msg_log_limits){
+		.budget_bytes = LOG_BUDGET_MIN, .app = (uint32_t)small_id(in)};
+}
+
 /* All others begin with an id, or are zero. */
 static void sound_id(struct input *in, void *body)
 {
@@ -134,6 +140,7 @@ static const struct sound {
 	{MSG_HOST, 0, NULL, 0, 0},
 	{MSG_USAGE, sizeof(struct msg_usage), sound_usage, 1, 2},
 	{MSG_CACHE_REMOVE, sizeof(struct msg_cache), sound_cache, 0, 0},
+	{MSG_LOG_LIMITS, sizeof(struct msg_log_limits), sound_log, 0, 0},
 	{MSG_EXITED_ACK, sizeof(struct msg_instance), sound_id, 0, 0},
 	{MSG_ROUTER_SOCKETS, sizeof(struct msg_sockets), sound_sockets, 0, 0},
 	{MSG_ROUTER_WAKE, sizeof(struct msg_instance), sound_id, 0, 0},
