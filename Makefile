@@ -118,6 +118,7 @@ control_OVER = control db
 control_WITH = runtime/keys.c receiver/source.c
 pem_OVER = control db
 pem_WITH = receiver/source.c cli/certs_input.c
+values_WITH = cli/dotenv.c
 FUZZ_TARGETS = head chunk h2 h2c table certs dispatch spec log tree image archive build docker receive registry control pem values
 define fuzz_target
 $(B)/fuzz/$(1): $(B)/tests/fuzz/$(1).o $$(if $$(FUZZER),,$(B)/tests/fuzz/main.o) \

@@ -60,6 +60,10 @@ const struct option_spec option_table[OPT_COUNT] = {
 	[OPT_AUTHOR] = {0, "author", "'NAME <MAIL>'", "of the commit; else who asks"},
 	[OPT_COMPRESS] = {0, "compress", "gzip|zstd", "the layers of an OCI image"},
 	[OPT_TO] = {0, "to", "FILE", "into this file of the host instead of stdout"},
+	[OPT_STDIN] = {0, "stdin", NULL,
+		"the value is what comes in, without its last line end"},
+	[OPT_REPLACE] = {0, "replace", NULL, "and unset all that the file does not name"},
+	[OPT_VALUES] = {0, "values", NULL, "with the values"},
 	[OPT_DRY_RUN] = {0, "dry-run", NULL, "only show what would be done"},
 };
 

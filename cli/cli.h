@@ -59,6 +59,9 @@ enum option {
 	OPT_COMPRESS,
 	OPT_DOMAIN,
 	OPT_EMAIL,
+	OPT_STDIN,
+	OPT_REPLACE,
+	OPT_VALUES,
 	OPT_COUNT
 };
 #define OPT(o) (UINT64_C(1) << OPT_##o)
@@ -222,10 +225,20 @@ int cmd_config_keys(struct cli *c);
 int cmd_config_export(struct cli *c);
 int cmd_config_set(struct cli *c);
 int cmd_config_unset(struct cli *c);
+int cmd_config_clear(struct cli *c);
+int cmd_config_import(struct cli *c);
+int cmd_config_history(struct cli *c);
+int cmd_config_rollback(struct cli *c);
+/* Standard input becomes the file. 0 or -errno. */
+int config_open(const char *path);
+/* cmd_buildpacks.c, cmd_settings.c */
 int cmd_buildpacks_list(struct cli *c);
 int cmd_buildpacks(struct cli *c); /* param: add, remove, set, clear */
 int cmd_domains(struct cli *c);	   /* param: add, remove, set, clear */
 int cmd_domains_report(struct cli *c);
+/* A value too long or too secret for a word: what comes in, without its last line end, until the end of the program. 0 or a
+ * status, said. */
+int value_from_stdin(const char **value);
 int cmd_setting_set(struct cli *c); /* param: topic */
 int cmd_setting_report(struct cli *c);
 int cmd_maintenance(struct cli *c); /* param: on, off */

@@ -278,17 +278,19 @@ static void build_certs_line(
 		quote(line, "--format=json");
 }
 
-/* The archive of images:import and git:from-archive, the last word, is a file of this host: it becomes the input, "-" its
- * name. */
-static void send_archive(struct cli *c, int argc, char **argv)
+/* The file of images:import, git:from-archive and config:import, the last word, is one of this host: it becomes the input,
+ * "-" its name. */
+static void send_file(struct cli *c, int argc, char **argv)
 {
 	static char dash[] = "-";
 	const char *path = c->argc ? c->argv[c->argc - 1] : dash;
 
-	if ((c->cmd->run != cmd_images_import && c->cmd->run != cmd_git_from_archive) ||
+	bool config = c->cmd->run == cmd_config_import;
+	if ((c->cmd->run != cmd_images_import && c->cmd->run != cmd_git_from_archive &&
+		    !config) ||
 		c->argc > 2 || strcmp(path, dash) == 0 || strstr(path, "://"))
 		return;
-	int r = images_open(path);
+	int r = config ? config_open(path) : images_open(path);
 	if (r < 0) {
 		say("cannot read %s: %s", path, strerror(-r));
 		exit(STATUS_FAILED);
@@ -311,7 +313,7 @@ void remote_maybe(struct cli *c, int argc, char **argv)
 
 	if (!find_target(argc, argv, &t))
 		return;
-	send_archive(c, argc, argv);
+	send_file(c, argc, argv);
 	build_line(c, &t, argc, argv, &line);
 	if (c->cmd->run == cmd_keys_add && c->argc == 2) {
 		open_key_file(c->argv[1]);

@@ -30,6 +30,10 @@ HANDLE(apps_unlock);
 HANDLE(config_show);
 HANDLE(config_check);
 RUN(config_change);
+/* api_config_history.c */
+HANDLE(config_history);
+HANDLE(config_check_rollback);
+RUN(config_rollback);
 /* api_domains.c */
 HANDLE(domains_show);
 HANDLE(buildpacks_show);
@@ -116,6 +120,8 @@ HANDLE(canary_check);
 RUN(canary_run);
 HANDLE(canary_check_end);
 RUN(canary_run_end);
+/* That release of the app, db_release_clear it; -1 with what there is. */
+int release_find(struct request *r, uint32_t version, struct db_release *ret);
 /* 0 when that release served once and is not the live one: it could again. */
 int release_check_other(struct request *r, uint32_t version);
 /* api_logs.c */

@@ -51,7 +51,7 @@ static int parse_number(struct request *r, const char *text, const char *what,
 		r, FAIL_USAGE, "\"%.40s\" is not the number of a %s", text, what);
 }
 
-static int find(struct request *r, uint32_t version, struct db_release *ret)
+int release_find(struct request *r, uint32_t version, struct db_release *ret)
 {
 	int n = db_release_get(r->c->db, r->app.id, version, ret);
 
@@ -97,7 +97,7 @@ int releases_info(struct request *r)
 	uint64_t version;
 
 	if (parse_number(r, r->args[1], "release", UINT32_MAX, &version) < 0 ||
-		find(r, (uint32_t)version, &l) < 0)
+		release_find(r, (uint32_t)version, &l) < 0)
 		return -1;
 	json_t *o = release_json(r, &l);
 	json_object_set_new(o, "config", keys_of(l.config));
@@ -116,7 +116,7 @@ int release_check_other(struct request *r, uint32_t version)
 {
 	struct db_release l;
 
-	if (find(r, version, &l) < 0)
+	if (release_find(r, version, &l) < 0)
 		return -1;
 	bool failed = strcmp(l.status, "failed") == 0;
 	db_release_clear(&l);

@@ -1,5 +1,6 @@
 /* What an app's owner lets its builds see. */
 #include "control/build_input.h"
+#include "control/config.h"
 #include "control/settings.h"
 #include "lib/name.h"
 #include <stdio.h>
@@ -50,13 +51,14 @@ bool build_config_valid(const char *text)
 json_t *build_config(struct control *c, uint32_t app, const json_t *config)
 {
 	char *text autofree = setting_text(c, app, "builds", "config");
-	json_t *seen = json_object();
+	json_t *seen = json_object(), *own = config_of_type(config, NULL);
 	char name[256];
 
 	if (!text || strcmp(text, "all") == 0)
-		json_object_update(seen, (json_t *)(uintptr_t)config);
+		json_object_update(seen, own);
 	else if (strcmp(text, "none") != 0)
 		for (const char *at = text; next_name(&at, name);)
-			json_object_set(seen, name, json_object_get(config, name));
+			json_object_set(seen, name, json_object_get(own, name));
+	json_decref(own);
 	return seen;
 }

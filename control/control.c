@@ -17,6 +17,7 @@
 #include "control/limits.h"
 #include "control/network.h"
 #include "control/recover.h"
+#include "control/refuse.h"
 #include "control/retention.h"
 #include "control/routes.h"
 #include "control/sleep.h"
@@ -38,6 +39,7 @@
 #define FD_LOG 4
 #define FD_API 5
 #define FD_ROUTERS 6
+#define REFUSE_MS 10000 /* then berthd starts another try */
 #define WAY_LOOK_MS 20
 #define WAY_IDLE_MS 3000 /* a connection that only listens (logs -t) is cut after that */
 #define WAY_MAX_MS 60000 /* a deploy that takes longer is cut, and its push refused */
@@ -246,6 +248,8 @@ int main(void)
 	git_libgit2_init();
 	if (open_parts(&c, count_routers(), &e) < 0 || serve(&c, &wait, &e) < 0) {
 		log_error("%s", e.text);
+		sigprocmask(SIG_UNBLOCK, &wait, NULL);
+		refuse_calls(FD_API, e.text, REFUSE_MS);
 		return 1;
 	}
 	/* A deploy under way ends with us: its record is completed or undone at the next start. */

@@ -1,5 +1,6 @@
 /* The environment of a process. */
 #include "control/env.h"
+#include "control/config.h"
 #include "control/own_start.h"
 #include <errno.h>
 #include <stdio.h>
@@ -120,7 +121,9 @@ char **env_build(const struct env_for *f)
 	set(env, "HOME", "%s", own_start_home(f->image));
 	add_hints(env, f->limits);
 	json_object_update(env, f->image->env);
-	json_object_update(env, f->release->config);
+	json_t *config = config_of_type(f->release->config, f->type);
+	json_object_update(env, config);
+	json_decref(config);
 	if (f->extra)
 		json_object_update(env, (json_t *)(uintptr_t)f->extra);
 	add_own(env, f);

@@ -9,6 +9,8 @@ struct env_for {
 	const struct db_release *release;
 	const struct db_image *image;
 	const char *name; /* web.1 */
+	const char
+		*type; /* process type whose part of the config counts too; NULL: none */
 	const struct msg_limits_body *limits;
 	uint16_t port;	     /* 0: no PORT */
 	const char *term;    /* may be NULL */

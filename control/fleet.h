@@ -14,7 +14,8 @@ struct fleet_start {
 	const struct db_release *release;
 	const struct db_image *image;
 	const char *type; /* "web"; also "release" and "run" (not members: no restart) */
-	const char *limits;  /* process type whose limits it has; NULL: its own */
+	const char
+		*limits; /* process type whose limits and config it has; NULL: its own */
 	const char *command; /* through the image's shell; NULL: argv */
 	const char *const *argv;
 	const json_t *env; /* extra; may be NULL */

@@ -167,6 +167,7 @@ static int pack_enter(
 		.release = &l->release,
 		.image = &l->image,
 		.name = name,
+		.type = m->type,
 		.limits = &limits,
 		.port = m->port,
 		.term = o->tty ? o->term : NULL,

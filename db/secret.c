@@ -294,12 +294,10 @@ int secret_check(struct db *db, const char *folder, struct err *e)
 	if (strcmp(id, made) != 0)
 		return err_set(e, EKEYREJECTED,
 			"database: its secrets are encrypted with the key %s, and "
-			"%s/../secret.key is the key "
-			"%s; put the secret.key that belongs to this database back in "
-			"its place (it is in "
-			"the backup that the database is from; root's, mode 0600). Apps "
-			"go on meanwhile; "
-			"without that key config values and logins are lost",
+			"secret.key beside %s is the key %s; put the secret.key that "
+			"belongs to this database there (it is in the backup that the "
+			"database is from; root's, mode 0600). Without that key config "
+			"values and logins are lost. Apps go on meanwhile",
 			made, folder, id);
 	return swept ? 0 : sweep(db, folder, e);
 }

@@ -1,9 +1,10 @@
 /*
- * Names, numbers, times, addresses, JSON text, base64 and the API's answers: what is taken is
+ * Names, numbers, times, addresses, JSON text, base64, files of KEY=VALUE lines and the API's answers: what is taken is
  * written again the same, and what is written is taken.
  */
 #include "tests/fuzz/fuzz.h"
 
+#include "cli/dotenv.h"
 #include "lib/addr.h"
 #include "lib/base64.h"
 #include "lib/client.h"
@@ -136,6 +137,34 @@ static void try_answer(const char *s, size_t n, bool lines)
 	client_close(&c);
 }
 
+static void same_line(void *arg, const char *key, const char *value, size_t len)
+{
+	const struct buf *want = arg;
+
+	CHECK(strcmp(key, "K") == 0 && len == want->len);
+	CHECK(!len || memcmp(value, want->data, len) == 0);
+}
+
+static void take_line(void *arg, const char *key, const char *value, size_t len)
+{
+	autobuf line = BUF_INIT, want = BUF_INIT;
+	struct err e = {0};
+
+	(void)arg;
+	CHECK(name_key_valid(key) && strlen(value) == len);
+	buf_add(&want, value, len);
+	dotenv_write(&line, "K", value, len);
+	CHECK(dotenv_read(line.data, line.len, same_line, &want, &e) == 0);
+}
+
+static void try_dotenv(const char *s, size_t n)
+{
+	struct err e = {0};
+
+	if (dotenv_read(s, n, take_line, NULL, &e) < 0)
+		CHECK(strncmp(e.text, "line ", 5) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *s = text_of(data, size);
@@ -146,6 +175,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	try_addresses(s);
 	try_json(s, size);
 	try_base64(s, size);
+	try_dotenv(s, size);
 	try_answer(s, size, false);
 	try_answer(s, size, true);
 	free(s);

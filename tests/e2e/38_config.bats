@@ -1,0 +1,151 @@
+# Config: files of it and back, its past, what one process type sees, and how it lies on the disk.
+
+setup() { . "$BERTH_SOURCE/tests/lib/e2e.bash"; }
+
+# Awkward bytes, and whether they reach the app unchanged.
+plant() {
+	berth config:set cfg --no-restart "QUOTES=it's \"so\" \`and\` \$HOME \\n" 'SPACE=  a b  ' EMPTY= 'HASH=a #b' \
+		$'LINES=-----BEGIN-----\nab=\r\ncd\n-----END-----\n' $'RAW=\xff\xfe\x01' 'UTF=ümläut' >/dev/null
+}
+
+@test "what is exported is imported as the same bytes, as shell lines, dotenv and JSON" {
+	app cfg
+	pushed
+	plant
+	local want format
+	want=$(berth config:show cfg --format json | sha256sum)
+	for format in dotenv json; do
+		berth config:export cfg --format $format >"$BATS_TEST_TMPDIR/$format"
+		berth config:clear cfg --no-restart
+		equal '{}' "$(berth config:show cfg --format json)"
+		berth config:import cfg "$BATS_TEST_TMPDIR/$format" --format $format --no-restart
+		equal "$want" "$(berth config:show cfg --format json | sha256sum)"
+	done
+	# a shell reads the same
+	(
+		eval "$(berth config:export cfg)"
+		printf '%s|' "$QUOTES" "$SPACE" "$EMPTY" "$HASH" "$LINES" "$RAW" >"$BATS_TEST_TMPDIR/shell"
+	)
+	for key in QUOTES SPACE EMPTY HASH LINES RAW; do
+		berth config:get cfg $key | head -c -1
+		printf '|'
+	done >"$BATS_TEST_TMPDIR/got"
+	cmp "$BATS_TEST_TMPDIR/shell" "$BATS_TEST_TMPDIR/got"
+	# and the app: one release makes all of it hold
+	berth config:set cfg DONE=1
+	inside cfg 'printf "%s|" "$QUOTES" "$SPACE" "$EMPTY" "$HASH" | sha256sum'
+	equal "$(printf '%s|' "it's \"so\" \`and\` \$HOME \\n" '  a b  ' '' 'a #b' | sha256sum)" "$output"
+	inside cfg 'printf "%s" "$RAW" | od -An -tx1'
+	equal ' ff fe 01' "$output"
+}
+
+@test "a file with one wrong line changes nothing, and the line is named" {
+	local before
+	before=$(berth config:show cfg --format json)
+	try bash -c 'printf "NEW=1\n\nBAD LINE\n" | berth config:import cfg -'
+	exits 1
+	has 'line 3' 'nothing was changed'
+	try bash -c 'printf "{\"NEW\": \"1\",\n\"B\": 2}" | berth config:import cfg - --format json'
+	exits 1
+	has '"B"'
+	try bash -c 'printf "NEW=1\nPORT=3000\n" | berth config:import cfg -'
+	exits 2
+	has 'PORT cannot be set'
+	try bash -c 'head -c 70000 /dev/zero | tr "\0" x | sed "s/^/NEW=1\nBIG=/" | berth config:import cfg -'
+	exits 2
+	has 'at most 65536'
+	equal "$before" "$(berth config:show cfg --format json)"
+	# over ssh a file comes in, and no file of the host is read
+	run remote config:import cfg /etc/hostname </dev/null
+	exits 2
+	has 'use -'
+	printf '\xef\xbb\xbfexport NEW="a\\nb" # why\r\n' | remote config:import cfg - --no-restart
+	equal $'a\nb' "$(berth config:get cfg NEW)"
+}
+
+@test "a process type has values of its own; so do one-offs" {
+	printf 'web: exec perl serve.pl\nworker: while :; do echo "worker has $WHO"; sleep 1; done\n' >"$WORK/cfg/Procfile"
+	cd "$WORK/cfg"
+	commit types
+	berth config:set cfg WHO=all --no-restart
+	berth config:set cfg --process-type worker WHO=worker --no-restart
+	berth config:set cfg --process-type run WHO=run --no-restart
+	pushed
+	berth ps:scale cfg worker=1
+	inside cfg 'echo $WHO'
+	equal all "$output"
+	wait_for 5 bash -c 'berth logs cfg -p worker | grep -q "worker has worker"'
+	equal run "$(berth run cfg -- sh -c 'echo $WHO')"
+	equal worker "$(berth run cfg --type worker -- sh -c 'echo $WHO')"
+	equal worker "$(berth config:get cfg WHO --process-type worker)"
+	run berth config:show cfg
+	has 'WHO:    all' 'env vars of worker' 'WHO: worker' 'env vars of run'
+	berth config:unset cfg --process-type worker WHO --no-restart
+	equal all "$(berth config:get cfg WHO)"
+	try berth config:get cfg WHO --process-type worker
+	exits 1
+	berth ps:scale cfg worker=0
+}
+
+@test "history names keys, not values; rollback brings a release's config to the image that runs" {
+	local first
+	cd "$WORK/cfg"
+	berth config:set cfg SECRET=hunter2 OLD=1
+	first=$(release_of cfg)
+	printf s3cret | berth config:set cfg SECRET --stdin
+	page_is 'newer code'
+	pushed
+	berth config:unset cfg OLD
+	try berth config:history cfg
+	ok
+	has "v$first" OLD SECRET
+	lacks hunter2
+	try berth config:history cfg --values
+	has 'SECRET=hunter2' 'SECRET=s3cret' 'unset OLD'
+	equal '["OLD","SECRET"]' "$(json config:history cfg | jq -c "[.[] | select(.version == $first)][0].set")"
+	try berth config:rollback cfg "v$first"
+	ok
+	has 'Set OLD, SECRET'
+	equal hunter2 "$(berth config:get cfg SECRET)"
+	serves cfg 'newer code'
+	inside cfg 'echo $SECRET $OLD'
+	equal 'hunter2 1' "$output"
+	try berth config:rollback cfg "v$first"
+	has 'no change'
+	try berth config:rollback cfg v999
+	exits 1
+	has 'no release v999' 'berth releases'
+}
+
+# database_has TEXT: somewhere in the database, its log or a copy.
+database_has() { grep -rqaF -- "$1" "$BERTH_STATE/control"; }
+
+@test "no config value lies open in the database, its log or its copies" {
+	berth config:set cfg --no-restart PLANTED=qZ7-planted-in-the-config >/dev/null
+	database_has qZ7-planted-in-the-config && fail "a value lies open"
+	database_has PLANTED # the same search finds names
+	equal qZ7-planted-in-the-config "$(berth config:get cfg PLANTED)"
+	equal '600 0 32' "$(stat -c '%a %u %s' "$BERTH_STATE/secret.key")"
+	try setpriv --reuid _berth --clear-groups cat "$BERTH_STATE/secret.key"
+	exits 1
+	has 'Permission denied'
+}
+
+control_pid() { awk '$1 == "control" { print $2 }' "$BERTH_RUN/daemons"; }
+
+@test "with another key berth says which one is missing, apps go on, and the right one makes it work again" {
+	cp -p "$BERTH_STATE/secret.key" "$BATS_TEST_TMPDIR/key"
+	head -c 32 /dev/urandom >"$BERTH_STATE/secret.key"
+	kill "$(control_pid)"
+	refused() { timeout 5 berth status 2>&1 | grep -q 'secret.key'; }
+	wait_for 10 refused
+	serves cfg 'newer code'
+	run remote status
+	exits 1
+	has 'cannot use its database'
+	lacks "$BERTH_STATE"
+	cp -p "$BATS_TEST_TMPDIR/key" "$BERTH_STATE/secret.key"
+	kill "$(control_pid)"
+	wait_for 20 berth_answers
+	equal qZ7-planted-in-the-config "$(berth config:get cfg PLANTED)"
+}
