@@ -41,6 +41,7 @@ static void print_host(const struct cli *c, const json_t *host)
 		{"unneeded_bytes", "layers that nothing needs"},
 		{"unfinished_bytes", "builds under way"},
 		{"volume_bytes", "volumes of no app"},
+		{"snapshot_bytes", "snapshots, in the volumes' sizes"},
 		{"scratch_bytes", "scratch of no app"},
 		{"gone_bytes", "of apps that are gone"},
 		{"database_bytes", "database and keys"},

@@ -52,13 +52,13 @@ static int collect(struct request *r, struct sources *f)
 
 static json_t *app_json(const struct share *a)
 {
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "app",
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "app",
 		a->name, "total_bytes", (json_int_t)share_total(a), "layer_bytes",
 		(json_int_t)a->layers, "git_bytes", (json_int_t)a->git, "cache_bytes",
 		(json_int_t)a->caches, "log_bytes", (json_int_t)a->logs, "volume_bytes",
 		(json_int_t)a->volumes, "scratch_bytes", (json_int_t)a->scratch,
-		"unnamed_bytes", (json_int_t)a->unnamed, "shared_bytes",
-		(json_int_t)a->shared);
+		"unnamed_bytes", (json_int_t)a->unnamed, "snapshot_bytes",
+		(json_int_t)a->snapshots, "shared_bytes", (json_int_t)a->shared);
 }
 
 /* What the next images:prune would free. */
@@ -86,7 +86,7 @@ static json_t *host_json(struct control *c, const struct shares *s)
 	for (size_t i = 0; i < s->n; i++)
 		apps += share_total(&s->apps[i]);
 	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-			 "s:I, s:I, s:b, s:I}",
+			 "s:I, s:I, s:I, s:b, s:I}",
 		"apps_bytes", (json_int_t)apps, "shared_bytes", (json_int_t)s->shared,
 		"base_bytes", (json_int_t)s->base, "tagged_bytes", (json_int_t)s->tagged,
 		"unneeded_bytes", (json_int_t)s->unneeded, "unfinished_bytes",
@@ -95,8 +95,9 @@ static json_t *host_json(struct control *c, const struct shares *s)
 		(json_int_t)s->gone, "database_bytes", (json_int_t)s->database,
 		"removing_bytes", (json_int_t)s->removing, "other_bytes",
 		(json_int_t)s->other, "total_bytes", (json_int_t)shares_total(s),
-		"unnamed_bytes", (json_int_t)s->unnamed, "partial", s->partial,
-		"prunable_bytes", prunable(c));
+		"unnamed_bytes", (json_int_t)s->unnamed, "snapshot_bytes",
+		(json_int_t)s->snapshots, "partial", s->partial, "prunable_bytes",
+		prunable(c));
 }
 
 static void add_space(struct control *c, json_t *host)

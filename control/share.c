@@ -93,18 +93,30 @@ static void add_layer(
 
 /* ---- everything else ---- */
 
-/* The first app that mounts it stands for the owner. */
-static uint64_t *place_of_volume(
-	const struct share_from *f, struct shares *s, uint64_t id)
+/* The first app that mounts it stands for the owner. NULL: nobody does. */
+static struct share *owner_of(const struct share_from *f, struct shares *s, uint64_t id)
 {
 	for (int i = 0; i < f->n_mounts; i++) {
 		struct share *a =
 			f->mounts[i].volume == id ? of_app(s, f->mounts[i].app) : NULL;
 
 		if (a)
-			return &a->volumes;
+			return a;
 	}
-	return &s->volumes;
+	return NULL;
+}
+
+static void add_volume(
+	const struct share_from *f, struct shares *s, const struct usage_row *row)
+{
+	struct share *a = owner_of(f, s, row->id);
+
+	*(a ? &a->volumes : &s->volumes) += row->bytes;
+	if (row->kind != USAGE_SNAPSHOTS)
+		return;
+	s->snapshots += row->bytes;
+	if (a)
+		a->snapshots += row->bytes;
 }
 
 static void add_scratch(struct shares *s, const struct usage_row *row)
@@ -142,7 +154,8 @@ static void add(const struct share_from *f, struct shares *s, const struct usage
 		*(a ? &a->logs : &s->gone) += row->bytes;
 		break;
 	case USAGE_VOLUME:
-		*place_of_volume(f, s, row->id) += row->bytes;
+	case USAGE_SNAPSHOTS:
+		add_volume(f, s, row);
 		break;
 	case USAGE_SCRATCH:
 	case USAGE_UNNAMED:

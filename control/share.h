@@ -9,8 +9,9 @@ struct share {
 	uint32_t app;
 	const char *name;
 	uint64_t layers, git, caches, logs, volumes, scratch;
-	uint64_t unnamed; /* of scratch: in files without a name */
-	uint64_t shared;  /* layers that it needs, and others too: part of the host's */
+	uint64_t unnamed;   /* of scratch: in files without a name */
+	uint64_t snapshots; /* of volumes: of what they were before */
+	uint64_t shared;    /* layers that it needs, and others too: part of the host's */
 };
 struct shares {
 	struct share *apps; /* as the apps were given */
@@ -24,8 +25,9 @@ struct shares {
 	uint64_t database;	   /* and keys */
 	uint64_t removing;
 	uint64_t other;
-	uint64_t unnamed; /* of the apps' scratch and ours: in no folder */
-	bool partial;	  /* there is more than could be counted */
+	uint64_t unnamed;   /* of the apps' scratch and ours: in no folder */
+	uint64_t snapshots; /* of the apps' volumes and ours */
+	bool partial;	    /* there is more than could be counted */
 };
 
 /* Everything that the counts are joined with; all of it stays the caller's. */

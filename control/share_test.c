@@ -32,6 +32,8 @@ static struct usage_row rows[] = {
 	ROW(USAGE_LOGS, 0, 30, 16),
 	ROW(USAGE_VOLUME, 1, 0, 17),
 	ROW(USAGE_VOLUME, 2, 0, 18),
+	ROW(USAGE_SNAPSHOTS, 1, 0, 100),
+	ROW(USAGE_SNAPSHOTS, 2, 0, 200),
 	ROW(USAGE_SCRATCH, 70, 10, 19),
 	ROW(USAGE_SCRATCH, 71, 0, 20),
 	ROW(USAGE_UNNAMED, 72, 20, 21),
@@ -111,15 +113,17 @@ static void all_else_belongs_to_its_app(void **state UNUSED)
 	assert_int_equal(blog->git, 11);
 	assert_int_equal(api->caches, 27);
 	assert_int_equal(blog->logs, 15);
-	assert_int_equal(blog->volumes, 17); /* the first that mounts it */
-	assert_int_equal(s.volumes, 18);
+	assert_int_equal(blog->volumes, 117); /* the first that mounts it */
+	assert_int_equal(blog->snapshots, 100);
+	assert_int_equal(s.volumes, 218);
+	assert_int_equal(s.snapshots, 300);
 	assert_int_equal(api->scratch, 19);
 	assert_int_equal(blog->scratch, 21);
 	assert_int_equal(blog->unnamed, 21);
 	assert_int_equal(s.unnamed, 21);
 	assert_int_equal(s.scratch, 20);
 	assert_int_equal(s.gone, 12 + 16);
-	assert_int_equal(share_total(blog), 30 + 11 + 15 + 17 + 21);
+	assert_int_equal(share_total(blog), 30 + 11 + 15 + 117 + 21);
 	shares_clear(&s);
 	rows[0].flags = USAGE_PARTIAL;
 	assert_int_equal(shares_make(&from, &s), 0);

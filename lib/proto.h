@@ -53,7 +53,7 @@ enum {
 	MSG_LAYER_REMOVE,    /* struct msg_layer: final or half-made; -EBUSY while a sandbox uses it; absent is 0 */
 	MSG_LAYER_LIST,      /* struct msg_layer_page; reply the same: final layers on disk, from after ids greater than `after` */
 	MSG_VOLUME_CREATE,   /* struct msg_volume; existing is 0 */
-	MSG_VOLUME_REMOVE,   /* struct msg_volume; -EBUSY while mounted; absent is 0 */
+	MSG_VOLUME_REMOVE,   /* struct msg_volume: with its snapshots; -EBUSY while mounted; absent is 0 */
 	MSG_APP_REMOVE,      /* struct msg_app: repository, logs, build cache, user namespace; -EBUSY while a sandbox runs */
 	MSG_KEYS_WRITE,      /* fds: memfd of struct msg_key records; berthd composes authorized_keys from them */
 	MSG_STACK_BUILD,     /* struct msg_stack; fds: stdout (tar), stderr; runs mmdebstrap as user _berth-build; reply at
@@ -109,6 +109,8 @@ enum mount_kind {
 	MOUNT_CACHE_PART, /* a further cache of the app, found by its id; belongs to root inside */
 	MOUNT_LAYER,      /* id is one of `layers`: as it lies on disk, read-only. As the next, only for berth-build as root */
 	MOUNT_MERGED,     /* some of `layers` over each other, read-only; id: MERGED_ID */
+	MOUNT_SNAPSHOTS,  /* id is a volume's: the folder of its snapshots, made when missing; only for berth-build as root with
+	                     START_NO_NET. With n_layers 0 nothing else lies in the sandbox but its mounts */
 };
 #define MERGED_ID(first, n) ((uint64_t)(first) << 32 | (n)) /* n of `layers`, from there on */
 enum mount_flags { MOUNT_READ_ONLY_FLAG = 1 << 0 };
@@ -302,6 +304,7 @@ enum usage_kind {
 	USAGE_CONTROL,  /* database and keys */
 	USAGE_TRASH,    /* being removed */
 	USAGE_OTHER,    /* the folders themselves, and all that is none of the above */
+	USAGE_SNAPSHOTS, /* id: of the volume */
 };
 enum usage_flags { USAGE_PARTIAL = 1 << 0 /* not all could be counted: it is more */ };
 struct usage_row {

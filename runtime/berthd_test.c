@@ -142,6 +142,25 @@ static void only_a_build_reads_layers_and_those_that_it_names(void **state UNUSE
 #undef WORSE
 }
 
+static void snapshots_are_for_a_build_without_network(void **state UNUSED)
+{
+	struct msg_start good = good_start();
+	struct err e = {0};
+
+	good.profile = PROFILE_BUILD_ROOT;
+	good.flags = START_BUILDER | START_NO_NET;
+	good.n_mounts = 1;
+	good.mounts[0] =
+		(struct msg_mount){.id = 5, .kind = MOUNT_SNAPSHOTS, .path = "/vault"};
+	assert_int_equal(start_check(&good, 1, &e), 0);
+	good.flags = START_BUILDER;
+	assert_int_equal(start_check(&good, 1, &e), -EINVAL);
+	good.flags = START_NO_NET;
+	assert_int_equal(start_check(&good, 1, &e), -EINVAL);
+	good.profile = PROFILE_APP;
+	assert_int_equal(start_check(&good, 1, &e), -EINVAL);
+}
+
 #define BLOB "AAAAC3NzaC1lZDI1NTE5AAAAIA0123456789abcdefghijklmnopqrstuvwxyzABCDEF"
 
 static int compose(const char *type, const char *blob, struct buf *out)
@@ -330,6 +349,7 @@ int main(void)
 		cmocka_unit_test(each_field_of_a_start_has_its_range),
 		cmocka_unit_test(a_mount_must_be_a_plain_path_and_the_apps_own_cache),
 		cmocka_unit_test(only_a_build_reads_layers_and_those_that_it_names),
+		cmocka_unit_test(snapshots_are_for_a_build_without_network),
 		cmocka_unit_test(a_key_becomes_a_line_that_allows_one_command),
 		cmocka_unit_test(what_is_not_a_key_is_refused),
 		cmocka_unit_test(only_debians_own_archives_become_sources),

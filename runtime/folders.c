@@ -23,6 +23,7 @@ static const struct folder state_folders[] = {
 	{"ssh", ROOT_SSH, 0750},
 	{"layers", ROOT, 0700},
 	{"volumes", ROOT, 0700},
+	{"snapshots", ROOT, 0700},
 	{"cache", ROOT, 0700},
 	{"scratch", ROOT, 0700},
 	{"logs", LOGGER_CONTROL, 02750},
@@ -105,6 +106,7 @@ int folders_open(struct folders *f, const struct settings *s, struct err *e)
 		(r = open_one(AT_FDCWD, s->run, &f->run, e)) < 0 ||
 		(r = open_one(f->state, "layers", &f->layers, e)) < 0 ||
 		(r = open_one(f->state, "volumes", &f->volumes, e)) < 0 ||
+		(r = open_one(f->state, "snapshots", &f->snapshots, e)) < 0 ||
 		(r = open_one(f->state, "cache", &f->cache, e)) < 0 ||
 		(r = open_one(f->state, "repos", &f->repos, e)) < 0 ||
 		(r = open_one(f->state, "ssh", &f->ssh, e)) < 0 ||
@@ -117,8 +119,9 @@ int folders_open(struct folders *f, const struct settings *s, struct err *e)
 
 void folders_close(struct folders *f)
 {
-	int *fds[] = {&f->state, &f->layers, &f->volumes, &f->cache, &f->repos, &f->ssh,
-		&f->logs, &f->trash, &f->run, &f->fifo, &f->instances};
+	int *fds[] = {&f->state, &f->layers, &f->volumes, &f->snapshots, &f->cache,
+		&f->repos, &f->ssh, &f->logs, &f->trash, &f->run, &f->fifo,
+		&f->instances};
 
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
 		if (*fds[i] >= 0)

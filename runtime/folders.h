@@ -8,7 +8,7 @@
 #include "runtime/settings.h"
 
 struct folders {
-	int state, layers, volumes, cache, repos, ssh, logs,
+	int state, layers, volumes, snapshots, cache, repos, ssh, logs,
 		trash; /* O_PATH or readable, CLOEXEC */
 	int run, fifo, instances;
 };

@@ -65,7 +65,7 @@ struct runtime {
 	char state[PATH_MAX], run[PATH_MAX], registry[PATH_MAX], lib[PATH_MAX];
 	uint64_t boot;
 	uint32_t uid_base, addr_base;
-	int state_fd, layers_fd, volumes_fd, cache_fd, scratch_fd;
+	int state_fd, layers_fd, volumes_fd, snapshots_fd, cache_fd, scratch_fd;
 	int names_fd;  /* names.h */
 	int listen_fd; /* listener.h */
 	int self_netns;

@@ -69,6 +69,8 @@ static int check_parts(struct instances *in, const struct msg_start *m, struct e
 
 		if (m->mounts[k].kind == MOUNT_CACHE)
 			r = volume_make_dir(in->c.rt, MOUNT_CACHE, m->mounts[k].id);
+		else if (m->mounts[k].kind == MOUNT_SNAPSHOTS)
+			r = volume_make_dir(in->c.rt, MOUNT_SNAPSHOTS, m->mounts[k].id);
 		else if (m->mounts[k].kind == MOUNT_VOLUME &&
 			 !volume_exists(f, m->mounts[k].id))
 			r = -ENOENT;
@@ -454,7 +456,7 @@ static bool uses_mount(const struct record *r, uint32_t kind, uint64_t id)
 
 static bool uses_volume(const struct record *r, uint64_t id)
 {
-	return uses_mount(r, MOUNT_VOLUME, id);
+	return uses_mount(r, MOUNT_VOLUME, id) || uses_mount(r, MOUNT_SNAPSHOTS, id);
 }
 
 static bool uses_cache(const struct record *r, uint64_t app)

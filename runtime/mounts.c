@@ -511,6 +511,9 @@ static int open_mount(struct root *r, const struct msg_mount *m)
 		snprintf(path, sizeof(path), "/volumes/%016" PRIx64, m->id);
 		return mounts_open_tree(r, path,
 			r->c->volume_idmap >= 0 ? r->c->volume_idmap : r->c->idmap, 0);
+	case MOUNT_SNAPSHOTS:
+		snprintf(path, sizeof(path), "/snapshots/%016" PRIx64, m->id);
+		return mounts_open_tree(r, path, r->c->idmap, MOUNT_ATTR_NOEXEC);
 	case MOUNT_LAYER:
 		snprintf(path, sizeof(path), "/layers/%016" PRIx64 "/fs", m->id);
 		return mounts_open_tree(r, path, r->c->idmap, MOUNT_ATTR_RDONLY);
@@ -551,22 +554,29 @@ static int pivot(struct root *r)
 	return 0;
 }
 
-static int make_inner(struct root *r)
+/* What programs expect to find, besides /proc and /dev. */
+static int make_usual(struct root *r)
 {
 	const struct msg_start *m = r->c->start;
 	bool image_files = m->flags & START_IMAGE_FILES;
 	int result;
 
-	if ((result = attach_staged(r, "proc")) < 0 || (result = make_dev(r)) < 0)
-		return result;
-	if (m->n_layers == 0 || m->flags & START_BARE)
-		return 0; /* an image is unpacked here: nothing may be in the way of its
-			     files */
 	if (!image_files && (result = make_tmp(r)) < 0)
 		return result;
 	if (!(image_files && m->flags & START_NO_NET) && (result = make_certs(r)) < 0)
 		return result;
-	if ((result = make_etc(r)) < 0 || (result = make_berth_folders(r)) < 0)
+	return (result = make_etc(r)) < 0 ? result : make_berth_folders(r);
+}
+
+static int make_inner(struct root *r)
+{
+	const struct msg_start *m = r->c->start;
+	int result;
+
+	if ((result = attach_staged(r, "proc")) < 0 || (result = make_dev(r)) < 0)
+		return result;
+	/* where an image is unpacked nothing may be in the way of its files; then there are no mounts either */
+	if (m->n_layers && !(m->flags & START_BARE) && (result = make_usual(r)) < 0)
 		return result;
 	for (uint32_t i = 0; i < m->n_mounts; i++)
 		if ((result = make_mount(r, &m->mounts[i])) < 0)

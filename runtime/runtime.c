@@ -159,6 +159,8 @@ static int open_folders(struct runtime *rt, struct err *e)
 		return rt->layers_fd;
 	if ((rt->volumes_fd = open_folder(rt, "volumes", e)) < 0)
 		return rt->volumes_fd;
+	if ((rt->snapshots_fd = open_folder(rt, "snapshots", e)) < 0)
+		return rt->snapshots_fd;
 	if ((rt->cache_fd = open_folder(rt, "cache", e)) < 0)
 		return rt->cache_fd;
 	if ((rt->scratch_fd = open_folder(rt, "scratch", e)) < 0)
@@ -317,8 +319,8 @@ static struct runtime *new_runtime(const struct runtime_config *c)
 
 	if (!rt)
 		return NULL;
-	rt->state_fd = rt->layers_fd = rt->volumes_fd = rt->cache_fd = rt->scratch_fd =
-		rt->names_fd = rt->listen_fd = -1;
+	rt->state_fd = rt->layers_fd = rt->volumes_fd = rt->snapshots_fd = rt->cache_fd =
+		rt->scratch_fd = rt->names_fd = rt->listen_fd = -1;
 	rt->self_netns = rt->template_ns = rt->init_exec = rt->build_exec = -1;
 	for (int k = 0; k < CGROUP_KINDS; k++)
 		rt->cgroups.parent[k] = rt->cgroups.root[k] = -1;
@@ -390,6 +392,7 @@ void runtime_close(struct runtime *rt)
 	close_fd(rt->state_fd);
 	close_fd(rt->layers_fd);
 	close_fd(rt->volumes_fd);
+	close_fd(rt->snapshots_fd);
 	close_fd(rt->cache_fd);
 	close_fd(rt->scratch_fd);
 	close_fd(rt->names_fd);
@@ -514,5 +517,7 @@ int volume_make_dir(struct runtime *rt, uint32_t kind, uint64_t id)
 		return make_cache(rt, name, RUNTIME_APP_UID);
 	}
 	snprintf(name, sizeof(name), "%016" PRIx64, id);
+	if (kind == MOUNT_SNAPSHOTS)
+		return make_owned(rt->snapshots_fd, name, 0, 0700);
 	return make_owned(rt->volumes_fd, name, RUNTIME_APP_UID, 0755);
 }

@@ -70,7 +70,7 @@ static int check_mounts(const struct msg_start *m, struct err *e)
 		caches += mount->kind == MOUNT_CACHE;
 		if (caches > 1)
 			return err_set(e, EINVAL, "an app has one build cache");
-		if (mount->kind < MOUNT_VOLUME || mount->kind > MOUNT_MERGED)
+		if (mount->kind < MOUNT_VOLUME || mount->kind > MOUNT_SNAPSHOTS)
 			return err_set(e, EINVAL, "unknown kind of mount");
 		if (!path_allowed(mount->path))
 			return err_set(e, EINVAL, "nothing can be mounted at \"%.*s\"",

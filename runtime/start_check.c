@@ -59,13 +59,18 @@ static bool name_ok(const char *name)
 			    "89._-") == len;
 }
 
+static bool is_builder(const struct msg_start *m)
+{
+	return m->profile == PROFILE_BUILD_ROOT && m->flags & START_BUILDER;
+}
+
 /* Layers to be read are some that the message names: those are held as long as it runs. */
 static bool layers_ok(const struct msg_start *m, const struct msg_mount *mount)
 {
 	uint32_t all = m->n_layers + m->n_others; /* checked: at most PROTO_LAYERS_MAX */
 	uint64_t first = mount->id >> 32, n = (uint32_t)mount->id;
 
-	if (m->profile != PROFILE_BUILD_ROOT || !(m->flags & START_BUILDER))
+	if (!is_builder(m))
 		return false;
 	if (mount->kind == MOUNT_MERGED)
 		return n > 0 && first + n <= all;
@@ -84,9 +89,14 @@ static int mounts_check(const struct msg_start *m, struct err *e)
 			!name_mount_path_valid(mount->path))
 			return err_set(
 				e, EINVAL, "mount %u: the path is not acceptable", i);
-		if (mount->kind < MOUNT_VOLUME || mount->kind > MOUNT_MERGED)
+		if (mount->kind < MOUNT_VOLUME || mount->kind > MOUNT_SNAPSHOTS)
 			return err_set(e, EINVAL, "mount %u: unknown kind", i);
-		if (mount->kind >= MOUNT_LAYER && !layers_ok(m, mount))
+		if (mount->kind == MOUNT_SNAPSHOTS &&
+			!(is_builder(m) && m->flags & START_NO_NET))
+			return err_set(e, EINVAL,
+				"mount %u: snapshots are for a build without network", i);
+		if ((mount->kind == MOUNT_LAYER || mount->kind == MOUNT_MERGED) &&
+			!layers_ok(m, mount))
 			return err_set(
 				e, EINVAL, "mount %u: not a layer of this build", i);
 		if (mount->kind == MOUNT_CACHE && mount->id != m->app)

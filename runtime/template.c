@@ -28,8 +28,8 @@
 #define PACKS_DEPTH 8 /* ours have three levels */
 
 static const char *const folders[] = {"layers", "volumes", "cache", "scratch", "skel",
-	"packs", "names", "root", "empty", "l", "l/u", "l/c", "dev", "dev/pts", "dev/shm",
-	"etc", "certs", "host", "stage", "stage/proc", "stage/dev"};
+	"snapshots", "packs", "names", "root", "empty", "l", "l/u", "l/c", "dev",
+	"dev/pts", "dev/shm", "etc", "certs", "host", "stage", "stage/proc", "stage/dev"};
 
 static const struct {
 	const char *name;
@@ -269,7 +269,7 @@ static int take_packs(const char *lib, const char *state)
 	return r < 0 ? r : TAKE_FD(to);
 }
 
-enum { TREE_PACKS = 5, TREE_NAMES, TREES }; /* places in `folders` */
+enum { TREE_PACKS = 6, TREE_NAMES, TREES }; /* places in `folders` */
 
 static int take_trees(const struct runtime *rt, int trees[TREES])
 {

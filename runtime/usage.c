@@ -118,6 +118,12 @@ static bool is_volume(const char *name, struct usage_row *row)
 	return id_parse(name, "", &row->id);
 }
 
+static bool is_snapshots(const char *name, struct usage_row *row)
+{
+	row->kind = USAGE_SNAPSHOTS;
+	return id_parse(name, "", &row->id);
+}
+
 static bool is_scratch(const char *name, struct usage_row *row)
 {
 	row->kind = USAGE_SCRATCH;
@@ -134,6 +140,7 @@ static const struct place {
 	{"cache", 1u << USAGE_CACHE | 1u << USAGE_SCRATCH, is_cache},
 	{"logs", 1u << USAGE_LOGS, is_logs},
 	{"volumes", 1u << USAGE_VOLUME, is_volume},
+	{"snapshots", 1u << USAGE_SNAPSHOTS, is_snapshots},
 	{"scratch", 1u << USAGE_SCRATCH, is_scratch},
 };
 

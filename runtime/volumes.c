@@ -29,9 +29,11 @@ int volume_create(struct runtime *rt, uint64_t id)
 int volume_remove(struct chores *c, const struct folders *f, uint64_t id)
 {
 	char name[32];
+	int r;
 
 	id_name(name, id, "");
-	return chores_remove_tree(c, f->volumes, name);
+	r = chores_remove_tree(c, f->volumes, name);
+	return r < 0 ? r : chores_remove_tree(c, f->snapshots, name);
 }
 
 /* What lies beside the app's cache and begins with its number and a dot. */

@@ -8,7 +8,7 @@
 bool volume_exists(const struct folders *f, uint64_t id);
 /* Existing is 0. */
 int volume_create(struct runtime *rt, uint64_t id);
-/* Absent is 0. The caller knows that no sandbox has it mounted. */
+/* With its snapshots. Absent is 0. The caller knows that no sandbox has it mounted. */
 int volume_remove(struct chores *c, const struct folders *f, uint64_t id);
 /* A part of the app's build caches, or (0) their folder. Absent is 0. The caller knows that no sandbox has it mounted. */
 int cache_remove(struct chores *c, const struct folders *f, uint32_t app, uint64_t part);
