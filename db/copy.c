@@ -171,6 +171,15 @@ static int overwrite(int dir, const char *name)
 	return fsync(file) < 0 ? -errno : 0;
 }
 
+bool db_copy_any(const char *folder)
+{
+	int dir autoclose = open_copies(folder, false, NULL);
+	char name[NAME_SIZE];
+
+	return dir >= 0 && (look(dir, day_pattern, true, name) > 0 ||
+				   look(dir, version_pattern, true, name) > 0);
+}
+
 int db_copy_forget(const char *folder, struct err *e)
 {
 	int dir autoclose = open_copies(folder, true, e);

@@ -74,6 +74,14 @@ static int exec(struct db *db, const char *sql, struct err *e)
 	return r;
 }
 
+/* The first line of what SQLite found names only the database. */
+static int tell_damage(const char *found, struct err *e)
+{
+	const char *line = strchr(found, '\n');
+
+	return err_set(e, EUCLEAN, "database is damaged: %s", line ? line + 1 : found);
+}
+
 static int check(struct db *db, struct err *e)
 {
 	autoquery q = QUERY_INIT;
@@ -82,7 +90,7 @@ static int check(struct db *db, struct err *e)
 		return err_set(e, EIO, "database: cannot be read: %s",
 			sqlite3_errmsg(db->handle));
 	if (strcmp(query_str(&q, 0), "ok") != 0)
-		return err_set(e, EUCLEAN, "database is damaged: %s", query_str(&q, 0));
+		return tell_damage(query_str(&q, 0), e);
 	return 0;
 }
 
@@ -140,7 +148,7 @@ static int migrate(struct db *db, const char *folder, struct err *e)
 	if (version > ARRAY_LEN(migrations))
 		return err_set(e, EPROTO,
 			"database: made by a newer berth (version %u, this one knows "
-			"%zu)",
+			"%zu): install that one again",
 			version, ARRAY_LEN(migrations));
 	if (version > 0 && version < ARRAY_LEN(migrations))
 		r = db_copy_version(folder, version, e);
@@ -203,6 +211,9 @@ int db_open(const char *folder, const uint8_t key[DB_KEY_SIZE], struct db **ret,
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return err_set(
 			e, ENAMETOOLONG, "database: the folder's name is too long");
+	int r = db_file_check(folder, e);
+	if (r < 0)
+		return r == -EUCLEAN ? db_copy_advise(folder, e) : r;
 	struct db *db = new_db();
 	if (!db)
 		return err_sys(e, ENOMEM, "database");
@@ -210,7 +221,7 @@ int db_open(const char *folder, const uint8_t key[DB_KEY_SIZE], struct db **ret,
 	int chunk = CHUNK_BYTES,
 	    flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
 	if (sqlite3_open_v2(path, &db->handle, flags, NULL) != SQLITE_OK) {
-		int r = err_set(e, EIO, "database: %s: %s", path,
+		r = err_set(e, EIO, "database: %s: %s", path,
 			db->handle ? sqlite3_errmsg(db->handle) : "out of memory");
 
 		db_close(db);
@@ -220,7 +231,12 @@ int db_open(const char *folder, const uint8_t key[DB_KEY_SIZE], struct db **ret,
 	sqlite3_extended_result_codes(db->handle, 1);
 	sqlite3_busy_timeout(
 		db->handle, 2000); /* a person's sqlite3 shell or a backup beside us */
-	int r = exec(db, setup_sql, e);
+	r = exec(db, setup_sql, e);
+	if (r == 0 && sqlite3_db_readonly(db->handle, "main") == 1)
+		r = err_set(e, EROFS,
+			"database: %s cannot be written: is its file system mounted "
+			"read-only?",
+			path);
 	if (r == 0)
 		r = check(db, e);
 	if (r < 0 && is_damaged(db, r))

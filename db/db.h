@@ -46,6 +46,12 @@ int db_end(struct db *db, bool ok);
 int db_watch(struct db *db, void (*changed)(void *arg, uint32_t app), void *arg);
 
 /*
+ * Before it is opened (db/file.c): -EUCLEAN: it or its log is damaged, or gone although there was one; else it cannot be
+ * read and written, with what to do.
+ */
+int db_file_check(const char *folder, struct err *e);
+
+/*
  * ---- copies (db/copy.c) ----
  * Files of SQLite in folder/copies, each whole and on disk, or not there. They are made
  * beside others' work, over a connection of their own, in time and space of the database
@@ -55,6 +61,8 @@ int db_watch(struct db *db, void (*changed)(void *arg, uint32_t app), void *arg)
 int db_copy_daily(const char *folder, uint64_t now_us, struct err *e);
 /* version-NNNN.db: as it is before it leaves that version of the schema; the last 3 stay. */
 int db_copy_version(const char *folder, uint32_t version, struct err *e);
+/* Is there one of either kind? */
+bool db_copy_any(const char *folder);
 /* Removes all of both kinds, overwritten before: they hold secrets that are encrypted in the database by now. */
 int db_copy_forget(const char *folder, struct err *e);
 /* Adds to e how the newest copy of a day is put in the place of the database. -EIO. */
