@@ -238,6 +238,25 @@ int api_stream(struct cli *c, const char *method, json_t *body, const char *path
 	return r;
 }
 
+int api_lines(struct cli *c, void (*take)(void *arg, const char *line), void *arg,
+	const char *path, ...)
+{
+	va_list ap;
+	char *line;
+	int r;
+
+	va_start(ap, path);
+	r = api_begin(c, "GET", format_path(path, ap), NULL, NULL);
+	va_end(ap);
+	if (r)
+		return r;
+	if (c->client.status >= 300)
+		return api_fail(c);
+	while (wait_more(c) && (r = client_line(&c->client, &line)) > 0)
+		take(arg, line);
+	return r < 0 ? broken(c) : STATUS_OK;
+}
+
 int api_text(struct cli *c, const char *path)
 {
 	char part[16384];

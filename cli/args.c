@@ -6,7 +6,7 @@
 #include <string.h>
 
 const struct option_spec option_table[OPT_COUNT] = {
-	[OPT_NUM] = {'n', "num", "N", "so many lines"},
+	[OPT_NUM] = {'n', "num", "N", "so many, the last ones"},
 	[OPT_PS] = {'p', "ps", "PROC", "only this process type or instance"},
 	[OPT_TAIL] = {'t', "tail", NULL, "go on showing new lines"},
 	[OPT_SINCE] = {0, "since", "TIME",

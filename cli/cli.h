@@ -153,6 +153,9 @@ int api_json(struct cli *c, const char *method, json_t *body, json_t **ret,
  * stdout. */
 int api_stream(struct cli *c, const char *method, json_t *body, const char *path, ...)
 	PRINTF(4, 5);
+/* The lines of the answer, as they come. */
+int api_lines(struct cli *c, void (*take)(void *arg, const char *line), void *arg,
+	const char *path, ...) PRINTF(4, 5);
 /* text/plain, copied to stdout as it comes. */
 int api_text(struct cli *c, const char *path);
 /* Sends and reads the head, on a connection made at first need. 0 or a status. */
@@ -213,7 +216,6 @@ int cmd_apps_destroy(struct cli *c);
 int cmd_simple_post(struct cli *c); /* param: last part of the path */
 int cmd_status(struct cli *c);
 int cmd_version(struct cli *c);
-int cmd_events(struct cli *c);
 int cmd_help(struct cli *c);
 /* doctor.c, setup.c */
 int cmd_doctor(struct cli *c);
@@ -242,6 +244,8 @@ int value_from_stdin(const char **value);
 int cmd_setting_set(struct cli *c); /* param: topic */
 int cmd_setting_report(struct cli *c);
 int cmd_maintenance(struct cli *c); /* param: on, off */
+/* cmd_events.c */
+int cmd_events(struct cli *c);
 /* cmd_certs.c */
 int cmd_certs_add(struct cli *c);
 int cmd_certs_remove(struct cli *c);

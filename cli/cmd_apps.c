@@ -144,21 +144,6 @@ int cmd_version(struct cli *c)
 	return 0;
 }
 
-int cmd_events(struct cli *c)
-{
-	static const struct column columns[] = {{"TIME", "time"}, {"WHO", "who"},
-		{"WHAT", "what"}, {"APP", "app"}, {"OUTCOME", "outcome"}};
-	char query[128] = "?limit=100";
-	json_t *list;
-	int r;
-
-	snprintf(query, sizeof(query), "?limit=%.40s%s%s",
-		c->options[OPT_LIMIT] ? api_word(c->options[OPT_LIMIT]) : "100",
-		c->app ? "&app=" : "", c->app ? c->app : "");
-	r = api_json(c, "GET", NULL, &list, "/v1/events%s", query);
-	return r ? r : out_list(c, columns, ARRAY_LEN(columns), list);
-}
-
 int cmd_help(struct cli *c)
 {
 	const struct command *cmd = c->argc ? args_find(c->argv[0]) : NULL;

@@ -4,6 +4,7 @@
  * one long story (control.h).
  */
 #include "control/api.h"
+#include "control/audit.h"
 #include "control/request.h"
 #include "control/stream.h"
 #include "lib/log.h"
@@ -164,28 +165,6 @@ static void unref(struct request *r)
 	free(r);
 }
 
-static void audit(struct request *r, const char *outcome)
-{
-	const char *app = r->app.name[0] ? r->app.name : "";
-
-	if (!r->route || !r->route->audit)
-		return;
-	if (db_event_add(r->c->db, r->who.actor, r->route->audit, app, outcome) < 0)
-		log_error("the event %s could not be recorded", r->route->audit);
-	/* who is told that it is done must not find it undone after a power cut */
-	if (db_settle(r->c->db) < 0)
-		log_error(
-			"%s: what was done may not be on the disk yet", r->route->audit);
-}
-
-static void audit_failure(struct request *r, const char *text)
-{
-	char outcome[ERR_TEXT_MAX + 16];
-
-	snprintf(outcome, sizeof(outcome), "failed: %s", text);
-	audit(r, outcome);
-}
-
 static enum MHD_Result send_text(
 	struct MHD_Connection *connection, unsigned int status, char *text)
 {
@@ -244,12 +223,12 @@ static int run_stream(void *arg, struct sink *s)
 	int n = r->route->run(r, s, &e);
 
 	if (n >= 0) {
-		audit(r, "ok");
+		audit(r, AUDIT_OK, NULL);
 		return 0;
 	}
 	if (e.text[0] && !e.told)
 		sink_fail(s, "%s", e.text);
-	audit_failure(r, e.text[0] ? e.text : strerror(-n));
+	audit(r, AUDIT_FAILED, e.text[0] ? e.text : strerror(-n));
 	return 1;
 }
 
@@ -266,6 +245,7 @@ static enum MHD_Result start_stream(struct MHD_Connection *connection, struct re
 		unref(r);
 		request_fail(r, FAIL_BERTH, "the operation could not be started: %s",
 			strerror(-n));
+		audit(r, AUDIT_FAILED, r->failure.text);
 		return send_failure(connection, r);
 	}
 	return send_response(connection, r);
@@ -390,12 +370,12 @@ static enum MHD_Result dispatch(struct MHD_Connection *connection, struct reques
 		if (r->response)
 			MHD_destroy_response(r->response);
 		r->response = NULL;
-		audit_failure(r, r->failure.text);
+		audit(r, AUDIT_REFUSED, r->failure.text);
 		return send_failure(connection, r);
 	}
 	if (r->route->run)
 		return start_stream(connection, r);
-	audit(r, "ok");
+	audit(r, AUDIT_OK, NULL);
 	return r->response ? send_response(connection, r) : send_reply(connection, r);
 }
 
@@ -425,6 +405,13 @@ static struct request *begin(
 	return r;
 }
 
+static void refuse_large(struct request *r)
+{
+	request_fail(
+		r, FAIL_TOO_LARGE, "the request is larger than %zu bytes", API_BODY_MAX);
+	audit(r, AUDIT_REFUSED, r->failure.text);
+}
+
 /* What can be refused before the body came. */
 static void check_head(struct request *r, const char *method)
 {
@@ -436,12 +423,9 @@ static void check_head(struct request *r, const char *method)
 		return;
 	if (!r->path || strlen(r->path) > PATH_MAX_LEN)
 		request_fail(r, FAIL_USAGE, "the path is too long");
-	else if (length &&
+	else if (find_route(r, method) == 0 && length &&
 		 (num_parse_u64(length, 0, UINT64_MAX, &n) < 0 || n > API_BODY_MAX))
-		request_fail(r, FAIL_TOO_LARGE, "the request is larger than %zu bytes",
-			API_BODY_MAX);
-	else
-		find_route(r, method);
+		refuse_large(r);
 }
 
 static void take_body(struct request *r, const char *data, size_t len)
@@ -476,8 +460,7 @@ static enum MHD_Result access_handler(void *cls, struct MHD_Connection *connecti
 		return MHD_YES;
 	}
 	if (r->too_large) {
-		request_fail(r, FAIL_TOO_LARGE, "the request is larger than %zu bytes",
-			API_BODY_MAX);
+		refuse_large(r);
 		return send_failure(connection, r);
 	}
 	return dispatch(connection, r);

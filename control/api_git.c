@@ -24,7 +24,12 @@ static int create(struct request *r, const char *name)
 	/* Two first pushes at once: the other one made it. */
 	if (n < 0 && n != -EEXIST)
 		return request_fail_db(r, n, name);
-	if (n == 0 && db_event_add(r->c->db, r->who.actor, "apps:create", name, "ok") < 0)
+	const struct db_event made = {.actor = r->who.actor,
+		.what = "apps:create",
+		.app = name,
+		.detail = "by a first push",
+		.outcome = "ok"};
+	if (n == 0 && db_event_add(r->c->db, &made) < 0)
 		return request_fail_db(r, -EIO, name);
 	n = db_app_by_name(r->c->db, name, &r->app);
 	return n < 0 ? request_fail_db(r, n, name) : 0;

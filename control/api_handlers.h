@@ -10,7 +10,6 @@
 /* api_host.c */
 HANDLE(host_version);
 HANDLE(host_status);
-HANDLE(host_events);
 HANDLE(stacks_list);
 HANDLE(stacks_report);
 HANDLE(stacks_check);
@@ -18,6 +17,8 @@ RUN(stacks_create);
 /* api_disk.c */
 HANDLE(disk_report);
 HANDLE(disk_report_app);
+/* api_events.c */
+HANDLE(events_show);
 /* api_apps.c */
 HANDLE(apps_list);
 HANDLE(apps_create);

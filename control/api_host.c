@@ -1,4 +1,4 @@
-/* The host: version, status, events, stacks. */
+/* The host: version, status, stacks. */
 #include "control/api.h"
 #include "control/api_handlers.h"
 #include "control/fleet.h"
@@ -48,17 +48,6 @@ int host_status(struct request *r)
 			(json_int_t)free_bytes, "total", (json_int_t)total_bytes,
 			"uptime_s",
 			(json_int_t)((io_now_us() - r->c->started_us) / 1000000)));
-}
-
-int host_events(struct request *r)
-{
-	json_t *list = NULL;
-	uint64_t limit;
-
-	if (request_query_u64(r, "limit", 1, 1000, 100, &limit) < 0)
-		return -1;
-	int n = db_event_list(r->c->db, request_query(r, "app"), (uint32_t)limit, &list);
-	return n < 0 ? request_fail_db(r, n, "events") : request_reply(r, 200, list);
 }
 
 /* A stack's name is in what its step said; without one, what it is called is its key. */

@@ -46,8 +46,8 @@ const struct route api_table[] = {
 	{.method = "GET", .path = "/v1/status", .handle = host_status},
 	{.method = "GET",
 		.path = "/v1/events",
-		.handle = host_events,
-		.query = "app limit"},
+		.handle = events_show,
+		.query = "app limit since follow"},
 
 	{.method = "GET", .path = "/v1/disk", .handle = disk_report},
 	{.method = "GET",

@@ -33,6 +33,22 @@ static uint32_t random_number(void)
 		       : (uint32_t)io_mono_ns();
 }
 
+/* What stops for good, or for long, is in the audit trail; each stumble is in the log only. */
+static void record(struct control *c, const struct db_app *app, const struct member *m,
+	enum member_action done)
+{
+	char outcome[320];
+
+	if (done != MEMBER_SETTLE &&
+		(done != MEMBER_LONG_PAUSE || m->failures != RESTART_LOOP))
+		return;
+	snprintf(outcome, sizeof(outcome), "%s.%u of v%u: %s; %s", m->type, m->number,
+		m->version, m->reason,
+		done == MEMBER_SETTLE ? "not started again" : "tried again now and then");
+	db_event_add_own(c->db, done == MEMBER_SETTLE ? "ps:ended" : "ps:crashed",
+		app->name, outcome);
+}
+
 static void tell(struct control *c, const struct member *m, enum member_action done,
 	uint64_t pause_ms)
 {
@@ -44,6 +60,7 @@ static void tell(struct control *c, const struct member *m, enum member_action d
 		return;
 	}
 	db_app_by_id(c->db, m->app, &app);
+	record(c, &app, m, done);
 	if (done == MEMBER_SETTLE)
 		applog(m->app, "berth[ps]",
 			"%s.%u is not started again, as its restart policy says; "

@@ -31,6 +31,7 @@ SQL_FILE(db_schema_10, "db/migration_10.sql");
 SQL_FILE(db_schema_11, "db/migration_11.sql");
 SQL_FILE(db_schema_12, "db/migration_12.sql");
 SQL_FILE(db_schema_13, "db/migration_13.sql");
+SQL_FILE(db_schema_14, "db/migration_14.sql");
 
 /* Migration N brings a database of user_version N-1 to N. Only ever append. */
 static const char *const migrations[] = {
@@ -47,6 +48,7 @@ static const char *const migrations[] = {
 	db_schema_11,
 	db_schema_12,
 	db_schema_13,
+	db_schema_14,
 };
 #define MIGRATION_SECRETS 13 /* what secret_seal_all is part of */
 
@@ -168,6 +170,7 @@ static struct db *new_db(void)
 	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
 	pthread_mutex_init(&db->lock, &attr);
 	pthread_mutexattr_destroy(&attr);
+	pthread_mutex_init(&db->watchers_lock, NULL);
 	return db;
 }
 
@@ -262,6 +265,7 @@ void db_close(struct db *db)
 		return;
 	sqlite3_close_v2(db->handle);
 	pthread_mutex_destroy(&db->lock);
+	pthread_mutex_destroy(&db->watchers_lock);
 	explicit_bzero(db->key, sizeof(db->key));
 	free(db);
 }

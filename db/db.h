@@ -428,13 +428,33 @@ int db_key_remove(struct db *db, const char *name); /* all of that name; count *
 int db_key_delete(struct db *db, uint32_t id);
 int db_key_list(struct db *db, struct db_key **ret);
 int db_key_get(struct db *db, uint32_t id, struct db_key *ret);
-int db_event_add(struct db *db, const char *actor, const char *what, const char *app,
-	const char *outcome);
+
+/* ---- the audit trail (db/events.c): it names apps, and is there when they are gone ---- */
+#define DB_EVENTS_KEPT 50000u /* the newest, */
+#define DB_EVENTS_DAYS 400u   /* and no longer than that */
+struct db_event {
+	const char *actor, *what;
+	const char *app;    /* NULL: none */
+	const char *detail; /* what was asked for, without secrets; NULL: nothing */
+	const char *
+		outcome; /* "ok", "refused: WHY", "failed: WHY"; of berth's own deeds a reason */
+};
+int db_event_add(struct db *db, const struct db_event *e);
 /* What berth does to an app by itself, which may be often: the newest ones are kept. */
 #define DB_OWN_EVENTS_KEPT 100u
 int db_event_add_own(
 	struct db *db, const char *what, const char *app, const char *outcome);
-int db_event_list(
-	struct db *db, const char *app, uint32_t limit, json_t **ret); /* app NULL: all */
+struct db_event_query {
+	const char *app;   /* NULL: all */
+	uint64_t since_us; /* not before then */
+	uint64_t after;	   /* ids greater than that */
+	uint32_t limit;	   /* 0: 1000, which is the most */
+	bool rising; /* the first ones, oldest first; else the last ones, newest first */
+};
+int db_event_list(struct db *db, const struct db_event_query *want, json_t **ret);
+/* An eventfd that becomes readable when events were added, until db_event_unwatch. fd, -EBUSY: too many, or -errno. */
+#define DB_EVENT_WATCHERS_MAX 64
+int db_event_watch(struct db *db);
+void db_event_unwatch(struct db *db, int fd);
 
 #endif

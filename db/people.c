@@ -1,9 +1,7 @@
-/* SSH keys and the audit trail. */
+/* SSH keys. */
 #include "db/query.h"
 #include "lib/io.h"
 #include <errno.h>
-
-#define EVENTS_MAX 1000 /* longest list in one answer */
 
 int db_key_add(struct db *db, struct db_key *k)
 {
@@ -56,56 +54,5 @@ int db_key_get(struct db *db, uint32_t id, struct db_key *ret)
 	if (r < 0)
 		return r;
 	fill_key(&q, ret);
-	return 0;
-}
-
-int db_event_add(struct db *db, const char *actor, const char *what, const char *app,
-	const char *outcome)
-{
-	int r = query_exec(db,
-		"INSERT INTO event(time_us, actor, what, app, outcome) VALUES(?, ?, ?, "
-		"?, ?)",
-		"Ussss", io_now_us(), actor, what, app ? app : "", outcome);
-
-	return r < 0 ? r : 0;
-}
-
-int db_event_add_own(
-	struct db *db, const char *what, const char *app, const char *outcome)
-{
-	int r = db_event_add(db, "berth", what, app, outcome);
-
-	if (r == 0)
-		r = query_exec(db,
-			"DELETE FROM event WHERE app=?1 AND actor='berth' AND id<="
-			"(SELECT id FROM event WHERE app=?1 AND actor='berth'"
-			" ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-			"su", app, DB_OWN_EVENTS_KEPT);
-	return r < 0 ? r : 0;
-}
-
-int db_event_list(struct db *db, const char *app, uint32_t limit, json_t **ret)
-{
-	autoquery q = QUERY_INIT;
-	unsigned int most = limit && limit < EVENTS_MAX ? limit : EVENTS_MAX;
-	int r = query_open(&q, db,
-		"SELECT time_us, actor, what, app, outcome FROM event WHERE ?1 IS NULL "
-		"OR app=?1"
-		" ORDER BY id DESC LIMIT ?2",
-		"su", app, most);
-
-	if (r < 0)
-		return r;
-	json_t *a = json_array();
-	while ((r = query_next(&q)) > 0)
-		json_array_append_new(a,
-			json_pack("{s:o, s:s, s:s, s:s, s:s}", "time", query_stamp(&q, 0),
-				"who", query_str(&q, 1), "what", query_str(&q, 2), "app",
-				query_str(&q, 3), "outcome", query_str(&q, 4)));
-	if (r < 0) {
-		json_decref(a);
-		return r;
-	}
-	*ret = a;
 	return 0;
 }

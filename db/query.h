@@ -13,6 +13,9 @@ struct db {
 	unsigned int depth;   /* of transactions; inner ones are savepoints */
 	void (*changed)(void *arg, uint32_t app); /* db_watch */
 	void *changed_arg;
+	pthread_mutex_t watchers_lock;	     /* the innermost */
+	int watchers[DB_EVENT_WATCHERS_MAX]; /* eventfds */
+	unsigned int n_watchers;
 };
 
 struct query {

@@ -237,7 +237,15 @@ int db_release_previous(struct db *db, uint32_t app, uint32_t *ret_version)
 
 int db_release_fail_pending(struct db *db, const char *error)
 {
-	return query_exec(db,
-		"UPDATE release SET status='failed', error=? WHERE status='pending'", "s",
-		error);
+	int r = query_exec(db,
+		"INSERT INTO event(time_us, actor, what, app, detail, outcome)"
+		" SELECT ?, r.actor, 'deploy', a.name, 'v' || r.version, 'failed: ' || ?"
+		" FROM release r JOIN app a ON a.id=r.app WHERE r.status='pending'",
+		"Us", io_now_us(), error);
+
+	return r < 0 ? r
+		     : query_exec(db,
+			       "UPDATE release SET status='failed', error=? WHERE "
+			       "status='pending'",
+			       "s", error);
 }

@@ -139,6 +139,9 @@ static void open_rows(struct db *db, uint32_t app)
 	assert_int_equal(query_exec(db, "UPDATE release SET config=?", "s", text), 1);
 	assert_int_equal(query_exec(db, "UPDATE login SET password=?", "s", planted), 1);
 	assert_true(query_exec(db, "DROP TABLE secret_key", "") >= 0);
+	assert_true(query_exec(db, "DROP INDEX event_app", "") >= 0);
+	assert_true(query_exec(db, "DROP INDEX event_time", "") >= 0);
+	assert_true(query_exec(db, "ALTER TABLE event DROP COLUMN detail", "") >= 0);
 	assert_true(query_exec(db, "PRAGMA user_version=12", "") >= 0);
 }
 

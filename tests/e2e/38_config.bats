@@ -1,6 +1,9 @@
 # Config: files of it and back, its past, what one process type sees, and how it lies on the disk.
 
 setup() { . "$BERTH_SOURCE/tests/lib/e2e.bash"; }
+teardown() {
+	[ ! -e "$BATS_TEST_TMPDIR/key" ] || cp -p "$BATS_TEST_TMPDIR/key" "$BERTH_STATE/secret.key"
+}
 
 # Awkward bytes, and whether they reach the app unchanged.
 plant() {
@@ -115,6 +118,45 @@ plant() {
 	try berth config:rollback cfg v999
 	exits 1
 	has 'no release v999' 'berth releases'
+}
+
+@test "events are followed as they come: who, what, with what, and how it ended" {
+	timeout 60 "$BERTH_PREFIX/bin/berth" events cfg -t --format json >"$BATS_TEST_TMPDIR/events" 2>&1 3>&- &
+	local follower=$!
+	wait_for 5 grep -q config:rollback "$BATS_TEST_TMPDIR/events"
+	remote config:set cfg WATCHED=planted-value --no-restart
+	try berth config:set cfg PORT=1
+	exits 2
+	came() { jq -se --arg w "$1" --arg o "$2" 'any(.[]; .what == $w and (.outcome | startswith($o)))' "$BATS_TEST_TMPDIR/events"; }
+	wait_for 2 came config:set 'refused: PORT'
+	equal '["tester","set=WATCHED restart=false","ok"]' \
+		"$(jq -c 'select(.detail | contains("WATCHED")) | [.who, .detail, .outcome]' "$BATS_TEST_TMPDIR/events")"
+	grep -q planted-value "$BATS_TEST_TMPDIR/events" && fail 'a value is in an event'
+	# what ends for good is told, by berth
+	printf 'web: exec perl serve.pl\nonce: exit 7\n' >"$WORK/cfg/Procfile"
+	cd "$WORK/cfg"
+	commit once
+	pushed
+	berth ps:set cfg restart-policy.once never
+	berth ps:scale cfg once=1 || :
+	wait_for 10 came ps:ended 'once.1'
+	kill "$follower"
+	try berth events cfg -n 3 --since 1h
+	ok
+	equal 4 "$(wc -l <<<"$output")"
+	berth ps:scale cfg once=0
+}
+
+@test "a refused push and a destroyed app are in the trail" {
+	app cfg-gone
+	printf 'web: exit 3\n' >Procfile
+	commit broken
+	push
+	refuses
+	berth apps:destroy cfg-gone --force
+	run json events cfg-gone
+	equal '["apps:destroy ok","git:push failed:","apps:create ok"]' \
+		"$(jq -c '[.[] | select(.who != "berth") | .what + " " + (.outcome | split(" ")[0])]' <<<"$output")"
 }
 
 # database_has TEXT: somewhere in the database, its log or a copy.
