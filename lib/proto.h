@@ -70,6 +70,10 @@ enum {
 	                        kind USAGE_END; reply at once; -EBUSY while another is counted */
 	MSG_CACHE_REMOVE,    /* struct msg_cache; -EBUSY while a build has it; absent is 0 */
 	MSG_LOG_LIMITS,      /* struct msg_log_limits: passed on to berth-logger, which keeps them; at once and from now on */
+	MSG_VOLUME_SIZE,     /* struct msg_volume_size: a new volume with a size, or one that has one grows, mounted or not; reply:
+	                        struct msg_volume_info. -ENOSPC, -ERANGE outside of VOLUME_SIZE_*, -EINVAL smaller than it is,
+	                        -EOPNOTSUPP it has no size, -EEXIST, -ENOENT */
+	MSG_VOLUME_INFO,     /* struct msg_volume; reply: struct msg_volume_info; -ENOENT: there is none */
 };
 
 /* ---- berthd -> berth-control, events (seq 0) ---- */
@@ -241,6 +245,26 @@ struct msg_layer_page {
 };
 struct msg_volume {
 	uint64_t id;
+};
+enum volume_backing {
+	VOLUME_FOLDER = 1, /* no size */
+	VOLUME_QUOTA,      /* a folder with a project quota */
+	VOLUME_IMAGE,      /* an ext4 in a file, whose space is taken as a whole */
+};
+enum volume_flags { VOLUME_NEW = 1 << 0, VOLUME_LATER = 1 << 1 };
+#define VOLUME_SIZE_MIN ((uint64_t)16 << 20) /* a journal fits */
+#define VOLUME_SIZE_MAX ((uint64_t)8 << 40)  /* ext4 keeps no file of 16T */
+struct msg_volume_size {
+	uint64_t id, size_bytes; /* rounded up to MiB */
+	uint32_t flags, pad;     /* enum volume_flags */
+};
+struct msg_volume_info {
+	uint64_t id;
+	uint64_t size_bytes, used_bytes; /* VOLUME_FOLDER: 0, what it has is in MSG_USAGE */
+	uint64_t files, files_max;
+	uint32_t backing, flags; /* enum volume_backing; VOLUME_LATER, in answer to a size: it is grown when it is mounted
+	                            the next time, after all that have it mounted now have ended */
+	char error[512];       /* when status < 0: why */
 };
 struct msg_app {
 	uint32_t id, pad;

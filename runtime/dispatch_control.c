@@ -10,6 +10,7 @@
 #include "runtime/layers.h"
 #include "runtime/start_check.h"
 #include "runtime/usage.h"
+#include "runtime/volume_size.h"
 #include "runtime/volumes.h"
 
 #include <errno.h>
@@ -265,6 +266,43 @@ static int remove_volume(struct context *ctx, struct msg *m, struct reply *r UNU
 	return volume_remove(ctx->chores, &ctx->folders, body.id);
 }
 
+static int answer_info(
+	struct context *ctx, uint64_t id, int status, const char *error, struct reply *r)
+{
+	struct msg_volume_info info = {.id = id};
+
+	if (status >= 0) {
+		bool later = status > 0;
+
+		status = volume_info(ctx->folders.volumes, id, &info);
+		info.flags = later ? VOLUME_LATER : 0;
+	}
+	snprintf(info.error, sizeof(info.error), "%.*s", (int)sizeof(info.error) - 1,
+		error);
+	give(r, &info, sizeof(info));
+	return status;
+}
+
+static int size_volume(struct context *ctx, struct msg *m, struct reply *r)
+{
+	struct msg_volume_size body;
+	int status;
+
+	BODY(m, body);
+	if (body.id == 0 || body.flags & ~(uint32_t)VOLUME_NEW)
+		return -EINVAL;
+	status = volume_set_size(ctx->folders.volumes, &body, &r->e);
+	return answer_info(ctx, body.id, status, status < 0 ? r->e.text : "", r);
+}
+
+static int tell_volume(struct context *ctx, struct msg *m, struct reply *r)
+{
+	struct msg_volume body;
+
+	BODY(m, body);
+	return answer_info(ctx, body.id, 0, "", r);
+}
+
 static int disk(struct context *ctx, struct msg *m UNUSED, struct reply *r)
 {
 	struct msg_disk body = {0};
@@ -492,8 +530,12 @@ static const struct dispatch_row control_rows[] = {
 	/* safe: numbers within their ranges, for a program without privilege that may be
 	   lied to */
 	{MSG_LOG_LIMITS, set_log_limits, sizeof(struct msg_log_limits), .fds_max = 0},
+	/* safe: a folder or file whose name is made from the number, a size with a range that the disk has; its content
+	   is the kernel's */
+	{MSG_VOLUME_SIZE, size_volume, sizeof(struct msg_volume_size), .fds_max = 0},
+	{MSG_VOLUME_INFO, tell_volume, sizeof(struct msg_volume), .fds_max = 0},
 };
-_Static_assert(ARRAY_LEN(control_rows) == MSG_LOG_LIMITS - MSG_START + 1 + 2,
+_Static_assert(ARRAY_LEN(control_rows) == MSG_VOLUME_INFO - MSG_START + 1 + 2,
 	"a row for each message from control, HELLO and EXITED_ACK");
 static const struct dispatch_table control_table = {
 	PEER_CONTROL, control_rows, ARRAY_LEN(control_rows)};

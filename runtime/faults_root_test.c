@@ -71,12 +71,35 @@ struct sum {
 	struct buf before, confines;
 };
 
+static int compare_lines(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Which of its mounts was made first is chance. */
+static void sort_lines(struct buf *b)
+{
+	char *lines[512], *rest = b->data, *line;
+	autobuf sorted = BUF_INIT;
+	size_t n = 0;
+
+	while (rest && n < ARRAY_LEN(lines) && (line = strsep(&rest, "\n")))
+		lines[n++] = line;
+	qsort(lines, n, sizeof(*lines), compare_lines);
+	for (size_t i = 0; i < n; i++)
+		buf_addf(&sorted, "%s\n", lines[i]);
+	buf_reset(b);
+	if (sorted.data)
+		buf_adds(b, sorted.data);
+}
+
 static void check_success(const struct deed *d, struct sum *sum, const char *where)
 {
 	autobuf confines = BUF_INIT;
 	char text[512];
 
 	d->end(&confines);
+	sort_lines(&confines);
 	if (s.ended.reason != EXIT_REASON_EXITED)
 		sum->failed++; /* only its end says so */
 	else if (leftovers_differ(&sum->confines, &confines, text))
@@ -167,6 +190,7 @@ static void measure(const struct deed *d, struct sum *sum, struct fault_seen *re
 		*ret = *seen;
 		buf_reset(&sum->confines);
 		d->end(&sum->confines);
+		sort_lines(&sum->confines);
 		if (i == 0)
 			list_full(&sum->before, SCRATCH_READY);
 	}
@@ -338,8 +362,10 @@ static void try_helper(const char *name, void (*take)(void), bool again)
 
 static void an_instance_starts_whole_or_not_at_all(void **state UNUSED)
 {
+	n_volumes = 2;
 	try_all(&(struct deed){
 		.name = "instance", .begin = begin_instance, .end = end_instance});
+	n_volumes = 1;
 }
 
 static void a_build_starts_whole_or_not_at_all(void **state UNUSED)
@@ -354,6 +380,25 @@ static void scratch_space_is_made_whole_or_not_at_all(void **state UNUSED)
 		.end = end_scratch,
 		.again = true,
 		.others = FAULT_CLONED3});
+}
+
+static void remove_volume(struct buf *confines UNUSED)
+{
+	char name[32];
+
+	id_name(name, SIZED, ".img");
+	assert_int_equal(unlinkat(s.folders.volumes, name, 0), 0);
+}
+
+static void a_volume_is_made_whole_or_not_at_all(void **state UNUSED)
+{
+	s.ended.reason = EXIT_REASON_EXITED;
+	remove_volume(NULL);
+	try_all(&(struct deed){.name = "volume",
+		.begin = make_volume,
+		.end = remove_volume,
+		.others = FAULT_CLONED3});
+	assert_int_equal(make_volume(&(struct err){0}), 0);
 }
 
 static void a_command_enters_whole_or_not_at_all(void **state UNUSED)
@@ -434,7 +479,8 @@ static int set_up_stage(void **state)
 	own = getpid();
 	if (set_up(state) < 0 || open_stage(&e) < 0 ||
 		volume_make_dir(w.rt, MOUNT_VOLUME, VOLUME) < 0 ||
-		volume_make_dir(w.rt, MOUNT_CACHE, APP) < 0 || fault_open() < 0) {
+		volume_make_dir(w.rt, MOUNT_CACHE, APP) < 0 || make_volume(&e) < 0 ||
+		fault_open() < 0) {
 		print_message("the stage: %s\n", e.text);
 		return -1;
 	}
@@ -458,6 +504,7 @@ int main(void)
 		cmocka_unit_test(an_instance_starts_whole_or_not_at_all),
 		cmocka_unit_test(a_build_starts_whole_or_not_at_all),
 		cmocka_unit_test(scratch_space_is_made_whole_or_not_at_all),
+		cmocka_unit_test(a_volume_is_made_whole_or_not_at_all),
 		cmocka_unit_test(a_command_enters_whole_or_not_at_all),
 		cmocka_unit_test(a_stack_build_starts_whole_or_not_at_all),
 		cmocka_unit_test(networks_are_made_ready_whole_or_not_at_all),

@@ -193,8 +193,10 @@ struct child {
 	int scratch; /* a mount of its own for the upper layer; -1: a folder */
 	int userns, idmap, netns; /* netns -1: a new one, loopback only */
 	int volume_idmap;	  /* START_USER: volumes belong to uid; -1: idmap does */
-	int listener;		  /* -1: none */
-	int target_pidfd;	  /* entering */
+	int volumes
+		[PROTO_MOUNTS_MAX]; /* mounts of images, by place in the message; -1: a folder */
+	int listener;		    /* -1: none */
+	int target_pidfd;	    /* entering */
 	int cgroup_fds[CGROUP_FDS]; /* entering; see cgroup_join_fds */
 	int io_group;		    /* "tasks" file, v1; -1: none */
 	int fifo_write;		    /* -1: none */
@@ -251,7 +253,8 @@ enum order_fd {
 	ORDER_VOLUME_IDMAP,
 	ORDER_SCRATCH,
 	ORDER_IO_GROUP,
-	ORDER_FDS
+	ORDER_VOLUMES,
+	ORDER_FDS = ORDER_VOLUMES + PROTO_MOUNTS_MAX
 };
 struct orders {
 	struct msg_start start;

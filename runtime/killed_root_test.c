@@ -208,6 +208,9 @@ static void a_start_may_end_with_its_worker_at_any_call(void **state UNUSED)
 {
 	begin_test();
 	try_each(&instance, FAULT_SELF, FAULT_KILL, 3);
+	n_volumes = 2;
+	try_each(&instance, FAULT_SELF, FAULT_KILL, 31);
+	n_volumes = 1;
 	try_each(&build, FAULT_SELF, FAULT_KILL, 5);
 	end_test();
 }
@@ -266,8 +269,8 @@ static int set_up_monitor(void **state)
 		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED || set_up(state) < 0 || open_stage(&e) < 0 ||
 		volume_make_dir(w.rt, MOUNT_VOLUME, VOLUME) < 0 ||
-		volume_make_dir(w.rt, MOUNT_CACHE, APP) < 0 || fault_open() < 0 ||
-		prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+		volume_make_dir(w.rt, MOUNT_CACHE, APP) < 0 || make_volume(&e) < 0 ||
+		fault_open() < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		return -1;
 	snprintf(linger, sizeof(linger), "%s/linger", w.dir);
 	if (symlink("/", linger) < 0)

@@ -502,15 +502,30 @@ int mounts_open_tree(struct root *r, const char *path, int idmap, uint64_t attrs
 	return root_step(r, "open %s", path);
 }
 
+/* A folder, or the image that berthd has mounted for this sandbox. */
+static int open_volume(struct root *r, const struct msg_mount *m)
+{
+	int idmap = r->c->volume_idmap >= 0 ? r->c->volume_idmap : r->c->idmap;
+	int image = r->c->volumes[m - r->c->start->mounts];
+	struct mount_attr a = {
+		.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)idmap};
+	char path[64];
+
+	if (image >= 0)
+		return mount_setattr(image, "", AT_EMPTY_PATH, &a, sizeof(a)) < 0
+			       ? root_step(r, "map the ids of %s", m->path)
+			       : image;
+	snprintf(path, sizeof(path), "/volumes/%016" PRIx64, m->id);
+	return mounts_open_tree(r, path, idmap, 0);
+}
+
 static int open_mount(struct root *r, const struct msg_mount *m)
 {
 	char path[64];
 
 	switch ((enum mount_kind)m->kind) {
 	case MOUNT_VOLUME:
-		snprintf(path, sizeof(path), "/volumes/%016" PRIx64, m->id);
-		return mounts_open_tree(r, path,
-			r->c->volume_idmap >= 0 ? r->c->volume_idmap : r->c->idmap, 0);
+		return open_volume(r, m);
 	case MOUNT_SNAPSHOTS:
 		snprintf(path, sizeof(path), "/snapshots/%016" PRIx64, m->id);
 		return mounts_open_tree(r, path, r->c->idmap, MOUNT_ATTR_NOEXEC);

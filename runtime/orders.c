@@ -95,6 +95,7 @@ static void list_fds(const struct child *c, int fds[ORDER_FDS])
 	fds[ORDER_VOLUME_IDMAP] = c->volume_idmap;
 	fds[ORDER_SCRATCH] = c->scratch;
 	fds[ORDER_IO_GROUP] = c->io_group;
+	memcpy(fds + ORDER_VOLUMES, c->volumes, sizeof(c->volumes));
 }
 
 int orders_send(int line, const struct child *c)
@@ -129,6 +130,7 @@ static void fill(struct child *c, const struct orders *o, struct sandbox_io *io,
 	c->idmap = fds[ORDER_IDMAP];
 	c->volume_idmap = fds[ORDER_VOLUME_IDMAP];
 	c->scratch = fds[ORDER_SCRATCH];
+	memcpy(c->volumes, fds + ORDER_VOLUMES, sizeof(c->volumes));
 	c->start = &o->start;
 	c->io = io;
 	c->id = o->start.id;

@@ -10,6 +10,7 @@
 #include "runtime/network.h"
 #include "runtime/process.h"
 #include "runtime/start_check.h"
+#include "runtime/volume_image.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -310,6 +311,23 @@ static int prepare_volume_ids(
 	return a->child.volume_idmap < 0 ? a->child.volume_idmap : 0;
 }
 
+/* Each sandbox has a mount of its own: its ids are mapped in it. */
+static int prepare_volumes(
+	struct runtime *rt, const struct msg_start *m, struct attempt *a, struct err *e)
+{
+	for (uint32_t i = 0; i < m->n_mounts; i++) {
+		int *mount = &a->child.volumes[i];
+
+		if (m->mounts[i].kind != MOUNT_VOLUME ||
+			!volume_image_exists(rt->volumes_fd, m->mounts[i].id))
+			continue;
+		*mount = volume_image_mount(rt->volumes_fd, m->mounts[i].id, e);
+		if (*mount < 0)
+			return *mount;
+	}
+	return 0;
+}
+
 static int prepare_network(
 	struct runtime *rt, const struct msg_start *m, struct attempt *a, struct err *e)
 {
@@ -534,6 +552,9 @@ static void close_used(struct attempt *a)
 		close(a->child.listener);
 	if (a->child.volume_idmap >= 0)
 		close(a->child.volume_idmap);
+	for (int i = 0; i < PROTO_MOUNTS_MAX; i++)
+		if (a->child.volumes[i] >= 0)
+			close(a->child.volumes[i]);
 	if (a->child.fifo_write >= 0)
 		close(a->child.fifo_write);
 	if (a->child.target_pidfd >= 0)
@@ -630,6 +651,8 @@ static struct attempt attempt_new(struct runtime *rt, const struct sandbox_io *i
 
 	for (int k = 0; k < CGROUP_FDS; k++)
 		a.child.cgroup_fds[k] = -1;
+	for (int i = 0; i < PROTO_MOUNTS_MAX; i++)
+		a.child.volumes[i] = -1;
 	return a;
 }
 
@@ -647,7 +670,8 @@ static int start_steps(struct runtime *rt, const struct msg_start *m, struct att
 		(r = cgroup_make(
 			 &rt->cgroups, m->id, &m->limits, &a->child.io_group, e)) < 0 ||
 		(r = slot_finish(rt, a, e)) < 0 ||
-		(r = prepare_volume_ids(rt, m, a, e)) < 0)
+		(r = prepare_volume_ids(rt, m, a, e)) < 0 ||
+		(r = prepare_volumes(rt, m, a, e)) < 0)
 		return r;
 	owner = a->child.uid_base + a->child.uid;
 	if ((r = prepare_output(a, a->child.io, owner, e)) < 0 ||

@@ -2,19 +2,13 @@
 #include "runtime/scratch.h"
 #include "lib/log.h"
 #include "runtime/command.h"
+#include "runtime/loopdev.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/loop.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
-
-#define LOOP_TRIES                                                                       \
-	32 /* others take free devices too, between the question and the use             \
-	    */
 
 struct scratchpool {
 	int dir;
@@ -42,46 +36,6 @@ static int format(int image)
 	return r > 0 ? -EIO : r;
 }
 
-/* A loop device that goes when nobody has it open or mounted. Its fd. */
-static int attach_loop(int image, char path[32])
-{
-	struct loop_config c = {
-		.fd = (uint32_t)image, .info.lo_flags = LO_FLAGS_AUTOCLEAR};
-	int control autoclose = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-
-	if (control < 0)
-		return -errno;
-	for (int i = 0; i < LOOP_TRIES; i++) {
-		int n = ioctl(control, LOOP_CTL_GET_FREE);
-		int fd autoclose = -1;
-
-		if (n < 0)
-			return -errno;
-		snprintf(path, 32, "/dev/loop%d", n);
-		fd = open(path, O_RDWR | O_CLOEXEC);
-		if (fd >= 0 && ioctl(fd, LOOP_CONFIGURE, &c) == 0)
-			return TAKE_FD(fd);
-		if (errno != EBUSY && errno != ENXIO)
-			return -errno;
-	}
-	return -EBUSY;
-}
-
-static int mount_image(const char *device)
-{
-	int fs autoclose = fsopen("ext4", FSOPEN_CLOEXEC);
-	int fd;
-
-	if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "source", device, 0) < 0 ||
-		fsconfig(fs, FSCONFIG_SET_FLAG, "noinit_itable", NULL, 0) < 0 ||
-		/* what is deleted inside is given back outside */
-		fsconfig(fs, FSCONFIG_SET_FLAG, "discard", NULL, 0) < 0 ||
-		fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-		return -errno;
-	fd = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-	return fd < 0 ? -errno : fd;
-}
-
 static int make_folder(int at, const char *name, uid_t owner, mode_t mode)
 {
 	if (mkdirat(at, name, mode) < 0 ||
@@ -92,19 +46,21 @@ static int make_folder(int at, const char *name, uid_t owner, mode_t mode)
 
 static int make_one(int dir, uint64_t size, uid_t owner, struct err *e)
 {
+	/* what is deleted inside is given back outside */
+	static const char *const options[] = {"noinit_itable", "discard", NULL};
 	int image autoclose = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	int loop autoclose = -1, mount autoclose = -1;
-	char device[32];
+	char device[LOOPDEV_PATH];
 	int r;
 
 	if (image < 0 || ftruncate(image, (off_t)size) < 0)
 		return err_sys(e, errno, "cannot make a scratch image");
 	if ((r = format(image)) < 0)
 		return err_sys(e, -r, "cannot format a scratch image (mke2fs)");
-	if ((loop = attach_loop(image, device)) < 0)
+	if ((loop = loopdev_attach(image, 0, device)) < 0)
 		return err_sys(e, -loop, "cannot attach a loop device");
-	if ((mount = mount_image(device)) < 0)
-		return err_sys(e, -mount, "cannot mount a scratch image");
+	if ((mount = loopdev_mount(device, options, e)) < 0)
+		return err_add(e, "cannot mount a scratch image");
 	if ((r = make_folder(mount, "fs", owner, 0755)) < 0 ||
 		(r = make_folder(mount, "work", owner, 0700)) < 0)
 		return err_sys(e, -r, "cannot write to a scratch image");

@@ -12,10 +12,12 @@
 #include "runtime/inside.h"
 #include "runtime/instance_table.h"
 #include "runtime/leftovers_test.h"
+#include "runtime/volume_size.h"
 
 #include <sys/resource.h>
 
 #define VOLUME 5
+#define SIZED 6 /* the same in an image */
 #define APP 7
 #define SETTLE_MS 15000 /* milliseconds, except where others use the kernel, too */
 
@@ -178,6 +180,7 @@ static void wait_ended(uint64_t id)
 /* ---- starts ---- */
 
 static uint64_t scratch_size = 32 << 20; /* of the ready ones */
+static uint32_t n_volumes = 1;		 /* 2: SIZED, too */
 
 static UNUSED struct msg_start start_message(void)
 {
@@ -191,11 +194,20 @@ static UNUSED struct msg_start start_message(void)
 			.cpu_millis = 1000,
 			.pids = 64,
 			.nofile = 1024},
-		.n_mounts = 1,
-		.mounts = {{.id = VOLUME, .kind = MOUNT_VOLUME, .path = "/srv/data"}},
+		.n_mounts = n_volumes,
+		.mounts = {{.id = VOLUME, .kind = MOUNT_VOLUME, .path = "/srv/data"},
+			{.id = SIZED, .kind = MOUNT_VOLUME, .path = "/srv/sized"}},
 		.name = "web.1"};
 
 	return m;
+}
+
+static UNUSED int make_volume(struct err *e)
+{
+	const struct msg_volume_size m = {
+		.id = SIZED, .size_bytes = VOLUME_SIZE_MIN, .flags = VOLUME_NEW};
+
+	return UNDER_FAULT(volume_set_size(s.folders.volumes, &m, e));
 }
 
 static UNUSED int start_with(const struct msg_start *m, const char *word,
@@ -245,6 +257,7 @@ static UNUSED int begin_build(struct err *e)
 	m.flags = START_TTY | START_NO_NET | START_HOST_APT;
 	m.limits.scratch_bytes = 0;
 	m.upper = m.id + 0x1000;
+	m.n_mounts = 1;
 	m.mounts[0] = (struct msg_mount){
 		.id = APP, .kind = MOUNT_CACHE, .path = "/var/cache/build"};
 	return start_with(&m, "confines", NULL, &pty_master, e);

@@ -115,7 +115,7 @@ static bool is_cache(const char *name, struct usage_row *row)
 static bool is_volume(const char *name, struct usage_row *row)
 {
 	row->kind = USAGE_VOLUME;
-	return id_parse(name, "", &row->id);
+	return id_parse(name, "", &row->id) || id_parse(name, ".img", &row->id);
 }
 
 static bool is_snapshots(const char *name, struct usage_row *row)

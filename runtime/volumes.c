@@ -3,6 +3,8 @@
 #include "lib/name.h"
 #include "runtime/inside.h"
 #include "runtime/records.h"
+#include "runtime/volume_image.h"
+#include "runtime/volume_size.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,8 +19,9 @@ bool volume_exists(const struct folders *f, uint64_t id)
 	struct stat st;
 
 	id_name(name, id, "");
-	return fstatat(f->volumes, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       S_ISDIR(st.st_mode);
+	return (fstatat(f->volumes, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		       S_ISDIR(st.st_mode)) ||
+	       volume_image_exists(f->volumes, id);
 }
 
 int volume_create(struct runtime *rt, uint64_t id)
@@ -31,9 +34,13 @@ int volume_remove(struct chores *c, const struct folders *f, uint64_t id)
 	char name[32];
 	int r;
 
+	volume_drop_quota(f->volumes, id);
 	id_name(name, id, "");
 	r = chores_remove_tree(c, f->volumes, name);
-	return r < 0 ? r : chores_remove_tree(c, f->snapshots, name);
+	if (r < 0 || (r = chores_remove_tree(c, f->snapshots, name)) < 0)
+		return r;
+	id_name(name, id, ".img");
+	return chores_remove_tree(c, f->volumes, name);
 }
 
 /* What lies beside the app's cache and begins with its number and a dot. */

@@ -6,6 +6,7 @@
 #include "runtime/layers.h"
 #include "runtime/monitor.h"
 #include "runtime/usage.h"
+#include "runtime/volume_size.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -239,6 +240,7 @@ static int setup(struct worker *w, struct err *e)
 		return err_sys(e, -r, "worker");
 	if (!loop_add(c->loop, w->monitor, EPOLLIN, on_monitor_gone, w))
 		return err_sys(e, ENOMEM, "worker");
+	volume_sweep(c->folders.volumes);
 	r = layers_check(c->chores, c->folders.layers, records_boot());
 	if (r < 0)
 		return err_sys(e, -r, "cannot read the layers");

@@ -16,6 +16,7 @@
 #include "runtime/stackrun.h"
 #include "runtime/start_check.h"
 #include "runtime/usage.h"
+#include "runtime/volume_size.h"
 #include "runtime/volumes.h"
 
 #include <dirent.h>
@@ -275,6 +276,12 @@ int volume_make_dir(struct runtime *rt UNUSED, uint32_t kind, uint64_t id)
 			       errno != EEXIST
 		       ? -errno
 		       : 0;
+}
+
+int volume_set_size(int dirfd UNUSED, const struct msg_volume_size *m, struct err *e)
+{
+	CHECK(m->id && !(m->flags & ~(uint32_t)VOLUME_NEW));
+	return err_set(e, ENOSPC, "the disk is full");
 }
 
 void daemons_left(struct daemons *d UNUSED, unsigned int worker)

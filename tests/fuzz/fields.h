@@ -53,6 +53,9 @@ static const struct field layer_fields[] = {F(msg_layer, id), F(msg_layer, size_
 static const struct field page_fields[] = {F(msg_layer_page, after), F(msg_layer_page, n),
 	F(msg_layer_page, pad), F(msg_layer_page, ids)};
 static const struct field volume_fields[] = {F(msg_volume, id)};
+static const struct field size_fields[] = {F(msg_volume_size, id),
+	F(msg_volume_size, size_bytes), F(msg_volume_size, flags),
+	F(msg_volume_size, pad)};
 static const struct field app_fields[] = {
 	F(msg_app, id), F(msg_app, pad), F(msg_app, name)};
 /* but a suite that exists: it would be built */
@@ -99,7 +102,8 @@ static const struct layout {
 	L(MSG_STACK_BUILD, stack_fields), L(MSG_FREEZE, freeze_fields),
 	L(MSG_THAW, instance_fields), L(MSG_NETWORK, network_fields),
 	L(MSG_NAME, name_fields), L(MSG_CACHE_REMOVE, cache_fields),
-	L(MSG_LOG_LIMITS, log_fields), L(MSG_USAGE, usage_fields),
+	L(MSG_LOG_LIMITS, log_fields), L(MSG_VOLUME_SIZE, size_fields),
+	L(MSG_VOLUME_INFO, volume_fields), L(MSG_USAGE, usage_fields),
 	L(MSG_EXITED_ACK, instance_fields), L(MSG_ROUTER_SOCKETS, sockets_fields),
 	L(MSG_ROUTER_WAKE, instance_fields)};
 

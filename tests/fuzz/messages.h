@@ -89,6 +89,13 @@ static void sound_cache(struct input *in, void *body)
 	*(struct msg_cache *)body = (struct msg_cache){.part = small_id(in), .app = 3};
 }
 
+static void sound_size(struct input *in, void *body)
+{
+	*(struct msg_volume_size *)body = (struct msg_volume_size){.id = small_id(in),
+		.size_bytes = VOLUME_SIZE_MIN + take_u8(in) * 4096u,
+		.flags = take_u8(in) & 1};
+}
+
 static void sound_usage(struct input *in, void *body)
 {
 	*(struct msg_usage *)body = (struct msg_usage){.kinds = take_u8(in)};
@@ -141,6 +148,8 @@ static const struct sound {
 	{MSG_USAGE, sizeof(struct msg_usage), sound_usage, 1, 2},
 	{MSG_CACHE_REMOVE, sizeof(struct msg_cache), sound_cache, 0, 0},
 	{MSG_LOG_LIMITS, sizeof(struct msg_log_limits), sound_log, 0, 0},
+	{MSG_VOLUME_SIZE, sizeof(struct msg_volume_size), sound_size, 0, 0},
+	{MSG_VOLUME_INFO, sizeof(struct msg_volume), sound_id, 0, 0},
 	{MSG_EXITED_ACK, sizeof(struct msg_instance), sound_id, 0, 0},
 	{MSG_ROUTER_SOCKETS, sizeof(struct msg_sockets), sound_sockets, 0, 0},
 	{MSG_ROUTER_WAKE, sizeof(struct msg_instance), sound_id, 0, 0},
