@@ -62,10 +62,14 @@ int deploy_image(struct control *c, uint32_t app, const char *reference,
 int deploy_config(struct control *c, uint32_t app, const char *description,
 	const char *actor, struct sink *s, struct err *e)
 {
-	(void)c;
-	(void)app;
+	struct db_app a;
+	int r;
+
 	sink_detail(s, "%s by %s", description, actor);
-	return operate(s, e);
+	r = operate(s, e);
+	return r < 0 || db_app_by_id(c->db, app, &a) < 0
+		       ? r
+		       : db_release_switch(c->db, app, a.live_version);
 }
 
 int deploy_rollback(struct control *c, uint32_t app, uint32_t version, const char *actor,
@@ -237,12 +241,10 @@ int volume_make(struct control *c, uint64_t id, struct err *e)
 	return 0;
 }
 
-int volume_remove(struct control *c, uint64_t id, struct err *e)
+int volume_destroy(struct control *c, uint64_t id, struct err *e)
 {
-	(void)c;
-	(void)id;
 	(void)e;
-	return 0;
+	return db_volume_delete(c->db, id);
 }
 
 int keys_write(struct control *c, struct err *e)

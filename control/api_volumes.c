@@ -74,9 +74,16 @@ int volumes_create(struct request *r)
 			r, FAIL_CONFLICT, "there is already a volume named %s", name);
 	if (n < 0)
 		return request_fail_db(r, n, name);
-	if (volume_make(r->c, id, &e) < 0) {
-		db_volume_delete(r->c->db, id);
-		return request_fail(r, FAIL_BERTH, "%s", e.text);
+	n = volume_make(r->c, id, &e);
+	if (n == 0)
+		n = db_volume_set_whole(r->c->db, id, true);
+	if (n < 0) {
+		struct err ignored;
+
+		/* Perhaps berthd made it, and died before it could say so. */
+		volume_destroy(r->c, id, &ignored);
+		return e.text[0] ? request_fail(r, FAIL_BERTH, "%s", e.text)
+				 : request_fail_db(r, n, name);
 	}
 	return request_reply(
 		r, 201, json_pack("{s:s, s:I}", "name", name, "id", (json_int_t)id));
@@ -127,19 +134,14 @@ int volumes_destroy(struct request *r)
 		return request_fail(r, FAIL_USAGE,
 			"destroying the volume %s must be confirmed with its name",
 			v.name);
-	/* The row first, in one transaction with berthd's word: a row without a folder
-	 * would be worse than a folder. */
-	int n = db_begin(r->c->db);
-	if (n < 0)
-		return request_fail_db(r, n, v.name);
-	n = db_volume_delete(r->c->db, v.id);
-	int removed = n < 0 ? 0 : volume_remove(r->c, v.id, &e);
-	int ended = db_end(r->c->db, n >= 0 && removed >= 0);
+	int n = volume_destroy(r->c, v.id, &e);
 	if (n == -EBUSY)
 		return fail_mounted(r, &v);
-	if (n < 0 || (removed >= 0 && ended < 0))
-		return request_fail_db(r, n < 0 ? n : ended, v.name);
-	return removed < 0 ? request_fail(r, FAIL_BERTH, "%s", e.text) : 0;
+	if (n != -EAGAIN)
+		return n < 0 ? request_fail(r, FAIL_BERTH, "%s", e.text) : 0;
+	request_fail(r, FAIL_CONFLICT, "%s is still in use by an instance that is ending",
+		v.name);
+	return request_hint(r, "try again in a moment");
 }
 
 /* ---- mounting: a new release ---- */
@@ -265,10 +267,11 @@ static int redeploy(
 
 int mount_run(struct request *r, struct sink *s, struct err *e)
 {
-	const struct db_mount *m = r->data;
+	struct db_mount *m = r->data;
 	char description[256];
-	int n = db_mount_add(r->c->db, m);
 
+	m->pending = r->app.live_version ? DB_COMES : DB_SETTLED;
+	int n = db_mount_add(r->c->db, m);
 	if (n < 0)
 		return err_sys(
 			e, -n, "%s could not be mounted at %s", m->volume_name, m->path);
@@ -305,13 +308,15 @@ int unmount_run(struct request *r, struct sink *s, struct err *e)
 {
 	const struct db_mount *m = r->data;
 	char description[128];
-	int n = db_mount_remove(r->c->db, m->app, m->volume);
+	int n = r->app.live_version
+			? db_mount_set_pending(r->c->db, m->app, m->volume, DB_GOES)
+			: db_mount_remove(r->c->db, m->app, m->volume);
 
 	if (n < 0)
 		return err_sys(e, -n, "%s could not be unmounted", m->volume_name);
 	snprintf(description, sizeof(description), "Unmount %s", m->volume_name);
 	n = redeploy(r, description, s, e);
 	if (n < 0)
-		db_mount_add(r->c->db, m);
+		db_mount_set_pending(r->c->db, m->app, m->volume, DB_SETTLED);
 	return n;
 }

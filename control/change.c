@@ -11,22 +11,41 @@ static int config_locked(struct deploy *d, void *description, struct err *e)
 
 	if (!d->app.live_version)
 		return 0; /* used by the first release */
-	int r = release_load(d->c, &d->app, 0, &live, &d->image, e);
+	int r = db_app_set_config_pending(d->c->db, d->app.id, true);
+	if (r < 0)
+		return err_sys(e, -r, "record it");
+	r = release_load(d->c, &d->app, 0, &live, &d->image, e);
 	db_release_clear(&live);
 	if (r == 0)
 		r = deploy_config_load(d, e);
 	return r < 0 ? r : deploy_finish(d, deploy_release(d, description, e), e);
 }
 
+int config_restore(struct control *c, uint32_t app, uint32_t *ret_version)
+{
+	struct db_release live = {0};
+	int r = db_begin(c->db);
+
+	if (r < 0)
+		return r;
+	r = db_release_get(c->db, app, 0, &live);
+	if (r == 0)
+		r = db_config_put(c->db, app, live.config);
+	if (r >= 0)
+		r = db_app_set_config_pending(c->db, app, false);
+	*ret_version = live.version;
+	db_release_clear(&live);
+	int ended = db_end(c->db, r >= 0);
+	return r < 0 ? r : ended;
+}
+
 /* A change that does not start is refused like a push: what config shows is what serves. */
 static void config_undo(struct deploy *d)
 {
-	struct db_release live = {0};
+	uint32_t version;
 
-	if (db_release_get(d->c->db, d->app.id, 0, &live) == 0 &&
-		db_config_put(d->c->db, d->app.id, live.config) >= 0)
-		sink_fail(d->s, "the config is as it was in v%u", live.version);
-	db_release_clear(&live);
+	if (config_restore(d->c, d->app.id, &version) >= 0)
+		sink_fail(d->s, "the config is as it was in v%u", version);
 }
 
 int deploy_config(struct control *c, uint32_t app, const char *description,

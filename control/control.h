@@ -64,6 +64,8 @@ int deploy_push(struct control *c, const char *app, const struct push *p, struct
 /* A new release with the live image and the config as it now stands in the database. */
 int deploy_config(struct control *c, uint32_t app, const char *description,
 	const char *actor, struct sink *s, struct err *e);
+/* After a change that came to nothing: the config is the live release's. 0 or -errno. */
+int config_restore(struct control *c, uint32_t app, uint32_t *ret_version);
 /* version 0: the previous live one. */
 int deploy_rollback(struct control *c, uint32_t app, uint32_t version, const char *actor,
 	struct sink *s, struct err *e);
@@ -103,7 +105,12 @@ json_t *stack_changes(const json_t *from, const json_t *to);
 int routes_refresh(struct control *c, struct err *e);
 /* The volume folder at berthd. */
 int volume_make(struct control *c, uint64_t id, struct err *e);
-int volume_remove(struct control *c, uint64_t id, struct err *e);
+/*
+ * Row and folder; waits some seconds for instances that had it and end. -EBUSY: an app mounts it; -EAGAIN: such an instance
+ * takes longer; else -errno. e is set but for -EBUSY. What a crash cuts off volumes_recover ends at the next start.
+ */
+int volume_destroy(struct control *c, uint64_t id, struct err *e);
+void volumes_recover(struct control *c);
 /* authorized_keys from the database. */
 int keys_write(struct control *c, struct err *e);
 int disk_free(struct control *c, uint64_t *ret_free, uint64_t *ret_total);

@@ -311,24 +311,35 @@ void fleet_hold(struct control *c, uint32_t app, bool on)
 
 /* ---- starting ---- */
 
-static int fill_mounts(
-	struct control *c, uint32_t app, struct msg_start *m, struct err *e)
+static void add_mount(struct msg_start *m, const struct db_mount *from)
+{
+	struct msg_mount *to = &m->mounts[m->n_mounts++];
+
+	to->id = from->volume;
+	to->kind = MOUNT_VOLUME;
+	to->flags = from->read_only ? MOUNT_READ_ONLY_FLAG : 0;
+	memcpy(to->path, from->path, sizeof(to->path));
+}
+
+/* One that the release being made brings is not for instances of the live one, which come back when that fails. */
+static int fill_mounts(struct control *c, const struct fleet_start *s,
+	struct msg_start *m, struct err *e)
 {
 	struct db_mount *mounts autofree = NULL;
-	int n = db_mount_list(c->db, app, &mounts);
+	enum db_pending not_for =
+		s->release->version == s->app->live_version ? DB_COMES : DB_GOES;
+	int n = db_mount_list(c->db, s->app->id, &mounts);
 
 	if (n < 0)
 		return err_sys(e, -n, "read the app's volumes");
-	if (n > PROTO_MOUNTS_MAX)
-		return err_set(
-			e, E2BIG, "an app takes at most %d volumes", PROTO_MOUNTS_MAX);
 	for (int i = 0; i < n; i++) {
-		m->mounts[i].id = mounts[i].volume;
-		m->mounts[i].kind = MOUNT_VOLUME;
-		m->mounts[i].flags = mounts[i].read_only ? MOUNT_READ_ONLY_FLAG : 0;
-		memcpy(m->mounts[i].path, mounts[i].path, sizeof(m->mounts[i].path));
+		if (mounts[i].pending == not_for)
+			continue;
+		if (m->n_mounts == PROTO_MOUNTS_MAX)
+			return err_set(e, E2BIG, "an app takes at most %d volumes",
+				PROTO_MOUNTS_MAX);
+		add_mount(m, &mounts[i]);
 	}
-	m->n_mounts = (uint32_t)n;
 	return 0;
 }
 
@@ -353,7 +364,7 @@ static int fill_start(struct control *c, const struct fleet_start *s,
 			e, E2BIG, "an image takes at most %d layers", PROTO_LAYERS_MAX);
 	json_array_foreach (s->image->layers, i, layer)
 		m->layers[m->n_layers++] = (uint64_t)json_integer_value(layer);
-	return fill_mounts(c, s->app->id, m, e);
+	return fill_mounts(c, s, m, e);
 }
 
 /* The command through the image's shell. */

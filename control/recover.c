@@ -244,6 +244,17 @@ static void compare_layers(struct control *c)
 	retention_drop_stray(c, ids, n);
 }
 
+/* A release that was made for a change of the config will not be made: what config shows is what serves. */
+static void restore_config(struct control *c)
+{
+	uint32_t *apps autofree = NULL, version;
+	int n = db_app_list_config_pending(c->db, &apps);
+
+	for (int i = 0; i < n; i++)
+		if (config_restore(c, apps[i], &version) < 0)
+			log_warn("the config of app %u cannot be put back", apps[i]);
+}
+
 int recover_start(struct control *c, struct err *e)
 {
 	struct running run;
@@ -256,12 +267,14 @@ int recover_start(struct control *c, struct err *e)
 		return err_sys(e, -r, "ask berthd what runs");
 	}
 	db_release_fail_pending(c->db, INTERRUPTED);
+	restore_config(c);
 	db_build_fail_running(c->db);
 	network_send_all(c); /* before anything is started */
 	sleep_recover(c, &(struct sleep_found){run.ids, run.frozen, run.n, run.n_frozen});
 	reconcile_instances(c, &run);
 	stop_unknown(c, &run);
 	drop_half_layers(c);
+	volumes_recover(c);
 	compare_layers(c);
 	db_instance_prune(c->db);
 	running_free(&run);

@@ -58,7 +58,7 @@ bool rollout_stop_first(struct control *c, uint32_t app)
 	bool writable = false;
 
 	for (int i = 0; i < n; i++)
-		writable |= !mounts[i].read_only;
+		writable |= !mounts[i].read_only && mounts[i].pending != DB_GOES;
 	if (db_setting_get(c->db, app, "ps", "overlap", &overlap) == 0 && overlap)
 		return strcmp(overlap, "off") == 0;
 	return writable;

@@ -32,6 +32,7 @@ SQL_FILE(db_schema_11, "db/migration_11.sql");
 SQL_FILE(db_schema_12, "db/migration_12.sql");
 SQL_FILE(db_schema_13, "db/migration_13.sql");
 SQL_FILE(db_schema_14, "db/migration_14.sql");
+SQL_FILE(db_schema_15, "db/migration_15.sql");
 
 /* Migration N brings a database of user_version N-1 to N. Only ever append. */
 static const char *const migrations[] = {
@@ -49,6 +50,7 @@ static const char *const migrations[] = {
 	db_schema_12,
 	db_schema_13,
 	db_schema_14,
+	db_schema_15,
 };
 #define MIGRATION_SECRETS 13 /* what secret_seal_all is part of */
 

@@ -91,6 +91,13 @@ int db_app_list(struct db *db, struct db_app **ret);
 int db_app_set_branch(struct db *db, uint32_t id, const char *branch);
 int db_app_set_locked(struct db *db, uint32_t id, bool on);
 int db_app_set_stopped(struct db *db, uint32_t id, bool on);
+/*
+ * A release is made for what was changed in its config: until the switch (which ends this) the live release's config is what
+ * to go back to. -ENOENT.
+ */
+int db_app_set_config_pending(struct db *db, uint32_t id, bool pending);
+int db_app_list_config_pending(
+	struct db *db, uint32_t **ret); /* ids; count; *ret is the caller's */
 int db_app_set_removing(struct db *db, uint32_t id);
 /* From now on; why "" while awake. */
 int db_app_set_asleep(struct db *db, uint32_t id, enum db_asleep how, const char *why);
@@ -235,7 +242,7 @@ int db_release_switch(struct db *db, uint32_t app, uint32_t version);
 int db_release_fail(struct db *db, uint32_t app, uint32_t version, const char *error);
 /* The newest release below the live one that was live once; -ENOENT. */
 int db_release_previous(struct db *db, uint32_t app, uint32_t *ret_version);
-/* Every pending release becomes failed ("berth was interrupted"); start-up. Count. */
+/* Every pending release becomes failed ("berth was interrupted"), every pending mount what it was; start-up. Count of releases. */
 int db_release_fail_pending(struct db *db, const char *error);
 
 /* ---- formation, resources, settings, domains, volumes (db/apps.c, db/settings.c,
@@ -276,25 +283,35 @@ int db_domain_add(
 int db_domain_remove(struct db *db, uint32_t app, const char *name);
 int db_domain_owner(struct db *db, const char *name, uint32_t *ret_app);
 
+/* While a release is made that mounts a volume, or no more: which of the two has it. */
+enum db_pending { DB_SETTLED, DB_COMES, DB_GOES };
 struct db_mount {
 	uint64_t volume;
 	char volume_name[NAME_MAX_LEN + 1];
 	uint32_t app;
 	char path[256];
 	bool read_only;
+	enum db_pending pending;
 };
 struct db_volume {
 	uint64_t id;
 	char name[NAME_MAX_LEN + 1];
 	uint64_t created_us;
+	bool whole; /* else it is being made or removed, and goes at the next start */
 };
 int db_volume_create(struct db *db, const char *name, uint64_t *ret_id);
 int db_volume_by_name(struct db *db, const char *name, struct db_volume *ret);
 int db_volume_list(struct db *db, struct db_volume **ret);
 int db_volume_delete(struct db *db, uint64_t id); /* -EBUSY while mounted */
+/* A new one is not, and cannot be mounted. -EBUSY while mounted. */
+int db_volume_set_whole(struct db *db, uint64_t id, bool whole);
 int db_mount_list(struct db *db, uint32_t app, struct db_mount **ret); /* app 0: all */
-int db_mount_add(struct db *db, const struct db_mount *m); /* -EEXIST: path taken */
+int db_mount_add(struct db *db,
+	const struct db_mount *m); /* -EEXIST: path taken; -ENOENT: no such volume */
 int db_mount_remove(struct db *db, uint32_t app, uint64_t volume);
+/* The switch settles it, db_release_fail_pending takes it back. -ENOENT. */
+int db_mount_set_pending(
+	struct db *db, uint32_t app, uint64_t volume, enum db_pending pending);
 
 /* ---- networks (db/network.c) ---- */
 struct db_net_rule {

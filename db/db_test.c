@@ -75,7 +75,9 @@ static void a_database_of_an_earlier_version_is_migrated(void **state)
 		"DROP TABLE secret_key", "ALTER TABLE layer DROP COLUMN blob",
 		"ALTER TABLE layer DROP COLUMN blob_size", "DROP INDEX event_app",
 		"DROP INDEX event_time", "ALTER TABLE event DROP COLUMN detail",
-		"PRAGMA user_version=3"};
+		"ALTER TABLE volume DROP COLUMN whole",
+		"ALTER TABLE volume_mount DROP COLUMN pending",
+		"ALTER TABLE app DROP COLUMN config_pending", "PRAGMA user_version=3"};
 
 	make_app(f->db, "old");
 	for (size_t i = 0; i < ARRAY_LEN(back); i++)
@@ -567,14 +569,56 @@ static void a_mounted_volume_stays(void **state)
 	assert_int_equal(db_volume_create(f->db, "v", &m.volume), 0);
 	assert_int_equal(db_volume_create(f->db, "v", &id), -EEXIST);
 	m.app = app;
+	assert_int_equal(db_mount_add(f->db, &m), -ENOENT);
+	assert_int_equal(db_volume_set_whole(f->db, m.volume, true), 0);
 	assert_int_equal(db_mount_add(f->db, &m), 0);
 	assert_int_equal(db_mount_add(f->db, &m), -EEXIST);
 	assert_int_equal(db_mount_list(f->db, 0, &list), 1);
 	assert_string_equal(list[0].volume_name, "v");
 	free(list);
 	assert_int_equal(db_volume_delete(f->db, m.volume), -EBUSY);
+	assert_int_equal(db_volume_set_whole(f->db, m.volume, false), -EBUSY);
+	assert_int_equal(db_mount_remove(f->db, app, m.volume), 0);
+	assert_int_equal(db_volume_set_whole(f->db, m.volume, false), 0);
+	assert_int_equal(db_mount_add(f->db, &m), -ENOENT);
+	assert_int_equal(db_volume_set_whole(f->db, m.volume, true), 0);
+	assert_int_equal(db_mount_add(f->db, &m), 0);
 	assert_int_equal(db_app_delete(f->db, app), 0);
 	assert_int_equal(db_volume_delete(f->db, m.volume), 0);
+}
+
+static unsigned int count_mounts(struct db *db, uint32_t app)
+{
+	struct db_mount *list autofree = NULL;
+	int n = db_mount_list(db, app, &list);
+
+	for (int i = 0; i < n; i++)
+		assert_int_equal(list[i].pending, DB_SETTLED);
+	assert_true(n >= 0);
+	return (unsigned int)n;
+}
+
+static void mounts_change_with_the_release_or_not_at_all(void **state)
+{
+	struct fixture *f = *state;
+	struct db_mount m = {.path = "/data", .pending = DB_COMES};
+	uint32_t app = m.app = make_app(f->db, "a");
+
+	make_release(f->db, app, 1);
+	assert_int_equal(db_volume_create(f->db, "v", &m.volume), 0);
+	assert_int_equal(db_volume_set_whole(f->db, m.volume, true), 0);
+	assert_int_equal(db_mount_add(f->db, &m), 0);
+	assert_int_equal(db_release_fail_pending(f->db, "cut off"), 1);
+	assert_int_equal(count_mounts(f->db, app), 0);
+	assert_int_equal(db_mount_add(f->db, &m), 0);
+	assert_int_equal(db_release_switch(f->db, app, 1), 0);
+	assert_int_equal(count_mounts(f->db, app), 1);
+	assert_int_equal(db_mount_set_pending(f->db, app, m.volume, DB_GOES), 0);
+	assert_int_equal(db_release_fail_pending(f->db, "cut off"), 0);
+	assert_int_equal(count_mounts(f->db, app), 1);
+	assert_int_equal(db_mount_set_pending(f->db, app, m.volume, DB_GOES), 0);
+	assert_int_equal(db_release_switch(f->db, app, 1), 0);
+	assert_int_equal(count_mounts(f->db, app), 0);
 }
 
 static void settings_and_limits_read_back(void **state)
@@ -924,6 +968,7 @@ int main(void)
 		T(transactions_roll_back_as_a_whole),
 		T(a_domain_belongs_to_one_app),
 		T(a_mounted_volume_stays),
+		T(mounts_change_with_the_release_or_not_at_all),
 		T(settings_and_limits_read_back),
 		T(a_network_rule_is_its_target),
 		T(the_lowest_free_number_is_given_to_a_name),

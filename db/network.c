@@ -62,14 +62,9 @@ int db_net_rule_remove(struct db *db, const struct db_net_rule *r, bool ports)
 		r->protocol, r->first_port, r->last_port);
 }
 
-static void fill_id(struct query *q, void *element)
-{
-	*(uint32_t *)element = query_u32(q, 0);
-}
-
 int db_net_called(struct db *db, uint32_t app, uint32_t **ret)
 {
-	return query_all(db, sizeof(**ret), fill_id, (void **)ret,
+	return query_all(db, sizeof(**ret), query_fill_u32, (void **)ret,
 		app ? "SELECT DISTINCT target_app FROM network_rule WHERE target_app=? "
 		      "AND allow"
 		    : "SELECT DISTINCT target_app FROM network_rule WHERE target_app IS "

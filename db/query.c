@@ -231,6 +231,11 @@ static int read_all(struct query *q, size_t element_size, query_fill fill, void 
 	return (int)n;
 }
 
+void query_fill_u32(struct query *q, void *element)
+{
+	*(uint32_t *)element = query_u32(q, 0);
+}
+
 int query_all(struct db *db, size_t element_size, query_fill fill, void **ret,
 	const char *sql, const char *binds, ...)
 {

@@ -58,6 +58,8 @@ int query_exec(struct db *db, const char *sql, const char *binds, ...);
 /* As query_exec, and the new row's id. */
 int query_insert(
 	struct db *db, uint64_t *ret_id, const char *sql, const char *binds, ...);
+/* The mounts of the app (0: of all) are those of the new release, or as they were. >= 0 or -errno. (db/volumes.c) */
+int mounts_settle(struct db *db, uint32_t app, bool live);
 /* 0 when at least one row changed, -ENOENT when none, or the error. */
 int query_changed(int changes);
 
@@ -66,6 +68,7 @@ int query_changed(int changes);
  * Count or -errno.
  */
 typedef void (*query_fill)(struct query *q, void *element);
+void query_fill_u32(struct query *q, void *element); /* of queries with one column */
 int query_all(struct db *db, size_t element_size, query_fill fill, void **ret,
 	const char *sql, const char *binds, ...);
 

@@ -194,11 +194,12 @@ static int switch_rows(struct db *db, uint32_t app, uint32_t version)
 			"uu", app, version));
 	if (r >= 0)
 		r = query_changed(query_exec(db,
-			"UPDATE app SET live_version=?, canary_version=0, "
+			"UPDATE app SET live_version=?, config_pending=0, "
+			"canary_version=0, "
 			"canary_percent=0, "
 			"canary_key=0 WHERE id=?",
 			"uu", version, app));
-	return r;
+	return r < 0 ? r : mounts_settle(db, app, true);
 }
 
 int db_release_switch(struct db *db, uint32_t app, uint32_t version)
@@ -235,7 +236,7 @@ int db_release_previous(struct db *db, uint32_t app, uint32_t *ret_version)
 	return 0;
 }
 
-int db_release_fail_pending(struct db *db, const char *error)
+static int fail_pending(struct db *db, const char *error)
 {
 	int r = query_exec(db,
 		"INSERT INTO event(time_us, actor, what, app, detail, outcome)"
@@ -248,4 +249,16 @@ int db_release_fail_pending(struct db *db, const char *error)
 			       "UPDATE release SET status='failed', error=? WHERE "
 			       "status='pending'",
 			       "s", error);
+}
+
+int db_release_fail_pending(struct db *db, const char *error)
+{
+	int r = db_begin(db);
+
+	if (r < 0)
+		return r;
+	r = fail_pending(db, error);
+	int settled = r < 0 ? r : mounts_settle(db, 0, false);
+	int ended = db_end(db, settled >= 0);
+	return settled < 0 ? settled : ended < 0 ? ended : r;
 }

@@ -142,6 +142,12 @@ static void open_rows(struct db *db, uint32_t app)
 	assert_true(query_exec(db, "DROP INDEX event_app", "") >= 0);
 	assert_true(query_exec(db, "DROP INDEX event_time", "") >= 0);
 	assert_true(query_exec(db, "ALTER TABLE event DROP COLUMN detail", "") >= 0);
+	/* what later versions added */
+	assert_true(query_exec(db, "ALTER TABLE volume DROP COLUMN whole", "") >= 0);
+	assert_true(
+		query_exec(db, "ALTER TABLE volume_mount DROP COLUMN pending", "") >= 0);
+	assert_true(
+		query_exec(db, "ALTER TABLE app DROP COLUMN config_pending", "") >= 0);
 	assert_true(query_exec(db, "PRAGMA user_version=12", "") >= 0);
 }
 
