@@ -216,6 +216,7 @@ soak: all $(B)/test/bench/backend $(B)/test/soak/named.so
 	tests/soak/slow
 	tests/soak/deploys
 	tests/soak/kills
+	tests/soak/crash
 	tests/soak/browser
 	tests/soak/apps
 	tests/soak/dockerfile
