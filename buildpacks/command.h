@@ -21,6 +21,12 @@ int command_diff(int argc, char **argv);
 int command_rebase(int argc, char **argv);
 int command_import_plan(int argc, char **argv);
 int command_import_layer(int argc, char **argv);
+/* Snapshots of a volume (vault_cmd.c). */
+int command_snapshot(int argc, char **argv);
+int command_restore(int argc, char **argv);
+int command_forget(int argc, char **argv);
+int command_volume_export(int argc, char **argv);
+int command_volume_import(int argc, char **argv);
 /* A source archive as a commit (archive.c). */
 int command_archive(int argc, char **argv);
 /* Helpers for the packs' scripts. */

@@ -422,9 +422,11 @@ int vault_chunk_take(struct vault *v, const void *data, size_t len, int from,
 	vault_hex(ret_id, hex);
 	if (renameat(v->new, "part", v->new, hex) < 0)
 		return err_sys(e, errno, "store a piece");
+	v->grown = true;
 	stats->new_chunks++;
 	stats->reflinks += r > 0;
-	stats->new_bytes += v->coded ? v->stored.len : len;
+	if (r == 0)
+		stats->new_bytes += v->coded ? v->stored.len : len;
 	return 0;
 }
 
@@ -486,7 +488,7 @@ static int unpack_tree(const struct vault *v, const struct buf *b, struct tree_h
 }
 
 /* What is in new/ is on disk: each piece gets its place. */
-static int settle(struct vault *v, struct err *e)
+static int place_all(struct vault *v, struct err *e)
 {
 	int fd = openat(v->new, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -515,6 +517,19 @@ static int settle(struct vault *v, struct err *e)
 static int sync_all(struct vault *v, struct err *e)
 {
 	return syncfs(v->dir) < 0 ? err_sys(e, errno, "write the snapshot to disk") : 0;
+}
+
+/* Pieces get their places when they are on disk, and the places are on disk before a tree names them. */
+static int settle(struct vault *v, struct err *e)
+{
+	int r = sync_all(v, e);
+
+	if (r == 0)
+		r = place_all(v, e);
+	if (r == 0)
+		r = sync_all(v, e);
+	v->grown = r < 0;
+	return r;
 }
 
 /* Under its own name as a seal's id: a tree cannot be passed off as another. */
@@ -546,12 +561,8 @@ int vault_save(struct vault *v, const char *name, const struct vault_tree *t,
 	r = pack_tree(v, t, &b, stats, e);
 	if (r == 0)
 		r = seal_tree(v, name, &b, e);
-	if (r == 0)
-		r = sync_all(v, e);
-	if (r == 0)
+	if (r == 0 && v->grown)
 		r = settle(v, e);
-	if (r == 0)
-		r = sync_all(v, e);
 	if (r < 0)
 		return r;
 	r = io_replace_file(v->trees, name, b.data, b.len, 0600);

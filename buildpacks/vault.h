@@ -83,8 +83,9 @@ struct vault_stats {
 	uint64_t files;			 /* regular ones */
 	uint64_t bytes;			 /* in them, as their sizes say */
 	uint64_t read_files, read_bytes; /* those that had to be read */
-	uint64_t new_chunks, new_bytes;	 /* added to the vault, as stored */
-	uint64_t reflinks;		 /* of new_chunks, those that take no space */
+	uint64_t new_chunks,
+		new_bytes; /* added to the vault, as stored; bytes without reflinks */
+	uint64_t reflinks; /* of new_chunks, those that take no space */
 	uint64_t wrote_files, wrote_bytes, removed; /* of a restore */
 	uint64_t chunks,
 		freed_bytes; /* of verify: pieces read; of prune: pieces kept, bytes freed */

@@ -12,6 +12,7 @@
 struct vault {
 	int dir, chunks, trees, new; /* folders; new: -1 when read_only */
 	bool coded;		     /* pieces are not stored as they are */
+	bool grown;		     /* something lies in new/ */
 	struct vault_options o;
 	ZSTD_CCtx *zstd;
 	struct buf stored, packed; /* of the piece at hand */
