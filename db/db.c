@@ -33,6 +33,7 @@ SQL_FILE(db_schema_12, "db/migration_12.sql");
 SQL_FILE(db_schema_13, "db/migration_13.sql");
 SQL_FILE(db_schema_14, "db/migration_14.sql");
 SQL_FILE(db_schema_15, "db/migration_15.sql");
+SQL_FILE(db_schema_16, "db/migration_16.sql");
 
 /* Migration N brings a database of user_version N-1 to N. Only ever append. */
 static const char *const migrations[] = {
@@ -51,6 +52,7 @@ static const char *const migrations[] = {
 	db_schema_13,
 	db_schema_14,
 	db_schema_15,
+	db_schema_16,
 };
 #define MIGRATION_SECRETS 13 /* what secret_seal_all is part of */
 

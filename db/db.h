@@ -313,6 +313,51 @@ int db_mount_remove(struct db *db, uint32_t app, uint64_t volume);
 int db_mount_set_pending(
 	struct db *db, uint32_t app, uint64_t volume, enum db_pending pending);
 
+/* ---- snapshots of volumes (db/snapshots.c) ---- */
+struct db_snapshot {
+	uint64_t id, volume;
+	uint32_t app, release; /* whose release it was replaced at; 0: none */
+	uint64_t created_us, files, bytes, added_bytes;
+	uint64_t pause_us; /* how long the app was held for it */
+	char why[16];	   /* manual, release, rollback, restore, import, export */
+	char message[256];
+	bool ready;
+};
+/* Takes id and created_us from the row. */
+int db_snapshot_begin(struct db *db, struct db_snapshot *s);
+/* It is on disk: sets files, bytes, added_bytes, pause_us. */
+int db_snapshot_ready(struct db *db, const struct db_snapshot *s);
+/* It is what the volume was when that release of the app was replaced. */
+int db_snapshot_tie(struct db *db, uint64_t id, uint32_t app, uint32_t release);
+int db_snapshot_delete(struct db *db, uint64_t id);
+/* Those of a volume that are on disk, newest first. Count; *ret is one allocation. */
+int db_snapshot_list(struct db *db, uint64_t volume, struct db_snapshot **ret);
+/* -ENOENT: none of this volume with that id. */
+int db_snapshot_get(struct db *db, uint64_t volume, uint64_t id, struct db_snapshot *ret);
+/* The newest one of the volume taken when that release of the app was replaced. -ENOENT. */
+int db_snapshot_of_release(struct db *db, uint64_t volume, uint32_t app, uint32_t release,
+	struct db_snapshot *ret);
+/*
+ * Those that may go: beyond the newest `keep` of the volume, older than keep_days, and not of a release that is kept
+ * (the newest `kept_releases` of its app and the live one). Count.
+ */
+int db_snapshot_surplus(struct db *db, uint64_t volume, uint64_t now_us, uint64_t **ret);
+/* Start-up: rows without a snapshot go. */
+int db_snapshot_drop_unready(struct db *db);
+
+#define DB_SNAPSHOTS_KEPT 10u
+struct db_volume_snapshots {
+	uint32_t keep, keep_days;
+	bool automatic;
+	uint64_t undo; /* a restore is under way: this snapshot undoes it; 0 */
+};
+/* What was not set has its default. */
+int db_volume_snapshots(struct db *db, uint64_t volume, struct db_volume_snapshots *ret);
+int db_volume_set_snapshots(
+	struct db *db, uint64_t volume, const struct db_volume_snapshots *s);
+/* Volumes whose restore is under way. Count; *ret ids. */
+int db_volume_undone(struct db *db, uint64_t **ret);
+
 /* ---- networks (db/network.c) ---- */
 struct db_net_rule {
 	uint32_t app;

@@ -72,6 +72,7 @@ static void a_database_of_an_earlier_version_is_migrated(void **state)
 		"ALTER TABLE image DROP COLUMN config",
 		"ALTER TABLE layer DROP COLUMN digest",
 		"ALTER TABLE build DROP COLUMN what", "DROP TABLE login",
+		"DROP TABLE snapshot", "DROP TABLE volume_snapshots",
 		"DROP TABLE secret_key", "ALTER TABLE layer DROP COLUMN blob",
 		"ALTER TABLE layer DROP COLUMN blob_size", "DROP INDEX event_app",
 		"DROP INDEX event_time", "ALTER TABLE event DROP COLUMN detail",
