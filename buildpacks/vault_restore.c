@@ -1,4 +1,4 @@
-/* A folder is made equal to a tree. Both come in the same order: one walk beside the other. */
+/* A folder is made equal to a tree. Both come in the same order: one walk beside the other, twice. */
 #include "buildpacks/vault_inside.h"
 #include "lib/io.h"
 #include <errno.h>
@@ -493,31 +493,72 @@ static int remove_extra(
 	return remove_any(s, path);
 }
 
-static int merge(struct restore *s, const struct vault_tree *t, struct vault_walk *w)
+/* Before others grow. Another name of the file may want it as it is. */
+static int shorten(
+	struct restore *s, const struct vault_entry *n, const struct vault_seen *f)
+{
+	const char *name;
+
+	if (n->kind != VAULT_FILE || f->st.st_nlink > 1 ||
+		(uint64_t)f->st.st_size <= n->size)
+		return 0;
+	int parent autoclose = open_parent(s, n->path, &name);
+	int fd autoclose =
+		parent < 0 ? -1
+			   : openat(parent, name,
+				     O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	return fd < 0 || ftruncate(fd, (off_t)n->size) < 0 ? fail(s, n->path) : 0;
+}
+
+/* First what takes space and is not wanted: a full volume has no room for both. */
+static int clear_extra(
+	struct restore *s, const struct vault_tree *t, struct vault_walk *w)
 {
 	struct vault_entry n;
 	struct vault_seen f;
 	size_t at = 0;
 	bool more = vault_tree_next(t, &at, &n);
+	int there = 0, r = 0;
+
+	while (r == 0 && (there = vault_walk_next(w, &f, s->e)) > 0) {
+		while (more && vault_path_order(n.path, f.path) < 0)
+			more = vault_tree_next(t, &at, &n);
+		bool wanted = more && strcmp(n.path, f.path) == 0 && fits(&n, &f);
+		r = wanted ? shorten(s, &n, &f) : remove_extra(s, w, &f);
+	}
+	return r < 0 ? r : there;
+}
+
+static int put_all(struct restore *s, const struct vault_tree *t, struct vault_walk *w)
+{
+	struct vault_entry n;
+	struct vault_seen f;
+	size_t at = 0;
 	int there = vault_walk_next(w, &f, s->e), r = 0;
 
-	while (r == 0 && there >= 0 && (more || there)) {
-		int order = !more ? -1 : !there ? 1 : vault_path_order(f.path, n.path);
+	while (r == 0 && there >= 0 && vault_tree_next(t, &at, &n)) {
+		int order = there ? vault_path_order(f.path, n.path) : 1;
 
-		if (order < 0 || (order == 0 && !fits(&n, &f))) {
-			r = remove_extra(s, w, &f);
-			if (r == 0)
-				there = vault_walk_next(w, &f, s->e);
-			continue;
-		}
+		if (order < 0 || (order == 0 && !fits(&n, &f)))
+			return err_set(s->e, EBUSY,
+				"%s came meanwhile: somebody writes there", f.path);
 		r = leave_folders(s, n.path);
 		if (r == 0)
 			r = put_entry(s, &n, order == 0 ? &f : NULL);
 		if (r == 0 && order == 0)
 			there = vault_walk_next(w, &f, s->e);
-		more = vault_tree_next(t, &at, &n);
 	}
 	return r < 0 ? r : there < 0 ? there : leave_folders(s, NULL);
+}
+
+static int walk(struct restore *s, const struct vault_tree *t,
+	int (*pass)(struct restore *s, const struct vault_tree *t, struct vault_walk *w))
+{
+	struct vault_walk *w = vault_walk_open(s->target, s->e);
+	int r = w ? pass(s, t, w) : -EIO;
+
+	vault_walk_free(w);
+	return r;
 }
 
 int vault_restore(struct vault *v, const struct vault_tree *t,
@@ -525,7 +566,6 @@ int vault_restore(struct vault *v, const struct vault_tree *t,
 	struct err *e)
 {
 	struct restore *s = calloc(1, sizeof(*s));
-	struct vault_walk *w = NULL;
 	struct err own = {0};
 	int r = -ENOMEM;
 
@@ -536,14 +576,14 @@ int vault_restore(struct vault *v, const struct vault_tree *t,
 		s->target = target;
 		s->stats = stats;
 		s->e = &own;
-		w = vault_walk_open(target, &own);
-		r = w ? merge(s, t, w) : -EIO;
+		r = walk(s, t, clear_extra);
+		if (r == 0)
+			r = walk(s, t, put_all);
 		if (r == 0 && syncfs(target) < 0)
 			r = err_sys(&own, errno, "write the volume to disk");
 	} else {
 		err_set(&own, ENOMEM, "out of memory");
 	}
-	vault_walk_free(w);
 	if (s)
 		free(s->folders);
 	free(s);

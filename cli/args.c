@@ -56,7 +56,8 @@ const struct option_spec option_table[OPT_COUNT] = {
 	[OPT_WORKDIR] = {0, "workdir", "PATH", "where it starts"},
 	[OPT_USER] = {0, "user", "USER",
 		"as whom: an image starts, USER[:GROUP]; a login"},
-	[OPT_MESSAGE] = {0, "message", "TEXT", "of the commit and the release"},
+	[OPT_MESSAGE] = {0, "message", "TEXT",
+		"of the commit and the release; of the snapshot"},
 	[OPT_AUTHOR] = {0, "author", "'NAME <MAIL>'", "of the commit; else who asks"},
 	[OPT_COMPRESS] = {0, "compress", "gzip|zstd", "the layers of an OCI image"},
 	[OPT_TO] = {0, "to", "FILE", "into this file of the host instead of stdout"},
@@ -64,6 +65,10 @@ const struct option_spec option_table[OPT_COUNT] = {
 		"the value is what comes in, without its last line end"},
 	[OPT_REPLACE] = {0, "replace", NULL, "and unset all that the file does not name"},
 	[OPT_VALUES] = {0, "values", NULL, "with the values"},
+	[OPT_WITH_DATA] = {0, "with-data", NULL,
+		"its volumes too, as they were when that release was replaced"},
+	[OPT_UNVERIFIED] = {0, "unverified", NULL,
+		"also an archive without the checksum that volumes:export adds"},
 	[OPT_DRY_RUN] = {0, "dry-run", NULL, "only show what would be done"},
 };
 

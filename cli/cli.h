@@ -62,6 +62,8 @@ enum option {
 	OPT_STDIN,
 	OPT_REPLACE,
 	OPT_VALUES,
+	OPT_WITH_DATA,
+	OPT_UNVERIFIED,
 	OPT_COUNT
 };
 #define OPT(o) (UINT64_C(1) << OPT_##o)
@@ -316,6 +318,13 @@ int cmd_stacks_create(struct cli *c);
 int cmd_stacks_update(struct cli *c);
 int cmd_stacks_report(struct cli *c);
 int cmd_stacks_list(struct cli *c);
+/* cmd_snapshots.c */
+int cmd_volumes_snapshot(struct cli *c);
+int cmd_volumes_snapshots(struct cli *c);
+int cmd_volumes_restore(struct cli *c);
+int cmd_volumes_set(struct cli *c);
+int cmd_volumes_export(struct cli *c);
+int cmd_volumes_import(struct cli *c);
 /* cmd_run.c */
 int cmd_run(struct cli *c);
 /* Sends a request that is answered with an upgrade, and relays. An exit status, STATUS_START when berth failed. body is
@@ -325,6 +334,8 @@ int cmd_run_detached(struct cli *c);
 int cmd_enter(struct cli *c);
 /* confirm.c: the person types the name, or --force, or --confirm NAME. 0 or a status. */
 int confirm(const struct cli *c, const char *noun, const char *name);
+/* The same before what a volume holds is replaced. */
+int confirm_replace(const struct cli *c, const char *volume);
 
 /* nearest.c: the name among n most like word, NULL when none is close. */
 const char *nearest(const char *word, const char *const *names, size_t n);

@@ -138,14 +138,16 @@ int cmd_releases_canary(struct cli *c)
 
 int cmd_rollback(struct cli *c)
 {
-	json_t *body = NULL;
+	json_t *body = json_object();
 	uint64_t version;
 	int r = c->argc ? parse_number(c, c->argv[0], "release like v3", &version) : 0;
 
 	if (r)
 		return r;
 	if (c->argc)
-		body = json_pack("{s:I}", "version", (json_int_t)version);
+		json_object_set_new(body, "version", json_integer((json_int_t)version));
+	if (c->options[OPT_WITH_DATA])
+		json_object_set_new(body, "with_data", json_true());
 	return api_stream(c, "POST", body, "/v1/apps/%s/rollback", c->app);
 }
 

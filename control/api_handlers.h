@@ -135,6 +135,17 @@ HANDLE(mount_check);
 RUN(mount_run);
 HANDLE(unmount_check);
 RUN(unmount_run);
+/* The volume that the path names, or -1 after request_fail. */
+int volume_find(struct request *r, struct db_volume *ret);
+/* api_snapshots.c */
+HANDLE(snapshots_list);
+HANDLE(snapshot_check);
+RUN(snapshot_run);
+HANDLE(volume_restore_check);
+RUN(volume_restore_run);
+HANDLE(volume_export_start);
+HANDLE(volume_import_start);
+HANDLE(volumes_set);
 /* api_resources.c */
 HANDLE(resources_show);
 HANDLE(resources_check);

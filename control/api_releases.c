@@ -155,7 +155,8 @@ int rollback_run(struct request *r, struct sink *s, struct err *e)
 {
 	uint32_t version = (uint32_t)json_integer_value(request_json(r, "version"));
 
-	return deploy_rollback(r->c, r->app.id, version, r->who.actor, s, e);
+	return deploy_rollback(r->c, r->app.id, version,
+		request_bool(r, "with_data", false), r->who.actor, s, e);
 }
 
 int builds_list(struct request *r)

@@ -72,13 +72,13 @@ int deploy_config(struct control *c, uint32_t app, const char *description,
 		       : db_release_switch(c->db, app, a.live_version);
 }
 
-int deploy_rollback(struct control *c, uint32_t app, uint32_t version, const char *actor,
-	struct sink *s, struct err *e)
+int deploy_rollback(struct control *c, uint32_t app, uint32_t version, bool with_data,
+	const char *actor, struct sink *s, struct err *e)
 {
 	(void)c;
 	(void)app;
 	(void)actor;
-	sink_line(s, "to v%u", version);
+	sink_line(s, "to v%u%s", version, with_data ? " with its data" : "");
 	return operate(s, e);
 }
 

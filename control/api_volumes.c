@@ -320,3 +320,8 @@ int unmount_run(struct request *r, struct sink *s, struct err *e)
 		db_mount_set_pending(r->c->db, m->app, m->volume, DB_SETTLED);
 	return n;
 }
+
+int volume_find(struct request *r, struct db_volume *ret)
+{
+	return find(r, ret);
+}

@@ -1,6 +1,7 @@
 /* A release out of what is there: with the config as it stands now, or an earlier one again. */
 #include "control/deploy.h"
 #include "control/release.h"
+#include "control/release_data.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -75,16 +76,26 @@ static int find_earlier(
 	return r;
 }
 
-static int rollback_locked(struct deploy *d, void *version, struct err *e)
+struct rollback {
+	uint32_t version;
+	bool with_data;
+};
+
+static int rollback_locked(struct deploy *d, void *arg, struct err *e)
 {
+	const struct rollback *b = arg;
 	struct db_release from = {0};
 	char description[64];
-	int r = find_earlier(d, *(uint32_t *)version, &from, e);
+	int r = find_earlier(d, b->version, &from, e);
 
+	if (r == 0 && b->with_data) {
+		d->data_version = from.version;
+		r = release_data_check(d->c, &d->app, from.version, e);
+	}
 	if (r == 0) {
 		d->release.config = json_deep_copy(from.config);
-		snprintf(description, sizeof(description), "Rollback to v%u",
-			from.version);
+		snprintf(description, sizeof(description), "Rollback to v%u%s",
+			from.version, b->with_data ? " with its data" : "");
 		r = deploy_finish(d, deploy_release(d, description, e), e);
 		/* The config goes back too: what serves is what config shows. */
 		if (r == 0)
@@ -94,10 +105,11 @@ static int rollback_locked(struct deploy *d, void *version, struct err *e)
 	return r;
 }
 
-int deploy_rollback(struct control *c, uint32_t app, uint32_t version, const char *actor,
-	struct sink *s, struct err *e)
+int deploy_rollback(struct control *c, uint32_t app, uint32_t version, bool with_data,
+	const char *actor, struct sink *s, struct err *e)
 {
+	struct rollback b = {version, with_data};
 	struct deploy d = {.c = c, .s = s, .app.id = app, .actor = actor};
 
-	return deploy_run(&d, rollback_locked, &version, e);
+	return deploy_run(&d, rollback_locked, &b, e);
 }

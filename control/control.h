@@ -66,9 +66,9 @@ int deploy_config(struct control *c, uint32_t app, const char *description,
 	const char *actor, struct sink *s, struct err *e);
 /* After a change that came to nothing: the config is the live release's. 0 or -errno. */
 int config_restore(struct control *c, uint32_t app, uint32_t *ret_version);
-/* version 0: the previous live one. */
-int deploy_rollback(struct control *c, uint32_t app, uint32_t version, const char *actor,
-	struct sink *s, struct err *e);
+/* version 0: the previous live one. with_data: its writable volumes become what they were when it was replaced. */
+int deploy_rollback(struct control *c, uint32_t app, uint32_t version, bool with_data,
+	const char *actor, struct sink *s, struct err *e);
 /* Builds the live release's commit again without cached dependency layers, and deploys it. */
 int deploy_rebuild(struct control *c, uint32_t app, const char *actor, struct sink *s,
 	struct err *e);

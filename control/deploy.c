@@ -175,6 +175,7 @@ int deploy_release(struct deploy *d, const char *description, struct err *e)
 		.commit = true,
 		.release_task = d->release_task,
 		.skip_checks = d->skip_checks,
+		.data_version = d->data_version,
 		.s = d->s};
 	applog(d->app.id, "berth[deploy]", "v%u: %s by %s", rel->version,
 		rel->description, d->actor);

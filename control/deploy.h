@@ -18,6 +18,7 @@ struct deploy {
 	/* Called, still under the lock, when the deploy failed, at its beginning too. May be NULL. */
 	void (*undo)(struct deploy *d);
 	bool skip_checks, release_task;
+	uint32_t data_version; /* as in struct rollout */
 	uint64_t began_ns, built_ns;
 };
 

@@ -7,6 +7,7 @@
 #include "control/rollout.h"
 #include "control/settings.h"
 #include "control/sleep.h"
+#include "control/snapshots.h"
 #include "control/supervise.h"
 #include "lib/io.h"
 #include "lib/log.h"
@@ -298,6 +299,7 @@ static void *apps_main(void *arg)
 	struct err e;
 	int n = db_app_list(c->db, &apps);
 
+	snapshots_recover(c);
 	supervise_boot(c);
 	for (int i = 0; i < n; i++) {
 		if (apps[i].removing &&

@@ -5,6 +5,7 @@
 #include "control/fleet.h"
 #include "control/network.h"
 #include "control/probe.h"
+#include "control/release_data.h"
 #include "control/routes.h"
 #include "control/settings.h"
 #include "control/sleep.h"
@@ -469,8 +470,23 @@ static void bring_back(struct control *c, const struct rollout *r)
 	db_release_clear(&release);
 }
 
+/* With its data, in one transaction: what was restored stays from here on. */
+static int switch_release(
+	struct control *c, const struct rollout *r, struct release_data *data)
+{
+	int status = db_begin(c->db);
+
+	if (status < 0)
+		return status;
+	status = db_release_switch(c->db, r->app->id, r->release->version);
+	if (status >= 0)
+		status = release_data_settle(data);
+	int ended = db_end(c->db, status >= 0);
+	return status < 0 ? status : ended;
+}
+
 static int commit(struct control *c, const struct rollout *r, const struct set *fresh,
-	struct err *e)
+	struct release_data *data, struct err *e)
 {
 	if (sink_cancelled(r->s))
 		return err_set(e, ECANCELED, "cancelled");
@@ -479,35 +495,41 @@ static int commit(struct control *c, const struct rollout *r, const struct set *
 	/* From the switch on a berth that dies here goes on with them: they were probed. */
 	for (unsigned int i = 0; i < fresh->n; i++)
 		db_instance_state(c->db, fresh->m[i].id, "running");
-	int status = r->canary_percent
-			     ? db_app_set_canary(c->db, r->app->id, r->release->version,
-				       r->canary_percent)
-			     : db_release_switch(c->db, r->app->id, r->release->version);
+	int status = r->canary_percent ? db_app_set_canary(c->db, r->app->id,
+						 r->release->version, r->canary_percent)
+				       : switch_release(c, r, data);
 	return status < 0 ? err_sys(e, -status, "record the switch") : 0;
 }
 
 int rollout_run(struct control *c, const struct rollout *r, struct err *e)
 {
 	struct set old = {0}, fresh = {0};
+	struct release_data data = {0};
 	struct err routing;
 	bool hold = false, served;
+	const bool whole = r->app->live_version && !r->canary_percent &&
+			   !(r->type && strcmp(r->type, "web") != 0);
 
+	if (whole && r->commit)
+		release_data_begin(c, r->app, r->data_version != 0, r->s, &data);
 	list_old(c, r, true, &old);
 	served = old.n > 0;
-	if (r->app->live_version && !r->canary_percent &&
-		!(r->type && strcmp(r->type, "web") != 0) &&
-		rollout_stop_first(c, r->app->id)) {
+	if (whole && (r->data_version || rollout_stop_first(c, r->app->id))) {
 		hold = true;
 		stop_old(c, r, &old);
 		old.n = 0;
 	}
-	int status = release_task(c, r, e);
+	release_data_read(&data);
+	int status = r->data_version ? release_data_give(&data, r->data_version, e) : 0;
+	if (status == 0)
+		status = release_task(c, r, e);
 	if (status == 0)
 		status = start_web(c, r, &fresh, e);
 	if (status == 0)
-		status = commit(c, r, &fresh, e);
+		status = commit(c, r, &fresh, &data, e);
 	if (status < 0) {
 		abandon(c, &fresh);
+		release_data_give_back(&data);
 		if (hold && served) {
 			bring_back(c, r);
 			sleep_over(c, r->app->id, "started again after a failed change");
@@ -517,6 +539,7 @@ int rollout_run(struct control *c, const struct rollout *r, struct err *e)
 			routes_refresh(c, NULL);
 		supervise_fill(c, r->app->id,
 			RETRY_MS); /* one that crashed meanwhile found its place taken by what failed */
+		release_data_end(&data);
 		free(old.m);
 		free(fresh.m);
 		return status;
@@ -546,6 +569,7 @@ int rollout_run(struct control *c, const struct rollout *r, struct err *e)
 		sink_fail(r->s, "%s", routing.text);
 	retire_in_background(c, &old);
 	roll_workers(c, r);
+	release_data_end(&data);
 	free(old.m);
 	free(fresh.m);
 	return 0;
@@ -589,6 +613,7 @@ static int scale_type(struct control *c, const struct rollout *r, const char *ty
 int rollout_scale(struct control *c, const struct rollout *r, struct err *e)
 {
 	struct set fresh = {0}, gone = {0};
+	struct release_data none = {0};
 	const char *type;
 	json_t *command;
 	int status = 0;
@@ -607,7 +632,7 @@ int rollout_scale(struct control *c, const struct rollout *r, struct err *e)
 			print_tail(c, r, &fresh.m[i]);
 	}
 	if (status == 0 && r->commit)
-		status = commit(c, r, &fresh, e);
+		status = commit(c, r, &fresh, &none, e);
 	if (status < 0) {
 		abandon(c, &fresh);
 		supervise_fill(c, r->app->id, RETRY_MS);

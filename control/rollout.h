@@ -15,6 +15,8 @@ struct rollout {
 	bool commit; /* a new release: becomes the live one (or the canary) at the switch */
 	bool release_task; /* run the release process before the switch */
 	bool skip_checks;
+	uint32_t
+		data_version; /* not 0: with the data of when that release was replaced (release_data.h) */
 	uint32_t canary_percent; /* not 0: of a canary with that share; type is "web" */
 	struct sink *s;
 };
