@@ -203,6 +203,7 @@ void vault_close(struct vault *v)
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
+	vault_quick_free(v);
 	ZSTD_freeCCtx(v->zstd);
 	buf_free(&v->stored);
 	buf_free(&v->packed);

@@ -83,6 +83,8 @@ struct vault_stats {
 	uint64_t files;			 /* regular ones */
 	uint64_t bytes;			 /* in them, as their sizes say */
 	uint64_t read_files, read_bytes; /* those that had to be read */
+	uint64_t
+		hashed_bytes; /* of read_bytes: those that were not known by a quicker sum */
 	uint64_t new_chunks,
 		new_bytes; /* added to the vault, as stored; bytes without reflinks */
 	uint64_t reflinks; /* of new_chunks, those that take no space */

@@ -14,6 +14,7 @@ struct vault {
 	bool coded;		     /* pieces are not stored as they are */
 	bool grown;		     /* something lies in new/ */
 	struct vault_options o;
+	void *quick; /* what large files held when they were read last (vault_quick.c) */
 	ZSTD_CCtx *zstd;
 	struct buf stored, packed; /* of the piece at hand */
 	uint8_t part[VAULT_CHUNK];
@@ -43,6 +44,16 @@ struct vault_tree {
 	size_t len;
 	uint64_t entries, files, bytes;
 };
+
+/* ---- of large files, to be read again soon: a sum that is quicker than an id ---- */
+
+uint64_t vault_quick_sum(const uint8_t *data, size_t len);
+void vault_quick_note(struct vault *v, uint64_t ino, size_t piece, uint64_t sum,
+	const uint8_t id[VAULT_ID]);
+/* The id that this piece of the file had when it had this sum. */
+bool vault_quick_find(const struct vault *v, uint64_t ino, size_t piece, uint64_t sum,
+	uint8_t ret_id[VAULT_ID]);
+void vault_quick_free(struct vault *v);
 
 /* ---- a folder's files in the order of a manifest ---- */
 

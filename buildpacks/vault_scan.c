@@ -115,21 +115,46 @@ static ssize_t read_piece(int fd, uint8_t *data, size_t len, uint64_t offset)
 	return (ssize_t)got;
 }
 
-static int add_piece(struct scan *s, int fd, uint64_t offset, size_t len, size_t *ret_got)
+/* Its bytes are in s->data. Pieces of large files may be known since the scan before, by this vault. */
+static int take_piece(struct scan *s, int fd, const struct vault_entry *n, size_t len,
+	uint8_t id[VAULT_ID])
+{
+	size_t piece = (size_t)(n->size / VAULT_CHUNK);
+	uint64_t sum;
+	int r;
+
+	if (len < VAULT_CHUNK) {
+		s->stats->hashed_bytes += len;
+		return vault_chunk_take(
+			s->v, s->data, len, fd, n->size, id, s->stats, s->e);
+	}
+	sum = vault_quick_sum(s->data, len);
+	if (s->held && vault_quick_find(s->v, n->ino, piece, sum, id))
+		return 0;
+	s->stats->hashed_bytes += len;
+	r = vault_chunk_take(s->v, s->data, len, fd, n->size, id, s->stats, s->e);
+	if (r == 0 && !s->held)
+		vault_quick_note(s->v, n->ino, piece, sum, id);
+	return r;
+}
+
+/* The piece after the n->size bytes that are there. */
+static int add_piece(
+	struct scan *s, int fd, const struct vault_entry *n, size_t len, size_t *ret_got)
 {
 	uint8_t id[VAULT_ID] = {0};
 	ssize_t got;
 	int r;
 
 	*ret_got = len;
-	if (is_hole(fd, offset, len))
+	if (is_hole(fd, n->size, len))
 		return buf_add(&s->ids, id, sizeof(id));
-	got = read_piece(fd, s->data, len, offset);
+	got = read_piece(fd, s->data, len, n->size);
 	*ret_got = got < 0 ? 0 : (size_t)got;
 	if (got <= 0)
 		return (int)got;
 	s->stats->read_bytes += (uint64_t)got;
-	r = vault_chunk_take(s->v, s->data, (size_t)got, fd, offset, id, s->stats, s->e);
+	r = take_piece(s, fd, n, (size_t)got, id);
 	return r < 0 ? r : buf_add(&s->ids, id, sizeof(id));
 }
 
@@ -144,7 +169,7 @@ static int read_pieces(struct scan *s, int fd, struct vault_entry *n)
 	while (r == 0 && n->size < size) {
 		size_t len = size - n->size < VAULT_CHUNK ? (size_t)(size - n->size)
 							  : VAULT_CHUNK;
-		r = add_piece(s, fd, n->size, len, &got);
+		r = add_piece(s, fd, n, len, &got);
 		n->size += got;
 		if (got < len)
 			break;

@@ -342,6 +342,29 @@ static void what_is_read_while_held_is_read_again(void **state)
 	same_trees(s->tree, s->other);
 }
 
+static void of_a_large_file_only_what_changed_is_hashed_while_held(void **state)
+{
+	struct stage *s = *state;
+	struct vault_stats stats = {0};
+	struct vault *v = opened(s, &plain);
+	struct vault_tree *first = NULL, *held = NULL;
+
+	write_noise(s->tree, "database", 5 * MB + 100, 1);
+	settle_clock();
+	must(s, vault_scan(v, s->tree, NULL, 0, &first, &stats, &s->e));
+	write_at(s->tree, "database", "!", 1, 2 * MB + 7);
+	stats = (struct vault_stats){0};
+	must(s, vault_scan(v, s->tree, first, VAULT_HELD, &held, &stats, &s->e));
+	assert_int_equal(stats.read_bytes, 5 * MB + 100);
+	assert_int_equal(stats.hashed_bytes, MB + 100);
+	must(s, vault_save(v, "held", held, &stats, &s->e));
+	vault_tree_free(first);
+	vault_tree_free(held);
+	vault_close(v);
+	get(s, "held", s->other, &stats);
+	same_trees(s->tree, s->other);
+}
+
 static void a_restore_takes_away_what_is_extra(void **state)
 {
 	struct stage *s = *state;
@@ -669,6 +692,7 @@ int main(void)
 		T(a_small_change_costs_one_piece),
 		T(a_file_written_within_a_tick_is_read_again),
 		T(what_is_read_while_held_is_read_again),
+		T(of_a_large_file_only_what_changed_is_hashed_while_held),
 		T(a_restore_takes_away_what_is_extra),
 		T(a_restore_with_the_tree_of_now_reads_only_what_differs),
 		T(an_interrupted_scan_leaves_nothing_that_counts),
