@@ -119,7 +119,7 @@ int cmd_volumes_destroy(struct cli *c)
 		r = api_json(c, "DELETE", NULL, NULL, "/v1/volumes/%s?confirm=%s",
 			api_word(name), api_word(name));
 	if (!r && !c->quiet && !c->json)
-		printf("-----> Destroyed volume %s\n", name);
+		printf("-----> Destroyed volume %s and its snapshots\n", name);
 	return r;
 }
 

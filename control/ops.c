@@ -232,7 +232,8 @@ static int remove_volumes(struct control *c, const struct db_mount *mounts, int 
 			continue;
 		}
 		if (r >= 0)
-			sink_detail(s, "volume %s is gone", mounts[i].volume_name);
+			sink_detail(s, "volume %s and its snapshots are gone",
+				mounts[i].volume_name);
 	}
 	return r;
 }
@@ -265,7 +266,9 @@ static int destroy_locked(struct control *c, const struct db_app *a, bool with_v
 	if (with_volumes)
 		r = remove_volumes(c, mounts, n, s, e);
 	for (int i = 0; !with_volumes && i < n; i++)
-		sink_detail(s, "volume %s is kept; `berth volumes:destroy %s`",
+		sink_detail(s,
+			"volume %s is kept, with its snapshots; `berth volumes:destroy "
+			"%s`",
 			mounts[i].volume_name, mounts[i].volume_name);
 	return r;
 }

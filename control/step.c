@@ -288,7 +288,7 @@ static int commit_layer(struct run *r, struct err *e)
 {
 	struct msg_layer l = {.id = r->st->upper};
 
-	if (!l.id)
+	if (!l.id || r->st->discard)
 		return 0;
 	int status =
 		engine_call(r->c->engine, MSG_LAYER_COMMIT, &l, sizeof(l), NULL, 0, NULL);

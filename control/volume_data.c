@@ -1,5 +1,6 @@
 /* What a volume holds, replaced as a whole: by one of its snapshots, by an archive; and as an archive. */
 #include "control/applock.h"
+#include "control/engine.h"
 #include "control/snapshot_step.h"
 #include "control/snapshots.h"
 #include "control/space.h"
@@ -141,14 +142,28 @@ int volume_restore(struct control *c, const struct db_volume *v, uint64_t id,
 
 /* ---- import ---- */
 
-/* As much as the disk takes, or the volume when it has a size. */
-static uint64_t most_bytes(struct control *c)
+/* 0: none. */
+static uint64_t size_of(struct control *c, uint64_t volume)
 {
+	struct msg *reply autofree = calloc(1, sizeof(*reply));
+	const struct msg_volume ask = {volume};
+	struct msg_volume_info info = {0};
+
+	if (reply && engine_call(c->engine, MSG_VOLUME_INFO, &ask, sizeof(ask), NULL, 0,
+			     reply) == 0)
+		memcpy(&info, reply->body, sizeof(info));
+	return info.size_bytes;
+}
+
+/* As much as the disk takes, or the volume when it has a size. */
+static uint64_t most_bytes(struct control *c, uint64_t volume)
+{
+	uint64_t size = size_of(c, volume), room = INT64_MAX;
 	struct space sp;
 
-	return space_look(c, &sp) < 0 ? INT64_MAX
-	       : sp.free > sp.reserve ? sp.free - sp.reserve
-				      : 0;
+	if (space_look(c, &sp) == 0)
+		room = sp.free > sp.reserve ? sp.free - sp.reserve : 0;
+	return size && size < room ? size : room;
 }
 
 /* The archive becomes a snapshot, whose row is filled in. */
@@ -164,7 +179,7 @@ static int read_archive(struct control *c, const struct volume_archive *a,
 	if (r < 0)
 		return err_sys(e, -r, "record the import");
 	snprintf(bytes, sizeof(bytes), "BERTH_MAX_BYTES=%llu",
-		(unsigned long long)most_bytes(c));
+		(unsigned long long)most_bytes(c, row->volume));
 	snprintf(files, sizeof(files), "BERTH_MAX_FILES=%llu", IMPORT_FILES_MAX);
 	const struct vault_step v = {.volume = row->volume,
 		.command = "volume-import",
