@@ -52,7 +52,7 @@ LIB_OBJ = $(patsubst %.c,$(B)/%.o,$(filter-out lib/credentials.c,$(call code,lib
 ROOT_TESTS = $(patsubst %.c,$(B)/test/%,$(wildcard */*_root_test.c))
 UNIT_TESTS = $(filter-out $(ROOT_TESTS),$(patsubst %.c,$(B)/test/%,$(wildcard */*_test.c)))
 
-all: $(PROGRAMS:%=$(B)/bin/%) $(B)/bin/berth-init $(B)/bin/packs $(B)/bin/hooks/pre-receive
+all: $(PROGRAMS:%=$(B)/bin/%) $(B)/bin/berth-init $(B)/bin/packs $(B)/bin/hooks/post-receive
 .PHONY: all
 
 $(B)/%.o: %.c
@@ -83,8 +83,8 @@ $(B)/db/db.o: $(wildcard db/*.sql)
 # The buildpacks stand beside the programs; the static file server is part of its pack.
 $(B)/bin/packs: $(wildcard buildpacks/packs/* buildpacks/packs/*/* buildpacks/packs/*/*/*) $(B)/bin/berth-static
 	@mkdir -p $@ && find $@ -mindepth 1 -delete && cp -a buildpacks/packs/. $@/ && mkdir -p $@/static/lib && cp $(B)/bin/berth-static $@/static/lib/
-$(B)/bin/hooks/pre-receive: $(B)/bin/berth-hook
-	@mkdir -p $(@D) && ln -sf ../berth-hook $@ && ln -sf ../berth-hook $(@D)/update
+$(B)/bin/hooks/post-receive: $(B)/bin/berth-hook
+	@mkdir -p $(@D) && for h in pre-receive update post-receive; do ln -sf ../berth-hook $(@D)/$$h; done
 
 # Unit tests: each linked with its folder's code (no main) and what lies below it.
 TEST_PKG = cmocka libcurl libseccomp libmicrohttpd jansson sqlite3 libgit2 libarchive libnghttp2 libssl libcrypto zlib libzstd
@@ -279,6 +279,7 @@ install: all
 	install -m 755 $(B)/bin/berth $(DESTDIR)$(PREFIX)/bin/
 	ln -sf ../berth-hook $(L)/hooks/update
 	ln -sf ../berth-hook $(L)/hooks/pre-receive
+	ln -sf ../berth-hook $(L)/hooks/post-receive
 	install -d $(L)/packs && find $(L)/packs -mindepth 1 -delete && cp -a --no-preserve=ownership $(B)/bin/packs/. $(L)/packs/
 	ln -sf ../lib/berth/berthd $(DESTDIR)$(PREFIX)/sbin/berthd
 	install -m 755 packaging/berth-users $(L)/

@@ -179,6 +179,7 @@ int deploy_release(struct deploy *d, const char *description, struct err *e)
 		.s = d->s};
 	applog(d->app.id, "berth[deploy]", "v%u: %s by %s", rel->version,
 		rel->description, d->actor);
+	retention_begin_settle(d->c, d->image.layers);
 	r = rollout_run(d->c, &roll, e);
 	if (r < 0) {
 		db_release_fail(d->c->db, d->app.id, rel->version, e->text);
@@ -187,6 +188,9 @@ int deploy_release(struct deploy *d, const char *description, struct err *e)
 		return r;
 	}
 	applog(d->app.id, "berth[deploy]", "v%u serves", rel->version);
+	if (retention_settle(d->c, d->image.layers) < 0)
+		sink_fail(d->s, "its layers are not all on disk yet: after a power cut "
+				"now, the app would need another push");
 	if (d->app.canary_version) {
 		applog(d->app.id, "berth[deploy]", "canary: v%u ends",
 			d->app.canary_version);

@@ -10,30 +10,76 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 #define UNUSED_US                                                                        \
 	(UINT64_C(3600) *                                                                \
 		1000000u) /* an hour: a build under way may have found the layer just now */
 #define EVERY_NS (UINT64_C(60) * 1000000000u)
+#define SETTLE_NS (UINT64_C(60) * 1000000000u)
+#define SETTLE_LOOK_US 5000
 
-/* Asked again for a finished layer, it tells them. */
-void retention_count(struct control *c)
+/* Asked again for a finished layer, berthd tells its size, once it is on disk. 1: it is, 0: not yet, or -errno. */
+static int ask_size(struct control *c, uint64_t id)
 {
 	struct msg *reply autofree = calloc(1, sizeof(*reply));
-	struct db_layer *layers autofree = NULL;
-	int n = reply ? db_layer_list(c->db, &layers) : 0;
+	struct msg_layer l = {.id = id};
+	int r = reply ? engine_call(c->engine, MSG_LAYER_COMMIT, &l, sizeof(l), NULL, 0,
+				reply)
+		      : -ENOMEM;
 
-	for (int i = 0; i < n; i++) {
-		struct msg_layer ask = {.id = layers[i].id};
-		if (!layers[i].ready || layers[i].size_bytes ||
-			engine_call(c->engine, MSG_LAYER_COMMIT, &ask, sizeof(ask), NULL,
-				0, reply) < 0)
-			continue;
-		const struct msg_layer *l =
-			(const struct msg_layer *)(const void *)reply->body;
-		if (l->size_bytes)
-			db_layer_set_size(c->db, ask.id, l->size_bytes);
+	if (r < 0)
+		return r;
+	memcpy(&l, reply->body, sizeof(l));
+	if (l.size_bytes)
+		db_layer_set_size(c->db, id, l.size_bytes);
+	return l.size_bytes > 0;
+}
+
+void retention_count(struct control *c)
+{
+	struct db_layer *layers autofree = NULL;
+	int n = db_layer_list(c->db, &layers);
+
+	for (int i = 0; i < n; i++)
+		if (layers[i].ready && !layers[i].size_bytes)
+			ask_size(c, layers[i].id);
+}
+
+/* 1: it is on disk, 0: not yet, or -errno. */
+static int is_settled(struct control *c, uint64_t id)
+{
+	struct db_layer l;
+	int r = db_layer_get(c->db, id, &l, NULL);
+
+	return r < 0 ? r : l.size_bytes ? 1 : ask_size(c, id);
+}
+
+void retention_begin_settle(struct control *c, const json_t *layers)
+{
+	const json_t *layer;
+	size_t i;
+
+	json_array_foreach (layers, i, layer)
+		is_settled(c, (uint64_t)json_integer_value(layer));
+}
+
+int retention_settle(struct control *c, const json_t *layers)
+{
+	uint64_t until = io_mono_ns() + SETTLE_NS;
+	const json_t *layer;
+	size_t i;
+
+	json_array_foreach (layers, i, layer) {
+		int r;
+
+		while ((r = is_settled(c, (uint64_t)json_integer_value(layer))) == 0 &&
+			io_mono_ns() < until)
+			usleep(SETTLE_LOOK_US);
+		if (r <= 0)
+			return r < 0 ? r : -ETIMEDOUT;
 	}
+	return 0;
 }
 
 int retention_remove(struct control *c, uint64_t id, uint64_t older_than_us)

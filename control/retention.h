@@ -8,6 +8,10 @@
 void retention_soon(struct control *c);
 /* berthd counts a layer some seconds after it was made: asks it for the sizes that are not known yet. */
 void retention_count(struct control *c);
+/* Has berthd write the image's layers to disk, without waiting. */
+void retention_begin_settle(struct control *c, const json_t *layers);
+/* Waits until they are there: what a release is made of outlives a power cut. 0, -ETIMEDOUT or -errno. */
+int retention_settle(struct control *c, const json_t *layers);
 /* At once, before it returns. */
 void retention_now(struct control *c);
 /* Now: layers that nothing needs, without the hour that they have else; kept: how many releases are. Their bytes, as far as they were counted. */

@@ -272,6 +272,20 @@ static int relay(struct client *c, const char *ref)
 	return y.status ? 1 : 0;
 }
 
+/* What the push brought is on disk before its client hears that it was taken. */
+static int settle(void)
+{
+	int fd = open(".", O_RDONLY | O_DIRECTORY |
+				   O_CLOEXEC); /* git runs hooks in the repository */
+	int r = fd < 0 ? -1 : syncfs(fd);
+
+	if (fd >= 0)
+		close(fd);
+	if (r < 0)
+		common_say("the push may not be on disk yet: %s", strerror(errno));
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	int fd = common_env_int("BERTH_API_FD");
@@ -283,6 +297,8 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (strcmp(basename(argv[0]), "pre-receive") == 0)
 		return keep_options() < 0;
+	if (strcmp(basename(argv[0]), "post-receive") == 0)
+		return settle();
 	if (argc != 4 || fd < 0 || !app || !name_valid(app)) {
 		common_say("push to berth over ssh: berth@HOST:APP");
 		return 1;

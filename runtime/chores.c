@@ -17,10 +17,22 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define SETTLE_DELAY_MS                                                                  \
-	2000 /* after the deploy that made it: the disk is busy enough                   \
-	      */
+#define DELAY_MS 2000 /* after the deploy that made it: the disk is busy enough */
 #define LAYERS_WAITING_MAX 256u
+
+/* Two kinds of work, side by side: a layer that somebody waits for does not wait for a large tree. */
+enum kind { LAYERS, TRASH, KINDS };
+
+struct chores;
+struct work {
+	struct chores *all;
+	enum kind kind;
+	bool waits; /* for its timer, or the child's end */
+	bool hurry;
+	int pidfd; /* of the child at work, or -1 */
+	struct loop_io *watch;
+	struct loop_timer *timer;
+};
 
 struct chores {
 	struct loop *loop;
@@ -28,23 +40,21 @@ struct chores {
 	uint64_t layers[LAYERS_WAITING_MAX]; /* to settle; more are found again at the
 						next start */
 	unsigned int n_layers;
-	bool trash, emptying; /* it waits; the child empties it */
 	uint64_t serial;
-	int pidfd; /* of the child at work, or -1 */
-	struct loop_io *watch;
-	struct loop_timer *timer;
+	struct work work[KINDS];
 };
 
 struct chores *chores_new(struct loop *l, const struct folders *f)
 {
 	struct chores *c = calloc(1, sizeof(*c));
 
-	if (c) {
-		c->loop = l;
-		c->folders = f;
-		c->pidfd = -1;
-		c->serial = io_now_us();
-	}
+	if (!c)
+		return NULL;
+	c->loop = l;
+	c->folders = f;
+	c->serial = io_now_us();
+	for (enum kind k = 0; k < KINDS; k++)
+		c->work[k] = (struct work){.all = c, .kind = k, .pidfd = -1};
 	return c;
 }
 
@@ -80,70 +90,79 @@ static void settle(int layers, uint64_t id)
 	dir = openat(layers, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (dir < 0)
 		return;
-	snprintf(text, sizeof(text), "%llu",
-		(unsigned long long)tally_tree(&t, dir, "fs"));
+	uint64_t size = tally_tree(&t, dir, "fs");
+	/* 0 says that it is not on disk: some file systems keep a small folder in its inode. */
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)(size ? size : 1));
 	tally_clear(&t);
 	mark(dir, text);
 	close(dir);
 }
 
-static _Noreturn void work(struct chores *c)
+static _Noreturn void do_work(const struct work *w)
 {
+	const struct chores *c = w->all;
 	int trash = c->folders->trash, layers = c->folders->layers;
 
-	(void)setpriority(PRIO_PROCESS, 0, 10);
+	if (!w->hurry)
+		(void)setpriority(PRIO_PROCESS, 0, 10);
 	if (process_keep(&trash, &layers) < 0)
 		_exit(1);
-	if (c->trash)
+	if (w->kind == TRASH)
 		empty(trash);
-	if (c->n_layers && syncfs(layers) < 0)
+	else if (syncfs(layers) < 0)
 		_exit(1);
-	for (unsigned int i = 0; i < c->n_layers; i++)
+	for (unsigned int i = 0; w->kind == LAYERS && i < c->n_layers; i++)
 		settle(layers, c->layers[i]);
 	_exit(0);
 }
 
 static void start_work(void *arg);
 
-static void plan(struct chores *c, uint64_t delay_ms)
+static void plan(struct work *w)
 {
-	if (c->pidfd < 0 && !c->timer && (c->trash || c->n_layers))
-		c->timer = loop_after(c->loop, delay_ms, start_work, c);
+	if (w->waits && w->pidfd < 0 && !w->timer)
+		w->timer =
+			loop_after(w->all->loop, w->hurry ? 0 : DELAY_MS, start_work, w);
 }
 
 static void on_done(void *arg, uint32_t events UNUSED)
 {
-	struct chores *c = arg;
+	struct work *w = arg;
 	siginfo_t si;
 
-	(void)waitid(P_PIDFD, (id_t)c->pidfd, &si, WEXITED | WNOHANG);
-	loop_del(c->watch);
-	c->watch = NULL;
-	close(c->pidfd);
-	c->pidfd = -1;
-	c->emptying = false;
-	plan(c, SETTLE_DELAY_MS);
+	(void)waitid(P_PIDFD, (id_t)w->pidfd, &si, WEXITED | WNOHANG);
+	loop_del(w->watch);
+	w->watch = NULL;
+	close(w->pidfd);
+	w->pidfd = -1;
+	plan(w);
 }
 
 static void start_work(void *arg)
 {
-	struct chores *c = arg;
+	struct work *w = arg;
 	pid_t pid;
 
-	c->timer = NULL;
+	w->timer = NULL;
 	pid = fork();
 	if (pid == 0)
-		work(c);
+		do_work(w);
 	if (pid < 0) {
 		log_error("cannot start a chore: %s", strerror(errno));
 		return;
 	}
-	c->emptying = c->trash;
-	c->trash = false;
-	c->n_layers = 0;
-	c->pidfd = pidfd_open(pid, 0);
-	if (c->pidfd >= 0)
-		c->watch = loop_add(c->loop, c->pidfd, EPOLLIN, on_done, c);
+	w->waits = w->hurry = false;
+	if (w->kind == LAYERS)
+		w->all->n_layers = 0;
+	w->pidfd = pidfd_open(pid, 0);
+	if (w->pidfd >= 0)
+		w->watch = loop_add(w->all->loop, w->pidfd, EPOLLIN, on_done, w);
+}
+
+static void want(struct work *w)
+{
+	w->waits = true;
+	plan(w);
 }
 
 int chores_remove_tree(struct chores *c, int dirfd, const char *name)
@@ -158,39 +177,55 @@ int chores_remove_tree(struct chores *c, int dirfd, const char *name)
 			return -errno;
 		return io_remove_tree(dirfd, name);
 	}
-	c->trash = true;
-	plan(c, SETTLE_DELAY_MS);
+	want(&c->work[TRASH]);
 	return 0;
 }
 
 void chores_empty_trash(struct chores *c)
 {
-	c->trash = true;
-	plan(c, SETTLE_DELAY_MS);
+	want(&c->work[TRASH]);
 }
 
 bool chores_removing(const struct chores *c)
 {
-	return c->trash || c->emptying;
+	return c->work[TRASH].waits || c->work[TRASH].pidfd >= 0;
 }
 
 void chores_settle_layer(struct chores *c, uint64_t id)
 {
 	if (c->n_layers < LAYERS_WAITING_MAX)
 		c->layers[c->n_layers++] = id;
-	plan(c, SETTLE_DELAY_MS);
+	want(&c->work[LAYERS]);
+}
+
+void chores_hurry(struct chores *c)
+{
+	struct work *w = &c->work[LAYERS];
+
+	if (!w->waits || w->hurry)
+		return;
+	w->hurry = true;
+	loop_cancel(w->timer);
+	w->timer = NULL;
+	plan(w);
+}
+
+static void free_work(struct work *w)
+{
+	if (w->timer) {
+		loop_cancel(w->timer);
+		start_work(w);
+	}
+	loop_del(w->watch);
+	if (w->pidfd >= 0)
+		close(w->pidfd);
 }
 
 void chores_free(struct chores *c)
 {
 	if (!c)
 		return;
-	if (c->timer) {
-		loop_cancel(c->timer);
-		start_work(c);
-	}
-	loop_del(c->watch);
-	if (c->pidfd >= 0)
-		close(c->pidfd);
+	for (enum kind k = 0; k < KINDS; k++)
+		free_work(&c->work[k]);
 	free(c);
 }

@@ -1,6 +1,6 @@
 /*
- * Slow work on disk that nobody waits for, done one after the other in short-lived child
- * processes: removing trees, writing finished layers to disk and counting their size. A
+ * Slow work on disk, done in short-lived child processes: removing trees, writing finished
+ * layers to disk and counting their size. A
  * chore lost with a dying berthd is found again at the next start (state/trash, layers
  * without their mark).
  */
@@ -27,5 +27,7 @@ void chores_empty_trash(struct chores *c);
 bool chores_removing(const struct chores *c);
 /* Writes the layer to disk, then marks it with its size (layers.h); a little later. */
 void chores_settle_layer(struct chores *c, uint64_t id);
+/* Somebody waits for the layers that are not settled yet: at once. */
+void chores_hurry(struct chores *c);
 
 #endif

@@ -61,6 +61,8 @@ int layer_commit(struct chores *c, int dirfd, uint64_t id, uint64_t *ret_size)
 	*ret_size = 0;
 	if (layer_is_final(dirfd, id)) {
 		*ret_size = layer_size(dirfd, id);
+		if (*ret_size == 0)
+			chores_hurry(c);
 		return 0;
 	}
 	id_name(temp, id, ".tmp");

@@ -12,7 +12,7 @@
 bool layer_is_final(int dirfd, uint64_t id);
 /*
  * Makes layer ID.tmp final; already final is 0. *ret_size is its size, 0 as long as it
- * was not counted: ask again. -ENOENT when there is neither, or -errno.
+ * is not safely on disk, which asking again makes happen soon. -ENOENT when there is neither, or -errno.
  */
 int layer_commit(struct chores *c, int dirfd, uint64_t id, uint64_t *ret_size);
 /* What its files take of the disk; 0 as long as that was not counted. */
