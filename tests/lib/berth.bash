@@ -11,7 +11,7 @@
 # WORK            the client's folder
 #
 # Taken from the environment: SSHD_USERS and SSHD_EXTRA more logins and lines for the private sshd; BERTH_PREFIX_GIVEN programs that are installed already; BERTH_DISK_MB a disk of that size,
-# a loop-mounted file, for the state.
+# a loop-mounted file, for the state; BERTH_DISK_BY a command that is given that file and prints the one to mount (tests/lib/disk.py).
 
 BERTH_SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
@@ -142,8 +142,11 @@ berth_up() {
 	PATH=$BERTH_PREFIX/bin:$BERTH_PREFIX/sbin:$PATH
 	mkdir -p "$BERTH_STATE"
 	if [ -n "${BERTH_DISK_MB:-}" ]; then
-		truncate -s "${BERTH_DISK_MB}M" "$BERTH_TEST/disk"
-		mkfs.ext4 -q -m 0 "$BERTH_TEST/disk" && mount -o loop "$BERTH_TEST/disk" "$BERTH_STATE" || return 1
+		local disk=$BERTH_TEST/disk
+		truncate -s "${BERTH_DISK_MB}M" "$disk"
+		[ -z "${BERTH_DISK_BY:-}" ] || disk=$("$BERTH_DISK_BY" "$disk") || return 1
+		# shellcheck disable=SC2086 # BERTH_DISK_MKFS: options
+		mkfs.ext4 -q -m 0 ${BERTH_DISK_MKFS:-} "$disk" && mount -o loop "$disk" "$BERTH_STATE" || return 1
 	fi
 	chmod 755 "$BERTH_STATE"
 	export BERTH_SOURCE BERTH_TEST BERTH_STATE BERTH_RUN BERTH_PREFIX BERTH_SSH_USER BERTH_PORT BERTH_HTTP \
@@ -241,6 +244,8 @@ berth_down() {
 		>>"$BERTH_TEST/berthd.log" 2>&1 </dev/null || { say "berthd --remove failed"; status=1; }
 	if [ -n "${BERTH_DISK_MB:-}" ] && mountpoint -q "$BERTH_STATE"; then
 		wait_for 10 umount "$BERTH_STATE" 2>/dev/null || { say "cannot unmount $BERTH_STATE"; status=1; }
+		# Another mount namespace may hold it for longer.
+		[ ! -e "$BERTH_TEST/disk.disk" ] || umount -l "$BERTH_TEST/disk.disk" || status=1
 	fi
 	wait_for 10 no_leftovers || :
 	left=$(berth_leftovers)
