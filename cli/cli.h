@@ -64,6 +64,9 @@ enum option {
 	OPT_VALUES,
 	OPT_WITH_DATA,
 	OPT_UNVERIFIED,
+	OPT_GZIP,
+	OPT_INSECURE,
+	OPT_CA,
 	OPT_COUNT
 };
 #define OPT(o) (UINT64_C(1) << OPT_##o)
@@ -305,6 +308,10 @@ int images_open(const char *path);
 int images_input(struct cli *c, const char *path);
 /* An image's reference from one or two words, safe in a query. */
 const char *image_word(char **argv, int argc);
+/* cmd_drains.c */
+int cmd_drains_report(struct cli *c);
+int cmd_drains_add(struct cli *c);
+int cmd_drains_remove(struct cli *c);
 /* cmd_host.c */
 int cmd_volumes_create(struct cli *c);
 int cmd_volumes_list(struct cli *c);

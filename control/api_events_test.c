@@ -185,6 +185,8 @@ static void arguments_are_one_readable_line(void **state)
 		"command=mysql ...");
 	detail_is(json_pack("{s:s}", "to", "https://ann:planted@logs.example.com/x"),
 		"to=https://@logs.example.com/x");
+	detail_is(json_pack("{s:s}", "url", "https://logs.example.com/x?key=planted"),
+		"url=https://logs.example.com/x?");
 	detail_is(json_pack("{s:s}", "name", "a\nb\033[1m"), "name=a?b?[1m");
 	memset(text, 'x', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';

@@ -127,6 +127,13 @@ int release_find(struct request *r, uint32_t version, struct db_release *ret);
 int release_check_other(struct request *r, uint32_t version);
 /* api_logs.c */
 HANDLE(logs_show);
+/* api_drains.c */
+HANDLE(drains_show);
+HANDLE(drains_list);
+HANDLE(drains_add);
+HANDLE(drains_add_global);
+HANDLE(drains_remove);
+HANDLE(drains_remove_global);
 /* api_volumes.c */
 HANDLE(volumes_list);
 HANDLE(volumes_create);

@@ -41,6 +41,9 @@ static const struct field domain_fields[] = {ARRAY("add"), ARRAY("remove"), ARRA
 static const struct field network_fields[] = {STRING_NEEDED("target"), STRING("ports"),
 	STRING("protocol"), BOOL("builds"), {NULL, FIELD_STRING, false}};
 
+static const struct field drain_fields[] = {STRING_NEEDED("url"), STRING("ca"),
+	BOOL("gzip"), BOOL("insecure"), {NULL, FIELD_STRING, false}};
+
 const struct route api_table[] = {
 	{.method = "GET", .path = "/v1/version", .handle = host_version},
 	{.method = "GET", .path = "/v1/status", .handle = host_status},
@@ -321,6 +324,34 @@ const struct route api_table[] = {
 		.path = "/v1/apps/A/logs",
 		.handle = logs_show,
 		.query = "n p follow since grep",
+		.flags = APP},
+
+	{.method = "GET", .path = "/v1/drains", .handle = drains_list},
+	{.method = "POST",
+		.path = "/v1/drains",
+		.handle = drains_add_global,
+		.audit = "logs:drain:add",
+		.fields = drain_fields},
+	{.method = "DELETE",
+		.path = "/v1/drains",
+		.handle = drains_remove_global,
+		.audit = "logs:drain:remove",
+		.query = "drain"},
+	{.method = "GET",
+		.path = "/v1/apps/A/drains",
+		.handle = drains_show,
+		.flags = APP},
+	{.method = "POST",
+		.path = "/v1/apps/A/drains",
+		.handle = drains_add,
+		.audit = "logs:drain:add",
+		.fields = drain_fields,
+		.flags = APP},
+	{.method = "DELETE",
+		.path = "/v1/apps/A/drains",
+		.handle = drains_remove,
+		.audit = "logs:drain:remove",
+		.query = "drain",
 		.flags = APP},
 
 	{.method = "GET", .path = "/v1/volumes", .handle = volumes_list, .query = "app"},

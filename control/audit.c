@@ -21,7 +21,10 @@ bool audit_is_secret(const char *name)
 
 /* ---- arguments ---- */
 
-/* Between scheme and host of an address stands who asks for it, and the password. */
+/*
+ * Between scheme and host of an address stands who asks for it, and the password; after the path often a key: of a query
+ * only that it is there.
+ */
 static void hide_login(char *text)
 {
 	char *from = strstr(text, "://");
@@ -30,6 +33,8 @@ static void hide_login(char *text)
 
 	if (at)
 		memmove(from + 3, at, strlen(at) + 1);
+	if (from && strchr(from, '?'))
+		strchr(from, '?')[1] = '\0';
 }
 
 static void add_text(struct buf *b, const char *text)

@@ -2,7 +2,7 @@
  * berth-control: the database, the deploys, the API. Runs as user _berth without capabilities.
  *
  * Threads: a deploy or a command runs in its request's thread (a deploy is one long story, unreadable as callbacks);
- * one reader each for berthd and the routers; one that waits for all restarts; one for automatic certificates; short-lived ones for starts, draining and sleep. Shared state is the database
+ * one reader each for berthd and the routers; one that waits for all restarts; one for automatic certificates; one for berth-drain; short-lived ones for starts, draining and sleep. Shared state is the database
  * (one lock), the fleet, the routes and the engine, each with a lock of its own and never two held at once; but whatever
  * changes marks it for the next routing table (stale.h), whose lock is the innermost.
  */
@@ -12,6 +12,7 @@
 #include "control/applock.h"
 #include "control/applog.h"
 #include "control/certs.h"
+#include "control/drains.h"
 #include "control/engine.h"
 #include "control/fleet.h"
 #include "control/limits.h"
@@ -137,6 +138,8 @@ static int open_parts(struct control *c, unsigned int routers, struct err *e)
 		return err_sys(e, -r, "start");
 	if ((r = certs_open(c, &c->certs, e)) < 0 || (r = acme_open(c, &c->acme, e)) < 0)
 		return r;
+	if ((r = drains_open(c, &c->drains, e)) < 0)
+		return r;
 	applog_open(FD_LOG);
 	io_set_nonblock(FD_LOG, true);
 	io_set_nonblock(FD_BERTHD, true);
@@ -214,6 +217,8 @@ static int serve(struct control *c, const sigset_t *wait, struct err *e)
 		r = network_run(c);
 	if (r == 0)
 		r = acme_run(c);
+	if (r == 0)
+		r = drains_run(c);
 	if (r < 0)
 		return err_sys(e, -r, "start");
 	recover_apps(c);

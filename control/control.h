@@ -13,6 +13,7 @@ struct sleepers; /* who sleeps, and who is about to (sleep.h) */
 struct network;	 /* what apps may reach (network.h) */
 struct certs;	 /* certificates, and what of them the router has (certs.h) */
 struct acme;	 /* automatic certificates (acme.h) */
+struct drains;	 /* where logs are sent (drains.h) */
 struct stale;	 /* which apps the next routing table shows otherwise (stale.h) */
 
 struct control {
@@ -24,6 +25,7 @@ struct control {
 	struct network *network;
 	struct certs *certs;
 	struct acme *acme;
+	struct drains *drains;	 /* NULL: none are served (tests) */
 	struct stale *stale;	 /* NULL: nobody builds tables (tests) */
 	const char *state, *run; /* folders */
 	uint64_t started_us;

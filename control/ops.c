@@ -1,6 +1,7 @@
 /* Small operations: volumes, keys, disk, addresses, destroying an app. */
 #include "control/applock.h"
 #include "control/certs.h"
+#include "control/drains.h"
 #include "control/engine.h"
 #include "control/fleet.h"
 #include "control/network.h"
@@ -263,6 +264,7 @@ static int destroy_locked(struct control *c, const struct db_app *a, bool with_v
 		if (network_apply(c, callers[i], e) < 0)
 			sink_fail(s, "%s", e->text);
 	certs_app_gone(c);
+	drains_changed(c);
 	if (with_volumes)
 		r = remove_volumes(c, mounts, n, s, e);
 	for (int i = 0; !with_volumes && i < n; i++)

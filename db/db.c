@@ -34,6 +34,7 @@ SQL_FILE(db_schema_13, "db/migration_13.sql");
 SQL_FILE(db_schema_14, "db/migration_14.sql");
 SQL_FILE(db_schema_15, "db/migration_15.sql");
 SQL_FILE(db_schema_16, "db/migration_16.sql");
+SQL_FILE(db_schema_17, "db/migration_17.sql");
 
 /* Migration N brings a database of user_version N-1 to N. Only ever append. */
 static const char *const migrations[] = {
@@ -53,6 +54,7 @@ static const char *const migrations[] = {
 	db_schema_14,
 	db_schema_15,
 	db_schema_16,
+	db_schema_17,
 };
 #define MIGRATION_SECRETS 13 /* what secret_seal_all is part of */
 

@@ -217,7 +217,30 @@ int db_login_get(struct db *db, const char *host, struct db_login *ret); /* -ENO
 /* Sorted by host, without passwords. Count; *ret freed. */
 int db_login_list(struct db *db, struct db_login **ret);
 int db_login_remove(struct db *db, const char *host); /* -ENOENT */
-bool db_layer_tagged(struct db *db, uint64_t id);     /* also when that cannot be read */
+
+/* Drains of logs (db/drains.c) */
+enum db_drain_flags {
+	DRAIN_GZIP = 1 << 0,
+	DRAIN_INSECURE = 1 << 1, /* any certificate is taken */
+	DRAIN_LOCAL = 1 << 2,	 /* root on the host named it: loopback, too */
+};
+struct db_drain {
+	uint64_t id;
+	uint32_t app; /* 0: all */
+	uint32_t flags;
+	char app_name[NAME_MAX_LEN + 1];
+	char url[2048]; /* with its password */
+	bool has_ca;
+	uint64_t created_us;
+};
+/* Of d: app, url, flags. ca: PEM or "". -EEXIST */
+int db_drain_add(
+	struct db *db, const struct db_drain *d, const char *ca, uint64_t *ret_id);
+int db_drain_list(struct db *db, struct db_drain **ret); /* by id */
+/* The caller's; "" when it has none, NULL: out of memory. */
+char *db_drain_ca(struct db *db, uint64_t id);
+int db_drain_remove(struct db *db, uint64_t id);  /* -ENOENT */
+bool db_layer_tagged(struct db *db, uint64_t id); /* also when that cannot be read */
 /* When the oldest build that runs began; 0: none runs. */
 int db_build_oldest(struct db *db, uint64_t *ret_created_us);
 

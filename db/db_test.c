@@ -73,7 +73,8 @@ static void a_database_of_an_earlier_version_is_migrated(void **state)
 		"ALTER TABLE layer DROP COLUMN digest",
 		"ALTER TABLE build DROP COLUMN what", "DROP TABLE login",
 		"DROP TABLE snapshot", "DROP TABLE volume_snapshots",
-		"DROP TABLE secret_key", "ALTER TABLE layer DROP COLUMN blob",
+		"DROP TABLE secret_key", "DROP TABLE drain",
+		"ALTER TABLE layer DROP COLUMN blob",
 		"ALTER TABLE layer DROP COLUMN blob_size", "DROP INDEX event_app",
 		"DROP INDEX event_time", "ALTER TABLE event DROP COLUMN detail",
 		"ALTER TABLE volume DROP COLUMN whole",
@@ -342,6 +343,35 @@ static void the_live_release_keeps_what_its_next_build_will_ask_for(void **state
 	assert_int_equal(
 		db_layer_unused(f->db, DB_KEPT_USUAL, UINT64_C(1) << 62, &ids), 1);
 	free(ids);
+}
+
+static void drains_are_of_an_app_or_of_all_and_go_with_it(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t app = make_app(f->db, "blog");
+	struct db_drain d = {.app = app, .flags = DRAIN_GZIP}, *list autofree = NULL;
+	uint64_t first, other;
+
+	snprintf(d.url, sizeof(d.url), "syslog+tcp://a.test:514");
+	assert_int_equal(db_drain_add(f->db, &d, "", &first), 0);
+	assert_int_equal(db_drain_add(f->db, &d, "", &other), -EEXIST);
+	d.app = 0;
+	assert_int_equal(db_drain_add(f->db, &d, "PEM", &other), 0);
+	assert_int_equal(db_drain_add(f->db, &d, "", &other), -EEXIST);
+	assert_int_equal(db_drain_list(f->db, &list), 2);
+	assert_int_equal(list[0].app, app);
+	assert_int_equal(list[0].flags, DRAIN_GZIP);
+	assert_string_equal(list[0].app_name, "blog");
+	assert_int_equal(list[1].app, 0);
+	assert_true(list[1].has_ca && !list[0].has_ca);
+	char *ca autofree = db_drain_ca(f->db, list[1].id);
+	assert_string_equal(ca, "PEM");
+	assert_int_equal(db_drain_remove(f->db, list[1].id), 0);
+	assert_int_equal(db_drain_remove(f->db, list[1].id), -ENOENT);
+	assert_int_equal(db_app_delete(f->db, app), 0);
+	free(list);
+	list = NULL;
+	assert_int_equal(db_drain_list(f->db, &list), 0);
 }
 
 static void a_login_is_the_last_one_of_its_host(void **state)
@@ -963,6 +993,7 @@ int main(void)
 		T(the_live_release_keeps_what_its_next_build_will_ask_for),
 		T(a_tag_keeps_its_layers),
 		T(a_login_is_the_last_one_of_its_host),
+		T(drains_are_of_an_app_or_of_all_and_go_with_it),
 		T(how_many_releases_are_kept_can_be_set),
 		T(a_build_takes_about_what_the_last_ones_added),
 		T(a_canary_keeps_its_layers_and_ends_with_the_switch),

@@ -150,6 +150,7 @@ static void open_rows(struct db *db, uint32_t app)
 		query_exec(db, "ALTER TABLE app DROP COLUMN config_pending", "") >= 0);
 	assert_true(query_exec(db, "DROP TABLE snapshot", "") >= 0);
 	assert_true(query_exec(db, "DROP TABLE volume_snapshots", "") >= 0);
+	assert_true(query_exec(db, "DROP TABLE drain", "") >= 0);
 	assert_true(query_exec(db, "PRAGMA user_version=12", "") >= 0);
 }
 

@@ -622,6 +622,20 @@ struct acme_ask {
  */
 #define REGISTRY_MESSAGE_MAX (64u << 10) /* 64 layers with 200 bytes each are below 16 kB */
 
+/*
+ * ---- berth-control <-> berth-drain: one JSON object a message, on the pair that is its standard input ----
+ *   control   {drain: ID, app (0: all), url, gzip, insecure, local, created_us, ca?}, one for each drain, then {all: N}: others are
+ *             gone. Again whenever they change
+ *             {app: ID, name}: what the app is called; "": there is none
+ *   drain     -> {name: APPID}: what is it called?
+ *             -> {drain: ID, well: bool, text}: it can (not) deliver, for people; once a change
+ * What it has delivered is in BERTH_STATE/control/drains/ID.json (drain/state.h), which control reads.
+ */
+#define DRAIN_MESSAGE_MAX (64u << 10)
+#define DRAIN_CA_MAX (32u << 10)
+#define DRAINS_MAX 8   /* of an app, and for all apps */
+#define DRAIN_SOURCE "berth[drain]" /* of lines about drains, which are not sent */
+
 /* ---- berthd <-> berth-logger ---- */
 enum {
 	MSG_LOG_ATTACH = 110, /* berthd -> logger: struct msg_log_attach; fds: read end of the FIFO (nonblocking) */

@@ -27,6 +27,7 @@ static const struct folder state_folders[] = {
 	{"cache", ROOT, 0700},
 	{"scratch", ROOT, 0700},
 	{"logs", LOGGER_CONTROL, 02750},
+	{"drains", CONTROL, 0750}, /* files that logs are sent to */
 	{"trash", ROOT, 0700},
 	/* mmdebstrap works here as _berth-build; its sub ids must pass through */
 	{"stack-build", ROOT, 0711},
