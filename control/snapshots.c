@@ -545,7 +545,7 @@ void snapshots_recover(struct control *c)
 	uint64_t *volumes autofree = NULL;
 	int n;
 
-	db_snapshot_drop_unready(c->db);
+	db_snapshot_drop_unready(c->db, c->started_us);
 	n = db_volume_undone(c->db, &volumes);
 	for (int i = 0; i < n; i++) {
 		struct db_volume_snapshots set;

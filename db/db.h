@@ -365,8 +365,8 @@ int db_snapshot_of_release(struct db *db, uint64_t volume, uint32_t app, uint32_
  * (the newest `kept_releases` of its app and the live one). Count.
  */
 int db_snapshot_surplus(struct db *db, uint64_t volume, uint64_t now_us, uint64_t **ret);
-/* Start-up: rows without a snapshot go. */
-int db_snapshot_drop_unready(struct db *db);
+/* Rows without a snapshot that were begun before then go: whoever made them is gone. */
+int db_snapshot_drop_unready(struct db *db, uint64_t before_us);
 
 #define DB_SNAPSHOTS_KEPT 10u
 struct db_volume_snapshots {

@@ -129,9 +129,10 @@ int db_snapshot_surplus(struct db *db, uint64_t volume, uint64_t now_us, uint64_
 		DB_RELEASES_KEPT);
 }
 
-int db_snapshot_drop_unready(struct db *db)
+int db_snapshot_drop_unready(struct db *db, uint64_t before_us)
 {
-	return query_exec(db, "DELETE FROM snapshot WHERE ready=0", "");
+	return query_exec(db, "DELETE FROM snapshot WHERE ready=0 AND created_us<?", "U",
+		before_us);
 }
 
 int db_volume_snapshots(struct db *db, uint64_t volume, struct db_volume_snapshots *ret)

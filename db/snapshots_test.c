@@ -59,7 +59,8 @@ static void only_finished_ones_are_listed_newest_first(void **state)
 	assert_int_equal(rows[0].files, 3);
 	assert_int_equal(db_snapshot_get(f->db, v, half.id, &s), -ENOENT);
 	assert_int_equal(db_snapshot_get(f->db, v + 1, one, &s), -ENOENT);
-	assert_int_equal(db_snapshot_drop_unready(f->db), 1);
+	assert_int_equal(db_snapshot_drop_unready(f->db, half.created_us), 0);
+	assert_int_equal(db_snapshot_drop_unready(f->db, half.created_us + 1), 1);
 	assert_int_equal(db_volume_delete(f->db, v), 0);
 	assert_int_equal(db_snapshot_get(f->db, v, one, &s), -ENOENT);
 }
