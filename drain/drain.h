@@ -2,7 +2,7 @@
  * A drain: where to, the readers of the logs that it sends, what is on its way, how it fares. One event loop serves all; what a
  * drain holds in memory is one batch, whatever its receiver does.
  *
- * A batch is lines of one log. What becomes of it is said by its transport (http.c, stream.c, udp.c, file.c):
+ * A batch (batch.c) is lines of one log. What becomes of it is said by its transport (http.c, stream.c, udp.c, file.c):
  *   delivered   the readers' place moves on, and is written to disk within a second (state.h)
  *   failed      everything since that place is read and sent again, after a pause that doubles
  *   refused     the receiver will never take this batch: it is dropped and counted
@@ -28,7 +28,7 @@
 #define CONNECT_MS 10000
 #define STALL_MS 30000 /* a receiver that takes nothing for so long */
 #define SETTLE_MS 1000
-#define UNWELL_MS 5000 /* failing for so long is told in the app's log */
+#define UNWELL_MS 3000 /* failing for so long is told in the app's log */
 #define MARKS_MAX 256
 
 enum drain_phase {
@@ -107,5 +107,12 @@ void drain_failed(struct drain *d, uint64_t pause_ms, const char *fmt, ...) PRIN
 void drain_refused(struct drain *d, const char *fmt, ...) PRINTF(2, 3);
 /* The receiver closed: a failure only where something was on its way. */
 void drain_closed(struct drain *d, const char *error);
+
+/* What outlet.c says: its turn comes then, if it has none before. */
+void drain_run_in(struct drain *d, uint64_t ms);
+/* Ends what is under way: what was not delivered is read again. */
+void drain_stop(struct drain *d);
+/* In outlet.c: there is something to be written down. */
+void drain_changed(struct drain *d);
 
 #endif

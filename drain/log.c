@@ -282,6 +282,7 @@ int cursor_line(struct cursor *c, const char **ret, size_t *ret_len)
 			return r;
 		if (!next) {
 			c->more = false;
+			close_file(c); /* thousands of quiet logs need none */
 			return 0;
 		}
 		c->read.segment = next;

@@ -93,10 +93,10 @@ bool state_place(const json_t *saved, uint32_t app, struct place *ret)
 	json_array_foreach (json_object_get(saved, "at"), i, row) {
 		uint64_t v[6];
 
+		if (json_integer_value(json_array_get(row, 0)) != app)
+			continue;
 		for (size_t k = 0; k < ARRAY_LEN(v); k++)
 			v[k] = (uint64_t)json_integer_value(json_array_get(row, k));
-		if (v[0] != app)
-			continue;
 		*ret = (struct place){
 			.segment = v[1], .offset = v[2], .told = {v[3], v[4], v[5]}};
 		return true;

@@ -71,6 +71,5 @@ got() { [ "$(numbers "$1" "$2" | sort -nu | wc -l)" -ge "$3" ]; }
 in_order() { equal "$(seq "$3")" "$(numbers "$1" "$2")"; }
 # says APP TEXT N [SECONDS]: the app prints "TEXT 1" .. "TEXT N", so long after each other.
 says() {
-	inside "$1" "i=1; while [ \$i -le $3 ]; do echo \"$2 \$i grüße\"; i=\$((i+1)); ${4:+sleep $4}
-	done >/proc/\$PPID/fd/1"
+	inside "$1" "perl -e 'for my \$i (1 .. $3) { syswrite STDOUT, qq($2 \$i gr\xc3\xbc\xc3\x9fe\n); select undef, undef, undef, ${4:-0} if ${4:-0} }' >/proc/\$PPID/fd/1"
 }
