@@ -3,6 +3,7 @@
 #include "control/logs.h"
 #include "control/stream.h"
 #include "lib/io.h"
+#include "lib/name.h"
 #include <errno.h>
 #include <microhttpd.h>
 #include <poll.h>
@@ -10,13 +11,38 @@
 #include <string.h>
 
 #define LINES_DEFAULT 100
-#define FOLLOW_MS 100 /* how late a followed line may be; a person cannot tell */
+#define LOOK_MS                                                                          \
+	500 /* how late a followed line may be where the host has no inotify left */
 
 struct tail {
 	struct logs *logs;
 	int fd; /* of the connection: its hang-up ends following */
-	bool follow;
+	uint64_t until_us;
 };
+
+static int wait_ms(const struct tail *t)
+{
+	uint64_t now = io_now_us(),
+		 ms = t->until_us > now ? (t->until_us - now) / 1000 + 1 : 0;
+
+	if (logs_fd(t->logs) < 0)
+		return LOOK_MS;
+	return !t->until_us ? -1 : ms < INT32_MAX ? (int)ms : INT32_MAX;
+}
+
+/* Until there may be more. False: nobody waits for it any longer, or the time is over. */
+static bool wait_for_more(struct tail *t)
+{
+	struct pollfd p[] = {{.fd = t->fd, .events = POLLRDHUP},
+		{.fd = logs_fd(t->logs), .events = POLLIN}};
+
+	if (t->until_us && io_now_us() > t->until_us)
+		return false;
+	(void)poll(p, ARRAY_LEN(p), wait_ms(t));
+	if (p[1].revents)
+		logs_woken(t->logs);
+	return !p[0].revents;
+}
 
 static ssize_t read_some(void *cls, uint64_t pos, char *out, size_t max)
 {
@@ -24,17 +50,14 @@ static ssize_t read_some(void *cls, uint64_t pos, char *out, size_t max)
 
 	(void)pos;
 	for (;;) {
-		struct pollfd p = {.fd = t->fd, .events = POLLRDHUP};
 		ssize_t n = logs_read(t->logs, out, max);
 
 		if (n > 0)
 			return n;
 		if (n < 0)
 			return MHD_CONTENT_READER_END_WITH_ERROR;
-		if (!t->follow)
+		if (logs_over(t->logs) || !wait_for_more(t))
 			return MHD_CONTENT_READER_END_OF_STREAM;
-		if (poll(&p, 1, FOLLOW_MS) > 0)
-			return MHD_CONTENT_READER_END_WITH_ERROR;
 	}
 }
 
@@ -59,26 +82,84 @@ static int copy_word(struct request *r, const char *name, char *out, size_t size
 	return 0;
 }
 
+static bool flag(struct request *r, const char *name)
+{
+	const char *value = request_query(r, name);
+
+	return value && strcmp(value, "0") != 0;
+}
+
+static int read_time(struct request *r, const char *name, uint64_t *ret)
+{
+	const char *value = request_query(r, name);
+
+	if (!value || stamp_parse(value, io_now_us(), ret) == 0)
+		return 0;
+	return request_fail(r, FAIL_USAGE,
+		"%s must be a time such as 2026-01-02T03:04:05Z, or how long "
+		"ago: 90s, 10m, 2h, 3d",
+		name);
+}
+
+static int read_times(struct request *r, struct logs_query *q)
+{
+	if (read_time(r, "since", &q->since_us) < 0 ||
+		read_time(r, "until", &q->until_us) < 0)
+		return -1;
+	if (q->until_us && q->until_us < q->since_us)
+		return request_fail(r, FAIL_USAGE, "until is before since");
+	if (q->until_us && q->until_us <= io_now_us())
+		q->follow = false;
+	return 0;
+}
+
+static int read_release(struct request *r, struct logs_query *q)
+{
+	const char *value = request_query(r, "release");
+	uint64_t n;
+
+	if (!value)
+		return 0;
+	if (num_parse_u64(value + (*value == 'v'), 1, UINT32_MAX, &n) < 0)
+		return request_fail(
+			r, FAIL_USAGE, "\"%.40s\" is no release such as v12", value);
+	q->release = (uint32_t)n;
+	return 0;
+}
+
+static int read_grep(struct request *r, struct logs_query *q)
+{
+	const char *value = request_query(r, "grep");
+
+	if (!value || needle_init(&q->grep, value, flag(r, "ignore-case")))
+		return 0;
+	return request_fail(
+		r, FAIL_USAGE, "grep is longer than %d characters", NEEDLE_MAX);
+}
+
+static int read_format(struct request *r, struct logs_query *q)
+{
+	const char *value = request_query(r, "format");
+
+	q->json = value && strcmp(value, "json") == 0;
+	if (!value || q->json || strcmp(value, "text") == 0)
+		return 0;
+	return request_fail(r, FAIL_USAGE, "format must be text or json");
+}
+
 static int read_query(struct request *r, struct logs_query *q)
 {
-	const char *since = request_query(r, "since"),
-		   *wants = request_query(r, "follow");
-
-	if (since && stamp_parse(since, io_now_us(), &q->since_us) < 0)
-		return request_fail(r, FAIL_USAGE,
-			"since must be a time such as 2026-01-02T03:04:05Z, or how long "
-			"ago: 90s, 10m, 2h, 3d");
-	q->follow = wants && strcmp(wants, "0") != 0;
-	if (request_query_u64(
-		    r, "n", 0, LOGS_LINES_MAX, since ? 0 : LINES_DEFAULT, &q->lines) < 0)
+	q->follow = flag(r, "follow");
+	if (read_times(r, q) < 0 || read_release(r, q) < 0 || read_grep(r, q) < 0 ||
+		read_format(r, q) < 0 ||
+		copy_word(r, "p", q->process, sizeof(q->process)) < 0 ||
+		request_query_u64(r, "n", 0, LOGS_LINES_MAX,
+			q->since_us ? 0 : LINES_DEFAULT, &q->lines) < 0)
 		return -1;
 	/* Zero lines of the past, only what comes: all from now on. */
 	if (request_query(r, "n") && q->lines == 0)
 		q->since_us = io_now_us();
-	return copy_word(r, "p", q->process, sizeof(q->process)) < 0 ||
-			       copy_word(r, "grep", q->grep, sizeof(q->grep)) < 0
-		       ? -1
-		       : 0;
+	return 0;
 }
 
 int logs_show(struct request *r)
@@ -94,7 +175,7 @@ int logs_show(struct request *r)
 	snprintf(folder, sizeof(folder), "%s/logs/%u", r->c->state, r->app.id);
 	t->logs = logs_open(folder, &q);
 	t->fd = r->fd;
-	t->follow = q.follow;
+	t->until_us = q.until_us;
 	if (t->logs)
 		r->response = MHD_create_response_from_callback(
 			MHD_SIZE_UNKNOWN, 32768, read_some, t, free_tail);
@@ -102,6 +183,7 @@ int logs_show(struct request *r)
 		free_tail(t);
 		return request_fail(r, FAIL_BERTH, "out of memory");
 	}
-	MHD_add_response_header(r->response, "Content-Type", "text/plain; charset=utf-8");
+	MHD_add_response_header(r->response, "Content-Type",
+		q.json ? "application/x-ndjson" : "text/plain; charset=utf-8");
 	return 0;
 }

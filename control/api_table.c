@@ -323,7 +323,7 @@ const struct route api_table[] = {
 	{.method = "GET",
 		.path = "/v1/apps/A/logs",
 		.handle = logs_show,
-		.query = "n p follow since grep",
+		.query = "n p follow since until grep ignore-case release format",
 		.flags = APP},
 
 	{.method = "GET", .path = "/v1/drains", .handle = drains_list},

@@ -1,34 +1,39 @@
 /* Finds where in the segments to begin, then walks forward, line by line. */
 #include "control/logs.h"
+#include "control/watchlog.h"
+#include "lib/io.h"
+#include "lib/jtext.h"
 #include "lib/proto.h"
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define BLOCK ((size_t)64 << 10)
-#define STAMP_LEN (STAMP_SIZE - 1)
-#define SEGMENT_NAME_LEN 20 /* 16 digits and ".log" */
+#define WINDOW_FIRST ((off_t)64 << 10)
+#define WINDOW_MAX ((off_t)4 << 20)
 
-/* One segment, read forward. */
-struct scan {
-	int fd;
-	off_t at;   /* of the next read */
-	size_t pos; /* of the next line in in */
-	struct buf in;
-	bool skip_first; /* began in the middle of a line */
+/* A part of a segment that has matching lines. */
+struct span {
+	uint64_t segment;
+	off_t from, to;
+	uint64_t matches;
 };
 
 struct logs {
 	char folder[512];
 	struct logs_query q;
-	char since[STAMP_SIZE]; /* "": no limit */
-	uint64_t segment;	/* 0: none yet */
-	struct scan scan;
+	char until[STAMP_SIZE]; /* "": no limit */
+	struct watchlog *watch;
+	/* what is planned: spans, last first; then on from where the log ended */
+	struct span *spans;
+	size_t n_spans, cap_spans;
 	uint64_t skip; /* matching lines before the first one wanted */
-	uint64_t left; /* matching lines still wanted */
+	/* where it is */
+	uint64_t segment; /* 0: none yet */
+	int fd;
+	struct segment_scan scan;
+	uint32_t release; /* of app lines, where it is */
+	bool over;
 	struct buf out;
 };
 
@@ -47,321 +52,375 @@ static bool match_process(const char *process, const char *source, size_t len)
 	       (name_len == want || name[want] == '.');
 }
 
-bool logs_match(
-	const struct logs_query *q, const char *since, const char *line, size_t len)
+bool logs_match(const struct logs_query *q, const struct segment_line *l)
 {
-	if (len < STAMP_LEN + 2)
-		return !since[0] && !q->process[0] && !q->grep[0];
-	if (since[0] && memcmp(line, since, STAMP_LEN) < 0)
-		return false;
-	const char *source = line + STAMP_LEN + 1;
-	size_t rest = len - STAMP_LEN - 1;
-	const char *colon = memmem(source, rest, ": ", 2);
-	size_t source_len = colon ? (size_t)(colon - source) : rest;
-
-	if (source_len == sizeof(LOG_SEGMENT_SOURCE) - 1 &&
-		memcmp(source, LOG_SEGMENT_SOURCE, source_len) == 0)
-		return false;
-	if (q->process[0] &&
-		(!source_len || !match_process(q->process, source, source_len)))
-		return false;
-	if (!q->grep[0])
-		return true;
-	const char *text = colon ? colon + 2 : source;
-	return memmem(text, (size_t)(line + len - text), q->grep, strlen(q->grep)) !=
-	       NULL;
+	return !l->own &&
+	       (!q->process[0] || match_process(q->process, l->source, l->source_len)) &&
+	       needle_find(&q->grep, l->text, l->text_len);
 }
 
-/* ---- one segment ---- */
-
-static void scan_close(struct scan *s)
+static bool is_apps(const struct segment_line *l)
 {
-	if (s->fd >= 0)
-		close(s->fd);
-	s->fd = -1;
-	s->pos = 0;
-	s->at = 0;
-	s->skip_first = false;
-	buf_reset(&s->in);
-}
-
-static int scan_open(struct scan *s, const char *folder, uint64_t segment, off_t at)
-{
-	char path[600];
-
-	scan_close(s);
-	snprintf(path, sizeof(path), "%s/%016llu.log", folder,
-		(unsigned long long)segment);
-	s->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (s->fd < 0)
-		return -errno;
-	/* One byte earlier: a start just behind a newline must not lose the line that
-	 * begins there. */
-	s->skip_first = at > 0;
-	s->at = at > 0 ? at - 1 : 0;
-	return 0;
-}
-
-/* Reads another block. 1, 0 at the end for now, -errno. */
-static int scan_fill(struct scan *s)
-{
-	buf_consume(&s->in, s->pos);
-	s->pos = 0;
-	char *room = buf_room(&s->in, BLOCK);
-	if (!room)
-		return -ENOMEM;
-	ssize_t n = pread(s->fd, room, BLOCK, s->at);
-	if (n < 0)
-		return errno == EINTR ? 1 : -errno;
-	s->in.len += (size_t)n;
-	s->at += n;
-	return n > 0;
-}
-
-/* The next whole line. 1, 0 when there is none now, -errno. */
-static int scan_line(struct scan *s, const char **ret, size_t *ret_len)
-{
-	for (;;) {
-		const char *start = s->in.data ? s->in.data + s->pos : NULL;
-		size_t left = s->in.len - s->pos;
-		const char *end = left ? memchr(start, '\n', left) : NULL;
-
-		if (end || left > LOGS_LINE_MAX) {
-			*ret = start;
-			*ret_len = end ? (size_t)(end - start) : left;
-			s->pos += *ret_len + (end != NULL);
-			if (!s->skip_first)
-				return 1;
-			s->skip_first = false;
-			continue;
-		}
-		int r = scan_fill(s);
-		if (r <= 0)
-			return r;
-	}
-}
-
-/* ---- all segments ---- */
-
-static int by_number(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static bool parse_name(const char *name, uint64_t *ret)
-{
-	uint64_t n = 0;
-
-	if (strlen(name) != SEGMENT_NAME_LEN || strcmp(name + 16, ".log") != 0)
-		return false;
-	for (int i = 0; i < 16; i++) {
-		if (name[i] < '0' || name[i] > '9')
-			return false;
-		n = n * 10 + (uint64_t)(name[i] - '0');
-	}
-	*ret = n;
-	return n > 0;
-}
-
-/* Ascending; count, 0 when the folder is absent. */
-static int list_segments(const char *folder, uint64_t **ret)
-{
-	DIR *dir = opendir(folder);
-	size_t n = 0, cap = 0;
-	struct dirent *entry;
-	uint64_t number;
-
-	*ret = NULL;
-	if (!dir)
-		return errno == ENOENT ? 0 : -errno;
-	while ((entry = readdir(dir))) {
-		if (!parse_name(entry->d_name, &number))
-			continue;
-		if (n == cap) {
-			cap = cap ? cap * 2 : 32;
-			uint64_t *grown = reallocarray(*ret, cap, sizeof(**ret));
-
-			if (!grown)
-				break;
-			*ret = grown;
-		}
-		(*ret)[n++] = number;
-	}
-	closedir(dir);
-	if (n)
-		qsort(*ret, n, sizeof(**ret), by_number);
-	return (int)n;
-}
-
-static uint64_t segment_after(struct logs *l, uint64_t number)
-{
-	uint64_t *all autofree = NULL;
-	int n = list_segments(l->folder, &all);
-
-	for (int i = 0; i < n; i++) {
-		if (all[i] > number)
-			return all[i];
-	}
-	return 0;
-}
-
-/* Matching lines from offset at to the segment's end. */
-static uint64_t count_from(struct logs *l, uint64_t segment, off_t at)
-{
-	struct scan s = {.fd = -1};
-	uint64_t matches = 0;
-	const char *line;
-	size_t len;
-
-	if (scan_open(&s, l->folder, segment, at) == 0) {
-		while (scan_line(&s, &line, &len) > 0)
-			matches += logs_match(&l->q, l->since, line, len);
-	}
-	scan_close(&s);
-	buf_free(&s.in);
-	return matches;
-}
-
-static off_t segment_size(struct logs *l, uint64_t segment)
-{
-	char path[600];
-	struct stat st;
-
-	snprintf(path, sizeof(path), "%s/%016llu.log", l->folder,
-		(unsigned long long)segment);
-	return stat(path, &st) == 0 ? st.st_size : 0;
+	return l->source_len > 4 && memcmp(l->source, "app[", 4) == 0;
 }
 
 /*
- * Looks for `wanted` matches at the segment's end, in windows that grow. Returns how many
- * there are from *ret_at on: wanted or more, or all of the segment's.
+ * Of whole lines in len bytes the first that matches; *ret_used: up to and with it, or all. release: what is known, and
+ * is kept up to date.
  */
-static uint64_t find_in_segment(
-	struct logs *l, uint64_t segment, uint64_t wanted, off_t *ret_at)
+static bool first_match(const struct logs_query *q, const char *in, size_t len,
+	uint32_t *release, struct segment_line *ret, size_t *ret_used)
 {
-	off_t size = segment_size(l, segment);
+	const char *at = in, *end = in + len;
 
-	for (off_t window = BLOCK;; window *= 4) {
-		off_t at = window < size ? size - window : 0;
-		uint64_t matches = count_from(l, segment, at);
+	while (at < end) {
+		/* Straight to where the text is, unless releases are to be followed. */
+		if (q->grep.len && !q->release) {
+			const char *hit = needle_find(&q->grep, at, (size_t)(end - at));
+			const char *nl =
+				hit ? memrchr(at, '\n', (size_t)(hit - at)) : NULL;
 
-		*ret_at = at;
-		if (matches >= wanted || at == 0)
-			return matches;
+			if (!hit)
+				break;
+			at = nl ? nl + 1 : at;
+		}
+		const char *nl = memchr(at, '\n', (size_t)(end - at));
+		const char *stop = nl ? nl : end, *line = at;
+
+		at = nl ? nl + 1 : end;
+		if (!segment_parse(line, (size_t)(stop - line), ret))
+			continue;
+		if (ret->own)
+			segment_release(ret, release);
+		if (q->release && (!is_apps(ret) || *release != q->release))
+			continue;
+		if (!logs_match(q, ret))
+			continue;
+		*ret_used = (size_t)(at - in);
+		return true;
 	}
+	*ret_used = len;
+	return false;
 }
 
-/* Where the last q.lines matches begin. */
-static void position_at_tail(struct logs *l, const uint64_t *all, int n)
+/* ---- what is planned ---- */
+
+/* Of which release lines from there on are; 0 unless that is asked. */
+static uint32_t release_at(struct logs *l, int fd, off_t from)
 {
-	uint64_t found = 0;
+	struct segment_line line;
+	uint32_t release = 0;
+	const char *in;
+	size_t len, used;
+	struct logs_query none = {.grep = l->q.grep, .release = UINT32_MAX};
 
-	for (int i = n - 1; i >= 0; i--) {
-		off_t at = 0;
+	if (!l->q.release || !from)
+		return 0;
+	segment_scan_start(&l->scan, fd, 0, from);
+	while (segment_scan_lines(&l->scan, &in, &len) > 0) {
+		first_match(&none, in, len, &release, &line, &used);
+		segment_scan_take(&l->scan, used);
+	}
+	return release;
+}
 
-		found += find_in_segment(l, all[i], l->q.lines - found, &at);
-		l->segment = all[i];
-		if (scan_open(&l->scan, l->folder, all[i], at) < 0)
-			l->scan.fd = -1;
-		if (found >= l->q.lines || (l->q.since_us && all[i] <= l->q.since_us))
+static uint64_t count(struct logs *l, int fd, off_t from, off_t to)
+{
+	struct segment_line line;
+	uint32_t release = release_at(l, fd, from);
+	uint64_t matches = 0;
+	const char *in;
+	size_t len, used;
+
+	segment_scan_start(&l->scan, fd, from, to);
+	while (segment_scan_lines(&l->scan, &in, &len) > 0) {
+		matches += first_match(&l->q, in, len, &release, &line, &used);
+		segment_scan_take(&l->scan, used);
+	}
+	return matches;
+}
+
+static int add_span(struct logs *l, const struct span *s)
+{
+	if (l->n_spans == l->cap_spans) {
+		size_t cap = l->cap_spans ? l->cap_spans * 2 : 32;
+		struct span *grown = reallocarray(l->spans, cap, sizeof(*grown));
+
+		if (!grown)
+			return -ENOMEM;
+		l->spans = grown;
+		l->cap_spans = cap;
+	}
+	l->spans[l->n_spans++] = *s;
+	return 0;
+}
+
+/* The last matches between from and to, in windows from the end on, each looked at once. */
+static int plan_backward(
+	struct logs *l, uint64_t segment, int fd, off_t from, off_t to, uint64_t *found)
+{
+	off_t window = WINDOW_FIRST;
+
+	while (to > from && *found < l->q.lines) {
+		/* Of which release a line is, all that is before it in the segment tells. */
+		off_t at = !l->q.release && to - from > window
+				   ? segment_line_start(fd, to - window)
+				   : from;
+		struct span s = {
+			.segment = segment, .from = at < from ? from : at, .to = to};
+
+		s.matches = count(l, fd, s.from, s.to);
+		if (s.matches && add_span(l, &s) < 0)
+			return -ENOMEM;
+		*found += s.matches;
+		to = s.from;
+		if (window < WINDOW_MAX)
+			window *= 4;
+	}
+	return 0;
+}
+
+/* Which bytes of a segment are asked for. */
+static void limit(const struct logs *l, int fd, off_t *from, off_t *to)
+{
+	struct stat st;
+
+	*from = 0;
+	*to = fstat(fd, &st) == 0 ? st.st_size : 0;
+	if (l->q.until_us)
+		*to = segment_find_time(fd, *to, l->q.until_us + 1);
+	else
+		*to = segment_line_start(fd, *to);
+	if (l->q.since_us)
+		*from = segment_find_time(fd, *to, l->q.since_us);
+}
+
+static bool is_after(const struct logs *l, uint64_t number)
+{
+	return l->q.until_us && number > l->q.until_us;
+}
+
+/* One segment's part of it. */
+static int plan_segment(struct logs *l, uint64_t segment, int fd, uint64_t *found)
+{
+	struct span s = {.segment = segment};
+	int r = 0;
+
+	limit(l, fd, &s.from, &s.to);
+	/* After all else, what comes. */
+	if (l->q.follow && !l->n_spans)
+		r = add_span(
+			l, &(struct span){.segment = segment, .from = s.to, .to = -1});
+	if (r < 0 || s.to <= s.from)
+		return r;
+	return l->q.lines ? plan_backward(l, segment, fd, s.from, s.to, found)
+			  : add_span(l, &s);
+}
+
+/* The last q.lines matches, or all since the time. */
+static int plan(struct logs *l)
+{
+	uint64_t *all autofree = NULL, found = 0;
+	int n = segment_list(l->folder, &all), r = 0;
+
+	for (int i = n - 1; i >= 0 && r == 0 && (!l->q.lines || found < l->q.lines);
+		i--) {
+		int fd autoclose =
+			is_after(l, all[i]) ? -1 : segment_open(l->folder, all[i]);
+
+		if (fd >= 0)
+			r = plan_segment(l, all[i], fd, &found);
+		if (l->q.since_us && all[i] < l->q.since_us)
 			break;
 	}
-	l->skip = found > l->q.lines ? found - l->q.lines : 0;
+	l->skip = l->q.lines && found > l->q.lines ? found - l->q.lines : 0;
+	return r;
 }
 
-/* The segment that holds the time since_us: the last one that begins no later. */
-static void position_at_time(struct logs *l, const uint64_t *all, int n)
-{
-	int first = 0;
+/* ---- going there ---- */
 
-	while (first + 1 < n && all[first + 1] <= l->q.since_us)
-		first++;
-	if (n) {
-		l->segment = all[first];
-		scan_open(&l->scan, l->folder, all[first], 0);
+static int go(struct logs *l, uint64_t segment, off_t from, off_t to)
+{
+	int fd = segment == l->segment && l->fd >= 0 ? l->fd
+						     : segment_open(l->folder, segment);
+
+	if (fd < 0)
+		return fd;
+	if (fd != l->fd && l->fd >= 0)
+		close(l->fd);
+	l->fd = fd;
+	l->segment = segment;
+	l->release = release_at(l, fd, from);
+	segment_scan_start(&l->scan, fd, from, to);
+	return 0;
+}
+
+static int go_to_span(struct logs *l)
+{
+	const struct span *s = &l->spans[--l->n_spans];
+	int r = go(l, s->segment, s->from, s->to);
+
+	if (r != -ENOENT)
+		return r;
+	l->skip = 0; /* the budget took it, with the lines that were one too many */
+	return 0;
+}
+
+/* ---- lines out ---- */
+
+/* What is no UTF-8 can only be damage. */
+static void add_json_string(struct buf *out, const char *text, size_t len)
+{
+	size_t sound = jtext_utf8(text, len);
+
+	buf_add(out, "\"", 1);
+	for (size_t i = 0; i < sound; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if (c == '"' || c == '\\')
+			buf_addf(out, "\\%c", c);
+		else if (c < ' ' || c == 0x7f)
+			buf_addf(out, "\\u%04x", c);
+		else
+			buf_add(out, &text[i], 1);
 	}
+	buf_adds(out, "\"");
 }
 
-struct logs *logs_open(const char *folder, const struct logs_query *q)
+static void add_json(struct buf *out, const struct segment_line *line)
 {
-	struct logs *l = calloc(1, sizeof(*l));
-	uint64_t *all autofree = NULL;
-
-	if (!l)
-		return NULL;
-	l->q = *q;
-	l->left = q->lines && !q->follow ? q->lines : UINT64_MAX;
-	l->scan.fd = -1;
-	snprintf(l->folder, sizeof(l->folder), "%s", folder);
-	if (q->since_us)
-		stamp_format_us(q->since_us, l->since);
-	int n = list_segments(l->folder, &all);
-	if (q->lines)
-		position_at_tail(l, all, n);
-	else
-		position_at_time(l, all, n);
-	return l;
+	buf_addf(out, "{\"time\": \"%.*s\", \"source\": ", (int)SEGMENT_STAMP_LEN,
+		line->line);
+	add_json_string(out, line->source, line->source_len);
+	buf_adds(out, ", \"text\": ");
+	add_json_string(out, line->text, line->text_len);
+	buf_adds(out, "}\n");
 }
 
-void logs_close(struct logs *l)
+static void add_text(struct logs *l, const struct segment_line *line)
 {
-	if (!l)
+	if (l->q.json) {
+		add_json(&l->out, line);
 		return;
-	scan_close(&l->scan);
-	buf_free(&l->scan.in);
-	buf_free(&l->out);
-	free(l);
+	}
+	buf_add(&l->out, line->line, line->len);
+	buf_add(&l->out, "\n", 1);
 }
 
-/* Takes what is left of the current segment. More than 0 when a line was taken. */
+static void say(struct logs *l, const char *text)
+{
+	struct segment_line line;
+	char stamp[STAMP_SIZE], whole[256];
+
+	stamp_format_us(io_now_us(), stamp);
+	int n = snprintf(whole, sizeof(whole), "%s berth[logs]: %s", stamp, text);
+	if (segment_parse(whole, (size_t)n, &line))
+		add_text(l, &line);
+}
+
+static void take_line(struct logs *l, const struct segment_line *line)
+{
+	if (l->until[0] && memcmp(line->line, l->until, SEGMENT_STAMP_LEN) > 0)
+		l->over = true;
+	else if (l->skip)
+		l->skip--;
+	else
+		add_text(l, line);
+}
+
+/* What is left of where it is. More than 0 when something was taken. */
 static int take_lines(struct logs *l, size_t enough)
 {
-	const char *line;
-	size_t len;
-	int taken = 0, r = 0;
+	const char *in;
+	size_t len, used, done;
+	int r = 0, taken = 0;
 
-	while (l->scan.fd >= 0 && l->left && l->out.len < enough &&
-		(r = scan_line(&l->scan, &line, &len)) > 0) {
+	while (l->fd >= 0 && !l->over && l->out.len < enough &&
+		(r = segment_scan_lines(&l->scan, &in, &len)) > 0) {
+		struct segment_line line;
+
 		taken = 1;
-		if (!logs_match(&l->q, l->since, line, len))
-			continue;
-		if (l->skip) {
-			l->skip--;
-			continue;
-		}
-		l->left--;
-		buf_add(&l->out, line, len);
-		buf_add(&l->out, "\n", 1);
+		for (done = 0; done < len && l->out.len < enough && !l->over;
+			done += used)
+			if (first_match(&l->q, in + done, len - done, &l->release, &line,
+				    &used))
+				take_line(l, &line);
+		segment_scan_take(&l->scan, done);
 	}
 	return r < 0 ? r : l->out.failed ? -ENOMEM : taken;
 }
 
+/* Whether the segment that was just gone to follows on the one before it. */
+static bool follows(struct logs *l, uint64_t before)
+{
+	struct segment_line line;
+	const char *in, *nl;
+	uint64_t after;
+	size_t len;
+
+	if (!before || segment_scan_lines(&l->scan, &in, &len) <= 0)
+		return true;
+	nl = memchr(in, '\n', len);
+	return !nl || !segment_parse(in, (size_t)(nl - in), &line) || !line.own ||
+	       !segment_after(&line, &after) || after == before;
+}
+
+static uint64_t segment_behind(struct logs *l)
+{
+	uint64_t *all autofree = NULL;
+	int n = segment_list(l->folder, &all);
+
+	for (int i = 0; i < n; i++)
+		if (all[i] > l->segment)
+			return all[i];
+	return 0;
+}
+
+/* 1 when it went on, 0 when there is no other. */
 static int next_segment(struct logs *l)
 {
-	uint64_t next = segment_after(l, l->segment);
+	uint64_t before = l->segment, next = segment_behind(l);
+	int r;
 
 	if (!next)
 		return 0;
 	/* The writer may have added to this one after its end was seen and before the
 	 * next one was made. */
-	int r = take_lines(l, SIZE_MAX);
+	r = take_lines(l, SIZE_MAX);
 	if (r < 0)
 		return r;
-	l->segment = next;
-	r = scan_open(&l->scan, l->folder, next, 0);
-	return r < 0 && r != -ENOENT ? r : 1;
+	r = go(l, next, 0, -1);
+	if (r < 0)
+		return r == -ENOENT ? 1 : r;
+	if (!follows(l, before))
+		say(l, "lines are missing here: the log's budget took them before they "
+		       "were read");
+	return 1;
+}
+
+static int next_place(struct logs *l)
+{
+	int r;
+
+	if (l->n_spans) {
+		r = go_to_span(l);
+		return r < 0 ? r : 1;
+	}
+	if (!l->q.follow) {
+		l->over = true;
+		return 0;
+	}
+	return next_segment(l);
 }
 
 ssize_t logs_read(struct logs *l, char *out, size_t size)
 {
 	int r = 1;
 
-	while (r > 0 && l->left && l->out.len < size) {
+	while (r > 0 && !l->over && l->out.len < size) {
 		r = take_lines(l, size);
-		if (r == 0)
-			r = next_segment(l);
+		if (r == 0 && !l->over)
+			r = next_place(l);
 	}
 	if (r < 0 && !l->out.len)
 		return r;
@@ -371,4 +430,55 @@ ssize_t logs_read(struct logs *l, char *out, size_t size)
 		buf_consume(&l->out, n);
 	}
 	return (ssize_t)n;
+}
+
+/* ---- */
+
+struct logs *logs_open(const char *folder, const struct logs_query *q)
+{
+	struct logs *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->q = *q;
+	l->fd = -1;
+	snprintf(l->folder, sizeof(l->folder), "%s", folder);
+	if (q->until_us)
+		stamp_format_us(q->until_us, l->until);
+	if (q->follow) /* first: what comes while it looks is not missed */
+		l->watch = watchlog_open(folder);
+	if (plan(l) < 0) {
+		logs_close(l);
+		return NULL;
+	}
+	return l;
+}
+
+void logs_close(struct logs *l)
+{
+	if (!l)
+		return;
+	watchlog_close(l->watch);
+	if (l->fd >= 0)
+		close(l->fd);
+	buf_free(&l->scan.in);
+	buf_free(&l->out);
+	free(l->spans);
+	free(l);
+}
+
+bool logs_over(const struct logs *l)
+{
+	return l->over && !l->out.len;
+}
+
+int logs_fd(const struct logs *l)
+{
+	return l->watch ? watchlog_fd(l->watch) : -1;
+}
+
+void logs_woken(struct logs *l)
+{
+	if (l->watch && !watchlog_read(l->watch))
+		l->over = true;
 }
