@@ -67,6 +67,9 @@ enum option {
 	OPT_GZIP,
 	OPT_INSECURE,
 	OPT_CA,
+	OPT_UNTIL,
+	OPT_IGNORE_CASE,
+	OPT_RELEASE,
 	OPT_COUNT
 };
 #define OPT(o) (UINT64_C(1) << OPT_##o)
@@ -274,6 +277,7 @@ int cmd_resource_limit(struct cli *c);
 int cmd_resource_clear(struct cli *c);
 int cmd_resource_report(struct cli *c);
 int cmd_logs(struct cli *c);
+int cmd_logs_failed(struct cli *c);
 /* cmd_releases.c */
 int cmd_releases(struct cli *c);
 int cmd_releases_info(struct cli *c);

@@ -377,13 +377,19 @@ int cmd_resource_report(struct cli *c)
 	return 0;
 }
 
+static void add_word(struct buf *path, char *sep, const char *word)
+{
+	buf_addf(path, "%c%s", *sep, word);
+	*sep = '&';
+}
+
 int cmd_logs(struct cli *c)
 {
 	static const struct {
 		enum option option;
 		const char *word;
-	} rows[] = {
-		{OPT_NUM, "n"}, {OPT_PS, "p"}, {OPT_SINCE, "since"}, {OPT_GREP, "grep"}};
+	} rows[] = {{OPT_NUM, "n"}, {OPT_PS, "p"}, {OPT_SINCE, "since"},
+		{OPT_UNTIL, "until"}, {OPT_GREP, "grep"}, {OPT_RELEASE, "release"}};
 	autobuf path = BUF_INIT;
 	uint64_t n;
 	char sep = '?';
@@ -400,6 +406,58 @@ int cmd_logs(struct cli *c)
 			sep = '&';
 		}
 	if (c->options[OPT_TAIL])
-		buf_addf(&path, "%cfollow=1", sep);
+		add_word(&path, &sep, "follow=1");
+	if (c->options[OPT_IGNORE_CASE])
+		add_word(&path, &sep, "ignore-case=1");
+	if (c->json)
+		add_word(&path, &sep, "format=json");
 	return api_text(c, path.data);
+}
+
+static void print_failed(const struct cli *c, const json_t *deploy)
+{
+	const json_t *release = json_object_get(deploy, "release");
+	const char *reason = out_member(deploy, "reason");
+	json_t *line;
+	size_t i;
+
+	if (!c->quiet) {
+		printf("=====> %s: %s", out_member(deploy, "app"),
+			out_member(deploy, "what"));
+		if (json_is_integer(release))
+			printf(" v%s", out_value(release));
+		printf(" failed, by %s, %s\n", out_member(deploy, "by"),
+			out_member(deploy, "created"));
+		if (*reason)
+			printf(" !     %s\n", reason);
+	}
+	json_array_foreach (json_object_get(deploy, "lines"), i, line)
+		printf("%s\n", json_string_value(line));
+}
+
+int cmd_logs_failed(struct cli *c)
+{
+	json_t *list, *deploy;
+	uint64_t n = 1;
+	size_t i;
+	int r;
+
+	if (c->options[OPT_NUM] && num_parse_u64(c->options[OPT_NUM], 1, 50, &n) < 0)
+		return say_usage(c, "'%.40s' is not a number of deploys from 1 to 50",
+			c->options[OPT_NUM]);
+	if (c->app)
+		r = api_json(c, "GET", NULL, &list, "/v1/apps/%s/logs/failed?n=%u",
+			c->app, (unsigned int)n);
+	else
+		r = api_json(
+			c, "GET", NULL, &list, "/v1/logs/failed?n=%u", (unsigned int)n);
+	if (r)
+		return r;
+	if (c->json) {
+		out_json(list);
+		return 0;
+	}
+	json_array_foreach (list, i, deploy)
+		print_failed(c, deploy);
+	return 0;
 }

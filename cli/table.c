@@ -1,7 +1,9 @@
 /* Every command, one a row: what is typed, how it is checked, who handles it, help. */
 #include "cli/cli.h"
 
-#define LOGS (OPT(NUM) | OPT(PS) | OPT(TAIL) | OPT(SINCE) | OPT(GREP))
+#define LOGS                                                                             \
+	(OPT(NUM) | OPT(PS) | OPT(TAIL) | OPT(SINCE) | OPT(UNTIL) | OPT(GREP) |          \
+		OPT(IGNORE_CASE) | OPT(RELEASE))
 #define SURE (OPT(FORCE) | OPT(CONFIRM))
 #define PORTS (OPT(PORT) | OPT(PROTO) | OPT(BUILDS))
 #define LIMITS                                                                           \
@@ -229,6 +231,13 @@ const struct command command_table[] = {
 		OPT(GLOBAL) | OPT(CA) | OPT(INSECURE) | OPT(GZIP)},
 	{.name = "drains:remove", "ID|URL", "no more",
 		"drains:remove blog 1", cmd_drains_remove, 1, 1, CMD_APP | CMD_HIDDEN, OPT(GLOBAL)},
+	{.name = "logs:failed", "", "the last deploy that failed (-n: so many): why, and its lines",
+		"logs:failed blog", cmd_logs_failed, 0, 0, CMD_APP_MAYBE, OPT(NUM)},
+	{.name = "logs:set", "KEY [VALUE]",
+		"budget: how much is kept; rate: lines (or bytes: 1M) a second, more is dropped",
+		"logs:set blog budget 500M", cmd_setting_set, 1, 2, CMD_APP, OPT(GLOBAL), "logs"},
+	{.name = "logs:report", "", "the same, shown", "logs:report blog",
+		cmd_setting_report, 0, 0, CMD_APP_MAYBE | CMD_REPORT, 0, "logs"},
 	{.name = "releases", "", "all releases, newest first",
 		"releases blog", cmd_releases, 0, 0, CMD_APP, OPT(LIMIT)},
 	{.name = "releases:info", "[vN]", "one release: commit, image, config keys",

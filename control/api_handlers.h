@@ -134,6 +134,9 @@ HANDLE(drains_add);
 HANDLE(drains_add_global);
 HANDLE(drains_remove);
 HANDLE(drains_remove_global);
+/* api_logs_failed.c */
+HANDLE(logs_failed);
+HANDLE(logs_failed_all);
 /* api_volumes.c */
 HANDLE(volumes_list);
 HANDLE(volumes_create);

@@ -3,6 +3,7 @@
 #include "control/acme.h"
 #include "control/api_handlers.h"
 #include "control/build_input.h"
+#include "control/loglimits.h"
 #include "control/network.h"
 #include "control/options.h"
 #include "control/restart.h"
@@ -37,7 +38,8 @@ enum setting_kind {
 	SETTING_BUILD_NETWORK,
 	SETTING_BUILD_CONFIG,
 	SETTING_BUILD_ARG, /* KEY.NAME alone, of the ARG NAME */
-	SETTING_RESTART,   /* KEY.TYPE sets it for one process type */
+	SETTING_LOG_RATE,
+	SETTING_RESTART, /* KEY.TYPE sets it for one process type */
 };
 enum setting_scope { SCOPE_APP = 1, SCOPE_GLOBAL = 2, SCOPE_BOTH = 3 };
 
@@ -84,6 +86,9 @@ static const struct setting {
 	{"builds", "config", SETTING_BUILD_CONFIG, SCOPE_BOTH, "all", 0, 0, ""},
 	{"builds", "build-arg", SETTING_BUILD_ARG, SCOPE_APP, NULL, 0, 0, ""},
 	{"builds", "network", SETTING_BUILD_NETWORK, SCOPE_BOTH, "internet", 0, 0, ""},
+	{LOGLIMITS_TOPIC, LOGLIMITS_BUDGET, SETTING_SIZE, SCOPE_BOTH, "100M",
+		LOG_BUDGET_MIN, LOG_BUDGET_MAX, ""},
+	{LOGLIMITS_TOPIC, LOGLIMITS_RATE, SETTING_LOG_RATE, SCOPE_BOTH, "off", 0, 0, ""},
 	{"apps", "autocreate", SETTING_ON_OFF, SCOPE_GLOBAL, "on", 0, 0, ""},
 	{"disk", "budget", SETTING_SIZE, SCOPE_GLOBAL, NULL, 64 << 20, SIZE_MAX_SET, ""},
 	{"disk", "reserve", SETTING_SIZE, SCOPE_GLOBAL, NULL, 1 << 20, SIZE_MAX_SET, ""},
@@ -237,6 +242,7 @@ static int check_rate(struct request *r, const struct setting *st, const char *v
 static int check_value(struct request *r, const struct setting *st, const char *value)
 {
 	struct restart_policy policy;
+	struct msg_log_limits log;
 	uint64_t n;
 
 	switch (st->kind) {
@@ -334,6 +340,13 @@ static int check_value(struct request *r, const struct setting *st, const char *
 			return 0;
 		return request_fail(r, FAIL_USAGE, "%s is %zu bytes; at most %d fit",
 			st->key, strlen(value), BUILD_ARG_MAX);
+	case SETTING_LOG_RATE:
+		if (loglimits_parse_rate(value, &log) == 0)
+			return 0;
+		return request_fail(r, FAIL_USAGE,
+			"%s must be lines a second such as 10000, bytes a second such as "
+			"512K or 1M, or off",
+			st->key);
 	case SETTING_RESTART:
 		if (restart_policy_parse(value, &policy) == 0)
 			return 0;
@@ -575,6 +588,10 @@ static int set(struct request *r, const char *topic, enum setting_scope scope)
 		acme_retry(r->c);
 	if (strcmp(topic, "builds") == 0 && r->app.id &&
 		network_apply(r->c, r->app.id, &e) < 0)
+		return request_fail(
+			r, FAIL_BERTH, "stored, but not in force: %s", e.text);
+	if (strcmp(topic, LOGLIMITS_TOPIC) == 0 &&
+		loglimits_apply(r->c, r->app.id, &e) < 0)
 		return request_fail(
 			r, FAIL_BERTH, "stored, but not in force: %s", e.text);
 	if (in_table(topic) && routes_refresh(r->c, &e) < 0)

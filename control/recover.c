@@ -2,6 +2,7 @@
 #include "control/recover.h"
 #include "control/engine.h"
 #include "control/fleet.h"
+#include "control/loglimits.h"
 #include "control/network.h"
 #include "control/retention.h"
 #include "control/rollout.h"
@@ -271,6 +272,7 @@ int recover_start(struct control *c, struct err *e)
 	restore_config(c);
 	db_build_fail_running(c->db);
 	network_send_all(c); /* before anything is started */
+	loglimits_apply_all(c);
 	sleep_recover(c, &(struct sleep_found){run.ids, run.frozen, run.n, run.n_frozen});
 	reconcile_instances(c, &run);
 	stop_unknown(c, &run);
