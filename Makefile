@@ -116,12 +116,14 @@ build_OVER = buildpacks
 docker_OVER = buildpacks
 receive_OVER = receiver
 registry_OVER = registry
+logs_OVER = control db
+logs_WITH = receiver/source.c
 control_OVER = control db
 control_WITH = runtime/keys.c receiver/source.c
 pem_OVER = control db
 pem_WITH = receiver/source.c cli/certs_input.c
 values_WITH = cli/dotenv.c
-FUZZ_TARGETS = head chunk h2 h2c table certs dispatch spec log tree image archive build docker receive registry control pem values
+FUZZ_TARGETS = head chunk h2 h2c table certs dispatch spec log logs tree image archive build docker receive registry control pem values
 define fuzz_target
 $(B)/fuzz/$(1): $(B)/tests/fuzz/$(1).o $$(if $$(FUZZER),,$(B)/tests/fuzz/main.o) \
 		$$(foreach f,$($(1)_OVER),$$(call folder_code,$$f)) $$($(1)_WITH:%.c=$(B)/%.o) $$(LIB_OBJ) $(B)/lib/credentials.o
@@ -243,9 +245,11 @@ $(B)/test/bench/jail: $(B)/tests/bench/jail.o $(B)/receiver/jail.o $(LIB_OBJ)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs libseccomp)
 -include $(B)/tests/bench/jail.d
+bench-logs: all $(B)/test/bench/logwrite
+	tests/bench/logs $(BENCH_OPTIONS)
 bench-router: all $(B)/test/bench/backend $(B)/test/bench/messages
 	tests/bench/router $(BENCH_OPTIONS)
-$(B)/test/bench/backend $(B)/test/bench/messages: $(B)/test/bench/%: tests/bench/%.c
+$(B)/test/bench/backend $(B)/test/bench/messages $(B)/test/bench/logwrite: $(B)/test/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -D_GNU_SOURCE $(ALL_LDFLAGS) -o $@ $<
 bench-start: all $(B)/test/bench/start $(B)/test/bench/true
@@ -271,7 +275,7 @@ lint:
 		'-Djson_object_foreach(o,k,v)=for(;;)' -I. $$(git ls-files '*.c')
 asan:
 	$(MAKE) B=build-asan CFLAGS='$(SANITIZE)' HARDEN= STATIC= check-unit
-.PHONY: tests-bin list-unit list-root check-unit check-root check check-v2 attack attack-bin attack-table conformance-table e2e demo soak bench-push bench-build bench-start bench-wake bench-idle bench-snapshot bench-jail bench-router deps layers lint asan install uninstall deb clean help
+.PHONY: tests-bin list-unit list-root check-unit check-root check check-v2 attack attack-bin attack-table conformance-table e2e demo soak bench-push bench-build bench-start bench-wake bench-idle bench-snapshot bench-jail bench-router bench-logs deps layers lint asan install uninstall deb clean help
 
 L = $(DESTDIR)$(PREFIX)/lib/berth
 # A running berthd has its own copy of packs/ for builds.
@@ -306,4 +310,4 @@ deb:
 clean:
 	rm -rf build build-asan build-fuzz build-guards
 help:
-	@echo 'all install uninstall deb clean | deps check check-unit check-root check-v2 attack e2e demo | bench-push bench-build bench-start bench-wake bench-idle bench-snapshot bench-jail bench-router soak | lint layers asan'
+	@echo 'all install uninstall deb clean | deps check check-unit check-root check-v2 attack e2e demo | bench-push bench-build bench-start bench-wake bench-idle bench-snapshot bench-jail bench-router bench-logs soak | lint layers asan'

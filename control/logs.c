@@ -1,7 +1,6 @@
 /* Finds where in the segments to begin, then walks forward, line by line. */
 #include "control/logs.h"
 #include "control/watchlog.h"
-#include "lib/io.h"
 #include "lib/jtext.h"
 #include "lib/proto.h"
 #include <errno.h>
@@ -307,17 +306,6 @@ static void add_text(struct logs *l, const struct segment_line *line)
 	buf_add(&l->out, "\n", 1);
 }
 
-static void say(struct logs *l, const char *text)
-{
-	struct segment_line line;
-	char stamp[STAMP_SIZE], whole[256];
-
-	stamp_format_us(io_now_us(), stamp);
-	int n = snprintf(whole, sizeof(whole), "%s berth[logs]: %s", stamp, text);
-	if (segment_parse(whole, (size_t)n, &line))
-		add_text(l, &line);
-}
-
 static void take_line(struct logs *l, const struct segment_line *line)
 {
 	if (l->until[0] && memcmp(line->line, l->until, SEGMENT_STAMP_LEN) > 0)
@@ -350,19 +338,27 @@ static int take_lines(struct logs *l, size_t enough)
 	return r < 0 ? r : l->out.failed ? -ENOMEM : taken;
 }
 
-/* Whether the segment that was just gone to follows on the one before it. */
-static bool follows(struct logs *l, uint64_t before)
+/* Says so when the segment that was just gone to does not follow on the one before it. */
+static void tell_gap(struct logs *l, uint64_t before)
 {
-	struct segment_line line;
+	struct segment_line first, line;
 	const char *in, *nl;
+	char text[256];
 	uint64_t after;
 	size_t len;
 
 	if (!before || segment_scan_lines(&l->scan, &in, &len) <= 0)
-		return true;
+		return;
 	nl = memchr(in, '\n', len);
-	return !nl || !segment_parse(in, (size_t)(nl - in), &line) || !line.own ||
-	       !segment_after(&line, &after) || after == before;
+	if (!nl || !segment_parse(in, (size_t)(nl - in), &first) || !first.own ||
+		!segment_after(&first, &after) || after == before)
+		return;
+	int n = snprintf(text, sizeof(text),
+		"%.*s berth[logs]: lines are missing here: the log's budget took them "
+		"before they were read",
+		(int)SEGMENT_STAMP_LEN, first.line);
+	if (segment_parse(text, (size_t)n, &line))
+		add_text(l, &line);
 }
 
 static uint64_t segment_behind(struct logs *l)
@@ -392,9 +388,7 @@ static int next_segment(struct logs *l)
 	r = go(l, next, 0, -1);
 	if (r < 0)
 		return r == -ENOENT ? 1 : r;
-	if (!follows(l, before))
-		say(l, "lines are missing here: the log's budget took them before they "
-		       "were read");
+	tell_gap(l, before);
 	return 1;
 }
 

@@ -422,7 +422,8 @@ static void a_follower_that_was_left_behind_is_told(void **state)
 		"release=1\n2026-01-02T03:04:35.000000Z app[web.1]: line 4\n");
 	read_all(l, &out);
 	assert_int_equal(count_lines(&out), 2);
-	assert_non_null(strstr(out.data, " berth[logs]: lines are missing here"));
+	assert_non_null(strstr(out.data,
+		"2026-01-02T03:04:35.000000Z berth[logs]: lines are missing here"));
 	assert_true(strstr(out.data, "missing") < strstr(out.data, "line 4"));
 	logs_close(l);
 }

@@ -6,6 +6,7 @@ with rotation where it has one. Its processor time is what the kernel counts for
 write and after each one's last line is in its file. Rounds are interleaved, medians are printed.
 """
 import argparse
+import fcntl
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ import time
 LIMIT_S = 120
 SEGMENT = 5 << 20
 KEEP = 20
+F_SETPIPE_SZ = 1031
 
 
 def cpu_ns(pids):
@@ -30,27 +32,30 @@ def cpu_ns(pids):
     return total
 
 
-def ends(folder):
-    """Whether the newest file that has anything ends with the line END."""
-    if os.path.isfile(folder):
-        files = [folder]
-    else:
-        files = [os.path.join(folder, n) for n in os.listdir(folder)]
-        files = [f for f in files if n_ok(f)]
-    for path in sorted(files, key=os.path.getmtime)[-2:]:
+def is_log(name):
+    return name.endswith(".log") or name == "current" or name.startswith("@")
+
+
+def ends(path):
+    """Whether the file, or one of the two newest of a folder, ends with the line END. A logger may rename them."""
+    files = [path]
+    if os.path.isdir(path):
+        times = {}
+        for name in filter(is_log, os.listdir(path)):
+            try:
+                times[os.path.join(path, name)] = os.path.getmtime(os.path.join(path, name))
+            except FileNotFoundError:
+                pass
+        files = sorted(times, key=times.get)[-2:]
+    for f in files:
         try:
-            with open(path, "rb") as f:
-                f.seek(max(0, os.path.getsize(path) - 64))
-                if f.read().rstrip().endswith(b"END"):
+            with open(f, "rb") as data:
+                data.seek(max(0, os.path.getsize(f) - 64))
+                if data.read().rstrip().endswith(b"END"):
                     return True
         except FileNotFoundError:
             pass
     return False
-
-
-def n_ok(path):
-    name = os.path.basename(path)
-    return name.endswith(".log") or name == "current" or name.startswith("@")
 
 
 class Logger:
@@ -80,17 +85,13 @@ class Berth(Logger):
     def start(self, n):
         self.fifos = [os.pipe2(os.O_CLOEXEC) for _ in range(n)]
         for _, w in self.fifos:
-            import fcntl
-            fcntl.fcntl(w, 1031, 1 << 20)
+            fcntl.fcntl(w, F_SETPIPE_SZ, 1 << 20)
         self.sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         records, self.records = os.pipe()
         logs = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         fds = [theirs.fileno(), records, logs]
 
         def place():
-            high = [os.dup(os.dup(os.dup(f))) for f in fds]
-            high = [os.fcntl_dup(f) if hasattr(os, "fcntl_dup") else f for f in high]
-            import fcntl
             high = [fcntl.fcntl(f, fcntl.F_DUPFD, 50) for f in fds]
             for i, f in enumerate(high):
                 os.dup2(f, 3 + i)
@@ -172,7 +173,7 @@ class Conmon(Logger):
     name = "conmon k8s-file"
 
     def start(self, n):
-        pass  # one conmon an app, started with it: its own start is taken off below
+        pass  # one conmon an app, started with it
 
     def write(self, n, args):
         for i in range(n):
@@ -237,20 +238,7 @@ def one(kind, work, n, lines, length, each, rate):
     return wall, used / 1e9
 
 
-def main():
-    global LOGGER, WRITE, SVLOGD, S6LOG
-    a = argparse.ArgumentParser()
-    a.add_argument("--build", default="build")
-    a.add_argument("--rounds", type=int, default=5)
-    a.add_argument("--mb", type=int, default=200)
-    a.add_argument("--work", default="/var/tmp")
-    a.add_argument("--only", default="")
-    a.add_argument("--cases", default="")
-    args = a.parse_args()
-    LOGGER = os.path.abspath(f"{args.build}/bin/berth-logger")
-    WRITE = os.path.abspath(f"{args.build}/test/bench/logwrite")
-    SVLOGD = shutil.which("svlogd") or "/usr/bin/svlogd"
-    S6LOG = shutil.which("s6-log") or "/usr/bin/s6-log"
+def bench_write(args):
     kinds = [k for k in (Berth, Conmon, Svlogd, S6) if args.only in k.name]
     per = args.mb << 20
     cases = [  # what, apps, lines of each, length, lines a write, rate
@@ -279,6 +267,118 @@ def main():
                 print(f"| {what} | {k.name} | {n * lines / wall:,.0f} | {cost:.2f} | {cost / base:.2f} |", flush=True)
     finally:
         shutil.rmtree(work)
+
+
+def fill(folder):
+    """A log of 1,000 MB by berth-logger, ten of them END."""
+    os.mkdir(folder)
+    with open(os.path.join(folder, "limits"), "w") as f:
+        f.write(f"1 {2 << 30} 0 0\n")
+    logger = Berth(folder)
+    logger.start(1)
+    write_end = logger.fifos[0][1]
+    for i in range(10):
+        app = subprocess.Popen([WRITE, "697000", "100", "650", "0"], stdout=write_end)
+        began = time.monotonic()
+        while count_end(os.path.join(folder, "1")) <= i:
+            if time.monotonic() - began > LIMIT_S:
+                sys.exit("the log of 1 GB does not come about")
+            time.sleep(0.05)
+        app.kill()
+        app.wait()
+    os.close(write_end)
+    logger.end()
+
+
+def count_end(folder):
+    """Lines END: each is the last one when it has come."""
+    if not os.path.isdir(folder):
+        return 0
+    newest = sorted(n for n in os.listdir(folder))[-1]
+    if not ends(folder):
+        return count_end.seen
+    key = (newest, os.path.getsize(os.path.join(folder, newest)))
+    if key != count_end.key:
+        count_end.key = key
+        count_end.seen += 1
+    return count_end.seen
+
+
+count_end.seen, count_end.key = 0, None
+
+
+def ask(argv):
+    began = time.monotonic()
+    out = subprocess.run(argv, stdout=subprocess.PIPE, env={**os.environ, "LC_ALL": "C.UTF-8"}).stdout
+    return time.monotonic() - began, out.count(b"\n")
+
+
+def bench_read(args):
+    logs = os.path.join(args.state, "logs")
+    work = os.path.join(args.state, "logs-bench")
+    fill(work)
+    app = subprocess.run(["sqlite3", f"{args.state}/control/berth.db", f"SELECT id FROM app WHERE name='{args.app}'"],
+                         stdout=subprocess.PIPE, check=True, text=True).stdout.strip()
+    owner = os.stat(logs)
+    folder = os.path.join(logs, app)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.rename(os.path.join(work, "1"), folder)
+    shutil.rmtree(work)
+    os.chown(folder, owner.st_uid, owner.st_gid)
+    files = sorted(os.path.join(folder, n) for n in os.listdir(folder))
+    for f in files:
+        os.chown(f, owner.st_uid, owner.st_gid)
+        os.chmod(f, 0o640)
+    size = sum(os.path.getsize(f) for f in files)
+    middle = files[len(files) // 2]
+    with open(middle, "rb") as f:
+        f.seek(os.path.getsize(middle) // 2)
+        f.readline()
+        since = f.readline()[:27].decode()
+    questions = [
+        ("berth logs -n 100", ["berth", "logs", args.app, "-n", "100"]),
+        ("berth logs --since, 1,000 lines in the middle", None),
+        ("berth logs --grep END (10 lines)", ["berth", "logs", args.app, "-n", "1000000", "--grep", "END"]),
+        ("grep -F END", ["grep", "-hF", "END", *files]),
+        ("berth logs --grep 'connection refused' (none)",
+         ["berth", "logs", args.app, "-n", "1000000", "--grep", "connection refused"]),
+        ("grep -F 'connection refused'", ["grep", "-hF", "connection refused", *files]),
+    ]
+    with open(middle, "rb") as f:
+        f.seek(os.path.getsize(middle) // 2)
+        for _ in range(1000):
+            f.readline()
+        until = f.readline()[:27].decode()
+    questions[1] = (questions[1][0], ["berth", "logs", args.app, "--since", since, "--until", until])
+    seen = {what: [] for what, _ in questions}
+    for _ in range(args.rounds + 1):  # the first brings all into memory
+        for what, argv in questions:
+            seen[what].append(ask(argv))
+    print(f"| a log of {size / 1e6:,.0f} MB, in memory; {args.rounds} rounds, medians | ms | lines |")
+    print("|---|---|---|")
+    for what, _ in questions:
+        ms = statistics.median(t for t, _ in seen[what][1:]) * 1000
+        print(f"| {what} | {ms:,.1f} | {seen[what][-1][1]:,} |")
+
+
+def main():
+    global LOGGER, WRITE, SVLOGD, S6LOG
+    a = argparse.ArgumentParser()
+    a.add_argument("what", choices=["write", "read"])
+    a.add_argument("--build", default="build")
+    a.add_argument("--rounds", type=int, default=5)
+    a.add_argument("--mb", type=int, default=200)
+    a.add_argument("--work", default="/var/tmp")
+    a.add_argument("--only", default="")
+    a.add_argument("--cases", default="")
+    a.add_argument("--app")
+    a.add_argument("--state")
+    args = a.parse_args()
+    LOGGER = os.path.abspath(f"{args.build}/bin/berth-logger")
+    WRITE = os.path.abspath(f"{args.build}/test/bench/logwrite")
+    SVLOGD = shutil.which("svlogd") or "/usr/bin/svlogd"
+    S6LOG = shutil.which("s6-log") or "/usr/bin/s6-log"
+    (bench_write if args.what == "write" else bench_read)(args)
 
 
 main()

@@ -26,7 +26,8 @@ static void write_all(const char *p, size_t len)
 
 static void pause_for(double seconds)
 {
-	struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
+	struct timespec t = {
+		(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
 
 	nanosleep(&t, NULL);
 }
@@ -51,7 +52,8 @@ int main(int argc, char **argv)
 		block[at++] = '\n';
 	}
 	for (long done = 0; done < lines; done += each) {
-		write_all(block, (size_t)((lines - done < each ? lines - done : each) * length));
+		write_all(block,
+			(size_t)((lines - done < each ? lines - done : each) * length));
 		if (rate)
 			pause_for((double)each / (double)rate);
 	}
