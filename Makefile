@@ -14,7 +14,7 @@ ALL_CFLAGS = -std=gnu17 $(CFLAGS) $(WARN) $(WERROR) $(HARDEN) -fPIE -pthread
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,--as-needed $(LDFLAGS)
 STATIC_LDFLAGS = -static-pie -Wl,-z,relro,-z,now $(LDFLAGS)
 # berth-init has no C library: nothing of it may be called, nor need starting.
-BARE_CFLAGS = -ffreestanding -fno-stack-protector -fno-tree-loop-distribute-patterns -fno-asynchronous-unwind-tables
+BARE_CFLAGS = -O2 -ffreestanding -fno-stack-protector -fno-tree-loop-distribute-patterns -fno-asynchronous-unwind-tables
 BARE_LDFLAGS = -static-pie -nostdlib -Wl,--no-dynamic-linker,-z,noexecstack,-z,norelro,--build-id=none $(LDFLAGS)
 Q = $(if $(V),,@)
 
