@@ -204,6 +204,9 @@ conformance-table: all
 # The same kernel tests under Debian's own kernel with version 2 control groups, emulated.
 check-v2: deps-v2 all tests-bin attack-bin
 	tests/run v2
+# The package on a whole Debian with systemd, emulated: install, push, restart, upgrade, reboot, remove, purge.
+check-vm:
+	tests/vm/system
 e2e: all
 	tests/run e2e
 # Each target so many seconds; FUZZ_TARGETS="head chunk": only these.
@@ -275,7 +278,7 @@ lint:
 		'-Djson_object_foreach(o,k,v)=for(;;)' -I. $$(git ls-files '*.c')
 asan:
 	$(MAKE) B=build-asan CFLAGS='$(SANITIZE)' HARDEN= STATIC= check-unit
-.PHONY: tests-bin list-unit list-root check-unit check-root check check-v2 attack attack-bin attack-table conformance-table e2e demo soak bench-push bench-build bench-start bench-wake bench-idle bench-snapshot bench-jail bench-router bench-logs deps layers lint asan install uninstall deb clean help
+.PHONY: tests-bin list-unit list-root check-unit check-root check check-v2 check-vm attack attack-bin attack-table conformance-table e2e demo soak bench-push bench-build bench-start bench-wake bench-idle bench-snapshot bench-jail bench-router bench-logs deps layers lint asan install uninstall deb clean help
 
 L = $(DESTDIR)$(PREFIX)/lib/berth
 # A running berthd has its own copy of packs/ for builds.
@@ -310,4 +313,4 @@ deb:
 clean:
 	rm -rf build build-asan build-fuzz build-guards
 help:
-	@echo 'all install uninstall deb clean | deps check check-unit check-root check-v2 attack e2e demo | bench-push bench-build bench-start bench-wake bench-idle bench-snapshot bench-jail bench-router bench-logs soak | lint layers asan'
+	@echo 'all install uninstall deb clean | deps check check-unit check-root check-v2 check-vm attack e2e demo | bench-push bench-build bench-start bench-wake bench-idle bench-snapshot bench-jail bench-router bench-logs soak | lint layers asan'
