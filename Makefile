@@ -226,6 +226,7 @@ soak: all $(B)/test/bench/backend $(B)/test/soak/named.so
 	tests/soak/crash
 	tests/soak/browser
 	tests/soak/apps
+	tests/soak/data
 	tests/soak/dockerfile
 	tests/soak/images
 	tests/soak/hostile
