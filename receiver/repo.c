@@ -6,11 +6,14 @@
 #include "lib/io.h"
 #include "lib/name.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Another push of the app may be writing the same ref; it holds the lock for
  * microseconds. */
@@ -181,4 +184,64 @@ int repo_write_ref(const char *git_dir, const char *ref, const char *value, stru
 	snprintf(text, sizeof(text), "%s%s\n", head ? "ref: " : "", value);
 	r = replace(dir, ref, text);
 	return r < 0 ? err_sys(e, -r, "cannot write %s", ref) : 0;
+}
+
+/* ---- what a killed push left ---- */
+
+#define REFS_DEPTH 8
+
+static bool ends_in(const char *name, const char *end)
+{
+	size_t n = strlen(name), m = strlen(end);
+
+	return n > m && strcmp(name + n - m, end) == 0;
+}
+
+/* Quarantines and half-written packs in objects; lock files elsewhere. */
+static bool is_left(const char *name, bool objects)
+{
+	return objects ? strncmp(name, "tmp_", 4) == 0 ||
+				 strncmp(name, "incoming-", 9) == 0
+		       : ends_in(name, ".lock");
+}
+
+/* Removes what is left in the folder; below it too, where depth says so. */
+static void tidy(int parent, const char *name, bool objects, int depth)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+
+	if (!dir) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while ((entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		if (is_left(entry->d_name, objects))
+			(void)io_remove_tree(fd, entry->d_name);
+		else if (depth > 0 && entry->d_type == DT_DIR)
+			tidy(fd, entry->d_name, objects, depth - 1);
+	}
+	closedir(dir);
+}
+
+int repo_hold(const char *git_dir)
+{
+	int fd autoclose = open(git_dir, O_RDONLY | O_DIRECTORY);
+
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		tidy(fd, ".", false, 0);
+		tidy(fd, "refs/heads", false, REFS_DEPTH);
+		tidy(fd, "refs/tags", false, REFS_DEPTH);
+		tidy(fd, "objects", true, 0);
+		tidy(fd, "objects/pack", true, 0);
+	}
+	if (flock(fd, LOCK_SH) < 0)
+		return -errno;
+	return TAKE_FD(fd);
 }

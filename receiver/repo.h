@@ -23,4 +23,11 @@ int repo_ensure(const char *repos, const char *app, const char *hooks, struct er
 int repo_write_ref(
 	const char *git_dir, const char *ref, const char *value, struct err *e);
 
+/*
+ * A descriptor by which this process, and what it becomes or starts, holds the repository for a push; several may. When
+ * nobody else does, what pushes left that were killed goes first: quarantined objects, half-written packs, locks of refs
+ * below heads and tags, of HEAD and packed-refs. The caller's; kept across exec. -errno.
+ */
+int repo_hold(const char *git_dir);
+
 #endif

@@ -21,8 +21,11 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 
+#define ROOM_BYTES (1u << 20) /* for git's own files, before it knows what comes */
+#define ROOM_FILES 64u
 #define SAFE_PATH "/usr/local/bin:/usr/bin:/bin"
 #define ENV_MAX 24
 #define ENV_BYTES 8192
@@ -316,6 +319,25 @@ static int become_owner(const char *repos)
 	return 0;
 }
 
+/* git itself says no more than that it cannot make a folder. */
+static bool has_room(const char *repos)
+{
+	struct statvfs st;
+
+	if (statvfs(repos, &st) < 0)
+		return true;
+	unsigned long long bytes = (unsigned long long)st.f_bavail * st.f_frsize,
+			   files = st.f_files ? st.f_favail : ROOM_FILES;
+	if (bytes >= ROOM_BYTES && files >= ROOM_FILES)
+		return true;
+	common_say(
+		"no space left for a push: it needs %u kB and %u files beside what is "
+		"pushed; "
+		"free are %llu kB and %llu files. What takes the disk: berth disk:report",
+		ROOM_BYTES >> 10, ROOM_FILES, bytes >> 10, files);
+	return false;
+}
+
 static int git(const struct settings *s, enum git_service service, const char *app)
 {
 	char repos[PATH_MAX], path[PATH_MAX], hooks[PATH_MAX];
@@ -334,13 +356,17 @@ static int git(const struct settings *s, enum git_service service, const char *a
 	snprintf(hooks, sizeof(hooks), "%s/hooks", s->bin);
 	snprintf(repos, sizeof(repos), "%.4000s/repos", s->state);
 	snprintf(path, sizeof(path), "%.4000s/%s.git", repos, app);
-	if (become_owner(repos) < 0)
+	if (become_owner(repos) < 0 || (service == GIT_RECEIVE && !has_room(repos)))
 		return 1;
 	if (repo_ensure(repos, app, hooks, &e) < 0) {
 		common_say("%s", e.text);
 		return 1;
 	}
 	git_env(s, &v, hooks);
+	if (service == GIT_RECEIVE && repo_hold(path) < 0) {
+		common_say("cannot open the repository of %s: %s", app, strerror(errno));
+		return 1;
+	}
 	if (service == GIT_RECEIVE)
 		return receive(s, argv, &v, api, app);
 	close(api);
