@@ -100,6 +100,7 @@ class Harness:
         self.b, self.checks = b, 0
         self.actors = actors.actors(b, seed)
         self.killer = Killer(b, seed)
+        b.must("config:set", "crash-rec", "FIRST=1")  # what the first release of a kind makes is there
         actors.settled(b)
         self.before = b.leftovers()
 
