@@ -6,6 +6,7 @@
 #include "control/api.h"
 #include "control/audit.h"
 #include "control/request.h"
+#include "control/space.h"
 #include "control/stream.h"
 #include "lib/log.h"
 #include <errno.h>
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/statvfs.h>
 #include <sys/un.h>
 
 #define STACK_SIZE                                                                       \
@@ -187,9 +189,30 @@ static enum MHD_Result send_text(
 	return queued;
 }
 
+/* What is free, where the failure is that the disk is full and its text has no figures. false: it is none of these. */
+static bool space_words(const struct control *c, const char *text, char out[256])
+{
+	struct statvfs st;
+
+	if ((!strstr(text, "No space left") && !strstr(text, "disk is full")) ||
+		strstr(text, " free in ") || !c->state || statvfs(c->state, &st) < 0)
+		return false;
+	snprintf(out, 256,
+		"%llu kB and %llu files are free in %.128s, a change needs up to %u MB; "
+		"`berth disk:report` says what takes the rest",
+		(unsigned long long)st.f_bavail * st.f_frsize >> 10,
+		(unsigned long long)st.f_favail, c->state,
+		(unsigned int)(SPACE_RELEASE >> 20));
+	return true;
+}
+
 static enum MHD_Result send_failure(struct MHD_Connection *connection, struct request *r)
 {
 	unsigned int status = 500;
+	char words[256];
+
+	if (space_words(r->c, r->failure.text, words))
+		request_hint(r, "%s", words);
 	char *text = request_failure_text(r, &status);
 
 	return send_text(connection, status, text);
@@ -220,6 +243,7 @@ static int run_stream(void *arg, struct sink *s)
 {
 	struct request *r = arg;
 	struct err e = {0};
+	char words[256];
 	int n = r->route->run(r, s, &e);
 
 	if (n >= 0) {
@@ -228,6 +252,8 @@ static int run_stream(void *arg, struct sink *s)
 	}
 	if (e.text[0] && !e.told)
 		sink_fail(s, "%s", e.text);
+	if (space_words(r->c, e.text, words))
+		sink_fail(s, "%s", words);
 	audit(r, AUDIT_FAILED, e.text[0] ? e.text : strerror(-n));
 	return 1;
 }
