@@ -262,7 +262,7 @@ const struct command command_table[] = {
 	{.name = "builds:cancel", "", "end the build or deploy that is under way",
 		"builds:cancel blog", cmd_builds_cancel, 0, 0, CMD_APP},
 	{.name = "builds:set", "KEY [VALUE]", "timeout of a step; build-arg.NAME of a Dockerfile; config: what builds see of it (all, none, A,B); network: internet, "
-		"registries, none; how many run at once (parallel, --global)",
+		"registries, none; how many run at once (parallel, --global); whose images FROM means without a host (base-registry, --global)",
 		"builds:set blog timeout 2h", cmd_setting_set, 1, 2, CMD_APP,
 		OPT(GLOBAL), "builds"},
 	{.name = "builds:report", "", "the same, shown",

@@ -6,6 +6,7 @@
 #include "control/loglimits.h"
 #include "control/network.h"
 #include "control/options.h"
+#include "control/reference.h"
 #include "control/restart.h"
 #include "control/rollout.h"
 #include "control/settings.h"
@@ -37,6 +38,7 @@ enum setting_kind {
 	SETTING_PROTOCOL,
 	SETTING_BUILD_NETWORK,
 	SETTING_BUILD_CONFIG,
+	SETTING_REGISTRY,  /* its host */
 	SETTING_BUILD_ARG, /* KEY.NAME alone, of the ARG NAME */
 	SETTING_LOG_RATE,
 	SETTING_RESTART, /* KEY.TYPE sets it for one process type */
@@ -85,6 +87,7 @@ static const struct setting {
 		""},
 	{"builds", "config", SETTING_BUILD_CONFIG, SCOPE_BOTH, "all", 0, 0, ""},
 	{"builds", "build-arg", SETTING_BUILD_ARG, SCOPE_APP, NULL, 0, 0, ""},
+	{"builds", "base-registry", SETTING_REGISTRY, SCOPE_GLOBAL, NULL, 0, 0, ""},
 	{"builds", "network", SETTING_BUILD_NETWORK, SCOPE_BOTH, "internet", 0, 0, ""},
 	{LOGLIMITS_TOPIC, LOGLIMITS_BUDGET, SETTING_SIZE, SCOPE_BOTH, "100M",
 		LOG_BUDGET_MIN, LOG_BUDGET_MAX, ""},
@@ -334,6 +337,12 @@ static int check_value(struct request *r, const struct setting *st, const char *
 		return request_fail(r, FAIL_USAGE,
 			"%s must be all, none, or names of config variables with commas "
 			"between",
+			st->key);
+	case SETTING_REGISTRY:
+		if (reference_host_valid(value))
+			return 0;
+		return request_fail(r, FAIL_USAGE,
+			"%s must be the host of a registry, such as registry.example.com",
 			st->key);
 	case SETTING_BUILD_ARG:
 		if (strlen(value) <= BUILD_ARG_MAX)

@@ -4,6 +4,7 @@
 #include "control/key.h"
 #include "control/layers.h"
 #include "control/reference.h"
+#include "control/settings.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -99,16 +100,26 @@ static const struct language {
 		.command = "bash"},
 };
 
-/* "docker.io/library/debian:12" is debian:12. */
-static const char *short_name(const char *reference)
+/*
+ * "library/debian:12", at whatever registry, is debian:12: the folder of the images that everybody means. So is what the
+ * registry of `builds:set base-registry` calls debian:12.
+ */
+static const char *short_name(struct control *c, const char *reference)
 {
-	static const char *const leads[] = {
-		"docker.io/library/", "docker.io/", "library/"};
+	static const char official[] = "library/";
+	char *registry autofree = setting_text(c, 0, "builds", "base-registry");
+	size_t len = registry ? strlen(registry) : 0;
+	const char *name = reference, *slash = strchr(reference, '/');
+	bool meant =
+		len && strncmp(reference, registry, len) == 0 && reference[len] == '/';
 
-	for (size_t i = 0; i < ARRAY_LEN(leads); i++)
-		if (strncmp(reference, leads[i], strlen(leads[i])) == 0)
-			return reference + strlen(leads[i]);
-	return reference;
+	if (meant)
+		name = reference + len + 1;
+	else if (slash && reference_names_host(reference))
+		name = slash + 1;
+	if (strncmp(name, official, strlen(official)) == 0)
+		return name + strlen(official);
+	return meant ? name : reference;
 }
 
 static int stack_base(
@@ -331,7 +342,7 @@ static const struct language *find_language(const char *name)
 int docker_base(struct docker_build *d, const char *reference, json_t **ret_layers,
 	json_t **ret_config, struct err *e)
 {
-	const char *name = short_name(reference);
+	const char *name = short_name(d->c, reference);
 	const struct language *l = find_language(name);
 
 	/* one that was imported under the name of another is meant */

@@ -704,6 +704,23 @@ yes' "$output"
 	END
 }
 
+@test "FROM a base image under a registry's name: the one that is known here" {
+	docker_app docker-mirror <<-END
+		FROM registry.example.com/library/debian:12-slim
+		$(serving)
+	END
+	pushed
+	sed -i '1s|.*|FROM registry.example.com/debian:12-slim|' Dockerfile
+	commit 'no folder'
+	refused_with 'registry.example.com/debian:12-slim is not here'
+	try berth builds:set --global base-registry 'no host'
+	exits 2
+	berth builds:set --global base-registry registry.example.com
+	pushed
+	berth builds:set --global base-registry ''
+	equal 'page 1' "$(page docker-mirror)"
+}
+
 @test "FROM an imported image: its files, environment and user" {
 	app docker-import c-plain
 	mkdir -p "$BATS_TEST_TMPDIR/root/bin" "$BATS_TEST_TMPDIR/root/etc"

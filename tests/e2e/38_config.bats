@@ -156,7 +156,7 @@ plant() {
 	berth apps:destroy cfg-gone --force
 	run json events cfg-gone
 	equal '["apps:destroy ok","git:push failed:","apps:create ok"]' \
-		"$(jq -c '[.[] | select(.who != "berth") | .what + " " + (.outcome | split(" ")[0])]' <<<"$output")"
+		"$(jq -c '[limit(3; .[] | select(.who != "berth")) | .what + " " + (.outcome | split(" ")[0])]' <<<"$output")"
 }
 
 # database_has TEXT: somewhere in the database, its log or a copy.
