@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define RELEASES_LOOKED_AT 1000 /* each may have a config of 256 KiB */
+
 /* Keys that are set (or unset) by it. */
 static json_t *keys_that(const json_t *before, const json_t *after, bool set)
 {
@@ -62,8 +64,9 @@ static json_t *history(
 	const json_t *later = now;
 	const struct db_release *l = NULL;
 
-	/* Each release is told by what it differs in from the one before it. */
-	for (int i = 0; i <= n && json_array_size(list) < limit; i++) {
+	/* Each release is told by what it differs in from the one before it; the first one of all from nothing. */
+	const int end = n == RELEASES_LOOKED_AT ? n - 1 : n;
+	for (int i = 0; i <= end && json_array_size(list) < limit; i++) {
 		if (i < n && !served(&rows[i]))
 			continue;
 		json_t *row =
@@ -88,7 +91,7 @@ int config_history(struct request *r)
 		return -1;
 	int n = db_config_get(r->c->db, r->app.id, &now);
 	if (n == 0)
-		n = db_release_list(r->c->db, r->app.id, 0, &rows);
+		n = db_release_list(r->c->db, r->app.id, RELEASES_LOOKED_AT, &rows);
 	if (n >= 0)
 		request_reply(r, 200,
 			history(rows, n, now, values && strcmp(values, "0") != 0, limit));
