@@ -27,6 +27,10 @@ int command_restore(int argc, char **argv);
 int command_forget(int argc, char **argv);
 int command_volume_export(int argc, char **argv);
 int command_volume_import(int argc, char **argv);
+/* Files of a volume, for a backup. */
+int command_stow(int argc, char **argv);
+int command_unstow(int argc, char **argv);
+int command_empty(int argc, char **argv);
 /* A source archive as a commit (archive.c). */
 int command_archive(int argc, char **argv);
 /* Helpers for the packs' scripts. */

@@ -171,6 +171,8 @@ HANDLE(settings_set_global);
 HANDLE(keys_list);
 HANDLE(keys_add);
 HANDLE(keys_remove);
+/* backup.c */
+HANDLE(backup_start);
 /* api_run.c */
 HANDLE(run_start);
 HANDLE(enter_start);

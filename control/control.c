@@ -11,6 +11,7 @@
 #include "control/api.h"
 #include "control/applock.h"
 #include "control/applog.h"
+#include "control/backup.h"
 #include "control/certs.h"
 #include "control/drains.h"
 #include "control/engine.h"
@@ -221,6 +222,7 @@ static int serve(struct control *c, const sigset_t *wait, struct err *e)
 		r = drains_run(c);
 	if (r < 0)
 		return err_sys(e, -r, "start");
+	backup_sweep(c);
 	recover_apps(c);
 	retention_soon(c);
 	log_info("ready");

@@ -111,6 +111,12 @@ static int read_layer(struct control *c, const json_t *layers, size_t i, const c
 	return r;
 }
 
+int image_layer_tar(struct control *c, const json_t *layers, size_t i, int fd,
+	struct sink *s, json_t **ret, struct err *e)
+{
+	return read_layer(c, layers, i, "rootfs", fd, s, ret, e);
+}
+
 int image_digests(struct control *c, const json_t *layers, struct sink *s, struct err *e)
 {
 	for (size_t i = 0; i < json_array_size(layers); i++) {

@@ -36,6 +36,9 @@ struct image_receiver {
 };
 int image_send(struct control *c, const struct image_found *f, int fd,
 	const struct image_receiver *to, struct sink *s, struct err *e);
+/* Layer i of them as a plain tar, what it changes of those below; *ret {diff_id: sha256:HEX}. */
+int image_layer_tar(struct control *c, const json_t *layers, size_t i, int fd,
+	struct sink *s, json_t **ret, struct err *e);
 /* Finds the digests of layers that have none yet (half a second for a base image), for all further questions. */
 int image_digests(struct control *c, const json_t *layers, struct sink *s, struct err *e);
 /* Files and packages, as buildpacks/image_diff.h says. */

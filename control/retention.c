@@ -82,9 +82,22 @@ int retention_settle(struct control *c, const json_t *layers)
 	return 0;
 }
 
+static atomic_uint holds;
+
+void retention_hold(bool on)
+{
+	if (on)
+		atomic_fetch_add(&holds, 1);
+	else
+		atomic_fetch_sub(&holds, 1);
+}
+
 int retention_remove(struct control *c, uint64_t id, uint64_t older_than_us)
 {
 	struct msg_layer l = {.id = id};
+
+	if (atomic_load(&holds))
+		return -EBUSY;
 	/* The row goes first: a layer on disk without a row is found later, the reverse is a broken image. */
 	int r = db_layer_delete_unused(c->db, id, older_than_us);
 

@@ -14,6 +14,8 @@ void retention_begin_settle(struct control *c, const json_t *layers);
 int retention_settle(struct control *c, const json_t *layers);
 /* At once, before it returns. */
 void retention_now(struct control *c);
+/* While on, as often as off follows: no layer is removed. */
+void retention_hold(bool on);
 /* Now: layers that nothing needs, without the hour that they have else; kept: how many releases are. Their bytes, as far as they were counted. */
 uint64_t retention_drop(struct control *c, enum db_kept kept);
 /* What was last used before then, no build and no import that runs has found. */

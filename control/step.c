@@ -382,7 +382,8 @@ static int run_in_turn(struct run *r, json_t **ret, struct err *e)
 	if (status < 0)
 		return status;
 	r->timeout_s = app_build_timeout_s(r->c, r->st->app);
-	r->until_ns = io_mono_ns() + r->timeout_s * UINT64_C(1000000000);
+	r->until_ns = r->st->untimed ? UINT64_MAX
+				     : io_mono_ns() + r->timeout_s * UINT64_C(1000000000);
 	status = run(r, ret, e);
 	if (!r->st->quick)
 		work_turn_drop();

@@ -21,6 +21,7 @@ struct step {
 	bool cache;	   /* the app's build cache at /cache */
 	bool discard;	   /* upper is only a place to be in: no layer becomes of it */
 	bool quick;	   /* it does not wait for a turn among the builds (work.h) */
+	bool untimed;	   /* it may take as long as it takes */
 	/* Writes the step's standard input to fd, in a thread of its own; may be NULL. Returns 0 or -errno with e. */
 	int (*feed)(void *arg, int fd, struct err *e);
 	void *feed_arg;

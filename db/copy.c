@@ -1,5 +1,6 @@
 /* Copies of the database: one a day, and one before each change of its schema. */
 #include "db/query.h"
+#include "db/restore.h"
 #include "lib/io.h"
 #include "lib/stamp.h"
 #include <dirent.h>
@@ -89,6 +90,14 @@ static int copy_into(int dir, const char *folder, const char *name, struct err *
 	if (r < 0)
 		unlinkat(dir, NEW_NAME, 0);
 	return r;
+}
+
+int db_copy_file(const char *folder, const char *to, struct err *e)
+{
+	char from[4096];
+
+	snprintf(from, sizeof(from), "%s/berth.db", folder);
+	return vacuum(from, to, e) < 0 ? err_add(e, "cannot copy the database") : 0;
 }
 
 /* ---- which ones stay ---- */

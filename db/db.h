@@ -138,6 +138,7 @@ int db_layer_begin(
 int db_layer_ready(struct db *db, uint64_t id, const json_t *meta, uint64_t size_bytes);
 /* berthd counts a layer after it is in use. */
 int db_layer_set_size(struct db *db, uint64_t id, uint64_t size_bytes);
+int db_layer_set_app(struct db *db, uint64_t id, uint32_t app);
 int db_layer_set_digest(struct db *db, uint64_t id, const char *digest);
 int db_layer_set_blob(struct db *db, uint64_t id, const char *blob, uint64_t size);
 int db_layer_delete(struct db *db, uint64_t id);

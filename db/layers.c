@@ -83,6 +83,12 @@ int db_layer_set_size(struct db *db, uint64_t id, uint64_t size_bytes)
 		db, "UPDATE layer SET size_bytes=? WHERE id=?", "UU", size_bytes, id);
 }
 
+int db_layer_set_app(struct db *db, uint64_t id, uint32_t app)
+{
+	return query_changed(
+		query_exec(db, "UPDATE layer SET app = ? WHERE id = ?", "uU", app, id));
+}
+
 int db_layer_set_digest(struct db *db, uint64_t id, const char *digest)
 {
 	return query_changed(

@@ -5,6 +5,7 @@
 #include "lib/buf.h"
 #include "lib/io.h"
 #include "lib/name.h"
+#include "lib/stow.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -106,6 +107,49 @@ int repo_ensure(const char *repos, const char *app, const char *hooks, struct er
 		return 0;
 	r = make(dir, app, hooks);
 	return r < 0 ? err_sys(e, -r, "cannot make the repository of %s", app) : 0;
+}
+
+/* What hooks and settings it has is this host's matter; the folder is as old as it was. */
+static int replace_own(int dir, const char *hooks)
+{
+	autobuf text = BUF_INIT;
+	struct stat st;
+	int r = fstat(dir, &st) < 0 ? -errno : 0;
+
+	io_remove_tree(dir, "hooks");
+	unlinkat(dir, "config", 0);
+	buf_addf(&text, config, hooks);
+	if (r == 0)
+		r = text.failed ? -ENOMEM : write_new(dir, "config", text.data, text.len);
+	const struct timespec times[2] = {st.st_mtim, st.st_mtim};
+	return r == 0 && futimens(dir, times) < 0 ? -errno : r;
+}
+
+int repo_restore(
+	const char *repos, const char *app, const char *hooks, int in, struct err *e)
+{
+	int top autoclose = open(repos, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char name[NAME_MAX_LEN + 8], temp[NAME_MAX_LEN + 32];
+	int dir autoclose = -1, r;
+
+	snprintf(name, sizeof(name), "%.63s.git", app);
+	snprintf(temp, sizeof(temp), ".restore-%.63s", app);
+	io_remove_tree(top, temp);
+	if (top < 0 || mkdirat(top, temp, 0777) < 0 ||
+		(dir = openat(top, temp, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+		return err_sys(e, errno, "cannot make a folder in %s", repos);
+	r = stow_receive(dir, in, false, UINT64_MAX, e);
+	if (r == 0 && (r = replace_own(dir, hooks)) < 0)
+		err_sys(e, -r, "cannot write its configuration");
+	if (r == 0) {
+		io_remove_tree(top, name);
+		r = renameat(top, temp, top, name) < 0
+			    ? err_sys(e, errno, "cannot name it")
+			    : 0;
+	}
+	if (r < 0)
+		io_remove_tree(top, temp);
+	return r;
 }
 
 /* git-check-ref-format(1), less what cannot matter for a file's name. */

@@ -16,6 +16,13 @@
 int repo_ensure(const char *repos, const char *app, const char *hooks, struct err *e);
 
 /*
+ * Makes STATE/repos/APP.git of what comes in as files (lib/stow.h), without its configuration, in the place of one that is there. Under
+ * another name until it is whole.
+ */
+int repo_restore(
+	const char *repos, const char *app, const char *hooks, int in, struct err *e);
+
+/*
  * Sets a ref of the repository at git_dir as git does (lock file, rename). ref is below
  * refs/, or "HEAD" with value a branch ("refs/heads/master"); value is otherwise an
  * object id. 0, -EINVAL for a malformed ref or value, -errno.

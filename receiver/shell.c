@@ -419,6 +419,29 @@ static int deliver_main(struct settings *s, int argc, char **argv)
 	return deliver(0, argc > 3 ? option : NULL, start_receive, &y);
 }
 
+/* --restore APP, started by berth-backup: files of a repository come in. */
+static int restore_main(struct settings *s, const char *app)
+{
+	const char *state = getenv("BERTH_STATE");
+	char repos[PATH_MAX], hooks[PATH_MAX];
+	struct err e = {0};
+
+	snprintf(repos, sizeof(repos), "%.4000s/repos",
+		state && *state ? state : "/var/lib/berth");
+	if (!name_valid(app) || find_self(s) < 0) {
+		common_say("berth-shell --restore is started by berth backup:restore");
+		return 2;
+	}
+	snprintf(hooks, sizeof(hooks), "%s/hooks", s->bin);
+	umask(027); /* the group is control's, which reads */
+	if (become_owner(repos) < 0)
+		return 1;
+	if (repo_restore(repos, app, hooks, 0, &e) == 0)
+		return 0;
+	common_say("%s", e.text);
+	return 1;
+}
+
 /* Everything that is not git is for the command line, which speaks on our connection. */
 static int command(const struct settings *s, const struct words *w)
 {
@@ -470,6 +493,8 @@ int main(int argc, char **argv)
 	struct err e = {0};
 	int r;
 
+	if (argc == 3 && strcmp(argv[1], "--restore") == 0)
+		return restore_main(&s, argv[2]);
 	if (argc >= 3 && strcmp(argv[1], "--deliver") == 0)
 		return deliver_main(&s, argc, argv);
 	if (argc != 3 || strcmp(argv[1], "-c") != 0 ||

@@ -1,0 +1,285 @@
+/* Tests: rows of a backup become rows here, renumbered, all or one app's, and are the same. */
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include "db/fixture.h"
+#include "db/restore.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Of the host that it is restored to. */
+static const uint8_t other_key[DB_KEY_SIZE] = "another key of the tests, 32 byt";
+
+static uint32_t app_with_all(struct db *db, const char *name, const char *host)
+{
+	struct db_image image = {.layers = NULL};
+	struct db_release release = {.config = json_pack("{s:s}", "A", name)};
+	struct db_mount mount = {.path = "/data"};
+	struct db_cert cert = {.names = json_pack("[s]", host), .chain = strdup("PEM")};
+	uint64_t layer, volume;
+	json_t *config = json_pack("{s:s}", "A", name);
+	char key[32];
+	uint32_t app;
+
+	snprintf(key, sizeof(key), "key-%s", name);
+	assert_int_equal(db_app_create(db, name, &app), 0);
+	assert_int_equal(db_layer_begin(db, "source", key, app, &layer), 0);
+	assert_int_equal(db_layer_ready(db, layer, NULL, 0), 0);
+	image = (struct db_image){.app = app,
+		.layers = json_pack("[I]", (json_int_t)layer),
+		.processes = json_object(),
+		.env = json_object(),
+		.checks = json_object()};
+	assert_int_equal(db_image_create(db, &image), 0);
+	release.app = app;
+	release.image = image.id;
+	assert_int_equal(db_release_create(db, &release), 0);
+	assert_int_equal(db_release_switch(db, app, release.version), 0);
+	assert_int_equal(db_config_put(db, app, config), 0);
+	assert_int_equal(db_domain_add(db, app, host), 0);
+	assert_int_equal(db_setting_set(db, app, "ports", "port", "80"), 0);
+	snprintf(key, sizeof(key), "%s-data", name);
+	assert_int_equal(db_volume_create(db, key, &volume), 0);
+	assert_int_equal(db_volume_set_whole(db, volume, true), 0);
+	mount.app = app;
+	mount.volume = volume;
+	assert_int_equal(db_mount_add(db, &mount), 0);
+	cert.app = app;
+	snprintf(cert.key_file, sizeof(cert.key_file), "%s-key", name);
+	assert_int_equal(db_cert_put(db, &cert), 0);
+	json_decref(config);
+	json_decref(release.config);
+	json_decref(cert.names);
+	free(cert.chain);
+	db_image_clear(&image);
+	return app;
+}
+
+/* A second database, with the copy of the first one in file. */
+struct pair {
+	struct fixture *from;
+	char folder[64], file[128];
+	struct db *db, *copy;
+};
+
+static void pair_open(struct pair *p, struct fixture *from, const char *only)
+{
+	struct db_app a;
+	struct err e = {0};
+
+	*p = (struct pair){.from = from};
+	snprintf(p->folder, sizeof(p->folder), "/tmp/berth-db.XXXXXX");
+	assert_non_null(mkdtemp(p->folder));
+	assert_int_equal(db_open(p->folder, other_key, &p->db, &e), 0);
+	snprintf(p->file, sizeof(p->file), "%s/copy", p->folder);
+	assert_int_equal(mkdir(p->file, 0700), 0);
+	snprintf(p->file, sizeof(p->file), "%s/copy/berth.db", p->folder);
+	assert_int_equal(db_copy_file(from->folder, p->file, &e), 0);
+	snprintf(p->file, sizeof(p->file), "%s/copy", p->folder);
+	assert_int_equal(db_open(p->file, fixture_key, &p->copy, &e), 0);
+	if (only) {
+		assert_int_equal(db_app_by_name(p->copy, only, &a), 0);
+		assert_int_equal(db_keep_only(p->copy, a.id), 0);
+	}
+	snprintf(p->file, sizeof(p->file), "%s/copy/berth.db", p->folder);
+}
+
+static void pair_close(struct pair *p)
+{
+	db_close(p->copy);
+	db_close(p->db);
+	io_remove_tree(AT_FDCWD, p->folder);
+}
+
+/* As control does it: every layer is made anew, whatever number it gets. */
+static int restore(
+	struct pair *p, const char *app, const char *as, json_t **ret, struct err *e)
+{
+	struct db_restoring r = {.db = p->db, .copy = p->copy, .as = as};
+	json_t *plan = NULL, *layers = NULL, *row;
+	struct db_app a;
+	size_t i;
+
+	if (app) {
+		assert_int_equal(db_app_by_name(p->copy, app, &a), 0);
+		r.app = a.id;
+	}
+	int result = db_restore_begin(&r, p->file, &plan, e);
+	assert_int_equal(db_backup_layers(p->copy, &layers), 0);
+	json_array_foreach (layers, i, row) {
+		uint64_t id;
+
+		if (result < 0)
+			break;
+		const char *key = json_string_value(json_object_get(row, "key"));
+		if (db_layer_find(p->db, "source", key, &id, NULL) < 0) {
+			assert_int_equal(db_layer_begin(p->db, "source", key, 0, &id), 0);
+			assert_int_equal(db_layer_ready(p->db, id, NULL, 0), 0);
+		}
+		assert_int_equal(
+			db_restore_layer(&r,
+				(uint64_t)json_integer_value(json_object_get(row, "id")),
+				id),
+			0);
+	}
+	if (result == 0)
+		result = db_restore_commit(&r, ret, e);
+	db_restore_end(&r);
+	json_decref(plan);
+	json_decref(layers);
+	return result;
+}
+
+static json_int_t of(const json_t *o, const char *key)
+{
+	return json_integer_value(json_object_get(o, key));
+}
+
+/* Everything that hangs on the app, by its name. */
+static void check_app(
+	struct db *db, const char *name, const char *value, const char *volume)
+{
+	struct db_mount *mounts autofree = NULL;
+	struct db_release release;
+	struct db_image image;
+	struct db_layer layer;
+	struct db_app a;
+	json_t *config;
+	char key[32];
+
+	assert_int_equal(db_app_by_name(db, name, &a), 0);
+	assert_int_equal(a.live_version, 1);
+	assert_int_equal(db_config_get(db, a.id, &config), 0);
+	assert_string_equal(json_string_value(json_object_get(config, "A")), value);
+	json_decref(config);
+	assert_int_equal(db_release_get(db, a.id, 0, &release), 0);
+	assert_string_equal(
+		json_string_value(json_object_get(release.config, "A")), value);
+	assert_int_equal(db_image_get(db, release.image, &image), 0);
+	assert_int_equal(image.app, a.id);
+	assert_int_equal(
+		db_layer_get(db,
+			(uint64_t)json_integer_value(json_array_get(image.layers, 0)),
+			&layer, NULL),
+		0);
+	snprintf(key, sizeof(key), "key-%s", value);
+	assert_string_equal(layer.key, key);
+	assert_int_equal(db_mount_list(db, a.id, &mounts), 1);
+	assert_string_equal(mounts[0].volume_name, volume);
+	db_release_clear(&release);
+	db_image_clear(&image);
+}
+
+static void a_whole_host_comes_back_with_its_numbers(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = {0};
+	struct pair p;
+	json_t *did = NULL;
+
+	app_with_all(f->db, "blog", "blog.example.com");
+	app_with_all(f->db, "shop", "shop.example.com");
+	assert_int_equal(db_setting_set(f->db, 0, "disk", "reserve", "1G"), 0);
+	pair_open(&p, f, NULL);
+	assert_int_equal(restore(&p, NULL, NULL, &did, &e), 0);
+	assert_int_equal(of(did, "differ"), 0);
+	assert_int_equal(of(did, "kept"), 0);
+	assert_int_equal(of(json_object_get(did, "tables"), "app"), 2);
+	assert_int_equal(of(json_object_get(did, "tables"), "certificate"), 2);
+	check_app(p.db, "blog", "blog", "blog-data");
+	check_app(p.db, "shop", "shop", "shop-data");
+	char *value = NULL;
+	assert_int_equal(db_setting_get(p.db, 0, "disk", "reserve", &value), 0);
+	assert_string_equal(value, "1G");
+	free(value);
+	json_decref(did);
+	pair_close(&p);
+}
+
+static void one_app_comes_beside_others_with_numbers_of_its_own(void **state)
+{
+	struct fixture *f = *state;
+	struct db_app there, came;
+	struct err e = {0};
+	struct pair p;
+	json_t *did = NULL;
+
+	app_with_all(f->db, "blog", "blog.example.com");
+	app_with_all(f->db, "shop", "shop.example.com");
+	pair_open(&p, f, NULL);
+	app_with_all(p.db, "other", "other.example.com");
+	assert_int_equal(restore(&p, NULL, NULL, &did, &e), -EEXIST);
+	assert_non_null(strstr(e.text, "other"));
+	assert_int_equal(restore(&p, "shop", NULL, &did, &e), 0);
+	assert_int_equal(of(did, "differ"), 0);
+	json_decref(did);
+	check_app(p.db, "shop", "shop", "shop-data");
+	check_app(p.db, "other", "other", "other-data");
+	assert_int_equal(db_app_by_name(p.db, "blog", &came), -ENOENT);
+	assert_int_equal(db_app_by_name(p.db, "other", &there), 0);
+	assert_int_equal(db_app_by_name(p.db, "shop", &came), 0);
+	assert_true(came.id > there.id);
+	/* Again: its names are taken. */
+	assert_int_equal(restore(&p, "shop", NULL, &did, &e), -EEXIST);
+	assert_non_null(strstr(e.text, "shop"));
+	pair_close(&p);
+}
+
+static void an_app_comes_beside_itself_under_another_name(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = {0};
+	struct pair p;
+	json_t *did = NULL;
+
+	app_with_all(f->db, "blog", "blog.example.com");
+	pair_open(&p, f, "blog");
+	app_with_all(p.db, "blog", "blog.example.com");
+	assert_int_equal(restore(&p, "blog", "copy", &did, &e), 0);
+	assert_int_equal(of(did, "differ"), 0);
+	json_decref(did);
+	check_app(p.db, "copy", "blog", "copy-blog-data");
+	check_app(p.db, "blog", "blog", "blog-data");
+	pair_close(&p);
+}
+
+static void a_copy_of_one_app_has_nothing_of_others(void **state)
+{
+	struct fixture *f = *state;
+	struct pair p;
+	char file[200];
+	json_t *layers;
+	autobuf text = BUF_INIT;
+
+	app_with_all(f->db, "blog", "blog.example.com");
+	app_with_all(f->db, "secretive", "secretive.example.com");
+	pair_open(&p, f, "blog");
+	assert_int_equal(db_backup_layers(p.copy, &layers), 0);
+	assert_int_equal(json_array_size(layers), 1);
+	json_decref(layers);
+	db_close(p.copy);
+	p.copy = NULL;
+	snprintf(file, sizeof(file), "%s/copy/berth.db", p.folder);
+	assert_int_equal(io_read_file(AT_FDCWD, file, &text), 0);
+	assert_null(memmem(text.data, text.len, "secretive", 9));
+	assert_non_null(memmem(text.data, text.len, "blog.example.com", 16));
+	pair_close(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			a_whole_host_comes_back_with_its_numbers, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			one_app_comes_beside_others_with_numbers_of_its_own, set_up,
+			tear_down),
+		cmocka_unit_test_setup_teardown(
+			an_app_comes_beside_itself_under_another_name, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_copy_of_one_app_has_nothing_of_others, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
