@@ -19,7 +19,7 @@ BARE_LDFLAGS = -static-pie -nostdlib -Wl,--no-dynamic-linker,-z,noexecstack,-z,n
 Q = $(if $(V),,@)
 
 # A program: its sources, and the pkg-config names it links.
-PROGRAMS = berthd berth-logger berth-control berth-build berth-static berth-router berth-shell berth-hook berth-acme berth-registry berth-drain berth
+PROGRAMS = berthd berth-logger berth-control berth-build berth-static berth-router berth-shell berth-hook berth-acme berth-registry berth-backup berth-drain berth
 code = $(filter-out %_test.c,$(wildcard $(1)))
 berthd_SRC        = $(filter-out runtime/init.c runtime/logger%,$(call code,runtime/*.c))
 berthd_PKG        = libseccomp
@@ -43,12 +43,14 @@ berth-registry_PKG = libcurl jansson
 berth-registry_LIB = -lmd
 berth-drain_SRC = $(call code,drain/*.c)
 berth-drain_PKG = libcurl jansson zlib
+berth-backup_SRC = $(call code,backup/*.c)
+berth-backup_PKG = jansson libcrypto libzstd
 berth_SRC         = $(call code,cli/*.c)
 berth_PKG         = jansson
 STATIC = berth-build berth-static
 
 MAINS = runtime/berthd.c runtime/init.c runtime/logger.c control/control.c buildpacks/build.c buildpacks/static.c \
-	router/router.c receiver/shell.c receiver/hook.c acme/acme.c registry/registry.c drain/drain.c cli/berth.c
+	router/router.c receiver/shell.c receiver/hook.c acme/acme.c registry/registry.c backup/backup.c drain/drain.c cli/berth.c
 # credentials.c needs -lmd: only in the programs that name it.
 LIB_OBJ = $(patsubst %.c,$(B)/%.o,$(filter-out lib/credentials.c,$(call code,lib/*.c)))
 ROOT_TESTS = $(patsubst %.c,$(B)/test/%,$(wildcard */*_root_test.c))

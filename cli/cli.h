@@ -70,6 +70,10 @@ enum option {
 	OPT_UNTIL,
 	OPT_IGNORE_CASE,
 	OPT_RELEASE,
+	OPT_PASSPHRASE_FILE,
+	OPT_NO_ENCRYPTION,
+	OPT_SNAPSHOT,
+	OPT_AT,
 	OPT_COUNT
 };
 #define OPT(o) (UINT64_C(1) << OPT_##o)
@@ -302,6 +306,8 @@ int cmd_images_diff(struct cli *c);
 int cmd_releases_diff(struct cli *c);
 int cmd_images_pull(struct cli *c);
 int cmd_images_push(struct cli *c);
+/* cmd_backup.c */
+int cmd_backup(struct cli *c); /* param: create, list, verify, restore, drill */
 /* cmd_registry.c */
 int cmd_registry_login(struct cli *c);
 int cmd_registry_logout(struct cli *c);

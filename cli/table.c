@@ -5,6 +5,7 @@
 	(OPT(NUM) | OPT(PS) | OPT(TAIL) | OPT(SINCE) | OPT(UNTIL) | OPT(GREP) |          \
 		OPT(IGNORE_CASE) | OPT(RELEASE))
 #define SURE (OPT(FORCE) | OPT(CONFIRM))
+#define BACKUP (OPT(KEY) | OPT(PASSPHRASE_FILE))
 #define PORTS (OPT(PORT) | OPT(PROTO) | OPT(BUILDS))
 #define LIMITS                                                                           \
 	(OPT(MEMORY) | OPT(CPU) | OPT(PIDS) | OPT(NOFILE) | OPT(SCRATCH) |               \
@@ -334,6 +335,19 @@ const struct command command_table[] = {
 		OPT(PROCESS_TYPE)},
 	{.name = "resource:report", "", "its limits",
 		"resource:report blog", cmd_resource_report, 0, 0, CMD_APP | CMD_REPORT},
+
+	{.name = "backup:create", "", "everything of this host, or of --app, encrypted, into a folder, a file or stdout",
+		"backup:create --to /mnt/backup --passphrase-file /root/passphrase", cmd_backup, 0, 0, 0,
+		OPT(TO) | BACKUP | OPT(NO_ENCRYPTION), "create"},
+	{.name = "backup:list", "FOLDER|FILE", "the backups in it",
+		"backup:list /mnt/backup", cmd_backup, 1, 1, 0, BACKUP, "list"},
+	{.name = "backup:verify", "FOLDER|FILE|-", "read all of it, and say what could not be restored",
+		"backup:verify /mnt/backup", cmd_backup, 1, 1, 0, BACKUP | OPT(SNAPSHOT), "verify"},
+	{.name = "backup:restore", "FOLDER|FILE|-", "everything onto an empty host, or --app beside others",
+		"backup:restore /mnt/backup --app blog --as blog-old", cmd_backup, 1, 1, 0,
+		BACKUP | OPT(SNAPSHOT) | OPT(AS), "restore"},
+	{.name = "backup:drill", "FOLDER|FILE|-", "restore it into a berth of its own, compare, ask all apps, remove it",
+		"backup:drill /mnt/backup", cmd_backup, 1, 1, 0, BACKUP | OPT(SNAPSHOT) | OPT(AT), "drill"},
 
 	{.name = "volumes:list", "", "all volumes, or an app's",
 		"volumes:list", cmd_volumes_list, 0, 0, CMD_APP_MAYBE},

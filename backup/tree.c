@@ -1,0 +1,606 @@
+/* A tree of files in a backup. */
+#include "backup/tree.h"
+#include "lib/io.h"
+#include "lib/stow.h"
+#include <endian.h>
+#include <errno.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+
+#define END 0xffffffffu
+#define KNOWN_MAX ((size_t)4 << 30)
+
+/* ---- rows ---- */
+
+struct row {
+	const unsigned char *start, *entry, *segments, *end;
+	uint32_t entry_size, n_segments;
+};
+
+struct segment {
+	char kind;
+	uint64_t size;		   /* in the file */
+	const unsigned char *data; /* C: the name, I: the bytes */
+};
+
+static bool take_u32(const unsigned char **at, const unsigned char *end, uint32_t *ret)
+{
+	if (end - *at < 4)
+		return false;
+	memcpy(ret, *at, 4);
+	*ret = le32toh(*ret);
+	*at += 4;
+	return true;
+}
+
+/* The next one at *at. 1, 0: it is not whole, -EBADMSG. */
+static int segment_read(
+	const unsigned char **at, const unsigned char *end, struct segment *ret)
+{
+	const unsigned char *p = *at;
+	uint64_t hole;
+	uint32_t size;
+
+	if (p == end)
+		return 0;
+	ret->kind = (char)*p++;
+	if (ret->kind == 'H') {
+		if (end - p < 8)
+			return 0;
+		memcpy(&hole, p, 8);
+		ret->size = le64toh(hole);
+		*at = p + 8;
+		return 1;
+	}
+	if (ret->kind != 'C' && ret->kind != 'I')
+		return -EBADMSG;
+	if (!take_u32(&p, end, &size))
+		return 0;
+	size_t stored = ret->kind == 'C' ? ID_SIZE : size;
+	if ((size_t)(end - p) < stored)
+		return 0;
+	ret->size = size;
+	ret->data = p;
+	*at = p + stored;
+	return 1;
+}
+
+/* 1: a row at data, 2: the end, 0: it is not whole yet, -EBADMSG. */
+static int row_read(const char *data, size_t size, struct row *ret)
+{
+	const unsigned char *at = (const unsigned char *)data, *end = at + size;
+	struct segment s;
+	int r;
+
+	ret->start = at;
+	if (!take_u32(&at, end, &ret->entry_size))
+		return 0;
+	if (ret->entry_size == END) {
+		ret->end = at + 24;
+		ret->entry = at;
+		return end - at < 24 ? 0 : 2;
+	}
+	if (ret->entry_size > STOW_ENTRY_MAX)
+		return -EBADMSG;
+	if ((size_t)(end - at) < ret->entry_size)
+		return 0;
+	ret->entry = at;
+	at += ret->entry_size;
+	if (!take_u32(&at, end, &ret->n_segments))
+		return 0;
+	ret->segments = at;
+	for (uint32_t i = 0; i < ret->n_segments; i++)
+		if ((r = segment_read(&at, end, &s)) <= 0)
+			return r;
+	ret->end = at;
+	return 1;
+}
+
+/* ---- the digest ---- */
+
+static void digest_row(EVP_MD_CTX *d, const struct row *row)
+{
+	EVP_DigestUpdate(d, row->entry + STOW_IDENTITY, row->entry_size - STOW_IDENTITY);
+	EVP_DigestUpdate(d, row->segments, (size_t)(row->end - row->segments));
+}
+
+static void digest_end(EVP_MD_CTX *d, char hex[2 * ID_SIZE + 1])
+{
+	unsigned char out[EVP_MAX_MD_SIZE];
+
+	EVP_DigestFinal_ex(d, out, NULL);
+	id_hex(out, hex);
+}
+
+static EVP_MD_CTX *digest_new(void)
+{
+	EVP_MD_CTX *d = EVP_MD_CTX_new();
+
+	if (!d || EVP_DigestInit_ex(d, EVP_sha256(), NULL) != 1)
+		abort();
+	return d;
+}
+
+/* ---- reading a list row by row ---- */
+
+struct reader {
+	struct buf text; /* what was not a whole row yet */
+	int (*row)(void *arg, const struct row *row, struct err *e);
+	void *arg;
+	bool ended;
+};
+
+static int feed(void *arg, const void *data, size_t size, struct err *e)
+{
+	struct reader *y = arg;
+	struct row row;
+	size_t at = 0;
+	int r;
+
+	if (y->ended || buf_add(&y->text, data, size) < 0)
+		return err_set(e, EBADMSG, "the list of files is damaged");
+	while ((r = row_read(y->text.data + at, y->text.len - at, &row)) == 1) {
+		if (row.entry_size < STOW_IDENTITY)
+			return err_set(e, EBADMSG, "the list of files is damaged");
+		int result = y->row(y->arg, &row, e);
+		if (result < 0)
+			return result;
+		at += (size_t)(row.end - row.start);
+	}
+	if (r < 0)
+		return err_set(e, EBADMSG, "the list of files is damaged");
+	y->ended = r == 2;
+	if (r == 2) {
+		int result = y->row(y->arg, &row, e);
+		if (result < 0)
+			return result;
+		at += (size_t)(row.end - row.start);
+	}
+	buf_consume(&y->text, at);
+	return 0;
+}
+
+static int read_rows(struct store *s, const json_t *chunks,
+	int (*row)(void *arg, const struct row *row, struct err *e), void *arg,
+	struct err *e)
+{
+	struct reader y = {.text.max = SEALED_MAX * 2, .row = row, .arg = arg};
+	int r = blob_read(s, chunks, feed, &y, e);
+
+	if (r == 0 && (!y.ended || y.text.len))
+		r = err_set(e, EBADMSG, "the list of files is cut off");
+	buf_free(&y.text);
+	return r;
+}
+
+/* ---- what the last backup has ---- */
+
+static int remember(void *arg, const struct row *row, struct err *e)
+{
+	struct tree_known *k = arg;
+
+	if (row->entry_size == END)
+		return 0;
+	if (k->n + 1 >= k->room) {
+		size_t room = k->room ? k->room * 2 : 1024, *rows;
+
+		rows = realloc(k->rows, room * sizeof(*rows));
+		if (!rows)
+			return err_set(e, ENOMEM, "out of memory");
+		k->rows = rows;
+		k->room = room;
+	}
+	k->rows[k->n++] = k->text.len;
+	int r = buf_add(&k->text, row->start, (size_t)(row->end - row->start));
+	k->rows[k->n] = k->text.len;
+	return r < 0 ? err_set(e, ENOMEM, "out of memory") : 0;
+}
+
+int tree_known_read(
+	struct tree_known *k, struct store *s, const json_t *chunks, struct err *e)
+{
+	*k = (struct tree_known){.text.max = KNOWN_MAX};
+	int r = chunks ? read_rows(s, chunks, remember, k, e) : 0;
+
+	if (r < 0)
+		tree_known_free(k);
+	return r;
+}
+
+static void known_row(const struct tree_known *k, size_t i, struct row *ret)
+{
+	row_read(k->text.data + k->rows[i], k->rows[i + 1] - k->rows[i], ret);
+}
+
+int tree_known_send(const struct tree_known *k, int fd)
+{
+	static const char end[24];
+	autobuf out = {.max = (size_t)8 << 20};
+	unsigned char head[FRAME_HEAD];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < k->n; i++) {
+		struct row row;
+
+		known_row(k, i, &row);
+		frame_head(head, FRAME_ENTRY, row.entry_size);
+		buf_add(&out, head, sizeof(head));
+		buf_add(&out, row.entry, row.entry_size);
+		if (out.len > 1 << 18) {
+			r = io_write_all(fd, out.data, out.len);
+			buf_reset(&out);
+		}
+	}
+	frame_head(head, FRAME_END, sizeof(end));
+	buf_add(&out, head, sizeof(head));
+	buf_add(&out, end, sizeof(end));
+	return r < 0 ? r : io_write_all(fd, out.data, out.len);
+}
+
+void tree_known_free(struct tree_known *k)
+{
+	buf_free(&k->text);
+	free(k->rows);
+	*k = (struct tree_known){0};
+}
+
+/* ---- keeping one ---- */
+
+struct putting {
+	struct store *s;
+	const struct tree_known *k;
+	struct blob list;
+	struct cutter cut; /* of the file that comes */
+	struct buf entry, segments,
+		small; /* of it; small: as long as all of it is small */
+	uint32_t n_segments;
+	bool open, large;
+	uint64_t same, size; /* size: of all files, holes not counted */
+	EVP_MD_CTX *digest;
+};
+
+static void add_u32(struct buf *b, uint32_t v)
+{
+	v = htole32(v);
+	buf_add(b, &v, sizeof(v));
+}
+
+static int add_chunk(void *arg, const void *piece, size_t size, struct err *e)
+{
+	struct putting *p = arg;
+	unsigned char id[ID_SIZE];
+	int r = store_put(p->s, piece, size, id, e);
+
+	buf_add(&p->segments, "C", 1);
+	add_u32(&p->segments, (uint32_t)size);
+	buf_add(&p->segments, id, ID_SIZE);
+	p->n_segments++;
+	return p->segments.failed ? err_set(e, EFBIG, "a file has too many parts") : r;
+}
+
+/* What came since the last hole. */
+static int end_bytes(struct putting *p, struct err *e)
+{
+	if (p->large) {
+		p->large = false;
+		return cutter_feed(&p->cut, "", 0, true, add_chunk, p, e);
+	}
+	if (p->small.len) {
+		buf_add(&p->segments, "I", 1);
+		add_u32(&p->segments, (uint32_t)p->small.len);
+		buf_add(&p->segments, p->small.data, p->small.len);
+		p->n_segments++;
+		buf_reset(&p->small);
+	}
+	return p->segments.failed ? err_set(e, EFBIG, "a file has too many parts") : 0;
+}
+
+static int take_bytes(struct putting *p, const struct buf *data, struct err *e)
+{
+	if (!p->open)
+		return err_set(e, EBADMSG, "bytes of no file came");
+	if (!p->large && p->small.len + data->len <= TREE_INLINE)
+		return buf_add(&p->small, data->data, data->len) < 0
+			       ? err_set(e, ENOMEM, "out of memory")
+			       : 0;
+	if (!p->large && p->small.len) {
+		p->large = true;
+		int r = cutter_feed(
+			&p->cut, p->small.data, p->small.len, false, add_chunk, p, e);
+		buf_reset(&p->small);
+		if (r < 0)
+			return r;
+	}
+	p->large = true;
+	return cutter_feed(&p->cut, data->data, data->len, false, add_chunk, p, e);
+}
+
+static int take_hole(struct putting *p, const struct frame *f, struct err *e)
+{
+	uint64_t size, le;
+	int r = end_bytes(p, e);
+
+	if (r < 0)
+		return r;
+	if (!p->open || frame_number(f, &size) < 0)
+		return err_set(e, EBADMSG, "a hole of no file came");
+	le = htole64(size);
+	buf_add(&p->segments, "H", 1);
+	buf_add(&p->segments, &le, sizeof(le));
+	p->n_segments++;
+	return 0;
+}
+
+/* A row, new or as it was, becomes part of the tree. */
+static int add_row(struct putting *p, const struct row *row, struct err *e)
+{
+	const unsigned char *at = row->segments;
+	struct segment s;
+
+	for (uint32_t i = 0; i < row->n_segments; i++)
+		if (segment_read(&at, row->end, &s) == 1 && s.kind != 'H')
+			p->size += s.size;
+	digest_row(p->digest, row);
+	return blob_write(&p->list, row->start, (size_t)(row->end - row->start), e);
+}
+
+static int end_row(struct putting *p, struct err *e)
+{
+	autobuf text = {.max = SEALED_MAX};
+	struct row row;
+	int r = end_bytes(p, e);
+
+	if (r < 0 || !p->open)
+		return r;
+	p->open = false;
+	add_u32(&text, (uint32_t)p->entry.len);
+	buf_add(&text, p->entry.data, p->entry.len);
+	add_u32(&text, p->n_segments);
+	buf_add(&text, p->segments.data, p->segments.len);
+	if (text.failed || row_read(text.data, text.len, &row) != 1)
+		return err_set(e, EBADMSG, "a file cannot be listed");
+	return add_row(p, &row, e);
+}
+
+static int take_entry(struct putting *p, const struct buf *entry, struct err *e)
+{
+	int r = end_row(p, e);
+
+	buf_reset(&p->entry);
+	buf_reset(&p->segments);
+	p->n_segments = 0;
+	p->open = true;
+	if (r == 0 && (entry->len < STOW_IDENTITY || entry->len > STOW_ENTRY_MAX ||
+			      buf_add(&p->entry, entry->data, entry->len) < 0))
+		r = err_set(e, EBADMSG, "what came is no entry");
+	return r;
+}
+
+static int take_same(struct putting *p, const struct frame *f, struct err *e)
+{
+	struct row row;
+	uint64_t i;
+	int r = end_row(p, e);
+
+	if (r < 0)
+		return r;
+	if (!p->k || frame_number(f, &i) < 0 || i >= p->k->n)
+		return err_set(e, EBADMSG, "a file is the same as none");
+	known_row(p->k, i, &row);
+	p->same++;
+	return add_row(p, &row, e);
+}
+
+static int take_end(struct putting *p, const struct frame *f, struct err *e)
+{
+	uint32_t end = htole32(END);
+	int r = end_row(p, e);
+
+	if (r == 0)
+		r = blob_write(&p->list, &end, sizeof(end), e);
+	if (r == 0)
+		r = blob_write(&p->list, f->body.data, f->body.len, e);
+	return r < 0 ? r : blob_end(&p->list, e);
+}
+
+/* In the place of files: why there are none. */
+static int said_error(const struct frame *f, struct err *e)
+{
+	json_t *said = json_loadb(f->body.data, f->body.len, 0, NULL);
+	const char *error = json_string_value(json_object_get(said, "error"));
+	int r = err_set(e, EIO, "%s", error ? error : "what came is no tree of files");
+
+	json_decref(said);
+	return r;
+}
+
+/* 1: more come. */
+static int take(
+	struct putting *p, const struct frame *f, struct frame_end *end, struct err *e)
+{
+	int r;
+
+	switch (f->kind) {
+	case FRAME_ENTRY:
+		r = take_entry(p, &f->body, e);
+		break;
+	case FRAME_DATA:
+		r = take_bytes(p, &f->body, e);
+		break;
+	case FRAME_HOLE:
+		r = take_hole(p, f, e);
+		break;
+	case FRAME_SAME:
+		r = take_same(p, f, e);
+		break;
+	case FRAME_END:
+		if (frame_end_read(f, end) < 0)
+			return err_set(e, EBADMSG, "the end is none");
+		return take_end(p, f, e);
+	case FRAME_JSON:
+	default:
+		return said_error(f, e);
+	}
+	return r < 0 ? r : 1;
+}
+
+int tree_put(
+	struct store *s, const struct tree_known *k, int fd, json_t **ret, struct err *e)
+{
+	struct putting p = {.s = s, .k = k, .digest = digest_new()};
+	struct frame f = {0};
+	struct frame_end end = {0};
+	char hex[2 * ID_SIZE + 1];
+	int r;
+
+	blob_open(&p.list, s);
+	cutter_init(&p.cut, store_keys(s));
+	p.segments.max = SEALED_MAX / 2;
+	do {
+		r = frame_read(fd, &f);
+		r = r < 0 ? err_sys(e, -r, "what berth sends was cut off")
+			  : take(&p, &f, &end, e);
+	} while (r > 0);
+	digest_end(p.digest, hex);
+	if (r == 0)
+		*ret = json_pack("{s:I, s:I, s:I, s:I, s:s, s:o, s:I}", "entries",
+			(json_int_t)end.entries, "size", (json_int_t)p.size, "bytes",
+			(json_int_t)end.bytes, "left_out", (json_int_t)end.left_out,
+			"digest", hex, "chunks", ids_json(&p.list.ids), "same",
+			(json_int_t)p.same);
+	frame_free(&f);
+	blob_free(&p.list);
+	cutter_free(&p.cut);
+	buf_free(&p.entry);
+	buf_free(&p.segments);
+	buf_free(&p.small);
+	EVP_MD_CTX_free(p.digest);
+	return r;
+}
+
+/* ---- giving one back ---- */
+
+struct getting {
+	struct store *s;
+	int fd;
+	EVP_MD_CTX *digest;
+	struct buf chunk;
+};
+
+static int send_part(int fd, const void *data, size_t size)
+{
+	const char *at = data;
+	int r = 0;
+
+	for (size_t n; r == 0 && size; at += n, size -= n) {
+		n = size < FRAME_MAX ? size : FRAME_MAX;
+		r = frame_write(fd, FRAME_DATA, at, n);
+	}
+	return r;
+}
+
+static int send_segment(struct getting *g, const struct segment *s, struct err *e)
+{
+	uint64_t le = htole64(s->size);
+	int r;
+
+	if (s->kind == 'H')
+		r = frame_write(g->fd, FRAME_HOLE, &le, sizeof(le));
+	else if (s->kind == 'I')
+		r = send_part(g->fd, s->data, s->size);
+	else if ((r = store_get(g->s, s->data, &g->chunk, e)) < 0)
+		return r;
+	else
+		r = send_part(g->fd, g->chunk.data, g->chunk.len);
+	return r < 0 ? err_sys(e, -r, "hand the files to berth") : 0;
+}
+
+static int send_row(void *arg, const struct row *row, struct err *e)
+{
+	struct getting *g = arg;
+	const unsigned char *at = row->segments;
+	struct segment s;
+	int r;
+
+	if (row->entry_size == END)
+		r = frame_write(g->fd, FRAME_END, row->entry, 24);
+	else
+		r = frame_write(g->fd, FRAME_ENTRY, row->entry, row->entry_size);
+	if (r < 0)
+		return err_sys(e, -r, "hand the files to berth");
+	if (row->entry_size == END)
+		return 0;
+	digest_row(g->digest, row);
+	for (uint32_t i = 0; r == 0 && i < row->n_segments; i++) {
+		segment_read(&at, row->end, &s);
+		r = send_segment(g, &s, e);
+	}
+	return r;
+}
+
+int tree_get(struct store *s, const json_t *item, int fd, struct err *e)
+{
+	struct getting g = {
+		.s = s, .fd = fd, .digest = digest_new(), .chunk.max = SEALED_MAX};
+	const char *digest = json_string_value(json_object_get(item, "digest"));
+	char hex[2 * ID_SIZE + 1];
+	int r = read_rows(s, json_object_get(item, "chunks"), send_row, &g, e);
+
+	digest_end(g.digest, hex);
+	if (r == 0 && (!digest || strcmp(digest, hex) != 0))
+		r = err_set(e, EBADMSG, "its digest is another");
+	EVP_MD_CTX_free(g.digest);
+	buf_free(&g.chunk);
+	return r;
+}
+
+/* ---- looking at one ---- */
+
+struct checking {
+	struct store *s;
+	void (*missing)(void *arg, const char *path, const char *why);
+	void *arg;
+	struct buf chunk;
+	int bad;
+};
+
+static int check_row(void *arg, const struct row *row, struct err *e UNUSED)
+{
+	struct checking *c = arg;
+	const unsigned char *at = row->segments;
+	struct stow_entry entry;
+	struct segment s;
+	char path[STOW_PATH_MAX + 1];
+
+	if (row->entry_size == END ||
+		stow_entry_read(row->entry, row->entry_size, &entry) < 0)
+		return 0;
+	for (uint32_t i = 0; i < row->n_segments; i++) {
+		struct err why = {0};
+
+		segment_read(&at, row->end, &s);
+		if (s.kind != 'C' || store_get(c->s, s.data, &c->chunk, &why) == 0)
+			continue;
+		snprintf(path, sizeof(path), "%.*s", (int)entry.path_len, entry.path);
+		c->missing(c->arg, path, why.text);
+		c->bad++;
+		break;
+	}
+	return 0;
+}
+
+int tree_verify(struct store *s, const json_t *item,
+	void (*missing)(void *arg, const char *path, const char *why), void *arg)
+{
+	struct checking c = {
+		.s = s, .missing = missing, .arg = arg, .chunk.max = SEALED_MAX};
+	struct err e = {0};
+
+	if (read_rows(s, json_object_get(item, "chunks"), check_row, &c, &e) < 0) {
+		missing(arg, "", e.text);
+		c.bad++;
+	}
+	buf_free(&c.chunk);
+	return c.bad;
+}
