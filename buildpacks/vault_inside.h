@@ -35,6 +35,8 @@ int vault_chunk_take(struct vault *v, const void *data, size_t len, int from,
 /* The pieces of a tree's manifest, besides those in it: ids in *ret (free), n of them. */
 int vault_load_ids(struct vault *v, const char *name, uint8_t **ret, size_t *ret_n,
 	struct buf *manifest, struct err *e);
+/* What lies in new/ gets its place: when it is on disk, and the places are on disk when it returns. 0 or -errno with e. */
+int vault_settle(struct vault *v, struct err *e);
 /* Removes all files in the folder. */
 int vault_empty(int dir);
 bool vault_path_valid(const char *path);

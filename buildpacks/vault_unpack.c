@@ -1,131 +1,13 @@
 /* An archive becomes a tree of a vault, trusting nothing in it. */
-#include "buildpacks/layer_in.h"
 #include "buildpacks/vault_inside.h"
 #include "buildpacks/vault_pack.h"
+#include "buildpacks/vault_stream.h"
 #include <errno.h>
-#include <sha2.h>
 #include <stdio.h>
 #include <string.h>
 
-#define PART ((size_t)128 << 10)
 #define ID_MAX 65534u
 #define APP_ID 1000u /* of folders that the archive does not mention */
-
-/* ---- the stream: hashed as it comes, its trailer held back ---- */
-
-struct stream {
-	int fd;
-	bool unverified, ended;
-	const char *refusal; /* why it is not taken, once it has ended */
-	SHA2_CTX hash;
-	size_t held; /* bytes of hold, at most VAULT_TRAILER: perhaps the trailer */
-	uint8_t hold[VAULT_TRAILER];
-	uint8_t part[PART + VAULT_TRAILER];
-};
-
-static bool is_trailer(const struct stream *s)
-{
-	static const uint8_t magic[] = {
-		0x5E, 0x2A, 0x4D, 0x18, VAULT_TRAILER - 8, 0, 0, 0};
-
-	return s->held == VAULT_TRAILER && memcmp(s->hold, magic, sizeof(magic)) == 0 &&
-	       memcmp(s->hold + 8, VAULT_TRAILER_WORDS, strlen(VAULT_TRAILER_WORDS)) == 0;
-}
-
-static bool trailer_fits(struct stream *s)
-{
-	uint8_t digest[SHA256_DIGEST_LENGTH], said[VAULT_ID];
-	char hex[65];
-
-	SHA256Final(digest, &s->hash);
-	memcpy(hex, s->hold + 8 + strlen(VAULT_TRAILER_WORDS), 64);
-	hex[64] = '\0';
-	return vault_unhex(hex, said) && memcmp(said, digest, sizeof(digest)) == 0;
-}
-
-static la_ssize_t refuse(const struct stream *s, struct archive *a)
-{
-	archive_set_error(a, EBADMSG, "refused: %s", s->refusal);
-	return -1;
-}
-
-/* What was held back: the checksum, or the last bytes of an archive without one. */
-static la_ssize_t end_stream(struct stream *s, struct archive *a, const void **ret)
-{
-	s->ended = true;
-	if (is_trailer(s)) {
-		if (trailer_fits(s))
-			return 0;
-		s->refusal = "its checksum is another one: it was damaged or changed on "
-			     "its way";
-		return refuse(s, a);
-	}
-	if (!s->unverified) {
-		s->refusal =
-			"it has no checksum at its end: it is not whole, or was not made "
-			"by volumes:export (--unverified takes it all the same)";
-		return refuse(s, a);
-	}
-	*ret = s->hold;
-	return (la_ssize_t)s->held;
-}
-
-static la_ssize_t read_part(struct archive *a, void *arg, const void **ret)
-{
-	struct stream *s = arg;
-	ssize_t n;
-	size_t all;
-
-	if (s->ended)
-		return s->refusal ? refuse(s, a) : 0;
-	do {
-		memcpy(s->part, s->hold, s->held);
-		do
-			n = read(s->fd, s->part + s->held, PART);
-		while (n < 0 && errno == EINTR);
-		if (n < 0) {
-			archive_set_error(a, errno, "the archive cannot be read");
-			return -1;
-		}
-		if (n == 0)
-			return end_stream(s, a, ret);
-		all = s->held + (size_t)n;
-		s->held = all < VAULT_TRAILER ? all : VAULT_TRAILER;
-		memcpy(s->hold, s->part + all - s->held, s->held);
-	} while (all == s->held);
-	SHA256Update(&s->hash, s->part, all - s->held);
-	*ret = s->part;
-	return (la_ssize_t)(all - s->held);
-}
-
-static struct archive *open_stream(struct stream *s, struct err *e)
-{
-	struct archive *a = archive_read_new();
-
-	if (!a) {
-		err_set(e, ENOMEM, "out of memory");
-		return NULL;
-	}
-	SHA256Init(&s->hash);
-	tar_in_filters(a);
-	archive_read_support_format_tar(a);
-	if (archive_read_open(a, s, NULL, read_part, NULL) == ARCHIVE_OK)
-		return a;
-	tar_in_error(a, "the archive", e);
-	archive_read_free(a);
-	return NULL;
-}
-
-/* What comes after the tar's own end. */
-static int drain(struct stream *s, struct archive *a, struct err *e)
-{
-	const void *part;
-	la_ssize_t n;
-
-	while ((n = read_part(a, s, &part)) > 0)
-		;
-	return n < 0 ? tar_in_error(a, "the archive", e) : 0;
-}
 
 /* ---- entries, as they come ---- */
 
@@ -573,16 +455,16 @@ static int make_tree(struct unpack *u, struct vault_tree **ret)
 	return r == 0 ? vault_tree_make(&manifest, ret, u->e) : r;
 }
 
-static int unpack(struct unpack *u, struct stream *s, struct vault_tree **ret)
+static int unpack(struct unpack *u, struct vault_stream *s, struct vault_tree **ret)
 {
-	struct archive *a = open_stream(s, u->e);
+	struct archive *a = vault_stream_open(s, u->e);
 	int r;
 
 	if (!a)
 		return -EBADMSG;
 	r = take_entries(u, a);
 	if (r == 0)
-		r = drain(s, a, u->e);
+		r = vault_stream_end(s, a, u->e);
 	archive_read_free(a);
 	if (r == 0)
 		r = make_tree(u, ret);
@@ -593,11 +475,12 @@ int vault_unpack(struct vault *v, const struct vault_unpack *what,
 	struct vault_tree **ret, struct vault_stats *stats, struct err *e)
 {
 	struct unpack *u = calloc(1, sizeof(*u));
-	struct stream *s = calloc(1, sizeof(*s));
+	struct vault_stream *s = calloc(1, sizeof(*s));
 	int r = -ENOMEM;
 
 	if (u && s) {
-		*s = (struct stream){.fd = what->fd, .unverified = what->unverified};
+		*s = (struct vault_stream){
+			.fd = what->fd, .unverified = what->unverified};
 		u->v = v;
 		u->u = what;
 		u->stats = stats;
