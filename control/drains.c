@@ -6,6 +6,7 @@
 #include "lib/drain_url.h"
 #include "lib/io.h"
 #include "lib/log.h"
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -143,6 +144,28 @@ static int tell_one(struct control *c, struct drains *d, const struct db_drain *
 	return o ? tell(d, o) : -ENOMEM;
 }
 
+/* While none runs: what one kept of drains that are gone, and could not remove. */
+static void remove_kept(struct control *c, const struct db_drain *rows, int n)
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "%s/control/drains", c->state);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		const unsigned long long id = strtoull(entry->d_name, NULL, 10);
+		int i = 0;
+
+		while (i < n && rows[i].id != id)
+			i++;
+		if (id && i == n)
+			unlinkat(dirfd(dir), entry->d_name, 0);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 /* What there is, whatever it knew before. */
 static void bring_up_to_date(struct control *c, struct drains *d)
 {
@@ -153,6 +176,8 @@ static void bring_up_to_date(struct control *c, struct drains *d)
 		end(d);
 		d->again_ns = 0;
 	}
+	if (n >= 0 && !d->pid)
+		remove_kept(c, rows, n);
 	if (n <= 0)
 		return;
 	if (!d->pid && io_mono_ns() < d->again_ns)

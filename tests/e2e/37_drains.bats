@@ -171,7 +171,7 @@ teardown_file() { berth apps:destroy d-drain --force >/dev/null; }
 	sleep 2
 	equal "$switches" "$(grep ctxt_switches "/proc/$(drain_pid)/status")"
 	for id in $(json logs:drain | jq '.[].id'); do berth logs:drain:remove --global "$id" >/dev/null; done
-	wait_for 5 eval '[ -z "$(drain_pid)" ]'
+	wait_for 5 eval '[ -z "$(drain_pid)$(ls "$BERTH_STATE/control/drains")" ]'
 }
 
 @test "addresses that are nobody's business are refused, and loopback to whoever comes by ssh" {
