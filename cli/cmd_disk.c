@@ -91,6 +91,8 @@ int cmd_disk_report(struct cli *c)
 		return 0;
 	}
 	print_apps(c, json_object_get(answer, "apps"));
+	if (!json_object_get(answer, "host"))
+		return 0; /* not for who may not see all apps */
 	putchar('\n');
 	print_host(c, json_object_get(answer, "host"));
 	return 0;

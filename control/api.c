@@ -163,6 +163,7 @@ static void unref(struct request *r)
 	json_decref(r->body);
 	json_decref(r->reply);
 	buf_free(&r->upload);
+	access_close(&r->access);
 	free(r->path);
 	free(r);
 }
@@ -379,12 +380,11 @@ static int parse_body(struct request *r)
 
 static int prepare(struct request *r)
 {
-	MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, check_word, r);
-	if (r->failure.set || parse_body(r) < 0 || request_check_body(r) < 0)
+	if (access_check(r) < 0)
 		return -1;
-	if (!(r->route->flags & ROUTE_APP))
-		return 0;
-	if (request_app(r, r->args[0], &r->app) < 0)
+	MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, check_word, r);
+	if (r->failure.set || parse_body(r) < 0 || request_check_body(r) < 0 ||
+		access_check_body(r) < 0)
 		return -1;
 	return r->route->flags & ROUTE_UNLOCKED ? request_unlocked(r, &r->app) : 0;
 }
@@ -401,6 +401,7 @@ static enum MHD_Result dispatch(struct MHD_Connection *connection, struct reques
 	}
 	if (r->route->run)
 		return start_stream(connection, r);
+	access_filter(r);
 	audit(r, AUDIT_OK, NULL);
 	return r->response ? send_response(connection, r) : send_reply(connection, r);
 }
@@ -422,12 +423,15 @@ static struct request *begin(
 	r->fd = connection_fd(connection);
 	r->upload.max = API_BODY_MAX;
 	r->path = strdup(url);
-	if (!conn)
+	r->connection = connection;
+	if (!conn) {
 		request_fail(r, FAIL_FORBIDDEN, "the connection has no identity");
-	else
-		r->who = conn->id;
-	if (r->who.refused[0])
-		request_fail(r, FAIL_FORBIDDEN, "%s", r->who.refused);
+		return r;
+	}
+	r->who = conn->id;
+	/* A stranger with a token waits as long as others do. */
+	if (access_open(r) == 0 && conn->id.refused[0])
+		MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
 	return r;
 }
 
@@ -474,7 +478,6 @@ static enum MHD_Result access_handler(void *cls, struct MHD_Connection *connecti
 		if (!r)
 			return MHD_NO;
 		*con_cls = r;
-		r->connection = connection;
 		check_head(r, method);
 		/* Queued now, the answer comes before a body that nobody wants is read.
 		 */

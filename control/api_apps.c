@@ -46,11 +46,14 @@ int apps_create(struct request *r)
 
 	if (request_name(r, "app", name) < 0)
 		return -1;
+	if (!access_creates(r->c, &r->access))
+		return access_need(r, NULL, ROLE_ADMIN);
 	int n = db_app_create(r->c->db, name, &id);
 	if (n == -EEXIST)
 		return request_fail(
 			r, FAIL_CONFLICT, "there is already an app named %s", name);
-	if (n < 0 || (n = db_app_by_id(r->c->db, id, &r->app)) < 0)
+	if (n < 0 || (n = access_made(r->c, &r->access, id)) < 0 ||
+		(n = db_app_by_id(r->c->db, id, &r->app)) < 0)
 		return request_fail_db(r, n, name);
 	return request_reply(r, 201,
 		json_pack("{s:s, s:o, s:o}", "name", name, "url", view_url(r->c, &r->app),

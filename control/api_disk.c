@@ -128,6 +128,8 @@ int disk_report(struct request *r)
 			json_array_append_new(apps, app_json(&f.shares.apps[i]));
 		add_space(r->c, host);
 		o = json_pack("{s:o, s:o}", "apps", apps, "host", host);
+		if (access_role(&r->access, 0) < ROLE_VIEW)
+			json_object_del(o, "host");
 	}
 	clear(&f);
 	return o ? request_reply(r, 200, o) : -1;

@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 
 #define BATCH 100
+#define EVENTS_MAX 1000 /* in one answer */
 
 /* One who follows. Lines of JSON, the oldest first. */
 struct follow {
@@ -118,6 +119,16 @@ static int follow(struct request *r, const struct db_event_query *want)
 	return 0;
 }
 
+/* What comes later is not looked at again: all of it must be for the asker. */
+static int check_follow(struct request *r, const char *app)
+{
+	struct db_app a;
+
+	if (access_role(&r->access, 0) >= ROLE_VIEW)
+		return 0;
+	return app ? request_app(r, app, &a) : access_need(r, NULL, ROLE_VIEW);
+}
+
 int events_show(struct request *r)
 {
 	const char *since = request_query(r, "since"),
@@ -133,11 +144,19 @@ int events_show(struct request *r)
 		return request_fail(r, FAIL_USAGE,
 			"since must be a time such as 2026-01-02T03:04:05Z, or how long "
 			"ago: 90s, 10m, 2h, 3d");
-	if (request_query_u64(r, "limit", 1, 1000, since ? 1000 : 100, &limit) < 0)
+	if (request_query_u64(
+		    r, "limit", 1, EVENTS_MAX, since ? EVENTS_MAX : 100, &limit) < 0)
 		return -1;
 	want.limit = (uint32_t)limit;
 	if (wants && strcmp(wants, "0") != 0)
-		return follow(r, &want);
+		return check_follow(r, want.app) < 0 ? -1 : follow(r, &want);
+	if (access_role(&r->access, 0) < ROLE_VIEW)
+		want.limit = EVENTS_MAX; /* many of them may be of other apps */
 	int n = db_event_list(r->c->db, &want, &list);
-	return n < 0 ? request_fail_db(r, n, "events") : request_reply(r, 200, list);
+	if (n < 0 || request_reply(r, 200, list) < 0)
+		return n < 0 ? request_fail_db(r, n, "events") : -1;
+	access_filter(r);
+	while (json_array_size(list) > limit)
+		json_array_remove(list, json_array_size(list) - 1);
+	return 0;
 }

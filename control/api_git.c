@@ -14,6 +14,13 @@ static int create(struct request *r, const char *name)
 {
 	uint32_t id;
 
+	if (!access_creates(r->c, &r->access)) {
+		request_app(r, name, &r->app); /* there is none */
+		return request_hint(r,
+			"creating it needs the role admin on all apps: "
+			"berth access:add --global %s admin",
+			r->access.name);
+	}
 	if (!settings_is_on(r->c, 0, "apps", "autocreate", true)) {
 		request_fail(r, FAIL_NO_APP,
 			"there is no app named %s, and pushing does not create apps here",
@@ -24,6 +31,8 @@ static int create(struct request *r, const char *name)
 	/* Two first pushes at once: the other one made it. */
 	if (n < 0 && n != -EEXIST)
 		return request_fail_db(r, n, name);
+	if (n == 0 && access_made(r->c, &r->access, id) < 0)
+		return request_fail_db(r, -EIO, name);
 	const struct db_event made = {.actor = r->who.actor,
 		.what = "apps:create",
 		.app = name,
@@ -46,6 +55,8 @@ int git_access(struct request *r)
 	if (request_name(r, "app", name) < 0)
 		return -1;
 	int n = db_app_by_name(r->c->db, name, &r->app);
+	if (n == 0 && access_role(&r->access, r->app.id) < ROLE_VIEW)
+		n = -ENOENT; /* creating it fails like that of one that is not there */
 	if (n == -ENOENT && push) {
 		if (create(r, name) < 0)
 			return -1;
@@ -53,6 +64,9 @@ int git_access(struct request *r)
 	} else if (n < 0) {
 		return request_app(r, name, &r->app); /* says it with a hint */
 	}
+	/* Also to fetch: the source says more than reports do. */
+	if (access_need(r, &r->app, ROLE_DEPLOY) < 0)
+		return -1;
 	if (push && request_unlocked(r, &r->app) < 0)
 		return -1;
 	return request_reply(r, 200,
@@ -139,7 +153,7 @@ int git_from_image(struct request *r, struct sink *s, struct err *e)
 struct archive {
 	json_t *body;
 	struct db_app app;
-	char actor[80];
+	char actor[sizeof(((struct identity *)0)->actor)];
 };
 
 static int archive_run(struct transfer *t, struct sink *s, struct err *e)

@@ -173,6 +173,26 @@ HANDLE(keys_add);
 HANDLE(keys_remove);
 /* backup.c */
 HANDLE(backup_start);
+/* Adds the public key in text to those of the member (a new one may do everything) and writes sshd's list. 0; 1: it was there
+ * as the member's already; -1. */
+int key_put(struct request *r, const char *member, const char *text, struct db_key *ret);
+/* -1 when without this member's key nobody is left who may do everything; root may end that, too. */
+int members_check_last(struct request *r, uint32_t member);
+/* api_members.c */
+HANDLE(members_list);
+HANDLE(members_add);
+HANDLE(members_remove);
+HANDLE(access_list);
+HANDLE(access_add);
+HANDLE(access_remove);
+/* Finds one by name. 0 or -1. */
+int member_find(struct request *r, const char *name, struct db_member *ret);
+/* The role that the field names; absent: fallback. 0 or -1. */
+int member_role(struct request *r, enum role fallback, enum role *ret);
+/* api_tokens.c */
+HANDLE(tokens_list);
+HANDLE(tokens_create);
+HANDLE(tokens_revoke);
 /* api_run.c */
 HANDLE(run_start);
 HANDLE(enter_start);

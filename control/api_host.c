@@ -12,14 +12,17 @@ int host_version(struct request *r)
 	return request_reply(r, 200, json_pack("{s:s}", "version", API_VERSION));
 }
 
-/* Of all apps: instances that are about to start, and that crashed. */
-static void count_members(struct control *c, int *starting, int *crashed)
+/* Of the apps that may be seen: instances that are about to start, and that crashed. */
+static void count_members(struct request *r, int *starting, int *crashed)
 {
 	struct member *m autofree = NULL;
+	struct control *c = r->c;
 	int n = fleet_list_all(c, 0, &m);
 
 	*starting = *crashed = 0;
 	for (int i = 0; i < n; i++) {
+		if (access_role(&r->access, m[i].app) < ROLE_VIEW)
+			continue;
 		*starting += m[i].state == MEMBER_STARTING ||
 			     m[i].state == MEMBER_QUEUED ||
 			     m[i].state == MEMBER_RESTARTING;
@@ -38,7 +41,11 @@ int host_status(struct request *r)
 
 	if (n_apps < 0 || n_instances < 0)
 		return request_fail_db(r, n_apps < 0 ? n_apps : n_instances, "status");
-	count_members(r->c, &starting, &crashed);
+	count_members(r, &starting, &crashed);
+	for (int i = n_instances; i-- > 0;)
+		n_instances -= access_role(&r->access, instances[i].app) < ROLE_VIEW;
+	for (int i = n_apps; i-- > 0;)
+		n_apps -= access_role(&r->access, apps[i].id) < ROLE_VIEW;
 	if (disk_free(r->c, &free_bytes, &total_bytes) < 0)
 		free_bytes = total_bytes = 0;
 	return request_reply(r, 200,

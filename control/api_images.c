@@ -111,9 +111,10 @@ int images_list(struct request *r)
 	list = json_array();
 	n = name ? add_releases(r, &only, list) : db_app_list(r->c->db, &apps);
 	for (int i = 0; !name && i < n; i++)
-		if (add_releases(r, &apps[i], list) < 0)
+		if (access_role(&r->access, apps[i].id) >= ROLE_VIEW &&
+			add_releases(r, &apps[i], list) < 0)
 			n = -EIO;
-	if (n >= 0 && !name)
+	if (n >= 0 && !name && access_role(&r->access, 0) >= ROLE_VIEW)
 		n = add_tags(r, list);
 	if (n < 0) {
 		json_decref(list);

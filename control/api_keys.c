@@ -27,7 +27,7 @@ int keys_list(struct request *r)
 }
 
 /* The key is there: under the same name that is what was asked for. */
-static int answer_taken(struct request *r, const struct db_key *k)
+static int find_taken(struct request *r, struct db_key *k)
 {
 	struct db_key *keys autofree = NULL;
 	int n = db_key_list(r->c->db, &keys);
@@ -35,10 +35,11 @@ static int answer_taken(struct request *r, const struct db_key *k)
 	for (int i = 0; i < n; i++) {
 		if (strcmp(keys[i].blob, k->blob) != 0)
 			continue;
-		if (strcmp(keys[i].name, k->name) == 0)
-			return request_reply(r, 200, key_json(&keys[i]));
-		return request_fail(r, FAIL_CONFLICT, "this key is there already, as %s",
-			keys[i].name);
+		if (strcmp(keys[i].name, k->name) != 0)
+			return request_fail(r, FAIL_CONFLICT,
+				"this key is there already, as %s", keys[i].name);
+		*k = keys[i];
+		return 1;
 	}
 	return request_fail(r, FAIL_CONFLICT, "this key is there already");
 }
@@ -56,35 +57,48 @@ static int check_room(struct request *r)
 	return 0;
 }
 
-/* A name is a person's: it may hold several keys, which are removed together. */
-int keys_add(struct request *r)
+int key_put(struct request *r, const char *member, const char *text, struct db_key *ret)
 {
-	const char *name = request_string(r, "name");
-	struct db_key k = {0};
 	struct err e = {0};
 
-	if (request_name(r, "key", name) < 0)
-		return -1;
-	if (sshkey_parse(request_string(r, "key"), &k, &e) < 0)
+	*ret = (struct db_key){0};
+	if (sshkey_parse(text, ret, &e) < 0)
 		return request_fail(r, FAIL_USAGE, "%s", e.text);
 	if (check_room(r) < 0)
 		return -1;
-	snprintf(k.name, sizeof(k.name), "%s", name);
-	int n = db_key_add(r->c->db, &k);
+	snprintf(ret->name, sizeof(ret->name), "%s", member);
+	int n = db_key_add(r->c->db, ret);
 	if (n == -EEXIST)
-		return answer_taken(r, &k);
+		return find_taken(r, ret);
 	if (n < 0)
-		return request_fail_db(r, n, name);
+		return request_fail_db(r, n, member);
 	if (keys_write(r->c, &e) < 0) {
-		db_key_delete(r->c->db, k.id);
+		db_key_delete(r->c->db, ret->id);
 		return request_fail(r, FAIL_BERTH, "%s", e.text);
 	}
-	return request_reply(r, 201, key_json(&k));
+	return 0;
+}
+
+/* A name is a member's: it may hold several keys, which are removed together. */
+int keys_add(struct request *r)
+{
+	const char *name = request_string(r, "name");
+	struct db_key k;
+
+	if (request_name(r, "key", name) < 0)
+		return -1;
+	int n = key_put(r, name, request_string(r, "key"), &k);
+	return n < 0 ? -1 : request_reply(r, n ? 200 : 201, key_json(&k));
 }
 
 int keys_remove(struct request *r)
 {
+	struct db_member m;
 	struct err e = {0};
+
+	if (db_member_by_name(r->c->db, r->args[0], &m) == 0 && m.keys &&
+		members_check_last(r, m.id) < 0)
+		return -1;
 	int n = db_key_remove(r->c->db, r->args[0]);
 
 	if (n < 0)

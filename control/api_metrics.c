@@ -94,7 +94,8 @@ static void label(struct request *r, const struct metrics_row *row,
 	for (int i = 0; i < members; i++)
 		if (row->sum.instance && m[i].id == row->sum.instance)
 			snprintf(name, sizeof(name), "%s.%u", m[i].type, m[i].number);
-	if (db_app_by_id(r->c->db, row->sum.app, &app) < 0)
+	if (db_app_by_id(r->c->db, row->sum.app, &app) < 0 ||
+		access_role(&r->access, app.id) < ROLE_VIEW)
 		ret->row = NULL;
 	snprintf(ret->labels, sizeof(ret->labels),
 		"app=\"%s\",instance=\"%s\",id=\"%llu\"", app.name, name,

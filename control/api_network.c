@@ -190,8 +190,14 @@ static int read_rule(struct request *r, const char *target, const char *ports,
 
 static int check_target(struct request *r, const struct db_net_rule *rule)
 {
+	struct db_app target;
 	struct addr a;
 
+	/* Who opens a way to an app must be one who may change it, too. */
+	if (rule->allow && rule->target_app &&
+		db_app_by_id(r->c->db, rule->target_app, &target) == 0 &&
+		access_need(r, &target, ROLE_DEPLOY) < 0)
+		return -1;
 	if (rule->target_app == r->app.id && !rule->builds) {
 		request_fail(r, FAIL_USAGE, "%s is the app itself", r->app.name);
 		return request_hint(

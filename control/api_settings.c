@@ -93,6 +93,7 @@ static const struct setting {
 		LOG_BUDGET_MIN, LOG_BUDGET_MAX, ""},
 	{LOGLIMITS_TOPIC, LOGLIMITS_RATE, SETTING_LOG_RATE, SCOPE_BOTH, "off", 0, 0, ""},
 	{"apps", "autocreate", SETTING_ON_OFF, SCOPE_GLOBAL, "on", 0, 0, ""},
+	{"apps", "members-create", SETTING_ON_OFF, SCOPE_GLOBAL, "off", 0, 0, ""},
 	{"disk", "budget", SETTING_SIZE, SCOPE_GLOBAL, NULL, 64 << 20, SIZE_MAX_SET, ""},
 	{"disk", "reserve", SETTING_SIZE, SCOPE_GLOBAL, NULL, 1 << 20, SIZE_MAX_SET, ""},
 	{"disk", "releases", SETTING_NUMBER, SCOPE_BOTH, "10", 1, 1000, ""},

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static json_t *mounts_of(struct control *c, uint64_t volume, const struct db_mount *rows,
+static json_t *mounts_of(struct request *r, uint64_t volume, const struct db_mount *rows,
 	int n, uint32_t only, bool *ret_has)
 {
 	json_t *list = json_array();
@@ -16,7 +16,9 @@ static json_t *mounts_of(struct control *c, uint64_t volume, const struct db_mou
 	for (int i = 0; i < n; i++) {
 		struct db_app a;
 
-		if (rows[i].volume != volume || db_app_by_id(c->db, rows[i].app, &a) < 0)
+		if (rows[i].volume != volume ||
+			access_role(&r->access, rows[i].app) < ROLE_VIEW ||
+			db_app_by_id(r->c->db, rows[i].app, &a) < 0)
 			continue;
 		if (rows[i].app == only)
 			*ret_has = true;
@@ -43,13 +45,13 @@ int volumes_list(struct request *r)
 	json_t *list = json_array();
 	for (int i = 0; i < n; i++) {
 		bool has;
-		json_t *mounts =
-			mounts_of(r->c, volumes[i].id, rows, n_rows, only.id, &has);
+		json_t *mounts = mounts_of(r, volumes[i].id, rows, n_rows, only.id, &has);
 		/* The first app that mounts it stands for the owner, until volumes have
 		 * one of their own. */
 		json_t *app = json_object_get(json_array_get(mounts, 0), "app");
 
-		if (has)
+		if (has &&
+			access_volume(r->c, &r->access, volumes[i].id, true) >= ROLE_VIEW)
 			json_array_append_new(list,
 				json_pack("{s:s, s:I, s:O?, s:O, s:o}", "name",
 					volumes[i].name, "id", (json_int_t)volumes[i].id,
@@ -74,6 +76,8 @@ int volumes_create(struct request *r)
 			r, FAIL_CONFLICT, "there is already a volume named %s", name);
 	if (n < 0)
 		return request_fail_db(r, n, name);
+	if (r->access.member)
+		db_volume_set_maker(r->c->db, id, r->access.member);
 	n = volume_make(r->c, id, &e);
 	if (n == 0)
 		n = db_volume_set_whole(r->c->db, id, true);

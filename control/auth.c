@@ -140,8 +140,8 @@ static void greet(struct auth *a, int fd)
 		}
 		snprintf(id.actor, sizeof(id.actor), "uid %u", peer.uid);
 		snprintf(id.refused, sizeof(id.refused),
-			"not a member: only root and the holders of an ssh key may use "
-			"this berth");
+			"not a member: only root and the holders of an ssh key or a "
+			"token may use this berth");
 		deliver(a, fd, &id);
 		return;
 	}

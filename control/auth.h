@@ -1,7 +1,8 @@
 /*
  * Who is at the other end of a connection to the API. One thread accepts, asks the kernel
  * for the peer's uid, and for the ssh user reads the one line that names the key. An
- * identity belongs to its connection for good.
+ * identity belongs to its connection for good; a request with a token has the token's
+ * (access.h).
  */
 #ifndef CONTROL_AUTH_H
 #define CONTROL_AUTH_H
@@ -15,9 +16,10 @@
 
 struct identity {
 	uid_t uid;
-	uint32_t key;	   /* id of the ssh key; 0: none */
-	char actor[80];	   /* "root" or the key's name: for releases and events */
-	char refused[160]; /* not empty: every request is answered 403 with this */
+	uint32_t key;	 /* id of the ssh key; 0: none */
+	char actor[144]; /* "root", "ann", "ann (token ci)": for releases and events */
+	char refused
+		[160]; /* not empty: a request without a token is answered 403 with this */
 };
 
 struct auth;

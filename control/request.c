@@ -21,6 +21,7 @@ static const struct {
 	[FAIL_CONFLICT] = {409, 1, "conflict"},
 	[FAIL_LOCKED] = {409, 1, "locked"},
 	[FAIL_FORBIDDEN] = {403, 1, "forbidden"},
+	[FAIL_TOKEN] = {401, 1, "token"},
 	[FAIL_TOO_LARGE] = {413, 2, "too-large"},
 	[FAIL_BERTH] = {500, 1, "internal"},
 	[FAIL_START] = {500, 125, "start"},
@@ -79,6 +80,8 @@ static void hint_nearest(struct request *r, const char *name)
 	for (int i = 0; i < n; i++) {
 		unsigned int d = nearest_distance(name, apps[i].name);
 
+		if (access_role(&r->access, apps[i].id) < ROLE_VIEW)
+			continue;
 		if (d < best_distance) {
 			best = apps[i].name;
 			best_distance = d;
@@ -99,9 +102,10 @@ int request_app(struct request *r, const char *name, struct db_app *ret)
 	if (request_name(r, "app", name) < 0)
 		return -1;
 	int n = db_app_by_name(r->c->db, name, ret);
-	if (n == 0)
+	if (n == 0 && access_role(&r->access, ret->id) >= ROLE_VIEW)
 		return 0;
-	if (n != -ENOENT)
+	*ret = (struct db_app){0}; /* the audit trail of an unseen app stays clean */
+	if (n < 0 && n != -ENOENT)
 		return request_fail_db(r, n, name);
 	request_fail(r, FAIL_NO_APP, "there is no app named %s", name);
 	hint_nearest(r, name);

@@ -7,6 +7,7 @@
 #ifndef CONTROL_REQUEST_H
 #define CONTROL_REQUEST_H
 
+#include "control/access.h"
 #include "control/auth.h"
 #include "control/control.h"
 #include <stdatomic.h>
@@ -26,6 +27,10 @@ enum route_flags {
 	ROUTE_APP = 1 << 0, /* the path's first parameter is an app that exists: r->app */
 	ROUTE_UNLOCKED = 1 << 1,  /* refused while the app is locked */
 	ROUTE_ANY_FIELD = 1 << 2, /* the handler checks the body's fields itself */
+	ROUTE_BODY_APP = 1 << 3,  /* the same of the body's field app, beside the path */
+	ROUTE_ANYWHERE = 1 << 4,  /* the role on any app is enough: the answer shows only
+				     what may be seen */
+	ROUTE_ANYONE = 1 << 5,	  /* no role: the handler decides */
 };
 
 struct route {
@@ -40,6 +45,11 @@ struct route {
 	const struct field *fields;
 	const char *query; /* words separated by a space; NULL: none */
 	unsigned int flags;
+	/* ROLE_NONE: for GET view (logs: of logs; deploy: of config and drains), else deploy on what the path names, admin of the host */
+	enum role role;
+	/* The field of the answer's rows that names their app: of apps that the asker may not
+	 * see none is shown. */
+	const char *of;
 };
 extern const struct route api_table[];
 extern const size_t api_table_len;
@@ -52,6 +62,7 @@ enum fail {
 	FAIL_CONFLICT,	/* 409 */
 	FAIL_LOCKED,	/* 409 */
 	FAIL_FORBIDDEN, /* 403 */
+	FAIL_TOKEN,	/* 401 */
 	FAIL_TOO_LARGE, /* 413, exit 2 */
 	FAIL_BERTH,	/* 500 */
 	FAIL_START,	/* 500, exit 125: a one-off could not be started */
@@ -70,6 +81,7 @@ struct request {
 	struct control *c;
 	const struct route *route;
 	struct identity who;
+	struct access access;
 	struct MHD_Connection *connection; /* for the connection's thread only */
 	int fd;				   /* of the connection; as above */
 	char *path;			   /* cut at its slashes; args point into it */
@@ -97,7 +109,7 @@ int request_hint(struct request *r, const char *fmt, ...) PRINTF(2, 3);
 int request_fail_db(struct request *r, int code, const char *what);
 /* -1 with the rule in the message when name is no valid name. noun: "app". */
 int request_name(struct request *r, const char *noun, const char *name);
-/* Finds an app by name, with a hint at the nearest one. 0 or -1. */
+/* Finds an app by name, with a hint at the nearest one; what the asker may not see is not there. 0 or -1. */
 int request_app(struct request *r, const char *name, struct db_app *ret);
 /* -1 when the app takes no changes now. */
 int request_unlocked(struct request *r, const struct db_app *app);

@@ -35,6 +35,7 @@ SQL_FILE(db_schema_14, "db/migration_14.sql");
 SQL_FILE(db_schema_15, "db/migration_15.sql");
 SQL_FILE(db_schema_16, "db/migration_16.sql");
 SQL_FILE(db_schema_17, "db/migration_17.sql");
+SQL_FILE(db_schema_18, "db/migration_18.sql");
 
 /* Migration N brings a database of user_version N-1 to N. Only ever append. */
 static const char *const migrations[] = {
@@ -55,6 +56,7 @@ static const char *const migrations[] = {
 	db_schema_15,
 	db_schema_16,
 	db_schema_17,
+	db_schema_18,
 };
 #define MIGRATION_SECRETS 13 /* what secret_seal_all is part of */
 

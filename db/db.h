@@ -250,7 +250,7 @@ struct db_release {
 	uint64_t image;
 	json_t *config;
 	char status[16];
-	char description[256], actor[80], error[512];
+	char description[256], actor[144], error[512];
 	uint64_t created_us;
 };
 void db_release_clear(struct db_release *r);
@@ -492,6 +492,56 @@ enum db_orders {
 int db_order_time(struct db *db, enum db_orders which, uint32_t app, const char *names,
 	uint32_t nth, uint64_t *ret_us);
 
+/* ---- members, what they may, their tokens (db/access.c) ---- */
+enum role { ROLE_NONE, ROLE_VIEW, ROLE_LOGS, ROLE_DEPLOY, ROLE_ADMIN, ROLES };
+
+struct db_member {
+	uint32_t id, keys; /* how many ssh keys */
+	char name[NAME_MAX_LEN + 1];
+	uint64_t created_us;
+};
+int db_member_add(struct db *db, const char *name, uint32_t *ret_id); /* -EEXIST */
+int db_member_by_name(
+	struct db *db, const char *name, struct db_member *ret); /* -ENOENT */
+/* With its keys, roles and tokens. -ENOENT. */
+int db_member_remove(struct db *db, uint32_t id);
+int db_member_list(struct db *db, struct db_member **ret); /* by name */
+
+struct db_grant {
+	uint32_t member, app; /* app 0: all apps and the host */
+	enum role role;
+	char member_name[NAME_MAX_LEN + 1], app_name[NAME_MAX_LEN + 1]; /* app 0: "" */
+};
+/* In place of the role that was there. */
+int db_grant_put(struct db *db, uint32_t member, uint32_t app, enum role role);
+int db_grant_remove(struct db *db, uint32_t member, uint32_t app); /* -ENOENT */
+/* Of one member (0: of all), by member and app. */
+int db_grant_list(struct db *db, uint32_t member, struct db_grant **ret);
+/* Members other than that one who may do everything and have a key. Count or -errno. */
+int db_admins_beside(struct db *db, uint32_t member);
+
+#define DB_TOKEN_HASH 32u
+struct db_token {
+	uint64_t id;
+	uint32_t member, app;			  /* app 0: every one of its member's */
+	enum role role;				  /* at most this one */
+	uint64_t created_us, expires_us, used_us; /* 0: never */
+	char name[NAME_MAX_LEN + 1], member_name[NAME_MAX_LEN + 1],
+		app_name[NAME_MAX_LEN + 1];
+};
+/* Fills in id and created_us. -EEXIST: the name is taken. */
+int db_token_add(
+	struct db *db, struct db_token *t, const uint8_t hash[static DB_TOKEN_HASH]);
+/* -ENOENT. */
+int db_token_find(
+	struct db *db, const uint8_t hash[static DB_TOKEN_HASH], struct db_token *ret);
+int db_token_used(struct db *db, uint64_t id, uint64_t when_us);
+int db_token_remove(struct db *db, uint64_t id);	 /* -ENOENT */
+int db_token_list(struct db *db, struct db_token **ret); /* by member and name */
+
+int db_volume_set_maker(struct db *db, uint64_t volume, uint32_t member);
+int db_volume_maker(struct db *db, uint64_t volume, uint32_t *ret); /* 0: nobody */
+
 /* ---- builds, keys, events (db/builds.c, db/people.c) ---- */
 /* what: push, rebuild */
 int db_build_create(struct db *db, uint32_t app, const char *what, const char *commit,
@@ -506,10 +556,11 @@ json_t *db_text_json(const char *text);
 int db_build_fail_running(struct db *db); /* start-up: running ones become failed */
 
 struct db_key {
-	uint32_t id;
+	uint32_t id, member;
 	char name[NAME_MAX_LEN + 1], type[40], blob[1024], fingerprint[64];
 };
-int db_key_add(struct db *db, struct db_key *k);    /* -EEXIST: the same key is there */
+/* name: of its member; a new one may do everything. Fills in the ids. -EEXIST: the same key is there. */
+int db_key_add(struct db *db, struct db_key *k);
 int db_key_remove(struct db *db, const char *name); /* all of that name; count */
 int db_key_delete(struct db *db, uint32_t id);
 int db_key_list(struct db *db, struct db_key **ret);

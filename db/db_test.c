@@ -53,6 +53,26 @@ static void a_reopened_database_holds_what_was_written(void **state)
 	assert_int_equal(a.id, id);
 }
 
+/* Each name of a key is a member that may do what every key might. */
+static void keys_became_members(struct db *db)
+{
+	struct db_member *m autofree = NULL;
+	struct db_grant *g autofree = NULL;
+	struct db_key k;
+
+	assert_int_equal(db_member_list(db, &m), 2);
+	assert_string_equal(m[0].name, "ann");
+	assert_int_equal(m[0].keys, 2);
+	assert_int_equal(m[0].created_us, 4);
+	assert_int_equal(db_grant_list(db, 0, &g), 2);
+	assert_string_equal(g[1].member_name, "bob");
+	assert_int_equal(g[1].app, 0);
+	assert_int_equal(g[1].role, ROLE_ADMIN);
+	assert_int_equal(db_key_get(db, 8, &k), 0);
+	assert_string_equal(k.name, "ann");
+	assert_int_equal(k.member, m[0].id);
+}
+
 /* What an earlier berth wrote is brought up to date without a loss. */
 static void a_database_of_an_earlier_version_is_migrated(void **state)
 {
@@ -79,9 +99,14 @@ static void a_database_of_an_earlier_version_is_migrated(void **state)
 		"DROP INDEX event_time", "ALTER TABLE event DROP COLUMN detail",
 		"ALTER TABLE volume DROP COLUMN whole",
 		"ALTER TABLE volume_mount DROP COLUMN pending",
-		"ALTER TABLE app DROP COLUMN config_pending", "PRAGMA user_version=3"};
+		"ALTER TABLE app DROP COLUMN config_pending",
+		"INSERT INTO ssh_key VALUES(7, 'ann', 't', 'A', 'f', 5)",
+		"INSERT INTO ssh_key VALUES(8, 'ann', 't', 'B', 'f', 4)",
+		"INSERT INTO ssh_key VALUES(9, 'bob', 't', 'C', 'f', 6)",
+		"PRAGMA user_version=3"};
 
 	make_app(f->db, "old");
+	undo_members(f->db);
 	for (size_t i = 0; i < ARRAY_LEN(back); i++)
 		assert_true(query_exec(f->db, back[i], "") >= 0);
 	db_close(f->db);
@@ -95,6 +120,7 @@ static void a_database_of_an_earlier_version_is_migrated(void **state)
 	assert_true(a.asleep_us > a.created_us);
 	assert_string_equal(a.asleep_why, "idle");
 	assert_int_equal(db_app_set_asleep(f->db, 999, DB_AWAKE, ""), -ENOENT);
+	keys_became_members(f->db);
 }
 
 /* Whether the kernel has it on the disk no test of one process can see: that it finds the log. */
@@ -790,6 +816,7 @@ static void builds_and_keys_are_listed(void **state)
 	struct fixture *f = *state;
 	uint32_t app = make_app(f->db, "a");
 	struct db_key k = {.name = "me", .type = "ssh-ed25519", .blob = "AAAA"}, got;
+	struct db_member m;
 	uint64_t build = 0;
 	json_t *j = NULL;
 
@@ -807,7 +834,49 @@ static void builds_and_keys_are_listed(void **state)
 	assert_int_equal(db_key_get(f->db, k.id, &got), 0);
 	assert_string_equal(got.blob, "AAAA");
 	assert_int_equal(db_key_add(f->db, &k), -EEXIST);
+	snprintf(k.name, sizeof(k.name), "other");
+	assert_int_equal(db_key_add(f->db, &k), -EEXIST);
+	assert_int_equal(db_member_by_name(f->db, "other", &m), -ENOENT);
 	assert_int_equal(db_key_remove(f->db, "me"), 1);
+	assert_int_equal(db_member_by_name(f->db, "me", &m), 0);
+}
+
+static void members_and_apps_take_their_roles_and_tokens_along(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t app = make_app(f->db, "a"), ann, bob;
+	struct db_token t = {.name = "ci", .role = ROLE_DEPLOY, .app = app}, got, *list;
+	const uint8_t hash[DB_TOKEN_HASH] = {1}, other[DB_TOKEN_HASH] = {2};
+	struct db_grant *g;
+
+	assert_int_equal(db_member_add(f->db, "ann", &ann), 0);
+	assert_int_equal(db_member_add(f->db, "ann", &bob), -EEXIST);
+	assert_int_equal(db_member_add(f->db, "bob", &bob), 0);
+	assert_int_equal(db_grant_put(f->db, ann, app, ROLE_VIEW), 0);
+	assert_int_equal(db_grant_put(f->db, ann, app, ROLE_DEPLOY), 0);
+	assert_int_equal(db_grant_put(f->db, bob, 0, ROLE_ADMIN), 0);
+	assert_int_equal(db_grant_list(f->db, ann, &g), 1);
+	assert_int_equal(g[0].role, ROLE_DEPLOY);
+	assert_string_equal(g[0].app_name, "a");
+	free(g);
+	assert_int_equal(db_admins_beside(f->db, ann), 0); /* bob has no key */
+	t.member = ann;
+	assert_int_equal(db_token_add(f->db, &t, hash), 0);
+	assert_int_equal(db_token_add(f->db, &t, other), -EEXIST);
+	assert_int_equal(db_token_find(f->db, hash, &got), 0);
+	assert_string_equal(got.member_name, "ann");
+	assert_int_equal(got.role, ROLE_DEPLOY);
+	assert_int_equal(db_token_find(f->db, other, &got), -ENOENT);
+	assert_int_equal(db_app_delete(f->db, app), 0);
+	assert_int_equal(db_token_find(f->db, hash, &got), -ENOENT);
+	assert_int_equal(db_grant_list(f->db, ann, &g), 0);
+	free(g);
+	t.app = 0;
+	assert_int_equal(db_token_add(f->db, &t, hash), 0);
+	assert_int_equal(db_member_remove(f->db, ann), 0);
+	assert_int_equal(db_token_list(f->db, &list), 0);
+	free(list);
+	assert_int_equal(db_member_remove(f->db, ann), -ENOENT);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -1007,6 +1076,7 @@ int main(void)
 		T(addresses_of_a_host_go_when_they_are_old),
 		T(an_exit_is_final_and_old_ones_are_dropped),
 		T(builds_and_keys_are_listed),
+		T(members_and_apps_take_their_roles_and_tokens_along),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

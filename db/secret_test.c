@@ -138,6 +138,7 @@ static void open_rows(struct db *db, uint32_t app)
 		1);
 	assert_int_equal(query_exec(db, "UPDATE release SET config=?", "s", text), 1);
 	assert_int_equal(query_exec(db, "UPDATE login SET password=?", "s", planted), 1);
+	undo_members(db);
 	assert_true(query_exec(db, "DROP TABLE secret_key", "") >= 0);
 	assert_true(query_exec(db, "DROP INDEX event_app", "") >= 0);
 	assert_true(query_exec(db, "DROP INDEX event_time", "") >= 0);
