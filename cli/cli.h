@@ -74,6 +74,9 @@ enum option {
 	OPT_NO_ENCRYPTION,
 	OPT_SNAPSHOT,
 	OPT_AT,
+	OPT_ROLE,
+	OPT_MEMBER,
+	OPT_EXPIRES,
 	OPT_COUNT
 };
 #define OPT(o) (UINT64_C(1) << OPT_##o)
@@ -331,6 +334,18 @@ int cmd_volumes_destroy(struct cli *c);
 int cmd_keys_add(struct cli *c);
 int cmd_keys_list(struct cli *c);
 int cmd_keys_remove(struct cli *c);
+/* A public key from the file that is the second word, or stdin. 0 or a status, said. */
+int key_input(struct cli *c, json_t **ret);
+/* cmd_members.c */
+int cmd_members_add(struct cli *c);
+int cmd_members_list(struct cli *c);
+int cmd_members_remove(struct cli *c);
+int cmd_access_add(struct cli *c);
+int cmd_access_list(struct cli *c);
+int cmd_access_remove(struct cli *c);
+int cmd_tokens_create(struct cli *c);
+int cmd_tokens_list(struct cli *c);
+int cmd_tokens_revoke(struct cli *c);
 int cmd_stacks_create(struct cli *c);
 int cmd_stacks_update(struct cli *c);
 int cmd_stacks_report(struct cli *c);

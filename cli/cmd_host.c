@@ -131,8 +131,10 @@ static int read_key(struct cli *c, struct buf *out)
 	int r;
 
 	if (path && c->over_ssh)
-		return say_usage(c, "over ssh the key comes from stdin: ... ssh-keys:add "
-				    "NAME < key.pub");
+		return say_usage(c,
+			"over ssh the key comes from stdin: ... %s "
+			"NAME - < key.pub",
+			c->cmd->name);
 	if (!path && isatty(0))
 		fputs("       paste the public key, then press Ctrl-D\n", stderr);
 	r = path ? io_read_file(AT_FDCWD, path, out) : io_read_all(0, out);
@@ -143,10 +145,9 @@ static int read_key(struct cli *c, struct buf *out)
 	return r < 0 ? STATUS_FAILED : 0;
 }
 
-int cmd_keys_add(struct cli *c)
+int key_input(struct cli *c, json_t **ret)
 {
 	autobuf text = {.max = 16384};
-	json_t *answer, *key;
 	int r = read_key(c, &text);
 
 	if (r)
@@ -155,11 +156,21 @@ int cmd_keys_add(struct cli *c)
 		text.data[--text.len] = 0;
 	if (!text.len)
 		return say_usage(c, "there is no key in the input");
-	key = json_string(text.data);
-	if (!key || strlen(text.data) != text.len) {
-		say("this is not a public key, as in ~/.ssh/id_ed25519.pub");
-		return STATUS_FAILED;
-	}
+	*ret = json_string(text.data);
+	if (*ret && strlen(text.data) == text.len)
+		return 0;
+	json_decref(*ret);
+	say("this is not a public key, as in ~/.ssh/id_ed25519.pub");
+	return STATUS_FAILED;
+}
+
+int cmd_keys_add(struct cli *c)
+{
+	json_t *answer, *key;
+	int r = key_input(c, &key);
+
+	if (r)
+		return r;
 	r = api_json(c, "POST", json_pack("{s:s, s:o}", "name", c->argv[0], "key", key),
 		&answer, "/v1/ssh-keys");
 	if (r)

@@ -52,6 +52,14 @@ static void offer_names(struct cli *c, const char *path, const char *word)
 	json_decref(list);
 }
 
+static void offer_roles(const char *word)
+{
+	static const char *const roles[] = {"view", "logs", "deploy", "admin"};
+
+	for (size_t i = 0; i < ARRAY_LEN(roles); i++)
+		offer(roles[i], word);
+}
+
 /* Words that are no options, of those before the one that is typed. */
 static int count_plain(int n, char **words)
 {
@@ -72,6 +80,13 @@ static void offer_words(struct cli *c, int before, char **words, const char *wor
 		offer_names(c, "/v1/volumes", word);
 	else if (strncmp(c->cmd->name, "ssh-keys:", 9) == 0)
 		offer_names(c, "/v1/ssh-keys", word);
+	else if (strncmp(c->cmd->name, "members:", 8) == 0 ||
+		 (strncmp(c->cmd->name, "access:", 7) == 0 && at == 1))
+		offer_names(c, "/v1/members", word);
+	else if (c->cmd->run == cmd_access_add && at == 2)
+		offer_roles(word);
+	else if (c->cmd->run == cmd_tokens_revoke)
+		offer_names(c, "/v1/tokens", word);
 	else if (strncmp(c->cmd->name, "stacks:", 7) == 0)
 		offer_names(c, "/v1/stacks", word);
 	else if (c->cmd->run == cmd_help)

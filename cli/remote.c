@@ -278,19 +278,20 @@ static void build_certs_line(
 		quote(line, "--format=json");
 }
 
-/* The file of images:import, git:from-archive and config:import, the last word, is one of this host: it becomes the input,
+/* The file of images:import, git:from-archive, config:import and members:add, the last word, is one of this host: it becomes the input,
  * "-" its name. */
 static void send_file(struct cli *c, int argc, char **argv)
 {
 	static char dash[] = "-";
 	const char *path = c->argc ? c->argv[c->argc - 1] : dash;
 
-	bool config = c->cmd->run == cmd_config_import;
+	bool plain = c->cmd->run == cmd_config_import ||
+		     (c->cmd->run == cmd_members_add && c->argc == 2);
 	if ((c->cmd->run != cmd_images_import && c->cmd->run != cmd_git_from_archive &&
-		    !config) ||
+		    !plain) ||
 		c->argc > 2 || strcmp(path, dash) == 0 || strstr(path, "://"))
 		return;
-	int r = config ? config_open(path) : images_open(path);
+	int r = plain ? config_open(path) : images_open(path);
 	if (r < 0) {
 		say("cannot read %s: %s", path, strerror(-r));
 		exit(STATUS_FAILED);
