@@ -255,7 +255,9 @@ bench-logs: all $(B)/test/bench/logwrite
 	tests/bench/logs $(BENCH_OPTIONS)
 bench-router: all $(B)/test/bench/backend $(B)/test/bench/messages
 	tests/bench/router $(BENCH_OPTIONS)
-$(B)/test/bench/backend $(B)/test/bench/messages $(B)/test/bench/logwrite: $(B)/test/bench/%: tests/bench/%.c
+bench-volumes: all $(B)/test/bench/volumes
+	tests/bench/volumes $(BENCH_OPTIONS)
+$(B)/test/bench/backend $(B)/test/bench/messages $(B)/test/bench/logwrite $(B)/test/bench/volumes: $(B)/test/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -D_GNU_SOURCE $(ALL_LDFLAGS) -o $@ $<
 bench-start: all $(B)/test/bench/start $(B)/test/bench/true
@@ -281,7 +283,7 @@ lint:
 		'-Djson_object_foreach(o,k,v)=for(;;)' -I. $$(git ls-files '*.c')
 asan:
 	$(MAKE) B=build-asan CFLAGS='$(SANITIZE)' HARDEN= STATIC= check-unit
-.PHONY: tests-bin list-unit list-root check-unit check-root check check-v2 check-vm attack attack-bin attack-table conformance-table e2e demo soak bench-push bench-build bench-start bench-wake bench-idle bench-snapshot bench-jail bench-router bench-logs deps layers lint asan install uninstall deb clean help
+.PHONY: tests-bin list-unit list-root check-unit check-root check check-v2 check-vm attack attack-bin attack-table conformance-table e2e demo soak bench-push bench-build bench-start bench-wake bench-idle bench-snapshot bench-volumes bench-jail bench-router bench-logs deps layers lint asan install uninstall deb clean help
 
 L = $(DESTDIR)$(PREFIX)/lib/berth
 # A running berthd has its own copy of packs/ for builds.
@@ -316,4 +318,4 @@ deb:
 clean:
 	rm -rf build build-asan build-fuzz build-guards
 help:
-	@echo 'all install uninstall deb clean | deps check check-unit check-root check-v2 check-vm attack e2e demo | bench-push bench-build bench-start bench-wake bench-idle bench-snapshot bench-jail bench-router bench-logs soak | lint layers asan'
+	@echo 'all install uninstall deb clean | deps check check-unit check-root check-v2 check-vm attack e2e demo | bench-push bench-build bench-start bench-wake bench-idle bench-snapshot bench-volumes bench-jail bench-router bench-logs soak | lint layers asan'

@@ -87,6 +87,7 @@ const struct option_spec option_table[OPT_COUNT] = {
 	[OPT_SNAPSHOT] = {0, "snapshot", "ID",
 		"this backup of the folder, not the newest"},
 	[OPT_AT] = {0, "at", "FOLDER", "where there is room for all of it (/var/lib)"},
+	[OPT_SIZE] = {0, "size", "SIZE", "the most that it holds: 500M, 2G"},
 	[OPT_DRY_RUN] = {0, "dry-run", NULL, "only show what would be done"},
 };
 

@@ -77,6 +77,7 @@ enum option {
 	OPT_ROLE,
 	OPT_MEMBER,
 	OPT_EXPIRES,
+	OPT_SIZE,
 	OPT_COUNT
 };
 #define OPT(o) (UINT64_C(1) << OPT_##o)
@@ -328,6 +329,9 @@ int cmd_drains_remove(struct cli *c);
 /* cmd_host.c */
 int cmd_volumes_create(struct cli *c);
 int cmd_volumes_list(struct cli *c);
+int cmd_volumes_report(struct cli *c);
+int cmd_volumes_usage(struct cli *c);
+int cmd_volumes_resize(struct cli *c);
 int cmd_volumes_mount(struct cli *c);
 int cmd_volumes_unmount(struct cli *c);
 int cmd_volumes_destroy(struct cli *c);

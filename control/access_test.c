@@ -85,7 +85,7 @@ static uint64_t make_volume(struct fixture *f, const char *name)
 {
 	uint64_t id = 0;
 
-	assert_int_equal(db_volume_create(f->c.db, name, &id), 0);
+	assert_int_equal(db_volume_create(f->c.db, name, 0, &id), 0);
 	assert_int_equal(db_volume_set_whole(f->c.db, id, true), 0);
 	return id;
 }

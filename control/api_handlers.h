@@ -140,6 +140,7 @@ HANDLE(logs_failed_all);
 /* api_volumes.c */
 HANDLE(volumes_list);
 HANDLE(volumes_create);
+HANDLE(volumes_resize);
 HANDLE(volumes_destroy);
 HANDLE(mount_check);
 RUN(mount_run);

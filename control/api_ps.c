@@ -26,7 +26,7 @@ static int check_type(struct request *r, const json_t *processes, const char *ty
 /* Two instances that write to one volume are what stop-first deploys avoid. */
 static int check_shared(struct request *r, const char *type, json_int_t n)
 {
-	if (n <= 1 || !rollout_stop_first(r->c, r->app.id))
+	if (n <= 1 || !rollout_stop_first(r->c, r->app.id, type))
 		return 0;
 	request_fail(r, FAIL_CONFLICT,
 		"%s has a writable volume, which several instances of %s would share",

@@ -416,7 +416,7 @@ static const char *fallback_of(
 	struct request *r, const struct setting *st, char number[24])
 {
 	if (strcmp(st->topic, "ps") == 0 && strcmp(st->key, "overlap") == 0)
-		return rollout_stop_first(r->c, r->app.id) ? "off" : "on";
+		return rollout_stop_first(r->c, r->app.id, "web") ? "off" : "on";
 	if (st->kind == SETTING_SLEEP)
 		return settings_sleep_default();
 	if (st->kind == SETTING_PORT && serves_files(r))

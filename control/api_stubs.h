@@ -11,6 +11,7 @@
 #include "control/engine.h"
 #include "control/network.h"
 #include "control/routes.h"
+#include "control/volumes.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -232,10 +233,40 @@ int network_resolve(struct control *c, const char *host, struct err *e)
 	return db_net_address_seen(c->db, host, "192.0.2.1", 1) < 0 ? -EIO : 1;
 }
 
-int volume_make(struct control *c, uint64_t id, struct err *e)
+/* What the test says of the disk. */
+static struct msg_volume_info volume_stub;
+
+int volume_look(
+	struct control *c, uint64_t id, struct msg_volume_info *ret, struct err *e)
+{
+	(void)c;
+	(void)e;
+	*ret = volume_stub;
+	ret->id = id;
+	return 0;
+}
+
+int volume_grow(struct control *c, uint64_t id, uint64_t size_bytes,
+	struct msg_volume_info *ret, struct err *e)
+{
+	(void)e;
+	volume_stub.size_bytes = size_bytes;
+	return volume_look(c, id, ret, e);
+}
+
+int volume_check_room(struct control *c, uint64_t bytes, struct err *e)
+{
+	(void)c;
+	return bytes > (uint64_t)1 << 40 ? err_set(e, ENOSPC, "8T do not fit on the disk")
+					 : 0;
+}
+
+int volume_make(struct control *c, uint64_t id, uint64_t size_bytes, struct err *e)
 {
 	(void)c;
 	(void)id;
+	volume_stub.size_bytes = size_bytes;
+	volume_stub.backing = size_bytes ? VOLUME_IMAGE : VOLUME_FOLDER;
 	if (atomic_exchange(&fail_next, false))
 		return err_set(e, ENOSPC, "the disk is full");
 	return 0;

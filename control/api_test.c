@@ -333,6 +333,59 @@ static void volumes_are_mounted_by_a_release(void **state)
 	expect(f, "DELETE", "/v1/volumes/data?confirm=data", NULL, 200, "{}");
 }
 
+static void a_volume_with_a_size_only_grows(void **state)
+{
+	static const char *const bad[] = {
+		"0", "1", "15M", "99999T", "-1", "x", "", "2GG"};
+	struct fixture *f = *state;
+	char body[64];
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		snprintf(body, sizeof(body), "{\"name\":\"data\",\"size\":\"%s\"}",
+			bad[i]);
+		expect(f, "POST", "/v1/volumes", body, 400,
+			"is not a size from 16M to 8T");
+	}
+	expect(f, "POST", "/v1/volumes", "{\"name\":\"data\",\"size\":\"2T\"}", 409,
+		"do not fit");
+	expect(f, "POST", "/v1/volumes", "{\"name\":\"data\",\"size\":\"64M\"}", 201,
+		"data");
+	expect(f, "GET", "/v1/volumes", NULL, 200, "\"size_bytes\":67108864");
+	expect(f, "POST", "/v1/volumes/data/resize", "{\"size\":\"32M\"}", 409,
+		"data has 64M; a volume only grows");
+	expect(f, "POST", "/v1/volumes/data/resize", "{\"size\":\"1G\"}", 200,
+		"\"size_bytes\":1073741824");
+	expect(f, "POST", "/v1/volumes/nope/resize", "{\"size\":\"1G\"}", 404,
+		"no volume");
+	expect(f, "POST", "/v1/volumes", "{\"name\":\"plain\"}", 201, "plain");
+	expect(f, "POST", "/v1/volumes/plain/resize", "{\"size\":\"1G\"}", 409,
+		"plain was made without a size");
+}
+
+static void a_volume_may_be_of_one_process_type(void **state)
+{
+	struct fixture *f = *state;
+
+	make_released(f, "shop");
+	expect(f, "POST", "/v1/volumes", "{\"name\":\"data\"}", 201, "data");
+	expect(f, "POST", "/v1/volumes", "{\"name\":\"more\"}", 201, "more");
+	expect(f, "POST", "/v1/volumes/data/mount",
+		"{\"app\":\"shop\",\"path\":\"/data\",\"process_type\":\"nosuch\"}", 400,
+		"no process type");
+	expect(f, "POST", "/v1/volumes/data/mount",
+		"{\"app\":\"shop\",\"path\":\"/data\",\"process_type\":\"web\"}", 200,
+		"x 0");
+	expect(f, "GET", "/v1/volumes?app=shop", NULL, 200, "\"process_type\":\"web\"");
+	expect(f, "POST", "/v1/volumes/more/mount",
+		"{\"app\":\"shop\",\"path\":\"/data/in\"}", 409,
+		"none may lie in the other");
+	expect(f, "POST", "/v1/volumes/more/mount",
+		"{\"app\":\"shop\",\"path\":\"/data\"}", 409,
+		"has data at /data already");
+	expect(f, "POST", "/v1/volumes/more/mount",
+		"{\"app\":\"shop\",\"path\":\"/database\"}", 200, "x 0");
+}
+
 static void a_writable_volume_is_not_shared_unasked(void **state)
 {
 	struct fixture *f = *state;
@@ -804,6 +857,8 @@ int main(void)
 		T(nonsense_about_networks_is_refused),
 		T(volumes_are_mounted_by_a_release),
 		T(a_writable_volume_is_not_shared_unasked),
+		T(a_volume_with_a_size_only_grows),
+		T(a_volume_may_be_of_one_process_type),
 		T(a_restart_policy_is_of_an_app_or_of_one_process_type),
 		T(what_runs_and_what_waits_is_reported),
 		T(only_the_built_in_file_server_takes_a_unix_socket_unasked),

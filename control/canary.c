@@ -63,7 +63,7 @@ static int check_app(const struct canary *k, uint32_t version, struct err *e)
 	if (k->app.asleep)
 		return err_set(e, EINVAL, "%s is asleep; `berth ps:wake %s` wakes it",
 			name, name);
-	if (rollout_stop_first(k->c, k->app.id))
+	if (rollout_stop_first(k->c, k->app.id, "web"))
 		return err_set(e, EINVAL,
 			"%s has a writable volume, which a canary would share with the "
 			"live release; where the app can do that: berth ps:set %s "

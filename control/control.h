@@ -105,14 +105,6 @@ int stack_create(
 json_t *stack_changes(const json_t *from, const json_t *to);
 /* Domains or settings changed: send the router a new table, wait for every worker's word (at most 5 s). */
 int routes_refresh(struct control *c, struct err *e);
-/* The volume folder at berthd. */
-int volume_make(struct control *c, uint64_t id, struct err *e);
-/*
- * Row and folder; waits some seconds for instances that had it and end. -EBUSY: an app mounts it; -EAGAIN: such an instance
- * takes longer; else -errno. e is set but for -EBUSY. What a crash cuts off volumes_recover ends at the next start.
- */
-int volume_destroy(struct control *c, uint64_t id, struct err *e);
-void volumes_recover(struct control *c);
 /* authorized_keys from the database. */
 int keys_write(struct control *c, struct err *e);
 int disk_free(struct control *c, uint64_t *ret_free, uint64_t *ret_total);

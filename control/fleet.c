@@ -8,6 +8,7 @@
 #include "control/own_start.h"
 #include "control/settings.h"
 #include "control/stale.h"
+#include "control/volumes.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/spec.h"
@@ -321,6 +322,12 @@ static void add_mount(struct msg_start *m, const struct db_mount *from)
 	memcpy(to->path, from->path, sizeof(to->path));
 }
 
+/* Of its type; a one-off's is the one that it was given. */
+static bool has_mount(const struct fleet_start *s, const struct db_mount *m)
+{
+	return mount_is_of(m, s->type) || (s->limits && mount_is_of(m, s->limits));
+}
+
 /* One that the release being made brings is not for instances of the live one, which come back when that fails. */
 static int fill_mounts(struct control *c, const struct fleet_start *s,
 	struct msg_start *m, struct err *e)
@@ -333,7 +340,7 @@ static int fill_mounts(struct control *c, const struct fleet_start *s,
 	if (n < 0)
 		return err_sys(e, -n, "read the app's volumes");
 	for (int i = 0; i < n; i++) {
-		if (mounts[i].pending == not_for)
+		if (mounts[i].pending == not_for || !has_mount(s, &mounts[i]))
 			continue;
 		if (m->n_mounts == PROTO_MOUNTS_MAX)
 			return err_set(e, E2BIG, "an app takes at most %d volumes",
@@ -417,6 +424,8 @@ static int start_sandbox(struct control *c, const struct fleet_start *s,
 	if (s->stdio)
 		memcpy(fds + 1, s->stdio, 3 * sizeof(int));
 	r = engine_start(c->engine, start, fds, s->stdio ? 4 : 1, ret_pty, e);
+	if (r < 0)
+		volume_explain(c, e);
 	if (r == 0)
 		limits_log(c, s->app->id, s->limits ? s->limits : s->type, start->name);
 	return r;

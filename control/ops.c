@@ -1,4 +1,4 @@
-/* Small operations: volumes, keys, disk, addresses, destroying an app. */
+/* Small operations: keys, disk, addresses, destroying an app. */
 #include "control/applock.h"
 #include "control/certs.h"
 #include "control/drains.h"
@@ -6,78 +6,11 @@
 #include "control/fleet.h"
 #include "control/network.h"
 #include "control/routes.h"
+#include "control/volumes.h"
 #include "lib/io.h"
-#include "lib/log.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
-
-#define VOLUME_WAIT_MS 5000 /* for an instance's end */
-#define VOLUME_LOOK_MS 100
-
-/* Made or removed twice is no different from once: a berthd that died in the middle is asked again. */
-static int ask_volume(struct control *c, unsigned int type, uint64_t id)
-{
-	struct msg_volume v = {id};
-	int r = engine_call(c->engine, type, &v, sizeof(v), NULL, 0, NULL);
-
-	return r == -ECONNRESET
-		       ? engine_call(c->engine, type, &v, sizeof(v), NULL, 0, NULL)
-		       : r;
-}
-
-int volume_make(struct control *c, uint64_t id, struct err *e)
-{
-	int r = ask_volume(c, MSG_VOLUME_CREATE, id);
-
-	return r < 0 ? err_sys(e, -r, "make the volume's folder") : 0;
-}
-
-/* -EBUSY lasts for as long as an instance that had it takes to end. */
-static int remove_folder(struct control *c, uint64_t id)
-{
-	int r = ask_volume(c, MSG_VOLUME_REMOVE, id);
-
-	for (int ms = 0; r == -EBUSY && ms < VOLUME_WAIT_MS; ms += VOLUME_LOOK_MS) {
-		usleep(VOLUME_LOOK_MS * 1000);
-		r = ask_volume(c, MSG_VOLUME_REMOVE, id);
-	}
-	return r;
-}
-
-/*
- * No transaction is open while berthd is asked: whoever reads its answers also writes to the database. The mark says
- * after a crash what was going on.
- */
-int volume_destroy(struct control *c, uint64_t id, struct err *e)
-{
-	int r = db_volume_set_whole(c->db, id, false);
-
-	if (r < 0)
-		return r == -EBUSY ? r : err_sys(e, -r, "record it");
-	r = remove_folder(c, id);
-	if (r == 0) {
-		r = db_volume_delete(c->db, id);
-		return r < 0 ? err_sys(e, -r, "record it") : 0;
-	}
-	err_sys(e, -r, "remove the volume");
-	if (r != -EBUSY)
-		return r; /* it may be half gone: the next try, or start, goes on */
-	db_volume_set_whole(c->db, id, true);
-	return -EAGAIN;
-}
-
-void volumes_recover(struct control *c)
-{
-	struct db_volume *volumes autofree = NULL;
-	int n = db_volume_list(c->db, &volumes);
-	struct err e;
-
-	for (int i = 0; i < n; i++)
-		if (!volumes[i].whole && volume_destroy(c, volumes[i].id, &e) < 0)
-			log_warn("volume %s: %s", volumes[i].name, e.text);
-}
 
 int keys_write(struct control *c, struct err *e)
 {

@@ -10,6 +10,7 @@
 #include "control/sleep.h"
 #include "control/snapshots.h"
 #include "control/supervise.h"
+#include "control/volumes.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include <errno.h>
@@ -157,7 +158,7 @@ static bool adopt(
 /* The next one in the place of such an instance must not meet it. */
 static bool ends_first(struct control *c, const struct db_instance *i)
 {
-	return strcmp(i->kind, "app") == 0 && rollout_stop_first(c, i->app);
+	return strcmp(i->kind, "app") == 0 && rollout_stop_first(c, i->app, i->type);
 }
 
 static void stop_unwanted(struct control *c, const struct db_instance *i)

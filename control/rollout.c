@@ -12,6 +12,7 @@
 #include "control/supervise.h"
 #include "control/tail.h"
 #include "control/thread.h"
+#include "control/volumes.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include <errno.h>
@@ -51,7 +52,7 @@ static uint64_t *ids_of(const struct set *s)
 	return ids;
 }
 
-bool rollout_stop_first(struct control *c, uint32_t app)
+bool rollout_stop_first(struct control *c, uint32_t app, const char *type)
 {
 	struct db_mount *mounts autofree = NULL;
 	char *overlap autofree = NULL;
@@ -59,7 +60,8 @@ bool rollout_stop_first(struct control *c, uint32_t app)
 	bool writable = false;
 
 	for (int i = 0; i < n; i++)
-		writable |= !mounts[i].read_only && mounts[i].pending != DB_GOES;
+		writable |= !mounts[i].read_only && mounts[i].pending != DB_GOES &&
+			    mount_is_of(&mounts[i], type);
 	if (db_setting_get(c->db, app, "ps", "overlap", &overlap) == 0 && overlap)
 		return strcmp(overlap, "off") == 0;
 	return writable;
@@ -514,7 +516,7 @@ int rollout_run(struct control *c, const struct rollout *r, struct err *e)
 		release_data_begin(c, r->app, r->data_version != 0, r->s, &data);
 	list_old(c, r, true, &old);
 	served = old.n > 0;
-	if (whole && (r->data_version || rollout_stop_first(c, r->app->id))) {
+	if (whole && (r->data_version || rollout_stop_first(c, r->app->id, "web"))) {
 		hold = true;
 		stop_old(c, r, &old);
 		old.n = 0;

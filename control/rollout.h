@@ -34,7 +34,7 @@ int rollout_scale(struct control *c, const struct rollout *r, struct err *e);
 /* From now on there is no canary: its instances drain in the background. 0 or -errno with e. */
 int rollout_end_canary(
 	struct control *c, const struct db_app *a, struct sink *s, struct err *e);
-/* A writable volume, and not set to overlap: two instances must not run at once. */
-bool rollout_stop_first(struct control *c, uint32_t app);
+/* The process type has a writable volume, and is not set to overlap: two instances must not run at once. */
+bool rollout_stop_first(struct control *c, uint32_t app, const char *type);
 
 #endif

@@ -42,7 +42,7 @@ void serving_thaw(struct control *c, uint32_t app)
 static void begin_wake(struct control *c, uint32_t app)
 {
 	struct sleepers *s = c->sleepers;
-	bool apart = rollout_stop_first(c, app);
+	bool apart = rollout_stop_first(c, app, "web");
 	struct nap *n = nap_lock(s, app);
 
 	while (n->waking || n->dozing || (apart && n->stopping)) {

@@ -316,14 +316,20 @@ struct db_mount {
 	char path[256];
 	bool read_only;
 	enum db_pending pending;
+	char type[32]; /* the only process type that has it; "": all */
 };
 struct db_volume {
 	uint64_t id;
 	char name[NAME_MAX_LEN + 1];
 	uint64_t created_us;
 	bool whole; /* else it is being made or removed, and goes at the next start */
+	uint64_t size_bytes; /* as asked for; 0: none */
 };
-int db_volume_create(struct db *db, const char *name, uint64_t *ret_id);
+int db_volume_create(
+	struct db *db, const char *name, uint64_t size_bytes, uint64_t *ret_id);
+int db_volume_resize(struct db *db, uint64_t id, uint64_t size_bytes);
+/* -ENOENT: there is none of that id. */
+int db_volume_by_id(struct db *db, uint64_t id, struct db_volume *ret);
 int db_volume_by_name(struct db *db, const char *name, struct db_volume *ret);
 int db_volume_list(struct db *db, struct db_volume **ret);
 int db_volume_delete(struct db *db, uint64_t id); /* -EBUSY while mounted */

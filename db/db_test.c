@@ -103,7 +103,8 @@ static void a_database_of_an_earlier_version_is_migrated(void **state)
 		"INSERT INTO ssh_key VALUES(7, 'ann', 't', 'A', 'f', 5)",
 		"INSERT INTO ssh_key VALUES(8, 'ann', 't', 'B', 'f', 4)",
 		"INSERT INTO ssh_key VALUES(9, 'bob', 't', 'C', 'f', 6)",
-		"PRAGMA user_version=3"};
+		"ALTER TABLE volume DROP COLUMN size_bytes",
+		"ALTER TABLE volume_mount DROP COLUMN type", "PRAGMA user_version=3"};
 
 	make_app(f->db, "old");
 	undo_members(f->db);
@@ -619,12 +620,12 @@ static void a_domain_belongs_to_one_app(void **state)
 static void a_mounted_volume_stays(void **state)
 {
 	struct fixture *f = *state;
-	struct db_mount m = {.path = "/data"}, *list = NULL;
+	struct db_mount m = {.path = "/data", .type = "worker"}, *list = NULL;
 	uint32_t app = make_app(f->db, "a");
 	uint64_t id = 0;
 
-	assert_int_equal(db_volume_create(f->db, "v", &m.volume), 0);
-	assert_int_equal(db_volume_create(f->db, "v", &id), -EEXIST);
+	assert_int_equal(db_volume_create(f->db, "v", 1 << 30, &m.volume), 0);
+	assert_int_equal(db_volume_create(f->db, "v", 0, &id), -EEXIST);
 	m.app = app;
 	assert_int_equal(db_mount_add(f->db, &m), -ENOENT);
 	assert_int_equal(db_volume_set_whole(f->db, m.volume, true), 0);
@@ -632,6 +633,7 @@ static void a_mounted_volume_stays(void **state)
 	assert_int_equal(db_mount_add(f->db, &m), -EEXIST);
 	assert_int_equal(db_mount_list(f->db, 0, &list), 1);
 	assert_string_equal(list[0].volume_name, "v");
+	assert_string_equal(list[0].type, "worker");
 	free(list);
 	assert_int_equal(db_volume_delete(f->db, m.volume), -EBUSY);
 	assert_int_equal(db_volume_set_whole(f->db, m.volume, false), -EBUSY);
@@ -662,7 +664,7 @@ static void mounts_change_with_the_release_or_not_at_all(void **state)
 	uint32_t app = m.app = make_app(f->db, "a");
 
 	make_release(f->db, app, 1);
-	assert_int_equal(db_volume_create(f->db, "v", &m.volume), 0);
+	assert_int_equal(db_volume_create(f->db, "v", 1 << 30, &m.volume), 0);
 	assert_int_equal(db_volume_set_whole(f->db, m.volume, true), 0);
 	assert_int_equal(db_mount_add(f->db, &m), 0);
 	assert_int_equal(db_release_fail_pending(f->db, "cut off"), 1);

@@ -1,4 +1,4 @@
--- Who: members hold keys and tokens. What they may: a role an app, or for all apps and the host.
+-- Migration 18. Who: members hold keys and tokens. What they may: a role an app, or for all apps and the host.
 CREATE TABLE member (
 	id INTEGER PRIMARY KEY AUTOINCREMENT,
 	name TEXT NOT NULL UNIQUE,

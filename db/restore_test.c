@@ -40,7 +40,7 @@ static uint32_t app_with_all(struct db *db, const char *name, const char *host)
 	assert_int_equal(db_domain_add(db, app, host), 0);
 	assert_int_equal(db_setting_set(db, app, "ports", "port", "80"), 0);
 	snprintf(key, sizeof(key), "%s-data", name);
-	assert_int_equal(db_volume_create(db, key, &volume), 0);
+	assert_int_equal(db_volume_create(db, key, 0, &volume), 0);
 	assert_int_equal(db_volume_set_whole(db, volume, true), 0);
 	mount.app = app;
 	mount.volume = volume;

@@ -10,7 +10,7 @@ static uint64_t volume(struct db *db)
 {
 	uint64_t id = 0;
 
-	assert_int_equal(db_volume_create(db, "data", &id), 0);
+	assert_int_equal(db_volume_create(db, "data", 0, &id), 0);
 	return id;
 }
 

@@ -3,11 +3,21 @@
 #include "lib/io.h"
 #include <errno.h>
 
-int db_volume_create(struct db *db, const char *name, uint64_t *ret_id)
+#define VOLUME "SELECT id, name, created_us, whole, size_bytes FROM volume "
+
+int db_volume_create(
+	struct db *db, const char *name, uint64_t size_bytes, uint64_t *ret_id)
 {
 	return query_insert(db, ret_id,
-		"INSERT INTO volume(name, created_us, whole) VALUES(?, ?, 0)", "sU", name,
-		io_now_us());
+		"INSERT INTO volume(name, created_us, whole, size_bytes)"
+		" VALUES(?, ?, 0, ?)",
+		"sUU", name, io_now_us(), size_bytes);
+}
+
+int db_volume_resize(struct db *db, uint64_t id, uint64_t size_bytes)
+{
+	return query_changed(query_exec(
+		db, "UPDATE volume SET size_bytes=? WHERE id=?", "UU", size_bytes, id));
 }
 
 static void fill_volume(struct query *q, void *element)
@@ -18,13 +28,24 @@ static void fill_volume(struct query *q, void *element)
 	query_text(q, 1, v->name, sizeof(v->name));
 	v->created_us = query_u64(q, 2);
 	v->whole = query_u32(q, 3) != 0;
+	v->size_bytes = query_u64(q, 4);
 }
 
 int db_volume_by_name(struct db *db, const char *name, struct db_volume *ret)
 {
 	autoquery q = QUERY_INIT;
-	int r = query_first(&q, db,
-		"SELECT id, name, created_us, whole FROM volume WHERE name=?", "s", name);
+	int r = query_first(&q, db, VOLUME "WHERE name=?", "s", name);
+
+	if (r < 0)
+		return r;
+	fill_volume(&q, ret);
+	return 0;
+}
+
+int db_volume_by_id(struct db *db, uint64_t id, struct db_volume *ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_first(&q, db, VOLUME "WHERE id=?", "U", id);
 
 	if (r < 0)
 		return r;
@@ -34,8 +55,8 @@ int db_volume_by_name(struct db *db, const char *name, struct db_volume *ret)
 
 int db_volume_list(struct db *db, struct db_volume **ret)
 {
-	return query_all(db, sizeof(**ret), fill_volume, (void **)ret,
-		"SELECT id, name, created_us, whole FROM volume ORDER BY name", "");
+	return query_all(
+		db, sizeof(**ret), fill_volume, (void **)ret, VOLUME "ORDER BY name", "");
 }
 
 /* The foreign key of volume_mount is what refuses with -EBUSY. */
@@ -64,12 +85,14 @@ static void fill_mount(struct query *q, void *element)
 	query_text(q, 3, m->path, sizeof(m->path));
 	m->read_only = query_u32(q, 4) != 0;
 	m->pending = query_u32(q, 5);
+	query_text(q, 6, m->type, sizeof(m->type));
 }
 
 int db_mount_list(struct db *db, uint32_t app, struct db_mount **ret)
 {
 	return query_all(db, sizeof(**ret), fill_mount, (void **)ret,
-		"SELECT m.volume, v.name, m.app, m.path, m.read_only, m.pending FROM "
+		"SELECT m.volume, v.name, m.app, m.path, m.read_only, m.pending,"
+		" m.type FROM "
 		"volume_mount m"
 		" JOIN volume v ON v.id=m.volume WHERE ?1=0 OR m.app=?1 ORDER BY m.app, "
 		"m.path",
@@ -79,9 +102,9 @@ int db_mount_list(struct db *db, uint32_t app, struct db_mount **ret)
 int db_mount_add(struct db *db, const struct db_mount *m)
 {
 	return query_changed(query_exec(db,
-		"INSERT INTO volume_mount(volume, app, path, read_only, pending)"
-		" SELECT id, ?, ?, ?, ? FROM volume WHERE id=? AND whole",
-		"usuuU", m->app, m->path, m->read_only, m->pending, m->volume));
+		"INSERT INTO volume_mount(volume, app, path, read_only, pending, type)"
+		" SELECT id, ?, ?, ?, ?, ? FROM volume WHERE id=? AND whole",
+		"usuusU", m->app, m->path, m->read_only, m->pending, m->type, m->volume));
 }
 
 int db_mount_remove(struct db *db, uint32_t app, uint64_t volume)
