@@ -12,6 +12,17 @@
 
 #include <stdio.h>
 
+/* Also after an upgrade, whose berthd of before did not know of all folders: then the apps go on, whatever comes of it. */
+static int prepare(const struct settings *s, bool first, struct err *e)
+{
+	int r = operate_prepare(s, e);
+
+	if (r == 0 || first)
+		return r;
+	log_error("%s", e->text);
+	return 0;
+}
+
 static int run(const struct settings *s)
 {
 	static struct handoff handoff;
@@ -25,11 +36,10 @@ static int run(const struct settings *s)
 	}
 	r = handoff_from_env(&handoff, &e);
 	first = r == 0;
-	if (first) {
-		r = operate_prepare(s, &e);
-		if (r == 0)
-			r = handoff_make(&handoff, s, &e);
-	}
+	if (r >= 0)
+		r = prepare(s, first, &e);
+	if (first && r == 0)
+		r = handoff_make(&handoff, s, &e);
 	if (r < 0) {
 		log_error("%s", e.text);
 		return 1;
