@@ -4,6 +4,7 @@
  *   berth-acme begin|done|failed TYPE NAME TOKEN ANSWER   as uacme(1) calls its hook; 0: accepted
  */
 #include "lib/confine.h"
+#include "lib/io.h"
 #include "lib/name.h"
 #include "lib/proto.h"
 
@@ -22,21 +23,6 @@
 #define FILE_BYTES (1u << 20)	    /* a chain has a few thousand */
 #define MEMORY_BYTES (512ull << 20) /* of address space; uacme needs a tenth */
 
-static int folder_of_self(char out[PATH_MAX])
-{
-	ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - 1);
-	char *slash;
-
-	if (n <= 0)
-		return -EIO;
-	out[n] = '\0';
-	slash = strrchr(out, '/');
-	if (!slash)
-		return -EIO;
-	*slash = '\0';
-	return 0;
-}
-
 static int limit(int what, uint64_t most)
 {
 	const struct rlimit rl = {most, most};
@@ -53,7 +39,7 @@ static int enter(const char *folder, struct err *e)
 		{bin, CONFINE_READ},
 		{folder, CONFINE_WRITE},
 	};
-	int r = folder_of_self(bin);
+	int r = io_beside_program("", bin, sizeof(bin));
 
 	if (r < 0)
 		return err_sys(e, -r, "cannot find the folder of berth's programs");

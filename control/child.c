@@ -6,21 +6,6 @@
 #include <spawn.h>
 #include <string.h>
 
-int child_path(const char *name, char out[PATH_MAX])
-{
-	ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - 1);
-	char *slash;
-
-	if (n <= 0)
-		return -EIO;
-	out[n] = '\0';
-	slash = strrchr(out, '/');
-	if (!slash || slash + 1 + strlen(name) >= out + PATH_MAX)
-		return -EIO;
-	memcpy(slash + 1, name, strlen(name) + 1);
-	return 0;
-}
-
 static void fill_env(const char *env[16], bool proxies)
 {
 	static const char *const names[] = {"http_proxy", "https_proxy", "no_proxy",

@@ -3,10 +3,8 @@
 #define CONTROL_CHILD_H
 
 #include "lib/base.h"
-#include <limits.h>
+#include <sys/types.h>
 
-/* The path of a program that lies beside this one. 0 or -errno. */
-int child_path(const char *name, char out[PATH_MAX]);
 /*
  * Starts path with fds as its descriptors 0 and up (-1: /dev/null) and no others, a plain environment and, with proxies, those
  * of berthd's. 0 and *ret_pid, which must be waited for, or -errno.

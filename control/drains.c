@@ -8,6 +8,7 @@
 #include "lib/log.h"
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -93,7 +94,7 @@ static int start(struct control *c, struct drains *d)
 	char path[PATH_MAX], parent[16];
 	const char *const argv[] = {"berth-drain", parent, c->state, NULL};
 	int pair[2];
-	int r = child_path(argv[0], path);
+	int r = io_beside_program(argv[0], path, sizeof(path));
 
 	snprintf(parent, sizeof(parent), "%d", getpid());
 	if (r < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)

@@ -200,25 +200,6 @@ static void stop_unknown(struct control *c, const struct running *run)
 	}
 }
 
-static void drop_half_layers(struct control *c)
-{
-	struct db_layer *layers autofree = NULL;
-	int n = db_layer_list(c->db, &layers);
-
-	for (int i = 0; i < n; i++) {
-		struct msg_layer l = {.id = layers[i].id};
-		if (layers[i].ready)
-			continue;
-		int r = engine_call(
-			c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0, NULL);
-		if (r == 0)
-			db_layer_delete(c->db, layers[i].id);
-		else
-			log_warn("half-made layer %llu: %s", (unsigned long long)l.id,
-				strerror(-r));
-	}
-}
-
 /* A row without its layer: the host went down before that was on disk, and berthd has dropped it. */
 static void drop_lost_layers(struct control *c, const uint64_t *ids, int n)
 {
@@ -277,7 +258,7 @@ int recover_start(struct control *c, struct err *e)
 	sleep_recover(c, &(struct sleep_found){run.ids, run.frozen, run.n, run.n_frozen});
 	reconcile_instances(c, &run);
 	stop_unknown(c, &run);
-	drop_half_layers(c);
+	retention_drop_half(c, UINT64_MAX);
 	volumes_recover(c);
 	compare_layers(c);
 	db_instance_prune(c->db);

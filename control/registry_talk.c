@@ -4,6 +4,7 @@
 #include "control/registry.h"
 #include "lib/io.h"
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,7 +17,7 @@ int talk_start(struct talk *t, int archive, json_t *order, struct sink *s, struc
 	char path[PATH_MAX], parent[16];
 	const char *const argv[] = {"berth-registry", parent, NULL};
 	int pair[2];
-	int r = child_path(argv[0], path);
+	int r = io_beside_program(argv[0], path, sizeof(path));
 
 	*t = (struct talk){.s = s,
 		.sock = -1,

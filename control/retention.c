@@ -178,8 +178,7 @@ void retention_drop_stray(struct control *c, const uint64_t *ids, int n)
 	}
 }
 
-/* Of builds that an earlier control began, and whose sandboxes had them still when this one started. */
-static void drop_half_rows(struct control *c)
+void retention_drop_half(struct control *c, uint64_t before_us)
 {
 	struct db_layer *rows autofree = NULL;
 	int n = db_layer_list(c->db, &rows);
@@ -187,10 +186,15 @@ static void drop_half_rows(struct control *c)
 	for (int i = 0; i < n; i++) {
 		struct msg_layer l = {.id = rows[i].id};
 
-		if (!rows[i].ready && rows[i].created_us < c->started_us &&
-			engine_call(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0,
-				NULL) == 0)
+		if (rows[i].ready || rows[i].created_us >= before_us)
+			continue;
+		int r = engine_call(
+			c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0, NULL);
+		if (r == 0)
 			db_layer_delete(c->db, l.id);
+		else
+			log_warn("half-made layer %llu: %s", (unsigned long long)l.id,
+				strerror(-r));
 	}
 }
 
@@ -219,7 +223,7 @@ void retention_stray(struct control *c)
 
 	if (n > 0)
 		retention_drop_stray(c, ids, n);
-	drop_half_rows(c);
+	retention_drop_half(c, c->started_us);
 	drop_stray_uppers(c);
 }
 

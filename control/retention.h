@@ -27,6 +27,9 @@ int retention_list(struct control *c, uint64_t **ret);
  * so control died between the two, or something used the layer then.
  */
 void retention_drop_stray(struct control *c, const uint64_t *ids, int n);
+/* Removes those that were begun before then and never became ready, with their rows: of builds of an earlier control, whose sandboxes may
+ * have had them still when this one started. */
+void retention_drop_half(struct control *c, uint64_t before_us);
 /* Removes what lies on disk, final or half-made, and has no row. */
 void retention_stray(struct control *c);
 /* Removes a layer that was last used before then and that nothing can need. 0, -ENOENT: it is needed after all, -errno. */

@@ -292,6 +292,21 @@ int io_mkdirs(const char *path, mode_t mode)
 	}
 }
 
+int io_beside_program(const char *name, char *out, size_t size)
+{
+	ssize_t n = readlink("/proc/self/exe", out, size);
+	const char *slash;
+
+	if (n < 0)
+		return -errno;
+	slash = memrchr(out, '/', (size_t)n);
+	size_t at = slash ? (size_t)(slash - out) + 1 : 0;
+	if ((size_t)n == size || at + strlen(name) >= size)
+		return -ENAMETOOLONG;
+	memcpy(out + at, name, strlen(name) + 1);
+	return 0;
+}
+
 static int unix_address(const char *path, struct sockaddr_un *sa)
 {
 	*sa = (struct sockaddr_un){.sun_family = AF_UNIX};

@@ -36,6 +36,8 @@ int io_remove_tree(int dirfd, const char *name);
 int io_remove_part(int dirfd, const char *name, uint64_t most);
 /* mkdir -p for an absolute path; existing folders are left as they are. 0 or -errno. */
 int io_mkdirs(const char *path, mode_t mode);
+/* The path of a file beside the program that runs; name "": the folder, with a slash at its end. 0, -ENAMETOOLONG or -errno. */
+int io_beside_program(const char *name, char *out, size_t size);
 /* Connects to / listens on a unix socket (type SOCK_STREAM or SOCK_SEQPACKET). fd or -errno. */
 int io_unix_connect(const char *path, int type);
 int io_unix_listen(const char *path, int type, mode_t mode);

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -59,9 +60,22 @@ static void removing_a_tree_stops_at_a_bind_mount(void **state)
 	assert_int_equal(access(dir, F_OK), -1);
 }
 
+static void what_lies_beside_the_program_is_found(void **state)
+{
+	char path[256], small[8];
+
+	(void)state;
+	assert_int_equal(io_beside_program("io_root_test", path, sizeof(path)), 0);
+	assert_int_equal(access(path, X_OK), 0);
+	assert_int_equal(io_beside_program("", path, sizeof(path)), 0);
+	assert_true(path[0] == '/' && path[strlen(path) - 1] == '/');
+	assert_int_equal(io_beside_program("berth", small, sizeof(small)), -ENAMETOOLONG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_lies_beside_the_program_is_found),
 		cmocka_unit_test(removing_a_tree_stops_at_a_bind_mount),
 	};
 
