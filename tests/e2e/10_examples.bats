@@ -144,11 +144,30 @@ worker_logs() { berth logs worker -n 200 -p worker | grep -qF 'app[worker.2]: ';
 	ok
 	has '<title>Node-RED</title>'
 	equal 200 "$(code_of node-red.localhost /settings)"
-	try curl -sS -H 'Host: node-red.localhost' -H 'Content-Type: application/json' --max-time 20 \
-		-d '[{"id":"f1","type":"tab","label":"Kept"}]' "$(url /flows)" -w '%{http_code}'
-	has 20
+	edit_flow Kept
 	try berth ps:restart node-red
 	ok
-	wait_for 30 flows_are_kept
+	wait_for 30 flow_is Kept
 }
-flows_are_kept() { page node-red /flows | grep -qF '"label":"Kept"'; }
+# Through the editor's own interface; it answers when the file is written.
+edit_flow() {
+	try curl -sS -H 'Host: node-red.localhost' -H 'Content-Type: application/json' --max-time 20 \
+		-d '[{"id":"f1","type":"tab","label":"'"$1"'"}]' "$(url /flows)" -w '%{http_code}'
+	has 20
+}
+flow_is() { page node-red /flows | grep -qF "\"label\":\"$1\""; }
+
+@test "node-red: edited, released again, rolled back without its data and with them" {
+	cd "$WORK/node-red" || return
+	first=$(release_of node-red)
+	commit again
+	pushed
+	has "node-red-data as it was with v$first is s"
+	edit_flow Later
+	berth rollback node-red "v$first" >/dev/null
+	wait_for 30 flow_is Later
+	try berth rollback node-red "v$first" --with-data
+	ok
+	has 'node-red-data is restored to s'
+	wait_for 30 flow_is Kept
+}
