@@ -25,6 +25,7 @@
 
 struct logs {
 	int dir, notify, root_wd;
+	struct loop_io *io;
 	char folder[PATH_MAX];
 	struct log_events events;
 	struct app_log *first;
@@ -171,6 +172,17 @@ static void skip_removed(struct cursor *c, const struct app_log *old)
 	}
 }
 
+/* A reader of a log that had no segment yet begins with the first, so that it misses that when it goes. */
+static void take_first(struct cursor *c)
+{
+	const uint64_t first = segment_after(c->log, 0);
+
+	if (!c->read.segment)
+		c->read.segment = first;
+	if (!c->kept.segment)
+		c->kept.segment = first;
+}
+
 static void list(struct app_log *l)
 {
 	struct app_log old = *l;
@@ -184,8 +196,10 @@ static void list(struct app_log *l)
 		read_segments(dir, l);
 	else if (fd >= 0)
 		close(fd);
-	for (struct cursor *c = l->cursors; c && dir; c = c->next_of_log)
+	for (struct cursor *c = l->cursors; c && dir; c = c->next_of_log) {
 		skip_removed(c, &old);
+		take_first(c);
+	}
 	free(old.segments);
 	if (dir)
 		closedir(dir);
@@ -368,6 +382,7 @@ struct cursor *cursor_new(
 		c->read = c->kept = *from;
 		c->lost = from->told;
 		skip_removed(c, l);
+		take_first(c);
 	} else {
 		go_to(c, since_us);
 	}
@@ -561,7 +576,8 @@ int logs_open(struct loop *loop, const char *folder, const struct log_events *ev
 
 	if (!s)
 		return -ENOMEM;
-	*ret = s; /* for the life of the program */
+	*ret = s;
+	s->notify = -1;
 	s->events = *events;
 	snprintf(s->folder, sizeof(s->folder), "%s", folder);
 	s->dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -573,5 +589,19 @@ int logs_open(struct loop *loop, const char *folder, const struct log_events *ev
 	s->root_wd = inotify_add_watch(s->notify, folder, WATCH_ROOT);
 	if (s->root_wd < 0)
 		return -errno;
-	return loop_add(loop, s->notify, EPOLLIN, on_notify, s) ? 0 : -ENOMEM;
+	s->io = loop_add(loop, s->notify, EPOLLIN, on_notify, s);
+	return s->io ? 0 : -ENOMEM;
+}
+
+void logs_free(struct logs *s)
+{
+	if (!s)
+		return;
+	logs_tidy(s);
+	loop_del(s->io);
+	if (s->notify >= 0)
+		close(s->notify);
+	if (s->dir >= 0)
+		close(s->dir);
+	free(s);
 }

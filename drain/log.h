@@ -60,6 +60,8 @@ struct log_events {
 /* folder: absolute, of all logs. 0 or -errno. */
 int logs_open(struct loop *loop, const char *folder, const struct log_events *events,
 	struct logs **ret);
+/* It has no cursors, and the loop is there still. NULL is allowed. */
+void logs_free(struct logs *s);
 /* Looks for the folders that are there: found() for each. */
 void logs_find(struct logs *s);
 /* That app's, with or without a folder; watched from now on. NULL: out of memory. */

@@ -63,6 +63,7 @@ static int tear_down(void **state)
 {
 	struct fixture *f = *state;
 
+	logs_free(f->logs);
 	loop_free(f->loop);
 	io_remove_tree(AT_FDCWD, f->folder);
 	free(f);
@@ -238,6 +239,26 @@ static void what_went_while_nobody_read_is_told_without_a_number(void **state)
 	cursor_free(c);
 }
 
+static void a_log_that_began_later_is_missed_too(void **state)
+{
+	struct fixture *f = *state;
+	struct lost lost;
+	struct cursor *c = cursor_new(logs_get(f->logs, 7), NULL, NULL, FIRST);
+
+	add(f, FIRST, "one\ntwo\n");
+	turn(f);
+	reads(c, "one");
+	cursor_rewind(c);
+	take(f, FIRST);
+	turn(f);
+	assert_true(cursor_tell_lost(c, &lost));
+	assert_int_equal(lost.lines, 2);
+	add(f, FIRST + 1, "three\n");
+	turn(f);
+	reads(c, "three");
+	cursor_free(c);
+}
+
 static void a_log_that_goes_and_comes_again_is_read(void **state)
 {
 	struct fixture *f = *state;
@@ -267,6 +288,7 @@ int main(void)
 		T(what_was_not_delivered_is_read_again),
 		T(what_the_budget_takes_is_counted_and_told_once),
 		T(what_went_while_nobody_read_is_told_without_a_number),
+		T(a_log_that_began_later_is_missed_too),
 		T(a_log_that_goes_and_comes_again_is_read),
 	};
 

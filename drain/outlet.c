@@ -65,6 +65,8 @@ static void on_more(void *arg UNUSED, struct cursor *c)
 {
 	struct drain *d = c->owner;
 
+	if (c->lost.gaps != c->kept.told.gaps)
+		drain_changed(d); /* its report has it before the receiver */
 	if (d->phase == PHASE_CLOSED || d->phase == PHASE_OPEN)
 		drain_run_in(d, d->transport->linger_ms);
 }

@@ -49,7 +49,9 @@ drain_rsyslog() {
 		input(type="imtcp" address="127.0.0.1" port="$2" ruleset="tls" streamDriver.name="ossl" streamDriver.mode="1" streamDriver.authMode="anon")
 		input(type="imudp" address="127.0.0.1" port="$3" ruleset="udp" rcvbufSize="1m")
 	END
-	drain_start rsyslog rsyslogd -n -f "$DRAINS/rsyslog.conf" -i "$DRAINS/work/pid"
+	# a copy: where AppArmor is on, the host's own may read and write its own folders only
+	cp /usr/sbin/rsyslogd "$DRAINS/rsyslogd"
+	drain_start rsyslog "$DRAINS/rsyslogd" -n -f "$DRAINS/rsyslog.conf" -i "$DRAINS/work/pid"
 	wait_for 10 bash -c "exec 3<>/dev/tcp/127.0.0.1/$2" 2>/dev/null || { cat "$DRAINS/rsyslog.log" >&2; return 1; }
 }
 
