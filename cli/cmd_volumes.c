@@ -35,11 +35,11 @@ int cmd_volumes_resize(struct cli *c)
 		printf("-----> Volume %s has %s%s\n", c->argv[0],
 			out_size(json_object_get(answer, "size_bytes")),
 			json_is_true(json_object_get(answer, "later"))
-				? " once all that have it mounted now were restarted: "
-				  "this "
-				  "host's kernel lets no berthd without CAP_SYS_RESOURCE "
-				  "grow "
-				  "it sooner"
+				? " once all that have it mounted were stopped at the "
+				  "same "
+				  "time (ps:stop, ps:start): this host lets no berthd "
+				  "without "
+				  "CAP_SYS_RESOURCE grow it while it is mounted"
 				: "");
 	return 0;
 }

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #define WORD "volume "
-#define DIGITS 16
 #define VOLUME_WAIT_MS 5000 /* for an instance's end */
 #define VOLUME_LOOK_MS 100
 
@@ -153,20 +152,34 @@ int volume_check_room(struct control *c, uint64_t bytes, struct err *e)
 		want, there, kept);
 }
 
+/* The number behind WORD, and where it ends; 0: there is none. */
+static uint64_t number_in(const char *text, char **ret_end)
+{
+	const char *at = strstr(text, WORD);
+	uint64_t id = at ? strtoull(at + strlen(WORD), ret_end, 16) : 0;
+
+	return at && (**ret_end == ':' || **ret_end == ' ') ? id : 0;
+}
+
 void volume_explain(struct control *c, struct err *e)
 {
-	char *at = strstr(e->text, WORD), number[DIGITS + 1], *end;
+	const struct err was = *e;
 	struct db_volume v;
+	char *end;
+	uint64_t id = number_in(was.text, &end);
 
-	if (!at)
+	if (!id || db_volume_by_id(c->db, id, &v) < 0)
 		return;
-	snprintf(number, sizeof(number), "%s", at + strlen(WORD));
-	uint64_t id = strtoull(number, &end, 16);
-	if (end != number + DIGITS || db_volume_by_id(c->db, id, &v) < 0)
-		return;
-	struct err was = *e;
-	snprintf(e->text, sizeof(e->text), "%.*s" WORD "%s%s", (int)(at - e->text),
-		was.text, v.name, was.text + (at - e->text) + strlen(WORD) + DIGITS);
+	if (e->code == ENOENT)
+		err_set(e, ENOENT,
+			"volume %s is gone from the disk: restore it, or take it away: "
+			"berth "
+			"volumes:unmount APP %s",
+			v.name, v.name);
+	else
+		err_set(e, was.code, "%.*s%s%s",
+			(int)(strstr(was.text, WORD) + strlen(WORD) - was.text), was.text,
+			v.name, end);
 }
 
 bool mount_is_of(const struct db_mount *m, const char *type)

@@ -21,7 +21,7 @@ int volume_look(
 	struct control *c, uint64_t id, struct msg_volume_info *ret, struct err *e);
 /* -ENOSPC: so much does not fit beside what is kept free (disk:set --global reserve). */
 int volume_check_room(struct control *c, uint64_t bytes, struct err *e);
-/* berthd knows numbers: "volume 0000000000000007" becomes the name. */
+/* berthd knows numbers: "volume 0000000000000007" becomes the name; -ENOENT of one says that its files are gone. */
 void volume_explain(struct control *c, struct err *e);
 /* Whether instances of the process type have it. */
 bool mount_is_of(const struct db_mount *m, const char *type);

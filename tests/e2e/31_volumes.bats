@@ -46,7 +46,11 @@ images() { grep -ls "$BERTH_STATE/volumes" /sys/block/loop*/loop/backing_file | 
 	ok
 	has 'has 64M'
 	# Where root may not grow a mounted one, the next start does.
-	if [[ $output == *restarted* ]]; then berth ps:restart v-beside >/dev/null && berth ps:restart v-full >/dev/null; fi
+	if [[ $output == *ps:stop* ]]; then
+		for verb in stop start; do
+			for a in v-beside v-full; do berth ps:$verb $a >/dev/null; done
+		done
+	fi
 	wait_for 20 grown
 	try berth volumes:resize v-sized 64M
 	ok
@@ -132,7 +136,7 @@ grown() {
 	rm "$file"
 	try berth volumes:mount v-broken v-bad:/data
 	fails
-	has 'volume v-bad'
+	has 'volume v-bad is gone from the disk' 'volumes:unmount'
 	try berth volumes:usage
 	ok
 	has v-bad
