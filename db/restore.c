@@ -110,6 +110,8 @@ static int keep_of(struct db *copy, const struct table *t, uint32_t app)
 			    *to_volume = column_to(t, "volume");
 	autobuf sql = BUF_INIT;
 
+	if (strcmp(t->name, "layer") == 0 || strcmp(t->name, "secret_key") == 0)
+		return 0; /* layers are shared */
 	buf_addf(&sql, "DELETE FROM \"%s\"", t->name);
 	if (strcmp(t->name, "app") == 0)
 		buf_addf(&sql, " WHERE id <> %u", app);
@@ -120,8 +122,6 @@ static int keep_of(struct db *copy, const struct table *t, uint32_t app)
 			" WHERE \"%s\" NOT IN (SELECT volume FROM volume_mount WHERE app "
 			"= %u)",
 			to_volume ? to_volume->name : "id", app);
-	else if (strcmp(t->name, "layer") == 0)
-		return 0;
 	return run(copy, &sql);
 }
 
@@ -482,6 +482,7 @@ static const struct rule {
 	{"tag", "layers", LAYERS_SQL},
 	{"certificate", "key_file",
 		"(SELECT new FROM restore_key WHERE old = b.key_file)"},
+	{"volume_snapshots", "undo", "0"},
 	{"release", "status",
 		"CASE b.status WHEN 'pending' THEN 'failed' ELSE b.status END"},
 	{"build", "status",

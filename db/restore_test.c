@@ -11,6 +11,18 @@
 /* Of the host that it is restored to. */
 static const uint8_t other_key[DB_KEY_SIZE] = "another key of the tests, 32 byt";
 
+/* Of all apps. */
+static uint64_t base_layer(struct db *db)
+{
+	uint64_t id;
+
+	if (db_layer_find(db, "stack", "debian-12", &id, NULL) == 0)
+		return id;
+	assert_int_equal(db_layer_begin(db, "stack", "debian-12", 0, &id), 0);
+	assert_int_equal(db_layer_ready(db, id, NULL, 0), 0);
+	return id;
+}
+
 static uint32_t app_with_all(struct db *db, const char *name, const char *host)
 {
 	struct db_image image = {.layers = NULL};
@@ -27,7 +39,8 @@ static uint32_t app_with_all(struct db *db, const char *name, const char *host)
 	assert_int_equal(db_layer_begin(db, "source", key, app, &layer), 0);
 	assert_int_equal(db_layer_ready(db, layer, NULL, 0), 0);
 	image = (struct db_image){.app = app,
-		.layers = json_pack("[I]", (json_int_t)layer),
+		.layers = json_pack(
+			"[I, I]", (json_int_t)base_layer(db), (json_int_t)layer),
 		.processes = json_object(),
 		.env = json_object(),
 		.checks = json_object()};
@@ -113,8 +126,9 @@ static int restore(
 		if (result < 0)
 			break;
 		const char *key = json_string_value(json_object_get(row, "key"));
-		if (db_layer_find(p->db, "source", key, &id, NULL) < 0) {
-			assert_int_equal(db_layer_begin(p->db, "source", key, 0, &id), 0);
+		const char *kind = json_string_value(json_object_get(row, "kind"));
+		if (db_layer_find(p->db, kind, key, &id, NULL) < 0) {
+			assert_int_equal(db_layer_begin(p->db, kind, key, 0, &id), 0);
 			assert_int_equal(db_layer_ready(p->db, id, NULL, 0), 0);
 		}
 		assert_int_equal(
@@ -160,11 +174,13 @@ static void check_app(
 	assert_int_equal(image.app, a.id);
 	assert_int_equal(
 		db_layer_get(db,
-			(uint64_t)json_integer_value(json_array_get(image.layers, 0)),
+			(uint64_t)json_integer_value(json_array_get(image.layers, 1)),
 			&layer, NULL),
 		0);
 	snprintf(key, sizeof(key), "key-%s", value);
 	assert_string_equal(layer.key, key);
+	assert_int_equal(
+		json_integer_value(json_array_get(image.layers, 0)), base_layer(db));
 	assert_int_equal(db_mount_list(db, a.id, &mounts), 1);
 	assert_string_equal(mounts[0].volume_name, volume);
 	db_release_clear(&release);
@@ -256,7 +272,7 @@ static void a_copy_of_one_app_has_nothing_of_others(void **state)
 	app_with_all(f->db, "secretive", "secretive.example.com");
 	pair_open(&p, f, "blog");
 	assert_int_equal(db_backup_layers(p.copy, &layers), 0);
-	assert_int_equal(json_array_size(layers), 1);
+	assert_int_equal(json_array_size(layers), 2);
 	json_decref(layers);
 	db_close(p.copy);
 	p.copy = NULL;
