@@ -145,46 +145,74 @@ int tree_again(
 	return r;
 }
 
-static int get_tree(struct creating *c, const char *kind, const char *name, uint64_t id,
-	json_t *request, struct err *e)
+/* One reading; with next NULL the last one. */
+static int read_tree(struct creating *c, json_t *request, const struct tree_known *known,
+	struct tree_known *next, json_t **ret, json_t **ret_said, struct err *e)
 {
-	const json_t *last = item_find(c->before, kind, name, id);
-	struct tree_known known;
-	struct err why = {0};
-	json_t *item = NULL, *said = NULL;
-	int r;
+	int r = talk_ask(&c->t, request, e);
 
-	if (tree_known_read(&known, c->s, json_object_get(last, "chunks"), &why) < 0)
-		say_fail("%s %s is read whole: of the last backup, %s", kind, name,
-			why.text);
-	r = talk_ask(&c->t, request, e);
-	if (r == 0 && (r = tree_known_send(&known, c->t.in)) < 0)
+	if (r == 0 && (r = tree_known_send(known, c->t.in)) < 0)
 		err_sys(e, -r, "berth-control was interrupted");
 	if (r == 0)
-		r = tree_put(c->s, &known, c->t.out, &item, e);
-	if (r == 0)
-		r = talk_answer(&c->t, &said, e);
-	tree_known_free(&known);
-	if (r < 0) {
-		json_decref(item);
-		return r;
-	}
-	json_object_set_new(item, "kind", json_string(kind));
-	json_object_set_new(item, "name", json_string(name));
-	if (id)
-		json_object_set_new(item, "id", json_integer((json_int_t)id));
-	json_array_append_new(c->items, item);
+		r = next ? tree_put_first(c->s, known, c->t.out, next, e)
+			 : tree_put(c->s, known, c->t.out, ret, e);
+	return r == 0 ? talk_answer(&c->t, ret_said, e) : r;
+}
+
+static void say_tree(struct creating *c, const json_t *item, const json_t *said)
+{
+	const char *kind = text_of(item, "kind"), *name = text_of(item, "name");
+	const json_t *pause = json_object_get(said, "pause_us");
+	char frozen[64] = "";
+
+	if (pause)
+		snprintf(frozen, sizeof(frozen), ", frozen for %.1f ms",
+			(double)json_integer_value(pause) / 1000);
 	if (!c->o->quiet)
 		say_detail("%s %s: %llu files, %llu of them not read again, %s read%s",
 			kind, name, (unsigned long long)number_of(item, "entries"),
 			(unsigned long long)number_of(item, "same"),
-			size_text(number_of(item, "bytes")),
-			json_object_get(said, "pause_ms") ? ", frozen meanwhile" : "");
+			size_text(number_of(item, "bytes")), frozen);
 	if (number_of(item, "left_out"))
 		say_detail("%s %s: %llu sockets, devices and the like left out", kind,
 			name, (unsigned long long)number_of(item, "left_out"));
+}
+
+static int get_tree(struct creating *c, const char *kind, const char *name, uint64_t id,
+	bool twice, json_t *request, struct err *e)
+{
+	const json_t *last = item_find(c->before, kind, name, id);
+	struct tree_known known, next = {0};
+	struct err why = {0};
+	json_t *item = NULL, *said = NULL;
+	int r = 0;
+
+	if (tree_known_read(&known, c->s, json_object_get(last, "chunks"), &why) < 0)
+		say_fail("%s %s is read whole: of the last backup, %s", kind, name,
+			why.text);
+	if (twice) {
+		r = read_tree(c, json_copy(request), &known, &next, NULL, &said, e);
+		json_decref(said);
+		said = NULL;
+		json_object_set_new(request, "frozen", json_true());
+	}
+	if (r == 0)
+		r = read_tree(c, json_incref(request), twice ? &next : &known, NULL,
+			&item, &said, e);
+	json_decref(request);
+	tree_known_free(&known);
+	tree_known_free(&next);
+	if (r == 0) {
+		json_object_set_new(item, "kind", json_string(kind));
+		json_object_set_new(item, "name", json_string(name));
+		if (id)
+			json_object_set_new(item, "id", json_integer((json_int_t)id));
+		json_array_append(c->items, item);
+		say_tree(c, item, said);
+	}
+	json_decref(item);
 	json_decref(said);
-	return 0;
+	return r;
 }
 
 static int get_trees(struct creating *c, const json_t *plan, struct err *e)
@@ -198,17 +226,18 @@ static int get_trees(struct creating *c, const json_t *plan, struct err *e)
 
 		if (r == 0)
 			r = get_tree(c, "volume", text_of(row, "name"), id,
+				json_is_true(json_object_get(row, "used")),
 				json_pack("{s:s, s:I}", "op", "volume", "id",
 					(json_int_t)id),
 				e);
 	}
 	json_array_foreach (json_object_get(plan, "repos"), i, row)
 		if (r == 0)
-			r = get_tree(c, "repo", json_string_value(row), 0,
+			r = get_tree(c, "repo", json_string_value(row), 0, false,
 				json_pack("{s:s, s:O}", "op", "repo", "app", row), e);
 	if (r == 0 && json_is_true(json_object_get(plan, "acme")))
-		r = get_tree(
-			c, "acme", "accounts", 0, json_pack("{s:s}", "op", "acme"), e);
+		r = get_tree(c, "acme", "accounts", 0, false,
+			json_pack("{s:s}", "op", "acme"), e);
 	return r;
 }
 

@@ -62,6 +62,8 @@ static int begin(struct store *s, int r, struct store **ret, struct err *e)
 {
 	if (r == 0 && !(s->sealer = sealer_open(&s->keys, LEVEL)))
 		r = err_set(e, ENOMEM, "out of memory");
+	if (r == 0 && !s->folder)
+		stream_check_end(s);
 	if (r < 0)
 		store_close(s);
 	else

@@ -24,7 +24,7 @@ struct store {
 	uint64_t number, at; /* the next record */
 	struct spot *spots;
 	size_t n_spots, room; /* room: a power of two */
-	struct spot list;
+	struct spot list, end;
 	char fault[200];
 };
 
@@ -52,6 +52,8 @@ int stream_get(
 const struct spot *stream_find(const struct store *s, const unsigned char id[ID_SIZE]);
 int stream_finish(struct store *s, const char *id, const json_t *list, struct err *e);
 int stream_read(struct store *s, json_t **ret, struct err *e);
+/* Whether its end is what was sealed; else it is a fault. */
+void stream_check_end(struct store *s);
 
 /* The list as it is sealed: its text. The name of a list is that of its id. */
 void list_name(const struct store *s, const char *id, unsigned char out[ID_SIZE]);

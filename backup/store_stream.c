@@ -186,8 +186,10 @@ static int scan(struct store *s, uint64_t size, struct err *e)
 			return fault(s, "the stream is cut off");
 		if (head.kind == 'C' && add_spot(s, &spot) < 0)
 			return err_set(e, ENOMEM, "out of memory");
-		if (head.kind == 'L' || head.kind == 'E')
-			s->list = head.kind == 'L' ? spot : s->list;
+		if (head.kind == 'L')
+			s->list = spot;
+		if (head.kind == 'E')
+			s->end = spot;
 		last = head.kind;
 		s->number++;
 		s->at = spot.offset + spot.size;
@@ -234,6 +236,19 @@ static int get(
 			       (unsigned long long)p->number,
 			       (unsigned long long)p->offset)
 		     : 0;
+}
+
+void stream_check_end(struct store *s)
+{
+	autobuf text = {.max = SEALED_MAX};
+	uint64_t count = 0;
+
+	if (!s->end.size)
+		return;
+	if (get(s, 'E', &s->end, &text, NULL) == 0 && text.len == sizeof(count))
+		memcpy(&count, text.data, sizeof(count));
+	if (le64toh(count) != s->number)
+		fault(s, "the stream's end is damaged");
 }
 
 int stream_get(

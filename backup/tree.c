@@ -250,6 +250,7 @@ void tree_known_free(struct tree_known *k)
 struct putting {
 	struct store *s;
 	const struct tree_known *k;
+	struct tree_known *next; /* of a first reading: its rows, in place of the list */
 	struct blob list;
 	struct cutter cut; /* of the file that comes */
 	struct buf entry, segments,
@@ -341,6 +342,8 @@ static int add_row(struct putting *p, const struct row *row, struct err *e)
 	for (uint32_t i = 0; i < row->n_segments; i++)
 		if (segment_read(&at, row->end, &s) == 1 && s.kind != 'H')
 			p->size += s.size;
+	if (p->next)
+		return remember(p->next, row, e);
 	digest_row(p->digest, row);
 	return blob_write(&p->list, row->start, (size_t)(row->end - row->start), e);
 }
@@ -397,6 +400,8 @@ static int take_end(struct putting *p, const struct frame *f, struct err *e)
 	uint32_t end = htole32(END);
 	int r = end_row(p, e);
 
+	if (p->next)
+		return r;
 	if (r == 0)
 		r = blob_write(&p->list, &end, sizeof(end), e);
 	if (r == 0)
@@ -445,23 +450,42 @@ static int take(
 	return r < 0 ? r : 1;
 }
 
-int tree_put(
-	struct store *s, const struct tree_known *k, int fd, json_t **ret, struct err *e)
+static int put(struct putting *p, int fd, struct frame_end *end, struct err *e)
 {
-	struct putting p = {.s = s, .k = k, .digest = digest_new()};
 	struct frame f = {0};
-	struct frame_end end = {0};
-	char hex[2 * ID_SIZE + 1];
 	int r;
 
-	blob_open(&p.list, s);
-	cutter_init(&p.cut, store_keys(s));
-	p.segments.max = SEALED_MAX / 2;
+	blob_open(&p->list, p->s);
+	cutter_init(&p->cut, store_keys(p->s));
+	p->segments.max = SEALED_MAX / 2;
+	p->digest = digest_new();
 	do {
 		r = frame_read(fd, &f);
 		r = r < 0 ? err_sys(e, -r, "what berth sends was cut off")
-			  : take(&p, &f, &end, e);
+			  : take(p, &f, end, e);
 	} while (r > 0);
+	frame_free(&f);
+	return r;
+}
+
+static void put_free(struct putting *p)
+{
+	blob_free(&p->list);
+	cutter_free(&p->cut);
+	buf_free(&p->entry);
+	buf_free(&p->segments);
+	buf_free(&p->small);
+	EVP_MD_CTX_free(p->digest);
+}
+
+int tree_put(
+	struct store *s, const struct tree_known *k, int fd, json_t **ret, struct err *e)
+{
+	struct putting p = {.s = s, .k = k};
+	struct frame_end end = {0};
+	char hex[2 * ID_SIZE + 1];
+	int r = put(&p, fd, &end, e);
+
 	digest_end(p.digest, hex);
 	if (r == 0)
 		*ret = json_pack("{s:I, s:I, s:I, s:I, s:s, s:o, s:I}", "entries",
@@ -469,13 +493,21 @@ int tree_put(
 			(json_int_t)end.bytes, "left_out", (json_int_t)end.left_out,
 			"digest", hex, "chunks", ids_json(&p.list.ids), "same",
 			(json_int_t)p.same);
-	frame_free(&f);
-	blob_free(&p.list);
-	cutter_free(&p.cut);
-	buf_free(&p.entry);
-	buf_free(&p.segments);
-	buf_free(&p.small);
-	EVP_MD_CTX_free(p.digest);
+	put_free(&p);
+	return r;
+}
+
+int tree_put_first(struct store *s, const struct tree_known *k, int fd,
+	struct tree_known *next, struct err *e)
+{
+	struct putting p = {.s = s, .k = k, .next = next};
+	struct frame_end end = {0};
+
+	*next = (struct tree_known){.text.max = KNOWN_MAX};
+	int r = put(&p, fd, &end, e);
+	put_free(&p);
+	if (r < 0)
+		tree_known_free(next);
 	return r;
 }
 

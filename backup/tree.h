@@ -25,6 +25,12 @@ int tree_known_send(const struct tree_known *k, int fd);
 void tree_known_free(struct tree_known *k);
 
 /*
+ * The first of two readings: keeps the bytes of files whose frames come from fd, and in next what the second one need not read again. Nothing
+ * else of it is kept.
+ */
+int tree_put_first(struct store *s, const struct tree_known *k, int fd,
+	struct tree_known *next, struct err *e);
+/*
  * Keeps the tree whose frames come from fd. *ret {entries, size: bytes of all files, bytes: of those that came, left_out, digest, chunks, same: rows that were known}. digest: SHA-256 of all
  * entries without identities and their bytes. 0 or -errno with e.
  */

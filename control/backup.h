@@ -5,12 +5,12 @@
  * no key of a backup and never sees where it goes.
  *
  * body {"op": "take", "app"?}: the database is copied at once, and no layer is removed as long as the transfer lasts.
- *   first              -> {app?, version, schema, layers, volumes: [{id, name}], repos: [app], acme: bool, hosts: {app: hostname}}
+ *   first              -> {app?, version, schema, layers, volumes: [{id, name, used}], repos: [app], acme: bool, hosts: {app: hostname}}
  *   {op: database}     -> its bytes
  *   {op: volume, id}, {op: repo, app}, {op: acme}; then FRAME_ENTRYs of what is known, FRAME_END -> files
  *   {op: layer, id}    -> its bytes as a tar; {diff_id}
  *   {op: keys}         -> {keys: {KEY_FILE: PEM}, secret: HEX}: the key of the database's secrets
- *   {op: volume, id, frozen: true}: the same, with the instances that could write to it frozen meanwhile; {pause_ms}
+ *   {op: volume, id, frozen: true}: the same, with the instances that could write to it frozen meanwhile; {pause_us}
  * body {"op": "restore", "app"?, "as"?}: nothing is to be seen of it before the commit
  *   {secret: HEX}; bytes of the database, FRAME_END -> {apps, volumes, layers: [.. here?: id], free, taken, acme: bool}
  *   {op: layer, id, diff_id}, its bytes -> {id}

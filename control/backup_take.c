@@ -2,7 +2,7 @@
 #include "control/backup.h"
 #include "control/images.h"
 #include "control/portable.h"
-#include "control/settings.h"
+#include "control/snapshots.h"
 #include "db/restore.h"
 #include "lib/io.h"
 #include "lib/stow.h"
@@ -76,12 +76,33 @@ static int op_database(
 
 /* ---- trees ---- */
 
+/*
+ * Held: nobody writes meanwhile. Where that cannot be, it is read as it is, and said.
+ */
 static int op_volume(struct backup_session *b, const json_t *request, struct err *e)
 {
 	uint64_t id = (uint64_t)json_integer_value(json_object_get(request, "id"));
-	int r = backup_volume(b, "stow", id, true, NULL, e);
+	bool frozen = json_is_true(json_object_get(request, "frozen"));
+	struct snapshot_held held = {0};
+	struct err why = {0};
+	int r = volume_lock(id, b->s, e);
 
-	return r < 0 ? r : backup_answer(b, json_object());
+	if (r < 0)
+		return r;
+	if (frozen && snapshot_hold(b->c, id, &held, &why) < 0) {
+		sink_fail(b->s, "it is read while its app writes: %s", why.text);
+		frozen = false;
+	}
+	r = backup_volume(b, "stow", id, true, NULL, e);
+	json_t *said = json_object();
+	if (frozen)
+		json_object_set_new(said, "pause_us",
+			json_integer((json_int_t)snapshot_release(b->c, &held)));
+	volume_unlock(id);
+	if (r == 0)
+		return backup_answer(b, said);
+	json_decref(said);
+	return r;
 }
 
 static int send_tree(
@@ -247,12 +268,14 @@ static json_t *volumes(struct backup_session *b)
 	struct db_volume *rows autofree = NULL;
 	int n = db_volume_list(b->copy, &rows);
 	json_t *list = json_array();
+	char user[NAME_MAX_LEN + 1];
 
 	for (int i = 0; i < n; i++)
 		if (rows[i].whole)
 			json_array_append_new(list,
-				json_pack("{s:I, s:s}", "id", (json_int_t)rows[i].id,
-					"name", rows[i].name));
+				json_pack("{s:I, s:s, s:b}", "id", (json_int_t)rows[i].id,
+					"name", rows[i].name, "used",
+					volume_user(b->c, rows[i].id, user) == 0));
 	return list;
 }
 
