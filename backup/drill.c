@@ -358,8 +358,7 @@ static int ask_all(struct drill *d, struct err *e)
 {
 	json_t *said = NULL, *row;
 	size_t i;
-	int r = talk_ask(
-		&d->restore, json_pack("{s:s, s:b}", "op", "start", "web", 1), e);
+	int r = talk_ask(&d->restore, json_pack("{s:s}", "op", "start"), e);
 
 	if (r == 0)
 		r = talk_answer(&d->restore, &said, e);
@@ -379,6 +378,7 @@ static int practise(struct drill *d, struct err *e)
 	int r;
 
 	all.as = NULL;
+	all.drill = true;
 	say_step("Restoring backup %s of %s into %s", text_of(d->list, "id"),
 		text_of(d->list, "host"), d->state);
 	r = restore_into(d->s, d->list, d->run, d->state, &all, &d->restore, &d->did, e);

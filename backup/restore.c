@@ -107,8 +107,8 @@ static int open_plan(struct restoring *y, const struct options *o, struct err *e
 
 	if (r == 0)
 		r = talk_open(y->t, y->run,
-			json_pack("{s:s, s:s*, s:s*}", "op", "restore", "app", o->app,
-				"as", o->as),
+			json_pack("{s:s, s:s*, s:s*, s:b}", "op", "restore", "app",
+				o->app, "as", o->as, "drill", o->drill),
 			e);
 	if (r == 0)
 		r = talk_ask(y->t,

@@ -9,7 +9,8 @@ struct options {
 	const char *place; /* a folder, a file, "-" */
 	const char *app, *as, *id, *at;
 	struct secret secret;
-	bool json, quiet, over_ssh;
+	bool json, quiet;
+	bool drill; /* db/restore.h */
 };
 
 enum { LIST_FORMAT = 1 }; /* of a backup's list; a higher one is a newer berth's */

@@ -534,7 +534,8 @@ const struct route api_table[] = {
 		.path = "/v1/backup",
 		.handle = backup_start,
 		.audit = "backup",
-		.fields = FIELDS(STRING_NEEDED("op"), STRING("app"), STRING("as"))},
+		.fields = FIELDS(
+			STRING_NEEDED("op"), STRING("app"), STRING("as"), BOOL("drill"))},
 	{.method = "POST",
 		.path = "/v1/images/export",
 		.handle = images_export,

@@ -11,13 +11,13 @@
  *   {op: layer, id}    -> its bytes as a tar; {diff_id}
  *   {op: keys}         -> {keys: {KEY_FILE: PEM}, secret: HEX}: the key of the database's secrets
  *   {op: volume, id, frozen: true}: the same, with the instances that could write to it frozen meanwhile; {pause_us}
- * body {"op": "restore", "app"?, "as"?}: nothing is to be seen of it before the commit
+ * body {"op": "restore", "app"?, "as"?, "drill"?}: nothing is to be seen of it before the commit
  *   {secret: HEX}; bytes of the database, FRAME_END -> {apps, volumes, layers: [.. here?: id], free, taken, acme: bool}
  *   {op: layer, id, diff_id}, its bytes -> {id}
  *   {op: volume, id}, files -> {};   {op: acme}, files -> {}
  *   {op: keys, keys: {..}} -> {}
  *   {op: commit} -> {rows, differ, kept, tables}: now it is there
- *   {op: start, web?: bool} -> {}: all apps are started; web: of each only that process type
+ *   {op: start} -> {}: all apps are started
  */
 #ifndef CONTROL_BACKUP_H
 #define CONTROL_BACKUP_H

@@ -2,6 +2,7 @@
 #include "control/applog.h"
 #include "control/backup.h"
 #include "control/certs.h"
+#include "control/drains.h"
 #include "control/layers.h"
 #include "control/network.h"
 #include "control/retention.h"
@@ -360,23 +361,9 @@ static void place_acme(struct backup_session *b)
 	}
 }
 
-/* A drill wants answers, no work: of its copy of the rows the other process types have no instance. */
-static void only_web(struct control *c, uint32_t app)
+static int op_start(
+	struct backup_session *b, const json_t *request UNUSED, struct err *e UNUSED)
 {
-	json_t *formation = NULL, *n;
-	const char *type;
-
-	if (db_formation_get(c->db, app, &formation) < 0)
-		return;
-	json_object_foreach (formation, type, n)
-		if (strcmp(type, "web") != 0)
-			db_formation_set(c->db, app, type, 0);
-	json_decref(formation);
-}
-
-static int op_start(struct backup_session *b, const json_t *request, struct err *e UNUSED)
-{
-	bool web = json_is_true(json_object_get(request, "web"));
 	json_t *row;
 	size_t i;
 
@@ -388,8 +375,6 @@ static int op_start(struct backup_session *b, const json_t *request, struct err 
 			continue;
 		if (a.stopped || !a.live_version)
 			continue;
-		if (web)
-			only_web(b->c, a.id);
 		sink_step(b->s, "Starting %s", a.name);
 		if (ps_apply(b->c, a.id, b->s, &why) < 0)
 			sink_fail(b->s, "%s: %s", a.name, why.text);
@@ -415,6 +400,7 @@ static int op_commit(
 		sink_fail(b->s, "%s", said.text);
 	certs_came(b->c, NULL);
 	network_send_all(b->c);
+	drains_changed(b->c);
 	return backup_answer(b, did);
 }
 
@@ -446,6 +432,7 @@ static int begin(struct backup_session *b, struct err *e)
 	y->rows.db = b->c->db;
 	y->rows.copy = b->copy;
 	y->rows.as = json_string_value(json_object_get(b->body, "as"));
+	y->rows.drill = json_is_true(json_object_get(b->body, "drill"));
 	if (y->rows.app && (r = db_keep_only(b->copy, y->rows.app)) < 0)
 		return err_sys(e, -r, "cut the backup's database");
 	snprintf(file, sizeof(file), "%s/berth.db", b->folder);

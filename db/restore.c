@@ -662,6 +662,12 @@ static const struct {
 	 "?1 >= 0 AND password = (SELECT password FROM backup.login b WHERE b.host = "
 	 "l.host)",
 		"UPDATE login SET password=? WHERE host=? AND host=?"},
+	{"SELECT url, 'drain/' || (id - off), 'drain/' || id, id, id FROM main.drain, "
+	 "(SELECT off "
+	 "FROM restore_offset WHERE name = 'drain') WHERE ?1 >= 0 AND id - off IN "
+	 "(SELECT id FROM "
+	 "backup.drain) AND (app IS NULL OR app IN " NEW_APPS ")",
+		"UPDATE drain SET url=? WHERE id=? AND id=?"},
 };
 
 struct sealed_row {
@@ -737,6 +743,17 @@ int db_restore_volume(struct db_restoring *r, uint64_t id)
 	return n < 0 ? n : 0;
 }
 
+static int keep_quiet(struct db *db)
+{
+	static const char *const sql[] = {"DELETE FROM acme", "DELETE FROM drain",
+		"UPDATE formation SET quantity = 0 WHERE type <> 'web'"};
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < ARRAY_LEN(sql); i++)
+		r = query_exec(db, sql[i], "");
+	return r < 0 ? r : 0;
+}
+
 int db_restore_commit(struct db_restoring *r, json_t **ret, struct err *e)
 {
 	struct counts n = {.tables = json_object()};
@@ -757,6 +774,8 @@ int db_restore_commit(struct db_restoring *r, json_t **ret, struct err *e)
 		result = -EBADMSG;
 	if (result == 0)
 		result = seal_all_again(r);
+	if (result == 0 && r->drill)
+		result = keep_quiet(r->db);
 	int ended = db_end(r->db, result == 0);
 	if (result == 0)
 		result = ended;

@@ -28,6 +28,7 @@ struct db_restoring {
 	struct db *db, *copy;
 	uint32_t app; /* only this one of the copy; 0: all */
 	const char *as;
+	bool drill; /* a copy that is to reach nobody: it orders no certificates, sends no logs, and runs web processes only */
 };
 /*
  * Reserves the numbers of all rows to come. *ret {apps: [{old, id, name}], volumes: [{old, id, name, row}], keys: [{old, new}], taken:
@@ -40,7 +41,7 @@ int db_restore_layer(struct db_restoring *r, uint64_t old, uint64_t id);
 /* Before the folder of a volume of the plan is made: a row that is not whole, so that what a crash cuts off goes at the next start. */
 int db_restore_volume(struct db_restoring *r, uint64_t id);
 /*
- * All rows in one transaction. *ret {rows, differ, tables: {name: rows}, kept: rows that were there already}. differ: rows that are not what
+ * All rows in one transaction; what is sealed (a table in restore.c) with this host's key, for its new place. *ret {rows, differ, tables: {name: rows}, kept: rows that were there already}. differ: rows that are not what
  * the copy has, renumbered; then nothing was done.
  */
 int db_restore_commit(struct db_restoring *r, json_t **ret, struct err *e);

@@ -58,6 +58,9 @@ static uint32_t app_with_all(struct db *db, const char *name, const char *host)
 	mount.app = app;
 	mount.volume = volume;
 	assert_int_equal(db_mount_add(db, &mount), 0);
+	struct db_drain drain = {.app = app};
+	snprintf(drain.url, sizeof(drain.url), "https://%s/secret", host);
+	assert_int_equal(db_drain_add(db, &drain, "", &layer), 0);
 	cert.app = app;
 	snprintf(cert.key_file, sizeof(cert.key_file), "%s-key", name);
 	assert_int_equal(db_cert_put(db, &cert), 0);
@@ -150,6 +153,17 @@ static json_int_t of(const json_t *o, const char *key)
 	return json_integer_value(json_object_get(o, key));
 }
 
+/* Its address is sealed for the row's new number. */
+static void check_drain(struct db *db, uint32_t app)
+{
+	struct db_drain *rows autofree = NULL;
+	int n = db_drain_list(db, &rows), found = 0;
+
+	for (int i = 0; i < n; i++)
+		found += rows[i].app == app && strncmp(rows[i].url, "https://", 8) == 0;
+	assert_int_equal(found, 1);
+}
+
 /* Everything that hangs on the app, by its name. */
 static void check_app(
 	struct db *db, const char *name, const char *value, const char *volume)
@@ -183,6 +197,7 @@ static void check_app(
 		json_integer_value(json_array_get(image.layers, 0)), base_layer(db));
 	assert_int_equal(db_mount_list(db, a.id, &mounts), 1);
 	assert_string_equal(mounts[0].volume_name, volume);
+	check_drain(db, a.id);
 	db_release_clear(&release);
 	db_image_clear(&image);
 }
