@@ -245,6 +245,8 @@ bench-wake: all
 	tests/bench/wake
 bench-snapshot: all
 	tests/bench/snapshot $(BENCH_OPTIONS)
+bench-backup: all
+	tests/bench/backup $(BENCH_OPTIONS)
 bench-jail: $(B)/test/bench/jail
 	tests/bench/jail
 $(B)/test/bench/jail: $(B)/tests/bench/jail.o $(B)/receiver/jail.o $(LIB_OBJ)
