@@ -125,7 +125,8 @@ int volumes_list(struct request *r)
 		json_t *owner = json_object_get(json_array_get(mounts, 0), "app");
 
 		if (has && (!one.id || one.id == volumes[i].id) &&
-			access_volume(r->c, &r->access, volumes[i].id, true) >= ROLE_VIEW) {
+			access_volume(r->c, &r->access, volumes[i].id, true) >=
+				ROLE_VIEW) {
 			json_t *row = json_pack("{s:s, s:I, s:O?, s:O, s:o}", "name",
 				volumes[i].name, "id", (json_int_t)volumes[i].id, "app",
 				owner, "mounts", mounts, "created",
