@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/statvfs.h>
 #include <sys/un.h>
 
 #define STACK_SIZE                                                                       \
@@ -188,23 +187,6 @@ static enum MHD_Result send_text(
 		MHD_queue_response(connection, text ? status : 500, response);
 	MHD_destroy_response(response);
 	return queued;
-}
-
-/* What is free, where the failure is that the disk is full and its text has no figures. false: it is none of these. */
-static bool space_words(const struct control *c, const char *text, char out[256])
-{
-	struct statvfs st;
-
-	if ((!strstr(text, "No space left") && !strstr(text, "disk is full")) ||
-		strstr(text, " free in ") || !c->state || statvfs(c->state, &st) < 0)
-		return false;
-	snprintf(out, 256,
-		"%llu kB and %llu files are free in %.128s, a change needs up to %u MB; "
-		"`berth disk:report` says what takes the rest",
-		(unsigned long long)st.f_bavail * st.f_frsize >> 10,
-		(unsigned long long)st.f_favail, c->state,
-		(unsigned int)(SPACE_RELEASE >> 20));
-	return true;
 }
 
 static enum MHD_Result send_failure(struct MHD_Connection *connection, struct request *r)

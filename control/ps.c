@@ -6,6 +6,7 @@
 #include "control/fleet.h"
 #include "control/rollout.h"
 #include "control/sleep.h"
+#include "control/space.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -69,7 +70,8 @@ static int act_loaded(struct ps *p, enum act act, const char *type, struct err *
 		return rollout_scale(p->c, &roll, e);
 	case ACT_RESTART:
 		sink_step(p->s, "Restarting %s", type ? type : p->app.name);
-		return rollout_run(p->c, &roll, e);
+		return space_for_start(p->c, e) < 0 ? -ENOSPC
+						    : rollout_run(p->c, &roll, e);
 	case ACT_STOP:
 		sink_step(p->s, "Stopping %s", p->app.name);
 		stop_all(p);

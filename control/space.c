@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #define REMOVE_WAIT_MS 60000 /* berthd removes trees in the background */
 #define LOOK_MS 100
@@ -223,10 +224,57 @@ int space_for(struct control *c, uint64_t bytes, const char *what, uint32_t app,
 	return make(&m) ? 0 : refuse(&m, what, e);
 }
 
+/* Is so much left where the folder lies? Also when nobody can say. */
+static bool has_left(const char *folder, uint64_t bytes, struct statvfs *st)
+{
+	if (!folder || statvfs(folder, st) < 0)
+		return true;
+	return (uint64_t)st->f_bavail * st->f_frsize >= bytes &&
+	       (st->f_files == 0 || st->f_favail >= SPACE_FILES);
+}
+
+bool space_words(const struct control *c, const char *text, char out[256])
+{
+	struct statvfs st;
+
+	if ((!strstr(text, "No space left") && !strstr(text, "disk is full")) ||
+		strstr(text, " free in "))
+		return false;
+	bool state = !has_left(c->state, SPACE_RELEASE, &st);
+	if (!state && has_left(c->run, SPACE_RUN, &st))
+		return false; /* there is space again */
+	snprintf(out, 256,
+		"%llu kB and %llu files are free in %.100s, a change needs up to %llu kB "
+		"and %u files%s",
+		(unsigned long long)st.f_bavail * st.f_frsize >> 10,
+		(unsigned long long)st.f_favail, state ? c->state : c->run,
+		(unsigned long long)(state ? SPACE_RELEASE : SPACE_RUN) >> 10,
+		SPACE_FILES,
+		state ? "; `berth disk:report` says what takes the rest" : "");
+	return true;
+}
+
+int space_for_start(struct control *c, struct err *e)
+{
+	struct statvfs st;
+
+	if (has_left(c->run, SPACE_RUN, &st))
+		return 0;
+	return err_set(e, ENOSPC,
+		"No space left on device: %llu kB and %llu files are free in %s, a start "
+		"needs %u kB and %u files",
+		(unsigned long long)st.f_bavail * st.f_frsize >> 10,
+		(unsigned long long)st.f_favail, c->run, (unsigned int)(SPACE_RUN >> 10),
+		SPACE_FILES);
+}
+
 int space_for_release(struct control *c, struct sink *s, struct err *e)
 {
 	uint64_t left, total;
+	int r = space_for_start(c, e);
 
+	if (r < 0)
+		return r;
 	if (disk_free(c, &left, &total) < 0 || left >= SPACE_RELEASE)
 		return 0;
 	struct making m = {.c = c, .s = s, .bytes = SPACE_RELEASE};

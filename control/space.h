@@ -27,6 +27,17 @@ int space_look(struct control *c, struct space *ret);
 uint64_t space_reserve(struct control *c, uint64_t total);
 uint64_t space_reserve_default(uint64_t total);
 
+#define SPACE_RUN                                                                        \
+	((uint64_t)256                                                                   \
+		<< 10) /* of the run folder: a record, a hosts file and a FIFO an instance */
+#define SPACE_FILES 64u
+/*
+ * What is free, where text says that a disk is full and has no figures: of the state folder, or of the run folder where that
+ * is what is full. false: it is none of these.
+ */
+bool space_words(const struct control *c, const char *text, char out[256]);
+/* A start writes to the run folder; looked at before what runs is stopped for it. 0, or -ENOSPC with the sentence. */
+int space_for_start(struct control *c, struct err *e);
 /*
  * A deploy needs SPACE_RELEASE of the disk, which may be of the reserve: it also mends what runs. Where that is missing,
  * what nothing needs goes first. 0, or -ENOSPC with the sentence.
