@@ -226,6 +226,8 @@ soak: all $(B)/test/bench/backend $(B)/test/soak/named.so
 	tests/soak/deploys
 	tests/soak/kills
 	tests/soak/crash
+	tests/soak/power
+	tests/soak/full
 	tests/soak/browser
 	tests/soak/apps
 	tests/soak/data

@@ -12,6 +12,7 @@ second_berth() {
 	local first_port=$BERTH_PORT
 	BERTH_PREFIX_GIVEN=$BERTH_PREFIX
 	BERTH_DISK_MB=900
+	BERTH_RUN_KB=2048
 	trap 'berth_down' EXIT
 	berth_up debian-12 >"$BATS_TEST_TMPDIR/up" 2>&1 || fail "$(cat "$BATS_TEST_TMPDIR/up")"
 
@@ -105,6 +106,9 @@ second_berth() {
 	pushed
 	serves beside 'page 4'
 	equal ok "$(sqlite3 "$BERTH_STATE/control/berth.db" 'pragma integrity_check' | head -n 1)"
+	# Every command that writes, with no block, no inode, and no room in the run folder.
+	/usr/bin/python3 "$BERTH_SOURCE/tests/soak/full.py" --short >"$BATS_TEST_TMPDIR/full" 2>&1 || fail "$(cat "$BATS_TEST_TMPDIR/full")"
+	grep '^|' "$BATS_TEST_TMPDIR/full" | sed 's/^/# /' >&3
 	trap - EXIT
 	berth_down
 }

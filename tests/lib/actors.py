@@ -362,6 +362,7 @@ def settled(b):
         status, out = b.berth("disk:report", "--format", "json")
         host = json.loads(out)["host"] if status == 0 else {}
         return host and host["unfinished_bytes"] == 0 and host["removing_bytes"] == 0
+    b.berth("images:prune")  # what a killed build left goes with the next cleaning
     wait_for(60, clean, lambda: "half-made or removed things stay on disk: " + b.berth("disk:report")[1])
 
 

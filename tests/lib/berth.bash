@@ -12,6 +12,7 @@
 #
 # Taken from the environment: SSHD_USERS and SSHD_EXTRA more logins and lines for the private sshd; BERTH_PREFIX_GIVEN programs that are installed already; BERTH_DISK_MB a disk of that size,
 # a loop-mounted file, for the state; BERTH_DISK_BY a command that is given that file and prints the one to mount (tests/lib/disk.py).
+# BERTH_RUN_KB: the run folder is a file system of its own, of that size.
 
 BERTH_SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
@@ -148,6 +149,9 @@ berth_up() {
 		# shellcheck disable=SC2086 # BERTH_DISK_MKFS: options
 		mkfs.ext4 -q -m 0 ${BERTH_DISK_MKFS:-} "$disk" && mount -o loop "$disk" "$BERTH_STATE" || return 1
 	fi
+	if [ -n "${BERTH_RUN_KB:-}" ]; then
+		mkdir "$BERTH_RUN" && mount -t tmpfs -o "mode=755,size=${BERTH_RUN_KB}k" berth-run "$BERTH_RUN" || return 1
+	fi
 	chmod 755 "$BERTH_STATE"
 	export BERTH_SOURCE BERTH_TEST BERTH_STATE BERTH_RUN BERTH_PREFIX BERTH_SSH_USER BERTH_PORT BERTH_HTTP \
 		BERTH_TLS_PORT BERTH_HTTPS PATH
@@ -246,6 +250,9 @@ berth_down() {
 		wait_for 10 umount "$BERTH_STATE" 2>/dev/null || { say "cannot unmount $BERTH_STATE"; status=1; }
 		# Another mount namespace may hold it for longer.
 		[ ! -e "$BERTH_TEST/disk.disk" ] || umount -l "$BERTH_TEST/disk.disk" || status=1
+	fi
+	if [ -n "${BERTH_RUN_KB:-}" ] && mountpoint -q "$BERTH_RUN"; then
+		wait_for 10 umount "$BERTH_RUN" 2>/dev/null || { say "cannot unmount $BERTH_RUN"; status=1; }
 	fi
 	wait_for 10 no_leftovers || :
 	left=$(berth_leftovers)

@@ -156,8 +156,8 @@ class Berth:
         return re.sub(r"\b[0-9a-f]{16}\b|(?<=[/:.-])[0-9a-f]{4}\b|\d+", "N", text)
 
     def _mounts(self):
-        """Of berth's below its folders, in each mount namespace that a process of it has."""
-        seen = {}
+        """Of berth's below its folders, in whichever mount namespace that a process of it has there are most of a kind."""
+        seen, most = {}, collections.Counter()
         for pids in list(self.programs().values()) + [[os.getpid()]]:
             for pid in pids:
                 try:
@@ -165,10 +165,9 @@ class Berth:
                 except OSError:
                     continue
         for pid in seen.values():
-            for line in read("/proc/%d/mountinfo" % pid).decode().splitlines():
-                where = line.split(" ")[4]
-                if where.startswith((self.state + "/", self.run + "/")):
-                    yield self._plain(where)
+            points = [line.split(" ")[4] for line in read("/proc/%d/mountinfo" % pid).decode().splitlines()]
+            most |= collections.Counter(self._plain(p) for p in points if p.startswith((self.state + "/", self.run + "/")))
+        return most.elements()
 
     def _nft(self):
         out = run("nft", "-n", "list", "table", "inet", "berth_" + self.id)[1]
