@@ -280,7 +280,7 @@ static int op_volume(struct backup_session *b, const json_t *request, struct err
 	r = db_restore_volume(&b->restore->rows, id);
 	if (r < 0)
 		return err_sys(e, -r, "record the volume");
-	r = volume_make(b->c, id, number(row, "size_bytes"), e);
+	r = volume_make(b->c, id, number(json_object_get(row, "row"), "size_bytes"), e);
 	if (r == 0)
 		r = backup_volume(b, "unstow", id, false, NULL, e);
 	return r < 0 ? r : backup_answer(b, json_object());

@@ -267,6 +267,8 @@ static int make_tables(struct db_restoring *r, const char *file)
 		"CREATE TEMP TABLE restore_layer (old INTEGER PRIMARY KEY, new INTEGER "
 		"NOT NULL)",
 		"CREATE TEMP TABLE restore_key (old TEXT PRIMARY KEY, new TEXT NOT NULL)",
+		"CREATE TEMP TABLE restore_member (old INTEGER PRIMARY KEY, new INTEGER "
+		"NOT NULL)",
 		"CREATE TEMP TABLE restore_app (old INTEGER PRIMARY KEY, name TEXT NOT "
 		"NULL)",
 		"CREATE TEMP TABLE restore_volume (old INTEGER PRIMARY KEY, name TEXT "
@@ -335,6 +337,18 @@ static int reserve(struct db_restoring *r)
 			"('instance', 'layer')",
 			"");
 	return result;
+}
+
+/* People are who they are called: one who is here already keeps the number and gets what the backup's has. */
+static int map_members(struct db_restoring *r)
+{
+	return query_exec(r->db,
+		"INSERT INTO restore_member SELECT b.id, ifnull((SELECT m.id FROM "
+		"main.member m "
+		"WHERE m.name = b.name), b.id + (SELECT off FROM restore_offset WHERE "
+		"name = "
+		"'member')) FROM backup.member b",
+		"");
 }
 
 /* Rows of one query as {name of the column: value}. */
@@ -447,6 +461,8 @@ int db_restore_begin(
 	if (result < 0)
 		return result;
 	result = reserve(r);
+	if (result >= 0)
+		result = map_members(r);
 	if (result < 0)
 		return err_sys(e, -result, "reserve numbers");
 	*ret = plan(r);
@@ -504,6 +520,9 @@ static void add_number(struct buf *sql, const char *column, const char *table)
 		buf_addf(sql,
 			"ifnull((SELECT new FROM restore_layer WHERE old = b.\"%s\"), 0)",
 			column);
+	else if (strcmp(table, "member") == 0)
+		buf_addf(sql, "(SELECT new FROM restore_member WHERE old = b.\"%s\")",
+			column);
 	else
 		buf_addf(sql,
 			"CASE WHEN b.\"%s\" = 0 THEN 0 ELSE b.\"%s\" + (SELECT off FROM "
@@ -527,15 +546,28 @@ static void add_value(struct buf *sql, const struct table *t, const struct colum
 		buf_addf(sql, "b.\"%s\"", c->name);
 }
 
+/* A row belongs to what its first such column names; others may name nothing. */
+static void add_owner(struct buf *sql, const struct db_restoring *r,
+	const struct column *c, const char *what, bool first)
+{
+	buf_addf(sql, " AND (b.\"%s\" IN (SELECT old FROM restore_%s)", c->name, what);
+	if (!first || !r->app) /* rows of nobody, app 0, come with all of them */
+		buf_addf(sql, " OR ifnull(b.\"%s\", 0) = 0", c->name);
+	buf_adds(sql, ")");
+}
+
 /* Which of its rows come. false: none. */
 static bool add_where(
 	struct buf *sql, const struct db_restoring *r, const struct table *t)
 {
-	bool mine = strcmp(t->name, "app") == 0 || strcmp(t->name, "volume") == 0,
-	     any = mine;
+	bool any = strcmp(t->name, "app") == 0 || strcmp(t->name, "volume") == 0;
 
+	/* With one app come no people, and a copy has no custom hostnames. */
+	if ((r->app && column_to(t, "member")) ||
+		(r->as && strcmp(t->name, "domain") == 0))
+		return false;
 	buf_adds(sql, " WHERE 1");
-	if (mine)
+	if (any)
 		buf_addf(sql, " AND b.id IN (SELECT old FROM restore_%s)", t->name);
 	for (int i = 0; i < t->n; i++) {
 		const struct column *c = &t->columns[i];
@@ -543,16 +575,10 @@ static bool add_where(
 				   : refers_to(c, "volume") ? "volume"
 							    : NULL;
 
-		if (!what)
-			continue;
-		any = true;
-		/* Rows of nobody, app 0, come with all of them. */
-		buf_addf(sql, " AND (b.\"%s\" IN (SELECT old FROM restore_%s)%s%s%s)",
-			c->name, what, r->app ? "" : " OR ifnull(b.\"",
-			r->app ? "" : c->name, r->app ? "" : "\", 0) = 0");
+		if (what)
+			add_owner(sql, r, c, what, !any);
+		any |= what != NULL;
 	}
-	if (r->as && (strcmp(t->name, "domain") == 0))
-		return false;
 	return any || !r->app;
 }
 
@@ -790,6 +816,7 @@ int db_restore_commit(struct db_restoring *r, json_t **ret, struct err *e)
 void db_restore_end(struct db_restoring *r)
 {
 	static const char *const sql[] = {"DROP TABLE IF EXISTS temp.restore_offset",
+		"DROP TABLE IF EXISTS temp.restore_member",
 		"DROP TABLE IF EXISTS temp.restore_layer",
 		"DROP TABLE IF EXISTS temp.restore_key",
 		"DROP TABLE IF EXISTS temp.restore_app",

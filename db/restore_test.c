@@ -23,6 +23,18 @@ static uint64_t base_layer(struct db *db)
 	return id;
 }
 
+/* The same person at every app. */
+static uint32_t ann(struct db *db)
+{
+	struct db_member have;
+	uint32_t id;
+
+	if (db_member_by_name(db, "ann", &have) == 0)
+		return have.id;
+	assert_int_equal(db_member_add(db, "ann", &id), 0);
+	return id;
+}
+
 static uint32_t app_with_all(struct db *db, const char *name, const char *host)
 {
 	struct db_image image = {.layers = NULL};
@@ -59,6 +71,9 @@ static uint32_t app_with_all(struct db *db, const char *name, const char *host)
 	mount.volume = volume;
 	assert_int_equal(db_mount_add(db, &mount), 0);
 	struct db_drain drain = {.app = app};
+	struct db_net_rule rule = {.app = app, .kind = "internet"};
+	assert_int_equal(db_net_rule_put(db, &rule), 0);
+	assert_int_equal(db_grant_put(db, ann(db), app, ROLE_DEPLOY), 0);
 	snprintf(drain.url, sizeof(drain.url), "https://%s/secret", host);
 	assert_int_equal(db_drain_add(db, &drain, "", &layer), 0);
 	cert.app = app;
@@ -198,6 +213,8 @@ static void check_app(
 	assert_int_equal(db_mount_list(db, a.id, &mounts), 1);
 	assert_string_equal(mounts[0].volume_name, volume);
 	check_drain(db, a.id);
+	struct db_net_rule *rules autofree = NULL;
+	assert_int_equal(db_net_rule_list(db, a.id, &rules), 1);
 	db_release_clear(&release);
 	db_image_clear(&image);
 }
@@ -208,14 +225,19 @@ static void a_whole_host_comes_back_with_its_numbers(void **state)
 	struct err e = {0};
 	struct pair p;
 	json_t *did = NULL;
+	uint32_t bob;
 
 	app_with_all(f->db, "blog", "blog.example.com");
 	app_with_all(f->db, "shop", "shop.example.com");
 	assert_int_equal(db_setting_set(f->db, 0, "disk", "reserve", "1G"), 0);
 	pair_open(&p, f, NULL);
+	/* Who is here already has another number. */
+	assert_int_equal(db_member_add(p.db, "bob", &bob), 0);
+	assert_int_equal(db_member_add(p.db, "ann", &bob), 0);
 	assert_int_equal(restore(&p, NULL, NULL, &did, &e), 0);
+	struct db_grant *grants autofree = NULL;
+	assert_int_equal(db_grant_list(p.db, ann(p.db), &grants), 2);
 	assert_int_equal(of(did, "differ"), 0);
-	assert_int_equal(of(did, "kept"), 0);
 	assert_int_equal(of(json_object_get(did, "tables"), "app"), 2);
 	assert_int_equal(of(json_object_get(did, "tables"), "certificate"), 2);
 	check_app(p.db, "blog", "blog", "blog-data");
