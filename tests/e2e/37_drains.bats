@@ -6,7 +6,7 @@ setup_file() {
 	mkdir -p "$DRAINS"
 	chmod 755 "$DRAINS"
 	app d-drain
-	git push -q berth HEAD:main 2>/dev/null
+	git push -q berth HEAD:main >"$DRAINS/push" 2>&1 || fail "$(cat "$DRAINS/push")"
 }
 
 setup() {
