@@ -113,6 +113,8 @@ static int keep_of(struct db *copy, const struct table *t, uint32_t app)
 	if (strcmp(t->name, "layer") == 0 || strcmp(t->name, "secret_key") == 0)
 		return 0; /* layers are shared */
 	buf_addf(&sql, "DELETE FROM \"%s\"", t->name);
+	if (column_to(t, "member"))
+		return run(copy, &sql); /* who may do what is no part of an app */
 	if (strcmp(t->name, "app") == 0)
 		buf_addf(&sql, " WHERE id <> %u", app);
 	else if (to_app)
@@ -633,9 +635,10 @@ static int copy_table(struct db_restoring *r, const struct table *t, struct coun
 	int result = rows < 0 ? rows : compare(r, t, where.data, &differ);
 	if (result < 0)
 		return result;
-	/* Of what is no app's, a row that is here already stays: a setting, a key, a hostname that another app has. */
+	/* Of what is no app's, a row that is here already stays: a setting, a key, a role, a hostname that another app has. */
 	bool own = strcmp(t->name, "app") == 0 || strcmp(t->name, "volume") == 0 ||
-		   (column_to(t, "app") && strcmp(t->name, "domain") != 0 &&
+		   (column_to(t, "app") && !column_to(t, "member") &&
+			   strcmp(t->name, "domain") != 0 &&
 			   strcmp(t->name, "setting") != 0);
 	*(own ? &n->differ : &n->kept) += differ;
 	n->rows += rows;

@@ -87,6 +87,26 @@ static uint32_t app_with_all(struct db *db, const char *name, const char *host)
 	return app;
 }
 
+/* Members with a key, a token and roles on the app and on all. */
+static void people(struct db *db, uint32_t app)
+{
+	static const char *const names[] = {"ann", "bob"};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct db_key k = {.type = "t", .fingerprint = "f"};
+		struct db_token t = {.role = ROLE_DEPLOY, .app = app};
+		uint8_t hash[DB_TOKEN_HASH] = {(uint8_t)i};
+
+		snprintf(k.name, sizeof(k.name), "%s", names[i]);
+		snprintf(k.blob, sizeof(k.blob), "%s", names[i]);
+		snprintf(t.name, sizeof(t.name), "%s", names[i]);
+		assert_int_equal(db_key_add(db, &k), 0);
+		assert_int_equal(db_grant_put(db, k.member, app, ROLE_LOGS), 0);
+		t.member = k.member;
+		assert_int_equal(db_token_add(db, &t, hash), 0);
+	}
+}
+
 /* A second database, with the copy of the first one in file. */
 struct pair {
 	struct fixture *from;
@@ -250,6 +270,61 @@ static void a_whole_host_comes_back_with_its_numbers(void **state)
 	pair_close(&p);
 }
 
+/* Whoever set the new host up may be a member of the old one: known by the name. */
+static void members_come_back_with_their_roles(void **state)
+{
+	struct fixture *f = *state;
+	struct db_member bob;
+	struct db_token *tokens;
+	struct db_grant *g;
+	struct db_key k = {.name = "bob", .type = "t", .blob = "new", .fingerprint = "f"};
+	struct err e = {0};
+	struct pair p;
+	json_t *did = NULL;
+
+	people(f->db, app_with_all(f->db, "blog", "blog.example.com"));
+	pair_open(&p, f, NULL);
+	assert_int_equal(db_key_add(p.db, &k), 0);
+	assert_int_equal(db_grant_put(p.db, k.member, 0, ROLE_VIEW), 0);
+	assert_int_equal(restore(&p, NULL, NULL, &did, &e), 0);
+	json_decref(did);
+	assert_int_equal(db_member_by_name(p.db, "bob", &bob), 0);
+	assert_int_equal(bob.id, k.member);
+	assert_int_equal(bob.keys, 2);
+	assert_int_equal(db_grant_list(p.db, 0, &g), 3);
+	assert_string_equal(g[0].member_name, "ann");
+	assert_string_equal(g[0].app_name, "blog");
+	assert_int_equal(g[1].role, ROLE_VIEW); /* what is here already stays */
+	assert_string_equal(g[2].app_name, "blog");
+	assert_int_equal(g[2].role, ROLE_LOGS);
+	free(g);
+	assert_int_equal(db_token_list(p.db, &tokens), 2);
+	assert_string_equal(tokens[0].member_name, "ann");
+	assert_string_equal(tokens[1].app_name, "blog");
+	free(tokens);
+	pair_close(&p);
+}
+
+/* Who may do what on another host is that host's to say. */
+static void an_app_comes_without_its_members(void **state)
+{
+	struct fixture *f = *state;
+	struct db_grant *g;
+	struct err e = {0};
+	struct pair p;
+	json_t *did = NULL;
+
+	people(f->db, app_with_all(f->db, "blog", "blog.example.com"));
+	for (int only = 0; only < 2; only++) {
+		pair_open(&p, f, only ? "blog" : NULL);
+		assert_int_equal(restore(&p, "blog", NULL, &did, &e), 0);
+		json_decref(did);
+		assert_int_equal(db_grant_list(p.db, 0, &g), 0);
+		free(g);
+		pair_close(&p);
+	}
+}
+
 static void one_app_comes_beside_others_with_numbers_of_its_own(void **state)
 {
 	struct fixture *f = *state;
@@ -325,6 +400,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 			a_whole_host_comes_back_with_its_numbers, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			members_come_back_with_their_roles, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			an_app_comes_without_its_members, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			one_app_comes_beside_others_with_numbers_of_its_own, set_up,
 			tear_down),
