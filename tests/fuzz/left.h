@@ -40,9 +40,11 @@ static void end_all(void)
 	}
 }
 
-/* A volume that a sandbox still had mounted when its removal was asked for. */
+/* A volume that a sandbox still had mounted when its removal was asked for; the first, which starts name, when it was made
+ * anew with a size. */
 static void remove_volumes(void)
 {
+	struct msg_volume first = {.id = 1};
 	char path[PATH_MAX];
 	struct dirent *entry;
 	DIR *d;
@@ -52,12 +54,14 @@ static void remove_volumes(void)
 	while (d && (entry = readdir(d))) {
 		struct msg_volume volume = {.id = strtoull(entry->d_name, NULL, 16)};
 
-		if (entry->d_name[0] != '.' && volume.id != 1)
+		if (entry->d_name[0] != '.' &&
+			(volume.id != first.id || strstr(entry->d_name, ".img")))
 			(void)request(
 				MSG_VOLUME_REMOVE, &volume, sizeof(volume), NULL, 0);
 	}
 	if (d)
 		closedir(d);
+	(void)request(MSG_VOLUME_CREATE, &first, sizeof(first), NULL, 0);
 }
 
 /* One sandbox from its start to its end: what is kept ready for the next is there then. */

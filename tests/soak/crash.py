@@ -107,8 +107,8 @@ class Harness:
     def compare(self):
         def difference():
             now = self.b.leftovers()
-            return ["%s%d %s" % (sign, count, what) for sign, more in (("+", now - self.before), ("-", self.before - now))
-                    for what, count in more.items()]
+            return ["%s%d %s (%d before)" % (sign, count, what, self.before[what])
+                    for sign, more in (("+", now - self.before), ("-", self.before - now)) for what, count in more.items()]
         wait_for(30, lambda: not difference(), lambda: "berth has other things on this host than before:\n" + "\n".join(difference()))
 
     def check(self):
