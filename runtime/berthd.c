@@ -11,6 +11,7 @@
 #include "runtime/upgrade.h"
 
 #include <stdio.h>
+#include <sys/prctl.h>
 
 /* Also after an upgrade, whose berthd of before did not know of all folders: then the apps go on, whatever comes of it. */
 static int prepare(const struct settings *s, bool first, struct err *e)
@@ -53,6 +54,8 @@ int main(int argc, char **argv)
 	struct err e = {0};
 
 	log_open("berthd");
+	prctl(PR_SET_NAME,
+		"berthd"); /* one that took over was executed as /proc/self/exe */
 	if (settings_load(&s, argc, argv, &e) < 0) {
 		fprintf(stderr, "berthd: %s\n%s", e.text, settings_usage);
 		return 2;

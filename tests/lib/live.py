@@ -158,7 +158,8 @@ class Berth:
     def _mounts(self):
         """Of berth's below its folders, in whichever mount namespace that a process of it has there are most of a kind."""
         seen, most = {}, collections.Counter()
-        for pids in list(self.programs().values()) + [[os.getpid()]]:
+        # This process first: one in a chroot, as a router is, sees no mounts outside of it.
+        for pids in [[os.getpid()]] + list(self.programs().values()):
             for pid in pids:
                 try:
                     seen.setdefault(os.readlink("/proc/%d/ns/mnt" % pid), pid)
