@@ -117,6 +117,16 @@ static int send_tree(
 	return r < 0 ? r : backup_answer(b, json_object());
 }
 
+/* What git is in the middle of, or was when it was killed: it is of no use elsewhere, and may be readable by git alone. */
+static bool is_gits_own(const char *name)
+{
+	size_t len = strlen(name);
+
+	return strncmp(name, "tmp_", 4) == 0 || strncmp(name, "incoming-", 9) == 0 ||
+	       (len > 5 && (strcmp(name + len - 5, ".keep") == 0 ||
+				   strcmp(name + len - 5, ".lock") == 0));
+}
+
 /* Its configuration is berth's own and made where it comes back. What refs name lies in objects before they name it: read in that order, a push meanwhile leaves no hole. */
 static int op_repo(struct backup_session *b, const json_t *request, struct err *e)
 {
@@ -127,7 +137,7 @@ static int op_repo(struct backup_session *b, const json_t *request, struct err *
 		return err_set(e, EINVAL, "no app's name");
 	snprintf(path, sizeof(path), "%.4000s/repos/%s.git", b->c->state, app);
 	return send_tree(b, path,
-		(struct stow){.last = "objects", .skip = "tmp_objdir", .omit = "config"},
+		(struct stow){.last = "objects", .skip = is_gits_own, .omit = "config"},
 		e);
 }
 

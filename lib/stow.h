@@ -28,7 +28,8 @@ struct stow {
 	int fd; /* the tree's top folder */
 	const char *
 		last; /* a name in the top folder that is walked after all others, or NULL */
-	const char *skip; /* what begins so is left out, at any depth; NULL: nothing is */
+	bool (*skip)(
+		const char *name); /* what is left out, at any depth; NULL: nothing is */
 	const char *omit; /* a name in the top folder that is left out, or NULL */
 };
 /*

@@ -414,7 +414,7 @@ static bool is_skipped(const struct walk *w, bool top, const char *name)
 	const struct stow *t = w->t;
 
 	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
-	       (t->skip && strncmp(name, t->skip, strlen(t->skip)) == 0) ||
+	       (t->skip && t->skip(name)) ||
 	       (top && t->omit && strcmp(name, t->omit) == 0);
 }
 

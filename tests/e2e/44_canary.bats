@@ -249,9 +249,11 @@ refused() {
 	fails
 	lacks 'the canary'
 	stays c-fail "$mine" 1
-	# a release that served once and starts no more: v2 gets the image of v3 and a config that this does not bear
-	sqlite3 "$BERTH_STATE/control/berth.db" "update release set config='{\"BROKEN\":\"1\"}' where version=2 and app=(select id from app where name='c-fail');
-		update release set image=(select image from release r where r.version=3 and r.app=release.app) where version=2 and app=(select id from app where name='c-fail')"
+	# a release that served once and starts no more: v2 gets an image with another command
+	sqlite3 "$BERTH_STATE/control/berth.db" "insert into image(app, layers, processes, env, pack, profile_d, checks, commit_id, created_us, config)
+		select i.app, layers, json_object('web', 'exit 4'), env, pack, profile_d, checks, commit_id, i.created_us, i.config from image i
+			join release r on r.image=i.id join app a on a.id=r.app where a.name='c-fail' and r.version=3;
+		update release set image=(select max(id) from image) where version=2 and app=(select id from app where name='c-fail')"
 	try berth releases:canary c-fail v2 10%
 	fails
 	has 'exit status 4'
