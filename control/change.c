@@ -12,10 +12,7 @@ static int config_locked(struct deploy *d, void *description, struct err *e)
 
 	if (!d->app.live_version)
 		return 0; /* used by the first release */
-	int r = db_app_set_config_pending(d->c->db, d->app.id, true);
-	if (r < 0)
-		return err_sys(e, -r, "record it");
-	r = release_load(d->c, &d->app, 0, &live, &d->image, e);
+	int r = release_load(d->c, &d->app, 0, &live, &d->image, e);
 	db_release_clear(&live);
 	if (r == 0)
 		r = deploy_config_load(d, e);
@@ -33,7 +30,7 @@ int config_restore(struct control *c, uint32_t app, uint32_t *ret_version)
 	if (r == 0)
 		r = db_config_put(c->db, app, live.config);
 	if (r >= 0)
-		r = db_app_set_config_pending(c->db, app, false);
+		r = db_app_config_settled(c->db, app);
 	*ret_version = live.version;
 	db_release_clear(&live);
 	int ended = db_end(c->db, r >= 0);

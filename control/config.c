@@ -1,6 +1,7 @@
 /* An app's config: which values are whose, and what a change makes of it. */
 #include "control/config.h"
 #include "lib/base64.h"
+#include "lib/log.h"
 #include "lib/name.h"
 #include <errno.h>
 #include <stdio.h>
@@ -129,9 +130,10 @@ struct changed {
 	json_t *before, *after;
 };
 
-/* Reads, changes and writes in one transaction: two changes at once both count. */
+/* Reads, changes and writes in one transaction: two changes at once both count. With a release to come, a start that finds it
+ * unfinished puts the config back. */
 static int store(struct control *c, uint32_t app, const struct config_change *ch,
-	struct changed *ret)
+	bool releases, struct changed *ret)
 {
 	json_t *config = NULL;
 	int n = db_begin(c->db);
@@ -143,6 +145,8 @@ static int store(struct control *c, uint32_t app, const struct config_change *ch
 		ret->after = config_changed(config, ch, &ret->before);
 		if (json_object_size(ret->before))
 			n = db_config_put(c->db, app, ret->after);
+		if (n == 0 && releases && json_object_size(ret->before))
+			n = db_app_config_begin(c->db, app);
 	}
 	json_decref(config);
 	int ended = db_end(c->db, n == 0);
@@ -172,6 +176,8 @@ static void take_back(struct control *c, uint32_t app, const struct changed *ch)
 	}
 	if (n == 0)
 		n = db_config_put(c->db, app, config);
+	if (n == 0)
+		n = db_app_config_end(c->db, app);
 	json_decref(config);
 	db_end(c->db, n == 0);
 }
@@ -189,6 +195,9 @@ static int release(struct control *c, const struct db_app *app,
 	int r = deploy_config(c, app->id, description, actor, s, e);
 	if (r < 0)
 		take_back(c, app->id, changed);
+	else if (db_app_config_end(c->db, app->id) < 0)
+		log_warn(
+			"%s: its config is looked at again at the next start", app->name);
 	return r;
 }
 
@@ -197,7 +206,7 @@ int config_apply(struct control *c, const struct db_app *app,
 	struct err *e)
 {
 	struct changed changed = {0};
-	int r = store(c, app->id, ch, &changed);
+	int r = store(c, app->id, ch, restart && app->live_version, &changed);
 
 	if (r < 0)
 		err_sys(e, -r, "the config of %s could not be stored", app->name);

@@ -92,10 +92,12 @@ int db_app_set_branch(struct db *db, uint32_t id, const char *branch);
 int db_app_set_locked(struct db *db, uint32_t id, bool on);
 int db_app_set_stopped(struct db *db, uint32_t id, bool on);
 /*
- * A release is made for what was changed in its config: until the switch (which ends this) the live release's config is what
- * to go back to. -ENOENT.
+ * Changes of the config that wait for their release, or are in it: begun in the transaction that stores them, ended when the
+ * release serves or the change was taken back. What a start finds is put back to what the live release has.
  */
-int db_app_set_config_pending(struct db *db, uint32_t id, bool pending);
+int db_app_config_begin(struct db *db, uint32_t id);
+int db_app_config_end(struct db *db, uint32_t id);
+int db_app_config_settled(struct db *db, uint32_t id); /* all of them */
 int db_app_list_config_pending(
 	struct db *db, uint32_t **ret); /* ids; count; *ret is the caller's */
 int db_app_set_removing(struct db *db, uint32_t id);

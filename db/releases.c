@@ -194,8 +194,7 @@ static int switch_rows(struct db *db, uint32_t app, uint32_t version)
 			"uu", app, version));
 	if (r >= 0)
 		r = query_changed(query_exec(db,
-			"UPDATE app SET live_version=?, config_pending=0, "
-			"canary_version=0, "
+			"UPDATE app SET live_version=?, canary_version=0, "
 			"canary_percent=0, "
 			"canary_key=0 WHERE id=?",
 			"uu", version, app));
