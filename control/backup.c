@@ -3,6 +3,7 @@
 #include "control/api_handlers.h"
 #include "control/layers.h"
 #include "control/retention.h"
+#include "control/space.h"
 #include "lib/io.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -39,6 +40,20 @@ int backup_answer(struct backup_session *b, json_t *v)
 
 	json_decref(v);
 	return text ? frame_write(b->t->out, FRAME_JSON, text, strlen(text)) : -ENOMEM;
+}
+
+/* What went wrong, told once; a full disk with its figures. */
+static void answer_failure(struct backup_session *b, struct err *e)
+{
+	char words[256];
+
+	if (space_words(b->c, e->text, words))
+		backup_answer(b, json_pack("{s:o}", "error",
+					 json_sprintf("%s; %s", e->text, words)));
+	else
+		backup_answer(b, json_pack("{s:s}", "error", e->text));
+	e->told = true;
+	e->text[0] = '\0';
 }
 
 /* ---- files of a volume ---- */
@@ -124,9 +139,7 @@ int backup_serve(
 			    : err_set(e, EBADMSG, "berth-backup sent what is no request");
 		json_decref(request);
 		if (r < 0) {
-			backup_answer(b, json_pack("{s:s}", "error", e->text));
-			e->told = true;
-			e->text[0] = '\0';
+			answer_failure(b, e);
 			return r;
 		}
 	}
@@ -164,8 +177,7 @@ static int session_run(struct transfer *t, struct sink *s, struct err *e)
 		retention_hold(false);
 	}
 	if (r < 0 && e->text[0])
-		backup_answer(&b, json_pack("{s:s}", "error", e->text));
-	e->text[0] = '\0';
+		answer_failure(&b, e);
 	db_close(b.copy);
 	if (b.folder[0])
 		io_remove_tree(AT_FDCWD, b.folder);

@@ -100,7 +100,7 @@ class Paths:
         if self.has("volumes:snapshot"):
             yield "volumes:snapshot", lambda: b.berth("volumes:snapshot", "crash-full"), None
         if self.has("backup:create"):
-            yield "backup:create", lambda: b.berth("backup:create", "--to", b.state + "/filler/backup"), None
+            yield "backup:create", lambda: b.berth("backup:create", "--to", ENV["BERTH_TEST"] + "/backup/", "--no-encryption"), None
         yield "ps:restart", lambda: b.berth("ps:restart", APP), None
         yield "run", lambda: b.berth("run", APP, "--", "true"), None
         yield "certs:add", lambda: b.berth("certs:add", APP, self.cert, self.key), None
