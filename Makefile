@@ -231,6 +231,7 @@ soak: all $(B)/test/bench/backend $(B)/test/soak/named.so
 	tests/soak/browser
 	tests/soak/apps
 	tests/soak/data
+	tests/soak/restore
 	tests/soak/dockerfile
 	tests/soak/images
 	tests/soak/hostile
