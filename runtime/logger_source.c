@@ -182,14 +182,14 @@ static enum seen look(struct source *o, bool with_partial)
 	return used ? SEEN_ALL : SEEN_NOTHING;
 }
 
-static void pump(struct source *o, bool with_partial);
+static void pump(struct source *o, bool with_partial, bool to_end);
 
 static void on_partial(void *arg)
 {
 	struct source *o = arg;
 
 	o->partial = NULL;
-	pump(o, true);
+	pump(o, true, true);
 }
 
 static void on_again(void *arg)
@@ -197,7 +197,7 @@ static void on_again(void *arg)
 	struct source *o = arg;
 
 	o->again = NULL;
-	pump(o, false);
+	pump(o, false, true);
 }
 
 /* What is left is the beginning of a line, if anything. */
@@ -213,7 +213,11 @@ static void wait_for_more(struct source *o)
 	}
 }
 
-static void pump(struct source *o, bool with_partial)
+/*
+ * to_end: until there is nothing. Where that is not asked for, the next line or the end is an event of its own; it is not when
+ * this event told of the end already, or may have been an end from before the FIFO was opened, of which nothing tells.
+ */
+static void pump(struct source *o, bool with_partial, bool to_end)
 {
 	for (int round = 0; round < ROUNDS_MAX; round++) {
 		enum seen seen = look(o, with_partial);
@@ -230,7 +234,7 @@ static void pump(struct source *o, bool with_partial)
 			if (o->busy)
 				o->busy = BUSY_TURNS;
 		}
-		if (seen != SEEN_MORE) {
+		if (seen == SEEN_NOTHING || (seen == SEEN_ALL && !to_end)) {
 			wait_for_more(o);
 			return;
 		}
@@ -265,7 +269,7 @@ static void on_turn(void *arg)
 	s->turn = NULL;
 	while ((o = *at)) {
 		if (!o->ended && !o->again)
-			pump(o, false);
+			pump(o, false, false);
 		if (!o->ended && --o->busy) {
 			at = &o->next_busy;
 			continue;
@@ -298,7 +302,7 @@ static void on_ready(void *arg, uint32_t events)
 	if (!o->busy && !(events & EPOLLHUP) && now - before < BUSY_MS * 1000000ull)
 		make_busy(o);
 	else
-		pump(o, false);
+		pump(o, false, events & EPOLLHUP);
 }
 
 struct sources *sources_new(
@@ -357,7 +361,7 @@ int sources_attach(struct sources *s, const struct msg_log_attach *a, int fd)
 	store_open_app(s->store, a->app);
 	o->next = s->buckets[a->id % BUCKETS];
 	s->buckets[a->id % BUCKETS] = o;
-	pump(o, false);
+	pump(o, false, true);
 	return 0;
 }
 

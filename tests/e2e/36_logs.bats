@@ -149,6 +149,22 @@ ends_with() { tail -n 1 "$1" | grep -qF "$2"; }
 }
 
 # All switches of control's threads so far.
+@test "output that came to its end while the logger stood still is read, and its FIFO goes" {
+	local logger new
+	new_are_gone() { [ -z "$(comm -12 <(ls "$BERTH_RUN/fifo" | sort) <(echo "$new"))" ]; }
+	has_ended() { [ "$(sqlite3 "$BERTH_STATE/control/berth.db" "SELECT state FROM instance WHERE id=$((16#$new))")" = exited ]; }
+	logger=$(program_pids berth-logger)
+	begins l-app 'sleep 1; echo the end comes with this line'
+	kill -STOP "$logger"
+	new=$(printf %016x "$(sqlite3 "$BERTH_STATE/control/berth.db" "SELECT max(id) FROM instance WHERE type='run'")")
+	wait_for 20 has_ended || { kill -CONT "$logger" && fail 'it does not end'; }
+	[ -e "$BERTH_RUN/fifo/$new" ] || { kill -CONT "$logger" && fail 'it has no FIFO'; }
+	kill -CONT "$logger"
+	wait_for 20 new_are_gone
+	[ ! -e "$BERTH_RUN/instances/$new" ]
+	wait_for 10 logged l-app 'the end comes with this line'
+}
+
 switches() { cat /proc/"$(program_pids berth-control)"/task/*/status | awk '/ctxt_switches/ { n += $2 } END { print n }'; }
 
 @test "fifty followers wake nobody while nothing is logged, and all see the next line" {
