@@ -152,6 +152,7 @@ static bool adopt(
 	if (strcmp(i->type, "web") == 0)
 		m.port = port_of(c, i);
 	fleet_adopt(c, &m);
+	supervise_adopted(c, m.id);
 	return true;
 }
 

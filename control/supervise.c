@@ -162,23 +162,42 @@ static void tell_oneoff(struct control *c, uint64_t id, const char *reason)
 			reason);
 }
 
-void supervise_exited(struct control *c, const struct msg_exited *e)
+/* False: it is no member, or its end was seen to already. */
+static bool end_member(struct control *c, const struct msg_exited *e, const char *reason)
 {
 	struct member m;
+
+	pthread_mutex_lock(&c->fleet->lock);
+	bool known = note_end(c->fleet, e, &m);
+	pthread_mutex_unlock(&c->fleet->lock);
+	if (!known)
+		return false;
+	tell_end(&m, e, reason);
+	if (m.state == MEMBER_READY)
+		judge(c, &m, ended_well(e), reason);
+	return true;
+}
+
+void supervise_exited(struct control *c, const struct msg_exited *e)
+{
 	char reason[160];
 
 	exit_text(e, reason);
 	db_instance_exit(c->db, e->id, reason, e->time_us);
-	pthread_mutex_lock(&c->fleet->lock);
-	bool known = note_end(c->fleet, e, &m);
-	pthread_mutex_unlock(&c->fleet->lock);
-	if (!known) {
+	if (!end_member(c, e, reason))
 		tell_oneoff(c, e->id, reason);
+}
+
+void supervise_adopted(struct control *c, uint64_t id)
+{
+	struct db_instance now;
+
+	if (db_instance_get(c->db, id, &now) < 0 || strcmp(now.state, "exited") != 0)
 		return;
-	}
-	tell_end(&m, e, reason);
-	if (m.state == MEMBER_READY)
-		judge(c, &m, ended_well(e), reason);
+	end_member(c,
+		&(struct msg_exited){
+			.id = id, .reason = EXIT_REASON_LOST, .time_us = now.exited_us},
+		now.reason);
 }
 
 /* With the lock held: somebody has the place, or waits there. */

@@ -28,6 +28,8 @@ int supervise_run(struct control *c);
 void supervise_boot(struct control *c);
 /* From the engine's reader thread: a sandbox ended. */
 void supervise_exited(struct control *c, const struct msg_exited *e);
+/* It was taken into the fleet at a start: where its end was told before that, when nobody knew it, it is seen to now. */
+void supervise_adopted(struct control *c, uint64_t id);
 /*
  * One that fleet_ready refused: it ended after whoever started it had found it ready. Its exit is still expected
  * (engine_expect). Tried again as the policy says.
