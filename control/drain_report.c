@@ -3,6 +3,7 @@
 #include "control/request.h"
 #include "lib/drain_url.h"
 #include "lib/io.h"
+#include "lib/name.h"
 #include "lib/stamp.h"
 #include <dirent.h>
 #include <errno.h>
@@ -12,8 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define SEGMENT_DIGITS 16
-
 struct lag {
 	uint64_t bytes, since_us; /* of the oldest line; 0: there is none */
 };
@@ -21,18 +20,6 @@ struct lag {
 static uint64_t value(const json_t *o, const char *key)
 {
 	return (uint64_t)json_integer_value(json_object_get(o, key));
-}
-
-static bool segment_of(const char *file, uint64_t *name)
-{
-	char digits[SEGMENT_DIGITS + 1];
-
-	if (strlen(file) != SEGMENT_DIGITS + 4 ||
-		strcmp(file + SEGMENT_DIGITS, ".log") != 0)
-		return false;
-	memcpy(digits, file, SEGMENT_DIGITS);
-	digits[SEGMENT_DIGITS] = '\0';
-	return num_parse_u64(digits, 1, UINT64_MAX, name) == 0;
 }
 
 /* The time of the line that begins there. */
@@ -75,7 +62,7 @@ static void add_log(struct control *c, struct lag *lag, uint64_t app, uint64_t s
 	snprintf(path, sizeof(path), "%s/logs/%llu", c->state, (unsigned long long)app);
 	DIR *dir = opendir(path);
 	while (dir && (entry = readdir(dir)))
-		if (segment_of(entry->d_name, &name))
+		if (log_segment_parse(entry->d_name, &name))
 			add_segment(
 				lag, dirfd(dir), entry->d_name, name, segment, offset);
 	if (dir)

@@ -1,5 +1,6 @@
 /* Segments of an app's log, read. */
 #include "control/segment.h"
+#include "lib/name.h"
 #include "lib/proto.h"
 #include <dirent.h>
 #include <errno.h>
@@ -30,13 +31,6 @@ static bool parse_digits(const char *s, int n, uint64_t *ret)
 	return true;
 }
 
-static bool parse_name(const char *name, uint64_t *ret)
-{
-	return strlen(name) == LOG_SEGMENT_DIGITS + 4 &&
-	       strcmp(name + LOG_SEGMENT_DIGITS, ".log") == 0 &&
-	       parse_digits(name, LOG_SEGMENT_DIGITS, ret) && *ret > 0;
-}
-
 int segment_list(const char *folder, uint64_t **ret)
 {
 	DIR *dir = opendir(folder);
@@ -48,7 +42,7 @@ int segment_list(const char *folder, uint64_t **ret)
 	if (!dir)
 		return errno == ENOENT ? 0 : -errno;
 	while ((entry = readdir(dir))) {
-		if (!parse_name(entry->d_name, &number))
+		if (!log_segment_parse(entry->d_name, &number))
 			continue;
 		if (n == cap) {
 			cap = cap ? cap * 2 : 32;

@@ -3,6 +3,7 @@
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/name.h"
+#include "lib/proto.h"
 #include "lib/stamp.h"
 #include <dirent.h>
 #include <errno.h>
@@ -16,7 +17,6 @@
 
 #define BLOCK                                                                            \
 	((size_t)128 << 10) /* longer than any line: 16 kB, each byte four at most */
-#define SEGMENT_DIGITS 16
 #define SEGMENTS_MAX 4096u
 #define STAMP_LEN (STAMP_SIZE - 1)
 #define WATCH_ROOT (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR)
@@ -37,18 +37,6 @@ struct logs {
 };
 
 /* ---- segments ---- */
-
-static bool parse_segment(const char *file, uint64_t *name)
-{
-	char digits[SEGMENT_DIGITS + 1];
-
-	if (strlen(file) != SEGMENT_DIGITS + 4 ||
-		strcmp(file + SEGMENT_DIGITS, ".log") != 0)
-		return false;
-	memcpy(digits, file, SEGMENT_DIGITS);
-	digits[SEGMENT_DIGITS] = '\0';
-	return num_parse_u64(digits, 1, UINT64_MAX, name) == 0;
-}
 
 static int by_name(const void *a, const void *b)
 {
@@ -75,7 +63,7 @@ static int read_segments(DIR *dir, struct app_log *into)
 	while ((entry = readdir(dir)) && into->n_segments < SEGMENTS_MAX) {
 		size_t n = into->n_segments;
 
-		if (!parse_segment(entry->d_name, &name) ||
+		if (!log_segment_parse(entry->d_name, &name) ||
 			fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		if ((n & (n - 1)) == 0) {
@@ -215,7 +203,7 @@ static int open_file(struct cursor *c)
 	if (c->fd >= 0 && c->fd_segment == c->read.segment)
 		return 0;
 	close_file(c);
-	snprintf(path, sizeof(path), "%u/%0*llu.log", c->log->app, SEGMENT_DIGITS,
+	snprintf(path, sizeof(path), "%u/%0*llu.log", c->log->app, LOG_SEGMENT_DIGITS,
 		(unsigned long long)c->read.segment);
 	c->fd = openat(c->log->logs->dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (c->fd < 0)

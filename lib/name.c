@@ -1,5 +1,6 @@
 /* The names people give and the numbers they write: which are valid. */
 #include "lib/name.h"
+#include "lib/proto.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -173,4 +174,16 @@ int signal_parse(const char *s)
 			return i;
 	}
 	return parse_realtime(s);
+}
+
+bool log_segment_parse(const char *file, uint64_t *ret)
+{
+	char digits[LOG_SEGMENT_DIGITS + 1];
+
+	if (strlen(file) != LOG_SEGMENT_DIGITS + 4 ||
+		strcmp(file + LOG_SEGMENT_DIGITS, ".log") != 0)
+		return false;
+	memcpy(digits, file, LOG_SEGMENT_DIGITS);
+	digits[LOG_SEGMENT_DIGITS] = '\0';
+	return num_parse_u64(digits, 1, UINT64_MAX, ret) == 0;
 }

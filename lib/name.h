@@ -18,6 +18,9 @@ bool name_host_valid(const char *s);
 /* An absolute path without "..", ".", "//" or a trailing slash, shorter than 256. */
 bool name_mount_path_valid(const char *s);
 
+/* The file name of a log's segment (the end of lib/proto.h): its number, above 0. */
+bool log_segment_parse(const char *file, uint64_t *ret);
+
 /* Whole-string decimal number in [min, max]. 0, -EINVAL (not a number), -ERANGE. */
 int num_parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret);
 /* "512M", "2G", "64k", plain bytes. 0, -EINVAL, -ERANGE. */

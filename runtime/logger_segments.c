@@ -22,18 +22,6 @@ static void segment_path(char out[64], uint32_t app, uint64_t name)
 		(unsigned long long)name);
 }
 
-static bool parse_segment(const char *file, uint64_t *name)
-{
-	char digits[LOG_SEGMENT_DIGITS + 1];
-
-	if (strlen(file) != LOG_SEGMENT_DIGITS + 4 ||
-		strcmp(file + LOG_SEGMENT_DIGITS, ".log") != 0)
-		return false;
-	memcpy(digits, file, LOG_SEGMENT_DIGITS);
-	digits[LOG_SEGMENT_DIGITS] = '\0';
-	return num_parse_u64(digits, 0, UINT64_MAX, name) == 0;
-}
-
 static void insert(struct segments *s, uint64_t name, uint64_t size)
 {
 	unsigned int at = s->n;
@@ -66,7 +54,7 @@ static void read_folder(struct segments *s)
 		return;
 	}
 	while ((entry = readdir(dir)))
-		if (parse_segment(entry->d_name, &number) &&
+		if (log_segment_parse(entry->d_name, &number) &&
 			fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 			S_ISREG(st.st_mode))
 			insert(s, number, (uint64_t)st.st_size);
