@@ -91,37 +91,35 @@ void doctor_namespaces(struct doctor *d)
 	doctor_says(d, DOCTOR_OK, "%d allowed", atoi(most.data));
 }
 
+static void say_cgroups(struct doctor *d, int version, const char *missing)
+{
+	if (missing)
+		doctor_says(d, DOCTOR_FAILED, "version %d, without %s", version, missing);
+	else
+		doctor_says(d, DOCTOR_OK, "version %d", version);
+}
+
 void doctor_cgroups(struct doctor *d)
 {
-	autobuf two = {.max = 4096}, one = {.max = 16384};
 	static const char *const needed[] = {"memory", "cpu", "pids"};
-	const char *missing = NULL;
+	const char *missing[2] = {NULL}; /* in version 1, in version 2 */
+	autobuf two = {.max = 4096};
+	bool unified = read_text("/sys/fs/cgroup/cgroup.controllers", &two);
 
-	if (read_text("/sys/fs/cgroup/cgroup.controllers", &two)) {
-		for (size_t i = 0; i < ARRAY_LEN(needed); i++)
-			if (!strstr(two.data, needed[i]))
-				missing = needed[i];
-		doctor_says(d, missing ? DOCTOR_FAILED : DOCTOR_OK,
-			missing ? "version 2, without %s" : "version 2%.0s",
-			missing ? missing : "");
-	} else if (read_text("/proc/cgroups", &one)) {
-		for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
-			char path[64];
+	for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
+		char path[64];
 
-			snprintf(path, sizeof(path), "/sys/fs/cgroup/%s", needed[i]);
-			if (access(path, F_OK) < 0)
-				missing = needed[i];
-		}
-		doctor_says(d, missing ? DOCTOR_FAILED : DOCTOR_OK,
-			missing ? "version 1, without %s" : "version 1%.0s",
-			missing ? missing : "");
-	} else {
-		doctor_says(d, DOCTOR_FAILED, "the kernel has none");
+		snprintf(path, sizeof(path), "/sys/fs/cgroup/%s", needed[i]);
+		if (access(path, F_OK) < 0)
+			missing[0] = needed[i];
+		if (unified && !strstr(two.data, needed[i]))
+			missing[1] = needed[i];
 	}
+	say_cgroups(d, unified ? 2 : 1, missing[unified]);
 	if (d->state == DOCTOR_FAILED)
-		doctor_hint(d, "they are switched on at boot: cgroup_enable=memory in "
-			       "the kernel's command line, or a kernel that "
-			       "has them");
+		doctor_hint(d,
+			"they are switched on at boot: cgroup_enable=memory in the "
+			"kernel's command line, or a kernel that has them");
 }
 
 void doctor_filesystems(struct doctor *d)
@@ -179,13 +177,12 @@ void doctor_disk(struct doctor *d, const char *folder)
 	char free_text[24], total[24];
 	uint64_t room;
 
-	if (statvfs(folder, &s) < 0 && errno == ENOENT) {
-		doctor_says(
-			d, DOCTOR_SKIPPED, "%s is made when berthd first starts", folder);
-		return;
-	}
 	if (statvfs(folder, &s) < 0) {
-		doctor_says(d, DOCTOR_FAILED, "%s: %s", folder, strerror(errno));
+		if (errno == ENOENT)
+			doctor_says(d, DOCTOR_SKIPPED,
+				"%s is made when berthd first starts", folder);
+		else
+			doctor_says(d, DOCTOR_FAILED, "%s: %s", folder, strerror(errno));
 		return;
 	}
 	room = (uint64_t)s.f_bavail * s.f_frsize;
