@@ -148,11 +148,12 @@ ends_with() { tail -n 1 "$1" | grep -qF "$2"; }
 	ok
 }
 
-# All switches of control's threads so far.
 @test "output that came to its end while the logger stood still is read, and its FIFO goes" {
 	local logger new
 	new_are_gone() { [ -z "$(comm -12 <(ls "$BERTH_RUN/fifo" | sort) <(echo "$new"))" ]; }
 	has_ended() { [ "$(sqlite3 "$BERTH_STATE/control/berth.db" "SELECT state FROM instance WHERE id=$((16#$new))")" = exited ]; }
+	# The test before killed it three times: the next one may be yet to come.
+	wait_for 10 logger_runs
 	logger=$(program_pids berth-logger)
 	begins l-app 'sleep 1; echo the end comes with this line'
 	kill -STOP "$logger"
@@ -165,6 +166,9 @@ ends_with() { tail -n 1 "$1" | grep -qF "$2"; }
 	wait_for 10 logged l-app 'the end comes with this line'
 }
 
+logger_runs() { [ "$(program_pids berth-logger | wc -l)" -eq 1 ]; }
+
+# All switches of control's threads so far.
 switches() { cat /proc/"$(program_pids berth-control)"/task/*/status | awk '/ctxt_switches/ { n += $2 } END { print n }'; }
 
 @test "fifty followers wake nobody while nothing is logged, and all see the next line" {
