@@ -69,8 +69,17 @@ int git_access(struct request *r)
 		return -1;
 	if (push && request_unlocked(r, &r->app) < 0)
 		return -1;
-	return request_reply(r, 200,
-		json_pack("{s:b, s:I}", "created", created, "id", (json_int_t)r->app.id));
+	struct db_pushed p;
+	char release[32];
+	json_t *answer =
+		json_pack("{s:b, s:I}", "created", created, "id", (json_int_t)r->app.id);
+	if (deploy_ref_behind(r->c, &r->app, &p)) {
+		snprintf(release, sizeof(release), "refs/berth/releases/%u", p.version);
+		json_object_set_new(answer, "behind",
+			json_pack("{s:s, s:s, s:s}", "ref", p.ref, "release", release,
+				"commit", p.new));
+	}
+	return request_reply(r, 200, answer);
 }
 
 static bool is_oid(const char *s)

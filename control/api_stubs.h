@@ -41,6 +41,12 @@ static int operate(struct sink *s, struct err *e)
 	return 0;
 }
 
+bool deploy_ref_behind(struct control *c UNUSED, const struct db_app *app UNUSED,
+	struct db_pushed *ret UNUSED)
+{
+	return false;
+}
+
 int deploy_push(struct control *c, const char *app, const struct push *p, struct sink *s,
 	struct err *e)
 {

@@ -63,6 +63,12 @@ struct push {
 };
 int deploy_push(struct control *c, const char *app, const struct push *p, struct sink *s,
 	struct err *e);
+/*
+ * Whether a branch is not yet where its newest push, which went live, moves it: git's part of that is still to come, or
+ * was killed. *ret: the move.
+ */
+bool deploy_ref_behind(
+	struct control *c, const struct db_app *app, struct db_pushed *ret);
 /* A new release with the live image and the config as it now stands in the database. */
 int deploy_config(struct control *c, uint32_t app, const char *description,
 	const char *actor, struct sink *s, struct err *e);

@@ -84,25 +84,47 @@ static json_int_t last_push(struct pushing *p, char commit[GIT_OID_HEXSZ + 1])
 	return id;
 }
 
+/* Where the repository has that ref; zeros when it has none. */
+static int ref_now(struct control *c, const char *app, const char *ref,
+	char ret[GIT_OID_HEXSZ + 1], struct err *e)
+{
+	git_repository *repo = NULL;
+	git_reference *found = NULL;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/repos/%s.git", c->state, app);
+	memcpy(ret, ZERO_OID, sizeof(ZERO_OID));
+	int r = source_open(path, &repo, e);
+	if (r < 0)
+		return r;
+	if (git_reference_lookup(&found, repo, ref) == 0 && git_reference_target(found))
+		git_oid_tostr(ret, GIT_OID_HEXSZ + 1, git_reference_target(found));
+	git_reference_free(found);
+	git_repository_free(repo);
+	return 0;
+}
+
+bool deploy_ref_behind(struct control *c, const struct db_app *app, struct db_pushed *ret)
+{
+	char now[GIT_OID_HEXSZ + 1];
+	struct err e = {0};
+
+	return db_pushed_get(c->db, app->id, ret) == 0 &&
+	       ref_now(c, app->name, ret->ref, now, &e) == 0 &&
+	       strcmp(now, ret->old) == 0;
+}
+
 /*
  * After waiting: git would refuse the ref anyway, so nothing is built for it. A push that ended while we waited moves its
  * ref a moment after its hook returned, so its build counts as well as the ref.
  */
 static int still_current(struct pushing *p, struct err *e)
 {
-	git_repository *repo = NULL;
-	git_reference *ref = NULL;
-	char path[PATH_MAX], now[GIT_OID_HEXSZ + 1] = ZERO_OID;
+	char now[GIT_OID_HEXSZ + 1], pushed[GIT_OID_HEXSZ + 1];
+	int r = ref_now(p->d.c, p->d.app.name, p->p->ref, now, e);
 
-	snprintf(path, sizeof(path), "%s/repos/%s.git", p->d.c->state, p->d.app.name);
-	int r = source_open(path, &repo, e);
 	if (r < 0)
 		return r;
-	if (git_reference_lookup(&ref, repo, p->p->ref) == 0 && git_reference_target(ref))
-		git_oid_tostr(now, sizeof(now), git_reference_target(ref));
-	git_reference_free(ref);
-	git_repository_free(repo);
-	char pushed[GIT_OID_HEXSZ + 1];
 	if (last_push(p, pushed) != p->last_before)
 		memcpy(now, pushed, sizeof(now));
 	if (strcmp(now, p->p->old_oid) != 0)
@@ -185,6 +207,9 @@ static int push_release(struct pushing *p, struct err *e)
 	char description[256], ref[128];
 	const char *message = option(p->p, "message");
 
+	if (db_pushed_set(
+		    p->d.c->db, p->d.app.id, p->p->ref, p->p->old_oid, p->p->new_oid) < 0)
+		return err_set(e, EIO, "cannot record the push");
 	apply_formation(p);
 	deploy_set_stopped(&p->d, false);
 	p->d.skip_checks = option(p->p, "skip-checks") != NULL;
@@ -235,12 +260,14 @@ int deploy_push(struct control *c, const char *app, const struct push *push,
 		return err_set(
 			e, EPERM, "%s is locked; `berth apps:unlock %s`", app, app);
 	r = ref_rule(&p, e);
+	if (r > 0 && option(push, "no-deploy")) {
+		sink_detail(s, "stored, not deployed (no-deploy)");
+		r = 0;
+	}
+	if (r == 0)
+		(void)db_pushed_forget(c->db, p.d.app.id, push->ref);
 	if (r <= 0)
 		return r;
-	if (option(push, "no-deploy")) {
-		sink_detail(s, "stored, not deployed (no-deploy)");
-		return 0;
-	}
 	char commit[GIT_OID_HEXSZ + 1];
 	p.last_before = last_push(&p, commit);
 	r = deploy_run(&p.d, push_locked, &p, e);

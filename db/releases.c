@@ -261,3 +261,38 @@ int db_release_fail_pending(struct db *db, const char *error)
 	int ended = db_end(db, settled >= 0);
 	return settled < 0 ? settled : ended < 0 ? ended : r;
 }
+
+int db_pushed_set(
+	struct db *db, uint32_t app, const char *ref, const char *old, const char *new)
+{
+	return query_exec(db,
+		"INSERT OR REPLACE INTO pushed(app, version, ref, old, new) VALUES(?, "
+		"(SELECT COALESCE(MAX(version), 0) + 1 FROM release WHERE app=?), ?, ?, "
+		"?)",
+		"uusss", app, app, ref, old, new);
+}
+
+int db_pushed_get(struct db *db, uint32_t app, struct db_pushed *ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_first(&q, db,
+		"SELECT p.version, p.ref, p.old, p.new FROM pushed p"
+		" JOIN release r ON r.app=p.app AND r.version=p.version JOIN image i ON "
+		"i.id=r.image"
+		" WHERE p.app=? AND r.status IN ('live', 'superseded') AND "
+		"i.commit_id=p.new",
+		"u", app);
+
+	if (r < 0)
+		return r;
+	ret->version = query_u32(&q, 0);
+	query_text(&q, 1, ret->ref, sizeof(ret->ref));
+	query_text(&q, 2, ret->old, sizeof(ret->old));
+	query_text(&q, 3, ret->new, sizeof(ret->new));
+	return 0;
+}
+
+int db_pushed_forget(struct db *db, uint32_t app, const char *ref)
+{
+	return query_exec(db, "DELETE FROM pushed WHERE app=? AND ref=?", "us", app, ref);
+}

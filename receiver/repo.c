@@ -6,6 +6,7 @@
 #include "lib/io.h"
 #include "lib/name.h"
 #include "lib/stow.h"
+#include "receiver/common.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -272,7 +273,16 @@ static void tidy(int parent, const char *name, bool objects, int depth)
 	closedir(dir);
 }
 
-int repo_hold(const char *git_dir)
+static void move_refs(const char *git_dir, const struct repo_move *m)
+{
+	struct err e = {0};
+
+	if (m->ref[0] && (repo_write_ref(git_dir, m->release, m->commit, &e) < 0 ||
+				 repo_write_ref(git_dir, m->ref, m->commit, &e) < 0))
+		common_say("%s", e.text);
+}
+
+int repo_hold(const char *git_dir, const struct repo_move *behind)
 {
 	int fd autoclose = open(git_dir, O_RDONLY | O_DIRECTORY);
 
@@ -284,6 +294,7 @@ int repo_hold(const char *git_dir)
 		tidy(fd, "refs/tags", false, REFS_DEPTH);
 		tidy(fd, "objects", true, 0);
 		tidy(fd, "objects/pack", true, 0);
+		move_refs(git_dir, behind);
 	}
 	if (flock(fd, LOCK_SH) < 0)
 		return -errno;

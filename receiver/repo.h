@@ -30,11 +30,16 @@ int repo_restore(
 int repo_write_ref(
 	const char *git_dir, const char *ref, const char *value, struct err *e);
 
+/* What a killed push had still to write: both refs get the commit. */
+struct repo_move {
+	char ref[256], release[64], commit[REPO_OID_HEX + 1]; /* ref "": nothing */
+};
+
 /*
  * A descriptor by which this process, and what it becomes or starts, holds the repository for a push; several may. When
  * nobody else does, what pushes left that were killed goes first: quarantined objects, half-written packs, locks of refs
- * below heads and tags, of HEAD and packed-refs. The caller's; kept across exec. -errno.
+ * below heads and tags, of HEAD and packed-refs; then what was still to be written is. The caller's; kept across exec. -errno.
  */
-int repo_hold(const char *git_dir);
+int repo_hold(const char *git_dir, const struct repo_move *behind);
 
 #endif

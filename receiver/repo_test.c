@@ -14,6 +14,8 @@
 
 #include <cmocka.h>
 
+#define COMMIT "0123456789abcdef0123456789abcdef01234567"
+
 static const char *const left[] = {"HEAD.lock", "refs/heads/main.lock",
 	"refs/heads/a/b.lock", "refs/tags/v1.lock", "objects/tmp_objdir-incoming-x",
 	"objects/pack/tmp_pack_y"};
@@ -49,8 +51,21 @@ static unsigned int count(const char *git_dir, const char *const *names, size_t 
 	return there;
 }
 
+static bool ref_is(const char *git_dir, const char *ref, const char *commit)
+{
+	autobuf b = BUF_INIT;
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/%s", git_dir, ref);
+	return io_read_file(AT_FDCWD, path, &b) == 0 &&
+	       strncmp(b.data, commit, REPO_OID_HEX) == 0;
+}
+
 static void what_a_killed_push_left_goes_with_the_next(void **state UNUSED)
 {
+	static const struct repo_move move = {.ref = "refs/heads/main",
+		.release = "refs/berth/releases/7",
+		.commit = COMMIT};
 	char dir[] = "/tmp/berth-repo.XXXXXX";
 
 	assert_non_null(mkdtemp(dir));
@@ -58,19 +73,26 @@ static void what_a_killed_push_left_goes_with_the_next(void **state UNUSED)
 		touch(dir, left[i]);
 	for (size_t i = 0; i < ARRAY_LEN(kept); i++)
 		touch(dir, kept[i]);
-	int first = repo_hold(dir);
+	int first = repo_hold(dir, &(struct repo_move){.ref = ""});
 	assert_true(first >= 0);
 	assert_int_equal(count(dir, left, ARRAY_LEN(left)), 0);
 	assert_int_equal(count(dir, kept, ARRAY_LEN(kept)), ARRAY_LEN(kept));
 	/* one that runs has it */
 	for (size_t i = 0; i < ARRAY_LEN(left); i++)
 		touch(dir, left[i]);
-	int second = repo_hold(dir);
+	int second = repo_hold(dir, &move);
 	assert_true(second >= 0);
+	assert_false(ref_is(dir, move.ref, COMMIT));
 	assert_int_equal(count(dir, left, ARRAY_LEN(left)), ARRAY_LEN(left));
 	close(first);
 	close(second);
-	assert_int_equal(repo_hold("/nonexistent"), -ENOENT);
+	/* what it had still to write is written by the first that is alone */
+	first = repo_hold(dir, &move);
+	assert_true(first >= 0);
+	assert_true(ref_is(dir, move.ref, COMMIT));
+	assert_true(ref_is(dir, move.release, COMMIT));
+	close(first);
+	assert_int_equal(repo_hold("/nonexistent", &move), -ENOENT);
 	assert_int_equal(io_remove_tree(AT_FDCWD, dir), 0);
 }
 

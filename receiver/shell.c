@@ -1,6 +1,7 @@
 /* berth-shell: the ssh user's login shell; one git command or one berth command, nothing
  * else. Libc only. */
 #include "lib/io.h"
+#include "lib/jtext.h"
 #include "lib/name.h"
 #include "receiver/common.h"
 #include "receiver/deliver.h"
@@ -137,7 +138,16 @@ static int connect_api(const struct settings *s)
 
 /* Asks control whether this key may push to or read the app. 0, or the exit status after
  * saying why not. */
-static int ask_access(int fd, const char *app, enum git_service service)
+static bool answer_text(const char *json, const char *key, char *to, size_t size)
+{
+	autobuf text = BUF_INIT;
+
+	return json && jtext_string(json, key, &text) &&
+	       snprintf(to, size, "%s", text.data) < (int)size;
+}
+
+static int ask_access(
+	int fd, const char *app, enum git_service service, struct repo_move *behind)
 {
 	static struct client c;
 	autobuf body = BUF_INIT, answer = BUF_INIT;
@@ -155,6 +165,12 @@ static int ask_access(int fd, const char *app, enum git_service service)
 		common_say("berth-control was interrupted; try again");
 		return 1;
 	}
+	if (!answer_text(answer.data, "ref", behind->ref, sizeof(behind->ref)) ||
+		!answer_text(answer.data, "release", behind->release,
+			sizeof(behind->release)) ||
+		!answer_text(
+			answer.data, "commit", behind->commit, sizeof(behind->commit)))
+		behind->ref[0] = '\0';
 	return 0;
 }
 
@@ -344,12 +360,13 @@ static int git(const struct settings *s, enum git_service service, const char *a
 	const char *argv[] = {"git",
 		service == GIT_RECEIVE ? "receive-pack" : "upload-pack", path, NULL};
 	static struct env v;
+	struct repo_move behind = {0};
 	struct err e;
 	int status, api = connect_api(s);
 
 	if (api < 0)
 		return 1;
-	status = ask_access(api, app, service);
+	status = ask_access(api, app, service, &behind);
 	if (status != 0)
 		return status;
 	umask(027); /* the group is control's, which reads */
@@ -363,7 +380,7 @@ static int git(const struct settings *s, enum git_service service, const char *a
 		return 1;
 	}
 	git_env(s, &v, hooks);
-	if (service == GIT_RECEIVE && repo_hold(path) < 0) {
+	if ((service == GIT_RECEIVE || behind.ref[0]) && repo_hold(path, &behind) < 0) {
 		common_say("cannot open the repository of %s: %s", app, strerror(errno));
 		return 1;
 	}

@@ -141,8 +141,6 @@ def table(h, rounds, seed, took):
     for actor in h.actors:
         if not isinstance(actor, (actors.Records, actors.Flood)):
             yield actor.name, "%d done, %d refused or cut off" % (actor.done, actor.undone)
-        if isinstance(actor, actors.Pushes):
-            yield "pushes that serve, but whose git was killed before it wrote the branch; the next push did", str(actor.behind)
     yield "records that were acknowledged to requests, and lost", "%d, 0" % records.done
     yield "lines of the recorder's log; lost, torn, out of order", "%d; 0, 0, 0 (%d read again after a kill of the logger)" % (
         records.lines, records.repeats)
