@@ -1,5 +1,6 @@
 /* Bytes to or from a client over an upgraded connection. */
 #include "control/transfer.h"
+#include "control/space.h"
 #include "lib/io.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 
 struct relay {
 	struct sink sink; /* first: the sink's functions get its address */
+	struct control *c;
 	struct transfer t;
 	int theirs[3], words; /* the client's ends; ours of its stderr */
 };
@@ -102,6 +104,9 @@ static void upgraded(void *cls, struct MHD_Connection *connection UNUSED,
 		r = y->t.run(&y->t, &y->sink, &e);
 	if (r < 0 && e.text[0])
 		sink_fail(&y->sink, "%s", e.text);
+	char words[256];
+	if (r < 0 && space_words(y->c, e.text, words))
+		sink_fail(&y->sink, "%s", words);
 	shut(&y->t.out);
 	shut(&y->t.in);
 	shut(&y->words);
@@ -136,7 +141,7 @@ int transfer_start(struct request *r, const struct transfer *t)
 		mine.clear(&mine);
 		return request_fail(r, FAIL_BERTH, "out of memory");
 	}
-	*y = (struct relay){.t = mine, .theirs = {-1, -1, -1}, .words = -1};
+	*y = (struct relay){.t = mine, .c = r->c, .theirs = {-1, -1, -1}, .words = -1};
 	y->t.in = y->t.out = -1;
 	r->data = y;
 	r->data_free = relay_free;
