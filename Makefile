@@ -83,6 +83,7 @@ $(B)/bin/berth-init: $(B)/runtime/init.o
 -include $(B)/runtime/init.d
 
 $(B)/db/db.o: $(wildcard db/*.sql)
+$(B)/control/openapi.o: control/answers.json
 
 # The buildpacks stand beside the programs; the static file server is part of its pack.
 $(B)/bin/packs: $(wildcard buildpacks/packs/* buildpacks/packs/*/* buildpacks/packs/*/*/*) $(B)/bin/berth-static
@@ -307,14 +308,16 @@ install: all
 	packaging/manual $(B)/bin/berth >$(DESTDIR)$(PREFIX)/share/man/man1/berth.1
 	install -m 644 packaging/man/berthd.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 	install -m 644 packaging/man/berth.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/
+	$(B)/bin/berth-control --openapi >$(DESTDIR)$(PREFIX)/share/berth/openapi.json
+	install -m 644 cli/answers.json $(DESTDIR)$(PREFIX)/share/berth/commands.json
 	install -m 644 packaging/completions/berth.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/berth
 	install -m 644 packaging/completions/_berth $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/
 	install -m 644 packaging/completions/berth.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/
 UNITDIR = $(PREFIX)/lib/systemd/system
 UNITS = berthd.service berth-apps.service
-SHARED = man/man1 man/man5 man/man8 bash-completion/completions zsh/vendor-completions fish/vendor_completions.d
+SHARED = berth man/man1 man/man5 man/man8 bash-completion/completions zsh/vendor-completions fish/vendor_completions.d
 uninstall:
-	rm -rf $(L) $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) $(addprefix $(DESTDIR)$(PREFIX)/,bin/berth sbin/berthd share/man/man1/berth.1 \
+	rm -rf $(L) $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) $(addprefix $(DESTDIR)$(PREFIX)/,bin/berth sbin/berthd share/berth share/man/man1/berth.1 \
 		share/man/man5/berth.conf.5 share/man/man8/berthd.8 share/bash-completion/completions/berth share/zsh/vendor-completions/_berth \
 		share/fish/vendor_completions.d/berth.fish)
 # The package, with what is in the work tree: build/deb/berth_VERSION_ARCH.deb, checked by lintian.

@@ -9,6 +9,7 @@
 
 /* api_host.c */
 HANDLE(host_version);
+HANDLE(host_openapi);
 HANDLE(host_status);
 HANDLE(stacks_list);
 HANDLE(stacks_report);

@@ -2,6 +2,7 @@
 #include "control/api.h"
 #include "control/api_handlers.h"
 #include "control/fleet.h"
+#include "control/openapi.h"
 #include "control/rebase.h"
 #include "lib/io.h"
 #include <errno.h>
@@ -10,6 +11,11 @@
 int host_version(struct request *r)
 {
 	return request_reply(r, 200, json_pack("{s:s}", "version", API_VERSION));
+}
+
+int host_openapi(struct request *r)
+{
+	return request_reply(r, 200, openapi_make());
 }
 
 /* Of the apps that may be seen: instances that are about to start, and that crashed. */

@@ -1,4 +1,4 @@
-/* Every request that the API takes, one a row. */
+/* Every request that the API takes, one a row; what it is for and what it answers, a line in answers.json. */
 #include "control/api_handlers.h"
 
 #define FIELDS(...) ((const struct field[]){__VA_ARGS__, {NULL, FIELD_STRING, false}})
@@ -51,6 +51,10 @@ const struct route api_table[] = {
 	{.method = "GET",
 		.path = "/v1/version",
 		.handle = host_version,
+		.flags = ROUTE_ANYONE},
+	{.method = "GET",
+		.path = "/v1/openapi.json",
+		.handle = host_openapi,
 		.flags = ROUTE_ANYONE},
 	{.method = "GET",
 		.path = "/v1/status",

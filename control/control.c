@@ -18,6 +18,7 @@
 #include "control/fleet.h"
 #include "control/limits.h"
 #include "control/network.h"
+#include "control/openapi.h"
 #include "control/recover.h"
 #include "control/refuse.h"
 #include "control/retention.h"
@@ -234,8 +235,18 @@ static int serve(struct control *c, const sigset_t *wait, struct err *e)
 	return 0;
 }
 
-int main(void)
+/* Without a host: the installation has the file beside the programs. */
+static int print_openapi(void)
 {
+	json_t *o = openapi_make();
+
+	return o && json_dumpf(o, stdout, JSON_INDENT(1)) == 0 && puts("") >= 0 ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && strcmp(argv[1], "--openapi") == 0)
+		return print_openapi();
 	struct control c = {.started_us = io_now_us()};
 	struct err e = {0};
 	sigset_t wait;
