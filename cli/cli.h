@@ -150,6 +150,8 @@ int complete(int argc, char **argv);
 /* help.c */
 void help_command(const struct command *cmd);
 void help_list(const char *topic); /* NULL: all */
+/* The table's rows as JSON, those of a topic, or one. NULL: all, other names of commands too. */
+void help_json(const char *name);
 bool help_is_topic(const char *name);
 int help_unknown(const char *name);
 

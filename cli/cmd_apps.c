@@ -148,13 +148,13 @@ int cmd_help(struct cli *c)
 {
 	const struct command *cmd = c->argc ? args_find(c->argv[0]) : NULL;
 
-	if (cmd && !(cmd->flags & CMD_HIDDEN))
-		help_command(cmd);
-	else if (c->argc == 0)
-		help_list(NULL);
-	else if (!help_is_topic(c->argv[0]))
+	if (c->argc && !cmd && !help_is_topic(c->argv[0]))
 		return help_unknown(c->argv[0]);
+	if (c->json)
+		help_json(c->argc ? c->argv[0] : NULL);
+	else if (cmd && !(cmd->flags & CMD_HIDDEN))
+		help_command(cmd);
 	else
-		help_list(c->argv[0]);
+		help_list(c->argc ? c->argv[0] : NULL);
 	return 0;
 }

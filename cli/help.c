@@ -79,6 +79,45 @@ void help_list(const char *topic)
 	}
 }
 
+static json_t *option_json(const struct option_spec *o)
+{
+	char letter[2] = {o->letter, '\0'};
+
+	return json_pack("{s:s, s:o, s:o, s:s}", "name", o->name, "letter",
+		letter[0] ? json_string(letter) : json_null(), "value",
+		o->value ? json_string(o->value) : json_null(), "help", o->help);
+}
+
+static json_t *command_json(const struct command *cmd)
+{
+	json_t *options = json_array();
+
+	for (size_t i = 0; i < OPT_COUNT; i++)
+		if (cmd->options & (UINT64_C(1) << i))
+			json_array_append_new(options, option_json(&option_table[i]));
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:b, s:b, s:o}",
+		"name", cmd->name, "app",
+		cmd->flags & CMD_APP	     ? "needed"
+		: cmd->flags & CMD_APP_MAYBE ? "possible"
+					     : "none",
+		"args", cmd->args, "help", cmd->help, "example", cmd->example, "min",
+		cmd->min, "max", cmd->max, "report", (cmd->flags & CMD_REPORT) != 0,
+		"own_format", (cmd->flags & CMD_FORMAT) != 0, "hidden",
+		(cmd->flags & CMD_HIDDEN) != 0, "options", options);
+}
+
+void help_json(const char *name)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < command_count; i++)
+		if (!name || strcmp(name, command_table[i].name) == 0 ||
+			in_topic(&command_table[i], name))
+			json_array_append_new(list, command_json(&command_table[i]));
+	out_json(list);
+	json_decref(list);
+}
+
 bool help_is_topic(const char *name)
 {
 	for (size_t i = 0; i < command_count; i++)

@@ -129,6 +129,22 @@ static int check_follow(struct request *r, const char *app)
 	return app ? request_app(r, app, &a) : access_need(r, NULL, ROLE_VIEW);
 }
 
+/* One that is there, or that was. 0 or -1. */
+static int check_app(struct request *r, const char *name)
+{
+	struct db_event_query any = {.app = name, .limit = 1};
+	json_t *rows = NULL;
+	struct db_app a;
+
+	if (request_app(r, name, &a) == 0)
+		return 0;
+	if (r->failure.kind == FAIL_NO_APP && access_role(&r->access, 0) >= ROLE_VIEW &&
+		db_event_list(r->c->db, &any, &rows) == 0 && json_array_size(rows))
+		r->failure = (struct failure){0};
+	json_decref(rows);
+	return r->failure.set ? -1 : 0;
+}
+
 int events_show(struct request *r)
 {
 	const char *since = request_query(r, "since"),
@@ -137,9 +153,8 @@ int events_show(struct request *r)
 	json_t *list = NULL;
 	uint64_t limit;
 
-	if (want.app && !name_valid(want.app))
-		return request_fail(
-			r, FAIL_USAGE, "\"%.80s\" is not an app's name", want.app);
+	if (want.app && check_app(r, want.app) < 0)
+		return -1;
 	if (since && stamp_parse(since, io_now_us(), &want.since_us) < 0)
 		return request_fail(r, FAIL_USAGE,
 			"since must be a time such as 2026-01-02T03:04:05Z, or how long "

@@ -130,7 +130,8 @@ static void outcomes_are_ok_refused_and_failed(void **state)
 	autobuf out = BUF_INIT;
 	assert_int_equal(ask(f, "GET", "/v1/events", NULL, &out), 200);
 	assert_null(strstr(out.data, "planted"));
-	expect(f, "GET", "/v1/events?app=No", NULL, 400, "not an app's name");
+	expect(f, "GET", "/v1/events?app=No", NULL, 400, "not a valid app name");
+	expect(f, "GET", "/v1/events?app=never-there", NULL, 404, "no app named");
 	expect(f, "GET", "/v1/events?since=soon", NULL, 400, "since must be");
 	expect(f, "GET", "/v1/events?limit=0", NULL, 400, "limit must be");
 }

@@ -1,0 +1,44 @@
+# The command table and the API's table, walked: what a row promises holds for every row, those of tomorrow too.
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+	. "$BERTH_SOURCE/tests/lib/e2e.bash"
+	app walk
+	pushed
+	berth volumes:create walk-data
+	berth volumes:mount walk walk-data:/data
+	printf 'web: false\n' >Procfile
+	commit fails
+	push && fails
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=walk.localhost \
+		-addext subjectAltName=DNS:walk.localhost,DNS:walk-both.example -addext basicConstraints=critical,CA:FALSE \
+		-keyout "$WORK/walk.key" -out "$WORK/walk.crt" 2>/dev/null
+}
+teardown_file() {
+	berth apps:destroy walk --force --volumes destroy
+	rm -rf "$WORK"/walk*
+}
+setup() { . "$BERTH_SOURCE/tests/lib/e2e.bash"; }
+
+walk() { try /usr/bin/python3 "$BERTH_SOURCE/tests/lib/commands.py" "$1" walk; }
+
+@test "every command: help with an example, completion, a schema" {
+	walk help
+	ok
+}
+
+@test "every command: wrong usage is 2, no such app is 20, a misspelt one is 2 with the nearest" {
+	walk usage
+	ok
+}
+
+@test "every command that prints data: its JSON is what its schema says, and nothing else" {
+	walk data
+	ok
+}
+
+@test "openapi.json: every operation is there, refuses what it does not describe, and answers what it does" {
+	walk api
+	ok
+	has ' operations'
+}

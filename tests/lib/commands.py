@@ -1,0 +1,326 @@
+#!/usr/bin/python3
+"""Walks every row of the command table, and every operation of the API's description, against a berth that runs.
+
+usage: commands.py help|usage|data|api APP    APP is live, has the volume APP-data, two releases and a failed deploy
+Prints what falls short, a line each; the exit status is 1 when something does.
+"""
+import http.client
+import json
+import os
+import shlex
+import socket
+import subprocess
+import sys
+
+import jsonschema
+
+SOURCE = os.environ["BERTH_SOURCE"]
+SHARE = os.environ["BERTH_PREFIX"] + "/share/berth/"
+APP = sys.argv[2] if len(sys.argv) > 2 else ""
+wrong = []
+
+
+def complain(text):
+    wrong.append(text)
+    print(text)
+
+
+def berth(*words, stdin=None):
+    return subprocess.run(["berth", *words], input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=60, cwd="/")
+
+
+def table():
+    return json.loads(berth("help", "--format", "json").stdout)
+
+
+# ---- help, completion, schema ----
+
+def walk_help():
+    commands = table()
+    offered = berth("complete", "").stdout.split()
+    with open(SHARE + "commands.json") as f:
+        schemas = json.load(f)["$defs"]
+    jsonschema.Draft202012Validator.check_schema({"$defs": schemas})
+    for c in commands:
+        name = c["name"]
+        shown = berth(name, "--help")
+        if shown.returncode or not c["help"] or c["help"] not in shown.stdout:
+            complain(f"{name}: --help exits with {shown.returncode} or lacks its description")
+        if f"\nExample:\n    berth {c['example']}" not in shown.stdout or shlex.split(c["example"])[0] != name:
+            complain(f"{name}: its help has no example of it")
+        options = berth("complete", name, "-").stdout.split()
+        for o in c["options"] + [{"name": "help"}, {"name": "format"}]:
+            if "--" + o["name"] not in options or "--" + o["name"] not in shown.stdout:
+                complain(f"{name}: --{o['name']} is not completed, or not in its help")
+        if c["hidden"]:
+            continue
+        if name not in offered:
+            complain(f"{name}: not completed")
+        if name not in schemas:
+            complain(f"{name}: cli/answers.json does not say what it prints with --format json")
+    for name in set(schemas) - {c["name"] for c in commands}:
+        complain(f"{name}: in cli/answers.json, and no command")
+
+
+# ---- exit statuses ----
+
+def expect(status, words, text, stdin=""):
+    r = berth(*words, stdin=stdin)
+    if r.returncode != status or text not in r.stderr:
+        complain(f"{' '.join(words)}: exits with {r.returncode}, not {status} and \"{text}\": {r.stderr.strip()[:200]}")
+
+
+def word_of_example(command):
+    """The words after the app."""
+    if command["name"] in OTHER_WORDS:
+        return OTHER_WORDS[command["name"]]
+    words = shlex.split(command["example"].split(" < ")[0].split(" > ")[0])[1:]
+    return words[1:] if "--global" not in words else [w for w in words if w != "--global"]
+
+
+# Of files, and without going on for ever.
+AT = os.environ.get("WORK", "/tmp")
+OTHER_WORDS = {"config:import": ["-"], "git:from-archive": ["-"], "events": [], "certs:add": [AT + "/walk.crt", AT + "/walk.key"],
+               "logs": ["-n", "1"]}
+
+
+def walk_usage():
+    for n, c in enumerate(table()):
+        # The trail keeps what was refused: each asks for another one.
+        name, app = c["name"], [] if c["app"] == "none" else [f"no-such-{n}"]
+        expect(2, [name, "-Z"], "knows no option -Z")
+        if c["app"] == "needed":
+            expect(2, [name], "which app?")
+        if c["min"]:
+            expect(2, [name, *app], " !     ")
+        if c["max"] >= 0:
+            expect(2, [name, *app, *["x"] * (c["max"] + 1)], "too many arguments")
+        if app:
+            expect(20, [name, *app, *word_of_example(c)], "no app named " + app[0], SOME_INPUT.get(name, ""))
+        if len(name) > 4:
+            expect(2, [name[:-1] + "~"], "did you mean: berth ")
+
+
+SOME_INPUT = {"config:import": "A=1\n"}
+
+# ---- what data commands print ----
+
+
+def close(schema):
+    """What stands in a schema is all there is: an answer that tells more is not described."""
+    if isinstance(schema, dict):
+        if "properties" in schema and schema.get("type") == "object":
+            schema.setdefault("additionalProperties", False)
+        for v in schema.values():
+            close(v)
+    elif isinstance(schema, list):
+        for v in schema:
+            close(v)
+    return schema
+
+
+def load(name):
+    with open(SHARE + name) as f:
+        return close(json.load(f))
+
+
+def validator(documents, schema):
+    resolver = jsonschema.RefResolver("http://berth/commands.json", documents["commands.json"],
+                                      store={"http://berth/" + n: d for n, d in documents.items()})
+    return jsonschema.Draft202012Validator(schema, resolver=resolver,
+                                           format_checker=jsonschema.draft202012_format_checker)
+
+
+def documents_of(output):
+    """One document, or one a line; None: neither."""
+    for parts in ([output], output.splitlines()):
+        try:
+            return [json.loads(part) for part in parts]
+        except ValueError:
+            pass
+    return None
+
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdTDWK9UOgmPH2Rv4b2H4A4rm9NyLNSMVc8Wz3mXRSe walk"
+
+
+def script(app):
+    """Commands with their words, in an order that works; what is not here is asked of the app, or without words."""
+    volume = app + "-data"
+    return [
+        ("apps:create", ["walk-made"], None),
+        ("apps:report", [], None), ("apps:set", ["--global", "autocreate", "on"], None),
+        ("config:set", ["walk-made", "WORD=x", "--no-restart"], None), ("config:get", ["walk-made", "WORD"], None),
+        ("config:history", [app, "--values"], None),
+        ("domains:add", ["walk-made", "walk-both.example"], None),
+        ("domains:set", ["walk-made", "walk-both.example", "walk-made.example"], None),
+        ("domains:remove", ["walk-made", "walk-made.example"], None),
+        ("buildpacks:add", ["walk-made", "node"], None), ("buildpacks:set", ["walk-made", "php"], None),
+        ("buildpacks:remove", ["walk-made", "php"], None),
+        ("certs:add", [app, AT + "/walk.crt", AT + "/walk.key"], None), ("certs:show", [app], None),
+        ("certs:report", [], None), ("certs:add", ["walk-made", AT + "/walk.crt", AT + "/walk.key"], None), ("certs:remove", ["walk-made"], None), ("tls:report", [], None),
+        ("tls:set", ["--global", "email", "ann@example.com"], None), ("tls:set", ["--global", "email", ""], None),
+        ("network:allow", ["walk-made", "app:" + app, "--port", "5000"], None), ("network:report", [], None),
+        ("network:report", ["walk-made"], None), ("network:deny", ["walk-made", "internet"], None),
+        ("ps:report", [], None), ("ps:set", ["walk-made", "restart-policy", "on-failure:10"], None),
+        ("git:set", ["walk-made", "deploy-branch", "main"], None), ("ports:set", ["walk-made", "3000"], None),
+        ("http:set", ["walk-made", "body-limit", "20M"], None), ("maintenance:set", ["walk-made", "page", "-"], "<p>"),
+        ("checks:set", ["walk-made", "stop-timeout", "9"], None), ("logs:set", ["walk-made", "budget", "9M"], None),
+        ("logs", [app, "-n", "20"], None), ("logs:drain:add", ["walk-made", "file:walk"], None),
+        ("logs:drain", ["walk-made"], None), ("logs:drain:remove", ["walk-made", "file:walk"], None),
+        ("logs:failed", [], None), ("releases:diff", [app, "v1", "v2"], None),
+        ("builds:set", ["walk-made", "timeout", "2h"], None), ("disk:set", ["walk-made", "releases", "5"], None),
+        ("disk:report", [], None), ("images:history", [app], None), ("images:diff", [app + ":v1", app + ":v2"], None),
+        ("images:tag", [app, "walk:1"], None), ("images:untag", ["walk:1"], None), ("images:prune", ["--dry-run"], None),
+        ("run:detached", [app, "--", "true"], None), ("resource:limit", ["walk-made"], None),
+        ("volumes:report", [app], None), ("volumes:create", ["walk-sized", "--size", "20M"], None),
+        ("volumes:resize", ["walk-sized", "24M"], None), ("volumes:set", [volume, "keep", "20"], None),
+        ("volumes:snapshots", [volume], None), ("volumes:destroy", ["walk-sized", "--force"], None),
+        ("ssh-keys:add", ["walk-key"], KEY), ("ssh-keys:list", [], None), ("ssh-keys:remove", ["walk-key"], None),
+        ("members:add", ["walk-ann", "--role", "deploy", "--app", app], None), ("members:list", [], None),
+        ("access:add", [app, "walk-ann", "logs"], None), ("access:list", [app], None), ("access:list", [], None),
+        ("access:remove", [app, "walk-ann"], None),
+        ("tokens:create", ["walk-token", "--member", "walk-ann", "--expires", "1h"], None), ("tokens:list", [], None),
+        ("tokens:revoke", ["walk-token"], None), ("members:remove", ["walk-ann"], None),
+        ("backup:create", ["--to", AT + "/walk-backup", "--no-encryption", "--app", "walk-made"], None),
+        ("backup:list", [AT + "/walk-backup"], None),
+        ("domains:set-global", ["walk.example"], None), ("domains:add-global", ["walk2.example"], None),
+        ("domains:remove-global", ["walk2.example"], None), ("domains:clear-global", [], None),
+        ("registry:logout", ["registry.example.com"], None),
+        ("events", [], None), ("help", ["apps"], None), ("metrics", [], None),
+    ]
+
+
+LAST = [("network:clear", ["walk-made"], None), ("config:clear", ["walk-made", "--no-restart"], None),
+        ("apps:destroy", ["walk-made", "--force", "--volumes", "destroy"], None)]
+MAY_FAIL = ("registry:logout", "doctor", "releases:canary")  # with what this host has
+
+
+def walk_data():
+    documents = {n: load(n) for n in ("commands.json", "openapi.json")}
+    schemas, done = documents["commands.json"]["$defs"], set()
+
+    def ask(name, words, stdin=None):
+        done.add(name)
+        r = berth(name, "--format", "json", *words, stdin=stdin)
+        text = f"{name} --format json {' '.join(words)}"
+        if r.returncode and name not in MAY_FAIL:
+            return complain(f"{text}: exits with {r.returncode}: {r.stderr.strip()[:300]}")
+        if schemas.get(name) is False:
+            return r.stdout and name != "metrics" and complain(f"{text} prints, against its schema: {r.stdout[:100]}")
+        if r.returncode and not r.stdout:
+            return None
+        answers = documents_of(r.stdout)
+        if answers is None:
+            return complain(f"{text} prints what is no JSON: {r.stdout[:200]}")
+        for answer in answers:
+            for e in list(validator(documents, schemas.get(name)).iter_errors(answer))[:3]:
+                e = jsonschema.exceptions.best_match([e]) or e
+                complain(f"{text}: at {'/'.join(map(str, e.absolute_path))}: {e.message[:300]}")
+        return None
+
+    version = {"$ref": "http://berth/openapi.json#/components/schemas/Version"}
+    if not list(validator(documents, version).iter_errors({"version": "1", "more": 1})):
+        complain("what is not described is not found")
+    for row in script(APP):
+        ask(*row)
+    for c in table():
+        if c["hidden"] or c["name"] in done or schemas.get(c["name"], False) is False or (c["name"],) in [r[:1] for r in LAST]:
+            continue
+        if c["min"]:
+            complain(f"{c['name']} prints data and is not asked: give it a row in script() of tests/lib/commands.py")
+        else:
+            ask(c["name"], [APP] if c["app"] != "none" else [])
+    for row in LAST:
+        ask(*row)
+
+
+# ---- the API ----
+
+class Api(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(os.environ["BERTH_RUN"] + "/api.sock")
+
+    def ask(self, method, path, body=None):
+        self.request(method, path, None if body is None else json.dumps(body))
+        r = self.getresponse()
+        return r.status, r.headers.get_content_type(), r.read()
+
+
+WRONG = {"string": 7, "boolean": "yes", "integer": "7", "object": [1], "array": {"a": 1}}
+
+
+def types_of(schema):
+    t = schema["type"]
+    return t[0] if isinstance(t, list) else t
+
+
+def check_refusals(api, method, path, where, operation):
+    """Nothing is done by these: they are refused before the handler."""
+    def refused(body, text, query=""):
+        status, _, answer = api.ask(method, path + query, body)
+        e = json.loads(answer).get("error", {})
+        if status != 400 or e.get("exit") != 2 or text not in e.get("message", ""):
+            complain(f"{where} with {body or query}: {status} {answer[:200]}")
+
+    refused(None, "unknown query word", "?no-such-word=1")
+    if "requestBody" not in operation:
+        return refused({"no-such-field": 1}, "unknown field")
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    if schema["additionalProperties"] is False:
+        refused({"no-such-field": 1}, "unknown field")
+    for name, sub in schema["properties"].items():
+        refused({name: WRONG[types_of(sub)]}, name + " must be ")
+    for name in schema["required"]:
+        refused({n: GOOD[types_of(s)] for n, s in schema["properties"].items() if n != name}, name + " is missing")
+    return None
+
+
+GOOD = {"string": "x", "boolean": True, "integer": 1, "object": {}, "array": []}
+QUERIES = {"/v1/apps/{app}/diff": "?from=v1&to=v2", "/v1/images/history": "?image=", "/v1/images/diff": "?from=&to="}
+
+
+def fill(api, path):
+    words = {"app": APP, "volume": APP + "-data", "topic": "ps", "member": "nobody", "id": "1", "name": "1"}
+    if "/certs/" in path:
+        words["name"] = "default"
+    if path.endswith("/builds/{name}"):
+        words["name"] = json.loads(api.ask("GET", f"/v1/apps/{APP}/builds")[2])[0]["id"]
+    return path.format(**words), QUERIES.get(path, "").replace("=", "=" + APP if "image" in path else "=")
+
+
+def walk_api():
+    api = Api("berth")
+    served = json.loads(api.ask("GET", "/v1/openapi.json")[2])
+    installed = load("openapi.json")
+    if close(json.loads(json.dumps(served))) != installed:
+        complain("the installed openapi.json is not the one that is served")
+    for schema in served["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+    documents = {"commands.json": {}, "openapi.json": installed}
+    asked = 0
+    for path, item in installed["paths"].items():
+        for method, operation in item.items():
+            real, query = fill(api, path)
+            check_refusals(api, method.upper(), real, f"{method.upper()} {path}", operation)
+            asked += 1
+            if method != "get":
+                continue
+            status, kind, answer = api.ask("GET", real + query)
+            response = operation["responses"].get(str(status), operation["responses"]["default"])
+            if kind not in response["content"] or status >= 400:
+                complain(f"GET {real}: {status} {kind}, {answer[:200]}")
+            elif kind == "application/json":
+                schema = {"$ref": "http://berth/openapi.json" + response["content"][kind]["schema"]["$ref"]}
+                for e in list(validator(documents, schema).iter_errors(json.loads(answer)))[:3]:
+                    complain(f"GET {real}: at {'/'.join(map(str, e.absolute_path))}: {e.message[:300]}")
+    status, _, answer = api.ask("GET", "/v1/no-such-route")
+    if status != 404 or b"there is nothing at" not in answer:
+        complain("a route that is not there is answered like one that is")
+    print(f"{asked} operations")
+
+
+{"help": walk_help, "usage": walk_usage, "data": walk_data, "api": walk_api}[sys.argv[1]]()
+sys.exit(1 if wrong else 0)
