@@ -194,7 +194,7 @@ static int long_option(struct cli *c, struct words *w, char *word)
 	if (known || r)
 		return r;
 	for (size_t i = 0; i < OPT_COUNT; i++)
-		if (c->cmd->options & (UINT64_C(1) << i) &&
+		if (c->cmd->options & OPTION_BIT(i) &&
 			strcmp(word, option_table[i].name) == 0)
 			return set_option(c, w, i, attached);
 	if (c->cmd->flags & CMD_REPORT && !attached && !c->report_key) {
@@ -222,7 +222,7 @@ static int short_options(struct cli *c, struct words *w, const char *letters)
 				return r;
 			continue;
 		}
-		while (i < OPT_COUNT && !(c->cmd->options & (UINT64_C(1) << i) &&
+		while (i < OPT_COUNT && !(c->cmd->options & OPTION_BIT(i) &&
 						option_table[i].letter == *letters))
 			i++;
 		if (i == OPT_COUNT)

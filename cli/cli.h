@@ -80,8 +80,10 @@ enum option {
 	OPT_SIZE,
 	OPT_COUNT
 };
-#define OPT(o) (UINT64_C(1) << OPT_##o)
-_Static_assert(OPT_COUNT <= 64, "a command's options are bits of one word");
+typedef unsigned __int128 option_set;
+#define OPTION_BIT(i) ((option_set)1 << (i))
+#define OPT(o) OPTION_BIT(OPT_##o)
+_Static_assert(OPT_COUNT <= 128, "a command's options are bits of one word");
 
 struct option_spec {
 	char letter; /* 0: none */
@@ -130,7 +132,7 @@ struct command {
 	int (*run)(struct cli *c); /* returns the exit status */
 	int min, max;		   /* arguments after the app; max -1: any number */
 	unsigned int flags;
-	uint64_t options;
+	option_set options;
 	const char *param; /* handlers shared by several rows: method, last part of the
 			      path, or topic */
 };

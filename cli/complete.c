@@ -31,7 +31,7 @@ static void offer_options(const struct command *cmd, const char *word)
 	static const char *const every[] = {"format", "help", "quiet", "remote"};
 
 	for (size_t i = 0; i < OPT_COUNT; i++)
-		if (cmd->options & (UINT64_C(1) << i))
+		if (cmd->options & OPTION_BIT(i))
 			offer_option(option_table[i].name, word);
 	if (cmd->flags & (CMD_APP | CMD_APP_MAYBE))
 		offer_option("app", word);

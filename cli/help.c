@@ -34,7 +34,7 @@ void help_command(const struct command *cmd)
 		cmd->name, app_word(cmd), cmd->args[0] ? " " : "", cmd->args, cmd->help,
 		cmd->example);
 	for (size_t i = 0; i < OPT_COUNT; i++)
-		if (cmd->options & (UINT64_C(1) << i))
+		if (cmd->options & OPTION_BIT(i))
 			option_line(&option_table[i]);
 	if (cmd->flags & CMD_REPORT)
 		printf("      %-24s %s\n", "--KEY", "only the value of that line");
