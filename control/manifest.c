@@ -1,6 +1,7 @@
 /* What an app says about itself: Procfile and app.json. */
 #include "control/manifest.h"
 #include "control/member.h"
+#include "lib/jtext.h"
 #include "lib/name.h"
 #include <errno.h>
 #include <stdio.h>
@@ -90,30 +91,6 @@ int procfile_parse(const char *text, json_t **ret, struct err *e)
 
 /* ---- app.json ---- */
 
-/* Comments become spaces, so that the parser's line and column stay right. */
-static void blank_comments(char *p)
-{
-	while (*p) {
-		if (*p == '"') {
-			for (p++; *p && *p != '"'; p++) {
-				if (*p == '\\' && p[1])
-					p++;
-			}
-			p += *p != '\0';
-		} else if (p[0] == '/' && p[1] == '/') {
-			while (*p && *p != '\n')
-				*p++ = ' ';
-		} else if (p[0] == '/' && p[1] == '*') {
-			char *end = strstr(p + 2, "*/");
-			end = end ? end + 2 : p + strlen(p);
-			for (; p < end; p++)
-				*p = *p == '\n' ? '\n' : ' ';
-		} else {
-			p++;
-		}
-	}
-}
-
 static int check_formation(const json_t *formation, struct err *e)
 {
 	const char *type;
@@ -167,7 +144,7 @@ int appjson_parse(const char *text, json_t **ret, struct err *e)
 
 	if (!copy)
 		return err_set(e, ENOMEM, "out of memory");
-	blank_comments(copy);
+	jtext_blank_comments(copy);
 	json_t *o = json_loads(copy, JSON_REJECT_DUPLICATES, &je);
 	if (!o)
 		return err_set(e, EINVAL, "app.json line %d, column %d: %s", je.line,

@@ -196,3 +196,26 @@ bool jtext_int(const char *json, const char *key, int *ret)
 	}
 	return false;
 }
+
+void jtext_blank_comments(char *p)
+{
+	while (*p) {
+		if (*p == '"') {
+			for (p++; *p && *p != '"'; p++) {
+				if (*p == '\\' && p[1])
+					p++;
+			}
+			p += *p != '\0';
+		} else if (p[0] == '/' && p[1] == '/') {
+			while (*p && *p != '\n')
+				*p++ = ' ';
+		} else if (p[0] == '/' && p[1] == '*') {
+			char *end = strstr(p + 2, "*/");
+			end = end ? end + 2 : p + strlen(p);
+			for (; p < end; p++)
+				*p = *p == '\n' ? '\n' : ' ';
+		} else {
+			p++;
+		}
+	}
+}

@@ -19,5 +19,7 @@ bool jtext_int(const char *json, const char *key, int *ret);
 /* How many bytes at s, of len, are valid UTF-8: no overlong forms, no surrogates, at most
  * U+10FFFF. */
 size_t jtext_utf8(const char *s, size_t len);
+/* Comments (line and block) become blanks, so that a parser's line and column stay right. */
+void jtext_blank_comments(char *p);
 
 #endif
