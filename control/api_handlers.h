@@ -28,6 +28,9 @@ HANDLE(apps_check_destroy);
 RUN(apps_destroy);
 HANDLE(apps_lock);
 HANDLE(apps_unlock);
+/* api_state.c */
+HANDLE(state_show);
+HANDLE(state_show_app);
 /* api_config.c */
 HANDLE(config_show);
 HANDLE(config_check);
@@ -165,6 +168,8 @@ RUN(resources_set);
 HANDLE(resources_check_clear);
 RUN(resources_clear);
 /* api_settings.c */
+/* What is set of an app, 0: for all apps: topic -> key -> text, of auth only the name. 0 or -errno. */
+int settings_state(struct request *r, uint32_t app, json_t **ret);
 HANDLE(settings_show);
 HANDLE(settings_set);
 HANDLE(settings_show_global);

@@ -506,6 +506,44 @@ static int show(struct request *r, const char *topic, enum setting_scope scope)
 	return request_reply(r, 200, o);
 }
 
+/* The values of one topic that the app, or with 0 the host, has. */
+static json_t *topic_state(struct request *r, const char *topic, uint32_t app, int *ret_n)
+{
+	json_t *all = NULL, *o = json_object(), *v;
+	const char *key;
+	char id[16];
+
+	snprintf(id, sizeof(id), "%u", app);
+	*ret_n = db_setting_topic(r->c->db, topic, app, &all);
+	json_object_foreach (json_object_get(all, id), key, v) {
+		const struct setting *st = find(topic, key);
+		const char *s = json_string_value(v);
+
+		if (st && (st->kind == SETTING_AUTH || st->kind == SETTING_STICKY))
+			json_object_set_new(o, key, json_stringn(s, strcspn(s, ":")));
+		else if (st)
+			json_object_set(o, key, v);
+	}
+	json_decref(all);
+	return o;
+}
+
+int settings_state(struct request *r, uint32_t app, json_t **ret)
+{
+	json_t *topics = json_object();
+	int n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(settings) && n >= 0; i++)
+		if (!json_object_get(topics, settings[i].topic))
+			json_object_set_new(topics, settings[i].topic,
+				topic_state(r, settings[i].topic, app, &n));
+	if (app && r->app.deploy_branch[0])
+		json_object_set_new(json_object_get(topics, "git"), "deploy-branch",
+			json_string(r->app.deploy_branch));
+	*ret = topics;
+	return n;
+}
+
 int settings_show(struct request *r)
 {
 	return check_topic(r, r->args[1]) < 0 ? -1 : show(r, r->args[1], SCOPE_APP);

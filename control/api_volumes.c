@@ -441,11 +441,18 @@ int mount_check(struct request *r)
 	return check_free(r, m);
 }
 
+/* Is there a release to make at once? */
+static bool is_due(struct request *r)
+{
+	return r->app.live_version && request_bool(r, "restart", true);
+}
+
 static int redeploy(
 	struct request *r, const char *description, struct sink *s, struct err *e)
 {
-	if (!r->app.live_version) {
-		sink_line(s, "It takes effect with the first deploy");
+	if (!is_due(r)) {
+		sink_line(s, "It takes effect with the %s",
+			r->app.live_version ? "next release" : "first deploy");
 		return 0;
 	}
 	return deploy_config(r->c, r->app.id, description, r->who.actor, s, e);
@@ -456,7 +463,7 @@ int mount_run(struct request *r, struct sink *s, struct err *e)
 	struct db_mount *m = r->data;
 	char description[256];
 
-	m->pending = r->app.live_version ? DB_COMES : DB_SETTLED;
+	m->pending = is_due(r) ? DB_COMES : DB_SETTLED;
 	int n = db_mount_add(r->c->db, m);
 	if (n < 0)
 		return err_sys(
@@ -494,9 +501,8 @@ int unmount_run(struct request *r, struct sink *s, struct err *e)
 {
 	const struct db_mount *m = r->data;
 	char description[128];
-	int n = r->app.live_version
-			? db_mount_set_pending(r->c->db, m->app, m->volume, DB_GOES)
-			: db_mount_remove(r->c->db, m->app, m->volume);
+	int n = is_due(r) ? db_mount_set_pending(r->c->db, m->app, m->volume, DB_GOES)
+			  : db_mount_remove(r->c->db, m->app, m->volume);
 
 	if (n < 0)
 		return err_sys(e, -n, "%s could not be unmounted", m->volume_name);

@@ -235,3 +235,22 @@ int db_resource_clear(struct db *db, uint32_t app, const char *type)
 
 	return r < 0 ? r : 0;
 }
+
+int db_resource_types(struct db *db, uint32_t app, json_t **ret)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_open(
+		&q, db, "SELECT type FROM resource WHERE app=? ORDER BY type", "u", app);
+
+	if (r < 0)
+		return r;
+	json_t *types = json_array();
+	while ((r = query_next(&q)) > 0)
+		json_array_append_new(types, json_string(query_str(&q, 0)));
+	if (r < 0) {
+		json_decref(types);
+		return r;
+	}
+	*ret = types;
+	return 0;
+}

@@ -298,6 +298,8 @@ int db_resource_get(struct db *db, uint32_t app, const char *type,
 int db_resource_set(
 	struct db *db, uint32_t app, const char *type, const struct db_resource *r);
 int db_resource_clear(struct db *db, uint32_t app, const char *type);
+/* Array of the types for which something is set; "": for the app. */
+int db_resource_types(struct db *db, uint32_t app, json_t **ret);
 /* Value or NULL in *ret (free). app 0: global. */
 int db_setting_get(
 	struct db *db, uint32_t app, const char *topic, const char *key, char **ret);
