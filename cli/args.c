@@ -88,6 +88,11 @@ const struct option_spec option_table[OPT_COUNT] = {
 		"this backup of the folder, not the newest"},
 	[OPT_AT] = {0, "at", "FOLDER", "where there is room for all of it (/var/lib)"},
 	[OPT_SIZE] = {0, "size", "SIZE", "the most that it holds: 500M, 2G"},
+	[OPT_PLAN] = {0, "plan", NULL, "only show what would change"},
+	[OPT_PRUNE] = {0, "prune", NULL,
+		"what a section does not name goes, but for volumes; asks"},
+	[OPT_CHECK] = {0, "check", NULL,
+		"with --plan: exit status 3 when something would"},
 	[OPT_DRY_RUN] = {0, "dry-run", NULL, "only show what would be done"},
 };
 

@@ -11,7 +11,7 @@
 #include "lib/client.h"
 #include <jansson.h>
 
-enum { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_START = 125 };
+enum { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_PENDING = 3, STATUS_START = 125 };
 
 /* Options beyond those that every command takes. Values are kept as given; handlers parse
  * them. */
@@ -78,6 +78,9 @@ enum option {
 	OPT_MEMBER,
 	OPT_EXPIRES,
 	OPT_SIZE,
+	OPT_PLAN,
+	OPT_PRUNE,
+	OPT_CHECK,
 	OPT_COUNT
 };
 typedef unsigned __int128 option_set;
@@ -237,6 +240,9 @@ int cmd_simple_post(struct cli *c); /* param: last part of the path */
 int cmd_status(struct cli *c);
 int cmd_version(struct cli *c);
 int cmd_help(struct cli *c);
+/* cmd_apply.c */
+int cmd_apply(struct cli *c);
+int cmd_apply_export(struct cli *c);
 /* doctor.c, setup.c */
 int cmd_doctor(struct cli *c);
 int cmd_setup(struct cli *c);
@@ -374,6 +380,8 @@ int cmd_run_detached(struct cli *c);
 int cmd_enter(struct cli *c);
 /* confirm.c: the person types the name, or --force, or --confirm NAME. 0 or a status. */
 int confirm(const struct cli *c, const char *noun, const char *name);
+/* The same before n things go that a host file does not name: the word is "prune". */
+int confirm_prune(const struct cli *c, size_t n);
 /* The same before what a volume holds is replaced. */
 int confirm_replace(const struct cli *c, const char *volume);
 

@@ -43,6 +43,16 @@ int confirm(const struct cli *c, const char *noun, const char *name)
 	return ask(c, does, " and cannot be undone", name);
 }
 
+int confirm_prune(const struct cli *c, size_t n)
+{
+	char does[96];
+
+	snprintf(does, sizeof(does),
+		"takes away %zu thing%s that the file does not name:", n,
+		n == 1 ? "" : "s");
+	return ask(c, does, "", "prune");
+}
+
 int confirm_replace(const struct cli *c, const char *volume)
 {
 	return ask(c, "replaces what is in the volume",

@@ -1,6 +1,7 @@
 /* Commands for another host: the same words over ssh, the app from the checkout's remote.
  */
 #include "cli/cli.h"
+#include "cli/hostfile.h"
 #include "lib/io.h"
 #include "lib/name.h"
 
@@ -278,29 +279,57 @@ static void build_certs_line(
 		quote(line, "--format=json");
 }
 
+/* apply: what stands in the file for values of this host is resolved here. */
+static void send_hostfile(const char *path)
+{
+	struct hostfile f = {.references = true, .raw = true};
+	int fd = memfd_create("apply", MFD_CLOEXEC);
+	int r = hostfile_read(&f, path);
+
+	if (r)
+		exit(r);
+	if (fd < 0 || json_dumpfd(f.root, fd, JSON_INDENT(2)) < 0 ||
+		lseek(fd, 0, SEEK_SET) < 0 || dup2(fd, 0) < 0) {
+		say("cannot send %s: %s", path, strerror(errno));
+		exit(STATUS_FAILED);
+	}
+}
+
+static void use_dash(int argc, char **argv, const char *path)
+{
+	static char dash[] = "-";
+
+	for (int i = argc - 1; i > 0; i--)
+		if (strcmp(argv[i], path) == 0) {
+			argv[i] = dash;
+			return;
+		}
+}
+
 /* The file of images:import, git:from-archive, config:import and members:add, the last word, is one of this host: it becomes the input,
  * "-" its name. */
 static void send_file(struct cli *c, int argc, char **argv)
 {
-	static char dash[] = "-";
-	const char *path = c->argc ? c->argv[c->argc - 1] : dash;
-
+	const char *path = c->argc ? c->argv[c->argc - 1] : "-";
 	bool plain = c->cmd->run == cmd_config_import ||
 		     (c->cmd->run == cmd_members_add && c->argc == 2);
-	if ((c->cmd->run != cmd_images_import && c->cmd->run != cmd_git_from_archive &&
-		    !plain) ||
-		c->argc > 2 || strcmp(path, dash) == 0 || strstr(path, "://"))
+
+	if (c->argc > 2 || strcmp(path, "-") == 0 || strstr(path, "://"))
+		return;
+	if (c->cmd->run == cmd_apply) {
+		send_hostfile(path);
+		use_dash(argc, argv, path);
+		return;
+	}
+	if (c->cmd->run != cmd_images_import && c->cmd->run != cmd_git_from_archive &&
+		!plain)
 		return;
 	int r = plain ? config_open(path) : images_open(path);
 	if (r < 0) {
 		say("cannot read %s: %s", path, strerror(-r));
 		exit(STATUS_FAILED);
 	}
-	for (int i = argc - 1; i > 0; i--)
-		if (strcmp(argv[i], path) == 0) {
-			argv[i] = dash;
-			break;
-		}
+	use_dash(argc, argv, path);
 }
 
 void remote_maybe(struct cli *c, int argc, char **argv)

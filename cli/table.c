@@ -158,6 +158,12 @@ const struct command command_table[] = {
 	{.name = "network", "", "what it may reach",
 		"network blog", cmd_network_report, 0, 0, CMD_APP_MAYBE | CMD_HIDDEN},
 
+	{.name = "apply", "FILE|-", "make the host, or some of its apps, as the file says",
+		"apply host.json --plan", cmd_apply, 1, 1, 0,
+		OPT(PLAN) | OPT(CHECK) | OPT(PRUNE) | SURE},
+	{.name = "apply:export", "", "what is set now, as such a file; without secrets, unless --values",
+		"apply:export blog > blog.json", cmd_apply_export, 0, 0, CMD_APP_MAYBE, OPT(VALUES)},
+
 	{.name = "ps:report", "", "what runs, what ended and why, and the next try",
 		"ps:report blog", cmd_ps_report, 0, 0, CMD_APP_MAYBE | CMD_REPORT},
 	{.name = "ps", "", "what runs",

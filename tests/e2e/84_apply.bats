@@ -1,0 +1,162 @@
+# apply: a host as a file says, the plan before it, the same file again, and the file of what there is.
+bats_require_minimum_version 1.5.0
+
+setup() {
+	. "$BERTH_SOURCE/tests/lib/e2e.bash"
+	cd "$BATS_FILE_TMPDIR"
+}
+
+setup_file() {
+	. "$BERTH_SOURCE/tests/lib/e2e.bash"
+	app ap-web
+	pushed
+	ssh-keygen -q -t ed25519 -N '' -C zoe -f "$BATS_FILE_TMPDIR/zoe"
+	printf 'from a file\n' >"$BATS_FILE_TMPDIR/title"
+	cat >"$BATS_FILE_TMPDIR/host.json" <<-'END'
+		{
+			// what the host has
+			"settings": {"disk": {"releases": 12}},
+			"members": {"ap-zoe": {"role": "view", "keys": [{"file": "zoe.pub"}]}},
+			"volumes": {"ap-data": {"size": "64M", "keep": 3}},
+			"apps": {
+				"ap-web": {
+					"config": {"TITLE": {"file": "title"}, "SECRET": {"env": "AP_SECRET"}, "N": 3},
+					"domains": ["www.ap-web.test"],
+					"settings": {"http": {"timeout": 45, "canonical": "www.ap-web.test", "auth": "ann:opensesame"}},
+					"resources": {"*": {"memory": "128M"}, "web": {"cpu": 0.5}},
+					"network": [{"allow": "ap-other", "ports": 5000}, {"deny": "10.0.0.0/8"}],
+					"mounts": {"/data": "ap-data"}, /* makes a release, with the config one */
+					"drains": [{"url": "https://ann:opensesame@logs.example.com/x?key=opensesame", "gzip": true}],
+					"access": {"ap-zoe": "deploy"}
+				},
+				"ap-other": {"formation": {"web": 1, "worker": 2}, "locked": true}
+			}
+		}
+	END
+}
+
+teardown_file() {
+	for name in ap-web ap-other; do berth apps:destroy "$name" --force >/dev/null 2>&1 || :; done
+	berth volumes:destroy ap-data --force >/dev/null 2>&1 || :
+	berth members:remove ap-zoe >/dev/null 2>&1 || :
+	berth disk:set --global releases '' >/dev/null
+}
+
+@test "apply: the plan changes nothing, and says what would change without saying secrets" {
+	AP_SECRET=opensesame run -0 berth apply host.json --plan
+	has '+ volumes ap-data' '+ app ap-other' '+ settings http timeout: 45' '+ resources web cpu: 0.5' \
+		'+ config SECRET' '+ mounts /data: ap-data' '+ network allow app:ap-other port 5000' \
+		'-----> 24 changes: 23 to add, 1 to change, 0 to take away'
+	lacks opensesame
+	AP_SECRET=x run -3 berth apply host.json --plan --check
+	run -20 berth apps:report ap-other
+	[ -z "$(berth config:get ap-web N 2>/dev/null)" ]
+}
+
+@test "apply: all of it is done, with one release; the second time nothing is" {
+	export AP_SECRET=opensesame
+	before=$(release_of ap-web)
+	run -0 berth apply host.json
+	has '-----> 24 changes made' '-----> Released'
+	lacks opensesame
+	equal $((before + 1)) "$(release_of ap-web)"
+	equal 'from a file' "$(berth config:get ap-web TITLE)"
+	equal 45 "$(berth http:report ap-web --timeout)"
+	berth volumes:list ap-web | grep 'ap-web:/data'
+	json access:list ap-web | jq -e 'any(.member == "ap-zoe" and .app == "ap-web" and .role == "deploy")'
+	json apps:report ap-other | jq -e '.locked'
+	run -0 berth apply host.json
+	equal '-----> Nothing to change' "$output"
+	run -0 berth apply host.json --plan --check --format json
+	equal '[]' "$output"
+	equal $((before + 1)) "$(release_of ap-web)"
+	# over ssh the file comes in, and values are values
+	jq '.apps["ap-web"].config.N = "4"' <<-'END' >ssh.json
+		{"apps": {"ap-web": {"config": {}}}}
+	END
+	run -0 remote apply - <ssh.json
+	has '~ config N' '1 change made'
+	equal 4 "$(berth config:get ap-web N)"
+	run -2 remote apply - <host.json
+	has 'line 4: members.ap-zoe.keys.0' "the host's here, not yours"
+	# from another machine they are that machine's
+	jq '.apps["ap-web"].config.N = {"env": "AP_N"} | .apps["ap-web"].resources = {"web": {"cpu": 0.5}}' ssh.json >far.json
+	printf '#!/bin/sh\nexec ssh -F %s "$@"\n' "$SSH_CONFIG" >ssh.sh
+	chmod +x ssh.sh
+	run -0 env AP_N=5 BERTH_SSH="$PWD/ssh.sh" BERTH_HOST="$BERTH_SSH_USER@berth" berth apply far.json
+	has '~ config N' '1 change made'
+	equal 5 "$(berth config:get ap-web N)"
+}
+
+@test "apply: a slip of the pen is named with its line and place, and nothing is done" {
+	while IFS='|' read -r status text message; do
+		printf '{\n"apps": {\n"ap-web": {\n%s\n}}}\n' "$text" >bad.json
+		run "-$status" berth apply bad.json
+		has "$message"
+	done <<-'END'
+		2|"confg": {}|bad.json line 4: apps.ap-web.confg: there is no such thing; did you mean config?
+		2|"formation": {"web": "two"}|bad.json line 4: apps.ap-web.formation.web: a whole number is expected
+		2|"resources": {"web": {"memory": "much"}}|line 4: apps.ap-web.resources.web.memory: a size is expected
+		2|"network": [{"allow": "a", "deny": "b"}]|line 4: apps.ap-web.network.0: {"allow": TARGET} or
+		2|"config": {"A": "1", "A": "2"}|bad.json line 4: duplicate
+		1|"config": {"A": {"env": "AP_NOT_THERE"}}|line 4: apps.ap-web.config.A: the environment has no AP_NOT_THERE
+		1|"config": {"A": {"file": "not-there"}}|line 4: apps.ap-web.config.A: cannot read ./not-there: No such file
+	END
+	run -1 berth apply none.json
+	has 'cannot read none.json: No such file'
+}
+
+@test "apply: a failure in the midst says what was done and what not, and the next run goes on" {
+	cat >half.json <<-'END'
+		{"apps": {"ap-web": {
+			"domains": ["half.ap-web.test"],
+			"settings": {"http": {"timeout": "soon"}},
+			"config": {"HALF": "done"}
+		}}}
+	END
+	run -2 berth apply half.json
+	has '+ domains half.ap-web.test' 'timeout must be a whole number' 'half.json line 3: ap-web: settings could not be applied' \
+		'done: 1 of 3 steps; not done:' 'ap-web: config'
+	sed -i 's/"soon"/46/' half.json
+	run -0 berth apply half.json
+	lacks 'domains'
+	has '~ settings http timeout: 45 -> 46' '+ config HALF' '2 changes made'
+}
+
+@test "apply: only --prune takes away what the file does not name, and asks; null takes one thing away" {
+	cat >less.json <<-'END'
+		{"apps": {"ap-web": {"domains": ["www.ap-web.test"], "config": {"HALF": null}, "mounts": {}, "network": []}}}
+	END
+	run -0 berth apply less.json
+	has '- config HALF' '1 change made: 0 to add, 0 to change, 1 to take away'
+	run -2 berth apply less.json --prune </dev/null
+	has 'add --force, or --confirm prune'
+	run -0 berth apply less.json --prune --plan
+	has '- app ap-other' '- domains half.ap-web.test' '- mounts /data' '- config TITLE' '- network deny 10.0.0.0/8'
+	# of a host of one's own: here other tests have apps, which the file has to name
+	berth apps:list --format json | jq '{apps: ([.[] | select(.name != "ap-other") | {(.name): {}}] | add)}' >all.json
+	jq -s '.[0].apps * .[1].apps | {apps: .}' all.json less.json >prune.json
+	run -0 berth apply prune.json --prune --confirm prune
+	has '- app ap-other'
+	run -20 berth apps:report ap-other
+	equal www.ap-web.test "$(json domains:report ap-web | jq -r '.domains[]')"
+	equal '{}' "$(json config:show ap-web)"
+	berth volumes:list | grep ap-data
+	run -0 berth apply prune.json --prune --plan --check
+	equal '-----> Nothing to change' "$output"
+}
+
+@test "apply:export: what it prints is what there is" {
+	berth config:set ap-web SECRET=opensesame --no-restart >/dev/null
+	run -0 --separate-stderr berth apply:export ap-web
+	lacks opensesame
+	printf '%s\n' "$output" >export.json
+	jq -e '.apps["ap-web"].config.SECRET == {"env": "AP_WEB_SECRET"} and .apps["ap-web"].resources.web.cpu == 0.5' export.json
+	AP_WEB_SECRET=opensesame run -0 berth apply export.json --plan
+	equal '-----> Nothing to change' "$output"
+	berth apply:export --values >whole.json 2>/dev/null
+	run -0 berth apply whole.json --plan --check
+	equal '-----> Nothing to change' "$output"
+	sed 's/"ap-web"/"ap-other"/' export.json | AP_WEB_SECRET=y berth apply - --plan >plan.txt
+	grep '+ app ap-other' plan.txt
+}
