@@ -101,7 +101,9 @@ static int open_token(struct request *r, const char *header)
 		return -1;
 	if (now - t.used_us > USED_STEP_US)
 		db_token_used(r->c->db, t.id, now);
-	r->who = (struct identity){.uid = (uid_t)-1};
+	r->who.uid = (uid_t)-1;
+	r->who.key = 0;
+	r->who.refused[0] = '\0';
 	snprintf(r->who.actor, sizeof(r->who.actor), "%s (token %s)", t.member_name,
 		t.name);
 	r->access.most = t.role;
@@ -119,6 +121,12 @@ int access_open(struct request *r)
 	r->access = (struct access){.most = ROLE_ADMIN};
 	if (header)
 		return open_token(r, header);
+	if (r->who.remote) {
+		request_fail(r, FAIL_TOKEN, "a token of berth is needed here");
+		return request_hint(r,
+			"Authorization: Bearer TOKEN; one is made by berth tokens:create "
+			"NAME");
+	}
 	if (r->who.refused[0])
 		return request_fail(r, FAIL_FORBIDDEN, "%s", r->who.refused);
 	if (r->who.key)

@@ -251,6 +251,63 @@ static void no_row_asks_for_too_little(void **state)
 	assert_int_equal(n_open, ARRAY_LEN(open));
 }
 
+/* ---- through the router ---- */
+
+static int ask_remote(struct fixture *f, const char *token, const char *path,
+	const char *fields, struct buf *out)
+{
+	struct client c;
+	struct err e = {0};
+	char headers[300];
+	int fd;
+
+	assert_int_equal(api_connect(f->api, 1, &fd), 1);
+	client_init(&c, fd);
+	snprintf(headers, sizeof(headers), "%s%s%s%s",
+		token ? "Authorization: Bearer " : "", token ? token : "",
+		token ? "\r\n" : "", fields);
+	assert_int_equal(client_send(&c, "GET", path, headers, NULL, 0, &e), 0);
+	assert_int_equal(client_reply(&c, &e), 0);
+	buf_reset(out);
+	assert_int_equal(client_body(&c, out), 0);
+	client_close(&c);
+	close(fd);
+	return c.status;
+}
+
+static void a_connection_of_the_router_is_nobodys_without_a_token(void **state)
+{
+	struct fixture *f = *state;
+	autobuf out = BUF_INIT;
+	struct asker a;
+
+	a = make_asker(f, "bob");
+	assert_int_equal(db_grant_put(f->c.db, a.member, 0, ROLE_ADMIN), 0);
+	assert_int_equal(ask_remote(f, a.token, "/v1/apps", "", &out), 200);
+	assert_int_equal(ask_remote(f, NULL, "/v1/apps", "", &out), 401);
+	assert_non_null(strstr(out.data, "a token of berth is needed"));
+	assert_int_equal(ask_remote(f, NULL, "/nothing", "", &out), 401);
+	assert_int_equal(ask_remote(f, NULL, "/v1/version", "KEY: 1\r\n", &out), 401);
+	a.token[20] ^= 1;
+	assert_int_equal(ask_remote(f, a.token, "/v1/apps", "", &out), 401);
+}
+
+static void the_router_has_some_connections_not_all(void **state)
+{
+	struct fixture *f = *state;
+	int fds[API_REMOTE_MAX + 1];
+	autobuf out = BUF_INIT;
+
+	assert_int_equal(api_connect(f->api, ARRAY_LEN(fds), fds), API_REMOTE_MAX);
+	assert_int_equal(api_connect(f->api, 1, fds + API_REMOTE_MAX), 0);
+	assert_int_equal(ask(f, "GET", "/v1/version", NULL, &out), 200);
+	for (unsigned int i = 0; i < API_REMOTE_MAX; i++)
+		close(fds[i]);
+	for (int i = 0; i < 200 && !api_connect(f->api, 1, fds); i++)
+		poll(NULL, 0, 10);
+	close(fds[0]);
+}
+
 /* ---- tokens ---- */
 
 static void a_token_is_good_for_what_it_was_made_for(void **state)
@@ -523,6 +580,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(every_role_may_on_every_route_what_the_table_says),
 		T(no_row_asks_for_too_little),
+		T(a_connection_of_the_router_is_nobodys_without_a_token),
+		T(the_router_has_some_connections_not_all),
 		T(a_token_is_good_for_what_it_was_made_for),
 		T(what_is_no_good_token_opens_nothing),
 		T(tokens_are_made_listed_and_revoked),

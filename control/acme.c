@@ -4,8 +4,8 @@
 #include "control/applog.h"
 #include "control/cert.h"
 #include "control/certs.h"
+#include "control/own_host.h"
 #include "control/thread.h"
-#include "control/view.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/stamp.h"
@@ -113,7 +113,7 @@ int acme_look(struct control *c, const struct db_app *app, struct acme_view *ret
 	if (r < 0 && r != -ENOENT)
 		return r;
 	int n = db_cert_list(c->db, app->id, &list);
-	if (n < 0 || !(hosts = view_hostnames(c, app))) {
+	if (n < 0 || !(hosts = own_host_with(c, app))) {
 		db_cert_free(list, n);
 		return n < 0 ? n : -EIO;
 	}

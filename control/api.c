@@ -36,6 +36,7 @@ struct api {
 	struct MHD_Daemon *daemon;
 	struct auth *auth;
 	pthread_mutex_t lock;
+	bool quiet; /* no more connections for the router */
 	struct connection *connections[API_CONNECTIONS_MAX];
 };
 
@@ -122,6 +123,35 @@ static void take_connection(void *arg, int fd, const struct identity *id)
 	}
 }
 
+static bool has_room(struct api *a)
+{
+	unsigned int n = 0;
+
+	pthread_mutex_lock(&a->lock);
+	for (size_t i = 0; i < API_CONNECTIONS_MAX; i++)
+		n += a->connections[i] && a->connections[i]->id.remote;
+	bool quiet = a->quiet;
+	pthread_mutex_unlock(&a->lock);
+	return !quiet && n < API_REMOTE_MAX;
+}
+
+unsigned int api_connect(struct api *a, unsigned int n, int *ret_fds)
+{
+	static const struct identity nobody = {
+		.uid = (uid_t)-1, .remote = true, .actor = "nobody"};
+	unsigned int i = 0;
+	int pair[2];
+
+	for (; a && i < n && has_room(a); i++) {
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
+			    pair) < 0)
+			break;
+		ret_fds[i] = pair[1];
+		auth_add(a->auth, pair[0], &nobody);
+	}
+	return i;
+}
+
 static int connection_fd(struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info =
@@ -183,6 +213,9 @@ static enum MHD_Result send_text(
 		return MHD_NO;
 	}
 	MHD_add_response_header(response, "Content-Type", "application/json");
+	if (text && status == MHD_HTTP_UNAUTHORIZED)
+		MHD_add_response_header(
+			response, "WWW-Authenticate", "Bearer realm=\"berth\"");
 	enum MHD_Result queued =
 		MHD_queue_response(connection, text ? status : 500, response);
 	MHD_destroy_response(response);
@@ -390,6 +423,17 @@ static enum MHD_Result dispatch(struct MHD_Connection *connection, struct reques
 
 /* ---- libmicrohttpd's callbacks ---- */
 
+/* The router sets the field, whatever the client said in it. */
+static void note_client(struct request *r)
+{
+	const char *from = r->who.remote ? MHD_lookup_connection_value(r->connection,
+						   MHD_HEADER_KIND, "X-Forwarded-For")
+					 : NULL;
+
+	if (from && strspn(from, "0123456789abcdefABCDEF:., ") == strlen(from))
+		snprintf(r->who.from, sizeof(r->who.from), "%s", from);
+}
+
 static struct request *begin(
 	struct api *a, struct MHD_Connection *connection, const char *url)
 {
@@ -411,6 +455,7 @@ static struct request *begin(
 		return r;
 	}
 	r->who = conn->id;
+	note_client(r);
 	/* A stranger with a token waits as long as others do. */
 	if (access_open(r) == 0 && conn->id.refused[0])
 		MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
@@ -542,11 +587,15 @@ int api_start(struct control *c, int listen_fd, struct api **ret, struct err *e)
 		return err_sys(e, -r, "the API: cannot accept");
 	}
 	*ret = a;
+	c->api = a;
 	return 0;
 }
 
 void api_quiesce(struct api *a)
 {
+	pthread_mutex_lock(&a->lock);
+	a->quiet = true;
+	pthread_mutex_unlock(&a->lock);
 	auth_stop(a->auth);
 }
 
@@ -566,7 +615,8 @@ void api_stop(struct api *a)
 	if (!a)
 		return;
 	/* Nobody is accepted any more; but the connections' ends still tell auth. */
-	auth_stop(a->auth);
+	api_quiesce(a);
+	a->c->api = NULL;
 	pthread_mutex_lock(&a->lock);
 	for (size_t i = 0; i < API_CONNECTIONS_MAX; i++) {
 		if (a->connections[i])

@@ -6,6 +6,7 @@
 
 #define API_VERSION "0.1.0"
 #define API_CONNECTIONS_MAX 256 /* each costs a thread with a small stack */
+#define API_REMOTE_MAX 96	/* of them through the router */
 #define API_BODY_MAX                                                                     \
 	((size_t)1                                                                       \
 		<< 20) /* config is at most 256 KiB; escaped as JSON it may be        \
@@ -16,6 +17,11 @@ struct api;
 /* Accepts and answers in threads of its own. listen_fd stays the caller's. 0 or -errno
  * with e. */
 int api_start(struct control *c, int listen_fd, struct api **ret, struct err *e);
+/*
+ * Up to n new connections for the router, which it gets the ends of: nobody's, until a request brings a token. How many;
+ * 0: as many as there may be are open. NULL is fine. The ends are the caller's.
+ */
+unsigned int api_connect(struct api *a, unsigned int n, int *ret_fds);
 /* Accepts nobody more: who connects waits for the next program on the same socket. */
 void api_quiesce(struct api *a);
 /* Open connections. */

@@ -1,6 +1,7 @@
 /* Certificates that somebody brings: added, shown, removed. Keys go in and never out. */
 #include "control/api_handlers.h"
 #include "control/certs.h"
+#include "control/own_host.h"
 #include "control/view.h"
 #include "lib/io.h"
 #include <errno.h>
@@ -72,7 +73,7 @@ static json_t *report(struct request *r, const struct db_app *app)
 	struct db_cert *list = NULL;
 	uint64_t now = io_now_us();
 	int n = db_cert_list(r->c->db, app->id, &list);
-	json_t *hosts = n < 0 ? NULL : view_hostnames(r->c, app), *certs = json_object();
+	json_t *hosts = n < 0 ? NULL : own_host_with(r->c, app), *certs = json_object();
 
 	if (!hosts) {
 		json_decref(certs);
@@ -206,7 +207,7 @@ static int check_name(struct request *r, const char *name)
 static int check(
 	struct request *r, const char *chain, const char *key, struct cert_pair *p)
 {
-	json_t *hosts = view_hostnames(r->c, &r->app);
+	json_t *hosts = own_host_with(r->c, &r->app);
 	struct err e = {0};
 	int n = hosts ? cert_check(chain, key, hosts, io_now_us(), p, &e) : -EIO;
 

@@ -3,6 +3,7 @@
 #include "control/acme.h"
 #include "control/api_handlers.h"
 #include "control/certs.h"
+#include "control/own_host.h"
 #include "control/view.h"
 #include <ctype.h>
 #include <errno.h>
@@ -109,6 +110,11 @@ static int add(struct request *r, uint32_t app, const char *name)
 
 	if (app && check_defaults(r, app, name) < 0)
 		return -1;
+	if (app && own_host_is(r->c, name))
+		return request_fail(r, FAIL_CONFLICT,
+			"%s is the hostname of the API (apps:set --global " OWN_HOST_KEY
+			")",
+			name);
 	int n = db_domain_add(r->c->db, app, name);
 
 	if (n != -EEXIST)

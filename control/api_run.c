@@ -181,16 +181,6 @@ static int read_terminal(struct request *r, struct oneoff *o)
 	return 0;
 }
 
-static int check_upgrade(struct request *r)
-{
-	const char *upgrade =
-		MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Upgrade");
-
-	if (upgrade && strcasecmp(upgrade, "berth-run") == 0)
-		return 0;
-	return request_fail(r, FAIL_USAGE, "the request must carry Upgrade: berth-run");
-}
-
 static int start(struct request *r, struct relay *y, const struct oneoff *o)
 {
 	struct err e = {0};
@@ -250,7 +240,7 @@ int run_start(struct request *r)
 			r->app.name);
 		return request_hint(r, "push to it first: git push berth main");
 	}
-	if (!o.detach && check_upgrade(r) < 0)
+	if (!o.detach && transfer_check(r) < 0)
 		return -1;
 	o.argv = y->argv[0] ? y->argv : NULL;
 	return start(r, y, &o);
@@ -284,7 +274,7 @@ int enter_start(struct request *r)
 			"\"%.80s\" is not an instance, such as web.1", o.instance);
 	if (!y->argv[0])
 		y->argv[0] = "/bin/bash";
-	if (check_upgrade(r) < 0)
+	if (transfer_check(r) < 0)
 		return -1;
 	o.argv = y->argv;
 	return start(r, y, &o);

@@ -3,9 +3,11 @@
 #include "control/acme.h"
 #include "control/api_handlers.h"
 #include "control/build_input.h"
+#include "control/certs.h"
 #include "control/loglimits.h"
 #include "control/network.h"
 #include "control/options.h"
+#include "control/own_host.h"
 #include "control/reference.h"
 #include "control/restart.h"
 #include "control/rollout.h"
@@ -41,7 +43,9 @@ enum setting_kind {
 	SETTING_REGISTRY,  /* its host */
 	SETTING_BUILD_ARG, /* KEY.NAME alone, of the ARG NAME */
 	SETTING_LOG_RATE,
-	SETTING_RESTART, /* KEY.TYPE sets it for one process type */
+	SETTING_API_HOST,
+	SETTING_API_CERTS, /* an app */
+	SETTING_RESTART,   /* KEY.TYPE sets it for one process type */
 };
 enum setting_scope { SCOPE_APP = 1, SCOPE_GLOBAL = 2, SCOPE_BOTH = 3 };
 
@@ -94,6 +98,9 @@ static const struct setting {
 	{LOGLIMITS_TOPIC, LOGLIMITS_RATE, SETTING_LOG_RATE, SCOPE_BOTH, "off", 0, 0, ""},
 	{"apps", "autocreate", SETTING_ON_OFF, SCOPE_GLOBAL, "on", 0, 0, ""},
 	{"apps", "members-create", SETTING_ON_OFF, SCOPE_GLOBAL, "off", 0, 0, ""},
+	{OWN_HOST_TOPIC, OWN_HOST_KEY, SETTING_API_HOST, SCOPE_GLOBAL, NULL, 0, 0, ""},
+	{OWN_HOST_TOPIC, OWN_HOST_CERTS_KEY, SETTING_API_CERTS, SCOPE_GLOBAL, NULL, 0, 0,
+		""},
 	{"disk", "budget", SETTING_SIZE, SCOPE_GLOBAL, NULL, 64 << 20, SIZE_MAX_SET, ""},
 	{"disk", "reserve", SETTING_SIZE, SCOPE_GLOBAL, NULL, 1 << 20, SIZE_MAX_SET, ""},
 	{"disk", "releases", SETTING_NUMBER, SCOPE_BOTH, "10", 1, 1000, ""},
@@ -357,6 +364,10 @@ static int check_value(struct request *r, const struct setting *st, const char *
 			"%s must be lines a second such as 10000, bytes a second such as "
 			"512K or 1M, or off",
 			st->key);
+	case SETTING_API_HOST:
+		return own_host_check(r, value);
+	case SETTING_API_CERTS:
+		return own_host_check_certs(r, value);
 	case SETTING_RESTART:
 		if (restart_policy_parse(value, &policy) == 0)
 			return 0;
@@ -642,6 +653,12 @@ static int set(struct request *r, const char *topic, enum setting_scope scope)
 		loglimits_apply(r->c, r->app.id, &e) < 0)
 		return request_fail(
 			r, FAIL_BERTH, "stored, but not in force: %s", e.text);
+	if (strcmp(topic, OWN_HOST_TOPIC) == 0) {
+		acme_changed(r->c, 0);
+		if (certs_came(r->c, &e) < 0)
+			return request_fail(r, FAIL_BERTH,
+				"stored, but the router does not use it yet: %s", e.text);
+	}
 	if (in_table(topic) && routes_refresh(r->c, &e) < 0)
 		return request_fail(r, FAIL_BERTH,
 			"stored, but the router does not use it yet: %s", e.text);

@@ -182,13 +182,16 @@ static const char *app_of(const struct request *r)
 void audit(struct request *r, enum audit_how how, const char *why)
 {
 	static const char *const words[] = {"ok", "refused: ", "failed: "};
-	char outcome[ERR_TEXT_MAX + 16], detail[AUDIT_DETAIL_MAX];
+	char outcome[ERR_TEXT_MAX + 16], detail[AUDIT_DETAIL_MAX + AUTH_FROM_MAX + 8];
 
 	if (!r->route || !r->route->audit)
 		return;
 	snprintf(
 		outcome, sizeof(outcome), "%s%s", words[how], how == AUDIT_OK ? "" : why);
 	audit_detail(r, detail);
+	if (r->who.from[0])
+		snprintf(detail + strlen(detail), sizeof(detail) - strlen(detail),
+			"%sfrom=%s", detail[0] ? " " : "", r->who.from);
 	const struct db_event e = {.actor = r->who.actor,
 		.what = r->route->audit,
 		.app = app_of(r),

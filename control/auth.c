@@ -249,6 +249,11 @@ int auth_start(struct control *c, int listen_fd, unsigned int most, auth_deliver
 	return 0;
 }
 
+void auth_add(struct auth *a, int fd, const struct identity *id)
+{
+	deliver(a, fd, id);
+}
+
 void auth_released(struct auth *a)
 {
 	/* Only a full house makes the thread deaf; else there is nobody to wake. */

@@ -12,12 +12,16 @@
 
 #define AUTH_LINE_MAX 32      /* "KEY 4294967295\n" is half of that */
 #define AUTH_DEADLINE_MS 5000 /* for the KEY line */
-#define AUTH_WAITING_MAX 64   /* connections whose KEY line is still to come */
+#define AUTH_FROM_MAX 64
+#define AUTH_WAITING_MAX 64 /* connections whose KEY line is still to come */
 
 struct identity {
 	uid_t uid;
+	bool remote;	 /* through the router: nobody without a token */
 	uint32_t key;	 /* id of the ssh key; 0: none */
 	char actor[144]; /* "root", "ann", "ann (token ci)": for releases and events */
+	char from
+		[AUTH_FROM_MAX]; /* remote: the client's address, as the router says it */
 	char refused
 		[160]; /* not empty: a request without a token is answered 403 with this */
 };
@@ -31,6 +35,8 @@ typedef void (*auth_deliver)(void *arg, int fd, const struct identity *id);
  * open. 0 or -errno. */
 int auth_start(struct control *c, int listen_fd, unsigned int most, auth_deliver deliver,
 	void *arg, struct auth **ret);
+/* Delivers, and counts, a connection that was not accepted here; any thread. */
+void auth_add(struct auth *a, int fd, const struct identity *id);
 /* A delivered connection has ended; any thread. */
 void auth_released(struct auth *a);
 /* Stops accepting; auth_released may still be called, until auth_free. NULL is fine for

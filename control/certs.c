@@ -2,6 +2,7 @@
 #include "control/certs.h"
 #include "control/applog.h"
 #include "control/certs_pack.h"
+#include "control/own_host.h"
 #include "control/routes.h"
 #include "lib/io.h"
 #include "lib/log.h"
@@ -217,6 +218,7 @@ struct packing {
 	struct certs_pack *pack;
 	struct db_app *apps; /* by id */
 	struct db_domain *domains;
+	char *api; /* the API's hostname, or NULL */
 	int n_apps, n_domains;
 	/* of the app that is packed */
 	const struct db_cert *list;
@@ -230,6 +232,8 @@ static void pack_host(struct packing *k, uint32_t app, const char *host)
 	int best = certs_choose(k->list, k->n, host, io_now_us());
 	char *key;
 
+	if (k->api && app != TABLE_API && strcmp(host, k->api) == 0)
+		return;
 	if (best >= 0 && k->index[best] < 0 &&
 		(key = read_key_file(k->c->certs, k->list[best].key_file))) {
 		k->index[best] = certs_pack_cert(k->pack, k->list[best].chain, key);
@@ -261,6 +265,8 @@ static void pack_app(struct packing *k, const struct db_app *app)
 		snprintf(host, sizeof(host), "%s.localhost", app->name);
 		pack_host(k, app->id, host);
 	}
+	if (k->api && own_host_certs_of(k->c, app->name))
+		pack_host(k, TABLE_API, k->api);
 }
 
 static int by_id(const void *a, const void *b)
@@ -279,7 +285,8 @@ static const struct db_app *find_app(const struct packing *k, uint32_t id)
 
 static int pack_all(struct control *c, struct certs_pack *p)
 {
-	struct packing k = {.c = c, .pack = p};
+	char *api autofree = own_host(c);
+	struct packing k = {.c = c, .pack = p, .api = api};
 	struct db_cert *list = NULL;
 	int n = db_cert_list(c->db, 0, &list), r = n;
 

@@ -14,6 +14,7 @@ struct network;	 /* what apps may reach (network.h) */
 struct certs;	 /* certificates, and what of them the router has (certs.h) */
 struct acme;	 /* automatic certificates (acme.h) */
 struct drains;	 /* where logs are sent (drains.h) */
+struct api;	 /* the API (api.h) */
 struct stale;	 /* which apps the next routing table shows otherwise (stale.h) */
 
 struct control {
@@ -25,9 +26,10 @@ struct control {
 	struct network *network;
 	struct certs *certs;
 	struct acme *acme;
-	struct drains *drains;	 /* NULL: none are served (tests) */
-	struct stale *stale;	 /* NULL: nobody builds tables (tests) */
-	const char *state, *run; /* folders */
+	struct drains *drains;	   /* NULL: none are served (tests) */
+	_Atomic(struct api *) api; /* NULL: not yet served */
+	struct stale *stale;	   /* NULL: nobody builds tables (tests) */
+	const char *state, *run;   /* folders */
 	uint64_t started_us;
 };
 

@@ -1,5 +1,6 @@
 /* The routing table and the router workers. */
 #include "control/routes.h"
+#include "control/api.h"
 #include "control/metrics.h"
 #include "control/network.h"
 #include "control/sleep.h"
@@ -248,13 +249,33 @@ static uint32_t workers_up(const struct routes *r)
 	return up;
 }
 
-/* Without the lock: what concerns an app's sleep. */
+/* A message that does not fit ends its connections: the router asks again. */
+static void give_sockets(struct routes *r, unsigned int i, const struct msg *m)
+{
+	struct msg_sockets body;
+	int fds[PROTO_SOCKETS_MAX];
+	unsigned int n = 0;
+
+	if (m->head.size != sizeof(body))
+		return;
+	memcpy(&body, m->body, sizeof(body));
+	if (body.n <= PROTO_SOCKETS_MAX)
+		n = api_connect(r->c->api, body.n, fds);
+	msg_send(r->workers[i].fd, MSG_API_SOCKETS, m->head.seq, n ? 0 : -EAGAIN, &body,
+		sizeof(body), fds, n);
+	while (n)
+		close(fds[--n]);
+}
+
+/* Without the lock: what concerns an app's sleep, and the API. */
 static void pass_on(struct routes *r, unsigned int i, const struct msg *m, uint32_t up)
 {
 	const struct msg_sleeper *s = (const void *)m->body;
 
 	if (m->head.type == MSG_HELLO)
 		sleep_new_worker(r->c, i);
+	if (m->head.type == MSG_API_SOCKETS)
+		give_sockets(r, i, m);
 	if (m->head.size != sizeof(*s))
 		return;
 	if (m->head.type == MSG_IDLE)

@@ -4,6 +4,7 @@
 #include "control/certs_pack.h"
 #include "control/fleet.h"
 #include "control/options.h"
+#include "control/own_host.h"
 #include "control/settings.h"
 #include "control/sleep.h"
 #include "control/stale.h"
@@ -14,6 +15,13 @@
 
 #define HOLD_MS                                                                          \
 	30000 /* a held request waits as long as Heroku's router waits for a response */
+
+#define API_TIMEOUT_MS                                                                   \
+	60000u /* certificates that are checked, images that are compared */
+#define API_IDLE_MS 3600000u
+#define API_BODY_BYTES ((uint64_t)16 << 30)
+#define API_RATE_N 300u /* of one address, in */
+#define API_RATE_MS 10000u
 
 /* One app's rows, one allocation; offsets are from the start of its own strings. */
 struct part {
@@ -335,15 +343,50 @@ static int make_part(struct table_parts *t, struct sources *s, const struct db_a
 	return r;
 }
 
+/*
+ * The API at its hostname: none of what is set for all apps holds for it. The longest answers are logs that are followed, the
+ * largest requests pushes.
+ */
+static int make_api(struct control *c, struct draft *d, struct part **ret)
+{
+	char *host autofree = own_host(c);
+	struct table_instance inside = {.id = API_INSTANCE};
+
+	if (!host)
+		return 0;
+	draft_reset(d);
+	d->row = (struct table_app){.id = TABLE_API,
+		.n_instances = 1,
+		.timeout_ms = API_TIMEOUT_MS,
+		.idle_timeout_ms = API_IDLE_MS};
+	d->options = (struct table_options){.body_max_bytes = API_BODY_BYTES,
+		.rate_n = API_RATE_N,
+		.rate_period_ms = API_RATE_MS};
+	d->own = true;
+	add_host(d, host);
+	inside.name_off = add_string(d, "api");
+	inside.name_len = 3;
+	buf_add(&d->instances, &inside, sizeof(inside));
+	if (d->hosts.failed || d->instances.failed || d->strings.failed)
+		return -ENOMEM;
+	*ret = cast_part(d);
+	return *ret ? 0 : -ENOMEM;
+}
+
 /* ---- hostnames in order ---- */
 
-/* An app may name a host that is another's default: the older app has it. */
+/* An app may name a host that is another's default: the older app has it. None has the API's, to which tokens are sent. */
+static uint32_t rank(const struct host *h)
+{
+	return h->part->app == TABLE_API ? 0 : h->part->app;
+}
+
 static int by_name(const void *x, const void *y)
 {
 	const struct host *a = x, *b = y;
 	int r = certs_compare(a->name, a->len, b->name, b->len);
 
-	return r ? r : (a->part->app > b->part->app) - (a->part->app < b->part->app);
+	return r ? r : (rank(a) > rank(b)) - (rank(a) < rank(b));
 }
 
 static bool same_name(const struct host *a, const struct host *b)
@@ -424,6 +467,10 @@ static int make_all(
 		if (r == 0 && t->parts[t->n_parts])
 			n_hosts += t->parts[t->n_parts++]->n_hosts;
 	}
+	if (r == 0)
+		r = make_api(c, &d, &t->parts[t->n_parts]);
+	if (r == 0 && t->parts[t->n_parts])
+		n_hosts += t->parts[t->n_parts++]->n_hosts;
 	draft_free(&d);
 	return r < 0 ? r : room_for(t, n_hosts);
 }

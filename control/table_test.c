@@ -358,6 +358,30 @@ static void the_older_app_has_a_name_that_two_want(void **state)
 	unmap(m);
 }
 
+static void the_hostname_of_the_api_is_no_apps_whoever_wants_it(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(db_app_create(f->c.db, "blog", &f->apps[0]), 0);
+	db_setting_set(f->c.db, 0, "http", "auth", "of-all:x");
+	struct mapped m = made(f);
+	assert_int_equal(app_of(m, "blog.localhost")->id, f->apps[0]);
+	unmap(m);
+	db_setting_set(f->c.db, 0, "apps", "api-host", "blog.localhost");
+	m = made(f);
+	const struct table_app *api = app_of(m, "blog.localhost");
+	assert_int_equal(api->id, TABLE_API);
+	assert_int_equal(api->n_instances, 1);
+	assert_true(api->options);
+	assert_int_equal(options(m)[api->options - 1].auth_rounds, 0);
+	unmap(m);
+	assert_true(is_up_to_date(f));
+	db_setting_set(f->c.db, 0, "apps", "api-host", NULL);
+	m = made(f);
+	assert_int_equal(app_of(m, "blog.localhost")->id, f->apps[0]);
+	unmap(m);
+}
+
 static void texts_are_an_apps_own_or_those_of_all(void **state)
 {
 	struct fixture *f = *state;
@@ -386,6 +410,7 @@ int main(void)
 		TEST(a_change_that_is_not_marked_is_not_seen),
 		TEST(a_change_that_is_undone_is_no_change),
 		TEST(the_older_app_has_a_name_that_two_want),
+		TEST(the_hostname_of_the_api_is_no_apps_whoever_wants_it),
 		TEST(texts_are_an_apps_own_or_those_of_all),
 	};
 

@@ -130,10 +130,24 @@ static int make_pipes(struct relay *y)
 	return 0;
 }
 
-int transfer_start(struct request *r, const struct transfer *t)
+int transfer_check(struct request *r)
 {
 	const char *upgrade =
 		MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Upgrade");
+
+	if (r->who.remote) {
+		request_fail(r, FAIL_USAGE,
+			"this hands descriptors over, which only a unix socket can: it "
+			"is not possible at the API's hostname");
+		return request_hint(r, "over ssh it is: ssh berth@HOST help");
+	}
+	if (upgrade && strcasecmp(upgrade, "berth-run") == 0)
+		return 0;
+	return request_fail(r, FAIL_USAGE, "the request must carry Upgrade: berth-run");
+}
+
+int transfer_start(struct request *r, const struct transfer *t)
+{
 	struct transfer mine = *t;
 	struct relay *y = calloc(1, sizeof(*y));
 
@@ -145,9 +159,8 @@ int transfer_start(struct request *r, const struct transfer *t)
 	y->t.in = y->t.out = -1;
 	r->data = y;
 	r->data_free = relay_free;
-	if (!upgrade || strcasecmp(upgrade, "berth-run") != 0)
-		return request_fail(
-			r, FAIL_USAGE, "the request must carry Upgrade: berth-run");
+	if (transfer_check(r) < 0)
+		return -1;
 	if (make_pipes(y) < 0)
 		return request_fail(r, FAIL_BERTH, "too many open files");
 	r->response = MHD_create_response_for_upgrade(upgraded, y);

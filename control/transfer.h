@@ -16,6 +16,8 @@ struct transfer {
 	void *data;
 };
 
+/* The request asks for the upgrade that passes descriptors, over a socket that passes them. 0 or -1. */
+int transfer_check(struct request *r);
 /*
  * Answers r with the upgrade; run follows. t is copied; its clear is called in any case, here when it returns -1 after
  * request_fail (a client that asked for no upgrade).

@@ -429,6 +429,9 @@ enum {
 	MSG_METRICS, /* router -> control, after each HELLO of either: no body; fds: memfd of a struct metrics, sealed in its size */
 	MSG_STAYS,   /* router -> control: struct msg_instance: the sender has made way, and has a request in flight there; said
 	                again every PROTO_STAYS_MS as long as that is so */
+	MSG_API_SOCKETS, /* router -> control: struct msg_sockets of API_INSTANCE; reply the same with as many sockets as there are,
+	                    connected to the API, at least one; else -EAGAIN: ask again. Lost when control starts anew: asked
+	                    again at its HELLO */
 };
 #define PROTO_STAYS_MS 500u
 struct msg_sleeper {
@@ -480,6 +483,9 @@ enum table_app_flags {
 	APP_ASLEEP = 1 << 2, /* with APP_HOLD: whoever asks wakes it. The instances, if any, are frozen: none is used before
 	                        berthd has answered MSG_ROUTER_WAKE for it. Control is told in any case */
 };
+/* The API at a hostname is a row like an app's, with one instance, for which control itself gives the sockets. */
+#define TABLE_API UINT32_MAX    /* its table_app's id; of it no line is logged */
+#define API_INSTANCE UINT64_MAX /* port 0 */
 struct table_head {
 	uint32_t magic, size; /* size of everything */
 	uint32_t n_hosts, n_apps, n_instances, strings_size, n_options, n_nets;

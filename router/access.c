@@ -170,7 +170,7 @@ void access_line(struct worker *w, const struct exchange *x)
 	struct access_log *l = &w->log;
 	char *start;
 
-	if (!x->app)
+	if (!x->app || x->app == TABLE_API)
 		return;
 	if (l->dropped)
 		report_dropped(l, x->app, w->now_ms);

@@ -107,7 +107,7 @@ void backend_rest(struct worker *w, struct instance *i);
  */
 bool backend_reclaim(struct worker *w);
 /*
- * berthd's answer. Descriptors of m that are used are set to -1; without any (m->cut) there
+ * berthd's answer, for the API control's. Descriptors of m that are used are set to -1; without any (m->cut) there
  * was no room for them.
  */
 void backend_sockets(struct worker *w, struct msg *m);
@@ -116,6 +116,8 @@ void backend_sockets(struct worker *w, struct msg *m);
  * sent.
  */
 void backend_ask_again(struct worker *w, bool all);
+/* Control restarted: what is open for the API is asked again. */
+void backend_ask_control(struct worker *w);
 
 /* sleeper.c: apps that sleep when nobody asks for them, and those that do. */
 /*

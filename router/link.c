@@ -15,8 +15,10 @@
 int link_ask_sockets(struct worker *w, uint64_t id, uint32_t n, int family, uint32_t seq)
 {
 	struct msg_sockets body = {.id = id, .n = n, .family = (uint32_t)family};
-	int r = msg_send(
-		w->berthd.fd, MSG_ROUTER_SOCKETS, seq, 0, &body, sizeof(body), NULL, 0);
+	bool api = id == API_INSTANCE;
+	int r = msg_send(api ? w->control.fd : w->berthd.fd,
+		api ? MSG_API_SOCKETS : MSG_ROUTER_SOCKETS, seq, 0, &body, sizeof(body),
+		NULL, 0);
 
 	if (r < 0)
 		wheel_set(&w->wheel, &w->link_timer, w->now_ms + RETRY_MS);
@@ -225,6 +227,10 @@ static void control_message(struct worker *w, struct msg *m)
 		w->n_acks = 0;
 		sleepers_new_control(w);
 		metrics_send(w);
+		backend_ask_control(w);
+		break;
+	case MSG_API_SOCKETS:
+		backend_sockets(w, m);
 		break;
 	case MSG_TABLE:
 		new_table(w, m);

@@ -307,3 +307,11 @@ void backend_ask_again(struct worker *w, bool all)
 			if (i->stock[k].asking && (all || i->stock[k].unsent))
 				ask(w, i, k);
 }
+
+void backend_ask_control(struct worker *w)
+{
+	struct instance *i = backend_find(w, API_INSTANCE);
+
+	if (i && i->stock[0].asking)
+		ask(w, i, 0);
+}
