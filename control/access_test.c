@@ -262,6 +262,7 @@ static int ask_remote(struct fixture *f, const char *token, const char *path,
 	int fd;
 
 	assert_int_equal(api_connect(f->api, 1, &fd), 1);
+	io_set_nonblock(fd, false);
 	client_init(&c, fd);
 	snprintf(headers, sizeof(headers), "%s%s%s%s",
 		token ? "Authorization: Bearer " : "", token ? token : "",
