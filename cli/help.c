@@ -93,7 +93,7 @@ static json_t *command_json(const struct command *cmd)
 	json_t *options = json_array();
 
 	for (size_t i = 0; i < OPT_COUNT; i++)
-		if (cmd->options & (UINT64_C(1) << i))
+		if (cmd->options & OPTION_BIT(i))
 			json_array_append_new(options, option_json(&option_table[i]));
 	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:b, s:b, s:o}",
 		"name", cmd->name, "app",
