@@ -282,7 +282,7 @@ static void end_stream(void *arg)
 static enum MHD_Result start_stream(struct MHD_Connection *connection, struct request *r)
 {
 	atomic_fetch_add(&r->refs, 1);
-	int n = stream_start(r->fd, run_stream, end_stream, r, &r->response);
+	int n = stream_start(connection, r->fd, run_stream, end_stream, r, &r->response);
 	if (n < 0) {
 		unref(r);
 		request_fail(r, FAIL_BERTH, "the operation could not be started: %s",

@@ -1,9 +1,9 @@
 /* GET events: the audit trail as it stands, and as it grows. */
 #include "control/api_handlers.h"
+#include "control/feed.h"
 #include "lib/io.h"
 #include "lib/stamp.h"
 #include <errno.h>
-#include <microhttpd.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -17,12 +17,12 @@ struct follow {
 	int events, connection; /* an eventfd of the database's; its hang-up ends it */
 	char app[NAME_MAX_LEN + 1];
 	struct db_event_query want;
-	struct buf out;
 };
 
-/* What came since: 1 when there is something to send, 0, or -errno. */
-static int take_new(struct follow *f)
+/* What came since. */
+static int read_some(void *arg, struct buf *out)
 {
+	struct follow *f = arg;
 	json_t *rows = NULL, *row;
 	size_t i;
 	int r = db_event_list(f->db, &f->want, &rows);
@@ -34,44 +34,38 @@ static int take_new(struct follow *f)
 
 		f->want.after = (uint64_t)json_integer_value(json_object_get(row, "id"));
 		if (line)
-			buf_addf(&f->out, "%s\n", line);
+			buf_addf(out, "%s\n", line);
 	}
 	json_decref(rows);
-	return f->out.failed ? -ENOMEM : f->out.len > 0;
+	return i ? FEED_SOME : FEED_NOTHING;
 }
 
-static ssize_t read_some(void *cls, uint64_t pos, char *out, size_t max)
+static bool wait_for_more(void *arg, int ms)
 {
-	struct follow *f = cls;
+	struct follow *f = arg;
+	struct pollfd p[2] = {{.fd = f->events, .events = POLLIN},
+		{.fd = f->connection, .events = POLLRDHUP}};
 	eventfd_t n;
 
-	(void)pos;
-	while (!f->out.len) {
-		struct pollfd p[2] = {{.fd = f->events, .events = POLLIN},
-			{.fd = f->connection, .events = POLLRDHUP}};
-		int r = take_new(f);
-
-		if (r < 0)
-			return MHD_CONTENT_READER_END_WITH_ERROR;
-		if (r == 0 && (poll(p, 2, -1) < 0 || p[1].revents) && errno != EINTR)
-			return MHD_CONTENT_READER_END_WITH_ERROR;
-		(void)eventfd_read(f->events, &n);
-	}
-	size_t part = f->out.len < max ? f->out.len : max;
-	memcpy(out, f->out.data, part);
-	buf_consume(&f->out, part);
-	return (ssize_t)part;
+	if (poll(p, 2, ms) < 0)
+		return errno == EINTR;
+	(void)eventfd_read(f->events, &n);
+	return !p[1].revents;
 }
 
-static void free_follow(void *cls)
+static void free_follow(void *arg)
 {
-	struct follow *f = cls;
+	struct follow *f = arg;
 
 	if (f->events >= 0)
 		db_event_unwatch(f->db, f->events);
-	buf_free(&f->out);
 	free(f);
 }
+
+static const struct feed_source source = {.kind = FEED_TRAIL,
+	.read = read_some,
+	.wait = wait_for_more,
+	.close = free_follow};
 
 /* The last ones of now come first, in the order in which they happened. */
 static int begin_follow(struct follow *f)
@@ -86,13 +80,18 @@ static int begin_follow(struct follow *f)
 		f->want.after =
 			(uint64_t)json_integer_value(json_object_get(oldest, "id")) - 1;
 	json_decref(rows);
-	f->want.rising = true;
-	f->want.limit = BATCH;
 	return 0;
 }
 
-static int follow(struct request *r, const struct db_event_query *want)
+/* After the one with that id, which the asker saw last. */
+static int begin_after(struct follow *f, const char *id)
 {
+	return num_parse_u64(id, 0, INT64_MAX, &f->want.after);
+}
+
+static int follow(struct request *r, const struct db_event_query *want, bool events)
+{
+	const char *last_id = events ? feed_last_id(r->connection) : NULL;
 	struct follow *f = calloc(1, sizeof(*f));
 
 	if (!f)
@@ -104,18 +103,24 @@ static int follow(struct request *r, const struct db_event_query *want)
 		snprintf(f->app, sizeof(f->app), "%s", want->app);
 	f->want.app = want->app ? f->app : NULL;
 	f->events = db_event_watch(f->db);
-	int n = f->events < 0 ? f->events : begin_follow(f);
+	int n = f->events < 0 ? f->events
+		: last_id     ? begin_after(f, last_id)
+			      : begin_follow(f);
+	f->want.rising = true;
+	f->want.limit = BATCH;
 	if (n == 0)
-		r->response = MHD_create_response_from_callback(
-			MHD_SIZE_UNKNOWN, 32768, read_some, f, free_follow);
+		r->response =
+			feed_start(&source, f, "application/x-ndjson", events, NULL);
 	if (!r->response) {
 		free_follow(f);
 		return n == -EBUSY ? request_fail(r, FAIL_CONFLICT,
 					     "%d others follow the events already",
 					     DB_EVENT_WATCHERS_MAX)
-				   : request_fail_db(r, n, "events");
+		       : n == -EINVAL || n == -ERANGE
+			       ? request_fail(r, FAIL_USAGE,
+					 "Last-Event-ID is not one of the events")
+			       : request_fail_db(r, n, "events");
 	}
-	MHD_add_response_header(r->response, "Content-Type", "application/x-ndjson");
 	return 0;
 }
 
@@ -149,6 +154,7 @@ int events_show(struct request *r)
 {
 	const char *since = request_query(r, "since"),
 		   *wants = request_query(r, "follow");
+	bool events = feed_wants_events(r->connection);
 	struct db_event_query want = {.app = request_query(r, "app")};
 	json_t *list = NULL;
 	uint64_t limit;
@@ -163,8 +169,8 @@ int events_show(struct request *r)
 		    r, "limit", 1, EVENTS_MAX, since ? EVENTS_MAX : 100, &limit) < 0)
 		return -1;
 	want.limit = (uint32_t)limit;
-	if (wants && strcmp(wants, "0") != 0)
-		return check_follow(r, want.app) < 0 ? -1 : follow(r, &want);
+	if (events || (wants && strcmp(wants, "0") != 0))
+		return check_follow(r, want.app) < 0 ? -1 : follow(r, &want, events);
 	if (access_role(&r->access, 0) < ROLE_VIEW)
 		want.limit = EVENTS_MAX; /* many of them may be of other apps */
 	int n = db_event_list(r->c->db, &want, &list);

@@ -1,16 +1,16 @@
 /* GET logs: the lines as they stand, and as they come. */
 #include "control/api_handlers.h"
+#include "control/feed.h"
 #include "control/logs.h"
-#include "control/stream.h"
 #include "lib/io.h"
 #include "lib/name.h"
 #include <errno.h>
-#include <microhttpd.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
 #define LINES_DEFAULT 100
+#define READ_MAX ((size_t)32 << 10) /* at once */
 #define LOOK_MS                                                                          \
 	500 /* how late a followed line may be where the host has no inotify left */
 
@@ -20,54 +20,56 @@ struct tail {
 	uint64_t until_us;
 };
 
-static int wait_ms(const struct tail *t)
+static int wait_ms(const struct tail *t, int most)
 {
 	uint64_t now = io_now_us(),
 		 ms = t->until_us > now ? (t->until_us - now) / 1000 + 1 : 0;
 
-	if (logs_fd(t->logs) < 0)
-		return LOOK_MS;
-	return !t->until_us ? -1 : ms < INT32_MAX ? (int)ms : INT32_MAX;
+	if (logs_fd(t->logs) < 0 && (most < 0 || most > LOOK_MS))
+		most = LOOK_MS;
+	if (!t->until_us || (most >= 0 && ms > (uint64_t)most))
+		return most;
+	return ms < INT32_MAX ? (int)ms : INT32_MAX;
 }
 
-/* Until there may be more. False: nobody waits for it any longer, or the time is over. */
-static bool wait_for_more(struct tail *t)
+static bool wait_for_more(void *arg, int ms)
 {
+	struct tail *t = arg;
 	struct pollfd p[] = {{.fd = t->fd, .events = POLLRDHUP},
 		{.fd = logs_fd(t->logs), .events = POLLIN}};
 
-	if (t->until_us && io_now_us() > t->until_us)
-		return false;
-	(void)poll(p, ARRAY_LEN(p), wait_ms(t));
+	(void)poll(p, ARRAY_LEN(p), wait_ms(t, ms));
 	if (p[1].revents)
 		logs_woken(t->logs);
 	return !p[0].revents;
 }
 
-static ssize_t read_some(void *cls, uint64_t pos, char *out, size_t max)
+static int read_some(void *arg, struct buf *out)
 {
-	struct tail *t = cls;
+	struct tail *t = arg;
+	char *room = buf_room(out, READ_MAX);
+	ssize_t n = room ? logs_read(t->logs, room, READ_MAX) : -ENOMEM;
 
-	(void)pos;
-	for (;;) {
-		ssize_t n = logs_read(t->logs, out, max);
-
-		if (n > 0)
-			return n;
-		if (n < 0)
-			return MHD_CONTENT_READER_END_WITH_ERROR;
-		if (logs_over(t->logs) || !wait_for_more(t))
-			return MHD_CONTENT_READER_END_OF_STREAM;
-	}
+	if (n < 0)
+		return (int)n;
+	out->len += (size_t)n;
+	if (n > 0)
+		return FEED_SOME;
+	return logs_over(t->logs) || (t->until_us && io_now_us() > t->until_us)
+		       ? FEED_OVER
+		       : FEED_NOTHING;
 }
 
-static void free_tail(void *cls)
+static void free_tail(void *arg)
 {
-	struct tail *t = cls;
+	struct tail *t = arg;
 
 	logs_close(t->logs);
 	free(t);
 }
+
+static const struct feed_source source = {
+	.kind = FEED_LOG, .read = read_some, .wait = wait_for_more, .close = free_tail};
 
 static int copy_word(struct request *r, const char *name, char *out, size_t size)
 {
@@ -162,12 +164,28 @@ static int read_query(struct request *r, struct logs_query *q)
 	return 0;
 }
 
+/* As events they are objects; who goes on wants all from where it was. */
+static int read_events(struct request *r, struct logs_query *q, const char *last_id)
+{
+	uint32_t seen;
+
+	q->json = true;
+	if (!last_id)
+		return 0;
+	q->lines = 0;
+	if (feed_parse_log_id(last_id, &q->since_us, &seen) == 0)
+		return 0;
+	return request_fail(r, FAIL_USAGE, "Last-Event-ID is not one of a log");
+}
+
 int logs_show(struct request *r)
 {
+	bool events = feed_wants_events(r->connection);
+	const char *last_id = events ? feed_last_id(r->connection) : NULL;
 	struct logs_query q = {0};
 	char folder[512];
 
-	if (read_query(r, &q) < 0)
+	if (read_query(r, &q) < 0 || (events && read_events(r, &q, last_id) < 0))
 		return -1;
 	struct tail *t = calloc(1, sizeof(*t));
 	if (!t)
@@ -177,13 +195,12 @@ int logs_show(struct request *r)
 	t->fd = r->fd;
 	t->until_us = q.until_us;
 	if (t->logs)
-		r->response = MHD_create_response_from_callback(
-			MHD_SIZE_UNKNOWN, 32768, read_some, t, free_tail);
+		r->response = feed_start(&source, t,
+			q.json ? "application/x-ndjson" : "text/plain; charset=utf-8",
+			events, last_id);
 	if (!r->response) {
 		free_tail(t);
 		return request_fail(r, FAIL_BERTH, "out of memory");
 	}
-	MHD_add_response_header(r->response, "Content-Type",
-		q.json ? "application/x-ndjson" : "text/plain; charset=utf-8");
 	return 0;
 }

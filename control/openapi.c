@@ -2,6 +2,7 @@
 #include "control/openapi.h"
 #include "control/access.h"
 #include "control/api.h"
+#include "control/feed.h"
 #include "control/request.h"
 #include "control/stream.h"
 #include <ctype.h>
@@ -213,6 +214,13 @@ static json_t *content_of(const struct route *row, const json_t *said)
 		add_content(content, "application/json", reference(answer));
 	if (line)
 		add_content(content, "application/x-ndjson", reference(line));
+	if (line || row->run)
+		add_content(content, FEED_EVENTS_TYPE,
+			text_schema(
+				line ? "events with ids; Last-Event-ID goes on from there"
+				     : "events output, progress, result, ref, and end "
+				       "with "
+				       "the exit status"));
 	return content;
 }
 

@@ -1,5 +1,6 @@
 /* A queue of lines between an operation's thread and the connection's thread. */
 #include "control/stream.h"
+#include "control/feed.h"
 #include "control/thread.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #include <time.h>
 
 #define STACK_BYTES ((size_t)1 << 20)
+#define READ_MAX ((size_t)64 << 10) /* at once */
 #define HANG_UP_CHECK_MS                                                                 \
 	200 /* how soon a silent stream's thread notices that nobody reads it */
 
@@ -114,11 +116,15 @@ static void *run(void *arg)
 	return NULL;
 }
 
-/* Waits for a line, the end, or a hang-up; with the lock held. False: nobody is there any
- * more. */
-static bool wait_for_more(struct stream *s)
+/* Until there is a line, or the end. False: a hang-up. */
+static bool wait_for_more(void *arg, int ms)
 {
-	while (!s->out.len && !s->done) {
+	struct stream *s = arg;
+	bool there = true;
+
+	pthread_mutex_lock(&s->lock);
+	for (int waited = 0; there && !s->out.len && !s->done && (ms < 0 || waited < ms);
+		waited += HANG_UP_CHECK_MS) {
 		struct timespec until;
 
 		clock_gettime(CLOCK_MONOTONIC, &until);
@@ -129,35 +135,31 @@ static bool wait_for_more(struct stream *s)
 		}
 		if (pthread_cond_timedwait(&s->more, &s->lock, &until) == ETIMEDOUT &&
 			s->watch_fd >= 0 && stream_hung_up(s->watch_fd))
-			return false;
-	}
-	return true;
-}
-
-/* The response's reader: runs in the connection's thread and may block. */
-static ssize_t read_some(void *cls, uint64_t pos, char *out, size_t max)
-{
-	struct stream *s = cls;
-	ssize_t n;
-
-	(void)pos;
-	pthread_mutex_lock(&s->lock);
-	if (!wait_for_more(s) || s->out.failed) {
-		n = MHD_CONTENT_READER_END_WITH_ERROR;
-	} else if (!s->out.len) {
-		n = MHD_CONTENT_READER_END_OF_STREAM;
-	} else {
-		n = (ssize_t)(s->out.len < max ? s->out.len : max);
-		memcpy(out, s->out.data, (size_t)n);
-		buf_consume(&s->out, (size_t)n);
+			there = false;
 	}
 	pthread_mutex_unlock(&s->lock);
-	return n;
+	return there;
 }
 
-static void response_gone(void *cls)
+static int read_some(void *arg, struct buf *out)
 {
-	struct stream *s = cls;
+	struct stream *s = arg;
+	int r = FEED_SOME;
+
+	pthread_mutex_lock(&s->lock);
+	size_t n = s->out.len < READ_MAX ? s->out.len : READ_MAX;
+	if (s->out.failed || buf_add(out, s->out.data, n) < 0)
+		r = -ENOMEM;
+	else if (!n)
+		r = s->done ? FEED_OVER : FEED_NOTHING;
+	buf_consume(&s->out, n);
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+static void response_gone(void *arg)
+{
+	struct stream *s = arg;
 
 	pthread_mutex_lock(&s->lock);
 	s->unread = true;
@@ -165,6 +167,11 @@ static void response_gone(void *cls)
 	pthread_mutex_unlock(&s->lock);
 	unref(s);
 }
+
+static const struct feed_source source = {.kind = FEED_STREAM,
+	.read = read_some,
+	.wait = wait_for_more,
+	.close = response_gone};
 
 static struct stream *make(int connection_fd)
 {
@@ -190,8 +197,8 @@ static struct stream *make(int connection_fd)
 	return s;
 }
 
-int stream_start(int connection_fd, stream_run fn, stream_end end, void *arg,
-	struct MHD_Response **ret)
+int stream_start(struct MHD_Connection *connection, int connection_fd, stream_run fn,
+	stream_end end, void *arg, struct MHD_Response **ret)
 {
 	struct stream *s = make(connection_fd);
 
@@ -200,14 +207,13 @@ int stream_start(int connection_fd, stream_run fn, stream_end end, void *arg,
 	s->run = fn;
 	s->end = end;
 	s->arg = arg;
-	struct MHD_Response *response = MHD_create_response_from_callback(
-		MHD_SIZE_UNKNOWN, 16384, read_some, s, response_gone);
+	struct MHD_Response *response =
+		feed_start(&source, s, STREAM_TYPE, feed_wants_events(connection), NULL);
 	if (!response) {
 		close(s->watch_fd);
 		unref(s);
 		return -ENOMEM;
 	}
-	MHD_add_response_header(response, "Content-Type", STREAM_TYPE);
 	atomic_fetch_add(&s->refs, 1);
 	int r = thread_detached(run, s, STACK_BYTES);
 	if (r < 0) {

@@ -8,6 +8,7 @@
 
 #include "control/control.h"
 
+struct MHD_Connection;
 struct MHD_Response;
 
 #define STREAM_TYPE "text/x-berth-stream"
@@ -22,12 +23,12 @@ typedef int (*stream_run)(void *arg, struct sink *s);
 typedef void (*stream_end)(void *arg);
 
 /*
- * Starts run and returns the response that carries its output. connection_fd is watched
+ * Starts run and returns the response that carries its output, as lines or as server-sent events (feed.h). connection_fd is watched
  * through a duplicate: its hang-up is what sink_cancelled tells. 0 or -errno; end is
  * called only after success.
  */
-int stream_start(int connection_fd, stream_run run, stream_end end, void *arg,
-	struct MHD_Response **ret);
+int stream_start(struct MHD_Connection *connection, int connection_fd, stream_run run,
+	stream_end end, void *arg, struct MHD_Response **ret);
 /* Whether the other end of a connected socket has hung up or shut down its sending side.
  */
 bool stream_hung_up(int fd);

@@ -62,6 +62,7 @@ member() { /usr/bin/python3 -c "import json, sys; print(json.load(sys.stdin)$1)"
 	backup create --to "$BK" --format json
 	ok
 	local before
+	printf '%s\n' "$output" | grep '^{' | /usr/bin/python3 "$BERTH_SOURCE/tests/lib/commands.py" schema backup:create
 	before=$(printf '%s\n' "$output" | grep '^{' | member '["new_bytes"]')
 	[ "$before" -lt 2000000 ] || fail "$before bytes for nothing: $output"
 	berth enter k-1 web.1 sh -c 'printf X | dd of=/data/big bs=1 seek=4000000 conv=notrunc 2>/dev/null'
@@ -71,6 +72,7 @@ member() { /usr/bin/python3 -c "import json, sys; print(json.load(sys.stdin)$1)"
 	[ "$(printf '%s\n' "$output" | grep '^{' | member '["new_bytes"]')" -lt $((before + 4500000)) ] || fail "$output"
 	backup list "$BK" --format json
 	equal 4 "$(printf '%s' "$output" | member '.__len__()')"
+	printf '%s' "$output" | /usr/bin/python3 "$BERTH_SOURCE/tests/lib/commands.py" schema backup:list
 }
 
 @test "backup:verify: whole; another key, another passphrase are refused" {

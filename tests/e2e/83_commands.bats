@@ -42,3 +42,26 @@ walk() { try /usr/bin/python3 "$BERTH_SOURCE/tests/lib/commands.py" "$1" walk; }
 	ok
 	has ' operations'
 }
+
+follow() { try /usr/bin/python3 "$BERTH_SOURCE/tests/lib/sse.py" "$1" walk; }
+
+@test "server-sent events: an operation, the trail, the log; who comes back misses nothing and reads nothing twice" {
+	follow stream
+	ok
+	follow trail
+	ok
+	follow log
+	ok
+	has '400 lines in 6 connections'
+}
+
+@test "server-sent events: curl -N reads them, and an id that is none is refused" {
+	try curl -sSN --unix-socket "$BERTH_RUN/api.sock" -H 'Accept: text/event-stream' 'http://berth/v1/apps/walk/logs?n=2'
+	ok
+	has ': berth' 'event: log' 'data: {"time": "' $'event: end\ndata: 0'
+	equal 2 "$(grep -c '^id: 20' <<<"$output")"
+	for path in events apps/walk/logs; do
+		try curl -sS --unix-socket "$BERTH_RUN/api.sock" -H 'Accept: text/event-stream' -H 'Last-Event-ID: nonsense' "http://berth/v1/$path"
+		has '"code":"usage"' 'Last-Event-ID is not one of'
+	done
+}
