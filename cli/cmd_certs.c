@@ -113,8 +113,8 @@ int cmd_certs_add(struct cli *c)
 int cmd_certs_remove(struct cli *c)
 {
 	const char *name = c->argc ? c->argv[0] : "default";
-	int r = api_json(
-		c, "DELETE", NULL, NULL, "/v1/apps/%s/certs/%s", c->app, api_word(name));
+	int r = api_stream(
+		c, "DELETE", NULL, "/v1/apps/%s/certs/%s", c->app, api_word(name));
 
 	if (!r && !c->quiet && !c->json)
 		printf("-----> Removed certificate %s\n", name);
@@ -175,7 +175,7 @@ int cmd_tls_renew(struct cli *c)
 
 int cmd_tls_disable(struct cli *c)
 {
-	int r = api_json(c, "POST", NULL, NULL, "/v1/apps/%s/tls/disable", c->app);
+	int r = api_stream(c, "POST", NULL, "/v1/apps/%s/tls/disable", c->app);
 
 	if (!r && !c->quiet && !c->json)
 		printf("-----> Disabled automatic certificates of %s\n", c->app);

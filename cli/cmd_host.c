@@ -79,8 +79,7 @@ int cmd_keys_list(struct cli *c)
 
 int cmd_keys_remove(struct cli *c)
 {
-	int r = api_json(
-		c, "DELETE", NULL, NULL, "/v1/ssh-keys/%s", api_word(c->argv[0]));
+	int r = api_stream(c, "DELETE", NULL, "/v1/ssh-keys/%s", api_word(c->argv[0]));
 
 	if (!r && !c->quiet && !c->json)
 		printf("-----> Removed key %s\n", c->argv[0]);

@@ -79,7 +79,7 @@ int cmd_members_list(struct cli *c)
 
 int cmd_members_remove(struct cli *c)
 {
-	int r = api_json(c, "DELETE", NULL, NULL, "/v1/members/%s", api_word(c->argv[0]));
+	int r = api_stream(c, "DELETE", NULL, "/v1/members/%s", api_word(c->argv[0]));
 
 	if (!r && !c->quiet && !c->json)
 		printf("-----> Removed member %s, with keys, roles and tokens\n",
@@ -111,9 +111,9 @@ int cmd_access_remove(struct cli *c)
 {
 	const char *name = api_word(c->argv[0]);
 	bool global = c->options[OPT_GLOBAL];
-	int r = global ? api_json(c, "DELETE", NULL, NULL, "/v1/access/%s", name)
-		       : api_json(c, "DELETE", NULL, NULL, "/v1/apps/%s/access/%s",
-				 c->app, name);
+	int r = global ? api_stream(c, "DELETE", NULL, "/v1/access/%s", name)
+		       : api_stream(c, "DELETE", NULL, "/v1/apps/%s/access/%s", c->app,
+				 name);
 
 	if (!r && !c->quiet && !c->json)
 		printf("-----> %s has no role of their own on %s any more\n", c->argv[0],
@@ -189,7 +189,7 @@ int cmd_tokens_list(struct cli *c)
 
 int cmd_tokens_revoke(struct cli *c)
 {
-	int r = api_json(c, "DELETE", NULL, NULL, "/v1/tokens/%s", api_word(c->argv[0]));
+	int r = api_stream(c, "DELETE", NULL, "/v1/tokens/%s", api_word(c->argv[0]));
 
 	if (!r && !c->quiet && !c->json)
 		printf("-----> Revoked token %s\n", c->argv[0]);

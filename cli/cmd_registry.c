@@ -43,8 +43,8 @@ int cmd_registry_login(struct cli *c)
 
 int cmd_registry_logout(struct cli *c)
 {
-	int r = api_json(
-		c, "DELETE", NULL, NULL, "/v1/registry?host=%s", api_word(c->argv[0]));
+	int r = api_stream(
+		c, "DELETE", NULL, "/v1/registry?host=%s", api_word(c->argv[0]));
 
 	if (!r && !c->quiet && !c->json)
 		printf("-----> Logged out of %s\n", c->argv[0]);

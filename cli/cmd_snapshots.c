@@ -56,10 +56,10 @@ int cmd_volumes_restore(struct cli *c)
 
 int cmd_volumes_set(struct cli *c)
 {
-	return api_json(c, "POST",
+	return api_stream(c, "POST",
 		json_pack("{s:s, s:s}", "key", c->argv[1], "value",
 			c->argc > 2 ? c->argv[2] : ""),
-		NULL, "/v1/volumes/%s/settings", api_word(c->argv[0]));
+		"/v1/volumes/%s/settings", api_word(c->argv[0]));
 }
 
 static const char *path_of(const struct cli *c, const char *what)

@@ -214,7 +214,7 @@ int cmd_volumes_destroy(struct cli *c)
 	int r = confirm(c, "volume", name);
 
 	if (!r)
-		r = api_json(c, "DELETE", NULL, NULL, "/v1/volumes/%s?confirm=%s",
+		r = api_stream(c, "DELETE", NULL, "/v1/volumes/%s?confirm=%s",
 			api_word(name), api_word(name));
 	if (!r && !c->quiet && !c->json)
 		printf("-----> Destroyed volume %s and its snapshots\n", name);
