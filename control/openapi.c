@@ -262,6 +262,30 @@ static const char *where(const struct route *row)
 	return strncmp(row->path, "/v1/volumes/V", 13) == 0 ? "the volume" : "the host";
 }
 
+/* get_apps_app_ps, of /v1/apps/{app}/ps. */
+static json_t *operation_id(const char *method, const char *path)
+{
+	autobuf id = BUF_INIT;
+
+	buf_adds(&id, method);
+	for (const char *at = path + strlen("/v1"); *at; at++)
+		if (isalnum((unsigned char)*at))
+			buf_add(&id, at, 1);
+		else if (*at != '}' && id.data[id.len - 1] != '_')
+			buf_adds(&id, "_");
+	return json_stringn(id.data ? id.data : "", id.len);
+}
+
+/* What it is about: ps of /v1/apps/{app}/ps, volumes of /v1/volumes/{volume}/mount. */
+static json_t *tags(const char *path)
+{
+	const char *of_app = "/v1/apps/{app}/", *at = path + strlen("/v1/");
+
+	if (strncmp(path, of_app, strlen(of_app)) == 0)
+		at = path + strlen(of_app);
+	return json_pack("[s#]", at, (int)strcspn(at, "/."));
+}
+
 static json_t *operation(const struct route *row, const json_t *said, json_t *parameters)
 {
 	const char *is = json_string_value(json_object_get(said, "is"));
@@ -302,8 +326,10 @@ static void add_row(json_t *paths, const struct route *row, const json_t *reques
 		json_object_set_new(paths, path.data, json_object());
 		item = json_object_get(paths, path.data);
 	}
-	json_object_set_new(item, method,
-		operation(row, json_object_get(requests, name.data), parameters));
+	json_t *o = operation(row, json_object_get(requests, name.data), parameters);
+	json_object_set_new(o, "operationId", operation_id(method, path.data));
+	json_object_set_new(o, "tags", tags(path.data));
+	json_object_set_new(item, method, o);
 }
 
 static json_t *frame(void)

@@ -9,6 +9,7 @@ import functools
 import http.client
 import json
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -314,12 +315,39 @@ def fill(api, path):
     return path.format(**words), QUERIES.get(path, "").replace("=", "=" + APP if "image" in path else "=")
 
 
+def check_form(document):
+    """What OpenAPI 3.1 asks of it, beside the schemas."""
+    ids, names = set(), re.compile(r"{(\w+)}")
+
+    def check_references(v):
+        for sub in v.values() if isinstance(v, dict) else v if isinstance(v, list) else []:
+            check_references(sub)
+        if isinstance(v, dict) and "$ref" in v and v["$ref"].split("/")[-1] not in document["components"]["schemas"]:
+            complain(f"openapi.json: {v['$ref']} is not there")
+
+    check_references(document)
+    for path, item in document["paths"].items():
+        for method, o in item.items():
+            parameters = [(p["in"], p["name"]) for p in o["parameters"]]
+            needed = {p["name"] for p in o["parameters"] if p["required"]}
+            in_path = [n for kind, n in parameters if kind == "path"]
+            if names.findall(path) != in_path or needed != set(in_path):
+                complain(f"openapi.json: {path}: its parameters are {parameters}")
+            if len(set(parameters)) != len(parameters) or o["operationId"] in ids or not o["summary"] or not o["x-role"]:
+                complain(f"openapi.json: {method} {path}: a name twice, or no summary")
+            ids.add(o["operationId"])
+            for code, response in o["responses"].items():
+                if not re.fullmatch("[1-5][0-9][0-9]|default", code) or not response["description"]:
+                    complain(f"openapi.json: {method} {path}: response {code}")
+
+
 def walk_api():
     api = Api("berth")
     served = json.loads(api.ask("GET", "/v1/openapi.json")[2])
     installed = documents()["openapi.json"]
     if close(json.loads(json.dumps(served))) != installed:
         complain("the installed openapi.json is not the one that is served")
+    check_form(served)
     for schema in served["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)
     asked = 0
