@@ -116,22 +116,27 @@ static bool is_parameter(const char *part)
 	return part[0] >= 'A' && part[0] <= 'Z' && (part[1] == '/' || !part[1]);
 }
 
-static void add_parameter(json_t *list, const char *name, size_t len, const char *in)
+/* words: what those of queries mean. */
+static void add_parameter(json_t *list, const char *name, size_t len, const json_t *words)
 {
-	json_array_append_new(list,
-		json_pack("{s:s#, s:s, s:b, s:{s:s}}", "name", name, (int)len, "in", in,
-			"required", strcmp(in, "path") == 0, "schema", "type", "string"));
+	const json_t *said = json_object_getn(words, name, len);
+	const char *text = said ? json_string_value(said) : "string";
+
+	json_array_append_new(list, json_pack("{s:s#, s:s, s:b, s:o}", "name", name,
+					    (int)len, "in", words ? "query" : "path",
+					    "required", !words, "schema", simple(text)));
 }
 
 /* /v1/apps/A/ps becomes /v1/apps/{app}/ps; its parameters and the query's words are added to the list. */
-static void template(const struct route *row, struct buf *path, json_t *list)
+static void template(
+	const struct route *row, const json_t *words, struct buf *path, json_t *list)
 {
 	for (const char *at = row->path; *at == '/'; at += strcspn(at, "/")) {
 		size_t len = strcspn(++at, "/");
 		const char *name = is_parameter(at) ? parameter_name(*at) : NULL;
 
 		if (name)
-			add_parameter(list, name, strlen(name), "path");
+			add_parameter(list, name, strlen(name), NULL);
 		if (name)
 			buf_addf(path, "/{%s}", name);
 		else
@@ -140,7 +145,7 @@ static void template(const struct route *row, struct buf *path, json_t *list)
 	for (const char *word = row->query; word && *word;) {
 		size_t len = strcspn(word, " ");
 
-		add_parameter(list, word, len, "query");
+		add_parameter(list, word, len, words);
 		word += len + (word[len] == ' ');
 	}
 }
@@ -307,14 +312,14 @@ static json_t *operation(const struct route *row, const json_t *said, json_t *pa
 	return o;
 }
 
-static void add_row(json_t *paths, const struct route *row, const json_t *requests)
+static void add_row(json_t *paths, const struct route *row, const json_t *known)
 {
 	autobuf path = BUF_INIT, name = BUF_INIT;
 	json_t *parameters = json_array(), *item;
 	char method[8];
 	size_t i = 0;
 
-	template(row, &path, parameters);
+	template(row, json_object_get(known, "words"), &path, parameters);
 	buf_addf(&name, "%s %s", row->method, row->path);
 	for (; row->method[i] && i < sizeof(method) - 1; i++)
 		method[i] = (char)tolower((unsigned char)row->method[i]);
@@ -326,7 +331,9 @@ static void add_row(json_t *paths, const struct route *row, const json_t *reques
 		json_object_set_new(paths, path.data, json_object());
 		item = json_object_get(paths, path.data);
 	}
-	json_t *o = operation(row, json_object_get(requests, name.data), parameters);
+	json_t *o = operation(row,
+		json_object_get(json_object_get(known, "requests"), name.data),
+		parameters);
 	json_object_set_new(o, "operationId", operation_id(method, path.data));
 	json_object_set_new(o, "tags", tags(path.data));
 	json_object_set_new(item, method, o);
@@ -348,7 +355,7 @@ json_t *openapi_make(void)
 	json_t *o = said ? frame() : NULL, *paths = json_object();
 
 	for (size_t i = 0; i < api_table_len; i++)
-		add_row(paths, &api_table[i], json_object_get(said, "requests"));
+		add_row(paths, &api_table[i], said);
 	if (o) {
 		json_object_set(o, "paths", paths);
 		json_object_set_new(o, "components",
