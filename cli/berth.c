@@ -51,6 +51,19 @@ static int run(struct cli *c, int argc, char **argv)
 	return r ? r : c->cmd->run(c);
 }
 
+/* berth parse WORD...: would berth take these words? Nothing is done: tests read the documents with it. */
+static int parse(struct cli *c, int argc, char **argv)
+{
+	if (argc == 0)
+		return STATUS_USAGE;
+	c->cmd = args_find(argv[0]);
+	if (!c->cmd)
+		return help_unknown(argv[0]);
+	int r = args_parse(c, argc, argv);
+
+	return r || c->help ? r : args_check(c);
+}
+
 int main(int argc, char **argv)
 {
 	static struct cli c;
@@ -62,6 +75,8 @@ int main(int argc, char **argv)
 	c.over_ssh = getenv("BERTH_API_FD") != NULL;
 	if (strcmp(argv[1], "complete") == 0)
 		return complete(argc - 2, argv + 2);
+	if (strcmp(argv[1], "parse") == 0)
+		return parse(&c, argc - 2, argv + 2);
 	if (strcmp(argv[1], "--version") == 0)
 		argv[1] += 2;
 	c.cmd = args_find(argv[1]);

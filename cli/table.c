@@ -452,7 +452,7 @@ const struct command command_table[] = {
 		"top", cmd_top, 0, 0},
 	{.name = "metrics", "", "what the router counts, as OpenMetrics",
 		"metrics", cmd_metrics, 0, 0},
-	{.name = "status", "", "berth and its host",
+	{.name = "status", "", "how berth and its host are",
 		"status", cmd_status, 0, 0, CMD_REPORT},
 	{.name = "setup", "", "make this host ready for pushes; asks what no option says",
 		"setup --domain example.com --key ann.pub --email ann@example.com", cmd_setup, 0, 0,
