@@ -3,7 +3,7 @@ bats_require_minimum_version 1.5.0
 
 setup() {
 	. "$BERTH_SOURCE/tests/lib/e2e.bash"
-	cd "$BATS_FILE_TMPDIR"
+	cd "$BATS_FILE_TMPDIR" || return
 }
 
 setup_file() {
@@ -86,6 +86,24 @@ teardown_file() {
 	run -0 env AP_N=5 BERTH_SSH="$PWD/ssh.sh" BERTH_HOST="$BERTH_SSH_USER@berth" berth apply far.json
 	has '~ config N' '1 change made'
 	equal 5 "$(berth config:get ap-web N)"
+}
+
+@test "apply: a member may with it what the member may" {
+	sed "s|$BERTH_TEST/client/key|$PWD/zoe|" "$SSH_CONFIG" >zoe.config
+	as_zoe() { timeout 60 ssh -F zoe.config berth "$@"; }
+	run -0 as_zoe apply - <<<'{"apps": {"ap-web": {"config": {"ZOE": "was here"}}}}'
+	has '+ config ZOE' '-----> Released'
+	run -0 as_zoe apply:export ap-web
+	has '"ZOE"'
+	run -1 as_zoe apply - <<<'{"domains": ["zoe.test"]}'
+	has 'needs the role admin'
+	run -1 as_zoe apply - <<<'{"apps": {"ap-web": {"access": {"ap-zoe": "admin"}}}}'
+	has 'ap-zoe may not do this: it needs the role admin on ap-web' 'standard input, line 1: ap-web: access could not be applied'
+	run -1 as_zoe apply - <<<'{"apps": {"ap-zoes-own": {}}}'
+	has 'needs the role admin'
+	# what cannot be seen cannot be planned
+	run -1 as_zoe apply - --plan <<<'{"apps": {"ap-other": {"locked": false}}}'
+	lacks 'locked off'
 }
 
 @test "apply: a slip of the pen is named with its line and place, and nothing is done" {

@@ -37,7 +37,7 @@ setup() {
 	. "$BERTH_SOURCE/tests/lib/e2e.bash"
 	PATH=$BATS_FILE_TMPDIR/bin:$PATH
 	export GIT_SSH_COMMAND=$BATS_FILE_TMPDIR/bin/ssh
-	cd "$BATS_TEST_TMPDIR"
+	cd "$BATS_TEST_TMPDIR" || return
 	ssh-keygen -q -t ed25519 -N '' -C ann -f ann
 }
 
