@@ -182,6 +182,8 @@ def script(app):
         ("tls:set", ["--global", "email", "ann@example.com"], None), ("tls:set", ["--global", "email", ""], None),
         ("network:allow", ["walk-made", "app:" + app, "--port", "5000"], None), ("network:report", [], None),
         ("network:report", ["walk-made"], None), ("network:deny", ["walk-made", "internet"], None),
+        ("apply", ["-", "--plan"], '{"apps": {"walk-made": {"config": {"WORD": "y"}, "formation": {"web": 2}}}}'),
+        ("apply:export", [], None), ("apply:export", ["walk-made"], None),
         ("ps:report", [], None), ("ps:set", ["walk-made", "restart-policy", "on-failure:10"], None),
         ("git:set", ["walk-made", "deploy-branch", "main"], None), ("ports:set", ["walk-made", "3000"], None),
         ("http:set", ["walk-made", "body-limit", "20M"], None), ("maintenance:set", ["walk-made", "page", "-"], "<p>"),
