@@ -88,16 +88,12 @@ static int check_expiry(struct request *r, const struct db_token *t, uint64_t no
 	return request_hint(r, "make a new one: berth tokens:create NAME");
 }
 
-static int open_token(struct request *r, const char *header)
+static int open_token(struct request *r, const char *text)
 {
 	uint64_t now = io_now_us();
 	struct db_token t;
 
-	if (strncasecmp(header, "Bearer ", 7) != 0)
-		return request_fail(r, FAIL_TOKEN,
-			"Authorization must be: Bearer and a token of berth");
-	if (find_token(r, header + 7 + strspn(header + 7, " "), &t) < 0 ||
-		check_expiry(r, &t, now) < 0)
+	if (find_token(r, text, &t) < 0 || check_expiry(r, &t, now) < 0)
 		return -1;
 	if (now - t.used_us > USED_STEP_US)
 		db_token_used(r->c->db, t.id, now);
@@ -113,14 +109,28 @@ static int open_token(struct request *r, const char *header)
 	return load(r, t.member, t.member_name);
 }
 
+static int open_header(struct request *r, const char *header)
+{
+	if (strncasecmp(header, "Bearer ", 7) != 0)
+		return request_fail(r, FAIL_TOKEN,
+			"Authorization must be: Bearer and a token of berth");
+	const char *text = header + 7 + strspn(header + 7, " ");
+	if (open_token(r, text) < 0)
+		return -1;
+	snprintf(r->who.bearer, sizeof(r->who.bearer), "%s", text);
+	return 0;
+}
+
 int access_open(struct request *r)
 {
 	const char *header = MHD_lookup_connection_value(
 		r->connection, MHD_HEADER_KIND, "Authorization");
 
 	r->access = (struct access){.most = ROLE_ADMIN};
+	if (r->who.bearer[0])
+		return open_token(r, r->who.bearer);
 	if (header)
-		return open_token(r, header);
+		return open_header(r, header);
 	if (r->who.remote) {
 		request_fail(r, FAIL_TOKEN, "a token of berth is needed here");
 		return request_hint(r,

@@ -5,9 +5,11 @@
  */
 #include "control/api.h"
 #include "control/audit.h"
+#include "control/git_http.h"
 #include "control/request.h"
 #include "control/space.h"
 #include "control/stream.h"
+#include "lib/io.h"
 #include "lib/log.h"
 #include <errno.h>
 #include <microhttpd.h>
@@ -135,19 +137,29 @@ static bool has_room(struct api *a)
 	return !quiet && n < API_REMOTE_MAX;
 }
 
+int api_connect_as(struct api *a, const struct identity *id)
+{
+	int pair[2];
+
+	if (!a)
+		return -EAGAIN;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	auth_add(a->auth, pair[0], id);
+	return pair[1];
+}
+
 unsigned int api_connect(struct api *a, unsigned int n, int *ret_fds)
 {
 	static const struct identity nobody = {
 		.uid = (uid_t)-1, .remote = true, .actor = "nobody"};
 	unsigned int i = 0;
-	int pair[2];
 
 	for (; a && i < n && has_room(a); i++) {
-		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
-			    pair) < 0)
+		ret_fds[i] = api_connect_as(a, &nobody);
+		if (ret_fds[i] < 0)
 			break;
-		ret_fds[i] = pair[1];
-		auth_add(a->auth, pair[0], &nobody);
+		io_set_nonblock(ret_fds[i], true);
 	}
 	return i;
 }
@@ -193,12 +205,14 @@ static void unref(struct request *r)
 	json_decref(r->reply);
 	buf_free(&r->upload);
 	access_close(&r->access);
+	git_http_free(r->git);
+	explicit_bzero(&r->who, sizeof(r->who));
 	free(r->path);
 	free(r);
 }
 
 static enum MHD_Result send_text(
-	struct MHD_Connection *connection, unsigned int status, char *text)
+	struct MHD_Connection *connection, unsigned int status, char *text, bool git)
 {
 	static char no_memory[] = "{\"error\":{\"code\":\"internal\",\"message\":\"out "
 				  "of memory\",\"exit\":1}}";
@@ -212,10 +226,11 @@ static enum MHD_Result send_text(
 		free(text);
 		return MHD_NO;
 	}
-	MHD_add_response_header(response, "Content-Type", "application/json");
+	MHD_add_response_header(
+		response, "Content-Type", git ? "text/plain" : "application/json");
 	if (text && status == MHD_HTTP_UNAUTHORIZED)
-		MHD_add_response_header(
-			response, "WWW-Authenticate", "Bearer realm=\"berth\"");
+		MHD_add_response_header(response, "WWW-Authenticate",
+			git ? "Basic realm=\"berth\"" : "Bearer realm=\"berth\"");
 	enum MHD_Result queued =
 		MHD_queue_response(connection, text ? status : 500, response);
 	MHD_destroy_response(response);
@@ -231,7 +246,11 @@ static enum MHD_Result send_failure(struct MHD_Connection *connection, struct re
 		request_hint(r, "%s", words);
 	char *text = request_failure_text(r, &status);
 
-	return send_text(connection, status, text);
+	if (r->git) {
+		free(text);
+		text = git_http_failure(r);
+	}
+	return send_text(connection, status, text, r->git);
 }
 
 static enum MHD_Result send_response(struct MHD_Connection *connection, struct request *r)
@@ -250,7 +269,7 @@ static enum MHD_Result send_reply(struct MHD_Connection *connection, struct requ
 			     ? json_dumps(r->reply, JSON_COMPACT | JSON_REAL_PRECISION(6))
 			     : strdup("{}");
 
-	return send_text(connection, r->status ? r->status : 200, text);
+	return send_text(connection, r->status ? r->status : 200, text, false);
 }
 
 /* The exit status of a stream is 0 or 1; deploys tell their failures themselves, among
@@ -456,6 +475,9 @@ static struct request *begin(
 	}
 	r->who = conn->id;
 	note_client(r);
+	r->git = git_http_new(r, url);
+	if (r->failure.set)
+		return r;
 	/* A stranger with a token waits as long as others do. */
 	if (access_open(r) == 0 && conn->id.refused[0])
 		MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
@@ -478,7 +500,9 @@ static void check_head(struct request *r, const char *method)
 
 	if (r->failure.set)
 		return;
-	if (!r->path || strlen(r->path) > PATH_MAX_LEN)
+	if (r->git)
+		git_http_begin(r, method);
+	else if (!r->path || strlen(r->path) > PATH_MAX_LEN)
 		request_fail(r, FAIL_USAGE, "the path is too long");
 	else if (find_route(r, method) == 0 && length &&
 		 (num_parse_u64(length, 0, UINT64_MAX, &n) < 0 || n > API_BODY_MAX))
@@ -511,7 +535,10 @@ static enum MHD_Result access_handler(void *cls, struct MHD_Connection *connecti
 		return r->failure.set ? send_failure(connection, r) : MHD_YES;
 	}
 	if (*upload_size) {
-		take_body(r, upload, *upload_size);
+		if (r->git)
+			git_http_take(r, upload, *upload_size);
+		else
+			take_body(r, upload, *upload_size);
 		*upload_size = 0;
 		return MHD_YES;
 	}
@@ -519,6 +546,9 @@ static enum MHD_Result access_handler(void *cls, struct MHD_Connection *connecti
 		refuse_large(r);
 		return send_failure(connection, r);
 	}
+	if (r->git)
+		return git_http_answer(r) < 0 ? send_failure(connection, r)
+					      : send_response(connection, r);
 	return dispatch(connection, r);
 }
 

@@ -22,6 +22,9 @@ int api_start(struct control *c, int listen_fd, struct api **ret, struct err *e)
  * 0: as many as there may be are open. NULL is fine. The ends are the caller's.
  */
 unsigned int api_connect(struct api *a, unsigned int n, int *ret_fds);
+/* One more, which is id's; it does not count among these. The end, blocking, or -errno. */
+struct identity;
+int api_connect_as(struct api *a, const struct identity *id);
 /* Accepts nobody more: who connects waits for the next program on the same socket. */
 void api_quiesce(struct api *a);
 /* Open connections. */

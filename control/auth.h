@@ -8,6 +8,7 @@
 #define CONTROL_AUTH_H
 
 #include "control/control.h"
+#include "control/token.h"
 #include <sys/types.h>
 
 #define AUTH_LINE_MAX 32      /* "KEY 4294967295\n" is half of that */
@@ -20,6 +21,8 @@ struct identity {
 	bool remote;	 /* through the router: nobody without a token */
 	uint32_t key;	 /* id of the ssh key; 0: none */
 	char actor[144]; /* "root", "ann", "ann (token ci)": for releases and events */
+	char bearer
+		[TOKEN_SIZE]; /* a token that stands for the connection, or its request; "": none */
 	char from
 		[AUTH_FROM_MAX]; /* remote: the client's address, as the router says it */
 	char refused

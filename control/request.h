@@ -14,6 +14,7 @@
 
 struct MHD_Connection;
 struct MHD_Response;
+struct git_http;
 struct request;
 
 enum field_type { FIELD_STRING, FIELD_BOOL, FIELD_INT, FIELD_OBJECT, FIELD_ARRAY };
@@ -95,6 +96,7 @@ struct request {
 	json_t *reply;		       /* NULL: {} */
 	struct MHD_Response *response; /* set: sent in place of reply */
 	struct failure failure;
+	struct git_http *git; /* one of git's requests (git_http.h), or NULL */
 	/* handlers' own */
 	void *data;
 	void (*data_free)(void *data);

@@ -75,6 +75,9 @@ enum {
 	                        struct msg_volume_info. -ENOSPC, -ERANGE outside of VOLUME_SIZE_*, -EINVAL smaller than it is,
 	                        -EOPNOTSUPP it has no size, -EEXIST, -ENOENT */
 	MSG_VOLUME_INFO,     /* struct msg_volume; reply: struct msg_volume_info; -ENOENT: there is none */
+	MSG_GIT,             /* struct msg_git; fds: a connection to the API, standard input, output and error output of a berth-shell
+	                        that serves one request of git's over HTTP, as the ssh user; reply at once, no other follows: its
+	                        end is that of its output. -EBUSY: GIT_MAX of them run */
 };
 
 /* ---- berthd -> berth-control, events (seq 0) ---- */
@@ -270,6 +273,17 @@ struct msg_volume_info {
 struct msg_app {
 	uint32_t id, pad;
 	char name[PROTO_NAME_MAX]; /* name_valid: of its repository */
+};
+enum git_step { GIT_ADVERTISE = 1, GIT_SERVE };
+enum git_flags { GIT_GZIP = 1 << 0 /* the request's body is */ };
+#define GIT_MAX 128u
+#define GIT_PROTOCOL_MAX 2u
+struct msg_git {
+	char name[PROTO_NAME_MAX]; /* name_valid: of the app whose repository it is */
+	uint32_t push;     /* 1: receive-pack, 0: upload-pack */
+	uint32_t step;     /* enum git_step */
+	uint32_t protocol; /* 0 .. GIT_PROTOCOL_MAX */
+	uint32_t flags;    /* enum git_flags */
 };
 struct msg_key {
 	uint32_t id; /* the key's id in control's database */

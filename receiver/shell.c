@@ -28,8 +28,10 @@
 #define ROOM_BYTES (1u << 20) /* for git's own files, before it knows what comes */
 #define ROOM_FILES 64u
 #define SAFE_PATH "/usr/local/bin:/usr/bin:/bin"
-#define ENV_MAX 24
+#define ENV_MAX 32
 #define ENV_BYTES 8192
+#define HTTP_API_FD 3
+#define HTTP_ADVERTISE "advertise"
 #define GRACE_MS 200
 #define KILL_AFTER_MS                                                                    \
 	2000 /* git removes its quarantine on SIGTERM; what then still runs is stuck */
@@ -38,6 +40,8 @@ struct settings {
 	const char *run, *state;
 	uint64_t key;		 /* 0: root, who needs none */
 	bool is_whole;		 /* the pack holds what the repository has, too */
+	const char *http;	 /* the step of a request over HTTP; NULL: over ssh */
+	bool gzip;		 /* its body */
 	char bin[PATH_MAX - 64]; /* the folder this program lies in */
 };
 
@@ -208,13 +212,13 @@ static void exec_path(const char *const *argv, const struct env *v)
 	_exit(1);
 }
 
-/* git from here on; does not return. argv[2] is the repository. Without Landlock in the
- * kernel the rest of the confinement still holds. */
+/* git from here on; does not return. Without Landlock in the kernel the rest of the
+ * confinement still holds. */
 static void exec_git(const struct settings *s, const char *const *argv,
-	const struct env *v, bool writable)
+	const struct env *v, const char *repo, bool writable)
 {
 	struct err e = {0};
-	int r = jail_enter(argv[2], writable, s->bin, &e);
+	int r = jail_enter(repo, writable, s->bin, &e);
 
 	if (r < 0 && r != -EOPNOTSUPP) {
 		common_say("%s", e.text);
@@ -225,7 +229,7 @@ static void exec_git(const struct settings *s, const char *const *argv,
 
 /* In the child: its own process group, which dies with us however we end. */
 static void run_child(const struct settings *s, const char *const *argv,
-	const struct env *v, pid_t parent, const int fds[3])
+	const struct env *v, const char *repo, pid_t parent, const int fds[3])
 {
 	sigset_t none;
 
@@ -237,7 +241,7 @@ static void run_child(const struct settings *s, const char *const *argv,
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	for (size_t i = 0; i < 3; i++)
 		io_set_cloexec(fds[i], false);
-	exec_git(s, argv, v, true);
+	exec_git(s, argv, v, repo, true);
 }
 
 /* True when the child has ended; *status is then what a shell would say. */
@@ -285,7 +289,7 @@ static int watch(pid_t pid, int signals)
 }
 
 static int receive(const struct settings *s, const char *const *argv, struct env *v,
-	int api, const char *app)
+	const char *repo, int api, const char *app)
 {
 	sigset_t set;
 	pid_t pid, parent = getpid();
@@ -311,7 +315,7 @@ static int receive(const struct settings *s, const char *const *argv, struct env
 		return 1;
 	}
 	if (pid == 0)
-		run_child(s, argv, v, parent, (int[]){api, push, trace});
+		run_child(s, argv, v, repo, parent, (int[]){api, push, trace});
 	setpgid(pid, pid);
 	close(api); /* so that control sees the end when the child's side ends */
 	return watch(pid, signals);
@@ -354,20 +358,58 @@ static bool has_room(const char *repos)
 	return false;
 }
 
+static const char *service_name(enum git_service service)
+{
+	return service == GIT_RECEIVE ? "receive-pack" : "upload-pack";
+}
+
+/* What git-http-backend(1) reads of a request, in our own words. */
+static void http_env(const struct settings *s, struct env *v, enum git_service service,
+	const char *repo)
+{
+	bool advertise = strcmp(s->http, HTTP_ADVERTISE) == 0;
+	char text[PATH_MAX + 64];
+
+	env_add(v, "GIT_HTTP_EXPORT_ALL", "1");
+	env_add(v, "REMOTE_USER", "berth"); /* control has checked who it is */
+	env_add(v, "REQUEST_METHOD", advertise ? "GET" : "POST");
+	snprintf(text, sizeof(text), "service=git-%s", service_name(service));
+	env_add(v, "QUERY_STRING", advertise ? text : "");
+	snprintf(text, sizeof(text), advertise ? "%s/info/refs" : "%s/git-%s", repo,
+		service_name(service));
+	env_add(v, "PATH_TRANSLATED", text);
+	snprintf(text, sizeof(text), "application/x-git-%s-request",
+		service_name(service));
+	env_add(v, "CONTENT_TYPE", text);
+	if (s->gzip)
+		env_add(v, "HTTP_CONTENT_ENCODING", "gzip");
+}
+
+/* The connection to control, which has agreed. fd, or -1 after saying why not, with the exit status. */
+static int open_api(const struct settings *s, enum git_service service, const char *app,
+	struct repo_move *behind, int *ret_status)
+{
+	int api = s->http ? HTTP_API_FD : connect_api(s);
+
+	*ret_status = 1;
+	if (api < 0)
+		return -1;
+	*ret_status = ask_access(api, app, service, behind);
+	return *ret_status ? -1 : api;
+}
+
 static int git(const struct settings *s, enum git_service service, const char *app)
 {
 	char repos[PATH_MAX], path[PATH_MAX], hooks[PATH_MAX];
-	const char *argv[] = {"git",
-		service == GIT_RECEIVE ? "receive-pack" : "upload-pack", path, NULL};
+	const char *over_ssh[] = {"git", service_name(service), path, NULL};
+	static const char *const over_http[] = {"git", "http-backend", NULL};
+	const char *const *argv = s->http ? over_http : over_ssh;
 	static struct env v;
 	struct repo_move behind = {0};
 	struct err e;
-	int status, api = connect_api(s);
+	int status, api = open_api(s, service, app, &behind, &status);
 
 	if (api < 0)
-		return 1;
-	status = ask_access(api, app, service, &behind);
-	if (status != 0)
 		return status;
 	umask(027); /* the group is control's, which reads */
 	snprintf(hooks, sizeof(hooks), "%s/hooks", s->bin);
@@ -380,14 +422,16 @@ static int git(const struct settings *s, enum git_service service, const char *a
 		return 1;
 	}
 	git_env(s, &v, hooks);
+	if (s->http)
+		http_env(s, &v, service, path);
 	if ((service == GIT_RECEIVE || behind.ref[0]) && repo_hold(path, &behind) < 0) {
 		common_say("cannot open the repository of %s: %s", app, strerror(errno));
 		return 1;
 	}
 	if (service == GIT_RECEIVE)
-		return receive(s, argv, &v, api, app);
+		return receive(s, argv, &v, path, api, app);
 	close(api);
-	exec_git(s, argv, &v, false);
+	exec_git(s, argv, &v, path, false);
 	return 1;
 }
 
@@ -434,6 +478,28 @@ static int deliver_main(struct settings *s, int argc, char **argv)
 	snprintf(option, sizeof(option), "message=%s", argc > 3 ? argv[3] : "");
 	option[strcspn(option, "\n")] = 0;
 	return deliver(0, argc > 3 ? option : NULL, start_receive, &y);
+}
+
+/* --http APP SERVICE STEP PROTOCOL [gzip], started by berthd (lib/proto.h, MSG_GIT): one request of git's. */
+static int http_main(struct settings *s, int argc, char **argv)
+{
+	const char *run = getenv("BERTH_RUN"), *state = getenv("BERTH_STATE");
+	char protocol[] = "version=0";
+	bool push = argc > 3 && strcmp(argv[3], "receive-pack") == 0;
+
+	if (argc < 6 || argc > 7 || !run || !state || !name_valid(argv[2]) ||
+		(!push && strcmp(argv[3], "upload-pack") != 0) || find_self(s) < 0) {
+		common_say("berth-shell --http is started by berthd");
+		return 2;
+	}
+	s->run = run;
+	s->state = state;
+	s->http = argv[4];
+	s->gzip = argc == 7;
+	protocol[sizeof(protocol) - 2] = argv[5][0];
+	if (argv[5][0] > '0')
+		setenv("GIT_PROTOCOL", protocol, 1);
+	return git(s, push ? GIT_RECEIVE : GIT_UPLOAD, argv[2]);
 }
 
 /* --restore APP, started by berth-backup: files of a repository come in. */
@@ -512,6 +578,8 @@ int main(int argc, char **argv)
 
 	if (argc == 3 && strcmp(argv[1], "--restore") == 0)
 		return restore_main(&s, argv[2]);
+	if (argc >= 3 && strcmp(argv[1], "--http") == 0)
+		return http_main(&s, argc, argv);
 	if (argc >= 3 && strcmp(argv[1], "--deliver") == 0)
 		return deliver_main(&s, argc, argv);
 	if (argc != 3 || strcmp(argv[1], "-c") != 0 ||

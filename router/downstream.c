@@ -436,6 +436,11 @@ static void downstream_event(struct worker *w, struct ev *ev, uint32_t events)
 		c->readable = true;
 	if (events & (EPOLLRDHUP | EPOLLHUP))
 		c->eof = true;
+	/* who leaves the API takes back what can be: its silent answers must not hide that */
+	if (c->eof && c->x && c->x->app == TABLE_API && c->x->req.done) {
+		downstream_gone(c);
+		return;
+	}
 	if (pending_any(&c->out) && (events & (EPOLLOUT | EPOLLHUP)) &&
 		!downstream_writable(c))
 		return;

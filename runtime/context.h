@@ -8,6 +8,7 @@
 #include "runtime/chores.h"
 #include "runtime/daemons.h"
 #include "runtime/folders.h"
+#include "runtime/gitrun.h"
 #include "runtime/instances.h"
 
 #define CLOSING_MAX 32 /* apps whose logs are being let go at one time */
@@ -33,6 +34,7 @@ struct context {
 	struct chores *chores;
 	struct instances *instances;
 	struct usage *usage;
+	struct gitrun *gitrun;
 	struct daemons *daemons;
 	struct closing closing[CLOSING_MAX];
 	struct log_rate refused[PEER_KINDS];

@@ -325,6 +325,14 @@ static int count_usage(struct context *ctx, struct msg *m, struct reply *r UNUSE
 	return usage_start(ctx->usage, body.kinds, m->fds[0]);
 }
 
+static int serve_git(struct context *ctx, struct msg *m, struct reply *r UNUSED)
+{
+	struct msg_git body;
+
+	BODY(m, body);
+	return gitrun_start(ctx->gitrun, &body, m->fds);
+}
+
 static int remove_cache(struct context *ctx, struct msg *m, struct reply *r UNUSED)
 {
 	struct msg_cache body;
@@ -534,8 +542,11 @@ static const struct dispatch_row control_rows[] = {
 	   is the kernel's */
 	{MSG_VOLUME_SIZE, size_volume, sizeof(struct msg_volume_size), .fds_max = 0},
 	{MSG_VOLUME_INFO, tell_volume, sizeof(struct msg_volume), .fds_max = 0},
+	/* safe: a fixed program as the plain user that serves git over ssh; the name has no slash or dot (name_valid),
+	   the rest chooses among fixed words; at most GIT_MAX */
+	{MSG_GIT, serve_git, sizeof(struct msg_git), .fds_min = 4, .fds_max = 4},
 };
-_Static_assert(ARRAY_LEN(control_rows) == MSG_VOLUME_INFO - MSG_START + 1 + 2,
+_Static_assert(ARRAY_LEN(control_rows) == MSG_GIT - MSG_START + 1 + 2,
 	"a row for each message from control, HELLO and EXITED_ACK");
 static const struct dispatch_table control_table = {
 	PEER_CONTROL, control_rows, ARRAY_LEN(control_rows)};

@@ -226,7 +226,8 @@ static int make_instances(struct context *c, struct err *e)
 
 	c->instances = instances_new(&config);
 	c->usage = c->instances ? usage_new(c->loop, &c->folders, c->instances) : NULL;
-	return c->usage ? 0 : err_sys(e, ENOMEM, "worker");
+	c->gitrun = gitrun_new(c->loop, c->settings, &c->ids);
+	return c->usage && c->gitrun ? 0 : err_sys(e, ENOMEM, "worker");
 }
 
 static int setup(struct worker *w, struct err *e)
@@ -265,6 +266,7 @@ static int start_network(struct context *c, struct err *e)
 static void teardown(struct context *c)
 {
 	daemons_free(c->daemons);
+	gitrun_free(c->gitrun);
 	usage_free(c->usage);
 	instances_free(c->instances);
 	chores_free(c->chores);

@@ -30,7 +30,7 @@ setup_file() {
 	berth apps:create ah-two >/dev/null
 	ssh-keygen -q -t ed25519 -N '' -f "$dir/key"
 	berth members:add ah "$dir/key.pub" --role admin >/dev/null
-	token admin
+	token admin --role admin
 	token view --role view
 	token two --app ah-two
 	token short --expires 1s
@@ -138,6 +138,143 @@ teardown_file() {
 	api "$t_admin" GET /v1/version
 	is 200
 }
+
+# git_with TOKEN ARG…: with HOST of a URL found at the router, and no credentials but these.
+git_with() {
+	local token=$1
+	shift
+	GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=http.curloptResolve GIT_CONFIG_VALUE_0=$host:$BERTH_PORT:127.0.0.1 \
+		try git "${@/#@/"http://${token:+any:$token@}$host:$BERTH_PORT/"}"
+}
+
+@test "git: pushes and clones with a token, as over ssh" {
+	cd "$WORK/ah-one"
+	page_is 'by http'
+	git_with "$t_admin" push @ah-one.git HEAD:main
+	ok
+	has 'remote: -----> Procfile app detected' 'Released v3'
+	serves ah-one 'by http'
+	try berth events --app ah-one
+	has 'git:push' 'ah (token ah-admin)' 'from=127.0.0.1'
+	git_with "$t_admin" clone -q @ah-one "$dir/clone"
+	ok
+	equal 'by http' "$(cat "$dir/clone/page.txt")"
+	git_with "$t_admin" -c protocol.version=0 ls-remote @ah-one
+	has refs/heads/main
+	# options pass, and a first push makes the app
+	git_with "$t_admin" push -o no-deploy @ah-new.git HEAD:main
+	ok
+	has 'not deployed (no-deploy)'
+	# a push that is refused says why, and what ran goes on
+	echo 'web: false' >Procfile
+	commit broken
+	git_with "$t_admin" push @ah-one HEAD:main
+	refuses
+	has 'ended before it was ready: exit status 1' 'v3 is still serving'
+	git reset -q --hard HEAD~1
+	serves ah-one 'by http'
+}
+
+@test "git: a large push comes in chunks, and is not held in memory" {
+	local control before
+	control=$(program_pids berth-control)
+	cd "$WORK/ah-one"
+	head -c 10000000 /dev/urandom >large
+	commit large
+	git push -q berth HEAD:refs/heads/other # so that it is not libgit2 that holds it
+	echo 5 >"/proc/$control/clear_refs" # its peak counts from here
+	before=$(awk '/VmRSS/ { print $2 }' "/proc/$control/status")
+	git_with "$t_admin" clone -q @ah-one -b other "$dir/large"
+	ok
+	cmp large "$dir/large/large"
+	git reset -q --hard HEAD~1
+	head -c 10000000 /dev/urandom >large
+	commit large
+	git_with "$t_admin" push @ah-one HEAD:refs/heads/third
+	ok
+	git reset -q --hard HEAD~1
+	[ "$(awk '/VmHWM/ { print $2 }' "/proc/$control/status")" -lt $((before + 6000)) ] || fail "control has grown from $before kB: $(grep Vm "/proc/$control/status")"
+}
+
+@test "git: every token that is not for this is refused, with the words of ssh" {
+	cd "$WORK/ah-one"
+	page_is refused
+	for path in ah-one ah-one.git; do
+		git_with "$t_view" push "@$path" HEAD:main
+		fails
+		has 'ah (token ah-view) may not do this: it needs the role deploy on ah-one'
+		git_with "$t_view" ls-remote "@$path"
+		fails
+		has 'needs the role deploy'
+		git_with "$t_two" ls-remote "@$path"
+		fails
+		has 'no app named ah-one'
+		git_with "$t_short" ls-remote "@$path"
+		fails
+		has 'ah-short expired'
+		git_with "" ls-remote "@$path"
+		fails
+		lacks refs/heads
+	done
+	git_with "$(berth tokens:create ah-gone --member ah -q)" ls-remote @ah-one
+	has refs/heads/main # the control
+	local gone
+	gone=$(berth tokens:create ah-gone2 --member ah -q)
+	berth tokens:revoke ah-gone2 >/dev/null
+	git_with "$gone" ls-remote @ah-one
+	fails
+	has 'it was revoked'
+	git_with "$t_two" ls-remote @ah-two # nothing was pushed there, but it may
+	ok
+	equal 'by http' "$(page ah-one)"
+	git reset -q --hard HEAD~1
+}
+
+@test "git: no other path, option or program" {
+	local path
+	for path in ../ah-two ah-one/../ah-two %2e%2e/ah-two .. .git ah-one.git.git -x --upload-pack=id 'ah-one;id' ah-one%00 ah-one%0a \
+		repos/ah-one etc/passwd; do
+		for service in info/refs?service=git-upload-pack git-upload-pack git-receive-pack; do
+			api '' "$([ "$service" = "${service%%\?*}" ] && echo POST || echo GET)" "/$path/$service" --path-as-is -u "x:$t_admin"
+			[ "${lines[-1]}" -ge 400 ] || fail "$path/$service: $output"
+			lacks refs/heads
+		done
+	done
+	for path in /ah-one.git/HEAD /ah-one.git/config /ah-one/objects/info/packs '/ah-one/info/refs' \
+		'/ah-one/info/refs?service=git-upload-archive' '/ah-one/info/refs?service=x'; do
+		api '' GET "$path" -u "x:$t_admin"
+		[ "${lines[-1]}" -ge 400 ] || fail "$path: $output"
+	done
+	api '' GET '/ah-one/info/refs?service=git-upload-pack' -u "x:$t_admin" -o "$dir/refs"
+	is 200 # the control
+	grep -aq refs/heads/main "$dir/refs"
+	api '' GET '/ah-one/info/refs?service=git-upload-pack' -D "$dir/head"
+	is 401
+	grep -qi 'www-authenticate: basic' "$dir/head"
+	# a web page cannot have a browser push what a person is logged in for
+	api '' POST /ah-one/git-receive-pack -u "x:$t_admin" -H 'Content-Type: text/plain' -d 0000
+	is 400
+	# Basic is for git alone
+	api '' GET /v1/apps -u "x:$t_admin"
+	is 401
+}
+
+@test "git: a pusher who goes away cancels the deploy" {
+	cd "$WORK/ah-one"
+	local push
+	printf 'release: echo waiting; sleep 30\n' >>Procfile
+	commit slow
+	GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=http.curloptResolve GIT_CONFIG_VALUE_0=$host:$BERTH_PORT:127.0.0.1 \
+		setsid git push "http://x:$t_admin@$host:$BERTH_PORT/ah-one" HEAD:main >"$dir/push" 2>&1 3>&- &
+	push=$!
+	wait_for 10 grep -q waiting "$dir/push" || fail "$(cat "$dir/push")"
+	kill -- "-$push"
+	wait_for 10 not_deploying
+	equal 3 "$(release_of ah-one)"
+	git reset -q --hard HEAD~1
+	serves ah-one 'by http'
+}
+not_deploying() { ! json releases ah-one | jq -e '.[] | select(.status == "pending")' >/dev/null; }
 
 @test "berth-control killed: its hostname is back at once, no other notices" {
 	local control i codes=

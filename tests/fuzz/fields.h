@@ -82,6 +82,8 @@ static const struct field network_fields[] = {F(msg_network, app),
 	F(msg_network, hosts)};
 static const struct field name_fields[] = {
 	F(msg_name, number), F(msg_name, n), F(msg_name, ids)};
+static const struct field git_fields[] = {F(msg_git, name), F(msg_git, push),
+	F(msg_git, step), F(msg_git, protocol), F(msg_git, flags)};
 
 static const struct layout {
 	uint32_t type;
@@ -103,9 +105,9 @@ static const struct layout {
 	L(MSG_THAW, instance_fields), L(MSG_NETWORK, network_fields),
 	L(MSG_NAME, name_fields), L(MSG_CACHE_REMOVE, cache_fields),
 	L(MSG_LOG_LIMITS, log_fields), L(MSG_VOLUME_SIZE, size_fields),
-	L(MSG_VOLUME_INFO, volume_fields), L(MSG_USAGE, usage_fields),
-	L(MSG_EXITED_ACK, instance_fields), L(MSG_ROUTER_SOCKETS, sockets_fields),
-	L(MSG_ROUTER_WAKE, instance_fields)};
+	L(MSG_GIT, git_fields), L(MSG_VOLUME_INFO, volume_fields),
+	L(MSG_USAGE, usage_fields), L(MSG_EXITED_ACK, instance_fields),
+	L(MSG_ROUTER_SOCKETS, sockets_fields), L(MSG_ROUTER_WAKE, instance_fields)};
 
 static const struct layout *layout_of(uint32_t type)
 {

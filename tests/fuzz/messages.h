@@ -150,6 +150,7 @@ static const struct sound {
 	{MSG_LOG_LIMITS, sizeof(struct msg_log_limits), sound_log, 0, 0},
 	{MSG_VOLUME_SIZE, sizeof(struct msg_volume_size), sound_size, 0, 0},
 	{MSG_VOLUME_INFO, sizeof(struct msg_volume), sound_id, 0, 0},
+	{MSG_GIT, sizeof(struct msg_git), sound_id, 4, 2},
 	{MSG_EXITED_ACK, sizeof(struct msg_instance), sound_id, 0, 0},
 	{MSG_ROUTER_SOCKETS, sizeof(struct msg_sockets), sound_sockets, 0, 0},
 	{MSG_ROUTER_WAKE, sizeof(struct msg_instance), sound_id, 0, 0},
