@@ -78,6 +78,8 @@ enum {
 	MSG_GIT,             /* struct msg_git; fds: a connection to the API, standard input, output and error output of a berth-shell
 	                        that serves one request of git's over HTTP, as the ssh user; reply at once, no other follows: its
 	                        end is that of its output. -EBUSY: GIT_MAX of them run */
+	MSG_REPO_RENAME,     /* struct msg_rename: the repository of an app gets its new name; -EBUSY while something is pushed to it,
+	                        -EEXIST; absent is 0 */
 };
 
 /* ---- berthd -> berth-control, events (seq 0) ---- */
@@ -284,6 +286,9 @@ struct msg_git {
 	uint32_t step;     /* enum git_step */
 	uint32_t protocol; /* 0 .. GIT_PROTOCOL_MAX */
 	uint32_t flags;    /* enum git_flags */
+};
+struct msg_rename {
+	char from[PROTO_NAME_MAX], to[PROTO_NAME_MAX]; /* name_valid */
 };
 struct msg_key {
 	uint32_t id; /* the key's id in control's database */

@@ -427,6 +427,11 @@ static struct closing *free_closing(struct context *ctx)
 	return NULL;
 }
 
+static bool is_name(const char name[PROTO_NAME_MAX])
+{
+	return memchr(name, '\0', PROTO_NAME_MAX) != NULL && name_valid(name);
+}
+
 static int remove_app(struct context *ctx, struct msg *m, struct reply *r)
 {
 	struct closing *c = free_closing(ctx);
@@ -434,8 +439,7 @@ static int remove_app(struct context *ctx, struct msg *m, struct reply *r)
 	int status;
 
 	BODY(m, body);
-	if (body.id == 0 || memchr(body.name, '\0', sizeof(body.name)) == NULL ||
-		!name_valid(body.name))
+	if (body.id == 0 || !is_name(body.name))
 		return -EINVAL;
 	if (instances_use_app(ctx->instances, body.id))
 		return -EBUSY;
@@ -457,6 +461,16 @@ static int remove_app(struct context *ctx, struct msg *m, struct reply *r)
 	if (status < 0 || !c->timer)
 		finish_close(c);
 	return 0;
+}
+
+static int rename_repo(struct context *ctx, struct msg *m, struct reply *r UNUSED)
+{
+	struct msg_rename body;
+
+	BODY(m, body);
+	if (!is_name(body.from) || !is_name(body.to))
+		return -EINVAL;
+	return app_repo_rename(&ctx->folders, body.from, body.to);
 }
 
 static int log_closed(struct context *ctx, struct msg *m, struct reply *r UNUSED)
@@ -545,8 +559,10 @@ static const struct dispatch_row control_rows[] = {
 	/* safe: a fixed program as the plain user that serves git over ssh; the name has no slash or dot (name_valid),
 	   the rest chooses among fixed words; at most GIT_MAX */
 	{MSG_GIT, serve_git, sizeof(struct msg_git), .fds_min = 4, .fds_max = 4},
+	/* safe: both names as with MSG_APP_REMOVE, inside repos/ only; takes no other's place */
+	{MSG_REPO_RENAME, rename_repo, sizeof(struct msg_rename), .fds_max = 0},
 };
-_Static_assert(ARRAY_LEN(control_rows) == MSG_GIT - MSG_START + 1 + 2,
+_Static_assert(ARRAY_LEN(control_rows) == MSG_REPO_RENAME - MSG_START + 1 + 2,
 	"a row for each message from control, HELLO and EXITED_ACK");
 static const struct dispatch_table control_table = {
 	PEER_CONTROL, control_rows, ARRAY_LEN(control_rows)};

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 bool volume_exists(const struct folders *f, uint64_t id)
@@ -81,6 +82,25 @@ int app_files_remove(
 	if (r == 0)
 		r = cache_remove(c, f, app, 0);
 	return r < 0 ? r : remove_cache_parts(c, f->cache, app);
+}
+
+/* receiver/repo.h: who pushes to it has it locked. */
+int app_repo_rename(const struct folders *f, const char *from, const char *to)
+{
+	char old[NAME_MAX_LEN + 8], new[NAME_MAX_LEN + 8];
+
+	snprintf(old, sizeof(old), "%s.git", from);
+	snprintf(new, sizeof(new), "%s.git", to);
+	int fd autoclose =
+		openat(f->repos, old, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	if (renameat2(f->repos, old, f->repos, new, RENAME_NOREPLACE) < 0 ||
+		fsync(f->repos) < 0)
+		return -errno;
+	return 0;
 }
 
 int cache_remove(struct chores *c, const struct folders *f, uint32_t app, uint64_t part)

@@ -15,6 +15,8 @@ int cache_remove(struct chores *c, const struct folders *f, uint32_t app, uint64
 /* The app's repository and build cache; its logs. Absent is 0; name is name_valid. */
 int app_files_remove(
 	struct chores *c, const struct folders *f, uint32_t app, const char *name);
+/* The repository in repos/; none is 0. -EBUSY while something is pushed to it, -EEXIST. */
+int app_repo_rename(const struct folders *f, const char *from, const char *to);
 int app_logs_remove(struct chores *c, const struct folders *f, uint32_t app);
 
 #endif

@@ -58,6 +58,7 @@ static const struct field size_fields[] = {F(msg_volume_size, id),
 	F(msg_volume_size, pad)};
 static const struct field app_fields[] = {
 	F(msg_app, id), F(msg_app, pad), F(msg_app, name)};
+static const struct field rename_fields[] = {F(msg_rename, from), F(msg_rename, to)};
 /* but a suite that exists: it would be built */
 static const struct field stack_fields[] = {
 	F(msg_stack, id), F(msg_stack, suite), F(msg_stack, pad)};
@@ -106,7 +107,8 @@ static const struct layout {
 	L(MSG_NAME, name_fields), L(MSG_CACHE_REMOVE, cache_fields),
 	L(MSG_LOG_LIMITS, log_fields), L(MSG_VOLUME_SIZE, size_fields),
 	L(MSG_GIT, git_fields), L(MSG_VOLUME_INFO, volume_fields),
-	L(MSG_USAGE, usage_fields), L(MSG_EXITED_ACK, instance_fields),
+	L(MSG_USAGE, usage_fields), L(MSG_REPO_RENAME, rename_fields),
+	L(MSG_EXITED_ACK, instance_fields),
 	L(MSG_ROUTER_SOCKETS, sockets_fields), L(MSG_ROUTER_WAKE, instance_fields)};
 
 static const struct layout *layout_of(uint32_t type)

@@ -60,6 +60,12 @@ static void sound_app(struct input *in, void *body)
 		(struct msg_app){.id = (uint32_t)small_id(in), .name = "blog"};
 }
 
+static void sound_rename(struct input *in, void *body)
+{
+	*(struct msg_rename *)body = (struct msg_rename){.from = "blog", .to = "shop"};
+	((struct msg_rename *)body)->to[3] = (char)('a' + (take_u8(in) & 15));
+}
+
 static void sound_network(struct input *in, void *body)
 {
 	struct msg_network *m = body;
@@ -151,6 +157,7 @@ static const struct sound {
 	{MSG_VOLUME_SIZE, sizeof(struct msg_volume_size), sound_size, 0, 0},
 	{MSG_VOLUME_INFO, sizeof(struct msg_volume), sound_id, 0, 0},
 	{MSG_GIT, sizeof(struct msg_git), sound_id, 4, 2},
+	{MSG_REPO_RENAME, sizeof(struct msg_rename), sound_rename, 0, 0},
 	{MSG_EXITED_ACK, sizeof(struct msg_instance), sound_id, 0, 0},
 	{MSG_ROUTER_SOCKETS, sizeof(struct msg_sockets), sound_sockets, 0, 0},
 	{MSG_ROUTER_WAKE, sizeof(struct msg_instance), sound_id, 0, 0},
