@@ -75,7 +75,9 @@ const struct option_spec option_table[OPT_COUNT] = {
 	[OPT_REPLACE] = {0, "replace", NULL, "and unset all that the file does not name"},
 	[OPT_VALUES] = {0, "values", NULL, "with the values"},
 	[OPT_WITH_DATA] = {0, "with-data", NULL,
-		"its volumes too, as they were when that release was replaced"},
+		"its volumes too; of rollback: as they were when that release was "
+		"replaced"},
+	[OPT_SKIP_DEPLOY] = {0, "skip-deploy", NULL, "only make the app, start nothing"},
 	[OPT_UNVERIFIED] = {0, "unverified", NULL,
 		"also an archive without the checksum that volumes:export adds"},
 	[OPT_TO] = {0, "to", "FILE",

@@ -81,6 +81,7 @@ enum option {
 	OPT_PLAN,
 	OPT_PRUNE,
 	OPT_CHECK,
+	OPT_SKIP_DEPLOY,
 	OPT_COUNT
 };
 typedef unsigned __int128 option_set;
@@ -236,6 +237,9 @@ int cmd_apps_list(struct cli *c);
 int cmd_apps_create(struct cli *c);
 int cmd_apps_report(struct cli *c);
 int cmd_apps_destroy(struct cli *c);
+int cmd_apps_rename(struct cli *c);
+int cmd_apps_clone(struct cli *c);
+int cmd_previews_list(struct cli *c);
 int cmd_simple_post(struct cli *c); /* param: last part of the path */
 int cmd_status(struct cli *c);
 int cmd_version(struct cli *c);

@@ -111,6 +111,32 @@ int cmd_apps_destroy(struct cli *c)
 		c->app, volumes ? volumes : "keep");
 }
 
+int cmd_apps_rename(struct cli *c)
+{
+	return api_stream(c, "POST", json_pack("{s:s}", "name", c->argv[0]),
+		"/v1/apps/%s/rename", c->app);
+}
+
+int cmd_apps_clone(struct cli *c)
+{
+	return api_stream(c, "POST",
+		json_pack("{s:s, s:b, s:b}", "name", c->argv[0], "with_data",
+			c->options[OPT_WITH_DATA] != NULL, "deploy",
+			!c->options[OPT_SKIP_DEPLOY]),
+		"/v1/apps/%s/clone", c->app);
+}
+
+int cmd_previews_list(struct cli *c)
+{
+	static const struct column columns[] = {{"APP", "app"}, {"BRANCH", "branch"},
+		{"STATE", "state"}, {"RELEASE", "release"}, {"EXPIRES", "expires"},
+		{"URL", "url"}};
+	json_t *list;
+	int r = api_json(c, "GET", NULL, &list, "/v1/apps/%s/previews", c->app);
+
+	return r ? r : out_list(c, columns, ARRAY_LEN(columns), list);
+}
+
 int cmd_simple_post(struct cli *c)
 {
 	int r = api_stream(c, "POST", NULL, "/v1/apps/%s/%s", c->app, c->cmd->param);

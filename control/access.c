@@ -44,6 +44,9 @@ static int load(struct request *r, uint32_t member, const char *name)
 	a->n_grants = db_grant_list(r->c->db, member, &a->grants);
 	if (a->n_grants < 0)
 		return request_fail_db(r, a->n_grants, "roles");
+	a->n_previews = db_preview_list(r->c->db, 0, &a->previews);
+	if (a->n_previews < 0)
+		return request_fail_db(r, a->n_previews, "previews");
 	return 0;
 }
 
@@ -151,7 +154,9 @@ int access_open(struct request *r)
 void access_close(struct access *a)
 {
 	free(a->grants);
+	free(a->previews);
 	a->grants = NULL;
+	a->previews = NULL;
 }
 
 /* ---- what ---- */
@@ -175,11 +180,25 @@ static enum role own_role(const struct access *a, uint32_t app)
 	return best;
 }
 
+static uint32_t parent_of(const struct access *a, uint32_t app)
+{
+	for (int i = 0; i < a->n_previews; i++)
+		if (a->previews[i].app == app)
+			return a->previews[i].parent;
+	return 0;
+}
+
 enum role access_role(const struct access *a, uint32_t app)
 {
-	if (a->only && a->only != app)
+	uint32_t parent = app && a->n_previews > 0 ? parent_of(a, app) : 0;
+	enum role own;
+
+	if (a->only && a->only != app && a->only != parent)
 		return ROLE_NONE;
-	return lower(a->most, own_role(a, app));
+	own = own_role(a, app);
+	if (parent && own_role(a, parent) > own)
+		own = own_role(a, parent);
+	return lower(a->most, own);
 }
 
 enum role access_anywhere(const struct access *a)

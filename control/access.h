@@ -25,6 +25,8 @@ struct access {
 	char name[NAME_MAX_LEN + 1]; /* of the member, "root" */
 	struct db_grant *grants;     /* the member's */
 	int n_grants;
+	struct db_preview *previews; /* of all apps: a role on its parent is one on it */
+	int n_previews;
 };
 
 const char *role_name(enum role role);

@@ -2,6 +2,7 @@
 #include "control/api_handlers.h"
 #include "control/archive.h"
 #include "control/images.h"
+#include "control/push_options.h"
 #include "control/transfer.h"
 #include <errno.h>
 #include <stdio.h>
@@ -44,10 +45,34 @@ static int create(struct request *r, const char *name)
 	return n < 0 ? request_fail_db(r, n, name) : 0;
 }
 
+/* Whoever knew the app by that name means it, and no new one. */
+static bool was_called_so(struct request *r, const char *name)
+{
+	struct db_app a;
+
+	return db_app_by_former_name(r->c->db, name, &a) == 0 &&
+	       access_role(&r->access, a.id) >= ROLE_VIEW;
+}
+
+/* Its commits are its parent's. */
+static int refuse_preview(struct request *r)
+{
+	struct db_preview p;
+	struct db_app parent;
+
+	if (db_preview_get(r->c->db, r->app.id, &p) < 0 ||
+		db_app_by_id(r->c->db, p.parent, &parent) < 0)
+		return 0;
+	request_fail(r, FAIL_CONFLICT, "%s is the preview of %s's branch %.100s",
+		r->app.name, parent.name, p.branch);
+	return request_hint(r, "push and fetch that branch of %s", parent.name);
+}
+
 int git_access(struct request *r)
 {
 	const char *service = request_string(r, "service"), *name = r->args[0];
 	bool push = strcmp(service, "receive-pack") == 0, created = false;
+	char to[NAME_MAX_LEN + 1];
 
 	if (!push && strcmp(service, "upload-pack") != 0)
 		return request_fail(
@@ -57,7 +82,7 @@ int git_access(struct request *r)
 	int n = db_app_by_name(r->c->db, name, &r->app);
 	if (n == 0 && access_role(&r->access, r->app.id) < ROLE_VIEW)
 		n = -ENOENT; /* creating it fails like that of one that is not there */
-	if (n == -ENOENT && push) {
+	if (n == -ENOENT && push && !was_called_so(r, name)) {
 		if (create(r, name) < 0)
 			return -1;
 		created = true;
@@ -67,6 +92,11 @@ int git_access(struct request *r)
 	/* Also to fetch: the source says more than reports do. */
 	if (access_need(r, &r->app, ROLE_DEPLOY) < 0)
 		return -1;
+	if (refuse_preview(r) < 0)
+		return -1;
+	if (db_app_renaming(r->c->db, r->app.id, to) > 0)
+		return request_fail(r, FAIL_CONFLICT,
+			"%s is getting another name just now: try again", name);
 	if (push && request_unlocked(r, &r->app) < 0)
 		return -1;
 	struct db_pushed p;
@@ -90,6 +120,7 @@ static bool is_oid(const char *s)
 static int check_options(struct request *r)
 {
 	const char *key;
+	struct err e;
 	json_t *v;
 
 	json_object_foreach (request_json(r, "options"), key, v) {
@@ -98,7 +129,9 @@ static int check_options(struct request *r)
 			return request_fail(
 				r, FAIL_USAGE, "the push option %.80s must be text", key);
 	}
-	return 0;
+	return push_options_check(request_json(r, "options"), &e) < 0
+		       ? request_fail(r, FAIL_USAGE, "%s", e.text)
+		       : 0;
 }
 
 int git_check_update(struct request *r)

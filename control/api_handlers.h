@@ -31,6 +31,12 @@ HANDLE(apps_unlock);
 /* api_state.c */
 HANDLE(state_show);
 HANDLE(state_show_app);
+/* api_names.c */
+HANDLE(apps_check_rename);
+RUN(apps_rename);
+HANDLE(apps_check_clone);
+RUN(apps_clone);
+HANDLE(previews_list);
 /* api_config.c */
 HANDLE(config_show);
 HANDLE(config_check);

@@ -8,6 +8,7 @@
 #include "control/network.h"
 #include "control/options.h"
 #include "control/own_host.h"
+#include "control/preview.h"
 #include "control/reference.h"
 #include "control/restart.h"
 #include "control/rollout.h"
@@ -45,6 +46,7 @@ enum setting_kind {
 	SETTING_LOG_RATE,
 	SETTING_API_HOST,
 	SETTING_API_CERTS, /* an app */
+	SETTING_PREVIEW_VOLUMES,
 	SETTING_RESTART,   /* KEY.TYPE sets it for one process type */
 };
 enum setting_scope { SCOPE_APP = 1, SCOPE_GLOBAL = 2, SCOPE_BOTH = 3 };
@@ -60,6 +62,12 @@ static const struct setting {
 	const char *unit;
 } settings[] = {
 	{"git", "deploy-branch", SETTING_BRANCH, SCOPE_APP, NULL, 0, 0, ""},
+	{PREVIEW_TOPIC, "enabled", SETTING_ON_OFF, SCOPE_BOTH, "off", 0, 0, ""},
+	{PREVIEW_TOPIC, "volumes", SETTING_PREVIEW_VOLUMES, SCOPE_BOTH, "empty", 0, 0,
+		""},
+	{PREVIEW_TOPIC, "expires", SETTING_SPAN, SCOPE_BOTH, PREVIEW_EXPIRES, 60,
+		PREVIEW_EXPIRES_MAX_S, "365d"},
+	{PREVIEW_TOPIC, "limit", SETTING_NUMBER, SCOPE_BOTH, "10", 0, 1000, ""},
 	{"ps", "overlap", SETTING_ON_OFF, SCOPE_APP, NULL, 0, 0, ""},
 	{"ps", "restart-policy", SETTING_RESTART, SCOPE_BOTH, "always", 0, 0, ""},
 	{"ps", "idle-after", SETTING_SPAN, SCOPE_BOTH, NULL, 1, IDLE_AFTER_MAX_S, "30d"},
@@ -368,6 +376,10 @@ static int check_value(struct request *r, const struct setting *st, const char *
 		return own_host_check(r, value);
 	case SETTING_API_CERTS:
 		return own_host_check_certs(r, value);
+	case SETTING_PREVIEW_VOLUMES:
+		if (strcmp(value, "copy") == 0 || strcmp(value, "empty") == 0)
+			return 0;
+		return request_fail(r, FAIL_USAGE, "%s must be copy or empty", st->key);
 	case SETTING_RESTART:
 		if (restart_policy_parse(value, &policy) == 0)
 			return 0;
@@ -645,6 +657,8 @@ static int set(struct request *r, const char *topic, enum setting_scope scope)
 		return request_fail_db(r, -EIO, r->app.name);
 	if (strcmp(topic, "tls") == 0)
 		acme_retry(r->c);
+	if (strcmp(topic, PREVIEW_TOPIC) == 0)
+		previews_soon();
 	if (strcmp(topic, "builds") == 0 && r->app.id &&
 		network_apply(r->c, r->app.id, &e) < 0)
 		return request_fail(

@@ -7,9 +7,11 @@
 #define CONTROL_API_STUBS_H
 
 #include "control/canary.h"
+#include "control/clone.h"
 #include "control/control.h"
 #include "control/engine.h"
 #include "control/network.h"
+#include "control/rename.h"
 #include "control/routes.h"
 #include "control/volumes.h"
 #include <errno.h>
@@ -175,6 +177,27 @@ int engine_host(struct engine *g, struct msg_host *ret)
 		.nofile = 20000,
 		.no_io = "a test has no disk"};
 	return 0;
+}
+
+int app_rename(
+	struct control *c, uint32_t app, const char *to, struct sink *s, struct err *e)
+{
+	(void)c;
+	(void)app;
+	sink_line(s, "to %s", to);
+	return operate(s, e);
+}
+
+int app_clone(struct control *c, uint32_t from, const struct clone *k, bool deploy,
+	int (*made)(void *arg, uint32_t app), void *arg, struct sink *s, struct err *e)
+{
+	(void)c;
+	(void)from;
+	(void)made;
+	(void)arg;
+	sink_line(s, "as %s by %s%s%s", k->name, k->actor,
+		k->with_data ? " with data" : "", deploy ? "" : ", stopped");
+	return operate(s, e);
 }
 
 int app_destroy(struct control *c, uint32_t app, bool with_volumes, const char *actor,

@@ -1,6 +1,7 @@
 /* A source archive as a commit: the sandbox that makes it, and what it follows. */
 #include "control/archive.h"
 #include "control/build.h"
+#include "control/repos.h"
 #include "control/spool.h"
 #include "control/step.h"
 #include "lib/io.h"
@@ -68,7 +69,7 @@ static int find_tip(
 
 	snprintf(t->ref, sizeof(t->ref), "refs/heads/%s",
 		app->deploy_branch[0] ? app->deploy_branch : "main");
-	snprintf(path, sizeof(path), "%s/repos/%s.git", c->state, app->name);
+	repo_path(c, app, path);
 	int r = source_open(path, &repo, e);
 	if (r == -ENOENT)
 		return 0; /* the first push makes it */

@@ -7,6 +7,7 @@
 #include "control/manifest.h"
 #include "control/own_start.h"
 #include "control/packs.h"
+#include "control/repos.h"
 #include "control/source_layers.h"
 #include "control/step.h"
 #include "lib/io.h"
@@ -92,7 +93,7 @@ static int open_commit(struct build *b, struct err *e)
 {
 	char path[PATH_MAX];
 
-	snprintf(path, sizeof(path), "%s/repos/%s.git", b->c->state, b->req->app->name);
+	repo_path(b->c, b->req->app, path);
 	int r = source_open(path, &b->repo, e);
 	return r < 0 ? r : source_commit(b->repo, b->req->commit, &b->tree, NULL, e);
 }

@@ -19,6 +19,7 @@
 #include "control/limits.h"
 #include "control/network.h"
 #include "control/openapi.h"
+#include "control/preview.h"
 #include "control/recover.h"
 #include "control/refuse.h"
 #include "control/retention.h"
@@ -221,6 +222,8 @@ static int serve(struct control *c, const sigset_t *wait, struct err *e)
 		r = acme_run(c);
 	if (r == 0)
 		r = drains_run(c);
+	if (r == 0)
+		r = previews_run(c);
 	if (r < 0)
 		return err_sys(e, -r, "start");
 	backup_sweep(c);

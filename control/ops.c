@@ -5,6 +5,7 @@
 #include "control/engine.h"
 #include "control/fleet.h"
 #include "control/network.h"
+#include "control/preview.h"
 #include "control/routes.h"
 #include "control/volumes.h"
 #include "lib/io.h"
@@ -137,17 +138,31 @@ static void stop_everything(struct control *c, uint32_t app)
 	}
 }
 
+/* An app that was cloned from this one has some of its layers. */
+static bool is_others(const struct db_need *needs, int n, uint64_t layer, uint32_t app)
+{
+	for (int i = 0; i < n; i++)
+		if (needs[i].layer == layer && needs[i].app && needs[i].app != app)
+			return true;
+	return false;
+}
+
 /* The app's own layers go with it; shared ones and those of tags stay until nobody uses them. */
 static void remove_layers(struct control *c, uint32_t app)
 {
 	struct db_layer *layers autofree = NULL;
-	int n = db_layer_list(c->db, &layers);
+	struct db_need *needs autofree = NULL;
+	int n_needs = db_layer_needs(c->db, &needs);
+	int n = n_needs < 0 ? 0 : db_layer_list(c->db, &layers);
 
 	for (int i = 0; i < n; i++) {
 		struct msg_layer l = {.id = layers[i].id};
-		if (layers[i].app == app && !db_layer_tagged(c->db, l.id) &&
-			engine_call(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0,
-				NULL) == 0)
+
+		if (layers[i].app == app && is_others(needs, n_needs, l.id, app))
+			db_layer_set_app(c->db, l.id, 0);
+		else if (layers[i].app == app && !db_layer_tagged(c->db, l.id) &&
+			 engine_call(c->engine, MSG_LAYER_REMOVE, &l, sizeof(l), NULL, 0,
+				 NULL) == 0)
 			db_layer_delete(c->db, layers[i].id);
 	}
 }
@@ -173,7 +188,7 @@ static int remove_volumes(struct control *c, const struct db_mount *mounts, int 
 }
 
 static int destroy_locked(struct control *c, const struct db_app *a, bool with_volumes,
-	struct sink *s, struct err *e)
+	const char *actor, struct sink *s, struct err *e)
 {
 	struct db_mount *mounts autofree = NULL;
 	uint32_t *callers autofree = NULL;
@@ -185,6 +200,9 @@ static int destroy_locked(struct control *c, const struct db_app *a, bool with_v
 	int r = db_app_set_removing(c->db, a->id);
 	if (r < 0)
 		return err_sys(e, -r, "record it");
+	r = preview_destroy_all(c, a->id, actor, s, e);
+	if (r < 0)
+		return r;
 	stop_everything(c, a->id);
 	remove_layers(c, a->id);
 	r = engine_call(c->engine, MSG_APP_REMOVE, &gone, sizeof(gone), NULL, 0, NULL);
@@ -214,7 +232,6 @@ int app_destroy(struct control *c, uint32_t app, bool with_volumes, const char *
 	struct db_app a;
 	int r = applock_take(app, s, e);
 
-	(void)actor;
 	if (r < 0)
 		return r;
 	r = db_app_by_id(c->db, app, &a);
@@ -222,7 +239,7 @@ int app_destroy(struct control *c, uint32_t app, bool with_volumes, const char *
 		err_set(e, ENOENT, "the app is gone already");
 	} else {
 		sink_step(s, "Destroying %s", a.name);
-		r = destroy_locked(c, &a, with_volumes, s, e);
+		r = destroy_locked(c, &a, with_volumes, actor, s, e);
 	}
 	applock_drop(app);
 	return r;

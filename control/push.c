@@ -1,5 +1,9 @@
 /* A push: which refs deploy, what its options change, and the release of its commit. */
+#include "control/config.h"
 #include "control/deploy.h"
+#include "control/preview.h"
+#include "control/push_options.h"
+#include "control/repos.h"
 #include "receiver/source.h"
 #include <errno.h>
 #include <limits.h>
@@ -11,9 +15,10 @@
 struct pushing {
 	struct deploy d;
 	const struct push *p;
-	const char *branch;	/* of refs/heads/ */
-	json_t *config_before;	/* when push options changed it, else NULL */
-	json_int_t last_before; /* the newest push when this one came */
+	const char *branch;	 /* of refs/heads/ */
+	json_t *config_before;	 /* when push options changed it, else NULL */
+	json_int_t last_before;	 /* the newest push when this one came */
+	bool is_preview, is_new; /* d.app is one; this push makes it */
 };
 
 static bool is_zero(const char *oid)
@@ -21,7 +26,7 @@ static bool is_zero(const char *oid)
 	return strcmp(oid, ZERO_OID) == 0;
 }
 
-/* 1: deploy. 0: stored only, said so. -errno: refused. */
+/* 1: deploy, perhaps as a preview. 0: stored only, said so. -errno: refused. */
 static int ref_rule(struct pushing *p, struct err *e)
 {
 	const char *ref = p->p->ref;
@@ -44,8 +49,9 @@ static int ref_rule(struct pushing *p, struct err *e)
 		return err_set(e, EPERM,
 			"%s is the branch that deploys: it cannot be deleted", p->branch);
 	if (is_zero(p->p->new_oid))
-		return 0;
-	if (!deploys) {
+		return preview_branch_gone(p->d.c, a, p->branch, p->d.actor, p->d.s, e);
+	p->is_preview = !deploys && preview_enabled(p->d.c, a);
+	if (!deploys && !p->is_preview) {
 		sink_fail(p->d.s,
 			"%s is stored, not deployed: %s deploys (`berth git:set %s "
 			"deploy-branch %s`, or push "
@@ -85,14 +91,14 @@ static json_int_t last_push(struct pushing *p, char commit[GIT_OID_HEXSZ + 1])
 }
 
 /* Where the repository has that ref; zeros when it has none. */
-static int ref_now(struct control *c, const char *app, const char *ref,
+static int ref_now(struct control *c, const struct db_app *app, const char *ref,
 	char ret[GIT_OID_HEXSZ + 1], struct err *e)
 {
 	git_repository *repo = NULL;
 	git_reference *found = NULL;
 	char path[PATH_MAX];
 
-	snprintf(path, sizeof(path), "%s/repos/%s.git", c->state, app);
+	repo_path(c, app, path);
 	memcpy(ret, ZERO_OID, sizeof(ZERO_OID));
 	int r = source_open(path, &repo, e);
 	if (r < 0)
@@ -110,8 +116,7 @@ bool deploy_ref_behind(struct control *c, const struct db_app *app, struct db_pu
 	struct err e = {0};
 
 	return db_pushed_get(c->db, app->id, ret) == 0 &&
-	       ref_now(c, app->name, ret->ref, now, &e) == 0 &&
-	       strcmp(now, ret->old) == 0;
+	       ref_now(c, app, ret->ref, now, &e) == 0 && strcmp(now, ret->old) == 0;
 }
 
 /*
@@ -121,7 +126,7 @@ bool deploy_ref_behind(struct control *c, const struct db_app *app, struct db_pu
 static int still_current(struct pushing *p, struct err *e)
 {
 	char now[GIT_OID_HEXSZ + 1], pushed[GIT_OID_HEXSZ + 1];
-	int r = ref_now(p->d.c, p->d.app.name, p->p->ref, now, e);
+	int r = ref_now(p->d.c, &p->d.app, p->p->ref, now, e);
 
 	if (r < 0)
 		return r;
@@ -134,35 +139,33 @@ static int still_current(struct pushing *p, struct err *e)
 	return 0;
 }
 
-static const char *option(const struct push *p, const char *key)
-{
-	return json_string_value(json_object_get(p->options, key));
-}
-
-/* config.KEY=VALUE options become config with this release. */
+/*
+ * config.KEY=VALUE options become config with this release. What dies before it serves is taken back by the next start, as
+ * with config:set.
+ */
 static int option_config(struct pushing *p, json_t *config, struct err *e)
 {
-	const char *key;
-	json_t *value, *before = json_deep_copy(config);
-	bool any = false;
+	json_t *set = push_options_config(p->p->options);
+	int r;
 
-	json_object_foreach ((json_t *)(uintptr_t)p->p->options, key, value) {
-		if (strncmp(key, "config.", 7) != 0)
-			continue;
-		if (!name_key_valid(key + 7) || strcmp(key + 7, "PORT") == 0) {
-			json_decref(before);
-			return err_set(
-				e, EINVAL, "push option %s: no valid config key", key);
-		}
-		json_object_set(config, key + 7, value);
-		any = true;
-	}
-	if (!any) {
-		json_decref(before);
+	if (!set)
 		return 0;
+	p->config_before = json_deep_copy(config);
+	json_object_update(config, set);
+	json_decref(set);
+	if (config_size(config) > CONFIG_MAX)
+		return err_set(e, E2BIG,
+			"with the push options the config has %zu bytes; at most %zu are "
+			"possible",
+			config_size(config), CONFIG_MAX);
+	r = db_begin(p->d.c->db);
+	if (r == 0) {
+		r = db_config_put(p->d.c->db, p->d.app.id, config);
+		if (r == 0 && p->d.app.live_version)
+			r = db_app_config_begin(p->d.c->db, p->d.app.id);
+		int ended = db_end(p->d.c->db, r == 0);
+		r = r < 0 ? r : ended;
 	}
-	p->config_before = before;
-	int r = db_config_put(p->d.c->db, p->d.app.id, config);
 	return r < 0 ? err_sys(e, -r, "record the config") : 0;
 }
 
@@ -171,8 +174,9 @@ static void apply_formation(struct pushing *p)
 	const char *type;
 	json_t *row;
 
-	/* app.json's formation counts on the first release only: later, ps:scale is the owner's word. */
-	if (p->d.app.live_version)
+	/* app.json's formation counts on the first release only: later, ps:scale is the owner's word. A preview has its
+	 * parent's. */
+	if (p->d.app.live_version || p->is_preview)
 		return;
 	json_object_foreach (json_object_get(p->d.image.checks, "formation"), type, row) {
 		const json_t *n = json_object_get(row, "quantity");
@@ -191,7 +195,14 @@ static int push_build(struct pushing *p, struct err *e)
 		r = option_config(p, d->release.config, e);
 	if (r < 0)
 		return r;
-	return deploy_build(d, p->p->new_oid, option(p->p, "no-cache") != NULL, e);
+	return deploy_build(
+		d, p->p->new_oid, push_option(p->p->options, "no-cache") != NULL, e);
+}
+
+static void settle_config(struct pushing *p)
+{
+	if (p->config_before && p->d.app.live_version)
+		db_app_config_end(p->d.c->db, p->d.app.id);
 }
 
 /* What a push that failed had changed beside the code. */
@@ -199,20 +210,21 @@ static void push_undo(struct pushing *p, bool was_stopped)
 {
 	if (p->config_before)
 		db_config_put(p->d.c->db, p->d.app.id, p->config_before);
+	settle_config(p);
 	deploy_set_stopped(&p->d, was_stopped);
 }
 
 static int push_release(struct pushing *p, struct err *e)
 {
 	char description[256], ref[128];
-	const char *message = option(p->p, "message");
+	const char *message = push_option(p->p->options, "message");
 
 	if (db_pushed_set(
 		    p->d.c->db, p->d.app.id, p->p->ref, p->p->old_oid, p->p->new_oid) < 0)
 		return err_set(e, EIO, "cannot record the push");
 	apply_formation(p);
 	deploy_set_stopped(&p->d, false);
-	p->d.skip_checks = option(p->p, "skip-checks") != NULL;
+	p->d.skip_checks = push_option(p->p->options, "skip-checks") != NULL;
 	p->d.release_task = true;
 	if (message)
 		snprintf(description, sizeof(description), "%.200s", message);
@@ -221,8 +233,12 @@ static int push_release(struct pushing *p, struct err *e)
 	int r = deploy_release(&p->d, description, e);
 	if (r < 0)
 		return r;
-	snprintf(ref, sizeof(ref), "refs/berth/releases/%u %s", p->d.release.version,
-		p->p->new_oid);
+	if (p->is_preview) /* in the repository of its parent, whose releases have these numbers too */
+		snprintf(ref, sizeof(ref), "refs/berth/previews/%u/%u %s", p->d.app.id,
+			p->d.release.version, p->p->new_oid);
+	else
+		snprintf(ref, sizeof(ref), "refs/berth/releases/%u %s",
+			p->d.release.version, p->p->new_oid);
 	p->d.s->write(p->d.s, 'r', ref);
 	return 0;
 }
@@ -237,6 +253,8 @@ static int push_act(struct deploy *d, void *arg, struct err *e)
 		r = push_release(p, e);
 	if (r < 0)
 		push_undo(p, was_stopped);
+	else
+		settle_config(p);
 	return r;
 }
 
@@ -246,6 +264,33 @@ static int push_locked(struct deploy *d, void *arg, struct err *e)
 	int r = still_current(p, e);
 
 	return r < 0 ? r : deploy_work(d, "push", p->p->new_oid, push_act, p, e);
+}
+
+static int push_run(struct pushing *p, struct err *e)
+{
+	char commit[GIT_OID_HEXSZ + 1];
+
+	p->last_before = last_push(p, commit);
+	int r = deploy_run(&p->d, push_locked, p, e);
+	json_decref(p->config_before);
+	return r;
+}
+
+static int push_preview(struct pushing *p, struct err *e)
+{
+	struct db_app parent = p->d.app;
+	int r = preview_get(
+		p->d.c, &parent, p->branch, p->d.actor, p->d.s, &p->d.app, &p->is_new, e);
+
+	if (r < 0)
+		return r;
+	struct db_app preview = p->d.app;
+	r = push_run(p, e);
+	if (r < 0)
+		preview_failed(p->d.c, &preview, p->is_new);
+	else
+		db_preview_pushed(p->d.c->db, preview.id);
+	return r;
 }
 
 int deploy_push(struct control *c, const char *app, const struct push *push,
@@ -260,7 +305,7 @@ int deploy_push(struct control *c, const char *app, const struct push *push,
 		return err_set(
 			e, EPERM, "%s is locked; `berth apps:unlock %s`", app, app);
 	r = ref_rule(&p, e);
-	if (r > 0 && option(push, "no-deploy")) {
+	if (r > 0 && push_option(push->options, "no-deploy")) {
 		sink_detail(s, "stored, not deployed (no-deploy)");
 		r = 0;
 	}
@@ -268,9 +313,5 @@ int deploy_push(struct control *c, const char *app, const struct push *push,
 		(void)db_pushed_forget(c->db, p.d.app.id, push->ref);
 	if (r <= 0)
 		return r;
-	char commit[GIT_OID_HEXSZ + 1];
-	p.last_before = last_push(&p, commit);
-	r = deploy_run(&p.d, push_locked, &p, e);
-	json_decref(p.config_before);
-	return r;
+	return p.is_preview ? push_preview(&p, e) : push_run(&p, e);
 }

@@ -4,6 +4,7 @@
 #include "control/fleet.h"
 #include "control/loglimits.h"
 #include "control/network.h"
+#include "control/rename.h"
 #include "control/retention.h"
 #include "control/rollout.h"
 #include "control/settings.h"
@@ -251,6 +252,7 @@ int recover_start(struct control *c, struct err *e)
 		running_free(&run);
 		return err_sys(e, -r, "ask berthd what runs");
 	}
+	rename_recover(c);
 	db_release_fail_pending(c->db, INTERRUPTED);
 	restore_config(c);
 	db_build_fail_running(c->db);

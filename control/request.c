@@ -69,6 +69,21 @@ int request_name(struct request *r, const char *noun, const char *name)
 		name, noun, NAME_MAX_LEN);
 }
 
+/* A former name, to who may see the app. */
+static bool hint_renamed(struct request *r, const char *name)
+{
+	struct db_app a;
+
+	if (db_app_by_former_name(r->c->db, name, &a) < 0 ||
+		access_role(&r->access, a.id) < ROLE_VIEW)
+		return false;
+	request_hint(r,
+		"it is called %s now; in a checkout: git remote set-url berth "
+		"berth@HOST:%s",
+		a.name, a.name);
+	return true;
+}
+
 static void hint_nearest(struct request *r, const char *name)
 {
 	struct db_app *apps autofree = NULL;
@@ -108,7 +123,8 @@ int request_app(struct request *r, const char *name, struct db_app *ret)
 	if (n < 0 && n != -ENOENT)
 		return request_fail_db(r, n, name);
 	request_fail(r, FAIL_NO_APP, "there is no app named %s", name);
-	hint_nearest(r, name);
+	if (!hint_renamed(r, name))
+		hint_nearest(r, name);
 	return -1;
 }
 

@@ -1,6 +1,7 @@
 /* Room on the disk. */
 #include "control/space.h"
 #include "control/engine.h"
+#include "control/repos.h"
 #include "control/retention.h"
 #include "control/settings.h"
 #include "control/usage.h"
@@ -313,7 +314,7 @@ static uint64_t commit_size(struct control *c, const struct db_app *a, const cha
 	git_oid tree, base;
 
 	live_commit(c, a, live);
-	snprintf(path, sizeof(path), "%s/repos/%s.git", c->state, a->name);
+	repo_path(c, a, path);
 	if (source_open(path, &repo, NULL) == 0 &&
 		source_commit(repo, commit, &tree, NULL, NULL) == 0) {
 		if (live[0] && source_commit(repo, live, &base, NULL, NULL) == 0)

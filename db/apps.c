@@ -30,15 +30,31 @@ static void fill_app(struct query *q, void *element)
 	a->canary_key = query_u64(q, 14);
 }
 
+static int is_promised(struct db *db, const char *name)
+{
+	autoquery q = QUERY_INIT;
+	int r = query_first(&q, db, "SELECT 1 FROM app WHERE rename_to=?", "s", name);
+
+	return r == -ENOENT ? 0 : r < 0 ? r : -EEXIST;
+}
+
 int db_app_create(struct db *db, const char *name, uint32_t *ret_id)
 {
 	uint64_t id = 0;
-	int r = query_insert(db, &id, "INSERT INTO app(name, created_us) VALUES(?, ?)",
-		"sU", name, io_now_us());
+	int r = db_begin(db);
 
+	if (r < 0)
+		return r;
+	r = is_promised(db, name);
 	if (r == 0)
-		*ret_id = (uint32_t)id;
-	return r;
+		r = query_insert(db, &id,
+			"INSERT INTO app(name, created_us) VALUES(?, ?)", "sU", name,
+			io_now_us());
+	int ended = db_end(db, r == 0);
+	if (r < 0 || ended < 0)
+		return r < 0 ? r : ended;
+	*ret_id = (uint32_t)id;
+	return 0;
 }
 
 int db_app_by_name(struct db *db, const char *name, struct db_app *ret)

@@ -108,6 +108,39 @@ int db_app_set_canary(struct db *db, uint32_t id, uint32_t version, uint32_t per
 int db_app_delete(
 	struct db *db, uint32_t id); /* and all that hangs on it; volumes stay */
 
+/* ---- other names (db/names.c) ---- */
+/* From then on no other app gets that name. -ENOENT: an app has it, or gets it. */
+int db_app_rename_begin(struct db *db, uint32_t id, const char *to);
+int db_app_rename_cancel(struct db *db, uint32_t id);
+/* It is called so; its events are under the new name, and the former one leads to it for 30 days. */
+int db_app_rename_end(struct db *db, uint32_t id);
+int db_app_list_renaming(struct db *db, uint32_t **ret); /* ids; count */
+/* 1 and the name that it is about to get; 0: none. */
+int db_app_renaming(struct db *db, uint32_t id, char to[NAME_MAX_LEN + 1]);
+/* The app that was called so and that nobody has taken the name from. -ENOENT. */
+int db_app_by_former_name(struct db *db, const char *name, struct db_app *ret);
+
+/*
+ * What an app is set to, but for its config, becomes another's: process counts, limits, settings, network rules. Not its
+ * canonical hostname. Within a transaction.
+ */
+int db_app_copy_settings(struct db *db, uint32_t from, uint32_t to);
+
+/* ---- previews (db/previews.c) ---- */
+struct db_preview {
+	uint32_t app, parent;
+	char branch[256];
+	uint64_t pushed_us; /* last */
+};
+int db_preview_add(struct db *db, uint32_t app, uint32_t parent, const char *branch);
+int db_preview_pushed(struct db *db, uint32_t app); /* just now */
+/* -ENOENT: the app is no preview. */
+int db_preview_get(struct db *db, uint32_t app, struct db_preview *ret);
+int db_preview_find(
+	struct db *db, uint32_t parent, const char *branch, struct db_preview *ret);
+/* By parent and branch; parent 0: all. Count. */
+int db_preview_list(struct db *db, uint32_t parent, struct db_preview **ret);
+
 /* ---- config (db/config.c) ---- */
 /* JSON object KEY -> string; a value that is not UTF-8 is {"base64": "..."}. */
 int db_config_get(struct db *db, uint32_t app, json_t **ret);

@@ -104,7 +104,9 @@ static void a_database_of_an_earlier_version_is_migrated(void **state)
 		"INSERT INTO ssh_key VALUES(8, 'ann', 't', 'B', 'f', 4)",
 		"INSERT INTO ssh_key VALUES(9, 'bob', 't', 'C', 'f', 6)",
 		"ALTER TABLE volume DROP COLUMN size_bytes",
-		"ALTER TABLE volume_mount DROP COLUMN type", "DROP TABLE pushed", "PRAGMA user_version=3"};
+		"ALTER TABLE volume_mount DROP COLUMN type",
+		"ALTER TABLE app DROP COLUMN rename_to", "DROP TABLE former_name",
+		"DROP TABLE preview", "DROP TABLE pushed", "PRAGMA user_version=3"};
 
 	make_app(f->db, "old");
 	undo_members(f->db);

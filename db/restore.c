@@ -492,6 +492,7 @@ static const struct rule {
 	const char *table, *column, *sql;
 } rules[] = {
 	{"app", "name", "(SELECT name FROM restore_app WHERE old = b.id)"},
+	{"app", "rename_to", "''"},
 	{"app", "asleep", "0"}, /* its instances are not here: it is started */
 	{"app", "asleep_us", "0"},
 	{"app", "asleep_why", "''"},

@@ -350,7 +350,13 @@ no_process_of() { [ -z "$(app_pids "$1" "$2")" ]; }
 	lacks Released
 	serves push-options 'page 2'
 	commit 'again'
-	pushed -o no-cache berth HEAD:main
+	# what is not known, or makes no sense, is refused before anything is built
+	push -o nocache berth HEAD:main
+	refuses
+	has 'no push option nocache' 'no-cache, no-deploy, skip-checks, config.KEY=VALUE and message=TEXT'
+	push -o config.PORT=80 berth HEAD:main
+	refuses
+	pushed -o no-cache -o skip-checks berth HEAD:main
 	serves push-options 'page 3'
 }
 
