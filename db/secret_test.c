@@ -153,6 +153,9 @@ static void open_rows(struct db *db, uint32_t app)
 	assert_true(query_exec(db, "DROP TABLE volume_snapshots", "") >= 0);
 	assert_true(query_exec(db, "DROP TABLE drain", "") >= 0);
 	assert_true(query_exec(db, "DROP TABLE pushed", "") >= 0);
+	assert_true(query_exec(db, "DROP TABLE preview", "") >= 0);
+	assert_true(query_exec(db, "DROP TABLE former_name", "") >= 0);
+	assert_true(query_exec(db, "ALTER TABLE app DROP COLUMN rename_to", "") >= 0);
 	assert_true(query_exec(db, "ALTER TABLE volume DROP COLUMN size_bytes", "") >= 0);
 	assert_true(query_exec(db, "ALTER TABLE volume_mount DROP COLUMN type", "") >= 0);
 	assert_true(query_exec(db, "PRAGMA user_version=12", "") >= 0);
