@@ -55,6 +55,26 @@ follow() { try /usr/bin/python3 "$BERTH_SOURCE/tests/lib/sse.py" "$1" walk; }
 	has '400 lines in 6 connections'
 }
 
+followers() { find /proc/"$(program_pids berth-control)"/fd -lname 'anon_inode:inotify' | wc -l; }
+as_before() { [ "$(followers)" -eq "$1" ]; }
+
+@test "server-sent events: the same through the router, with a token; who leaves is noticed" {
+	. "$BERTH_SOURCE/tests/lib/kill.bash"
+	local before
+	berth members:add walker --role admin
+	TOKEN=$(berth tokens:create walk-sse --member walker --role admin -q)
+	export TOKEN
+	berth apps:set --global api-host api.walk.test
+	before=$(followers)
+	for what in stream trail log; do
+		try /usr/bin/python3 "$BERTH_SOURCE/tests/lib/sse.py" $what walk api.walk.test
+		ok
+	done
+	wait_for 10 as_before "$before"
+	berth apps:set --global api-host ''
+	berth members:remove walker
+}
+
 @test "server-sent events: curl -N reads them, and an id that is none is refused" {
 	try curl -sSN --unix-socket "$BERTH_RUN/api.sock" -H 'Accept: text/event-stream' 'http://berth/v1/apps/walk/logs?n=2'
 	ok

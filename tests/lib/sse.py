@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """A client of server-sent events, with the standard library alone.
 
-usage: sse.py stream|trail|log APP     Says what is wrong and exits with 1, or says what it saw.
+usage: sse.py stream|trail|log APP [HOST]     Says what is wrong and exits with 1, or says what it saw.
+With HOST through the router, with the token in the environment's TOKEN; else over the unix socket.
 """
 import http.client
 import json
@@ -13,17 +14,22 @@ import sys
 APP = sys.argv[2]
 
 
+HOST = sys.argv[3] if len(sys.argv) > 3 else ""
+
+
 class Api(http.client.HTTPConnection):
     def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock = socket.socket(socket.AF_INET if HOST else socket.AF_UNIX)
         self.sock.settimeout(20)
-        self.sock.connect(os.environ["BERTH_RUN"] + "/api.sock")
+        self.sock.connect(("127.0.0.1", int(os.environ["BERTH_PORT"])) if HOST else os.environ["BERTH_RUN"] + "/api.sock")
 
 
 def events(method, path, last_id=None, body=None):
     """Opens it now; yields (id, name, data) as they come, comments as ("", ":", text)."""
-    api = Api("berth")
+    api = Api(HOST or "berth")
     headers = {"Accept": "text/event-stream"}
+    if HOST:
+        headers["Authorization"] = "Bearer " + os.environ["TOKEN"]
     if last_id:
         headers["Last-Event-ID"] = last_id
     api.request(method, path, body, headers)
@@ -60,8 +66,9 @@ def follow_stream():
     all_ = list(events("POST", f"/v1/apps/{APP}/restart"))
     need(all_[0][1] == ":" and all_[-1] == ("", "end", "0"), f"{all_}")
     need(any(e[1] == "output" and e[2].startswith("-----> ") for e in all_), f"no step: {all_}")
-    api = Api("berth")  # what is refused before it begins is an error like others
-    api.request("POST", f"/v1/apps/{APP}/scale", '{"formation": {"nothing": 1}}', {"Accept": "text/event-stream"})
+    api = Api(HOST or "berth")  # what is refused before it begins is an error like others
+    headers = {"Accept": "text/event-stream", "Authorization": "Bearer " + os.environ["TOKEN"]} if HOST else {}
+    api.request("POST", f"/v1/apps/{APP}/scale", '{"formation": {"nothing": 1}}', headers)
     refused = api.getresponse()
     need(refused.status == 400 and json.load(refused)["error"]["code"] == "usage", f"{refused.status}")
 
