@@ -12,7 +12,8 @@ setup_file() {
 	# The host of the pages is this one.
 	cat >"$bin/ssh" <<-END
 		#!/bin/bash
-		exec /usr/bin/ssh -F $SSH_CONFIG "\${@/berth@HOST/$BERTH_SSH_USER@berth}"
+		exec /usr/bin/ssh -F $SSH_CONFIG -o ControlMaster=auto -o ControlPath=$BATS_FILE_TMPDIR/ssh -o ControlPersist=60 \
+			"\${@/berth@HOST/$BERTH_SSH_USER@berth}" 3>&- 4>&-
 	END
 	printf '#!/bin/bash\nexec /usr/bin/curl -sS --connect-to "::127.0.0.1:%s" "$@"\n' "$BERTH_PORT" >"$bin/curl"
 	chmod +x "$bin"/*
@@ -25,6 +26,7 @@ setup_file() {
 
 teardown_file() {
 	. "$BERTH_SOURCE/tests/lib/e2e.bash"
+	ssh -F "$SSH_CONFIG" -o ControlPath="$BATS_FILE_TMPDIR/ssh" -O exit berth 2>/dev/null || :
 	for name in blog api site myapp shop hello; do berth apps:destroy "$name" --force >/dev/null 2>&1 || :; done
 	for name in shop-data hello-data; do berth volumes:destroy "$name" --force >/dev/null 2>&1 || :; done
 	for name in ann bob; do berth members:remove "$name" >/dev/null 2>&1 || :; done
