@@ -101,8 +101,11 @@ static int resources(struct request *r, json_t **ret)
 
 		if (n >= 0)
 			n = db_resource_get(r->c->db, r->app.id, type, &row);
-		if (n >= 0)
-			json_object_set_new(*ret, *type ? type : "*", limits_of(&row));
+		json_t *limits = n >= 0 ? limits_of(&row) : NULL;
+
+		if (json_object_size(limits))
+			json_object_set(*ret, *type ? type : "*", limits);
+		json_decref(limits);
 	}
 	json_decref(types);
 	return n;

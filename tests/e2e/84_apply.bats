@@ -36,8 +36,9 @@ setup_file() {
 }
 
 teardown_file() {
-	for name in ap-web ap-other; do berth apps:destroy "$name" --force >/dev/null 2>&1 || :; done
-	berth volumes:destroy ap-data --force >/dev/null 2>&1 || :
+	for name in ap-web ap-other ap-kinds; do berth apps:destroy "$name" --force >/dev/null 2>&1 || :; done
+	for name in ap-data ap-a ap-b; do berth volumes:destroy "$name" --force >/dev/null 2>&1 || :; done
+	berth logs:drain:remove --global file:ap-all.log >/dev/null 2>&1 || :
 	berth members:remove ap-zoe >/dev/null 2>&1 || :
 	berth disk:set --global releases '' >/dev/null
 }
@@ -162,6 +163,37 @@ teardown_file() {
 	berth volumes:list | grep ap-data
 	run -0 berth apply prune.json --prune --plan --check
 	equal '-----> Nothing to change' "$output"
+}
+
+@test "apply: every kind of thing is made, changed and taken away" {
+	cat >made.json <<-'END'
+		{"volumes": {"ap-a": null, "ap-b": null}, "drains": ["file:ap-all.log"], "apps": {"ap-kinds": {
+			"mounts": {"/a": "ap-a", "/b": {"volume": "ap-b", "read-only": true}}, "buildpacks": ["node"],
+			"network": [{"deny": "internet"}, {"allow": "internet", "ports": "443"}, {"allow": "ap-web"}],
+			"access": {"ap-zoe": "view"}, "formation": {"worker": 2}, "drains": ["file:ap-1.log"],
+			"resources": {"worker": {"pids": 100}}, "config": {"A": "1"}, "settings": {
+				"builds": {"build-arg.X": "y"}, "maintenance": {"page": "<h1>a</h1>\n", "enabled": true},
+				"git": {"deploy-branch": "trunk"}, "http": {"sticky": "on"}}}}}
+	END
+	cat >other.json <<-'END'
+		{"ap-kinds": {
+			"mounts": {"/a": "ap-b", "/c": "ap-a"}, "buildpacks": [],
+			"network": [{"allow": "internet", "ports": "443"}, {"deny": "ap-web"}],
+			"access": {"ap-zoe": "logs"}, "formation": {}, "drains": [{"url": "file:ap-2.log"}],
+			"resources": {}, "config": {}, "settings": {"maintenance": {"page": "<h1>b</h1>\n"}}}}
+	END
+	run -0 berth apply made.json
+	has '-----> 20 changes made: 19 to add, 1 to change, 0 to take away'
+	run -0 berth apply made.json
+	equal '-----> Nothing to change' "$output"
+	berth apps:list --format json | jq --slurpfile o other.json '{apps: (([.[] | {(.name): {}}] | add) * $o[0])}' >changed.json
+	run -0 berth apply changed.json --prune --force
+	has '-----> 17 changes made: 2 to add, 5 to change, 10 to take away' '~ mounts /a: ap-a -> ap-b' '- resources worker pids: was 100'
+	equal 'deny app:ap-web allow internet:443' "$(json network:report ap-kinds | jq -r '[.rules[] | "\(.verdict) \(.target)\(if .ports == "" then "" else ":\(.ports)" end)"] | join(" ")')"
+	run -0 berth apply changed.json --prune --plan --check
+	equal '-----> Nothing to change' "$output"
+	run -0 berth apply:export ap-kinds
+	jq -e '.apps["ap-kinds"] | has("resources") or has("config") or has("buildpacks") | not' <<<"$output"
 }
 
 @test "apply:export: what it prints is what there is" {
