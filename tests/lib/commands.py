@@ -186,7 +186,7 @@ def script(app):
         ("apply:export", [], None), ("apply:export", ["walk-made"], None),
         ("ps:report", [], None), ("ps:set", ["walk-made", "restart-policy", "on-failure:10"], None),
         ("git:set", ["walk-made", "deploy-branch", "main"], None), ("ports:set", ["walk-made", "3000"], None),
-        ("http:set", ["walk-made", "body-limit", "20M"], None), ("maintenance:set", ["walk-made", "page", "-"], "<p>"),
+        ("http:set", ["walk-made", "body-limit", "20M"], None), ("previews:set", ["walk-made", "limit", "3"], None), ("maintenance:set", ["walk-made", "page", "-"], "<p>"),
         ("checks:set", ["walk-made", "stop-timeout", "9"], None), ("logs:set", ["walk-made", "budget", "9M"], None),
         ("logs", [app, "-n", "20"], None), ("logs:drain:add", ["walk-made", "file:walk"], None),
         ("logs:drain", ["walk-made"], None), ("logs:drain:remove", ["walk-made", "file:walk"], None),
