@@ -25,6 +25,17 @@ static json_t *reference(const char *shape)
 	return json_pack("{s:o}", "$ref", json_sprintf(SHAPES "%s", shape));
 }
 
+/* "App", "App|null" */
+static json_t *named(const char *text)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(text, "|"), text);
+	if (!strchr(text, '|'))
+		return reference(name);
+	return json_pack("{s:[o, {s:s}]}", "anyOf", reference(name), "type", "null");
+}
+
 /* "integer|null: seconds" */
 static json_t *simple(const char *text)
 {
@@ -33,7 +44,7 @@ static json_t *simple(const char *text)
 	char type[32];
 
 	if (isupper((unsigned char)*text))
-		return reference(text);
+		return named(text);
 	snprintf(type, sizeof(type), "%.*s", (int)(bar ? bar - text : (ptrdiff_t)len),
 		text);
 	json_t *o = json_object();
