@@ -170,6 +170,7 @@ def script(app):
     return [
         ("apps:create", ["walk-made"], None),
         ("apps:report", [], None), ("apps:set", ["--global", "autocreate", "on"], None),
+        ("apps:set", ["--global", "autocreate", ""], None),
         ("config:set", ["walk-made", "WORD=x", "--no-restart"], None), ("config:get", ["walk-made", "WORD"], None),
         ("config:history", [app, "--values"], None),
         ("domains:add", ["walk-made", "walk-both.example"], None),
