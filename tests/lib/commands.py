@@ -200,6 +200,7 @@ def script(app):
         ("volumes:resize", ["walk-sized", "24M"], None), ("volumes:set", [volume, "keep", "20"], None),
         ("volumes:snapshots", [volume], None), ("volumes:destroy", ["walk-sized", "--force"], None),
         ("ssh-keys:add", ["walk-key"], KEY), ("ssh-keys:list", [], None), ("ssh-keys:remove", ["walk-key"], None),
+        ("members:remove", ["walk-key"], None),
         ("members:add", ["walk-ann", "--role", "deploy", "--app", app], None), ("members:list", [], None),
         ("access:add", [app, "walk-ann", "logs"], None), ("access:list", [app], None), ("access:list", [], None),
         ("access:remove", [app, "walk-ann"], None),
