@@ -249,7 +249,7 @@ static json_t *responses(const struct route *row, const json_t *said)
 	snprintf(
 		code, sizeof(code), "%d", status ? (int)json_integer_value(status) : 200);
 	if (json_object_size(content))
-		json_object_set(o, code,
+		json_object_set_new(o, code,
 			json_pack("{s:s, s:O}", "description",
 				row->run ? "what is done, as it is done" : "done",
 				"content", content));
@@ -335,8 +335,10 @@ static void add_row(json_t *paths, const struct route *row, const json_t *known)
 	for (; row->method[i] && i < sizeof(method) - 1; i++)
 		method[i] = (char)tolower((unsigned char)row->method[i]);
 	method[i] = '\0';
-	if (!path.data || !name.data)
+	if (!path.data || !name.data) {
+		json_decref(parameters);
 		return;
+	}
 	item = json_object_get(paths, path.data);
 	if (!item) {
 		json_object_set_new(paths, path.data, json_object());
