@@ -5,6 +5,7 @@
  */
 #include "control/api.h"
 #include "control/audit.h"
+#include "control/frames.h"
 #include "control/git_http.h"
 #include "control/request.h"
 #include "control/space.h"
@@ -396,6 +397,8 @@ static int parse_body(struct request *r)
 {
 	json_error_t where;
 
+	if (!r->upload.len && frames_body(r) < 0)
+		return -1;
 	if (!r->upload.len) {
 		r->body = json_object();
 		return r->body ? 0 : request_fail(r, FAIL_BERTH, "out of memory");

@@ -4,6 +4,7 @@
  * the end, and what happens when the client goes.
  */
 #include "control/api_handlers.h"
+#include "control/frames.h"
 #include "control/transfer.h"
 #include <errno.h>
 #include <microhttpd.h>
@@ -20,7 +21,7 @@
 struct relay {
 	struct control *c;
 	struct oneoff_handle handle;
-	bool started, ended;
+	bool started, ended, framed;
 	const char *argv[ARGS_MAX + 1];
 };
 
@@ -103,17 +104,9 @@ static int relay_run(struct relay *y, int sock, const char *extra, size_t extra_
 	}
 }
 
-/* In the connection's own thread, which may block (MHD_UpgradeHandler, thread per
- * connection). */
-static void upgraded(void *cls, struct MHD_Connection *connection, void *con_cls,
-	const char *extra, size_t extra_len, MHD_socket sock,
-	struct MHD_UpgradeResponseHandle *urh)
+static void serve(struct relay *y, int sock, const char *extra, size_t extra_len)
 {
-	struct relay *y = cls;
 	unsigned int n = y->handle.fds[1] >= 0 ? 3 : 1;
-
-	(void)connection;
-	(void)con_cls;
 	int r = transfer_send(sock, "F", 1, y->handle.fds, n);
 	/* Ours would keep the program's pipes open after the client closed its ends. */
 	close_fds(y);
@@ -125,6 +118,21 @@ static void upgraded(void *cls, struct MHD_Connection *connection, void *con_cls
 		'X', (char)(unsigned char)(status < 0 || status > 255 ? STATUS_FAILED
 								      : status)};
 	transfer_send(sock, end, sizeof(end), NULL, 0);
+}
+
+/* In the connection's own thread, which may block (MHD_UpgradeHandler, thread per
+ * connection). */
+static void upgraded(void *cls, struct MHD_Connection *connection UNUSED,
+	void *con_cls UNUSED, const char *extra, size_t extra_len, MHD_socket sock,
+	struct MHD_UpgradeResponseHandle *urh)
+{
+	struct relay *y = cls;
+	struct frames *f = NULL;
+	int end = y->framed ? frames_start(sock, extra, extra_len, &f) : sock;
+
+	if (end >= 0)
+		serve(y, end, extra, y->framed ? 0 : extra_len);
+	frames_end(f, end);
 	MHD_upgrade_action(urh, MHD_UPGRADE_ACTION_CLOSE);
 }
 
@@ -196,11 +204,13 @@ static int start(struct request *r, struct relay *y, const struct oneoff *o)
 				(json_int_t)y->handle.id));
 	}
 	y->started = true;
+	y->framed = r->who.remote;
 	r->response = MHD_create_response_for_upgrade(upgraded, y);
 	if (!r->response)
 		return request_fail(r, FAIL_START, "the connection cannot be upgraded");
 	r->status = MHD_HTTP_SWITCHING_PROTOCOLS;
-	MHD_add_response_header(r->response, "Upgrade", "berth-run");
+	MHD_add_response_header(
+		r->response, "Upgrade", y->framed ? FRAMES_NAME : FRAMES_RUN);
 	return 0;
 }
 

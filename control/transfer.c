@@ -1,5 +1,6 @@
 /* Bytes to or from a client over an upgraded connection. */
 #include "control/transfer.h"
+#include "control/frames.h"
 #include "control/space.h"
 #include "lib/io.h"
 #include <errno.h>
@@ -17,6 +18,7 @@ struct relay {
 	struct sink sink; /* first: the sink's functions get its address */
 	struct control *c;
 	struct transfer t;
+	bool framed;
 	int theirs[3], words; /* the client's ends; ours of its stderr */
 };
 
@@ -89,11 +91,8 @@ int transfer_send(int sock, const void *data, size_t len, const int *fds, unsign
 	}
 }
 
-static void upgraded(void *cls, struct MHD_Connection *connection UNUSED,
-	void *con_cls UNUSED, const char *extra UNUSED, size_t extra_len UNUSED,
-	MHD_socket sock, struct MHD_UpgradeResponseHandle *urh)
+static void serve(struct relay *y, int sock)
 {
-	struct relay *y = cls;
 	struct err e = {0};
 	int r = transfer_send(sock, "F", 1, y->theirs, 3);
 
@@ -112,6 +111,19 @@ static void upgraded(void *cls, struct MHD_Connection *connection UNUSED,
 	shut(&y->words);
 	char end[2] = {'X', (char)(r < 0 ? STATUS_FAILED : 0)};
 	transfer_send(sock, end, sizeof(end), NULL, 0);
+}
+
+static void upgraded(void *cls, struct MHD_Connection *connection UNUSED,
+	void *con_cls UNUSED, const char *extra, size_t extra_len, MHD_socket sock,
+	struct MHD_UpgradeResponseHandle *urh)
+{
+	struct relay *y = cls;
+	struct frames *f = NULL;
+	int end = y->framed ? frames_start(sock, extra, extra_len, &f) : sock;
+
+	if (end >= 0)
+		serve(y, end);
+	frames_end(f, end);
 	MHD_upgrade_action(urh, MHD_UPGRADE_ACTION_CLOSE);
 }
 
@@ -135,15 +147,11 @@ int transfer_check(struct request *r)
 	const char *upgrade =
 		MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Upgrade");
 
-	if (r->who.remote) {
-		request_fail(r, FAIL_USAGE,
-			"this hands descriptors over, which only a unix socket can: it "
-			"is not possible at the API's hostname");
-		return request_hint(r, "over ssh it is: ssh berth@HOST help");
-	}
-	if (upgrade && strcasecmp(upgrade, "berth-run") == 0)
+	const char *wanted = r->who.remote ? FRAMES_NAME : FRAMES_RUN;
+
+	if (upgrade && strcasecmp(upgrade, wanted) == 0)
 		return 0;
-	return request_fail(r, FAIL_USAGE, "the request must carry Upgrade: berth-run");
+	return request_fail(r, FAIL_USAGE, "the request must carry Upgrade: %s", wanted);
 }
 
 int transfer_start(struct request *r, const struct transfer *t)
@@ -163,10 +171,12 @@ int transfer_start(struct request *r, const struct transfer *t)
 		return -1;
 	if (make_pipes(y) < 0)
 		return request_fail(r, FAIL_BERTH, "too many open files");
+	y->framed = r->who.remote;
 	r->response = MHD_create_response_for_upgrade(upgraded, y);
 	if (!r->response)
 		return request_fail(r, FAIL_BERTH, "the connection cannot be upgraded");
 	r->status = MHD_HTTP_SWITCHING_PROTOCOLS;
-	MHD_add_response_header(r->response, "Upgrade", "berth-run");
+	MHD_add_response_header(
+		r->response, "Upgrade", y->framed ? FRAMES_NAME : FRAMES_RUN);
 	return 0;
 }
