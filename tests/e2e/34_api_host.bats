@@ -157,6 +157,15 @@ frames() { # TOKEN PATH JSON [SIGNAL]
 	run curl -s --max-time 10 --cacert "$dir/tls.pem" --resolve "$host:$BERTH_TLS_PORT:127.0.0.1" -H "Authorization: Bearer $t_admin" \
 		"https://$host:$BERTH_TLS_PORT/v1/version"
 	has version
+	# git, whose chunked requests are HTTP/2 there
+	cd "$WORK/ah-one"
+	head -c 2000000 /dev/urandom >large
+	commit large
+	GIT_SSL_CAINFO=$dir/tls.pem GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=http.curloptResolve \
+		GIT_CONFIG_VALUE_0=$host:$BERTH_TLS_PORT:127.0.0.1 \
+		try git push "https://any:$t_admin@$host:$BERTH_TLS_PORT/ah-one" HEAD:refs/heads/by-https
+	ok
+	git reset -q --hard HEAD~1
 	berth apps:set --global api-certs '' >/dev/null
 	api "$t_admin" GET /v1/version
 	is 200

@@ -99,6 +99,19 @@ still() {
 	fails
 }
 
+@test "the API's hostname is ordered with the app whose certificates serve it" {
+	berth apps:set --global api-host api.tests.example >/dev/null
+	berth apps:set --global api-certs c-auto >/dev/null
+	wait_for 20 certified c-auto 'api.tests.example more.tests.example' || fail "$(berth tls:report c-auto)"
+	run curl -sS --max-time 20 --cacert "$CA_ROOTS" --resolve "api.tests.example:$BERTH_TLS_PORT:127.0.0.1" \
+		"https://api.tests.example:$BERTH_TLS_PORT/v1/apps"
+	has 'a token of berth is needed'
+	serves_tls more.tests.example 'page 1'
+	berth apps:set --global api-certs '' >/dev/null
+	berth apps:set --global api-host '' >/dev/null
+	wait_for 20 certified c-auto 'more.tests.example' || fail "$(berth tls:report c-auto)"
+}
+
 @test "control dies in the middle of an order: uacme goes with it, the old certificate stays" {
 	local before control uacme
 	before=$(fingerprint_of more.tests.example)
