@@ -88,28 +88,22 @@ still() {
 	[ "$(find "$BERTH_STATE/control/certs" -type f | wc -l)" -eq "$(berth certs:report --format json | jq length)" ]
 }
 
-@test "hostnames that come and go are followed" {
+@test "hostnames that come and go are followed, the API's too" {
 	berth domains:add c-auto more.tests.example
-	wait_for 20 certified c-auto 'auto.tests.example more.tests.example' || fail "$(berth tls:report c-auto)"
+	berth apps:set --global api-host api.tests.example >/dev/null
+	berth apps:set --global api-certs c-auto >/dev/null
+	wait_for 20 certified c-auto 'api.tests.example auto.tests.example more.tests.example' || fail "$(berth tls:report c-auto)"
 	serves_tls more.tests.example 'page 1'
+	run curl -sS --max-time 20 --cacert "$CA_ROOTS" --resolve "api.tests.example:$BERTH_TLS_PORT:127.0.0.1" \
+		"https://api.tests.example:$BERTH_TLS_PORT/v1/apps"
+	has 'a token of berth is needed'
 	berth domains:remove c-auto auto.tests.example
+	berth apps:set --global api-certs '' >/dev/null
+	berth apps:set --global api-host '' >/dev/null
 	wait_for 20 certified c-auto 'more.tests.example' || fail "$(berth tls:report c-auto)"
 	serves_tls more.tests.example 'page 1'
 	run https_of auto.tests.example
 	fails
-}
-
-@test "the API's hostname is ordered with the app whose certificates serve it" {
-	berth apps:set --global api-host api.tests.example >/dev/null
-	berth apps:set --global api-certs c-auto >/dev/null
-	wait_for 20 certified c-auto 'api.tests.example more.tests.example' || fail "$(berth tls:report c-auto)"
-	run curl -sS --max-time 20 --cacert "$CA_ROOTS" --resolve "api.tests.example:$BERTH_TLS_PORT:127.0.0.1" \
-		"https://api.tests.example:$BERTH_TLS_PORT/v1/apps"
-	has 'a token of berth is needed'
-	serves_tls more.tests.example 'page 1'
-	berth apps:set --global api-certs '' >/dev/null
-	berth apps:set --global api-host '' >/dev/null
-	wait_for 20 certified c-auto 'more.tests.example' || fail "$(berth tls:report c-auto)"
 }
 
 @test "control dies in the middle of an order: uacme goes with it, the old certificate stays" {
