@@ -145,6 +145,51 @@ static void check_domains(struct findings *f)
 	json_decref(answer);
 }
 
+static bool is_served(const json_t *certs, const char *host)
+{
+	json_t *cert, *name, *all = json_object_get(certs, "certificates");
+	const char *key;
+	size_t i;
+
+	json_object_foreach (all, key, cert)
+		json_array_foreach (json_object_get(cert, "serves"), i, name)
+			if (strcmp(json_string_value(name), host) == 0)
+				return true;
+	return false;
+}
+
+/* Tokens in the clear. Without a hostname there is nothing to say. */
+static void check_api(struct findings *f)
+{
+	struct doctor d = {0};
+	json_t *settings = ask(f->c, "/v1/settings/apps"), *certs = NULL;
+	const char *host = json_string_value(json_object_get(
+			   json_object_get(settings, "api-host"), "computed")),
+		   *app = json_string_value(json_object_get(
+			   json_object_get(settings, "api-certs"), "computed"));
+	char path[128];
+
+	if (host && app) {
+		snprintf(path, sizeof(path), "/v1/apps/%s/certs", app);
+		certs = ask(f->c, path);
+	}
+	if (host && is_served(certs, host)) {
+		doctor_says(&d, DOCTOR_OK, "https://%s", host);
+	} else if (host) {
+		doctor_says(&d, DOCTOR_WARNING,
+			"%s has no certificate: tokens pass in the clear", host);
+		doctor_hint(&d,
+			app ? "berth tls:enable %s, or berth certs:add %s"
+			    : "berth apps:set --global api-certs APP, the app whose "
+			      "certificates serve it",
+			app, app);
+	}
+	if (host)
+		add(f, "API", &d);
+	json_decref(certs);
+	json_decref(settings);
+}
+
 static void check_host(struct findings *f)
 {
 	static const struct {
@@ -204,6 +249,7 @@ int cmd_doctor(struct cli *c)
 		check_count(&f, "keys", "/v1/ssh-keys", "keys may push",
 			"berth ssh-keys:add NAME < key.pub");
 		check_domains(&f);
+		check_api(&f);
 	}
 	if (c->json)
 		out_json(f.list);

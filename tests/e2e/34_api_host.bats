@@ -148,12 +148,16 @@ frames() { # TOKEN PATH JSON [SIGNAL]
 @test "with a certificate it is served by https, and http leads there" {
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=api.berth.test \
 		-addext basicConstraints=CA:FALSE -addext subjectAltName=DNS:api.berth.test -keyout "$dir/tls.key" -out "$dir/tls.pem" 2>/dev/null
+	try berth doctor
+	has 'api.berth.test has no certificate: tokens pass in the clear'
 	try berth certs:add ah-two "$dir/tls.pem" "$dir/tls.key"
 	has 'the certificate is for api.berth.test'
 	berth apps:set --global api-certs ah-two >/dev/null
 	berth certs:add ah-two "$dir/tls.pem" "$dir/tls.key" >/dev/null
 	api "$t_admin" GET /v1/version
 	is 301
+	try berth doctor
+	has 'https://api.berth.test'
 	run curl -s --max-time 10 --cacert "$dir/tls.pem" --resolve "$host:$BERTH_TLS_PORT:127.0.0.1" -H "Authorization: Bearer $t_admin" \
 		"https://$host:$BERTH_TLS_PORT/v1/version"
 	has version
