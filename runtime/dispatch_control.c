@@ -330,7 +330,7 @@ static int serve_git(struct context *ctx, struct msg *m, struct reply *r UNUSED)
 	struct msg_git body;
 
 	BODY(m, body);
-	return gitrun_start(ctx->gitrun, &body, m->fds);
+	return gitrun_sound(&body) ? gitrun_start(ctx->gitrun, &body, m->fds) : -EINVAL;
 }
 
 static int remove_cache(struct context *ctx, struct msg *m, struct reply *r UNUSED)

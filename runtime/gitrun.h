@@ -14,7 +14,9 @@ struct gitrun *gitrun_new(
 	struct loop *l, const struct settings *s, const struct daemon_ids *ids);
 /* Those at work go on. NULL is allowed. */
 void gitrun_free(struct gitrun *g);
-/* fds as MSG_GIT says, the caller's. 0, -EINVAL, -EBUSY, -errno. */
+/* Is every field within its range? */
+bool gitrun_sound(const struct msg_git *m);
+/* Of a sound message; fds as MSG_GIT says, the caller's. 0, -EBUSY, -errno. */
 int gitrun_start(struct gitrun *g, const struct msg_git *m, const int fds[4]);
 
 #endif

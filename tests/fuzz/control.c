@@ -6,6 +6,8 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "control/env.h"
+#include "control/frames.h"
+#include "control/git_http.h"
 #include "control/manifest.h"
 #include "control/net_target.h"
 #include "control/reference.h"
@@ -134,6 +136,25 @@ static void try_reference(const char *s)
 		strcmp(f.tag, again.tag) == 0 && strcmp(f.digest, again.digest) == 0);
 }
 
+/* The path, the password and the frames of who comes over the router. */
+static void try_remote(const char *s, size_t n)
+{
+	struct git_path p;
+	struct frame m;
+	char password[TOKEN_SIZE], *text;
+
+	if (git_path_parse(s, &p))
+		CHECK(s[0] == '/' && (!p.app[0] || name_valid(p.app)));
+	if (asprintf(&text, "Basic %s", s) >= 0) {
+		if (git_http_password(text, password, sizeof(password)) == 0)
+			CHECK(strlen(password) < sizeof(password));
+		free(text);
+	}
+	int r = frame_parse(s, n, &m);
+	CHECK(r == 0 || r == -EBADMSG ||
+		((size_t)r <= n && m.len <= FRAMES_MAX && m.data + m.len == s + r));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *s = text_of(data, size);
@@ -144,6 +165,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	try_reference(s);
 	try_value(s, size);
 	try_ports(s, size);
+	try_remote(s, size);
 	free(s);
 	return 0;
 }

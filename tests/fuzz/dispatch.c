@@ -137,6 +137,15 @@ void stackrun_cleanup(
 {
 }
 
+int gitrun_start(struct gitrun *g UNUSED, const struct msg_git *m, const int fds[4])
+{
+	CHECK(memchr(m->name, '\0', sizeof(m->name)) && name_valid(m->name));
+	CHECK(m->push <= 1 && m->step >= GIT_ADVERTISE && m->step <= GIT_SERVE &&
+		m->protocol <= GIT_PROTOCOL_MAX && m->flags <= GIT_GZIP);
+	CHECK(fds[0] >= 0 && fds[1] >= 0 && fds[2] >= 0 && fds[3] >= 0);
+	return f.fail ? -EAGAIN : 0;
+}
+
 int usage_start(struct usage *u UNUSED, uint32_t kinds UNUSED, int out)
 {
 	CHECK(out >= 0);

@@ -107,6 +107,12 @@ static void sound_usage(struct input *in, void *body)
 	*(struct msg_usage *)body = (struct msg_usage){.kinds = take_u8(in)};
 }
 
+static void sound_git(struct input *in, void *body)
+{
+	*(struct msg_git *)body = (struct msg_git){
+		.name = "app", .push = take_u8(in) & 1, .step = GIT_ADVERTISE};
+}
+
 static void sound_log(struct input *in, void *body)
 {
 	*(struct msg_log_limits *)body = (struct msg_log_limits){
@@ -156,7 +162,7 @@ static const struct sound {
 	{MSG_LOG_LIMITS, sizeof(struct msg_log_limits), sound_log, 0, 0},
 	{MSG_VOLUME_SIZE, sizeof(struct msg_volume_size), sound_size, 0, 0},
 	{MSG_VOLUME_INFO, sizeof(struct msg_volume), sound_id, 0, 0},
-	{MSG_GIT, sizeof(struct msg_git), sound_id, 4, 2},
+	{MSG_GIT, sizeof(struct msg_git), sound_git, 4, 2},
 	{MSG_REPO_RENAME, sizeof(struct msg_rename), sound_rename, 0, 0},
 	{MSG_EXITED_ACK, sizeof(struct msg_instance), sound_id, 0, 0},
 	{MSG_ROUTER_SOCKETS, sizeof(struct msg_sockets), sound_sockets, 0, 0},
