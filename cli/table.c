@@ -48,7 +48,7 @@ const struct command command_table[] = {
 	{.name = "apps:rebase", "", "move it onto the newest base image",
 		"apps:rebase blog", cmd_ps_do, 0, 0, CMD_APP, 0, "rebase"},
 	{.name = "apps:set", "KEY [VALUE]",
-		"who makes apps: autocreate by a first push, members-create (--global)",
+		"who makes apps: autocreate by a first push, members-create; where the API is: api-host, api-certs (--global)",
 		"apps:set --global members-create on", cmd_setting_set, 1, 2, CMD_APP,
 		OPT(GLOBAL), "apps"},
 	{.name = "apps:lock", "", "refuse deploys for now",
