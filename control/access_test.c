@@ -309,6 +309,42 @@ static void the_router_has_some_connections_not_all(void **state)
 	close(fds[0]);
 }
 
+static void a_member_leaves_room_for_others(void **state)
+{
+	struct fixture *f = *state;
+	struct asker ann = make_asker(f, "bob"), eve = make_asker(f, "eve");
+	int fds[API_MEMBER_MAX];
+	autobuf out = BUF_INIT;
+	char request[300];
+
+	assert_int_equal(db_grant_put(f->c.db, ann.member, 0, ROLE_ADMIN), 0);
+	assert_int_equal(db_grant_put(f->c.db, eve.member, 0, ROLE_ADMIN), 0);
+	snprintf(request, sizeof(request),
+		"GET /v1/events?follow=1 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
+		"%s\r\n\r\n",
+		ann.token);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		char c;
+
+		assert_int_equal(api_connect(f->api, 1, &fds[i]), 1);
+		io_set_nonblock(fds[i], false);
+		assert_int_equal(io_write_all(fds[i], request, strlen(request)), 0);
+		assert_int_equal(recv(fds[i], &c, 1, 0), 1); /* it is under way */
+	}
+	assert_int_equal(ask_remote(f, ann.token, "/v1/apps", "", &out), 429);
+	assert_int_equal(ask_remote(f, eve.token, "/v1/apps", "", &out), 200);
+	expect_token(
+		f, &ann, "GET", "/v1/apps", NULL, 200, ""); /* on the host's socket */
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		close(fds[i]);
+	int status = 429;
+	for (int i = 0; i < 200 && status == 429; i++) {
+		poll(NULL, 0, 10);
+		status = ask_remote(f, ann.token, "/v1/apps", "", &out);
+	}
+	assert_int_equal(status, 200);
+}
+
 /* ---- tokens ---- */
 
 static void a_token_is_good_for_what_it_was_made_for(void **state)
@@ -583,6 +619,7 @@ int main(void)
 		T(no_row_asks_for_too_little),
 		T(a_connection_of_the_router_is_nobodys_without_a_token),
 		T(the_router_has_some_connections_not_all),
+		T(a_member_leaves_room_for_others),
 		T(a_token_is_good_for_what_it_was_made_for),
 		T(what_is_no_good_token_opens_nothing),
 		T(tokens_are_made_listed_and_revoked),

@@ -31,7 +31,8 @@
 struct connection {
 	int fd;
 	struct identity id;
-	bool begun; /* libmicrohttpd has taken it over */
+	bool begun;	 /* libmicrohttpd has taken it over */
+	uint32_t member; /* whose request is under way, of a remote one */
 };
 
 struct api {
@@ -456,12 +457,42 @@ static void note_client(struct request *r)
 		snprintf(r->who.from, sizeof(r->who.from), "%s", from);
 }
 
-static struct request *begin(
-	struct api *a, struct MHD_Connection *connection, const char *url)
+static void note_member(struct api *a, struct connection *conn, uint32_t member)
+{
+	pthread_mutex_lock(&a->lock);
+	conn->member = member;
+	pthread_mutex_unlock(&a->lock);
+}
+
+/* One member's programs leave room for others. */
+static void check_crowd(struct api *a, struct connection *conn, struct request *r)
+{
+	unsigned int n = 0;
+
+	note_member(a, conn, r->access.member);
+	pthread_mutex_lock(&a->lock);
+	for (size_t i = 0; i < API_CONNECTIONS_MAX; i++)
+		n += a->connections[i] && a->connections[i]->id.remote &&
+		     a->connections[i]->member == r->access.member;
+	pthread_mutex_unlock(&a->lock);
+	if (n > API_MEMBER_MAX)
+		request_fail(r, FAIL_BUSY,
+			"%d requests of %s are under way here, which is all there may be",
+			API_MEMBER_MAX, r->access.name);
+}
+
+static struct connection *connection_of(struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-	const struct connection *conn = info ? info->socket_context : NULL;
+
+	return info ? info->socket_context : NULL;
+}
+
+static struct request *begin(
+	struct api *a, struct MHD_Connection *connection, const char *url)
+{
+	struct connection *conn = connection_of(connection);
 	struct request *r = calloc(1, sizeof(*r));
 
 	if (!r)
@@ -481,8 +512,12 @@ static struct request *begin(
 	r->git = git_http_new(r, url);
 	if (r->failure.set)
 		return r;
+	if (access_open(r) < 0)
+		return r;
+	if (conn->id.remote)
+		check_crowd(a, conn, r);
 	/* A stranger with a token waits as long as others do. */
-	if (access_open(r) == 0 && conn->id.refused[0])
+	if (conn->id.refused[0])
 		MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
 	return r;
 }
@@ -558,9 +593,11 @@ static enum MHD_Result access_handler(void *cls, struct MHD_Connection *connecti
 static void request_completed(void *cls, struct MHD_Connection *connection,
 	void **con_cls, enum MHD_RequestTerminationCode code)
 {
-	(void)cls;
-	(void)connection;
+	struct connection *conn = connection_of(connection);
+
 	(void)code;
+	if (conn)
+		note_member(cls, conn, 0);
 	unref(*con_cls);
 	*con_cls = NULL;
 }
@@ -657,6 +694,8 @@ void api_stop(struct api *a)
 	}
 	pthread_mutex_unlock(&a->lock);
 	MHD_stop_daemon(a->daemon);
+	for (size_t i = 0; i < API_CONNECTIONS_MAX; i++)
+		free(a->connections[i]); /* of those that were never begun */
 	auth_free(a->auth);
 	pthread_mutex_destroy(&a->lock);
 	free(a);

@@ -22,6 +22,7 @@ static const struct {
 	[FAIL_LOCKED] = {409, 1, "locked"},
 	[FAIL_FORBIDDEN] = {403, 1, "forbidden"},
 	[FAIL_TOKEN] = {401, 1, "token"},
+	[FAIL_BUSY] = {429, 1, "busy"},
 	[FAIL_TOO_LARGE] = {413, 2, "too-large"},
 	[FAIL_BERTH] = {500, 1, "internal"},
 	[FAIL_START] = {500, 125, "start"},

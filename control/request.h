@@ -64,6 +64,7 @@ enum fail {
 	FAIL_LOCKED,	/* 409 */
 	FAIL_FORBIDDEN, /* 403 */
 	FAIL_TOKEN,	/* 401 */
+	FAIL_BUSY,	/* 429 */
 	FAIL_TOO_LARGE, /* 413, exit 2 */
 	FAIL_BERTH,	/* 500 */
 	FAIL_START,	/* 500, exit 125: a one-off could not be started */

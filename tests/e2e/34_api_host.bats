@@ -98,7 +98,7 @@ frames() { # TOKEN PATH JSON [SIGNAL]
 	frames "$t_admin" /v1/apps/ah-one/run '{"command":["sh","-c","cat; echo to-err >&2; exit 7"]}' <"$dir/in"
 	exits 7
 	has 'from here' to-err
-	frames "$t_admin" /v1/apps/ah-one/enter '{"instance":"web.1","command":["sh","-c","stty size; read a; echo got $a"],"tty":true,"rows":12,"cols":34}' <"$dir/in"
+	frames "$t_admin" /v1/apps/ah-one/enter '{"instance":"web.1","command":["sh","-c","read a; stty size; echo got $a"],"tty":true,"rows":12,"cols":34}' <"$dir/in"
 	exits 0
 	has '12 34' 'got from here'
 	frames "$t_admin" /v1/apps/ah-one/run '{"command":["sh","-c","trap \"exit 9\" TERM; echo ready; while :; do sleep 0.1; done"]}' 15
