@@ -162,7 +162,7 @@ $(INSIDE): $(B)/test/%: tests/%.c
 	$(Q)$(CC) $(CFLAGS) -static -o $@ $<
 
 # The API is tested over stubs that take the place of the operations behind it.
-$(B)/test/control/access_test $(B)/test/control/api_test $(B)/test/control/api_wire_test $(B)/test/control/api_certs_test $(B)/test/control/api_events_test: LDFLAGS += -Wl,-z,muldefs
+$(B)/test/control/access_test $(B)/test/control/cron_test $(B)/test/control/api_test $(B)/test/control/api_wire_test $(B)/test/control/api_certs_test $(B)/test/control/api_events_test: LDFLAGS += -Wl,-z,muldefs
 
 # The attack tests: the probe and its driver; and the driver once more over a runtime whose guards can be left out, in a
 # tree of its own, so that nothing of that gets into berth.

@@ -95,6 +95,8 @@ const struct option_spec option_table[OPT_COUNT] = {
 		"what a section does not name goes, but for volumes; asks"},
 	[OPT_CHECK] = {0, "check", NULL,
 		"with --plan: exit status 3 when something would"},
+	[OPT_DETACH] = {0, "detach", NULL, "do not wait for its end"},
+	[OPT_ALL] = {0, "all", NULL, "all of them"},
 	[OPT_DRY_RUN] = {0, "dry-run", NULL, "only show what would be done"},
 };
 

@@ -82,6 +82,8 @@ enum option {
 	OPT_PRUNE,
 	OPT_CHECK,
 	OPT_SKIP_DEPLOY,
+	OPT_DETACH,
+	OPT_ALL,
 	OPT_COUNT
 };
 typedef unsigned __int128 option_set;
@@ -375,7 +377,14 @@ int cmd_volumes_restore(struct cli *c);
 int cmd_volumes_set(struct cli *c);
 int cmd_volumes_export(struct cli *c);
 int cmd_volumes_import(struct cli *c);
+/* cmd_cron.c */
+int cmd_cron_list(struct cli *c);
+int cmd_cron_run(struct cli *c);
+int cmd_cron_suspend(struct cli *c); /* param: suspend, resume */
+int cmd_cron_history(struct cli *c);
 /* cmd_run.c */
+int cmd_run_list(struct cli *c);
+int cmd_run_stop(struct cli *c);
 int cmd_run(struct cli *c);
 /* Sends a request that is answered with an upgrade, and relays. An exit status, STATUS_START when berth failed. body is
  * taken over. */

@@ -124,6 +124,30 @@ int cmd_run_detached(struct cli *c)
 	return 0;
 }
 
+int cmd_run_list(struct cli *c)
+{
+	static const struct column columns[] = {{"APP", "app"}, {"NAME", "name"},
+		{"STATE", "state"}, {"SINCE", "since"}, {"BY", "by"},
+		{"DETACHED", "detached"}, {"COMMAND", "command"}};
+	json_t *list;
+	int r = c->app ? api_json(c, "GET", NULL, &list, "/v1/apps/%s/run", c->app)
+		       : api_json(c, "GET", NULL, &list, "/v1/run");
+
+	return r ? r : out_list(c, columns, ARRAY_LEN(columns), list);
+}
+
+int cmd_run_stop(struct cli *c)
+{
+	bool all = c->options[OPT_ALL] != NULL;
+
+	if (all == (c->argc > 0))
+		return say_usage(c, "which one: a name such as run.1, or --all");
+	return api_stream(c, "POST",
+		all ? json_pack("{s:b}", "all", 1)
+		    : json_pack("{s:s}", "name", c->argv[0]),
+		"/v1/apps/%s/run/stop", c->app);
+}
+
 int cmd_enter(struct cli *c)
 {
 	char bash[] = "bash", *shell[] = {bash};

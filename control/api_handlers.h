@@ -206,6 +206,17 @@ int member_role(struct request *r, enum role fallback, enum role *ret);
 HANDLE(tokens_list);
 HANDLE(tokens_create);
 HANDLE(tokens_revoke);
+/* api_cron.c */
+HANDLE(cron_list);
+HANDLE(cron_history);
+HANDLE(cron_suspend);
+HANDLE(cron_resume);
+HANDLE(cron_check_run);
+RUN(cron_run_now);
+/* api_run_list.c */
+HANDLE(run_list);
+HANDLE(run_check_stop);
+RUN(run_stop);
 /* api_run.c */
 HANDLE(run_start);
 HANDLE(enter_start);

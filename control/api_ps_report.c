@@ -183,7 +183,8 @@ static json_t *instances_json(struct request *r, const struct db_instance *rows,
 			app_canary_quantity(r->c, r->app.id, r->app.canary_percent));
 	}
 	for (int i = 0; i < n; i++) {
-		if (strcmp(rows[i].kind, "run") == 0 &&
+		if ((strcmp(rows[i].kind, "run") == 0 ||
+			    strcmp(rows[i].kind, "cron") == 0) &&
 			strcmp(rows[i].state, "exited") != 0)
 			json_array_append_new(list, oneoff_json(&rows[i]));
 	}

@@ -235,7 +235,8 @@ int run_start(struct request *r)
 	struct relay *y = relay_of(r);
 	struct oneoff o = {.detach = request_bool(r, "detach", false),
 		.env = request_json(r, "env"),
-		.type = request_string(r, "type")};
+		.type = request_string(r, "type"),
+		.actor = r->who.actor};
 
 	if (!y || read_argv(r, y) < 0 || read_env(r) < 0 || read_terminal(r, &o) < 0)
 		return -1;
@@ -273,7 +274,8 @@ static bool instance_name_valid(const char *s)
 int enter_start(struct request *r)
 {
 	struct relay *y = relay_of(r);
-	struct oneoff o = {.instance = request_string(r, "instance")};
+	struct oneoff o = {
+		.instance = request_string(r, "instance"), .actor = r->who.actor};
 
 	if (!y || read_argv(r, y) < 0 || read_terminal(r, &o) < 0)
 		return -1;

@@ -4,6 +4,7 @@
 #include "control/api_handlers.h"
 #include "control/build_input.h"
 #include "control/certs.h"
+#include "control/cron.h"
 #include "control/loglimits.h"
 #include "control/network.h"
 #include "control/options.h"
@@ -47,6 +48,7 @@ enum setting_kind {
 	SETTING_API_HOST,
 	SETTING_API_CERTS, /* an app */
 	SETTING_PREVIEW_VOLUMES,
+	SETTING_ZONE,	   /* a time zone of this host */
 	SETTING_RESTART,   /* KEY.TYPE sets it for one process type */
 };
 enum setting_scope { SCOPE_APP = 1, SCOPE_GLOBAL = 2, SCOPE_BOTH = 3 };
@@ -104,6 +106,14 @@ static const struct setting {
 	{LOGLIMITS_TOPIC, LOGLIMITS_BUDGET, SETTING_SIZE, SCOPE_BOTH, "100M",
 		LOG_BUDGET_MIN, LOG_BUDGET_MAX, ""},
 	{LOGLIMITS_TOPIC, LOGLIMITS_RATE, SETTING_LOG_RATE, SCOPE_BOTH, "off", 0, 0, ""},
+	{CRON_TOPIC, "enabled", SETTING_ON_OFF, SCOPE_BOTH, "on", 0, 0, ""},
+	{CRON_TOPIC, "timezone", SETTING_ZONE, SCOPE_BOTH, NULL, 0, 0, ""},
+	{CRON_TOPIC, "timeout", SETTING_SPAN, SCOPE_BOTH, "1d", 1, CRON_TIMEOUT_MAX_S,
+		"30d"},
+	{CRON_TOPIC, "catch-up", SETTING_SPAN, SCOPE_BOTH, "1h", 0, CRON_CATCH_UP_MAX_S,
+		"1d"},
+	{CRON_TOPIC, "parallel", SETTING_NUMBER, SCOPE_GLOBAL, "32", 1, CRON_PARALLEL_MAX,
+		" runs"},
 	{"apps", "autocreate", SETTING_ON_OFF, SCOPE_GLOBAL, "on", 0, 0, ""},
 	{"apps", "members-create", SETTING_ON_OFF, SCOPE_GLOBAL, "off", 0, 0, ""},
 	{OWN_HOST_TOPIC, OWN_HOST_KEY, SETTING_API_HOST, SCOPE_GLOBAL, NULL, 0, 0, ""},
@@ -258,6 +268,17 @@ static int check_rate(struct request *r, const struct setting *st, const char *v
 		st->key);
 }
 
+static int check_zone(struct request *r, const char *value)
+{
+	struct zone *z = NULL;
+	struct err e = {0};
+
+	if (zone_open(value, &z, &e) < 0)
+		return request_fail(r, FAIL_USAGE, "%s", e.text);
+	zone_close(z);
+	return 0;
+}
+
 static int check_value(struct request *r, const struct setting *st, const char *value)
 {
 	struct restart_policy policy;
@@ -380,6 +401,8 @@ static int check_value(struct request *r, const struct setting *st, const char *
 		if (strcmp(value, "copy") == 0 || strcmp(value, "empty") == 0)
 			return 0;
 		return request_fail(r, FAIL_USAGE, "%s must be copy or empty", st->key);
+	case SETTING_ZONE:
+		return check_zone(r, value);
 	case SETTING_RESTART:
 		if (restart_policy_parse(value, &policy) == 0)
 			return 0;
@@ -673,6 +696,8 @@ static int set(struct request *r, const char *topic, enum setting_scope scope)
 			return request_fail(r, FAIL_BERTH,
 				"stored, but the router does not use it yet: %s", e.text);
 	}
+	if (strcmp(topic, CRON_TOPIC) == 0)
+		cron_changed(r->c);
 	if (in_table(topic) && routes_refresh(r->c, &e) < 0)
 		return request_fail(r, FAIL_BERTH,
 			"stored, but the router does not use it yet: %s", e.text);

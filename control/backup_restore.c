@@ -2,6 +2,7 @@
 #include "control/applog.h"
 #include "control/backup.h"
 #include "control/certs.h"
+#include "control/cron.h"
 #include "control/drains.h"
 #include "control/layers.h"
 #include "control/network.h"
@@ -401,6 +402,7 @@ static int op_commit(
 	certs_came(b->c, NULL);
 	network_send_all(b->c);
 	drains_changed(b->c);
+	cron_changed(b->c);
 	return backup_answer(b, did);
 }
 

@@ -2,7 +2,7 @@
  * berth-control: the database, the deploys, the API. Runs as user _berth without capabilities.
  *
  * Threads: a deploy or a command runs in its request's thread (a deploy is one long story, unreadable as callbacks);
- * one reader each for berthd and the routers; one that waits for all restarts; one for automatic certificates; one for berth-drain; short-lived ones for starts, draining and sleep. Shared state is the database
+ * one reader each for berthd and the routers; one that waits for all restarts; one for automatic certificates; one for berth-drain; one for scheduled tasks; short-lived ones for starts, draining and sleep. Shared state is the database
  * (one lock), the fleet, the routes and the engine, each with a lock of its own and never two held at once; but whatever
  * changes marks it for the next routing table (stale.h), whose lock is the innermost.
  */
@@ -13,6 +13,7 @@
 #include "control/applog.h"
 #include "control/backup.h"
 #include "control/certs.h"
+#include "control/cron.h"
 #include "control/drains.h"
 #include "control/engine.h"
 #include "control/fleet.h"
@@ -154,6 +155,8 @@ static int open_parts(struct control *c, unsigned int routers, struct err *e)
 	if (r == 0)
 		r = network_open(&c->network);
 	if (r == 0)
+		r = cron_open(&c->cron);
+	if (r == 0)
 		r = routes_open(c, fds, routers, &c->routes);
 	if (r == 0)
 		r = engine_run(c->engine);
@@ -161,12 +164,13 @@ static int open_parts(struct control *c, unsigned int routers, struct err *e)
 }
 
 /* A new berth-control waits for our place: what is under way ends first, callers wait in the socket's queue. */
-static void make_way(struct api *api, const sigset_t *stop)
+static void make_way(struct control *c, struct api *api, const sigset_t *stop)
 {
 	const struct timespec look = {.tv_nsec = WAY_LOOK_MS * 1000000};
 
 	log_info("making way for another berth-control");
 	api_quiesce(api);
+	cron_quiesce(c);
 	for (int ms = 0; ms < WAY_MAX_MS; ms += WAY_LOOK_MS) {
 		if (!applock_any() && (ms >= WAY_IDLE_MS || !api_connections(api)))
 			return;
@@ -229,10 +233,12 @@ static int serve(struct control *c, const sigset_t *wait, struct err *e)
 	backup_sweep(c);
 	recover_apps(c);
 	retention_soon(c);
+	if ((r = cron_run(c)) < 0)
+		return err_sys(e, -r, "start");
 	log_info("ready");
 	signo = wait_signal(c, wait);
 	if (signo == SIGUSR2)
-		make_way(api, wait);
+		make_way(c, api, wait);
 	else
 		log_info("stopping: signal %d", signo);
 	return 0;

@@ -15,6 +15,7 @@ struct certs;	 /* certificates, and what of them the router has (certs.h) */
 struct acme;	 /* automatic certificates (acme.h) */
 struct drains;	 /* where logs are sent (drains.h) */
 struct api;	 /* the API (api.h) */
+struct cron;	 /* scheduled tasks (cron.h) */
 struct stale;	 /* which apps the next routing table shows otherwise (stale.h) */
 
 struct control {
@@ -28,6 +29,7 @@ struct control {
 	struct acme *acme;
 	struct drains *drains;	   /* NULL: none are served (tests) */
 	_Atomic(struct api *) api; /* NULL: not yet served */
+	struct cron *cron;	   /* NULL: nothing is scheduled (tests) */
 	struct stale *stale;	   /* NULL: nobody builds tables (tests) */
 	const char *state, *run;   /* folders */
 	uint64_t started_us;
@@ -135,10 +137,14 @@ struct oneoff {
 	const char *
 		type; /* process type whose command and limits are taken; NULL: argv only */
 	const char *instance; /* enter: "web.1"; NULL: a new one-off run.N */
+	const char *
+		cron; /* the run of a task, cron.N: its command, as text; its end stays expected: engine_forget */
+	const char *actor; /* who asked; NULL: nobody */
 };
 struct oneoff_handle {
 	uint64_t id;
 	char name[48]; /* run.1 */
+	uint32_t number;
 	int fds[3]; /* tty: fds[0] is the pty master, others -1; else stdin (write), stdout, stderr (read); the caller's */
 };
 int oneoff_start(struct control *c, uint32_t app, const struct oneoff *o,

@@ -431,6 +431,18 @@ static int start_sandbox(struct control *c, const struct fleet_start *s,
 	return r;
 }
 
+/* "./import.sh --all", as people read it. */
+static void show_command(const struct fleet_start *s, char *out, size_t size)
+{
+	size_t len = 0;
+
+	if (s->command)
+		snprintf(out, size, "%s", s->command);
+	for (const char *const *a = s->argv; !s->command && a && *a && len < size; a++)
+		len += (size_t)snprintf(
+			out + len, size - len, "%s%s", len ? " " : "", *a);
+}
+
 static int begin_row(struct control *c, const struct fleet_start *s, uint64_t *ret_id)
 {
 	struct db_instance row = {.app = s->app->id,
@@ -442,6 +454,10 @@ static int begin_row(struct control *c, const struct fleet_start *s, uint64_t *r
 	snprintf(row.kind, sizeof(row.kind), "%s", s->kind);
 	snprintf(row.type, sizeof(row.type), "%s", s->type);
 	snprintf(row.state, sizeof(row.state), "starting");
+	snprintf(row.actor, sizeof(row.actor), "%s", s->actor ? s->actor : "");
+	row.detached = s->detached;
+	if (strcmp(s->kind, "app") != 0)
+		show_command(s, row.command, sizeof(row.command));
 	int r = db_instance_create(c->db, &row);
 	*ret_id = row.id;
 	return r;

@@ -20,7 +20,9 @@ struct fleet_start {
 	const char *const *argv;
 	const json_t *env; /* extra; may be NULL */
 	const char *term;
-	const char *kind;		  /* "app", "run" */
+	const char *kind;		  /* "app", "run", "cron" */
+	const char *actor;		  /* who asked for a one-off; NULL */
+	bool detached;			  /* it goes on without who asked */
 	uint32_t number, restarts, flags; /* enum start_flags */
 	uint32_t key;	  /* kind "app": the member that is started again; 0: a new one */
 	const int *stdio; /* three, with START_STDIO */

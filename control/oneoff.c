@@ -73,7 +73,7 @@ static void set_size(int pty, const struct oneoff *o)
 		ioctl(pty, TIOCSWINSZ, &size); /* a wrong size is no reason to fail */
 }
 
-static uint32_t next_number(struct control *c, uint32_t app)
+static uint32_t next_number(struct control *c, uint32_t app, const char *kind)
 {
 	struct db_instance *rows autofree = NULL;
 	int n = db_instance_list(c->db, app, false, &rows);
@@ -83,8 +83,8 @@ static uint32_t next_number(struct control *c, uint32_t app)
 	do {
 		taken = false;
 		for (int i = 0; i < n; i++)
-			taken |= strcmp(rows[i].kind, "run") == 0 &&
-				 strcmp(rows[i].type, "run") == 0 &&
+			taken |= strcmp(rows[i].kind, kind) == 0 &&
+				 strcmp(rows[i].type, kind) == 0 &&
 				 rows[i].number == number;
 		number += taken;
 	} while (taken);
@@ -94,14 +94,18 @@ static uint32_t next_number(struct control *c, uint32_t app)
 static int run_new(struct control *c, struct live *l, const struct oneoff *o,
 	int stdio[3], struct oneoff_handle *ret, struct err *e)
 {
-	const char *first = o->argv && o->argv[0] ? o->argv[0] : o->type;
-	const char *command = NULL;
+	const char *first = o->cron		    ? o->cron
+			    : o->argv && o->argv[0] ? o->argv[0]
+						    : o->type;
+	const char *command = NULL, *kind = o->cron ? "cron" : "run";
 	struct member m;
 	int pty = -1;
 
 	/* `run app migrate` runs the process type of that name, as elsewhere. */
 	if (first && (!o->argv || !o->argv[0] || !o->argv[1]))
 		command = json_string_value(json_object_get(l->image.processes, first));
+	if (!command)
+		command = o->cron;
 	if (!command && (!o->argv || !o->argv[0]))
 		return err_set(e, EINVAL, "no command given");
 	if (o->type && !json_object_get(l->image.processes, o->type))
@@ -110,14 +114,16 @@ static int run_new(struct control *c, struct live *l, const struct oneoff *o,
 	struct fleet_start s = {.app = &l->app,
 		.release = &l->release,
 		.image = &l->image,
-		.type = "run",
-		.limits = o->type,
+		.type = kind,
+		.limits = o->cron ? "run" : o->type,
 		.command = command,
 		.argv = o->argv,
 		.env = o->env,
 		.term = o->tty ? o->term : NULL,
-		.kind = "run",
-		.number = next_number(c, l->app.id),
+		.kind = kind,
+		.actor = o->actor,
+		.detached = o->detach,
+		.number = next_number(c, l->app.id, kind),
 		.flags = o->tty	     ? START_TTY
 			 : o->detach ? 0
 				     : START_STDIO,
@@ -126,7 +132,8 @@ static int run_new(struct control *c, struct live *l, const struct oneoff *o,
 	if (r < 0)
 		return r;
 	ret->id = m.id;
-	snprintf(ret->name, sizeof(ret->name), "run.%u", s.number);
+	ret->number = s.number;
+	snprintf(ret->name, sizeof(ret->name), "%s.%u", kind, s.number);
 	if (o->tty)
 		ret->fds[0] = pty;
 	return 0;
@@ -253,7 +260,7 @@ int oneoff_start(struct control *c, uint32_t app, const struct oneoff *o,
 		close_all(ret->fds);
 	else if (o->tty)
 		set_size(ret->fds[0], o);
-	if (r == 0 && o->detach)
+	if (r == 0 && o->detach && !o->cron)
 		engine_forget(c->engine, ret->id);
 	if (r == 0)
 		db_instance_state(c->db, ret->id, "running");

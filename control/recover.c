@@ -1,5 +1,6 @@
 /* What must be true after a start. */
 #include "control/recover.h"
+#include "control/cron.h"
 #include "control/engine.h"
 #include "control/fleet.h"
 #include "control/loglimits.h"
@@ -174,6 +175,15 @@ static void stop_unwanted(struct control *c, const struct db_instance *i)
 		engine_forget(c->engine, i->id);
 }
 
+/* Nobody waits for it: it needs no berth-control. */
+static bool goes_on(struct control *c, const struct db_instance *i)
+{
+	if (strcmp(i->kind, "cron") == 0)
+		return cron_keeps(c, i);
+	return i->detached && strcmp(i->state, "running") == 0 &&
+	       strcmp(i->kind, "run") == 0;
+}
+
 static void reconcile_instances(struct control *c, const struct running *run)
 {
 	struct db_instance *rows autofree = NULL;
@@ -186,6 +196,8 @@ static void reconcile_instances(struct control *c, const struct running *run)
 				io_now_us());
 			continue;
 		}
+		if (goes_on(c, &rows[i]))
+			continue;
 		if (replaced(rows, n, &rows[i], run) || !adopt(c, &rows[i], run))
 			stop_unwanted(c, &rows[i]);
 	}
@@ -260,6 +272,7 @@ int recover_start(struct control *c, struct err *e)
 	loglimits_apply_all(c);
 	sleep_recover(c, &(struct sleep_found){run.ids, run.frozen, run.n, run.n_frozen});
 	reconcile_instances(c, &run);
+	cron_recover(c);
 	stop_unknown(c, &run);
 	retention_drop_half(c, UINT64_MAX);
 	volumes_recover(c);

@@ -1,6 +1,7 @@
 /* From one set of instances to the next: start, probe, switch, drain. */
 #include "control/rollout.h"
 #include "control/applog.h"
+#include "control/cron.h"
 #include "control/engine.h"
 #include "control/fleet.h"
 #include "control/network.h"
@@ -484,6 +485,7 @@ static int switch_release(
 	if (status >= 0)
 		status = release_data_settle(data);
 	int ended = db_end(c->db, status >= 0);
+	cron_changed(c);
 	return status < 0 ? status : ended;
 }
 

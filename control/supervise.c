@@ -1,6 +1,7 @@
 /* Starts instances again: after an end, and all of them after a boot. */
 #include "control/supervise.h"
 #include "control/applog.h"
+#include "control/cron.h"
 #include "control/engine.h"
 #include "control/fleet_inside.h"
 #include "control/network.h"
@@ -184,7 +185,7 @@ void supervise_exited(struct control *c, const struct msg_exited *e)
 
 	exit_text(e, reason);
 	db_instance_exit(c->db, e->id, reason, e->time_us);
-	if (!end_member(c, e, reason))
+	if (!end_member(c, e, reason) && !cron_ended(c, e))
 		tell_oneoff(c, e->id, reason);
 }
 

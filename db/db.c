@@ -39,6 +39,7 @@ SQL_FILE(db_schema_18, "db/migration_18.sql");
 SQL_FILE(db_schema_19, "db/migration_19.sql");
 SQL_FILE(db_schema_20, "db/migration_20.sql");
 SQL_FILE(db_schema_21, "db/migration_21.sql");
+SQL_FILE(db_schema_22, "db/migration_22.sql");
 
 /* Migration N brings a database of user_version N-1 to N. Only ever append. */
 static const char *const migrations[] = {
@@ -63,6 +64,7 @@ static const char *const migrations[] = {
 	db_schema_19,
 	db_schema_20,
 	db_schema_21,
+	db_schema_22,
 };
 #define MIGRATION_SECRETS 13 /* what secret_seal_all is part of */
 

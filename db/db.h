@@ -484,6 +484,10 @@ struct db_instance {
 	char kind[8], type[32], state[12], reason[160];
 	uint64_t started_us, exited_us;
 	bool final; /* ended, and its policy wanted no restart */
+	/* of one-offs */
+	bool detached;
+	char command[256]; /* cut */
+	char actor[128];
 };
 int db_instance_create(
 	struct db *db, struct db_instance *i); /* state starting; fills id */
@@ -501,6 +505,51 @@ int db_instance_list(struct db *db, uint32_t app, bool with_exited,
 	struct db_instance **ret); /* app 0: all */
 /* Drops ended rows but the newest 50 of each app. */
 int db_instance_prune(struct db *db);
+
+/* ---- scheduled tasks (db/cron.c) ---- */
+#define DB_CRON_ID 13 /* twelve hex digits and NUL */
+#define DB_CRON_KEPT                                                                     \
+	50u /* newest runs of a task; those of what is no task any more, of an app */
+struct db_cron_run {
+	uint64_t id, instance;
+	uint32_t app, number, version, times;
+	char task[DB_CRON_ID], command[256], why[12], actor[128], status[12], reason[160],
+		ending[12];
+	uint64_t due_us, started_us, ended_us, limit_us;
+};
+/* {app id, version, cron: the array} of each app whose live release has tasks. Count; each cron is a reference. */
+struct db_cron_app {
+	uint32_t app, version;
+	json_t *cron;
+};
+int db_cron_apps(struct db *db, struct db_cron_app **ret);
+/* What is kept of a task; nothing is: zeros. */
+struct db_cron_task {
+	bool suspended;
+	uint64_t seen_us;
+};
+int db_cron_task(struct db *db, uint32_t app, const char *task, struct db_cron_task *ret);
+int db_cron_suspend(struct db *db, uint32_t app, const char *task, bool on);
+/* Never back. */
+int db_cron_seen(struct db *db, uint32_t app, const char *task, uint64_t seen_us);
+/* Of tasks that are no more, and not suspended: all but those. ids: array of strings. */
+int db_cron_forget(struct db *db, uint32_t app, const json_t *ids);
+/* A run that begins, or (status skipped) does not: one more of the same reason in a row is counted on the last one. Fills id. */
+int db_cron_run_add(struct db *db, struct db_cron_run *r);
+int db_cron_run_started(struct db *db, uint64_t id, uint64_t instance, uint32_t number);
+/* berth ends it: why. -ENOENT: it ended. */
+int db_cron_run_ending(struct db *db, uint64_t id, const char *why);
+/* Also of one that was thought to be lost. -ENOENT: it has an end. */
+int db_cron_run_end(struct db *db, uint64_t id, const char *status, const char *reason,
+	uint64_t time_us);
+int db_cron_run_get(struct db *db, uint64_t id, struct db_cron_run *ret);
+/* The one of that sandbox which has no end, or was thought to be lost. -ENOENT. */
+int db_cron_run_of(struct db *db, uint64_t instance, struct db_cron_run *ret);
+int db_cron_running(struct db *db, uint32_t app,
+	struct db_cron_run **ret); /* 0: all; oldest first. Count */
+/* Newest first; task NULL: all. Count. */
+int db_cron_history(struct db *db, uint32_t app, const char *task, uint32_t limit,
+	struct db_cron_run **ret);
 
 /* ---- certificates (db/certs.c) ---- */
 struct db_cert {

@@ -106,7 +106,10 @@ static void a_database_of_an_earlier_version_is_migrated(void **state)
 		"ALTER TABLE volume DROP COLUMN size_bytes",
 		"ALTER TABLE volume_mount DROP COLUMN type",
 		"ALTER TABLE app DROP COLUMN rename_to", "DROP TABLE former_name",
-		"DROP TABLE preview", "DROP TABLE pushed", "PRAGMA user_version=3"};
+		"DROP TABLE preview", "DROP TABLE pushed", "DROP TABLE cron_run",
+		"DROP TABLE cron_task", "ALTER TABLE instance DROP COLUMN command",
+		"ALTER TABLE instance DROP COLUMN actor",
+		"ALTER TABLE instance DROP COLUMN detached", "PRAGMA user_version=3"};
 
 	make_app(f->db, "old");
 	undo_members(f->db);

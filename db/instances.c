@@ -11,10 +11,10 @@ int db_instance_create(struct db *db, struct db_instance *i)
 	snprintf(i->state, sizeof(i->state), "starting");
 	return query_insert(db, &i->id,
 		"INSERT INTO instance(app, kind, type, number, version, state, restarts, "
-		"started_us)"
-		" VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
-		"ussuusuU", i->app, i->kind, i->type, i->number, i->version, i->state,
-		i->restarts, i->started_us);
+		"started_us, command, actor, detached)"
+		" VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"ussuusuUssu", i->app, i->kind, i->type, i->number, i->version, i->state,
+		i->restarts, i->started_us, i->command, i->actor, i->detached);
 }
 
 int db_instance_state(struct db *db, uint64_t id, const char *state)
@@ -48,7 +48,7 @@ int db_instance_oom(struct db *db, uint64_t id, uint32_t kills)
 
 #define INSTANCE_COLUMNS                                                                 \
 	"id, app, number, version, restarts, kind, type, state, reason, started_us, "    \
-	"exited_us, final, oom_kills"
+	"exited_us, final, oom_kills, command, actor, detached"
 
 static void fill_instance(struct query *q, void *element)
 {
@@ -67,6 +67,9 @@ static void fill_instance(struct query *q, void *element)
 	i->exited_us = query_u64(q, 10);
 	i->final = query_u32(q, 11) != 0;
 	i->oom_kills = query_u32(q, 12);
+	query_text(q, 13, i->command, sizeof(i->command));
+	query_text(q, 14, i->actor, sizeof(i->actor));
+	i->detached = query_u32(q, 15) != 0;
 }
 
 int db_instance_get(struct db *db, uint64_t id, struct db_instance *ret)

@@ -506,6 +506,9 @@ static const struct rule {
 		"CASE b.status WHEN 'pending' THEN 'failed' ELSE b.status END"},
 	{"build", "status",
 		"CASE b.status WHEN 'running' THEN 'failed' ELSE b.status END"},
+	{"cron_run", "status",
+		"CASE b.status WHEN 'running' THEN 'lost' ELSE b.status END"},
+	{"cron_run", "instance", "0"},
 };
 
 static const char *rule_of(const char *table, const char *column)
@@ -776,7 +779,10 @@ int db_restore_volume(struct db_restoring *r, uint64_t id)
 static int keep_quiet(struct db *db)
 {
 	static const char *const sql[] = {"DELETE FROM acme", "DELETE FROM drain",
-		"UPDATE formation SET quantity = 0 WHERE type <> 'web'"};
+		"UPDATE formation SET quantity = 0 WHERE type <> 'web'",
+		"DELETE FROM setting WHERE topic = 'cron' AND key = 'enabled'",
+		"INSERT INTO setting(app, topic, key, value) VALUES(0, 'cron', "
+		"'enabled', 'off')"};
 	int r = 0;
 
 	for (size_t i = 0; r >= 0 && i < ARRAY_LEN(sql); i++)

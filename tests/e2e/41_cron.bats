@@ -1,0 +1,119 @@
+# Scheduled tasks (app.json's cron), and one-offs that go on without who asked.
+
+setup() {
+	. "$BERTH_SOURCE/tests/lib/e2e.bash"
+	. "$BERTH_SOURCE/tests/lib/kill.bash"
+}
+
+# task COMMAND: the id of c-tasks' task whose command holds it.
+task() { json cron:list c-tasks | jq -r --arg c "$1" '.[] | select(.command | contains($c)) | .task'; }
+# last TASK KEY: of its newest run.
+last() { json cron:history c-tasks "$1" | jq -r ".[0].$2"; }
+last_is() { [ "$(last "$1" status)" = "$2" ]; }
+oneoffs() { json run:list "$1" | jq -r '[.[].name] | sort | join(" ")'; }
+runs() { [ "$(oneoffs "$1")" = "$2" ]; }
+
+@test "the tasks of app.json are listed, run by hand, and their ends are kept" {
+	app c-tasks
+	cat >app.json <<-'END'
+		{ // every night, and more
+		  "cron": [
+		    {"command": "echo report of $BERTH_CRON_TASK in $DYNO", "schedule": "30 4 * * 1-5"},
+		    {"command": "echo no luck; exit 3", "schedule": "@weekly"},
+		    {"command": "echo begun; sleep 2; echo done", "schedule": "0 0 1 1 *"},
+		    {"command": "date", "schedule": "* * * * *", "concurrency_policy": "allow"}
+		  ]
+		}
+	END
+	commit tasks
+	pushed
+	date +%s >"$BATS_FILE_TMPDIR/since"
+	equal 4 "$(json cron:list c-tasks | jq length)"
+	local id
+	id=$(task report)
+	try berth cron:set c-tasks timezone Europe/Nowhere
+	exits 2
+	has Europe/Nowhere
+	try berth cron:set c-tasks timezone UTC
+	ok
+	[[ $(json cron:list c-tasks | jq -r --arg t "$id" '.[] | select(.task == $t).next') == *T04:30:00Z ]]
+	try berth cron:run c-tasks "${id:0:6}"
+	ok
+	has "report of $id in cron.1" 'cron.1 succeeded'
+	berth logs c-tasks -n 50 | grep -q 'app\[cron\.1\]: report of'
+	try berth cron:run c-tasks "$(task luck)"
+	exits 1
+	has 'no luck' 'exit status 3'
+	equal 'failed exit status 3 manual' "$(json cron:history c-tasks "$(task luck)" | jq -r '.[0] | "\(.status) \(.reason) \(.why)"')"
+	json events c-tasks | jq -e '[.[] | select(.what == "cron:failed")] | length == 1' >/dev/null
+	try berth cron:run c-tasks none
+	exits 1
+	has 'has no task' 'cron:list'
+	# ids stay over deploys
+	commit again
+	pushed
+	equal "$id" "$(task report)"
+}
+
+@test "a run is taken over by a new berth-control; another is refused meanwhile" {
+	local id
+	id=$(task begun)
+	try berth cron:run c-tasks "$id" --detach
+	ok
+	has 'Running cron.1'
+	berth run:detached c-tasks -- sh -c 'echo waits; exec sleep 60'
+	runs c-tasks 'cron.1 run.1'
+	try berth cron:run c-tasks "$id"
+	exits 1
+	has 'still runs' forbid
+	kill -9 "$(program_pids berth-control)"
+	wait_for 5 berth_answers
+	runs c-tasks 'cron.1 run.1'
+	equal running "$(last "$id" status)"
+	wait_for 5 last_is "$id" succeeded
+	equal 'exit status 0' "$(last "$id" reason)"
+	wait_for 2 runs c-tasks run.1
+	equal 'sh -c echo waits; exec sleep 60' "$(json run:list c-tasks | jq -r '.[0].command')"
+	equal true "$(json run:list c-tasks | jq -r '.[0].detached')"
+}
+
+@test "run:stop ends one-offs, by name or all; cron:run ends so too" {
+	berth checks:set c-tasks stop-timeout 1
+	try berth run:stop c-tasks run.1
+	ok
+	has 'run.1 ended' 'signal 15'
+	try berth run:stop c-tasks run.1
+	exits 1
+	has 'run:list'
+	try berth run:stop c-tasks
+	exits 2
+	berth run:detached c-tasks -- sh -c 'trap "" TERM; while :; do sleep 0.2; done'
+	berth cron:run c-tasks "$(task begun)" --detach
+	try berth run:stop c-tasks --all
+	ok
+	has 'run.1 ended' 'signal 9' 'cron.1 ended'
+	equal stopped "$(last "$(task begun)" status)"
+	equal '' "$(oneoffs c-tasks)"
+}
+
+@test "a suspended task waits, and sleep does not keep one from running" {
+	local id
+	id=$(task report)
+	try berth cron:suspend c-tasks "$id"
+	ok
+	equal 'suspended null' "$(json cron:list c-tasks | jq -r --arg t "$id" '.[] | select(.task == $t) | "\(.state) \(.next)"')"
+	berth cron:resume c-tasks --all --quiet
+	equal active "$(json cron:list c-tasks | jq -r '[.[].state] | unique | join(" ")')"
+	berth ps:sleep c-tasks
+	try berth cron:run c-tasks "$id"
+	ok
+	equal asleep "$(json apps:list | jq -r '.[] | select(.name == "c-tasks").state')"
+}
+
+@test "what was due at a minute's beginning has run" {
+	local since now
+	since=$(cat "$BATS_FILE_TMPDIR/since")
+	now=$(date +%s)
+	[ $((since / 60)) != $(((now - 1) / 60)) ] || skip "no minute began since the push"
+	json cron:history c-tasks "$(task date)" | jq -e 'map(select(.why == "schedule" and .status == "succeeded")) | length > 0' >/dev/null
+}
