@@ -5,6 +5,7 @@
 #include "control/cron.h"
 #include "control/drains.h"
 #include "control/layers.h"
+#include "control/liveness.h"
 #include "control/network.h"
 #include "control/retention.h"
 #include "control/space.h"
@@ -403,6 +404,7 @@ static int op_commit(
 	network_send_all(b->c);
 	drains_changed(b->c);
 	cron_changed(b->c);
+	liveness_changed(b->c);
 	return backup_answer(b, did);
 }
 

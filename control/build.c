@@ -1,5 +1,6 @@
 /* From a commit to an image: plan, keys, and only those steps whose key is new. */
 #include "control/build.h"
+#include "control/appjson.h"
 #include "control/build_input.h"
 #include "control/docker.h"
 #include "control/key.h"
@@ -75,6 +76,18 @@ static int read_manifest(struct build *b, const char *name, char **ret, struct e
 	return r == -ENOENT ? 0 : r;
 }
 
+static int parse_app_json(struct build *b, const char *text, struct err *e)
+{
+	json_t *warnings = json_array(), *line;
+	size_t i;
+	int r = appjson_parse(text, &b->app_json, warnings, e);
+
+	json_array_foreach (warnings, i, line)
+		sink_fail(b->s, "%s", json_string_value(line));
+	json_decref(warnings);
+	return r;
+}
+
 static int read_manifests(struct build *b, struct err *e)
 {
 	char *procfile autofree = NULL, *app_json autofree = NULL;
@@ -85,7 +98,7 @@ static int read_manifests(struct build *b, struct err *e)
 	if (r == 0)
 		r = procfile_parse(procfile, &b->procfile, e);
 	if (r == 0 && app_json)
-		r = appjson_parse(app_json, &b->app_json, e);
+		r = parse_app_json(b, app_json, e);
 	return r;
 }
 
@@ -362,6 +375,78 @@ static int compile_step(struct build *b, struct err *e)
 	return r;
 }
 
+/* ---- scripts.predeploy ---- */
+
+static int feed_orders(void *arg, int fd, struct err *e)
+{
+	return docker_send_orders(arg, fd, e);
+}
+
+static void add_env(json_t *env, const json_t *from)
+{
+	if (json_is_object(from))
+		json_object_update(env, (json_t *)(uintptr_t)from);
+}
+
+/* What the script sees: as the app, but for what is known only when that runs. */
+static json_t *predeploy_orders(
+	const struct build *b, const struct db_image *image, const char *script)
+{
+	json_t *env = json_pack("{s:s}", "HOME", own_start_home(image));
+	const char *user = json_string_value(json_object_get(image->config, "User"));
+	const char *key;
+	json_t *value;
+
+	add_env(env, json_object_get(b->plan, "env"));
+	add_env(env, json_object_get(b->result, "env"));
+	json_object_foreach (b->config, key, value)
+		if (json_is_string(value))
+			json_object_set(env, key, value);
+	return json_pack("{s:[s,s,s], s:o, s:s, s:s}", "argv",
+		image->profile_d ? "/bin/bash" : "/bin/sh", "-c", script, "env", env,
+		"user", own_start(image) ? (user ? user : "") : "1000:1000", "cwd",
+		own_start(image) ? own_start_folder(image) : "/app");
+}
+
+static void predeploy_key(struct build *b, const json_t *todo, char out[65])
+{
+	char *text autofree = json_dumps(todo, JSON_COMPACT | JSON_SORT_KEYS);
+	const json_t *layer;
+	struct key k;
+	size_t i;
+
+	key_begin(&k, "predeploy-1");
+	key_addu(&k, b->req->app->id);
+	key_adds(&k, text);
+	json_array_foreach (b->layers, i, layer)
+		key_addu(&k, (uint64_t)json_integer_value(layer));
+	salt(b, &k);
+	key_end(&k, out);
+}
+
+/* What it changes becomes the image's uppermost layer. */
+static int predeploy_step(struct build *b, const struct db_image *image, struct err *e)
+{
+	const char *script = appjson_script(b->app_json, SCRIPT_PREDEPLOY);
+	json_t *todo = script ? predeploy_orders(b, image, script) : NULL;
+	struct step st = {.command = "docker-run",
+		.title = "scripts.predeploy",
+		.profile = PROFILE_BUILD_ROOT,
+		.flags = START_IMAGE_FILES | START_HOST_APT,
+		.feed = feed_orders,
+		.feed_arg = todo,
+		.stdin_fd = -1};
+	char key[65];
+
+	if (!script)
+		return 0;
+	predeploy_key(b, todo, key);
+	sink_step(b->s, "Running scripts.predeploy: %.200s", script);
+	int r = layer_of(b, "build", key, b->req->app->id, &st, NULL, e);
+	json_decref(todo);
+	return r;
+}
+
 /* ---- the image ---- */
 
 static void merge(json_t *into, const json_t *from, const char *field)
@@ -375,7 +460,6 @@ static void merge(json_t *into, const json_t *from, const char *field)
 static int make_image(struct build *b, struct db_image *ret, struct err *e)
 {
 	ret->app = b->req->app->id;
-	ret->layers = json_incref(b->layers);
 	ret->processes = json_object();
 	ret->env = json_object();
 	ret->checks = b->app_json ? json_incref(b->app_json) : json_object();
@@ -384,15 +468,19 @@ static int make_image(struct build *b, struct db_image *ret, struct err *e)
 	json_object_update(ret->processes, b->procfile);
 	merge(ret->env, b->plan, "env");
 	merge(ret->env, b->result, "env");
-	ret->profile_d = json_is_true(json_object_get(b->plan, "profile_d")) ||
-			 json_is_true(json_object_get(b->result, "profile_d"));
 	snprintf(ret->pack, sizeof(ret->pack), "%s", b->pack);
 	snprintf(ret->commit, sizeof(ret->commit), "%s", b->req->commit);
+	ret->profile_d = json_is_true(json_object_get(b->plan, "profile_d")) ||
+			 json_is_true(json_object_get(b->result, "profile_d"));
+	int r = predeploy_step(b, ret, e);
+	if (r < 0)
+		return r;
+	ret->layers = json_incref(b->layers);
 	if (json_object_size(ret->processes) == 0)
 		return err_set(e, EINVAL,
 			"no start command: add a Procfile with a line such as `web: "
 			"./server`");
-	int r = db_image_create(b->c->db, ret);
+	r = db_image_create(b->c->db, ret);
 	return r < 0 ? err_sys(e, -r, "record the image") : 0;
 }
 
@@ -497,6 +585,22 @@ int build_image(struct control *c, const struct build_request *req, struct sink 
 	int r = build_steps(&b, ret, e);
 	if (r < 0)
 		db_image_clear(ret);
+	build_free(&b);
+	return r;
+}
+
+int build_app_json(
+	struct control *c, const struct build_request *req, json_t **ret, struct err *e)
+{
+	struct build b = {.c = c, .req = req};
+	char *text autofree = NULL;
+	int r = open_commit(&b, e);
+
+	*ret = NULL;
+	if (r == 0)
+		r = read_manifest(&b, "app.json", &text, e);
+	if (r == 0 && text)
+		r = appjson_parse(text, ret, NULL, e);
 	build_free(&b);
 	return r;
 }

@@ -16,6 +16,9 @@ struct build_request {
  */
 int build_image(struct control *c, const struct build_request *b, struct sink *s,
 	struct db_image *ret, struct err *e);
+/* The commit's app.json; NULL: it has none. 0 or -errno with e. */
+int build_app_json(
+	struct control *c, const struct build_request *b, json_t **ret, struct err *e);
 /* Says to the sink by which buildpacks the commit would be built and what it would start; builds nothing. 0 or -errno. */
 int build_detect(
 	struct control *c, const struct build_request *b, struct sink *s, struct err *e);

@@ -2,8 +2,8 @@
  * berth-control: the database, the deploys, the API. Runs as user _berth without capabilities.
  *
  * Threads: a deploy or a command runs in its request's thread (a deploy is one long story, unreadable as callbacks);
- * one reader each for berthd and the routers; one that waits for all restarts; one for automatic certificates; one for berth-drain; one for scheduled tasks; short-lived ones for starts, draining and sleep. Shared state is the database
- * (one lock), the fleet, the routes and the engine, each with a lock of its own and never two held at once; but whatever
+ * one reader each for berthd and the routers; one that waits for all restarts; one for automatic certificates; one for berth-drain; one for scheduled tasks; one for liveness checks; short-lived ones for starts, draining and sleep. Shared state is the database
+ * (one lock), the fleet, the routes and the engine, each with a lock of its own and never two held at once; but those of cron.c and liveness.c, which are taken first, and whatever
  * changes marks it for the next routing table (stale.h), whose lock is the innermost.
  */
 #include "control/control.h"
@@ -18,6 +18,7 @@
 #include "control/engine.h"
 #include "control/fleet.h"
 #include "control/limits.h"
+#include "control/liveness.h"
 #include "control/network.h"
 #include "control/openapi.h"
 #include "control/preview.h"
@@ -157,6 +158,8 @@ static int open_parts(struct control *c, unsigned int routers, struct err *e)
 	if (r == 0)
 		r = cron_open(&c->cron);
 	if (r == 0)
+		r = liveness_open(&c->liveness);
+	if (r == 0)
 		r = routes_open(c, fds, routers, &c->routes);
 	if (r == 0)
 		r = engine_run(c->engine);
@@ -233,7 +236,10 @@ static int serve(struct control *c, const sigset_t *wait, struct err *e)
 	backup_sweep(c);
 	recover_apps(c);
 	retention_soon(c);
-	if ((r = cron_run(c)) < 0)
+	r = cron_run(c);
+	if (r == 0)
+		r = liveness_run(c);
+	if (r < 0)
 		return err_sys(e, -r, "start");
 	log_info("ready");
 	signo = wait_signal(c, wait);

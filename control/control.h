@@ -16,6 +16,7 @@ struct acme;	 /* automatic certificates (acme.h) */
 struct drains;	 /* where logs are sent (drains.h) */
 struct api;	 /* the API (api.h) */
 struct cron;	 /* scheduled tasks (cron.h) */
+struct liveness; /* checks of what runs (liveness.h) */
 struct stale;	 /* which apps the next routing table shows otherwise (stale.h) */
 
 struct control {
@@ -30,6 +31,7 @@ struct control {
 	struct drains *drains;	   /* NULL: none are served (tests) */
 	_Atomic(struct api *) api; /* NULL: not yet served */
 	struct cron *cron;	   /* NULL: nothing is scheduled (tests) */
+	struct liveness *liveness; /* NULL: nothing is checked (tests) */
 	struct stale *stale;	   /* NULL: nobody builds tables (tests) */
 	const char *state, *run;   /* folders */
 	uint64_t started_us;
@@ -151,6 +153,12 @@ int oneoff_start(struct control *c, uint32_t app, const struct oneoff *o,
 	struct oneoff_handle *ret, struct err *e);
 int oneoff_signal(struct control *c, uint64_t id, int signo);
 int oneoff_stop(struct control *c, uint64_t id);
+/*
+ * A command inside an instance, without input and output. 0 with its status as oneoff_wait, -EAGAIN: it took longer than timeout_ms and was
+ * killed; -errno: it could not be started.
+ */
+int oneoff_check(struct control *c, uint64_t instance, const char *const *argv,
+	int timeout_ms, int *ret_status, char reason[160]);
 /* Waits for the end or for watch_fd to become readable or hang up (then -EAGAIN). Status: exit code or 128 + signal. */
 int oneoff_wait(
 	struct control *c, uint64_t id, int watch_fd, int *ret_status, char reason[160]);

@@ -1,13 +1,9 @@
-/* What an app says about itself: Procfile and app.json. */
+/* What an app says about itself: its Procfile. */
 #include "control/manifest.h"
-#include "control/member.h"
-#include "lib/jtext.h"
 #include "lib/name.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-/* ---- Procfile ---- */
 
 static char *trim(char *s)
 {
@@ -81,78 +77,6 @@ int procfile_parse(const char *text, json_t **ret, struct err *e)
 		rest += 3; /* a byte order mark */
 	for (char *line; r == 0 && (line = strsep(&rest, "\n"));)
 		r = parse_line(line, ++number, o, e);
-	if (r < 0) {
-		json_decref(o);
-		return r;
-	}
-	*ret = o;
-	return 0;
-}
-
-/* ---- app.json ---- */
-
-static int check_formation(const json_t *formation, struct err *e)
-{
-	const char *type;
-	json_t *row;
-
-	if (formation && !json_is_object(formation))
-		return err_set(e, EINVAL, "app.json: formation is not an object");
-	json_object_foreach ((json_t *)(uintptr_t)formation, type, row) {
-		const json_t *n = json_object_get(row, "quantity");
-		if (n && (!json_is_integer(n) || json_integer_value(n) < 0 ||
-				 json_integer_value(n) > FORMATION_MAX))
-			return err_set(e, EINVAL,
-				"app.json: formation.%s.quantity is no number from 0 to "
-				"%d",
-				type, FORMATION_MAX);
-	}
-	return 0;
-}
-
-/* healthchecks: process type -> array of checks; a path goes into a request line as it is. */
-static int check_healthchecks(const json_t *all, struct err *e)
-{
-	const char *type;
-	json_t *checks, *check;
-	size_t i;
-
-	if (all && !json_is_object(all))
-		return err_set(e, EINVAL, "app.json: healthchecks is not an object");
-	json_object_foreach ((json_t *)(uintptr_t)all, type, checks) {
-		if (!json_is_array(checks))
-			return err_set(e, EINVAL,
-				"app.json: healthchecks.%s is not an array", type);
-		json_array_foreach (checks, i, check) {
-			const json_t *path = json_object_get(check, "path");
-			const char *text = json_string_value(path);
-			if (path && (!text || text[0] != '/' || strlen(text) > 255 ||
-					    strpbrk(text, " \t\r\n")))
-				return err_set(e, EINVAL,
-					"app.json: healthchecks.%s[%zu].path is no path "
-					"that begins with / and holds no blank",
-					type, i);
-		}
-	}
-	return 0;
-}
-
-int appjson_parse(const char *text, json_t **ret, struct err *e)
-{
-	char *copy autofree = strdup(text);
-	json_error_t je;
-
-	if (!copy)
-		return err_set(e, ENOMEM, "out of memory");
-	jtext_blank_comments(copy);
-	json_t *o = json_loads(copy, JSON_REJECT_DUPLICATES, &je);
-	if (!o)
-		return err_set(e, EINVAL, "app.json line %d, column %d: %s", je.line,
-			je.column, je.text);
-	int r = json_is_object(o) ? check_formation(json_object_get(o, "formation"), e)
-				  : err_set(e, EINVAL, "app.json is not an object");
-	if (r == 0)
-		r = check_healthchecks(json_object_get(o, "healthchecks"), e);
 	if (r < 0) {
 		json_decref(o);
 		return r;

@@ -1,4 +1,4 @@
-/* What an app says about itself: Procfile and app.json. Parsed before anything is built. */
+/* What an app says about itself: its Procfile (app.json: appjson.h). Parsed before anything is built. */
 #ifndef CONTROL_MANIFEST_H
 #define CONTROL_MANIFEST_H
 
@@ -13,9 +13,5 @@
  * " #" starts a trailing comment. -EINVAL with a sentence that names the line.
  */
 int procfile_parse(const char *text, json_t **ret, struct err *e);
-/*
- * app.json: comments (line and block) allowed. Returns the checked object. -EINVAL with line and column.
- */
-int appjson_parse(const char *text, json_t **ret, struct err *e);
 
 #endif

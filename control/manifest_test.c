@@ -1,4 +1,4 @@
-/* Procfile and app.json: what is accepted, and how mistakes are named. */
+/* Procfile: what is accepted, and how mistakes are named. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -54,49 +54,11 @@ static void a_procfile_mistake_names_its_line(void **state)
 	}
 }
 
-static void app_json_may_have_comments_and_mistakes_keep_their_place(void **state)
-{
-	json_t *o;
-	struct err e;
-
-	(void)state;
-	assert_int_equal(
-		appjson_parse(
-			"{ // one\n \"url\": \"http://x\", /* two\n */ \"formation\":"
-			"{\"web\":{\"quantity\":2}}}",
-			&o, &e),
-		0);
-	assert_string_equal(command(o, "url"), "http://x");
-	json_decref(o);
-	assert_int_equal(appjson_parse("{\n \"a\": 1,\n \"b\" 2}", &o, &e), -EINVAL);
-	assert_non_null(strstr(e.text, "line 3"));
-	assert_int_equal(appjson_parse("[]", &o, &e), -EINVAL);
-	assert_int_equal(
-		appjson_parse("{\"formation\":{\"web\":{\"quantity\":-1}}}", &o, &e),
-		-EINVAL);
-	assert_non_null(strstr(e.text, "formation.web.quantity"));
-	assert_int_equal(
-		appjson_parse(
-			"{\"healthchecks\":{\"web\":[{\"path\":\"/x y\"}]}}", &o, &e),
-		-EINVAL);
-	assert_non_null(strstr(e.text, "healthchecks.web[0].path"));
-	assert_int_equal(
-		appjson_parse("{\"healthchecks\":{\"web\":{}}}", &o, &e), -EINVAL);
-	assert_int_equal(
-		appjson_parse(
-			"{\"healthchecks\":{\"web\":[{\"path\":\"/up\"}]}}", &o, &e),
-		0);
-	json_decref(o);
-	assert_int_equal(appjson_parse("{\"a\": \"unterminated", &o, &e), -EINVAL);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_procfile_has_types_comments_and_crlf),
 		cmocka_unit_test(a_procfile_mistake_names_its_line),
-		cmocka_unit_test(
-			app_json_may_have_comments_and_mistakes_keep_their_place),
 	};
 	return cmocka_run_group_tests_name("control/manifest", tests, NULL, NULL);
 }

@@ -16,6 +16,8 @@
 #include <sys/ioctl.h>
 #include <termios.h>
 
+#define CHECK_END_MS 5000 /* for one that was killed */
+
 struct live {
 	struct db_app app;
 	struct db_release release;
@@ -280,6 +282,23 @@ int oneoff_stop(struct control *c, uint64_t id)
 	return engine_stop(c->engine, id, 5000);
 }
 
+/* As a shell has it. */
+static int status_of(const struct msg_exited *x, char reason[160])
+{
+	exit_text(x, reason);
+	switch ((enum exit_reason)x->reason) {
+	case EXIT_REASON_EXITED:
+		return x->value;
+	case EXIT_REASON_SIGNALED:
+	case EXIT_REASON_OOM:
+		return 128 + (x->value ? x->value : SIGKILL);
+	case EXIT_REASON_EXEC:
+	case EXIT_REASON_LOST:
+		break;
+	}
+	return 125;
+}
+
 int oneoff_wait(
 	struct control *c, uint64_t id, int watch_fd, int *ret_status, char reason[160])
 {
@@ -294,19 +313,87 @@ int oneoff_wait(
 			return -EAGAIN;
 	}
 	engine_forget(c->engine, id);
-	exit_text(&x, reason);
-	switch ((enum exit_reason)x.reason) {
-	case EXIT_REASON_EXITED:
-		*ret_status = x.value;
-		break;
-	case EXIT_REASON_SIGNALED:
-	case EXIT_REASON_OOM:
-		*ret_status = 128 + (x.value ? x.value : SIGKILL);
-		break;
-	case EXIT_REASON_EXEC:
-	case EXIT_REASON_LOST:
-		*ret_status = 125;
-		break;
-	}
+	*ret_status = status_of(&x, reason);
 	return 0;
+}
+
+/* ---- a command that checks an instance ---- */
+
+/* The instance as enter() wants it, with the release that it is of. */
+static int find_of(
+	struct control *c, uint64_t instance, struct live *l, struct member *ret)
+{
+	struct db_instance i;
+	int r = db_instance_get(c->db, instance, &i);
+
+	if (r == 0)
+		r = db_app_by_id(c->db, i.app, &l->app);
+	if (r == 0)
+		r = db_release_get(c->db, i.app, i.version, &l->release);
+	if (r == 0)
+		r = db_image_get(c->db, l->release.image, &l->image);
+	*ret = (struct member){.id = instance, .number = i.number};
+	snprintf(ret->type, sizeof(ret->type), "%s", i.type);
+	return r;
+}
+
+static int await_check(
+	struct control *c, uint64_t id, int timeout_ms, int *ret_status, char reason[160])
+{
+	struct msg_exited x;
+	int r = engine_wait_exit(c->engine, id, timeout_ms, &x);
+
+	if (r == 0) {
+		*ret_status = status_of(&x, reason);
+		return 0;
+	}
+	engine_stop(c->engine, id, 0);
+	engine_wait_exit(c->engine, id, CHECK_END_MS, &x);
+	return r;
+}
+
+/* Its row gives it an id, and goes with it: checks are many. */
+static int check_in(struct control *c, struct live *l, const struct member *target,
+	const char *const *argv, int timeout_ms, int *ret_status, char reason[160])
+{
+	struct db_instance row = {.app = l->app.id,
+		.number = 1,
+		.version = l->release.version,
+		.kind = "run",
+		.type = "enter"};
+	struct oneoff o = {.argv = argv};
+	struct err e = {0};
+	int spec autoclose = pack_enter(c, l, &o, target);
+	int null autoclose = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (spec < 0 || null < 0)
+		return spec < 0 ? spec : -errno;
+	int r = db_instance_create(c->db, &row);
+	if (r < 0)
+		return r;
+	struct msg_enter m = {.id = row.id, .target = target->id, .flags = START_STDIO};
+	int fds[4] = {spec, null, null, null};
+	r = engine_expect(c->engine, row.id);
+	if (r == 0)
+		r = engine_enter(c->engine, &m, fds, 4, NULL, &e);
+	if (r == 0)
+		r = await_check(c, row.id, timeout_ms, ret_status, reason);
+	else
+		engine_stop(c->engine, row.id, 0); /* as fleet_start */
+	engine_forget(c->engine, row.id);
+	db_instance_delete(c->db, row.id);
+	return r;
+}
+
+int oneoff_check(struct control *c, uint64_t instance, const char *const *argv,
+	int timeout_ms, int *ret_status, char reason[160])
+{
+	struct live l = {0};
+	struct member target;
+	int r = find_of(c, instance, &l, &target);
+
+	if (r == 0)
+		r = check_in(c, &l, &target, argv, timeout_ms, ret_status, reason);
+	unload(&l);
+	return r;
 }

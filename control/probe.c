@@ -1,6 +1,7 @@
 /* Is an instance ready. */
 #include "control/probe.h"
 #include "control/engine.h"
+#include "control/health.h"
 #include "control/settings.h"
 #include "lib/io.h"
 #include <arpa/inet.h>
@@ -13,9 +14,10 @@
 
 #define TIMEOUT_S 30 /* until something listens */
 #define CONNECT_MS                                                                       \
-	1000 /* loopback: an accept queue that stays full that long is not ready */
-#define ANSWER_MS 5000 /* one health check's answer */
+	1000	   /* loopback: an accept queue that stays full that long is not ready */
+#define ANSWER_S 5 /* that of `checks:set path` */
 #define PORTS_MAX 16
+#define S_NS UINT64_C(1000000000)
 
 struct probe {
 	struct control *c;
@@ -24,8 +26,14 @@ struct probe {
 	int v4, v6; /* sockets inside the instance, kept over refused attempts */
 	uint64_t deadline_ns;
 	unsigned int attempt;
-	char path[256];	  /* "": TCP only */
-	char answer[160]; /* last unwanted answer of the check */
+	struct health check; /* without path and command: TCP only */
+	bool checked;
+	unsigned int bad;	   /* unwanted answers of the check */
+	uint64_t not_before_ns;	   /* the next try */
+	char answer[160];	   /* the last unwanted one */
+	char path[256];		   /* of `checks:set path` */
+	struct db_release release; /* hold what check points to */
+	struct db_image image;
 };
 
 static int ended(struct probe *p, struct err *e)
@@ -90,36 +98,6 @@ static int try_connect(int fd, int family, uint16_t port)
 	return failure ? 1 : 0;
 }
 
-/* The status of GET path on a connected socket, or 0 when no whole status line came. */
-static int ask(struct probe *p, int fd)
-{
-	char text[1024];
-	size_t have = 0;
-	int status = 0;
-
-	snprintf(text, sizeof(text),
-		"GET %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: berth-check\r\n"
-		"Connection: close\r\n\r\n",
-		p->path);
-	if (send(fd, text, strlen(text), MSG_NOSIGNAL) < 0)
-		return 0;
-	while (have < sizeof(text) - 1) {
-		struct pollfd w = {.fd = fd, .events = POLLIN};
-		if (poll(&w, 1, ANSWER_MS) <= 0)
-			break;
-		ssize_t n = recv(fd, text + have, sizeof(text) - 1 - have, 0);
-		if (n <= 0)
-			break;
-		have += (size_t)n;
-		text[have] = '\0';
-		if (strchr(text, '\n'))
-			break;
-	}
-	if (have == 0 || sscanf(text, "HTTP/1.%*1d %3d", &status) != 1)
-		return 0;
-	return status;
-}
-
 /* Of one that berthd has connected: somebody must have taken it. */
 static int try_accepted(const struct probe *p)
 {
@@ -134,6 +112,25 @@ static bool is_not_yet(int r)
 	       r == -ECONNREFUSED;
 }
 
+/* It listens: what does its check say? */
+static bool is_healthy(struct probe *p, int fd)
+{
+	const struct health *h = &p->check;
+	bool here = h->path && !h->port;
+	int r = here ? health_ask(h, fd, p->answer)
+		     : health_try(p->c, p->m, h, p->answer);
+
+	if (r == 0)
+		return true;
+	if (r < 0)
+		snprintf(p->answer, sizeof(p->answer), "its check cannot be asked: %s",
+			strerror(-r));
+	p->bad++;
+	if (h->patient)
+		p->not_before_ns = io_mono_ns() + h->wait_s * S_NS;
+	return false;
+}
+
 /* 0 ready, 1 not yet, -errno fault. A socket that was connected or failed is replaced at the next turn. */
 static int attempt(struct probe *p, int *fd, int family)
 {
@@ -143,19 +140,10 @@ static int attempt(struct probe *p, int *fd, int family)
 		return is_not_yet(*fd) ? 1 : *fd;
 	int r = family == AF_UNIX ? try_accepted(p)
 				  : try_connect(*fd, family, p->m->port);
-	if (r == 0 && p->path[0]) {
-		int status = ask(p, *fd);
-		if (status < 200 || status > 399) {
-			if (status)
-				snprintf(p->answer, sizeof(p->answer),
-					"HTTP %d from %.100s", status, p->path);
-			else
-				snprintf(p->answer, sizeof(p->answer),
-					"no answer from %.100s", p->path);
-			close(*fd);
-			*fd = -1;
-			return 1;
-		}
+	if (r == 0 && p->checked && !is_healthy(p, *fd)) {
+		close(*fd);
+		*fd = -1;
+		return 1;
 	}
 	return r;
 }
@@ -192,73 +180,95 @@ static int too_late(struct probe *p, unsigned int seconds, struct err *e)
 		p->m->port, seconds, p->m->type, p->m->number);
 }
 
-/* The startup check of the release's app.json: the first of its process type that names a path. NULL: none. */
-static const char *startup_path(const json_t *app_json, const char *type)
+/* So many as the check allows. */
+static int too_often(struct probe *p, struct err *e)
 {
-	const json_t *checks = json_object_get(
-			     json_object_get(app_json, "healthchecks"), type),
-		     *check;
-	size_t i;
-
-	json_array_foreach (checks, i, check) {
-		const char *kind = json_string_value(json_object_get(check, "type"));
-		const char *path = json_string_value(json_object_get(check, "path"));
-		if (path && path[0] == '/' && (!kind || strcmp(kind, "startup") == 0))
-			return path;
-	}
-	return NULL;
+	return err_set(e, EPROTO, "%s.%u is not healthy after %u attempts: %s",
+		p->m->type, p->m->number, p->bad, p->answer);
 }
 
-/* What `checks:set path` says, else app.json. */
-static void read_path(struct control *c, const struct member *m, char out[256])
+/* ---- the checks ---- */
+
+static void read_checks(struct probe *p)
 {
-	struct db_release release = {0};
-	struct db_image image = {0};
 	char *path autofree = NULL;
 
-	if (db_setting_get(c->db, m->app, "checks", "path", &path) == 0 && path) {
-		snprintf(out, 256, "%s", path);
-		return;
+	if (db_setting_get(p->c->db, p->m->app, "checks", "path", &path) == 0 && path)
+		snprintf(p->path, sizeof(p->path), "%s", path);
+	else if (db_release_get(p->c->db, p->m->app, p->m->version, &p->release) == 0)
+		db_image_get(p->c->db, p->release.image, &p->image);
+}
+
+/* The nth check: of `checks:set path`, else app.json's. The first one is there in any case: a connection. */
+static bool next_check(struct probe *p, size_t n)
+{
+	p->checked = p->path[0] ? n == 0
+				: health_read(p->image.checks, p->m->type, "startup", n,
+					  &p->check);
+	if (p->path[0])
+		p->check = (struct health){.path = p->path, .timeout_s = ANSWER_S};
+	p->bad = 0;
+	p->answer[0] = '\0';
+	p->not_before_ns =
+		p->checked ? io_mono_ns() + p->check.initial_delay_s * S_NS : 0;
+	return p->checked || n == 0;
+}
+
+/* What the check asks for itself may be longer than what is set. */
+static uint64_t span_ns(const struct probe *p, unsigned int seconds)
+{
+	const struct health *h = &p->check;
+	uint64_t own = p->checked ? h->initial_delay_s : 0;
+
+	if (p->checked && h->patient)
+		own += (uint64_t)h->attempts * (h->wait_s + h->timeout_s);
+	else
+		own += seconds;
+	return (own > seconds ? own : seconds) * S_NS;
+}
+
+static int await_check(struct probe *p, struct err *e)
+{
+	const struct member *m = p->m;
+	unsigned int seconds =
+		(unsigned int)setting_u64(p->c, m->app, "checks", "timeout", TIMEOUT_S);
+	int r = 1;
+
+	p->deadline_ns = io_mono_ns() + span_ns(p, seconds);
+	while (r == 1) {
+		bool wait = io_mono_ns() < p->not_before_ns;
+
+		if (!wait)
+			r = attempt(p, &p->v4, m->listens ? AF_UNIX : AF_INET);
+		if (!wait && r == 1 && p->attempt % 4 == 3 && !m->listens)
+			r = attempt(p, &p->v6, AF_INET6);
+		if (r < 0)
+			err_sys(e, -r, "probe of %s.%u", m->type, m->number);
+		if (r == 1 && p->check.patient && p->bad >= p->check.attempts)
+			return too_often(p, e);
+		if (r == 1 && io_mono_ns() > p->deadline_ns)
+			r = too_late(p, seconds, e);
+		if (r == 1 && pause_between(p, e) < 0)
+			r = e ? -e->code : -ECHILD;
+		if (r == 0 && ended(p, e) < 0)
+			r = -ECHILD;
 	}
-	if (db_release_get(c->db, m->app, m->version, &release) == 0 &&
-		db_image_get(c->db, release.image, &image) == 0) {
-		const char *own = startup_path(image.checks, m->type);
-		if (own)
-			snprintf(out, 256, "%s", own);
-	}
-	db_image_clear(&image);
-	db_release_clear(&release);
+	return r;
 }
 
 int probe_wait(struct control *c, const struct member *m, struct sink *s, struct err *e)
 {
-	unsigned int seconds =
-		(unsigned int)setting_u64(c, m->app, "checks", "timeout", TIMEOUT_S);
-	struct probe p = {.c = c,
-		.m = m,
-		.s = s,
-		.v4 = -1,
-		.v6 = -1,
-		.deadline_ns = io_mono_ns() + (uint64_t)seconds * 1000000000u};
-	int r = 1;
+	struct probe p = {.c = c, .m = m, .s = s, .v4 = -1, .v6 = -1};
+	int r = 0;
 
-	read_path(c, m, p.path);
-	while (r == 1) {
-		r = attempt(&p, &p.v4, m->listens ? AF_UNIX : AF_INET);
-		if (r == 1 && p.attempt % 4 == 3 && !m->listens)
-			r = attempt(&p, &p.v6, AF_INET6);
-		if (r < 0)
-			err_sys(e, -r, "probe of %s.%u", m->type, m->number);
-		if (r == 1 && io_mono_ns() > p.deadline_ns)
-			r = too_late(&p, seconds, e);
-		if (r == 1 && pause_between(&p, e) < 0)
-			r = e ? -e->code : -ECHILD;
-		if (r == 0 && ended(&p, e) < 0)
-			r = -ECHILD;
-	}
+	read_checks(&p);
+	for (size_t n = 0; r == 0 && next_check(&p, n); n++)
+		r = await_check(&p, e);
 	if (p.v4 >= 0)
 		close(p.v4);
 	if (p.v6 >= 0)
 		close(p.v6);
+	db_image_clear(&p.image);
+	db_release_clear(&p.release);
 	return r;
 }

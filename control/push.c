@@ -1,9 +1,12 @@
 /* A push: which refs deploy, what its options change, and the release of its commit. */
+#include "control/appjson.h"
+#include "control/build.h"
 #include "control/config.h"
 #include "control/deploy.h"
 #include "control/preview.h"
 #include "control/push_options.h"
 #include "control/repos.h"
+#include "control/rollout.h"
 #include "receiver/source.h"
 #include <errno.h>
 #include <limits.h>
@@ -140,33 +143,97 @@ static int still_current(struct pushing *p, struct err *e)
 }
 
 /*
- * config.KEY=VALUE options become config with this release. What dies before it serves is taken back by the next start, as
- * with config:set.
+ * The config of this release, stored as config:set does it: what dies before it serves is taken back by the next start. before:
+ * what push_undo puts back, unless that is known already.
  */
-static int option_config(struct pushing *p, json_t *config, struct err *e)
+static int put_config(
+	struct pushing *p, const json_t *before, const json_t *config, struct err *e)
 {
-	json_t *set = push_options_config(p->p->options);
+	bool first = !p->config_before;
 	int r;
 
-	if (!set)
-		return 0;
-	p->config_before = json_deep_copy(config);
-	json_object_update(config, set);
-	json_decref(set);
 	if (config_size(config) > CONFIG_MAX)
 		return err_set(e, E2BIG,
-			"with the push options the config has %zu bytes; at most %zu are "
+			"with what the push sets the config has %zu bytes; at most %zu "
+			"are "
 			"possible",
 			config_size(config), CONFIG_MAX);
 	r = db_begin(p->d.c->db);
 	if (r == 0) {
 		r = db_config_put(p->d.c->db, p->d.app.id, config);
-		if (r == 0 && p->d.app.live_version)
+		if (r == 0 && first && p->d.app.live_version)
 			r = db_app_config_begin(p->d.c->db, p->d.app.id);
 		int ended = db_end(p->d.c->db, r == 0);
 		r = r < 0 ? r : ended;
 	}
-	return r < 0 ? err_sys(e, -r, "record the config") : 0;
+	if (r < 0)
+		return err_sys(e, -r, "record the config");
+	if (first)
+		p->config_before = json_deep_copy(before);
+	return 0;
+}
+
+/* config.KEY=VALUE options. */
+static int option_config(struct pushing *p, json_t *config, struct err *e)
+{
+	json_t *set = push_options_config(p->p->options), *before;
+
+	if (!set)
+		return 0;
+	before = json_deep_copy(config);
+	json_object_update(config, set);
+	json_decref(set);
+	int r = put_config(p, before, config, e);
+	json_decref(before);
+	return r;
+}
+
+static void say_set(struct pushing *p, const json_t *names)
+{
+	autobuf text = BUF_INIT;
+	const json_t *name;
+	size_t i;
+
+	json_array_foreach (names, i, name)
+		buf_addf(&text, "%s%s", i ? ", " : "", json_string_value(name));
+	if (text.len)
+		sink_step(p->d.s, "Config from app.json: %s", text.data);
+}
+
+/* What app.json's env gives, after the push's own options. */
+static int add_env(struct pushing *p, const json_t *app_json, struct err *e)
+{
+	json_t *config = p->d.release.config, *before = json_deep_copy(config), *names;
+	int r = appjson_env(app_json, !p->d.app.live_version, config, &names, e);
+
+	if (r == 0 && json_array_size(names)) {
+		say_set(p, names);
+		r = put_config(p, before, config, e);
+	} else if (r == -ENOKEY) {
+		char missing[ERR_TEXT_MAX];
+
+		snprintf(missing, sizeof(missing), "%.400s", e->text);
+		err_set(e, ENOKEY,
+			"app.json requires config that is not set: %s; `berth config:set "
+			"%s %.*s=VALUE`",
+			missing, p->d.app.name, (int)strcspn(missing, ","), missing);
+	}
+	if (r != -ENOKEY)
+		json_decref(names);
+	json_decref(before);
+	return r;
+}
+
+static int env_config(struct pushing *p, struct err *e)
+{
+	struct build_request req = {.app = &p->d.app, .commit = p->p->new_oid};
+	json_t *app_json;
+	int r = build_app_json(p->d.c, &req, &app_json, e);
+
+	if (r == 0)
+		r = add_env(p, app_json, e);
+	json_decref(app_json);
+	return r;
 }
 
 static void apply_formation(struct pushing *p)
@@ -193,6 +260,8 @@ static int push_build(struct pushing *p, struct err *e)
 
 	if (r == 0)
 		r = option_config(p, d->release.config, e);
+	if (r == 0)
+		r = env_config(p, e);
 	if (r < 0)
 		return r;
 	return deploy_build(
@@ -214,10 +283,31 @@ static void push_undo(struct pushing *p, bool was_stopped)
 	deploy_set_stopped(&p->d, was_stopped);
 }
 
+/* The release serves: a script that fails takes nothing back. */
+static void after_release(struct pushing *p, enum script which, const char *name)
+{
+	const char *script = appjson_script(p->d.image.checks, which);
+	struct rollout roll = {.app = &p->d.app,
+		.release = &p->d.release,
+		.image = &p->d.image,
+		.s = p->d.s};
+	struct err e = {0};
+
+	if (!script)
+		return;
+	sink_step(p->d.s, "Running %s: %.200s", name, script);
+	if (rollout_task(p->d.c, &roll, "postdeploy", script, &e) == 0)
+		return;
+	sink_fail(p->d.s, "%s failed: %s; v%u serves all the same", name, e.text,
+		p->d.release.version);
+	db_event_add_own(p->d.c->db, "postdeploy:failed", p->d.app.name, e.text);
+}
+
 static int push_release(struct pushing *p, struct err *e)
 {
 	char description[256], ref[128];
 	const char *message = push_option(p->p->options, "message");
+	bool first = !p->d.app.live_version;
 
 	if (db_pushed_set(
 		    p->d.c->db, p->d.app.id, p->p->ref, p->p->old_oid, p->p->new_oid) < 0)
@@ -240,6 +330,9 @@ static int push_release(struct pushing *p, struct err *e)
 		snprintf(ref, sizeof(ref), "refs/berth/releases/%u %s",
 			p->d.release.version, p->p->new_oid);
 	p->d.s->write(p->d.s, 'r', ref);
+	if (first)
+		after_release(p, SCRIPT_FIRST, "scripts.postdeploy");
+	after_release(p, SCRIPT_POSTDEPLOY, "scripts.dokku.postdeploy");
 	return 0;
 }
 

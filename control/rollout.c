@@ -4,6 +4,7 @@
 #include "control/cron.h"
 #include "control/engine.h"
 #include "control/fleet.h"
+#include "control/liveness.h"
 #include "control/network.h"
 #include "control/probe.h"
 #include "control/release_data.h"
@@ -285,21 +286,45 @@ static uint32_t first_number(const struct rollout *r)
 	return r->canary_percent ? CANARY_FIRST : 1;
 }
 
+/* How many are started before they must be ready: app.json's formation. */
+static uint32_t max_parallel(const struct rollout *r, const char *type)
+{
+	const json_t *row =
+		json_object_get(json_object_get(r->image->checks, "formation"), type);
+	json_int_t n = json_integer_value(json_object_get(row, "max_parallel"));
+
+	return n > 0 && n <= FORMATION_MAX ? (uint32_t)n : FORMATION_MAX;
+}
+
+/* Those from *probed on. */
+static int probe_new(struct control *c, const struct rollout *r, const struct set *fresh,
+	unsigned int *probed, struct err *e)
+{
+	int status = 0;
+
+	for (; status == 0 && !r->skip_checks && *probed < fresh->n; (*probed)++) {
+		status = probe_wait(c, &fresh->m[*probed], r->s, e);
+		if (status < 0 && status != -ECANCELED)
+			print_tail(c, r, &fresh->m[*probed]);
+	}
+	return status;
+}
+
 static int start_web(
 	struct control *c, const struct rollout *r, struct set *fresh, struct err *e)
 {
 	uint32_t n = quantity(c, r, "web");
+	unsigned int probed = 0;
 	int status = 0;
 
 	if ((r->type && strcmp(r->type, "web") != 0) ||
 		!json_object_get(r->image->processes, "web"))
 		return 0;
-	for (uint32_t i = 0; status == 0 && i < n; i++)
+	uint32_t at_once = max_parallel(r, "web");
+	for (uint32_t i = 0; status == 0 && i < n; i++) {
 		status = start_one(c, r, "web", first_number(r) + i, fresh, e);
-	for (unsigned int i = 0; status == 0 && !r->skip_checks && i < fresh->n; i++) {
-		status = probe_wait(c, &fresh->m[i], r->s, e);
-		if (status < 0 && status != -ECANCELED)
-			print_tail(c, r, &fresh->m[i]);
+		if (status == 0 && ((i + 1) % at_once == 0 || i + 1 == n))
+			status = probe_new(c, r, fresh, &probed, e);
 	}
 	return status;
 }
@@ -315,14 +340,14 @@ static void make_ready(struct control *c, struct set *fresh)
 
 /* ---- the release task ---- */
 
-static int release_task(struct control *c, const struct rollout *r, struct err *e)
+int rollout_task(struct control *c, const struct rollout *r, const char *type,
+	const char *command, struct err *e)
 {
-	const char *command =
-		json_string_value(json_object_get(r->image->processes, "release"));
 	struct fleet_start s = {.app = r->app,
 		.release = r->release,
 		.image = r->image,
-		.type = "release",
+		.type = type,
+		.limits = "release",
 		.command = command,
 		.kind = "run",
 		.number = 1};
@@ -330,12 +355,9 @@ static int release_task(struct control *c, const struct rollout *r, struct err *
 	struct member m;
 	char reason[160];
 
-	if (!command || !r->release_task)
-		return 0;
-	sink_step(r->s, "Running the release task: %s", command);
 	int status = fleet_start(c, &s, &m, NULL, e);
 	if (status < 0)
-		return err_add(e, "release task");
+		return status;
 	while ((status = engine_wait_exit(c->engine, m.id, 200, &x)) == -EAGAIN) {
 		if (sink_cancelled(r->s))
 			engine_stop(c->engine, m.id, 2000);
@@ -346,8 +368,22 @@ static int release_task(struct control *c, const struct rollout *r, struct err *
 	if (sink_cancelled(r->s))
 		return err_set(e, ECANCELED, "cancelled");
 	if (status < 0 || x.reason != EXIT_REASON_EXITED || x.value != 0)
-		return err_set(e, ECHILD, "the release task failed: %s", reason);
+		return err_set(e, ECHILD, "%s", reason);
 	return 0;
+}
+
+static int release_task(struct control *c, const struct rollout *r, struct err *e)
+{
+	const char *command =
+		json_string_value(json_object_get(r->image->processes, "release"));
+
+	if (!command || !r->release_task)
+		return 0;
+	sink_step(r->s, "Running the release task: %s", command);
+	int status = rollout_task(c, r, "release", command, e);
+	return status == 0 || status == -ECANCELED
+		       ? status
+		       : err_add(e, "the release task failed");
 }
 
 /* ---- workers: stop, then start ---- */
@@ -486,6 +522,7 @@ static int switch_release(
 		status = release_data_settle(data);
 	int ended = db_end(c->db, status >= 0);
 	cron_changed(c);
+	liveness_changed(c);
 	return status < 0 ? status : ended;
 }
 

@@ -31,6 +31,12 @@ int rollout_run(struct control *c, const struct rollout *r, struct err *e);
  * others; with commit the release becomes the canary when they are ready, and those of another one drain.
  */
 int rollout_scale(struct control *c, const struct rollout *r, struct err *e);
+/*
+ * Runs a command once beside the app, in the release's image with its config, as TYPE.1, and prints its last lines. -ECHILD when it fails,
+ * -ECANCELED.
+ */
+int rollout_task(struct control *c, const struct rollout *r, const char *type,
+	const char *command, struct err *e);
 /* From now on there is no canary: its instances drain in the background. 0 or -errno with e. */
 int rollout_end_canary(
 	struct control *c, const struct db_app *a, struct sink *s, struct err *e);

@@ -503,8 +503,17 @@ int db_instance_last(struct db *db, uint32_t app, const char *type, uint32_t num
 	uint32_t version, struct db_instance *ret);
 int db_instance_list(struct db *db, uint32_t app, bool with_exited,
 	struct db_instance **ret); /* app 0: all */
+int db_instance_delete(struct db *db, uint64_t id);
 /* Drops ended rows but the newest 50 of each app. */
 int db_instance_prune(struct db *db);
+
+/* ---- liveness checks (db/releases.c) ---- */
+struct db_checks_app {
+	uint32_t app;
+	json_t *checks; /* the app.json of its live release: a reference */
+};
+/* Apps whose live release may have some. Count. */
+int db_liveness_apps(struct db *db, struct db_checks_app **ret);
 
 /* ---- scheduled tasks (db/cron.c) ---- */
 #define DB_CRON_ID 13 /* twelve hex digits and NUL */

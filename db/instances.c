@@ -106,6 +106,11 @@ int db_instance_list(
 		"uu", app, with_exited);
 }
 
+int db_instance_delete(struct db *db, uint64_t id)
+{
+	return query_changed(query_exec(db, "DELETE FROM instance WHERE id=?", "U", id));
+}
+
 int db_instance_prune(struct db *db)
 {
 	int r = query_exec(db,

@@ -296,3 +296,21 @@ int db_pushed_forget(struct db *db, uint32_t app, const char *ref)
 {
 	return query_exec(db, "DELETE FROM pushed WHERE app=? AND ref=?", "us", app, ref);
 }
+
+static void fill_checks(struct query *q, void *element)
+{
+	struct db_checks_app *a = element;
+
+	a->app = query_u32(q, 0);
+	a->checks = query_json(q, 1);
+}
+
+int db_liveness_apps(struct db *db, struct db_checks_app **ret)
+{
+	return query_all(db, sizeof(**ret), fill_checks, (void **)ret,
+		"SELECT a.id, i.checks FROM app a JOIN release r ON r.app = a.id AND "
+		"r.version = a.live_version JOIN image i ON i.id = r.image "
+		"WHERE a.removing = 0 AND a.stopped = 0 AND instr(i.checks, "
+		"'liveness') > 0",
+		"");
+}

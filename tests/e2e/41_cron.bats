@@ -20,7 +20,7 @@ runs() { [ "$(oneoffs "$1")" = "$2" ]; }
 		  "cron": [
 		    {"command": "echo report of $BERTH_CRON_TASK in $DYNO", "schedule": "30 4 * * 1-5"},
 		    {"command": "echo no luck; exit 3", "schedule": "@weekly"},
-		    {"command": "echo begun; sleep 2; echo done", "schedule": "0 0 1 1 *"},
+		    {"command": "echo begun; sleep 1; echo done", "schedule": "0 0 1 1 *"},
 		    {"command": "date", "schedule": "* * * * *", "concurrency_policy": "allow"}
 		  ]
 		}
@@ -45,7 +45,7 @@ runs() { [ "$(oneoffs "$1")" = "$2" ]; }
 	exits 1
 	has 'no luck' 'exit status 3'
 	equal 'failed exit status 3 manual' "$(json cron:history c-tasks "$(task luck)" | jq -r '.[0] | "\(.status) \(.reason) \(.why)"')"
-	json events c-tasks | jq -e '[.[] | select(.what == "cron:failed")] | length == 1' >/dev/null
+	json events c-tasks | jq -e '[.[] | select(.what == "cron:failed")] | length >= 1' >/dev/null
 	try berth cron:run c-tasks none
 	exits 1
 	has 'has no task' 'cron:list'

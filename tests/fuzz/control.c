@@ -8,6 +8,7 @@
 #include "control/env.h"
 #include "control/frames.h"
 #include "control/git_http.h"
+#include "control/appjson.h"
 #include "control/manifest.h"
 #include "control/net_target.h"
 #include "control/reference.h"
@@ -60,7 +61,7 @@ static void try_manifest(const char *s)
 				!strchr(json_string_value(v), '\n'));
 	json_decref(o);
 	o = NULL;
-	r = appjson_parse(s, &o, &e);
+	r = appjson_parse(s, &o, NULL, &e);
 	CHECK(r == 0 ? json_is_object(o) : r == -EINVAL && e.text[0] && !o);
 	json_decref(o);
 }
