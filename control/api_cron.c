@@ -31,12 +31,13 @@ static json_t *run_json(const struct db_cron_run *r)
 		r->version ? json_integer(r->version) : json_null());
 }
 
-static json_t *last_json(struct control *c, uint32_t app, const char *task)
+static json_t *with_last(struct control *c, uint32_t app, const char *task, json_t *o)
 {
 	struct db_cron_run *runs autofree = NULL;
 
-	return db_cron_history(c->db, app, task, 1, &runs) == 1 ? run_json(runs)
-								: json_null();
+	if (db_cron_history(c->db, app, task, 1, &runs) == 1)
+		json_object_set_new(o, "last", run_json(runs));
+	return o;
 }
 
 static json_t *next_json(const struct cron_task *t, const struct zone *z)
@@ -53,11 +54,12 @@ static json_t *task_json(struct control *c, const struct db_app *a,
 {
 	const char *held = cron_held(c, a, t);
 
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o}", "app", a->name,
-		"task", t->id, "schedule", t->text, "command", t->command, "state",
-		held ? held : "active", "concurrency_policy", cron_policy_name(t->policy),
-		"timezone", zone, "next", held ? json_null() : next_json(t, z), "last",
-		last_json(c, a->id, t->id));
+	return with_last(c, a->id, t->id,
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "app", a->name,
+			"task", t->id, "schedule", t->text, "command", t->command,
+			"state", held ? held : "active", "concurrency_policy",
+			cron_policy_name(t->policy), "timezone", zone, "next",
+			held ? json_null() : next_json(t, z)));
 }
 
 static void add_tasks(

@@ -4,6 +4,8 @@ bats_require_minimum_version 1.5.0
 setup_file() {
 	. "$BERTH_SOURCE/tests/lib/e2e.bash"
 	app walk
+	printf '{"cron": [{"command": "true", "schedule": "@yearly"}]}\n' >app.json
+	commit tasks
 	pushed
 	berth volumes:create walk-data
 	berth volumes:mount walk walk-data:/data

@@ -164,6 +164,9 @@ def documents_of(output):
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdTDWK9UOgmPH2Rv4b2H4A4rm9NyLNSMVc8Wz3mXRSe walk"
 
 
+CRON_TASK = "c4cebe"  # of the app.json that setup_file pushes: the id is made of schedule and command
+
+
 def script(app):
     """Commands with their words, in an order that works; what is not here is asked of the app, or without words."""
     volume = app + "-data"
@@ -195,7 +198,10 @@ def script(app):
         ("builds:set", ["walk-made", "timeout", "2h"], None), ("disk:set", ["walk-made", "releases", "5"], None),
         ("disk:report", [], None), ("images:history", [app], None), ("images:diff", [app + ":v1", app + ":v2"], None),
         ("images:tag", [app, "walk:1"], None), ("images:untag", ["walk:1"], None), ("images:prune", ["--dry-run"], None),
-        ("run:detached", [app, "--", "true"], None), ("resource:limit", ["walk-made"], None),
+        ("run:detached", [app, "--", "sleep", "9"], None), ("run:list", [app], None), ("run:list", [], None),
+        ("cron:list", [app], None), ("cron:run", [app, CRON_TASK, "--detach"], None), ("cron:list", [], None),
+        ("cron:history", [app, CRON_TASK], None), ("cron:suspend", [app, "--all"], None), ("cron:resume", [app, CRON_TASK], None),
+        ("cron:set", [app, "timeout", "2h"], None), ("cron:report", [], None), ("resource:limit", ["walk-made"], None),
         ("volumes:report", [app], None), ("volumes:create", ["walk-sized", "--size", "20M"], None),
         ("volumes:resize", ["walk-sized", "24M"], None), ("volumes:set", [volume, "keep", "20"], None),
         ("volumes:snapshots", [volume], None), ("volumes:destroy", ["walk-sized", "--force"], None),
