@@ -126,7 +126,7 @@ control_WITH = runtime/keys.c receiver/source.c
 pem_OVER = control db
 pem_WITH = receiver/source.c cli/certs_input.c
 values_WITH = cli/dotenv.c
-hostfile_WITH = cli/hostfile.c cli/nearest.c
+hostfile_WITH = cli/hostfile.c cli/hostfile_line.c cli/nearest.c
 FUZZ_TARGETS = head chunk h2 h2c table certs dispatch spec log logs tree image archive build docker receive registry control pem values hostfile
 define fuzz_target
 $(B)/fuzz/$(1): $(B)/tests/fuzz/$(1).o $$(if $$(FUZZER),,$(B)/tests/fuzz/main.o) \

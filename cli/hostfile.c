@@ -15,80 +15,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BLANKS " \t\r\n"
-
-/* ---- where something stands ---- */
-
-static const char *skip_string(const char *p)
-{
-	for (p++; *p && *p != '"'; p++)
-		p += *p == '\\' && p[1];
-	return *p ? p + 1 : p;
-}
-
-static const char *skip_blanks(const char *p)
-{
-	return p + strspn(p, BLANKS);
-}
-
-static const char *skip_value(const char *p)
-{
-	unsigned int depth = 0;
-
-	do {
-		if (*p == '"') {
-			p = skip_string(p);
-			continue;
-		}
-		if ((*p == ',' || *p == '}' || *p == ']') && depth == 0)
-			break;
-		depth += *p == '{' || *p == '[';
-		depth -= *p == '}' || *p == ']';
-		p++;
-	} while (*p);
-	return p;
-}
-
-/* The value of that member of the object, or of that element of the list, that begins at p;
- * NULL: it has none. */
-static const char *enter(const char *p, const char *name)
-{
-	const bool list = *p == '[';
-	uint64_t index = 0;
-
-	if (*p != '{' && (!list || num_parse_u64(name, 0, UINT32_MAX, &index) < 0))
-		return NULL;
-	for (p = skip_blanks(p + 1); *p && *p != '}' && *p != ']';) {
-		bool hit = list && index-- == 0;
-
-		if (!list) {
-			const char *end = skip_string(p);
-
-			hit = strlen(name) == (size_t)(end - p) - 2 &&
-			      strncmp(p + 1, name, strlen(name)) == 0;
-			p = skip_blanks(end);
-			p = skip_blanks(p + (*p == ':'));
-		}
-		if (hit)
-			return p;
-		p = skip_blanks(skip_value(p));
-		p = skip_blanks(p + (*p == ','));
-	}
-	return NULL;
-}
-
-unsigned int hostfile_line(const struct hostfile *f, const char *const *path, size_t n)
-{
-	const char *at = skip_blanks(f->text), *next = at;
-	unsigned int line = 1;
-
-	for (size_t i = 0; i < n && (next = enter(at, path[i])); i++)
-		at = next;
-	for (const char *p = f->text; p < at; p++)
-		line += *p == '\n';
-	return line;
-}
-
 /* ---- values ---- */
 
 struct walk {
@@ -238,9 +164,9 @@ static json_t *take_role(struct walk *w, json_t *v)
 static json_t *take_key(struct walk *w, json_t *v)
 {
 	const char *text = json_string_value(v);
-	size_t kind = text ? strcspn(text, BLANKS) : 0;
-	size_t gap = text ? strspn(text + kind, BLANKS) : 0;
-	size_t rest = text ? strcspn(text + kind + gap, BLANKS) : 0;
+	size_t kind = text ? strcspn(text, HOSTFILE_BLANKS) : 0;
+	size_t gap = text ? strspn(text + kind, HOSTFILE_BLANKS) : 0;
+	size_t rest = text ? strcspn(text + kind + gap, HOSTFILE_BLANKS) : 0;
 
 	if (!kind || !rest)
 		return fail(w, "a public key is expected, such as \"ssh-ed25519 AAAA…\"");

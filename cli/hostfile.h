@@ -12,6 +12,7 @@
 #define HOSTFILE_VALUE_MAX                                                               \
 	((size_t)1 << 20) /* of {"file": …}, as much as the API takes */
 #define HOSTFILE_DEPTH 6
+#define HOSTFILE_BLANKS " \t\r\n"
 
 struct hostfile {
 	const char *name; /* what messages call it */

@@ -1,0 +1,142 @@
+/* apply:export: what a host or an app is set to, as a file that apply takes. */
+#include "cli/cli.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Numbers of the API as the file has them. */
+static void write_limits(json_t *types)
+{
+	const char *type, *key;
+	json_t *limits, *v;
+	void *next;
+
+	json_object_foreach (types, type, limits)
+		json_object_foreach_safe (limits, next, key, v) {
+			bool count =
+				strcmp(key, "pids") == 0 || strcmp(key, "nofile") == 0;
+
+			if (strcmp(key, "cpu") == 0)
+				json_object_set_new(limits, key,
+					json_real((double)json_integer_value(v) / 1000));
+			else if (!count)
+				json_object_set_new(
+					limits, key, json_string(out_size(v)));
+		}
+}
+
+/* BLOG_LOG_LEVEL, for {"env": …}. */
+static json_t *env_name(const char *app, const char *key)
+{
+	json_t *name;
+	struct buf b = BUF_INIT;
+
+	buf_addf(&b, "%s_%s", app, key);
+	for (char *s = b.data; s && *s; s++)
+		*s = isalnum((unsigned char)*s) ? (char)toupper((unsigned char)*s) : '_';
+	name = json_pack("{s:s}", "env", b.data);
+	buf_free(&b);
+	return name;
+}
+
+static void hide_values(const char *app, json_t *config)
+{
+	const char *key;
+	void *next;
+	json_t *v;
+
+	json_object_foreach_safe (config, next, key, v)
+		json_object_set_new(config, key, env_name(app, key));
+}
+
+/* What the API does not tell whole cannot be written: said, and left out. */
+static void drop_secrets(const char *app, json_t *state)
+{
+	json_t *http = json_object_get(json_object_get(state, "settings"), "http"),
+	       *drains = json_object_get(state, "drains");
+	const char *whose = app ? app : "the host";
+
+	if (json_object_get(http, "auth"))
+		say("%s: http auth is left out: only its user is known", whose);
+	json_object_del(http, "auth");
+	for (size_t i = json_array_size(drains); i-- > 0;) {
+		json_t *drain = json_array_get(drains, i);
+
+		if (!strstr(out_member(drain, "url"), "***") &&
+			!json_object_get(drain, "own-ca"))
+			continue;
+		say("%s: the drain %s is left out: its secrets and its authority are not "
+		    "shown",
+			whose, out_member(drain, "url"));
+		json_array_remove(drains, i);
+	}
+}
+
+static bool is_empty(const json_t *v)
+{
+	return json_is_null(v) || json_is_false(v) ||
+	       (json_is_object(v) && !json_object_size(v)) ||
+	       (json_is_array(v) && !json_array_size(v));
+}
+
+/* What says nothing goes: sections, and topics of settings. */
+static void drop_empty(json_t *state)
+{
+	json_t *settings = json_object_get(state, "settings"), *v;
+	const char *key;
+	void *next;
+
+	json_object_foreach_safe (settings, next, key, v)
+		if (is_empty(v))
+			json_object_del(settings, key);
+	json_object_foreach_safe (state, next, key, v)
+		if (is_empty(v))
+			json_object_del(state, key);
+}
+
+static int export_app(struct cli *c, const char *app, json_t *apps)
+{
+	json_t *state;
+	int r = api_json(c, "GET", NULL, &state, "/v1/apps/%s/state", app);
+
+	if (r)
+		return r;
+	write_limits(json_object_get(state, "resources"));
+	if (!c->options[OPT_VALUES])
+		hide_values(app, json_object_get(state, "config"));
+	drop_secrets(app, state);
+	drop_empty(state);
+	json_object_set_new(apps, app, state);
+	return 0;
+}
+
+static int export_host(struct cli *c, json_t **ret, json_t *apps)
+{
+	json_t *list, *v;
+	size_t i;
+	int r = api_json(c, "GET", NULL, ret, "/v1/state");
+
+	if (r == 0)
+		r = api_json(c, "GET", NULL, &list, "/v1/apps");
+	if (r)
+		return r;
+	drop_secrets(NULL, *ret);
+	drop_empty(*ret);
+	json_array_foreach (list, i, v)
+		if (r == 0)
+			r = export_app(c, out_member(v, "name"), apps);
+	return r;
+}
+
+int cmd_apply_export(struct cli *c)
+{
+	json_t *state = json_object(), *apps = json_object();
+	int r = c->app ? export_app(c, c->app, apps) : export_host(c, &state, apps);
+
+	if (r)
+		return r;
+	json_object_set_new(state, "apps", apps);
+	out_json(state);
+	return 0;
+}
