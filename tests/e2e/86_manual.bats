@@ -115,6 +115,11 @@ shown() {
 	shown docs/APPS.md
 }
 
+@test "the API" {
+	berth config:unset blog COLOUR --no-restart >/dev/null
+	shown docs/API.md
+}
+
 @test "logs" {
 	shown docs/LOGS.md
 }
