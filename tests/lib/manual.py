@@ -12,6 +12,7 @@ Blocks that are run: ```console (lines beginning with "$ " are commands; what fo
 
 What is shown: digits stand for any number, … for any text, a line of … for any lines; blanks count as one.
 """
+import functools
 import os
 import re
 import shlex
@@ -112,18 +113,39 @@ def refusal(berth, words, mention):
     """Why berth would not take them; None: it would. mention: what a sentence only names may lack its last words."""
     if words[0] in ('help', 'complete', 'parse') or words[0].startswith('--') or '--help' in words:
         return None
-    if words[0].upper() == 'TOPIC:COMMAND' or words[0].startswith('topic:') or words[0] == 'x':
-        return None
-    end = subprocess.run([berth, 'parse'] + words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    end = ask(berth, words)
     if end.returncode == 0 or (mention and re.search('something is missing|which app', end.stderr)):
         return None
     return end.stderr.strip().split('\n')[0] or f'status {end.returncode}'
 
 
+@functools.cache
+def ask_tuple(berth, words):
+    return subprocess.run([berth, 'parse', *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+
+def ask(berth, words):
+    return ask_tuple(berth, tuple(words))
+
+
+def named(line, topics):
+    """Commands that a sentence names without berth before them, of berth's topics: `ps:scale`, `http:set sticky`."""
+    for span in re.findall(r'`([a-z-]+:[a-z][a-z:-]*)(?: [^`]*)?`', line):
+        if span.split(':')[0] in topics:
+            yield span
+
+
 def parse(berth, pages):
     count, wrong, known = 0, [], {}
+    offered = subprocess.run([berth, 'complete', ''], capture_output=True, text=True, check=True).stdout.split()
+    topics = {name.split(':')[0] for name in offered if ':' in name}
     for page in pages:
         found, text = blocks(page)
+        for number, line in text:
+            for name in named(line, topics):
+                count += 1
+                if 'there is no command' in ask(berth, [name]).stderr:
+                    wrong.append(f'{page} line {number}: there is no command {name}')
         lines = [(b.line + i, line, False) for b in found for i, line in enumerate(b.lines)]
         lines += [(number, span, True) for number, line in text for span in re.findall(r'`([^`]+)`', line)]
         for number, line, mention in lines:
