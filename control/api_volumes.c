@@ -451,8 +451,9 @@ static int redeploy(
 	struct request *r, const char *description, struct sink *s, struct err *e)
 {
 	if (!is_due(r)) {
-		sink_line(s, "It takes effect with the %s",
-			r->app.live_version ? "next release" : "first deploy");
+		sink_line(s, r->app.live_version
+				     ? "It takes effect when its instances start next"
+				     : "It takes effect with the first deploy");
 		return 0;
 	}
 	return deploy_config(r->c, r->app.id, description, r->who.actor, s, e);
