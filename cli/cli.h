@@ -11,7 +11,13 @@
 #include "lib/client.h"
 #include <jansson.h>
 
-enum { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_PENDING = 3, STATUS_START = 125 };
+enum {
+	STATUS_OK = 0,
+	STATUS_FAILED = 1,
+	STATUS_USAGE = 2,
+	STATUS_PENDING = 3,
+	STATUS_START = 125
+};
 
 /* Options beyond those that every command takes. Values are kept as given; handlers parse
  * them. */
