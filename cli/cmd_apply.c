@@ -110,42 +110,53 @@ static int do_call(struct cli *c, const json_t *call)
 	return api_json(c, method, body, NULL, "%s", path);
 }
 
-static int do_step(struct cli *c, const json_t *step)
+/* *ret_call: the one that failed. */
+static int do_step(struct cli *c, const json_t *step, const json_t **ret_call)
 {
 	json_t *call;
 	size_t i;
 	int r = 0;
 
-	json_array_foreach (json_object_get(step, "calls"), i, call)
-		if (r == 0)
-			r = do_call(c, call);
+	json_array_foreach (json_object_get(step, "calls"), i, call) {
+		if (r)
+			break;
+		*ret_call = call;
+		r = do_call(c, call);
+	}
 	return r;
 }
 
-static unsigned int line_of(const struct hostfile *f, const json_t *step)
+/* Where the file says what the call was to make: the one value, or what holds its values. */
+static void say_place(const struct hostfile *f, const json_t *step, const json_t *call)
 {
-	json_t *change = json_array_get(json_object_get(step, "changes"), 0), *name;
+	const json_t *changes = json_object_get(step, "changes"), *name;
+	size_t first = (size_t)json_integer_value(json_object_get(call, "first")),
+	       end = (size_t)json_integer_value(json_object_get(call, "end")),
+	       last = json_array_size(changes) - 1, i, n = 0;
+	const json_t *change = json_array_get(changes, first < last ? first : last);
 	const char *path[HOSTFILE_DEPTH];
-	size_t i, n = 0;
+	autobuf place = BUF_INIT;
 
 	json_array_foreach (json_object_get(change, "path"), i, name)
 		if (n < HOSTFILE_DEPTH)
 			path[n++] = json_string_value(name);
-	return hostfile_line(f, path, n);
+	unsigned int line = hostfile_line(f, path, n);
+
+	n -= n > 1 && end > first + 1;
+	for (i = 0; i < n; i++)
+		buf_addf(&place, "%s%s", i ? "." : "", path[i]);
+	say("%s line %u: %s could not be applied", f->name, line,
+		place.len ? place.data : "it");
 }
 
-static void say_unfinished(const struct hostfile *f, const json_t *steps, size_t at)
+static void say_unfinished(const json_t *steps, size_t at)
 {
-	const json_t *step = json_array_get(steps, at);
-	const char *app = out_member(step, "app");
-
-	say("%s line %u: %s%s%s could not be applied", f->name, line_of(f, step), app,
-		*app ? ": " : "", out_member(step, "section"));
 	say("done: %zu of %zu steps; not done:", at, json_array_size(steps));
 	for (; at < json_array_size(steps); at++) {
-		step = json_array_get(steps, at);
-		app = out_member(step, "app");
-		fprintf(stderr, "       %s%s%s\n", *app ? app : "the host", ": ",
+		const json_t *step = json_array_get(steps, at);
+		const char *app = out_member(step, "app");
+
+		fprintf(stderr, "       %s: %s\n", *app ? app : "the host",
 			out_member(step, "section"));
 	}
 	say("what is done stays; run it again when the cause is gone: it goes on there");
@@ -153,6 +164,7 @@ static void say_unfinished(const struct hostfile *f, const json_t *steps, size_t
 
 static int do_steps(struct cli *c, const struct hostfile *f, const json_t *steps)
 {
+	const json_t *call = NULL;
 	const char *scope = NULL;
 	json_t *step;
 	size_t i;
@@ -160,10 +172,11 @@ static int do_steps(struct cli *c, const struct hostfile *f, const json_t *steps
 	json_array_foreach (steps, i, step) {
 		if (!c->quiet)
 			show_step(step, &scope);
-		int r = do_step(c, step);
+		int r = do_step(c, step, &call);
 
 		if (r) {
-			say_unfinished(f, steps, i);
+			say_place(f, step, call);
+			say_unfinished(steps, i);
 			return r;
 		}
 	}

@@ -38,8 +38,11 @@ void part_call(struct part *p, const char *method, json_t *body, bool stream,
 	vsnprintf(path + n, sizeof(path) - n, fmt, ap);
 	va_end(ap);
 	json_array_append_new(
-		p->calls, json_pack("{s:s, s:s, s:o*, s:b}", "method", method, "path",
-				  path, "body", body, "stream", stream));
+		p->calls, json_pack("{s:s, s:s, s:o*, s:b, s:I, s:I}", "method", method,
+				  "path", path, "body", body, "stream", stream, "first",
+				  (json_int_t)p->called, "end",
+				  (json_int_t)json_array_size(p->changes)));
+	p->called = json_array_size(p->changes);
 }
 
 json_t *part_place(const struct part *p, const char *first, const char *second)

@@ -12,12 +12,14 @@ struct part {
 	const char *section;
 	bool prune; /* what is not wanted is to go */
 	json_t *changes, *calls;
+	size_t called; /* changes that a call makes already */
 };
 
 struct part part_begin(const char *app, const char *section, bool prune);
 /* Adds it to the steps when something is to change; its parts are freed. */
 void part_finish(struct part *p, json_t *steps);
-/* A request; body is taken over (NULL: none). The path begins at the app, or with a slash. */
+/* A request that makes the changes told since the last one, or else the next; body is taken over (NULL: none). The path
+ * begins at the app, or with a slash. */
 void part_call(struct part *p, const char *method, json_t *body, bool stream,
 	const char *fmt, ...) PRINTF(5, 6);
 /* Where the section has this in the file: names from the top; NULL: no more. */

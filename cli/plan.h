@@ -4,7 +4,7 @@
  *
  *   {app: name or null, section: "config",
  *    changes: [{change: "add", "change" or "remove", what, from?, to?, path: [names in the file]}],
- *    calls: [{method, path, body?, stream: bool}]}
+ *    calls: [{method, path, body?, stream: bool, first, end: the changes that it makes}]}
  *
  * Values of config, passwords and keys are in no change.
  */

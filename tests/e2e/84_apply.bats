@@ -99,7 +99,7 @@ teardown_file() {
 	run -1 as_zoe apply - <<<'{"domains": ["zoe.test"]}'
 	has 'needs the role admin'
 	run -1 as_zoe apply - <<<'{"apps": {"ap-web": {"access": {"ap-zoe": "admin"}}}}'
-	has 'ap-zoe may not do this: it needs the role admin on ap-web' 'standard input, line 1: ap-web: access could not be applied'
+	has 'ap-zoe may not do this: it needs the role admin on ap-web' 'standard input, line 1: apps.ap-web.access.ap-zoe could not be applied'
 	run -1 as_zoe apply - <<<'{"apps": {"ap-zoes-own": {}}}'
 	has 'needs the role admin'
 	# what cannot be seen cannot be planned
@@ -134,7 +134,7 @@ teardown_file() {
 		}}}
 	END
 	run -2 berth apply half.json
-	has '+ domains half.ap-web.test' 'timeout must be a whole number' 'half.json line 3: ap-web: settings could not be applied' \
+	has '+ domains half.ap-web.test' 'timeout must be a whole number' 'half.json line 3: apps.ap-web.settings.http.timeout could not be applied' \
 		'done: 1 of 3 steps; not done:' 'ap-web: config'
 	sed -i 's/"soon"/46/' half.json
 	run -0 berth apply half.json
