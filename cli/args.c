@@ -77,6 +77,10 @@ const struct option_spec option_table[OPT_COUNT] = {
 	[OPT_WITH_DATA] = {0, "with-data", NULL,
 		"its volumes too; of rollback: as they were when that release was "
 		"replaced"},
+	[OPT_EVENT] = {0, "event", "EVENT,...",
+		"only these: deploy, crash, disk, certificate"},
+	[OPT_SECRET] = {0, "secret", "TEXT|-",
+		"that requests are signed with, - of stdin; else one is made and shown"},
 	[OPT_SKIP_DEPLOY] = {0, "skip-deploy", NULL, "only make the app, start nothing"},
 	[OPT_UNVERIFIED] = {0, "unverified", NULL,
 		"also an archive without the checksum that volumes:export adds"},

@@ -90,6 +90,8 @@ enum option {
 	OPT_SKIP_DEPLOY,
 	OPT_DETACH,
 	OPT_ALL,
+	OPT_EVENT,
+	OPT_SECRET,
 	OPT_COUNT
 };
 typedef unsigned __int128 option_set;
@@ -348,6 +350,11 @@ const char *image_word(char **argv, int argc);
 int cmd_drains_report(struct cli *c);
 int cmd_drains_add(struct cli *c);
 int cmd_drains_remove(struct cli *c);
+/* cmd_webhooks.c */
+int cmd_webhooks_list(struct cli *c);
+int cmd_webhooks_add(struct cli *c);
+int cmd_webhooks_remove(struct cli *c);
+int cmd_webhooks_test(struct cli *c);
 /* cmd_host.c */
 int cmd_volumes_create(struct cli *c);
 int cmd_volumes_list(struct cli *c);

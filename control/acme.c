@@ -6,6 +6,7 @@
 #include "control/certs.h"
 #include "control/own_host.h"
 #include "control/thread.h"
+#include "control/webhooks.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/stamp.h"
@@ -333,6 +334,11 @@ static void note_failure(struct control *c, struct acme_view *v, const struct er
 	stamp_format(v->row.after_us, at);
 	applog(v->row.app, "berth[tls]", "no certificate: %s; next try %s%s",
 		v->row.error, at, v->have.names ? "; the old certificate goes on" : "");
+	if (v->row.failures == 1)
+		webhooks_emit(c, v->row.app, HOOK_CERTIFICATE,
+			json_pack("{s:s, s:s, s:o, s:s}", "what", "failed", "certificate",
+				"automatic", "error", db_text_json(v->row.error),
+				"next_try", at));
 }
 
 /* The app may have been switched off while the authority thought. */
@@ -365,6 +371,9 @@ static void tell_success(struct control *c, struct acme_view *v, struct cert_pai
 	applog(v->row.app, "berth[tls]",
 		"certificate for %s, issued by %s, valid until %s", names ? names : "?",
 		p->facts.issuer, until);
+	webhooks_emit(c, v->row.app, HOOK_CERTIFICATE,
+		json_pack("{s:s, s:s, s:O, s:s}", "what", "renewed", "certificate",
+			"automatic", "names", v->names, "until", until));
 	if (certs_came(c, &e) < 0)
 		log_warn("%s", e.text);
 }

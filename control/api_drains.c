@@ -15,8 +15,7 @@ static bool is_host(const struct request *r)
 	return r->who.uid == 0 && !r->who.key;
 }
 
-/* An address that is written as one is refused at once, a name's when it is looked up. */
-static int check_address(struct request *r, const struct drain_url *u)
+int drain_check_address(struct request *r, const struct drain_url *u)
 {
 	union {
 		struct sockaddr any;
@@ -96,7 +95,8 @@ static int add(struct request *r, uint32_t app)
 
 	if (drain_url_parse(url, &u, &e) < 0)
 		return request_fail(r, FAIL_USAGE, "%s", e.text);
-	if (check_address(r, &u) < 0 || check_trust(r, &u) < 0 || check_count(r, app) < 0)
+	if (drain_check_address(r, &u) < 0 || check_trust(r, &u) < 0 ||
+		check_count(r, app) < 0)
 		return -1;
 	d.flags = (request_bool(r, "gzip", false) ? DRAIN_GZIP : 0) |
 		  (request_bool(r, "insecure", false) ? DRAIN_INSECURE : 0) |

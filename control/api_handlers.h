@@ -144,6 +144,19 @@ HANDLE(drains_add);
 HANDLE(drains_add_global);
 HANDLE(drains_remove);
 HANDLE(drains_remove_global);
+struct drain_url;
+/* An address that is written as one is refused at once, a name's when it is looked up. 0 or -1. */
+int drain_check_address(struct request *r, const struct drain_url *u);
+/* api_webhooks.c */
+HANDLE(webhooks_show);
+HANDLE(webhooks_list);
+HANDLE(webhooks_add);
+HANDLE(webhooks_add_global);
+HANDLE(webhooks_remove);
+HANDLE(webhooks_remove_global);
+HANDLE(webhooks_check_test);
+HANDLE(webhooks_check_test_global);
+RUN(webhooks_test);
 /* api_logs_failed.c */
 HANDLE(logs_failed);
 HANDLE(logs_failed_all);

@@ -16,6 +16,7 @@
 #include "control/settings.h"
 #include "control/space.h"
 #include "control/view.h"
+#include "control/webhooks.h"
 #include "control/work.h"
 #include "lib/stamp.h"
 #include <errno.h>
@@ -682,6 +683,8 @@ static int set(struct request *r, const char *topic, enum setting_scope scope)
 		acme_retry(r->c);
 	if (strcmp(topic, PREVIEW_TOPIC) == 0)
 		previews_soon();
+	if (strcmp(topic, "disk") == 0)
+		webhooks_look_soon();
 	if (strcmp(topic, "builds") == 0 && r->app.id &&
 		network_apply(r->c, r->app.id, &e) < 0)
 		return request_fail(

@@ -29,6 +29,7 @@
 #include "control/sleep.h"
 #include "control/stale.h"
 #include "control/supervise.h"
+#include "control/webhooks.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include <errno.h>
@@ -231,6 +232,8 @@ static int serve(struct control *c, const sigset_t *wait, struct err *e)
 		r = drains_run(c);
 	if (r == 0)
 		r = previews_run(c);
+	if (r == 0)
+		r = webhooks_run(c);
 	if (r < 0)
 		return err_sys(e, -r, "start");
 	backup_sweep(c);

@@ -6,6 +6,7 @@
 #include "control/retention.h"
 #include "control/rollout.h"
 #include "control/space.h"
+#include "control/webhooks.h"
 #include "control/work.h"
 #include "lib/io.h"
 #include <errno.h>
@@ -103,8 +104,31 @@ static void still_serving(struct deploy *d)
 			d->app.live_version);
 }
 
+static const char *outcome(int status)
+{
+	if (status == -ECANCELED)
+		return "cancelled";
+	return status == 0 ? "succeeded" : "failed";
+}
+
+static void tell_webhooks(struct deploy *d, int r, const struct err *e)
+{
+	char url[HOST_MAX_LEN + 64];
+	json_t *o = json_pack("{s:s, s:s, s:s, s:s}", "result", outcome(r), "commit",
+		d->image.commit, "by", d->actor, "description", d->release.description);
+
+	if (d->release.version)
+		json_object_set_new(o, "release", json_integer(d->release.version));
+	if (r < 0)
+		json_object_set_new(o, "error", db_text_json(e->text));
+	app_url(d->c, &d->app, url, sizeof(url));
+	json_object_set_new(o, "url", json_string(url));
+	webhooks_emit(d->c, d->app.id, HOOK_DEPLOY, o);
+}
+
 int deploy_finish(struct deploy *d, int r, struct err *e)
 {
+	tell_webhooks(d, r, e);
 	if (r == 0) {
 		print_released(d);
 		return 0;
@@ -116,13 +140,6 @@ int deploy_finish(struct deploy *d, int r, struct err *e)
 }
 
 /* ---- a build, a release ---- */
-
-static const char *outcome(int status)
-{
-	if (status == -ECANCELED)
-		return "cancelled";
-	return status == 0 ? "succeeded" : "failed";
-}
 
 int deploy_work(struct deploy *d, const char *what, const char *commit,
 	int (*act)(struct deploy *d, void *arg, struct err *e), void *arg, struct err *e)

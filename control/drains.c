@@ -1,8 +1,9 @@
-/* One berth-drain for all drains: started while there are any, told what there are, started again when it dies. */
+/* One berth-drain for all drains and webhooks: started while there are any, told what there are, started again when it dies. */
 #include "control/drains.h"
 #include "control/applog.h"
 #include "control/child.h"
 #include "control/thread.h"
+#include "control/webhooks.h"
 #include "lib/drain_url.h"
 #include "lib/io.h"
 #include "lib/log.h"
@@ -145,6 +146,11 @@ static int tell_one(struct control *c, struct drains *d, const struct db_drain *
 	return o ? tell(d, o) : -ENOMEM;
 }
 
+static int tell_hook(void *arg, json_t *o)
+{
+	return tell(arg, o);
+}
+
 /* While none runs: what one kept of drains that are gone, and could not remove. */
 static void remove_kept(struct control *c, const struct db_drain *rows, int n)
 {
@@ -173,13 +179,15 @@ static void bring_up_to_date(struct control *c, struct drains *d)
 	struct db_drain *rows autofree = NULL;
 	int n = db_drain_list(c->db, &rows), r = 0;
 
-	if (n == 0) {
+	const int hooks = webhooks_count(c);
+
+	if (n == 0 && hooks == 0) {
 		end(d);
 		d->again_ns = 0;
 	}
 	if (n >= 0 && !d->pid)
 		remove_kept(c, rows, n);
-	if (n <= 0)
+	if (n < 0 || (n == 0 && hooks <= 0))
 		return;
 	if (!d->pid && io_mono_ns() < d->again_ns)
 		return;
@@ -194,6 +202,8 @@ static void bring_up_to_date(struct control *c, struct drains *d)
 		r = tell(d, json_pack("{s:i}", "all", n));
 	for (int i = 0; i < n; i++)
 		explicit_bzero(rows[i].url, sizeof(rows[i].url));
+	if (r == 0)
+		r = webhooks_send(c, tell_hook, d);
 	if (r < 0) {
 		log_error("berth-drain takes no orders; it is started again");
 		kill(d->pid, SIGKILL);
@@ -248,7 +258,8 @@ static void hear(struct control *c, struct drains *d)
 	ssize_t n = recv(d->sock, text, sizeof(text), MSG_DONTWAIT);
 	json_t *o = n > 0 ? json_loadb(text, (size_t)n, 0, NULL) : NULL;
 	const json_t *name = json_object_get(o, "name"),
-		     *id = json_object_get(o, "drain");
+		     *id = json_object_get(o, "drain"),
+		     *hook = json_object_get(o, "hook");
 	const char *why = json_string_value(json_object_get(o, "text"));
 
 	if (json_is_integer(name))
@@ -256,16 +267,22 @@ static void hear(struct control *c, struct drains *d)
 	else if (json_is_integer(id))
 		note_health(c, (uint64_t)json_integer_value(id),
 			json_is_true(json_object_get(o, "well")), why ? why : "");
+	else if (json_is_integer(hook))
+		webhooks_answered(c, (uint64_t)json_integer_value(hook),
+			(uint32_t)json_integer_value(json_object_get(o, "status")),
+			why ? why : "");
 	json_decref(o);
 	if (n == 0)
 		kill(d->pid, SIGKILL); /* it closed its end */
 }
 
-static int wait_ms(const struct drains *d)
+static int wait_ms(struct control *c, const struct drains *d)
 {
 	const uint64_t now = io_mono_ns();
 
-	if (d->pid || !d->again_ns)
+	if (d->pid)
+		return webhooks_wait_ms(c);
+	if (!d->again_ns)
 		return -1;
 	return now >= d->again_ns ? 0 : (int)((d->again_ns - now) / 1000000) + 1;
 }
@@ -280,7 +297,7 @@ static void *drains_main(void *arg)
 			{.fd = d->sock, .events = POLLIN},
 			{.fd = d->pidfd, .events = POLLIN}};
 		uint64_t many;
-		int n = poll(p, ARRAY_LEN(p), wait_ms(d));
+		int n = poll(p, ARRAY_LEN(p), wait_ms(c, d));
 
 		if (n < 0)
 			continue;

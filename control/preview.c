@@ -10,10 +10,8 @@
 #include "lib/log.h"
 #include "lib/stamp.h"
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define LOOK_S 30
 #define STACK_BYTES ((size_t)512 << 10)
@@ -282,28 +280,13 @@ static void look(struct control *c, bool first)
 }
 
 /* One a program, as the apps that they are of. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
-static bool wanted;
-
-static void wait_turn(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	t.tv_sec += LOOK_S;
-	pthread_mutex_lock(&lock);
-	while (!wanted && pthread_cond_timedwait(&wake, &lock, &t) == 0)
-		;
-	wanted = false;
-	pthread_mutex_unlock(&lock);
-}
+static struct pace pace = PACE_INIT;
 
 static void *look_main(void *arg)
 {
 	for (bool first = true;; first = false) {
 		look(arg, first);
-		wait_turn();
+		pace_wait(&pace, LOOK_S);
 	}
 	return NULL;
 }
@@ -315,8 +298,5 @@ int previews_run(struct control *c)
 
 void previews_soon(void)
 {
-	pthread_mutex_lock(&lock);
-	wanted = true;
-	pthread_cond_signal(&wake);
-	pthread_mutex_unlock(&lock);
+	pace_now(&pace);
 }

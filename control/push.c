@@ -309,8 +309,8 @@ static int push_release(struct pushing *p, struct err *e)
 	const char *message = push_option(p->p->options, "message");
 	bool first = !p->d.app.live_version;
 
-	if (db_pushed_set(
-		    p->d.c->db, p->d.app.id, p->p->ref, p->p->old_oid, p->p->new_oid) < 0)
+	if (!p->is_preview && db_pushed_set(p->d.c->db, p->d.app.id, p->p->ref,
+				      p->p->old_oid, p->p->new_oid) < 0)
 		return err_set(e, EIO, "cannot record the push");
 	apply_formation(p);
 	deploy_set_stopped(&p->d, false);

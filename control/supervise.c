@@ -9,6 +9,7 @@
 #include "control/routes.h"
 #include "control/settings.h"
 #include "control/thread.h"
+#include "control/webhooks.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include <errno.h>
@@ -50,10 +51,27 @@ static void record(struct control *c, const struct db_app *app, const struct mem
 		app->name, outcome);
 }
 
+/* The first fall of a row of them, and when it is given up. */
+static void tell_webhooks(
+	struct control *c, const struct member *m, enum member_action done)
+{
+	bool first = done == MEMBER_PAUSE && m->failures == 1;
+
+	if (!first && done != MEMBER_SETTLE &&
+		(done != MEMBER_LONG_PAUSE || m->failures != RESTART_LOOP))
+		return;
+	json_t *o = json_pack("{s:s, s:i, s:i, s:o, s:s}", "process", m->type, "number",
+		(int)m->number, "release", (int)m->version, "reason",
+		db_text_json(m->reason), "what", first ? "restarts" : "crashed");
+	webhooks_emit(c, m->app, HOOK_CRASH, o);
+}
+
 static void tell(struct control *c, const struct member *m, enum member_action done,
 	uint64_t pause_ms)
 {
 	struct db_app app = {0};
+
+	tell_webhooks(c, m, done);
 
 	if (done == MEMBER_PAUSE) {
 		applog(m->app, "berth[ps]", "%s.%u restarts in %.1f s", m->type,

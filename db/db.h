@@ -275,7 +275,52 @@ int db_drain_add(
 int db_drain_list(struct db *db, struct db_drain **ret); /* by id */
 /* The caller's; "" when it has none, NULL: out of memory. */
 char *db_drain_ca(struct db *db, uint64_t id);
-int db_drain_remove(struct db *db, uint64_t id);  /* -ENOENT */
+int db_drain_remove(struct db *db, uint64_t id); /* -ENOENT */
+
+/* Webhooks (db/webhooks.c) */
+enum db_hook_events {
+	HOOK_DEPLOY = 1 << 0,
+	HOOK_CRASH = 1 << 1,
+	HOOK_DISK = 1 << 2,
+	HOOK_CERTIFICATE = 1 << 3,
+	HOOK_ALL = (1 << 4) - 1,
+};
+#define DB_HOOK_SECRET_MAX 256
+struct db_webhook {
+	uint64_t id;
+	uint32_t app; /* 0: all of them, and the host */
+	char app_name[NAME_MAX_LEN + 1];
+	char url[2048], secret[DB_HOOK_SECRET_MAX + 1]; /* secret "": not signed */
+	uint32_t events;				/* enum db_hook_events */
+	bool local; /* root on the host named it: loopback, too */
+	uint64_t created_us;
+};
+int db_webhook_add(struct db *db, struct db_webhook *h);     /* fills in id */
+int db_webhook_list(struct db *db, struct db_webhook **ret); /* by id */
+int db_webhook_get(struct db *db, uint64_t id, struct db_webhook *ret);
+int db_webhook_remove(struct db *db, uint64_t id); /* -ENOENT */
+
+#define DB_DELIVERIES_KEPT 20u	   /* of one webhook that are done, */
+#define DB_DELIVERIES_WAITING 100u /* and that wait */
+#define DB_DELIVERY_BODY_MAX 8192
+struct db_delivery {
+	uint64_t id, webhook;
+	char event[24], body[DB_DELIVERY_BODY_MAX];
+	uint64_t created_us, next_us, done_us; /* next 0: no more tries */
+	uint32_t attempts, status;	       /* of HTTP; 0: no answer */
+	char error[256];		       /* "": none */
+};
+int db_delivery_add(struct db *db, uint64_t webhook, const char *event, const char *body,
+	uint64_t *ret_id);
+/* At most 16 whose time has come. Count. */
+int db_delivery_due(struct db *db, uint64_t now_us, struct db_delivery **ret);
+int db_delivery_next(struct db *db, uint64_t *ret_us); /* when the next one is; 0: none */
+int db_delivery_get(struct db *db, uint64_t id, struct db_delivery *ret);
+/* Of d: attempts, next_us, status, error, done_us. -ENOENT: its webhook is gone. */
+int db_delivery_put(struct db *db, const struct db_delivery *d);
+/* The newest 20 of a webhook, newest first. */
+int db_delivery_list(struct db *db, uint64_t webhook, struct db_delivery **ret);
+
 bool db_layer_tagged(struct db *db, uint64_t id); /* also when that cannot be read */
 /* When the oldest build that runs began; 0: none runs. */
 int db_build_oldest(struct db *db, uint64_t *ret_created_us);

@@ -31,6 +31,21 @@ UNUSED static void undo_members(struct db *db)
 		assert_true(query_exec(db, back[i], "") >= 0);
 }
 
+/* As before migration 20. */
+UNUSED static void undo_later(struct db *db)
+{
+	static const char *const back[] = {"ALTER TABLE app DROP COLUMN rename_to",
+		"DROP TABLE former_name", "DROP TABLE preview",
+		"DROP TABLE webhook_delivery", "DROP TABLE webhook", "DROP TABLE pushed",
+		"DROP TABLE cron_run", "DROP TABLE cron_task",
+		"ALTER TABLE instance DROP COLUMN command",
+		"ALTER TABLE instance DROP COLUMN actor",
+		"ALTER TABLE instance DROP COLUMN detached"};
+
+	for (size_t i = 0; i < ARRAY_LEN(back); i++)
+		assert_true(query_exec(db, back[i], "") >= 0);
+}
+
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));

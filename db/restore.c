@@ -9,7 +9,7 @@
 
 /* What is of this host and this moment: sandboxes, addresses, snapshots (their bytes are no part of a backup). */
 static const char *const left_here[] = {"instance", "network_name", "network_address",
-	"layer", "secret_key", "snapshot", "snapshot_volume"};
+	"webhook_delivery", "layer", "secret_key", "snapshot", "snapshot_volume"};
 
 static int run(struct db *db, struct buf *sql)
 {
@@ -701,6 +701,11 @@ static const struct {
 	 "(SELECT id FROM "
 	 "backup.drain) AND (app IS NULL OR app IN " NEW_APPS ")",
 		"UPDATE drain SET url=? WHERE id=? AND id=?"},
+	{"SELECT target, 'webhook/' || (id - off), 'webhook/' || id, id, id FROM "
+	 "main.webhook, (SELECT off FROM restore_offset WHERE name = 'webhook') WHERE "
+	 "?1 >= 0 AND id - off IN (SELECT id FROM backup.webhook) AND (app IS NULL OR "
+	 "app IN " NEW_APPS ")",
+		"UPDATE webhook SET target=? WHERE id=? AND id=?"},
 };
 
 struct sealed_row {
@@ -779,6 +784,7 @@ int db_restore_volume(struct db_restoring *r, uint64_t id)
 static int keep_quiet(struct db *db)
 {
 	static const char *const sql[] = {"DELETE FROM acme", "DELETE FROM drain",
+		"DELETE FROM webhook",
 		"UPDATE formation SET quantity = 0 WHERE type <> 'web'",
 		"DELETE FROM setting WHERE topic = 'cron' AND key = 'enabled'",
 		"INSERT INTO setting(app, topic, key, value) VALUES(0, 'cron', "

@@ -139,6 +139,7 @@ static void open_rows(struct db *db, uint32_t app)
 	assert_int_equal(query_exec(db, "UPDATE release SET config=?", "s", text), 1);
 	assert_int_equal(query_exec(db, "UPDATE login SET password=?", "s", planted), 1);
 	undo_members(db);
+	undo_later(db);
 	assert_true(query_exec(db, "DROP TABLE secret_key", "") >= 0);
 	assert_true(query_exec(db, "DROP INDEX event_app", "") >= 0);
 	assert_true(query_exec(db, "DROP INDEX event_time", "") >= 0);
@@ -152,10 +153,6 @@ static void open_rows(struct db *db, uint32_t app)
 	assert_true(query_exec(db, "DROP TABLE snapshot", "") >= 0);
 	assert_true(query_exec(db, "DROP TABLE volume_snapshots", "") >= 0);
 	assert_true(query_exec(db, "DROP TABLE drain", "") >= 0);
-	assert_true(query_exec(db, "DROP TABLE pushed", "") >= 0);
-	assert_true(query_exec(db, "DROP TABLE preview", "") >= 0);
-	assert_true(query_exec(db, "DROP TABLE former_name", "") >= 0);
-	assert_true(query_exec(db, "ALTER TABLE app DROP COLUMN rename_to", "") >= 0);
 	assert_true(query_exec(db, "ALTER TABLE volume DROP COLUMN size_bytes", "") >= 0);
 	assert_true(query_exec(db, "ALTER TABLE volume_mount DROP COLUMN type", "") >= 0);
 	assert_true(query_exec(db, "PRAGMA user_version=12", "") >= 0);

@@ -5,6 +5,7 @@
  *   berth-drain PARENT STATE
  * One thread; libcurl looks names up in short-lived ones of its own.
  */
+#include "drain/hook.h"
 #include "drain/outlet.h"
 #include "lib/confine.h"
 #include "lib/io.h"
@@ -98,6 +99,12 @@ static void tell(
 		text));
 }
 
+static void answer(struct outlet *o UNUSED, uint64_t id, long status, const char *text)
+{
+	say(json_pack("{s:I, s:i, s:s}", "hook", (json_int_t)id, "status", (int)status,
+		"text", text));
+}
+
 static void hear(const json_t *o)
 {
 	const json_t *name = json_object_get(o, "name");
@@ -106,6 +113,8 @@ static void hear(const json_t *o)
 	if (json_object_get(o, "drain")) {
 		if (outlet_put(&outlet, o, &e) < 0)
 			log_error("%s", e.text);
+	} else if (json_object_get(o, "hook")) {
+		hook_post(&outlet, o);
 	} else if (json_object_get(o, "all")) {
 		outlet_settle_list(&outlet);
 	} else if (json_is_string(name)) {
@@ -162,8 +171,11 @@ static int prepare(const char *state, struct err *e)
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
 	pthread_setattr_default_np(&attr);
 	pthread_attr_destroy(&attr);
-	outlet = (struct outlet){
-		.loop = loop_new(), .state = state, .ask = ask_name, .tell = tell};
+	outlet = (struct outlet){.loop = loop_new(),
+		.state = state,
+		.ask = ask_name,
+		.tell = tell,
+		.answer = answer};
 	if (!outlet.loop || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return err_set(e, EIO, "libcurl does not start");
 	r = outlet_open(&outlet, e);

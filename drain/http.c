@@ -148,15 +148,11 @@ static void set_up(struct drain *d, struct http *h)
 static struct http *ready(struct drain *d)
 {
 	struct http *h = d->way;
-	char host[HOST_MAX_LEN + 3];
-	char url[DRAIN_URL_MAX + HOST_MAX_LEN + 32];
+	char url[NET_URL_MAX];
 
 	if (h)
 		return h;
-	drain_url_host(&d->url, host);
-	snprintf(url, sizeof(url), "%s://%s:%u%s",
-		d->url.kind == DRAIN_HTTPS ? "https" : "http", host, d->url.port,
-		d->url.rest);
+	net_url(&d->url, url);
 	h = calloc(1, sizeof(*h));
 	if (!h)
 		return NULL;

@@ -169,6 +169,15 @@ static int before_request(
 
 /* ---- a call ---- */
 
+void net_url(const struct drain_url *u, char out[NET_URL_MAX])
+{
+	char host[HOST_MAX_LEN + 3];
+
+	drain_url_host(u, host);
+	snprintf(out, NET_URL_MAX, "%s://%s:%u%s",
+		u->kind == DRAIN_HTTPS ? "https" : "http", host, u->port, u->rest);
+}
+
 int net_open(struct loop *loop, struct net **ret)
 {
 	struct net *net = calloc(1, sizeof(*net));

@@ -19,6 +19,9 @@ struct call {
 	char detail[CURL_ERROR_SIZE];
 };
 
+/* As libcurl takes it, of http and https: without user and password. */
+#define NET_URL_MAX (DRAIN_URL_MAX + HOST_MAX_LEN + 32)
+void net_url(const struct drain_url *u, char out[NET_URL_MAX]);
 /* 0 or -errno; for the life of the program. */
 int net_open(struct loop *loop, struct net **ret);
 /* A handle with what all have: url, limits, certificates. NULL: out of memory. */

@@ -19,6 +19,8 @@ struct outlet {
 	void (*ask)(struct outlet *o, struct app_log *l);
 	void (*tell)(
 		struct outlet *o, const struct drain *d, bool well, const char *text);
+	/* What became of a webhook's request: status of HTTP, or 0 and why there is none. */
+	void (*answer)(struct outlet *o, uint64_t id, long status, const char *text);
 };
 
 /* host and nonce are filled. */

@@ -654,6 +654,8 @@ struct acme_ask {
  *             {app: ID, name}: what the app is called; "": there is none
  *   drain     -> {name: APPID}: what is it called?
  *             -> {drain: ID, well: bool, text}: it can (not) deliver, for people; once a change
+ *   webhooks  {hook: ID, url, local, headers: [TEXT], body}: one POST
+ *             -> {hook: ID, status, text}: of HTTP; 0: no answer came, and why. Not said where control does not listen for a moment
  * What it has delivered is in BERTH_STATE/control/drains/ID.json (drain/state.h), which control reads.
  */
 #define DRAIN_MESSAGE_MAX (64u << 10)
