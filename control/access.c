@@ -394,7 +394,15 @@ int access_check_body(struct request *r)
 
 /* ---- answers ---- */
 
-static bool may_see(const struct access *a, const char *app)
+static const char *parent_name(const struct access *a, const char *app)
+{
+	for (int i = 0; app && i < a->n_previews; i++)
+		if (strcmp(a->previews[i].app_name, app) == 0)
+			return a->previews[i].parent_name;
+	return NULL;
+}
+
+static bool may_see_own(const struct access *a, const char *app)
 {
 	if (a->only)
 		return app && strcmp(a->only_name, app) == 0 &&
@@ -404,6 +412,11 @@ static bool may_see(const struct access *a, const char *app)
 			access_role(a, a->grants[i].app) >= ROLE_VIEW)
 			return true;
 	return false;
+}
+
+static bool may_see(const struct access *a, const char *app)
+{
+	return may_see_own(a, app) || may_see_own(a, parent_name(a, app));
 }
 
 void access_filter(struct request *r)

@@ -584,6 +584,35 @@ static void who_makes_an_app_is_its_admin(void **state)
 		f, &a, "POST", "/v1/git/blog/access", fetch, 200, "\"created\":false");
 }
 
+static void a_role_on_an_app_is_one_on_its_previews(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a = make_asker(f, "mia"), narrow = a, other = a;
+	uint32_t blog = make_released(f, "blog"), shop = make_released(f, "shop");
+
+	make_token(f, &narrow, "narrow", ROLE_ADMIN, blog, 0);
+	make_token(f, &other, "other", ROLE_ADMIN, shop, 0);
+	assert_int_equal(
+		db_preview_add(f->c.db, make_released(f, "blog-x"), blog, "x"), 0);
+	expect_token(f, &a, "GET", "/v1/apps/blog-x", NULL, 404, "no-such-app");
+	assert_int_equal(db_grant_put(f->c.db, a.member, blog, ROLE_VIEW), 0);
+	expect_token(f, &a, "GET", "/v1/apps/blog-x", NULL, 200, "blog-x");
+	expect_token(f, &a, "GET", "/v1/apps", NULL, 200, "blog-x");
+	expect_token(f, &a, "POST", "/v1/apps/blog-x/stop", "{}", 403,
+		"it needs the role deploy on blog-x");
+	assert_int_equal(db_grant_put(f->c.db, a.member, blog, ROLE_DEPLOY), 0);
+	expect_token(f, &a, "POST", "/v1/apps/blog-x/stop", "{}", 200, "x 0");
+	expect_token(f, &narrow, "POST", "/v1/apps/blog-x/stop", "{}", 200, "x 0");
+	expect_token(f, &a, "GET", "/v1/apps/blog/previews", NULL, 200, "blog-x");
+	/* nothing else comes with it, and its branch is pushed to the parent only */
+	assert_int_equal(db_grant_put(f->c.db, a.member, shop, ROLE_DEPLOY), 0);
+	expect_token(f, &other, "GET", "/v1/apps/blog-x", NULL, 404, "no-such-app");
+	expect_token(f, &a, "POST", "/v1/git/blog-x/access",
+		"{\"service\":\"receive-pack\"}", 409, "preview of blog's branch x");
+	expect_token(f, &a, "DELETE", "/v1/apps/blog-x?confirm=blog-x", NULL, 403,
+		"the role admin on blog-x");
+}
+
 static void a_volume_is_for_who_may_change_all_that_mount_it(void **state)
 {
 	struct fixture *f = *state;
@@ -627,6 +656,7 @@ int main(void)
 		T(roles_are_given_and_taken),
 		T(lists_show_only_what_one_may_see),
 		T(who_makes_an_app_is_its_admin),
+		T(a_role_on_an_app_is_one_on_its_previews),
 		T(a_volume_is_for_who_may_change_all_that_mount_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

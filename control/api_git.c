@@ -58,14 +58,12 @@ static bool was_called_so(struct request *r, const char *name)
 static int refuse_preview(struct request *r)
 {
 	struct db_preview p;
-	struct db_app parent;
 
-	if (db_preview_get(r->c->db, r->app.id, &p) < 0 ||
-		db_app_by_id(r->c->db, p.parent, &parent) < 0)
+	if (db_preview_get(r->c->db, r->app.id, &p) < 0)
 		return 0;
 	request_fail(r, FAIL_CONFLICT, "%s is the preview of %s's branch %.100s",
-		r->app.name, parent.name, p.branch);
-	return request_hint(r, "push and fetch that branch of %s", parent.name);
+		r->app.name, p.parent_name, p.branch);
+	return request_hint(r, "push and fetch that branch of %s", p.parent_name);
 }
 
 int git_access(struct request *r)

@@ -96,8 +96,8 @@ static json_t *body_of(
 	struct control *c, uint32_t app, const char *event, const json_t *detail)
 {
 	char host[HOST_MAX_LEN + 1] = "", now[STAMP_SIZE];
-	struct db_app a, parent;
 	struct db_preview p;
+	struct db_app a;
 	json_t *o;
 
 	gethostname(host, sizeof(host) - 1);
@@ -105,10 +105,9 @@ static json_t *body_of(
 	o = json_pack("{s:s, s:s, s:s}", "event", event, "time", now, "host", host);
 	if (app && db_app_by_id(c->db, app, &a) == 0)
 		json_object_set_new(o, "app", json_string(a.name));
-	if (app && db_preview_get(c->db, app, &p) == 0 &&
-		db_app_by_id(c->db, p.parent, &parent) == 0)
+	if (app && db_preview_get(c->db, app, &p) == 0)
 		json_object_set_new(o, "preview",
-			json_pack("{s:s, s:s}", "of", parent.name, "branch", p.branch));
+			json_pack("{s:s, s:s}", "of", p.parent_name, "branch", p.branch));
 	json_object_update(o, (json_t *)(uintptr_t)detail);
 	return o;
 }

@@ -129,7 +129,7 @@ int db_app_copy_settings(struct db *db, uint32_t from, uint32_t to);
 /* ---- previews (db/previews.c) ---- */
 struct db_preview {
 	uint32_t app, parent;
-	char branch[256];
+	char branch[256], app_name[NAME_MAX_LEN + 1], parent_name[NAME_MAX_LEN + 1];
 	uint64_t pushed_us; /* last */
 };
 int db_preview_add(struct db *db, uint32_t app, uint32_t parent, const char *branch);

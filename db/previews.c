@@ -3,7 +3,9 @@
 #include "lib/io.h"
 #include <errno.h>
 
-#define COLUMNS "app, parent, branch, pushed_us"
+#define PREVIEWS                                                                         \
+	"SELECT p.app, p.parent, p.branch, p.pushed_us, a.name, b.name FROM preview p "  \
+	"JOIN app a ON a.id=p.app JOIN app b ON b.id=p.parent "
 
 static void fill(struct query *q, void *element)
 {
@@ -13,6 +15,8 @@ static void fill(struct query *q, void *element)
 	p->parent = query_u32(q, 1);
 	query_text(q, 2, p->branch, sizeof(p->branch));
 	p->pushed_us = query_u64(q, 3);
+	query_text(q, 4, p->app_name, sizeof(p->app_name));
+	query_text(q, 5, p->parent_name, sizeof(p->parent_name));
 }
 
 int db_preview_add(struct db *db, uint32_t app, uint32_t parent, const char *branch)
@@ -41,10 +45,7 @@ int db_preview_get(struct db *db, uint32_t app, struct db_preview *ret)
 {
 	autoquery q = QUERY_INIT;
 
-	return one(&q,
-		query_first(
-			&q, db, "SELECT " COLUMNS " FROM preview WHERE app=?", "u", app),
-		ret);
+	return one(&q, query_first(&q, db, PREVIEWS "WHERE p.app=?", "u", app), ret);
 }
 
 int db_preview_find(
@@ -53,17 +54,14 @@ int db_preview_find(
 	autoquery q = QUERY_INIT;
 
 	return one(&q,
-		query_first(&q, db,
-			"SELECT " COLUMNS " FROM preview WHERE parent=? AND branch=?",
-			"us", parent, branch),
+		query_first(&q, db, PREVIEWS "WHERE p.parent=? AND p.branch=?", "us",
+			parent, branch),
 		ret);
 }
 
 int db_preview_list(struct db *db, uint32_t parent, struct db_preview **ret)
 {
 	return query_all(db, sizeof(**ret), fill, (void **)ret,
-		"SELECT " COLUMNS
-		" FROM preview WHERE ?1=0 OR parent=?1 ORDER BY parent, "
-		"branch",
-		"u", parent);
+		PREVIEWS "WHERE ?1=0 OR p.parent=?1 ORDER BY p.parent, p.branch", "u",
+		parent);
 }

@@ -76,6 +76,9 @@ static uint32_t app_with_all(struct db *db, const char *name, const char *host)
 	assert_int_equal(db_grant_put(db, ann(db), app, ROLE_DEPLOY), 0);
 	snprintf(drain.url, sizeof(drain.url), "https://%s/secret", host);
 	assert_int_equal(db_drain_add(db, &drain, "", &layer), 0);
+	struct db_webhook hook = {.app = app, .events = HOOK_DEPLOY, .secret = "shh"};
+	snprintf(hook.url, sizeof(hook.url), "https://%s/hook", host);
+	assert_int_equal(db_webhook_add(db, &hook), 0);
 	cert.app = app;
 	snprintf(cert.key_file, sizeof(cert.key_file), "%s-key", name);
 	assert_int_equal(db_cert_put(db, &cert), 0);
@@ -199,6 +202,20 @@ static void check_drain(struct db *db, uint32_t app)
 	assert_int_equal(found, 1);
 }
 
+/* So are a webhook's, and its secret. */
+static void check_webhook(struct db *db, uint32_t app)
+{
+	struct db_webhook *rows autofree = NULL;
+	int n = db_webhook_list(db, &rows), found = -1;
+
+	for (int i = 0; i < n; i++)
+		if (rows[i].app == app)
+			found = i;
+	assert_true(found >= 0);
+	assert_string_equal(rows[found].secret, "shh");
+	assert_non_null(strstr(rows[found].url, "/hook"));
+}
+
 /* Everything that hangs on the app, by its name. */
 static void check_app(
 	struct db *db, const char *name, const char *value, const char *volume)
@@ -233,6 +250,7 @@ static void check_app(
 	assert_int_equal(db_mount_list(db, a.id, &mounts), 1);
 	assert_string_equal(mounts[0].volume_name, volume);
 	check_drain(db, a.id);
+	check_webhook(db, a.id);
 	struct db_net_rule *rules autofree = NULL;
 	assert_int_equal(db_net_rule_list(db, a.id, &rules), 1);
 	db_release_clear(&release);
@@ -247,8 +265,13 @@ static void a_whole_host_comes_back_with_its_numbers(void **state)
 	json_t *did = NULL;
 	uint32_t bob;
 
-	app_with_all(f->db, "blog", "blog.example.com");
-	app_with_all(f->db, "shop", "shop.example.com");
+	uint32_t blog = app_with_all(f->db, "blog", "blog.example.com");
+	struct db_preview preview;
+	struct db_app parent;
+	assert_int_equal(
+		db_preview_add(f->db, app_with_all(f->db, "shop", "shop.example.com"),
+			blog, "shop"),
+		0);
 	assert_int_equal(db_setting_set(f->db, 0, "disk", "reserve", "1G"), 0);
 	pair_open(&p, f, NULL);
 	/* Who is here already has another number. */
@@ -262,6 +285,8 @@ static void a_whole_host_comes_back_with_its_numbers(void **state)
 	assert_int_equal(of(json_object_get(did, "tables"), "certificate"), 2);
 	check_app(p.db, "blog", "blog", "blog-data");
 	check_app(p.db, "shop", "shop", "shop-data");
+	assert_int_equal(db_app_by_name(p.db, "blog", &parent), 0);
+	assert_int_equal(db_preview_find(p.db, parent.id, "shop", &preview), 0);
 	char *value = NULL;
 	assert_int_equal(db_setting_get(p.db, 0, "disk", "reserve", &value), 0);
 	assert_string_equal(value, "1G");
