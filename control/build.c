@@ -108,6 +108,11 @@ static int open_commit(struct build *b, struct err *e)
 
 	repo_path(b->c, b->req->app, path);
 	int r = source_open(path, &b->repo, e);
+	if (r == -ENOENT)
+		return err_set(e, ENOENT,
+			"%s has no commit to build: its repository is empty until "
+			"something is pushed to it",
+			b->req->app->name);
 	return r < 0 ? r : source_commit(b->repo, b->req->commit, &b->tree, NULL, e);
 }
 

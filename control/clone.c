@@ -7,6 +7,7 @@
 #include "control/snapshot_step.h"
 #include "control/snapshots.h"
 #include "control/volumes.h"
+#include "lib/log.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -232,6 +233,21 @@ int clone_release(struct control *c, uint32_t from, uint32_t app, const char *ac
 	return r;
 }
 
+/* In the trail of the new one; the request is in that of the first. */
+static void record(struct control *c, const struct db_app *from, const struct clone *k)
+{
+	char detail[NAME_MAX_LEN + 16];
+
+	snprintf(detail, sizeof(detail), "a clone of %s", from->name);
+	const struct db_event made = {.actor = k->actor,
+		.what = "apps:create",
+		.app = k->name,
+		.detail = detail,
+		.outcome = "ok"};
+	if (db_event_add(c->db, &made) < 0)
+		log_error("the event apps:create could not be recorded");
+}
+
 static int clone_steps(struct control *c, uint32_t from, const struct clone *k,
 	bool deploy, int (*made)(void *arg, uint32_t app), void *arg, uint32_t *ret_id,
 	struct sink *s, struct err *e)
@@ -248,6 +264,7 @@ static int clone_steps(struct control *c, uint32_t from, const struct clone *k,
 		return r;
 	if (db_app_by_id(c->db, from, &a) < 0 || db_app_by_id(c->db, *ret_id, &now) < 0)
 		return err_set(e, ENOENT, "the app was destroyed meanwhile");
+	record(c, &a, k);
 	sink_step(s, "Created %s, with the config and settings of %s", k->name, a.name);
 	if (!deploy || !a.live_version) {
 		sink_detail(s, "nothing runs yet: git push deploys");

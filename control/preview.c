@@ -195,6 +195,9 @@ int preview_get(struct control *c, const struct db_app *parent, const char *bran
 		return make(c, parent, branch, actor, s, ret, e);
 	if (db_app_by_id(c->db, p.app, ret) < 0 || ret->removing)
 		return err_set(e, EAGAIN, "the preview of %s is being destroyed", branch);
+	if (ret->locked)
+		return err_set(e, EPERM, "%s is locked; `berth apps:unlock %s`",
+			ret->name, ret->name);
 	return 0;
 }
 

@@ -13,6 +13,7 @@
 #define LEASE_US                                                                         \
 	(60 * UINT64_C(1000000)) /* until an answer that does not come is given up */
 #define ID_HEX 32
+#define LEAST_MS 200
 
 static const char *const event_names[] = {"deploy", "crash", "disk", "certificate"};
 
@@ -257,7 +258,8 @@ int webhooks_wait_ms(struct control *c)
 
 	if (db_delivery_next(c->db, &next) < 0 || !next)
 		return -1;
-	return next <= now		  ? 0
-	       : next - now > 3600000000u ? 3600000
-					  : (int)((next - now) / 1000) + 1;
+	/* not at once: what is due could not be recorded; what is added wakes the thread itself */
+	if (next < now + LEAST_MS * 1000)
+		return LEAST_MS;
+	return next - now > 3600000000u ? 3600000 : (int)((next - now) / 1000) + 1;
 }

@@ -102,6 +102,11 @@ renaming() { [ -n "$(sqlite3 "$BERTH_STATE/control/berth.db" "SELECT 1 FROM app 
 	equal first "$output"
 	equal 100663296 "$(json resource:report pv-copy | jq .web.memory.computed)"
 	equal '' "$(json domains:report pv-copy | jq -r '.app // .domains // [] | .[]' | grep www || :)"
+	try berth ps:rebuild pv-copy
+	fails
+	has 'pv-copy has no commit to build'
+	try berth events pv-copy
+	has 'a clone of pv-one'
 	# what they share stays when the first one goes
 	berth apps:clone pv-copy pv-bare --skip-deploy >/dev/null
 	equal created "$(json apps:report pv-bare | jq -r .state)"
