@@ -74,9 +74,12 @@ static void tell(struct try *t, const char *answer)
 	struct db_app app;
 	char text[256];
 
-	snprintf(text, sizeof(text),
-		"%s.%u failed its liveness check %u times in a row: %.150s", t->m.type,
-		t->m.number, t->h.attempts, answer);
+	char often[32] = "";
+
+	if (t->h.attempts > 1)
+		snprintf(often, sizeof(often), " %u times in a row", t->h.attempts);
+	snprintf(text, sizeof(text), "%s.%u failed its liveness check%s: %.150s",
+		t->m.type, t->m.number, often, answer);
 	applog(t->m.app, "berth[ps]", "%s; it is stopped and started again", text);
 	if (db_app_by_id(t->c->db, t->m.app, &app) == 0)
 		db_event_add_own(t->c->db, "ps:unhealthy", app.name, text);

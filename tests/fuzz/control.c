@@ -5,13 +5,14 @@
  */
 #include "tests/fuzz/fuzz.h"
 
+#include "control/appjson.h"
 #include "control/env.h"
 #include "control/frames.h"
 #include "control/git_http.h"
-#include "control/appjson.h"
 #include "control/manifest.h"
 #include "control/net_target.h"
 #include "control/reference.h"
+#include "control/schedule.h"
 #include "control/sshkey.h"
 #include "control/tcp_table.h"
 #include "lib/proto.h"
@@ -61,9 +62,57 @@ static void try_manifest(const char *s)
 				!strchr(json_string_value(v), '\n'));
 	json_decref(o);
 	o = NULL;
-	r = appjson_parse(s, &o, NULL, &e);
+	json_t *warnings = json_array();
+	r = appjson_parse(s, &o, warnings, &e);
 	CHECK(r == 0 ? json_is_object(o) : r == -EINVAL && e.text[0] && !o);
+	json_decref(warnings);
 	json_decref(o);
+}
+
+/* A table of one type without a change, and the rule: tzfile(5). */
+static struct zone *make_zone(void)
+{
+	uint8_t file[2 * (44 + 7) + 28] = "TZif2";
+	static const char rule[] = "\nCET-1CEST,M3.5.0,M10.5.0/3\n";
+	struct zone *z = NULL;
+
+	file[39] = file[43] = 1;
+	memcpy(file + 44 + 7, file, 44);
+	CHECK(sizeof(rule) - 1 == 28);
+	memcpy(file + 2 * (44 + 7), rule, sizeof(rule) - 1);
+	CHECK(zone_parse(file, sizeof(file), &z) == 0);
+	return z;
+}
+
+/* What is taken comes, and then again, later. */
+static void try_schedule(const char *s)
+{
+	struct schedule schedule;
+	struct err e = {0};
+	int64_t at = 1700000000, next;
+
+	if (schedule_parse(s, &schedule, &e) < 0) {
+		CHECK(e.text[0]);
+		return;
+	}
+	struct zone *z = make_zone();
+	for (int i = 0; i < 3; i++, at = next) {
+		CHECK(schedule_next(&schedule, z, at, &next) == 0);
+		CHECK(next > at && next % 60 == 0);
+	}
+	zone_close(z);
+}
+
+/* A file of the host: whatever it holds, it is read or refused. */
+static void try_zone(const char *data, size_t size)
+{
+	struct zone *z = NULL;
+
+	if (zone_parse(data, size, &z) == 0) {
+		for (int64_t at = -3000000000; at < 5000000000; at += 700000000)
+			CHECK(zone_at(z, at).until_s > at);
+		zone_close(z);
+	}
 }
 
 static void try_target(const char *s)
@@ -162,6 +211,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	try_key(s);
 	try_manifest(s);
+	try_schedule(s);
+	try_zone((const char *)data, size);
 	try_target(s);
 	try_reference(s);
 	try_value(s, size);
