@@ -147,10 +147,10 @@ static void pair_close(struct pair *p)
 }
 
 /* As control does it: every layer is made anew, whatever number it gets. */
-static int restore(
-	struct pair *p, const char *app, const char *as, json_t **ret, struct err *e)
+static int restore_how(struct pair *p, const char *app, const char *as, bool drill,
+	json_t **ret, struct err *e)
 {
-	struct db_restoring r = {.db = p->db, .copy = p->copy, .as = as};
+	struct db_restoring r = {.db = p->db, .copy = p->copy, .as = as, .drill = drill};
 	json_t *plan = NULL, *layers = NULL, *row;
 	struct db_app a;
 	size_t i;
@@ -184,6 +184,12 @@ static int restore(
 	json_decref(plan);
 	json_decref(layers);
 	return result;
+}
+
+static int restore(
+	struct pair *p, const char *app, const char *as, json_t **ret, struct err *e)
+{
+	return restore_how(p, app, as, false, ret, e);
 }
 
 static json_int_t of(const json_t *o, const char *key)
@@ -397,6 +403,55 @@ static void an_app_comes_beside_itself_under_another_name(void **state)
 	pair_close(&p);
 }
 
+static const char task[] = "0123456789ab";
+
+static void add_task(struct db *db, uint32_t app)
+{
+	struct db_cron_run r = {.app = app,
+		.task = "0123456789ab",
+		.command = "x",
+		.why = "schedule",
+		.actor = "berth",
+		.status = "running",
+		.due_us = 5};
+
+	assert_int_equal(db_cron_suspend(db, app, task, true), 0);
+	assert_int_equal(db_cron_seen(db, app, task, 5), 0);
+	assert_int_equal(db_cron_run_add(db, &r), 0);
+	assert_int_equal(db_cron_run_started(db, r.id, 77, 1), 0);
+}
+
+/* What a run of the backup came to is not known here, and no instance of this host is it. */
+static void tasks_come_suspended_as_they_were_and_a_drill_starts_none(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = {0};
+
+	add_task(f->db, app_with_all(f->db, "blog", "blog.example.com"));
+	for (int drill = 0; drill < 2; drill++) {
+		struct db_cron_run *runs autofree = NULL, run;
+		char *enabled autofree = NULL;
+		struct db_cron_task kept;
+		struct db_app a;
+		struct pair p;
+		json_t *did = NULL;
+
+		pair_open(&p, f, NULL);
+		assert_int_equal(restore_how(&p, NULL, NULL, drill, &did, &e), 0);
+		assert_int_equal(of(did, "differ"), 0);
+		json_decref(did);
+		assert_int_equal(db_app_by_name(p.db, "blog", &a), 0);
+		assert_int_equal(db_cron_task(p.db, a.id, task, &kept), 0);
+		assert_true(kept.suspended && kept.seen_us == 5);
+		assert_int_equal(db_cron_history(p.db, a.id, task, 9, &runs), 1);
+		assert_string_equal(runs[0].status, "lost");
+		assert_int_equal(db_cron_run_of(p.db, 77, &run), -ENOENT);
+		db_setting_get(p.db, 0, "cron", "enabled", &enabled);
+		assert_string_equal(enabled ? enabled : "on", drill ? "off" : "on");
+		pair_close(&p);
+	}
+}
+
 static void a_copy_of_one_app_has_nothing_of_others(void **state)
 {
 	struct fixture *f = *state;
@@ -434,6 +489,9 @@ int main(void)
 			tear_down),
 		cmocka_unit_test_setup_teardown(
 			an_app_comes_beside_itself_under_another_name, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			tasks_come_suspended_as_they_were_and_a_drill_starts_none, set_up,
+			tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_copy_of_one_app_has_nothing_of_others, set_up, tear_down),
 	};
