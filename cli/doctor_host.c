@@ -17,6 +17,7 @@
 
 #define DISK_LEAST ((uint64_t)2 << 30) /* a stack, and a build */
 #define INODES_LEAST 100000u
+#define MMDEBSTRAP_PROFILE "/etc/apparmor.d/mmdebstrap" /* AppArmor 4 brings it */
 
 static bool read_text(const char *path, struct buf *text)
 {
@@ -76,12 +77,13 @@ void doctor_namespaces(struct doctor *d)
 			       "/etc/sysctl.d to keep it");
 		return;
 	}
+	/* What berthd makes is root's and not meant by it; mmdebstrap is no root. */
 	if (read_text("/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
 		    &restricted) &&
-		restricted.data[0] == '1') {
+		restricted.data[0] == '1' && access(MMDEBSTRAP_PROFILE, F_OK) < 0) {
 		doctor_says(d, DOCTOR_WARNING,
 			"AppArmor keeps users without privilege from making user "
-			"namespaces");
+			"namespaces, and there is no " MMDEBSTRAP_PROFILE);
 		doctor_hint(d,
 			"base images are made as such a user: if stacks:create fails, "
 			"sysctl -w "
