@@ -34,10 +34,14 @@ static int create(struct request *r, const char *name)
 		return request_fail_db(r, n, name);
 	if (n == 0 && access_made(r->c, &r->access, id) < 0)
 		return request_fail_db(r, -EIO, name);
+	char detail[AUTH_FROM_MAX + 32];
+
+	snprintf(detail, sizeof(detail), "by a first push%s%s",
+		r->who.from[0] ? " from=" : "", r->who.from);
 	const struct db_event made = {.actor = r->who.actor,
 		.what = "apps:create",
 		.app = name,
-		.detail = "by a first push",
+		.detail = detail,
 		.outcome = "ok"};
 	if (n == 0 && db_event_add(r->c->db, &made) < 0)
 		return request_fail_db(r, -EIO, name);

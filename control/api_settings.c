@@ -693,7 +693,9 @@ static int set(struct request *r, const char *topic, enum setting_scope scope)
 		loglimits_apply(r->c, r->app.id, &e) < 0)
 		return request_fail(
 			r, FAIL_BERTH, "stored, but not in force: %s", e.text);
-	if (strcmp(topic, OWN_HOST_TOPIC) == 0) {
+	if (strcmp(topic, OWN_HOST_TOPIC) == 0 &&
+		(json_object_get(r->body, OWN_HOST_KEY) ||
+			json_object_get(r->body, OWN_HOST_CERTS_KEY))) {
 		acme_changed(r->c, 0);
 		if (certs_came(r->c, &e) < 0)
 			return request_fail(r, FAIL_BERTH,
