@@ -1,16 +1,16 @@
 /*
- * libmicrohttpd's side of the API: connections, bodies, dispatch through the table,
+ * libmicrohttpd's side of the API: bodies, dispatch through the table,
  * answers, the audit trail. A thread a connection: handlers may block, and a deploy is
  * one long story (control.h).
  */
 #include "control/api.h"
+#include "control/api_inside.h"
 #include "control/audit.h"
 #include "control/frames.h"
 #include "control/git_http.h"
 #include "control/request.h"
 #include "control/space.h"
 #include "control/stream.h"
-#include "lib/io.h"
 #include "lib/log.h"
 #include <errno.h>
 #include <microhttpd.h>
@@ -19,181 +19,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #define STACK_SIZE                                                                       \
 	((size_t)512                                                                     \
 		<< 10) /* the largest frames are a message of 16 KiB and SQLite's   \
 			     */
 #define PATH_MAX_LEN 1024
-#define REFUSED_TIMEOUT_S 10u /* a stranger's silent connection */
-
-struct connection {
-	int fd;
-	struct identity id;
-	bool begun;	 /* libmicrohttpd has taken it over */
-	uint32_t member; /* whose request is under way, of a remote one */
-};
-
-struct api {
-	struct control *c;
-	struct MHD_Daemon *daemon;
-	struct auth *auth;
-	pthread_mutex_t lock;
-	bool quiet; /* no more connections for the router */
-	struct connection *connections[API_CONNECTIONS_MAX];
-};
-
-/* ---- connections ---- */
-
-static struct connection *find_connection(struct api *a, int fd)
-{
-	for (size_t i = 0; i < API_CONNECTIONS_MAX; i++) {
-		if (a->connections[i] && a->connections[i]->fd == fd &&
-			!a->connections[i]->begun)
-			return a->connections[i];
-	}
-	return NULL;
-}
-
-/* A row that waits with the same number is stale: its descriptor was closed before the
- * number came back. */
-static bool add_connection(struct api *a, struct connection *conn)
-{
-	struct connection **free_row = NULL, *stale;
-	bool added;
-
-	pthread_mutex_lock(&a->lock);
-	stale = find_connection(a, conn->fd);
-	for (size_t i = 0; i < API_CONNECTIONS_MAX; i++) {
-		if (a->connections[i] == stale)
-			free_row = &a->connections[i];
-	}
-	added = free_row != NULL;
-	if (added)
-		*free_row = conn;
-	pthread_mutex_unlock(&a->lock);
-	if (added && stale) {
-		free(stale);
-		auth_released(a->auth);
-	}
-	return added;
-}
-
-/* Does nothing when it was removed already. */
-static void remove_connection(struct api *a, struct connection *conn)
-{
-	bool found = false;
-
-	pthread_mutex_lock(&a->lock);
-	for (size_t i = 0; i < API_CONNECTIONS_MAX; i++) {
-		if (a->connections[i] == conn) {
-			a->connections[i] = NULL;
-			found = true;
-		}
-	}
-	pthread_mutex_unlock(&a->lock);
-	if (!found)
-		return;
-	free(conn);
-	auth_released(a->auth);
-}
-
-/* From the accepting thread: the connection is known before libmicrohttpd can ask for it.
- */
-static void take_connection(void *arg, int fd, const struct identity *id)
-{
-	struct api *a = arg;
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	struct connection *conn = calloc(1, sizeof(*conn));
-
-	if (conn) {
-		conn->fd = fd;
-		conn->id = *id;
-	}
-	if (!conn || !add_connection(a, conn)) {
-		free(conn);
-		close(fd);
-		auth_released(a->auth);
-		return;
-	}
-	/* On failure it has closed fd; a connection that was begun then also ends by its
-	 * notification. */
-	if (MHD_add_connection(a->daemon, fd, (struct sockaddr *)&addr, sizeof(addr)) !=
-		MHD_YES) {
-		log_warn("a connection to the API could not be served: %s",
-			strerror(errno));
-		remove_connection(a, conn);
-	}
-}
-
-static bool has_room(struct api *a)
-{
-	unsigned int n = 0;
-
-	pthread_mutex_lock(&a->lock);
-	for (size_t i = 0; i < API_CONNECTIONS_MAX; i++)
-		n += a->connections[i] && a->connections[i]->id.remote;
-	bool quiet = a->quiet;
-	pthread_mutex_unlock(&a->lock);
-	return !quiet && n < API_REMOTE_MAX;
-}
-
-int api_connect_as(struct api *a, const struct identity *id)
-{
-	int pair[2];
-
-	if (!a)
-		return -EAGAIN;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	auth_add(a->auth, pair[0], id);
-	return pair[1];
-}
-
-unsigned int api_connect(struct api *a, unsigned int n, int *ret_fds)
-{
-	static const struct identity nobody = {
-		.uid = (uid_t)-1, .remote = true, .actor = "nobody"};
-	unsigned int i = 0;
-
-	for (; a && i < n && has_room(a); i++) {
-		ret_fds[i] = api_connect_as(a, &nobody);
-		if (ret_fds[i] < 0)
-			break;
-		io_set_nonblock(ret_fds[i], true);
-	}
-	return i;
-}
-
-static int connection_fd(struct MHD_Connection *connection)
-{
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-
-	return info ? info->connect_fd : -1;
-}
-
-static void notify_connection(void *cls, struct MHD_Connection *connection,
-	void **socket_context, enum MHD_ConnectionNotificationCode code)
-{
-	struct api *a = cls;
-
-	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-		pthread_mutex_lock(&a->lock);
-		struct connection *conn = find_connection(a, connection_fd(connection));
-		if (conn)
-			conn->begun = true;
-		pthread_mutex_unlock(&a->lock);
-		*socket_context = conn;
-		if (!conn || conn->id.refused[0])
-			MHD_set_connection_option(connection,
-				MHD_CONNECTION_OPTION_TIMEOUT, REFUSED_TIMEOUT_S);
-	} else if (*socket_context) {
-		remove_connection(a, *socket_context);
-		*socket_context = NULL;
-	}
-}
 
 /* ---- requests ---- */
 
@@ -457,49 +288,17 @@ static void note_client(struct request *r)
 		snprintf(r->who.from, sizeof(r->who.from), "%s", from);
 }
 
-static void note_member(struct api *a, struct connection *conn, uint32_t member)
-{
-	pthread_mutex_lock(&a->lock);
-	conn->member = member;
-	pthread_mutex_unlock(&a->lock);
-}
-
-/* One member's programs leave room for others. */
-static void check_crowd(struct api *a, struct connection *conn, struct request *r)
-{
-	unsigned int n = 0;
-
-	note_member(a, conn, r->access.member);
-	pthread_mutex_lock(&a->lock);
-	for (size_t i = 0; i < API_CONNECTIONS_MAX; i++)
-		n += a->connections[i] && a->connections[i]->id.remote &&
-		     a->connections[i]->member == r->access.member;
-	pthread_mutex_unlock(&a->lock);
-	if (n > API_MEMBER_MAX)
-		request_fail(r, FAIL_BUSY,
-			"%d requests of %s are under way here, which is all there may be",
-			API_MEMBER_MAX, r->access.name);
-}
-
-static struct connection *connection_of(struct MHD_Connection *connection)
-{
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-
-	return info ? info->socket_context : NULL;
-}
-
 static struct request *begin(
 	struct api *a, struct MHD_Connection *connection, const char *url)
 {
-	struct connection *conn = connection_of(connection);
+	struct connection *conn = connections_of(connection);
 	struct request *r = calloc(1, sizeof(*r));
 
 	if (!r)
 		return NULL;
 	atomic_init(&r->refs, 1);
 	r->c = a->c;
-	r->fd = connection_fd(connection);
+	r->fd = connections_fd(connection);
 	r->upload.max = API_BODY_MAX;
 	r->path = strdup(url);
 	r->connection = connection;
@@ -515,7 +314,7 @@ static struct request *begin(
 	if (access_open(r) < 0)
 		return r;
 	if (conn->id.remote)
-		check_crowd(a, conn, r);
+		connections_check_crowd(a, conn, r);
 	/* A stranger with a token waits as long as others do. */
 	if (conn->id.refused[0])
 		MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
@@ -593,11 +392,11 @@ static enum MHD_Result access_handler(void *cls, struct MHD_Connection *connecti
 static void request_completed(void *cls, struct MHD_Connection *connection,
 	void **con_cls, enum MHD_RequestTerminationCode code)
 {
-	struct connection *conn = connection_of(connection);
+	struct connection *conn = connections_of(connection);
 
 	(void)code;
 	if (conn)
-		note_member(cls, conn, 0);
+		connections_note_member(cls, conn, 0);
 	unref(*con_cls);
 	*con_cls = NULL;
 }
@@ -630,7 +429,7 @@ static struct MHD_Daemon *start_daemon(struct api *a)
 	 * dead peer's socket hangs up. */
 	return MHD_start_daemon(flags, 0, NULL, NULL, access_handler, a,
 		MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL, MHD_OPTION_UNESCAPE_CALLBACK,
-		unescape, NULL, MHD_OPTION_NOTIFY_CONNECTION, notify_connection, a,
+		unescape, NULL, MHD_OPTION_NOTIFY_CONNECTION, connections_notify, a,
 		MHD_OPTION_NOTIFY_COMPLETED, request_completed, a,
 		MHD_OPTION_CONNECTION_LIMIT, (unsigned int)API_CONNECTIONS_MAX + 8,
 		MHD_OPTION_THREAD_STACK_SIZE, STACK_SIZE, MHD_OPTION_END);
@@ -650,7 +449,7 @@ int api_start(struct control *c, int listen_fd, struct api **ret, struct err *e)
 		return err_set(e, EIO, "the API: libmicrohttpd could not be started");
 	}
 	int r = auth_start(
-		c, listen_fd, API_CONNECTIONS_MAX, take_connection, a, &a->auth);
+		c, listen_fd, API_CONNECTIONS_MAX, connections_take, a, &a->auth);
 	if (r < 0) {
 		MHD_stop_daemon(a->daemon);
 		free(a);

@@ -1,0 +1,41 @@
+/* The API's connections as its parts see them: rows that are known before libmicrohttpd asks for them (api_connections.c). */
+#ifndef CONTROL_API_INSIDE_H
+#define CONTROL_API_INSIDE_H
+
+#include "control/api.h"
+#include "control/auth.h"
+#include <microhttpd.h>
+#include <pthread.h>
+
+struct request;
+
+struct connection {
+	int fd;
+	struct identity id;
+	bool begun;	 /* libmicrohttpd has taken it over */
+	uint32_t member; /* whose request is under way, of a remote one */
+};
+
+struct api {
+	struct control *c;
+	struct MHD_Daemon *daemon;
+	struct auth *auth;
+	pthread_mutex_t lock;
+	bool quiet; /* no more connections for the router */
+	struct connection *connections[API_CONNECTIONS_MAX];
+};
+
+/* From the thread that accepts, or that makes pairs: fd and who it is become a row, and libmicrohttpd's. */
+void connections_take(void *arg, int fd, const struct identity *id);
+/* libmicrohttpd begins and ends one. */
+void connections_notify(void *cls, struct MHD_Connection *connection,
+	void **socket_context, enum MHD_ConnectionNotificationCode code);
+int connections_fd(struct MHD_Connection *connection);
+/* NULL: it has no row. */
+struct connection *connections_of(struct MHD_Connection *connection);
+/* A request of a member is under way on it; 0: none. */
+void connections_note_member(struct api *a, struct connection *conn, uint32_t member);
+/* The same, failing r when its member has too many. */
+void connections_check_crowd(struct api *a, struct connection *conn, struct request *r);
+
+#endif
