@@ -49,8 +49,8 @@ enum setting_kind {
 	SETTING_API_HOST,
 	SETTING_API_CERTS, /* an app */
 	SETTING_PREVIEW_VOLUMES,
-	SETTING_ZONE,	   /* a time zone of this host */
-	SETTING_RESTART,   /* KEY.TYPE sets it for one process type */
+	SETTING_ZONE,	 /* a time zone of this host */
+	SETTING_RESTART, /* KEY.TYPE sets it for one process type */
 };
 enum setting_scope { SCOPE_APP = 1, SCOPE_GLOBAL = 2, SCOPE_BOTH = 3 };
 
