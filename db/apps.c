@@ -158,6 +158,9 @@ int db_app_delete(struct db *db, uint32_t id)
 	static const char *const sql[] = {
 		"DELETE FROM domain WHERE app=?",
 		"DELETE FROM setting WHERE app=?",
+		/* who is called so next has no certificates for the API */
+		"DELETE FROM setting WHERE app=0 AND topic='apps' AND key='api-certs' "
+		"AND value=(SELECT name FROM app WHERE id=?)",
 		"DELETE FROM instance WHERE app=?",
 		/* Releases name images without cascade, so they go first. */
 		"DELETE FROM release WHERE app=?",

@@ -19,7 +19,7 @@ int db_app_rename_cancel(struct db *db, uint32_t id)
 		query_exec(db, "UPDATE app SET rename_to='' WHERE id=?", "u", id));
 }
 
-/* Its events follow it: whoever has the former name next must not read them. */
+/* Its events follow it: whoever has the former name next must not read them; nor serve the API's certificates. */
 static int end_rows(struct db *db, uint32_t id)
 {
 	static const char *const sql[] = {
@@ -30,6 +30,9 @@ static int end_rows(struct db *db, uint32_t id)
 		"UPDATE event SET app=(SELECT rename_to FROM app WHERE id=?1) WHERE "
 		"app=(SELECT name FROM app WHERE id=?1) AND time_us>=(SELECT created_us "
 		"FROM app WHERE id=?1) AND ?2 AND ?3",
+		"UPDATE setting SET value=(SELECT rename_to FROM app WHERE id=?1) WHERE "
+		"app=0 AND topic='apps' AND key='api-certs' AND value=(SELECT name FROM "
+		"app WHERE id=?1) AND ?2 AND ?3",
 		"UPDATE app SET name=rename_to, rename_to='' WHERE id=?1 AND "
 		"rename_to<>'' AND ?2 AND ?3",
 	};

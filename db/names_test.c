@@ -82,6 +82,30 @@ static void a_former_name_leads_to_its_app_with_its_events(void **state)
 	assert_int_equal(db_app_rename_end(f->db, id), -ENOENT);
 }
 
+static void the_app_with_the_apis_certificates_keeps_them(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t id = make_app(f->db, "blog"), other = make_app(f->db, "copy");
+	char *text = NULL;
+
+	db_setting_set(f->db, 0, "apps", "api-certs", "blog");
+	assert_int_equal(db_app_rename_begin(f->db, other, "third"), 0);
+	assert_int_equal(db_app_rename_end(f->db, other), 0);
+	assert_int_equal(db_setting_get(f->db, 0, "apps", "api-certs", &text), 0);
+	assert_string_equal(text, "blog");
+	free(text);
+	assert_int_equal(db_app_rename_begin(f->db, id, "journal"), 0);
+	assert_int_equal(db_app_rename_end(f->db, id), 0);
+	assert_int_equal(db_setting_get(f->db, 0, "apps", "api-certs", &text), 0);
+	assert_string_equal(text, "journal");
+	free(text);
+	text = NULL;
+	assert_int_equal(db_app_delete(f->db, other), 0);
+	assert_int_equal(db_app_delete(f->db, id), 0);
+	db_setting_get(f->db, 0, "apps", "api-certs", &text);
+	assert_null(text);
+}
+
 static void what_an_app_is_set_to_is_copied(void **state)
 {
 	struct fixture *f = *state;
@@ -143,6 +167,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_new_name_is_kept_free_from_the_beginning),
 		T(a_former_name_leads_to_its_app_with_its_events),
+		T(the_app_with_the_apis_certificates_keeps_them),
 		T(what_an_app_is_set_to_is_copied),
 		T(a_preview_goes_with_its_app_and_is_one_of_a_branch),
 	};
