@@ -124,7 +124,7 @@ static int export_host(struct cli *c, json_t **ret, json_t *apps)
 	drop_secrets(NULL, *ret);
 	drop_empty(*ret);
 	json_array_foreach (list, i, v)
-		if (r == 0)
+		if (r == 0 && !json_object_get(v, "preview_of"))
 			r = export_app(c, out_member(v, "name"), apps);
 	return r;
 }

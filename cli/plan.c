@@ -165,7 +165,8 @@ static int plan_apps(struct cli *c, const json_t *want, bool prune, json_t *step
 	json_object_foreach ((json_t *)(uintptr_t)want, app, v)
 		plan_app(app, v, json_object_get(have, app), prune, steps);
 	json_array_foreach (list, i, v)
-		if (prune && !json_object_get(want, out_member(v, "name")))
+		if (prune && !json_object_get(v, "preview_of") &&
+			!json_object_get(want, out_member(v, "name")))
 			destroy(out_member(v, "name"), steps);
 	json_decref(list);
 	json_decref(have);

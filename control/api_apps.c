@@ -5,26 +5,43 @@
 #include <errno.h>
 #include <string.h>
 
+/* The name of the app whose branch made it; NULL: it is no preview. */
+static json_t *preview_of(uint32_t app, const struct db_preview *rows, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (rows[i].app == app)
+			return json_string(rows[i].parent_name);
+	return NULL;
+}
+
 int apps_list(struct request *r)
 {
+	struct db_preview *previews autofree = NULL;
 	struct db_app *apps autofree = NULL;
 	struct db_instance *rows autofree = NULL;
 	int n = db_app_list(r->c->db, &apps);
 	int n_rows = db_instance_list(r->c->db, 0, false, &rows);
+	int n_previews = db_preview_list(r->c->db, 0, &previews);
 
-	if (n < 0 || n_rows < 0)
-		return request_fail_db(r, n < 0 ? n : n_rows, "apps");
+	if (n < 0 || n_rows < 0 || n_previews < 0)
+		return request_fail_db(r,
+			n < 0	     ? n
+			: n_rows < 0 ? n_rows
+				     : n_previews,
+			"apps");
 	json_t *list = json_array();
 	for (int i = 0; i < n; i++) {
 		const struct db_app *a = &apps[i];
 		json_t *release =
 			a->live_version ? json_integer(a->live_version) : json_null();
 
-		json_array_append_new(list,
-			json_pack("{s:s, s:o, s:s, s:o, s:i}", "name", a->name, "release",
-				release, "state", view_state(r->c, a, rows, n_rows),
-				"url", view_url(r->c, a), "instances",
-				(int)view_running(a, rows, n_rows)));
+		json_array_append_new(
+			list, json_pack("{s:s, s:o, s:s, s:o, s:i, s:o*}", "name",
+				      a->name, "release", release, "state",
+				      view_state(r->c, a, rows, n_rows), "url",
+				      view_url(r->c, a), "instances",
+				      (int)view_running(a, rows, n_rows), "preview_of",
+				      preview_of(a->id, previews, n_previews)));
 	}
 	return request_reply(r, 200, list);
 }

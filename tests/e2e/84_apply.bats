@@ -153,11 +153,15 @@ teardown_file() {
 	run -0 berth apply less.json --prune --plan
 	has '- app ap-other' '- domains half.ap-web.test' '- mounts /data' '- config TITLE' '- network deny 10.0.0.0/8'
 	# of a host of one's own: here other tests have apps, which the file has to name
-	berth apps:list --format json | jq '{apps: ([.[] | select(.name != "ap-other") | {(.name): {}}] | add)}' >all.json
+	berth previews:set ap-web enabled on >/dev/null
+	git -C "$WORK/ap-web" push -q berth HEAD:side
+	berth apps:list --format json |
+		jq '{apps: ([.[] | select(.name != "ap-other" and .preview_of == null) | {(.name): {}}] | add)}' >all.json
 	jq -s '.[0].apps * .[1].apps | {apps: .}' all.json less.json >prune.json
 	run -0 berth apply prune.json --prune --confirm prune
 	has '- app ap-other'
 	run -20 berth apps:report ap-other
+	berth apps:report ap-web-side >/dev/null # previews are their branches'
 	equal www.ap-web.test "$(json domains:report ap-web | jq -r '.domains[]')"
 	equal '{}' "$(json config:show ap-web)"
 	berth volumes:list | grep ap-data
