@@ -357,8 +357,21 @@ static bool is_one_of(const json_t *v, const char *const *words, size_t n)
 	return false;
 }
 
+/* Only web listens where berth knows it, and only web waits for its checks before it gets requests. */
+static int check_other_type(struct walk *w, const json_t *check)
+{
+	const char *type = json_string_value(json_object_get(check, "type"));
+
+	if (!type || strcmp(type, "liveness") != 0)
+		warn(w, "is not used: startup checks are for web");
+	else if (!json_object_get(check, "command") && !json_object_get(check, "port"))
+		return wrong(
+			w, "has neither a command nor a port: only web listens on PORT");
+	return 0;
+}
+
 /* A path goes into a request line as it is. */
-static int check_health(struct walk *w, const json_t *check)
+static int check_health(struct walk *w, const json_t *check, bool web)
 {
 	static const char *const types[] = {"startup", "liveness", "readiness"};
 	const char *path = json_string_value(json_object_get(check, "path"));
@@ -379,7 +392,7 @@ static int check_health(struct walk *w, const json_t *check)
 			     : "is empty");
 	if (json_object_get(check, "content") && !path)
 		return wrong_at(w, KEY("content"), "stands without path");
-	return 0;
+	return web ? 0 : check_other_type(w, check);
 }
 
 static int check_healthchecks(struct walk *w, const json_t *all)
@@ -395,7 +408,7 @@ static int check_healthchecks(struct walk *w, const json_t *all)
 		json_array_foreach (checks, i, check) {
 			w->at[w->depth++] = (struct place){NULL, i};
 			if (r == 0)
-				r = check_health(w, check);
+				r = check_health(w, check, strcmp(type, "web") == 0);
 			w->depth--;
 		}
 		w->depth--;

@@ -58,6 +58,8 @@ static void a_mistake_is_refused_with_line_column_and_path(void **state UNUSED)
 			"healthchecks.web[0].content stands without path"},
 		{"{\"healthchecks\":{\"web\":[{\"attempts\":0}]}}",
 			"healthchecks.web[0].attempts is no number from 1"},
+		{"{\"healthchecks\":{\"work\":[{\"type\":\"liveness\"}]}}",
+			"healthchecks.work[0] has neither a command nor a port"},
 		{"{\"cron\": {}}", "cron is not a list"},
 		{"{\"cron\": [\n{\"schedule\": \"@daily\"}]}",
 			"line 2, column 1: cron[0] command is missing"},

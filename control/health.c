@@ -183,6 +183,9 @@ static int try_network(struct control *c, const struct member *m, const struct h
 	uint16_t port = h->port ? h->port : m->port;
 	bool listener = m->listens && !h->port;
 	int ms = (int)h->timeout_s * 1000;
+
+	if (!port)
+		return -EDESTADDRREQ;
 	int fd autoclose = dial(c, m->id, listener ? AF_UNIX : AF_INET, port, ms);
 
 	if (fd < 0 && !listener)
