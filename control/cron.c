@@ -147,15 +147,29 @@ static uint64_t limit_us(struct control *c, uint32_t app, const struct cron_task
 	return s * S_US;
 }
 
+/* Of a preview only where it is said of the preview itself: its parent does the work. */
+static bool is_enabled(struct control *c, uint32_t app)
+{
+	char *own autofree = NULL, *global autofree = NULL;
+	struct db_preview p;
+
+	db_setting_get(c->db, app, CRON_TOPIC, "enabled", &own);
+	if (own)
+		return strcmp(own, "off") != 0;
+	if (db_preview_get(c->db, app, &p) == 0)
+		return false;
+	db_setting_get(c->db, 0, CRON_TOPIC, "enabled", &global);
+	return !global || strcmp(global, "off") != 0;
+}
+
 const char *cron_held(
 	struct control *c, const struct db_app *a, const struct cron_task *t)
 {
-	char *on autofree = setting_text(c, a->id, CRON_TOPIC, "enabled");
 	struct db_cron_task kept;
 
 	if (a->stopped)
 		return "stopped";
-	if (on && strcmp(on, "off") == 0)
+	if (!is_enabled(c, a->id))
 		return "off";
 	if (t->suspended ||
 		(db_cron_task(c->db, a->id, t->id, &kept) == 0 && kept.suspended))

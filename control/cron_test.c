@@ -315,6 +315,22 @@ static void suspended_stopped_and_switched_off_tasks_wait(void **state)
 	cron_close(c.cron);
 }
 
+static void a_previews_tasks_wait_until_that_is_asked_for(void **state)
+{
+	struct control c = begin(*state);
+	uint32_t parent = make_app(&c, "blog", HOURLY),
+		 app = make_app(&c, "blog-next", MINUTELY(""));
+
+	assert_int_equal(db_preview_add(c.db, app, parent, "next"), 0);
+	cron_look(&c, NOON);
+	cron_look(&c, NOON + MINUTE);
+	assert_int_equal(played.starts, 0);
+	assert_int_equal(db_setting_set(c.db, app, "cron", "enabled", "on"), 0);
+	cron_look(&c, NOON + 2 * MINUTE);
+	assert_int_equal(played.starts, 1);
+	cron_close(c.cron);
+}
+
 /* ---- time that berth did not see ---- */
 
 static void missed_times_run_once_while_they_are_young(void **state)
@@ -461,6 +477,7 @@ int main(void)
 		T(replace_ends_the_one_before_first),
 		T(a_run_is_ended_at_its_time_limit),
 		T(suspended_stopped_and_switched_off_tasks_wait),
+		T(a_previews_tasks_wait_until_that_is_asked_for),
 		T(missed_times_run_once_while_they_are_young),
 		T(a_year_of_minutes_is_not_walked),
 		T(a_clock_that_is_set_back_a_day_is_believed),
