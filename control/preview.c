@@ -3,6 +3,7 @@
 #include "control/applock.h"
 #include "control/applog.h"
 #include "control/clone.h"
+#include "control/cron.h"
 #include "control/settings.h"
 #include "control/snapshot_step.h"
 #include "control/thread.h"
@@ -136,6 +137,9 @@ static int make_rows(struct control *c, const struct db_app *parent, const char 
 	r = db_preview_add(c->db, *ret_id, parent->id, branch);
 	if (r >= 0)
 		r = set_branch(c, *ret_id, branch);
+	/* what its parent does at night is not done twice */
+	if (r >= 0)
+		r = db_setting_set(c->db, *ret_id, CRON_TOPIC, "enabled", "off");
 	if (r < 0) {
 		db_app_delete(c->db, *ret_id);
 		return err_sys(e, -r, "record the preview");
