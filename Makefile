@@ -208,7 +208,7 @@ conformance-table: all
 # The same kernel tests under Debian's own kernel with version 2 control groups, emulated.
 check-v2: deps-v2 all tests-bin attack-bin
 	tests/run v2
-# The package on a whole Debian with systemd, emulated: install, push, restart, upgrade, reboot, remove, purge.
+# The package on a whole Debian with systemd, emulated: install, push, restart, upgrade, reboot, attacks, remove, purge. About an hour.
 check-vm:
 	tests/vm/system
 e2e: all
