@@ -108,8 +108,8 @@ static const struct layout {
 	L(MSG_LOG_LIMITS, log_fields), L(MSG_VOLUME_SIZE, size_fields),
 	L(MSG_GIT, git_fields), L(MSG_VOLUME_INFO, volume_fields),
 	L(MSG_USAGE, usage_fields), L(MSG_REPO_RENAME, rename_fields),
-	L(MSG_EXITED_ACK, instance_fields),
-	L(MSG_ROUTER_SOCKETS, sockets_fields), L(MSG_ROUTER_WAKE, instance_fields)};
+	L(MSG_EXITED_ACK, instance_fields), L(MSG_ROUTER_SOCKETS, sockets_fields),
+	L(MSG_ROUTER_WAKE, instance_fields)};
 
 static const struct layout *layout_of(uint32_t type)
 {
