@@ -229,30 +229,32 @@ static void add_entry(struct control *c, struct cron *r, const struct db_cron_ap
 	if (!kept.seen_us)
 		db_cron_seen(c->db, a->app, n->task.id, now_us);
 	n->next_us = next_of(n, n->seen_us > now_us ? now_us : n->seen_us);
-	json_array_append_new(ids, json_string(n->task.id));
+	json_array_append_new(ids, json_pack("[i, s]", (int)a->app, n->task.id));
 	r->n++;
 }
 
 static void reload(struct control *c, struct cron *r, uint64_t now_us)
 {
-	size_t total = 0;
+	json_t *ids = json_array(), *row;
+	size_t total = 0, k;
 
 	drop_entries(r);
 	r->n_apps = db_cron_apps(c->db, &r->apps);
-	if (r->n_apps < 0)
+	if (r->n_apps < 0) {
 		r->n_apps = 0;
+		atomic_store(&r->stale, true); /* at the next look */
+		json_decref(ids);
+		return;
+	}
 	for (int i = 0; i < r->n_apps; i++)
 		total += json_array_size(r->apps[i].cron);
 	r->entries = calloc(total + 1, sizeof(*r->entries));
-	for (int i = 0; r->entries && i < r->n_apps; i++) {
-		json_t *ids = json_array(), *row;
-		size_t k;
-
+	for (int i = 0; r->entries && i < r->n_apps; i++)
 		json_array_foreach (r->apps[i].cron, k, row)
 			add_entry(c, r, &r->apps[i], row, ids, now_us);
-		db_cron_forget(c->db, r->apps[i].app, ids);
-		json_decref(ids);
-	}
+	if (r->entries)
+		db_cron_forget(c->db, ids);
+	json_decref(ids);
 }
 
 /* ---- ends ---- */

@@ -57,14 +57,14 @@ int db_cron_seen(struct db *db, uint32_t app, const char *task, uint64_t seen_us
 	return r < 0 ? r : 0;
 }
 
-int db_cron_forget(struct db *db, uint32_t app, const json_t *ids)
+int db_cron_forget(struct db *db, const json_t *tasks)
 {
-	char *text autofree = json_dumps(ids, JSON_COMPACT);
+	char *text autofree = json_dumps(tasks, JSON_COMPACT);
 	int r = query_exec(db,
-		"DELETE FROM cron_task WHERE app=? AND suspended=0 AND task NOT IN "
-		"(SELECT "
-		"value FROM json_each(?))",
-		"us", app, text);
+		"DELETE FROM cron_task WHERE suspended=0 AND (app, task) NOT IN (SELECT "
+		"json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM "
+		"json_each(?))",
+		"s", text);
 
 	return r < 0 ? r : 0;
 }

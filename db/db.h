@@ -586,8 +586,8 @@ int db_cron_task(struct db *db, uint32_t app, const char *task, struct db_cron_t
 int db_cron_suspend(struct db *db, uint32_t app, const char *task, bool on);
 /* Never back. */
 int db_cron_seen(struct db *db, uint32_t app, const char *task, uint64_t seen_us);
-/* Of tasks that are no more, and not suspended: all but those. ids: array of strings. */
-int db_cron_forget(struct db *db, uint32_t app, const json_t *ids);
+/* Of tasks that are no more, and not suspended: all but those, [[app, task], ...]. */
+int db_cron_forget(struct db *db, const json_t *tasks);
 /* A run that begins, or (status skipped) does not: one more of the same reason in a row is counted on the last one. Fills id. */
 int db_cron_run_add(struct db *db, struct db_cron_run *r);
 int db_cron_run_started(struct db *db, uint64_t id, uint64_t instance, uint32_t number);
