@@ -20,7 +20,7 @@ runs() { [ "$(oneoffs "$1")" = "$2" ]; }
 		  "cron": [
 		    {"command": "echo report of $BERTH_CRON_TASK in $DYNO", "schedule": "30 4 * * 1-5"},
 		    {"command": "echo no luck; exit 3", "schedule": "@weekly"},
-		    {"command": "echo begun; sleep 1; echo done", "schedule": "0 0 1 1 *"},
+		    {"command": "exec perl -e '$SIG{USR1} = sub { exit }; print qq(begun); sleep 60'", "schedule": "0 0 1 1 *"},
 		    {"command": "date", "schedule": "* * * * *", "concurrency_policy": "allow"}
 		  ]
 		}
@@ -70,6 +70,7 @@ runs() { [ "$(oneoffs "$1")" = "$2" ]; }
 	wait_for 5 berth_answers
 	runs c-tasks 'cron.1 run.1'
 	equal running "$(last "$id" status)"
+	kill -USR1 "$(app_pids c-tasks 'SIG{USR1}')"
 	wait_for 5 last_is "$id" succeeded
 	equal 'exit status 0' "$(last "$id" reason)"
 	wait_for 2 runs c-tasks run.1
