@@ -13,6 +13,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define END_MS 5000 /* for what was killed */
+#define END_LOOK_MS 20
+
 int keys_write(struct control *c, struct err *e)
 {
 	struct db_key *keys autofree = NULL;
@@ -118,6 +121,19 @@ void app_url(struct control *c, const struct db_app *a, char *out, size_t size)
 	json_decref(global);
 }
 
+/* An end that was told before somebody expected it is not told again: then its row knows. */
+static void await_end(struct control *c, uint64_t id)
+{
+	struct db_instance now;
+	struct msg_exited x;
+
+	for (int ms = 0; ms < END_MS; ms += END_LOOK_MS)
+		if (engine_wait_exit(c->engine, id, END_LOOK_MS, &x) != -EAGAIN ||
+			db_instance_get(c->db, id, &now) < 0 ||
+			strcmp(now.state, "exited") == 0)
+			return;
+}
+
 static void stop_everything(struct control *c, uint32_t app)
 {
 	struct member *m autofree = NULL;
@@ -130,10 +146,9 @@ static void stop_everything(struct control *c, uint32_t app)
 	fleet_stop(c, m, (unsigned int)n);
 	n = db_instance_list(c->db, app, false, &rows);
 	for (int i = 0; i < n; i++) {
-		struct msg_exited x;
 		engine_expect(c->engine, rows[i].id);
 		if (engine_stop(c->engine, rows[i].id, 0) == 0)
-			engine_wait_exit(c->engine, rows[i].id, 5000, &x);
+			await_end(c, rows[i].id);
 		engine_forget(c->engine, rows[i].id);
 	}
 }
