@@ -27,7 +27,12 @@ setup_file() {
 teardown_file() {
 	. "$BERTH_SOURCE/tests/lib/e2e.bash"
 	ssh -F "$SSH_CONFIG" -o ControlPath="$BATS_FILE_TMPDIR/ssh" -O exit berth 2>/dev/null || :
-	for name in blog api site myapp shop hello; do berth apps:destroy "$name" --force >/dev/null 2>&1 || :; done
+	local pids=()
+	for name in blog blog-test journal api site myapp shop hello; do
+		berth apps:destroy "$name" --force >/dev/null 2>&1 3>&- &
+		pids+=($!)
+	done
+	wait "${pids[@]}" || :
 	for name in shop-data hello-data blog-data; do berth volumes:destroy "$name" --force >/dev/null 2>&1 || :; done
 	for name in ann bob; do berth members:remove "$name" >/dev/null 2>&1 || :; done
 	berth images:untag blog-base:1 >/dev/null 2>&1 || :
@@ -112,6 +117,10 @@ shown() {
 }
 
 @test "apps" {
+	git init -q
+	git remote add berth berth@HOST:blog
+	git fetch -q berth
+	git checkout -q main
 	shown docs/APPS.md
 }
 
