@@ -41,7 +41,7 @@ restarted() { json ps:report "$1" | jq -e '.instances[] | select(.name == "web.1
 	commit later
 	pushed
 	has 'postdeploy failed' 'serves all the same'
-	! has 'first of'
+	lacks 'first of'
 	equal "$secret" "$(berth config:get j-env SESSION)"
 	printf '{\n  "cron": [\n    {"command": "x", "schedule": "0 0 30 2 *"}\n  ]\n}\n' >app.json
 	commit never
