@@ -125,10 +125,11 @@ app_pids() {
 }
 # The same without children of such processes: the probe forks one for each connection.
 app_parents() {
-	local p all
+	local p all parent
 	all=$(app_pids "$@")
 	for p in $all; do
-		grep -qxF "$(ps -o ppid= -p "$p" | tr -d ' ')" <<<"$all" || echo "$p"
+		parent=$(ps -o ppid= -p "$p" | tr -d ' ')
+		[ -z "$parent" ] || grep -qxF "$parent" <<<"$all" || echo "$p" # a child may have ended meanwhile
 	done
 }
 
