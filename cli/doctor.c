@@ -101,8 +101,8 @@ static void check_ports(struct findings *f, const char *check, const char *varia
 	}
 }
 
-static void check_count(struct findings *f, const char *check, const char *path,
-	const char *what, const char *hint)
+static void check_count(
+	struct findings *f, const char *check, const char *path, const char *hint)
 {
 	struct doctor d = {0};
 	json_t *list = ask(f->c, path);
@@ -113,7 +113,8 @@ static void check_count(struct findings *f, const char *check, const char *path,
 		doctor_says(&d, DOCTOR_WARNING, "there is none");
 		doctor_hint(&d, "%s", hint);
 	} else {
-		doctor_says(&d, DOCTOR_OK, "%zu %s", json_array_size(list), what);
+		doctor_says(&d, DOCTOR_OK, "there %s %zu",
+			json_array_size(list) == 1 ? "is" : "are", json_array_size(list));
 	}
 	add(f, check, &d);
 	json_decref(list);
@@ -244,10 +245,10 @@ int cmd_doctor(struct cli *c)
 	check_ports(&f, "http", "BERTH_HTTP", "0.0.0.0:80,[::]:80", running);
 	check_ports(&f, "https", "BERTH_HTTPS", "0.0.0.0:443,[::]:443", running);
 	if (running) {
-		check_count(&f, "base image", "/v1/stacks", "base images",
-			"berth stacks:create debian-12");
-		check_count(&f, "keys", "/v1/ssh-keys", "keys may push",
-			"berth ssh-keys:add NAME < key.pub");
+		check_count(
+			&f, "base image", "/v1/stacks", "berth stacks:create debian-12");
+		check_count(
+			&f, "keys", "/v1/ssh-keys", "berth ssh-keys:add NAME < key.pub");
 		check_domains(&f);
 		check_api(&f);
 	}
