@@ -27,6 +27,7 @@
 
 #define PATH_MAX_BYTES 4096
 #define ALL_SIGNALS (~(uint64_t)0)
+#define READER_MS 3000 /* as long as berthd may take to be back with a logger */
 
 static const char default_path[] =
 	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -265,6 +266,22 @@ static int serve(long command)
 	}
 }
 
+/*
+ * What is in the FIFO goes with the last who holds it: us, when berthd and the logger were killed in the moment in which the
+ * command ended. The next ones read it.
+ */
+static void await_reader(void)
+{
+	const struct timespec pause = {.tv_nsec = 1000000};
+	int unread = 0;
+
+	for (int i = 0; i < READER_MS; i++) {
+		if (CALL3(SYS_ioctl, INIT_FD_FIFO, FIONREAD, &unread) < 0 || unread == 0)
+			return;
+		CALL4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &pause, NULL);
+	}
+}
+
 /* The kernel's first stack: argc, argv, NULL, environment, NULL. */
 void bare_main(long *stack)
 {
@@ -300,5 +317,6 @@ void bare_main(long *stack)
 	}
 	let_go_of_stdio();
 	write_record(EXIT_RECORD_STATUS, serve(r));
+	await_reader();
 	leave(0);
 }
