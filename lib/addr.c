@@ -91,11 +91,26 @@ bool addr_overlaps(const struct addr *a, const struct addr *b)
 	return addr_contains(a, b) || addr_contains(b, a);
 }
 
+/* What a gateway makes of an address of RFC 6052, or a range of them. */
+static bool embedded(const struct addr *a, struct addr *ret)
+{
+	struct addr gateway;
+
+	if (a->family != AF_INET6 || addr_parse("64:ff9b::/96", &gateway) < 0 ||
+		!addr_contains(&gateway, a))
+		return false;
+	*ret = (struct addr){.family = AF_INET, .prefix = a->prefix - 96};
+	memcpy(ret->bytes, a->bytes + 12, 4);
+	return true;
+}
+
 bool addr_is_never(const struct addr *a)
 {
 	const char *const *list = a->family == AF_INET ? addr_never4 : addr_never6;
 	struct addr range;
 
+	if (embedded(a, &range))
+		return addr_is_never(&range);
 	for (; *list; list++)
 		if (addr_parse(*list, &range) == 0 && addr_contains(&range, a))
 			return true;

@@ -87,10 +87,11 @@ static void some_ranges_are_never_for_apps(void **state)
 	static const char *const never[] = {"127.0.0.1", "169.254.169.254",
 		"169.254.0.0/17", "0.0.0.0", "198.19.1.2", "255.255.255.255", "::1",
 		"::", "fe80::1", "fe80::/10", "ff02::1", "::ffff:10.0.0.1",
-		"fd00:ec2::254", "fd62:6572:7468::1"};
+		"fd00:ec2::254", "fd62:6572:7468::1", "64:ff9b::a9fe:a9fe",
+		"64:ff9b::7f00:0/104"};
 	static const char *const not [] = {"10.0.0.0/8", "0.0.0.0/0", "192.168.1.1",
 		"203.0.113.1", "169.0.0.0/8", "::/0", "fd00::/8", "fd00:ec2::253",
-		"2001:db8::1"};
+		"2001:db8::1", "64:ff9b::a00:1", "64:ff9b::cb00:7101"};
 	const char *const *const lists[] = {
 		addr_private4, addr_private6, addr_never4, addr_never6};
 
