@@ -23,12 +23,17 @@ static int check_free(struct request *r, const char *name)
 int apps_check_rename(struct request *r)
 {
 	struct db_preview p;
+	struct err e = {0};
 
 	if (check_free(r, request_string(r, "name")) < 0)
 		return -1;
 	if (db_preview_get(r->c->db, r->app.id, &p) == 0)
 		return request_fail(r, FAIL_CONFLICT,
 			"%s is a preview: it is called after its branch", r->app.name);
+	int n = rename_check_hosts(r->c, &r->app, request_string(r, "name"), &e);
+	if (n < 0)
+		return request_fail(
+			r, n == -EEXIST ? FAIL_CONFLICT : FAIL_BERTH, "%s", e.text);
 	return 0;
 }
 

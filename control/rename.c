@@ -32,6 +32,40 @@ static int move_repository(
 	return r < 0 ? err_sys(e, -r, "move the repository") : 0;
 }
 
+static int check_host(struct control *c, const struct db_app *a, const char *to,
+	const char *suffix, struct err *e)
+{
+	char host[HOST_MAX_LEN + NAME_MAX_LEN + 2];
+	struct db_app other;
+	uint32_t owner;
+
+	snprintf(host, sizeof(host), "%s.%s", to, suffix);
+	if (db_domain_owner(c->db, host, &owner) < 0 || owner == a->id ||
+		db_app_by_id(c->db, owner, &other) < 0)
+		return 0;
+	return err_set(e, EEXIST,
+		"%s would be its hostname, and is a domain of the app %s: take another "
+		"name",
+		host, other.name);
+}
+
+int rename_check_hosts(
+	struct control *c, const struct db_app *a, const char *to, struct err *e)
+{
+	json_t *global = NULL, *v;
+	size_t i;
+	int r = db_domain_list(c->db, 0, &global);
+
+	if (r < 0)
+		return err_sys(e, -r, "list the domains");
+	r = json_array_size(global) ? 0 : check_host(c, a, to, "localhost", e);
+	json_array_foreach (global, i, v)
+		if (r == 0)
+			r = check_host(c, a, to, json_string_value(v), e);
+	json_decref(global);
+	return r;
+}
+
 /* From rename_to in its row to the end. */
 static int finish(
 	struct control *c, const struct db_app *a, const char *to, struct err *e)
@@ -88,8 +122,11 @@ static int rename_locked(struct control *c, const struct db_app *a, const char *
 	struct db_app now = *a;
 	struct err table;
 	char url[HOST_MAX_LEN + 64];
-	int r = db_app_rename_begin(c->db, a->id, to);
+	int r = rename_check_hosts(c, a, to, e);
 
+	if (r < 0)
+		return r;
+	r = db_app_rename_begin(c->db, a->id, to);
 	if (r < 0)
 		return r == -ENOENT ? err_set(e, EEXIST,
 					      "there is already an app named %s", to)

@@ -17,6 +17,12 @@
  */
 int app_rename(
 	struct control *c, uint32_t app, const char *to, struct sink *s, struct err *e);
+/*
+ * None of the default hostnames it would get is a domain of another app: of the two, the older one would get the requests.
+ * 0 or -errno with e, -EEXIST: one is.
+ */
+int rename_check_hosts(
+	struct control *c, const struct db_app *a, const char *to, struct err *e);
 /* At start-up, before requests are served. */
 void rename_recover(struct control *c);
 

@@ -39,9 +39,15 @@ number_of() { json apps:report "$1" | jq .id; }
 	has apps:create apps:rename
 	try berth logs pv-two --grep 'v1 serves'
 	has 'v1 serves'
-	# the name is not another's
+	# the name is not another's, nor is the hostname that comes with it
 	try berth apps:rename pv-two pv-two
 	fails
+	berth apps:create pv-young >/dev/null
+	berth domains:add pv-young pv-shop.localhost >/dev/null
+	try berth apps:rename pv-two pv-shop
+	fails
+	has 'pv-shop.localhost' 'domain of the app pv-young'
+	berth apps:destroy pv-young --force >/dev/null
 	cd "$WORK/pv-one"
 	page_is 'after it'
 	push
