@@ -235,6 +235,8 @@ const char *out_value(const json_t *v);
 /* The member's value, as above; "" when absent. */
 const char *out_member(const json_t *object, const char *key);
 const char *out_size(const json_t *v);
+/* In place: what a terminal would act on becomes '?', blanks that are none a blank; lines: those that end lines, and tabs, stay. */
+void out_plain(char *text, bool lines);
 /* The bytes of a config value (string or {"base64"}). */
 int out_bytes(const json_t *v, struct buf *out);
 

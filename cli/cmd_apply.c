@@ -22,6 +22,7 @@ static const char *shown(const json_t *v)
 			json_is_string(v) ? json_string_length(v) : strlen(text));
 	else
 		snprintf(out, sizeof(buffers[0]), "%s", text);
+	out_plain(out, false);
 	return out;
 }
 

@@ -42,13 +42,15 @@ static void show_line(void *arg, const char *line)
 	const struct cli *c = arg;
 	json_t *e = json_loads(line, 0, NULL);
 	const char *detail = out_member(e, "detail"), *app = out_member(e, "app");
+	autobuf text = BUF_INIT;
 
-	if (c->json)
-		puts(line);
-	else
-		printf("%s  %s  %s%s%s%s%s  %s\n", out_member(e, "time"),
+	if (!c->json) {
+		buf_addf(&text, "%s  %s  %s%s%s%s%s  %s", out_member(e, "time"),
 			out_member(e, "who"), out_member(e, "what"), *app ? " " : "", app,
 			*detail ? " " : "", detail, out_member(e, "outcome"));
+		out_plain(text.data, false);
+	}
+	puts(c->json ? line : text.data);
 	fflush(stdout);
 	json_decref(e);
 }

@@ -24,6 +24,18 @@ static char *next_buffer(void)
 	return buffers[at++ % VALUE_BUFFERS];
 }
 
+void out_plain(char *text, bool lines)
+{
+	for (unsigned char *p = (unsigned char *)text; *p; p++) {
+		bool blank = strchr("\t\n\r", *p) != NULL;
+
+		if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) /* U+0080 to U+009F */
+			*p++ = '?', *p = '?';
+		else if ((*p < ' ' || *p == 0x7f) && !(lines && blank && *p != '\r'))
+			*p = blank ? ' ' : '?';
+	}
+}
+
 /* What does not fit is cut. The new length. */
 static size_t add_text(char *out, size_t used, const char *text)
 {
@@ -141,6 +153,7 @@ void table_add(struct table *t, const char *const *cells)
 
 		if (!cell)
 			abort();
+		out_plain(cell, false);
 		t->cells[t->n_cells++] = cell;
 	}
 }
@@ -288,9 +301,16 @@ void out_report(const struct cli *c, const char *title, const json_t *object)
 		widest = width(ls.list[i].key) > widest ? width(ls.list[i].key) : widest;
 	if (!c->quiet)
 		printf("=====> %s\n", title);
-	for (size_t i = 0; i < ls.n; i++)
+	for (size_t i = 0; i < ls.n; i++) {
+		char *text autofree = strdup(shown(&ls.list[i]));
+
+		if (!text)
+			abort();
+		out_plain(ls.list[i].key, false);
+		out_plain(text, true);
 		printf("       %s:%*s %s\n", ls.list[i].key,
-			widest - width(ls.list[i].key), "", shown(&ls.list[i]));
+			widest - width(ls.list[i].key), "", text);
+	}
 }
 
 int out_report_key(const struct cli *c, const json_t *object)
