@@ -185,9 +185,15 @@ static void arguments_are_one_readable_line(void **state)
 	detail_is(json_pack("{s:[s, s]}", "command", "mysql", "-pplanted"),
 		"command=mysql ...");
 	detail_is(json_pack("{s:s}", "to", "https://ann:planted@logs.example.com/x"),
-		"to=https://@logs.example.com/x");
+		"to=https://@logs.example.com/?");
 	detail_is(json_pack("{s:s}", "url", "https://logs.example.com/x?key=planted"),
-		"url=https://logs.example.com/x?");
+		"url=https://logs.example.com/?");
+	detail_is(json_pack("{s:s}", "url", "https://logs.example.com?planted"),
+		"url=https://logs.example.com/?");
+	detail_is(json_pack("{s:s}", "url", "https://chat.example.com/hooks/planted"),
+		"url=https://chat.example.com/?");
+	detail_is(json_pack("{s:s}", "url", "https://logs.example.com/"),
+		"url=https://logs.example.com/");
 	detail_is(json_pack("{s:s}", "name", "a\nb\033[1m"), "name=a?b?[1m");
 	memset(text, 'x', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';

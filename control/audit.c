@@ -22,8 +22,8 @@ bool audit_is_secret(const char *name)
 /* ---- arguments ---- */
 
 /*
- * Between scheme and host of an address stands who asks for it, and the password; after the path often a key: of a query
- * only that it is there.
+ * Between scheme and host of an address stands who asks for it, and the password; behind it often a key, in a query or, as
+ * chats' webhooks have it, in the path: only that there is one.
  */
 static void hide_login(char *text)
 {
@@ -31,10 +31,12 @@ static void hide_login(char *text)
 	size_t len = from ? strcspn(from + 3, "/ ?#") : 0;
 	char *at = from ? memrchr(from + 3, '@', len) : NULL;
 
+	if (!from)
+		return;
+	if (from[3 + len] && from[3 + len] != ' ' && from[4 + len])
+		memcpy(from + 3 + len, "/?", 3);
 	if (at)
 		memmove(from + 3, at, strlen(at) + 1);
-	if (from && strchr(from, '?'))
-		strchr(from, '?')[1] = '\0';
 }
 
 static void add_text(struct buf *b, const char *text)
