@@ -447,6 +447,17 @@ static void skip(
 		n->task.command);
 }
 
+/* One app leaves a quarter of the places to others, whatever its tasks do. */
+static bool has_place(
+	struct control *c, const struct db_cron_run *runs, int n_runs, uint32_t app)
+{
+	int most = (int)setting_u64(c, 0, CRON_TOPIC, "parallel", CRON_PARALLEL), own = 0;
+
+	for (int i = 0; i < n_runs; i++)
+		own += runs[i].app == app;
+	return n_runs < most && own < most - most / 4;
+}
+
 /* Of the task, as there are in the list; to_end: those that nobody ends yet. */
 struct others {
 	int n, to_end;
@@ -495,7 +506,7 @@ static bool act(struct control *c, struct entry *n, const struct start *s)
 		replace_all(c, runs, n_runs, n->app, n->task.id);
 		return false;
 	}
-	if (n_runs >= (int)setting_u64(c, 0, CRON_TOPIC, "parallel", CRON_PARALLEL))
+	if (!has_place(c, runs, n_runs, n->app))
 		return false;
 	start_run(c, s, &run, &e); /* how it failed is recorded */
 	return true;

@@ -233,6 +233,14 @@ static void allow_lets_them_run_beside_each_other(void **state)
 	exits(&c, played.last, 0, NOON + 4 * MINUTE + S);
 	cron_look(&c, NOON + 4 * MINUTE + 2 * S);
 	assert_int_equal(played.starts, 4);
+	/* and a quarter of that is for other apps */
+	assert_int_equal(db_setting_set(c.db, 0, "cron", "parallel", "4"), 0);
+	cron_look(&c, NOON + 5 * MINUTE);
+	assert_int_equal(played.starts, 4);
+	make_app(&c, "shop", MINUTELY(""));
+	cron_look(&c, NOON + 5 * MINUTE + S);
+	cron_look(&c, NOON + 6 * MINUTE + S);
+	assert_int_equal(played.starts, 5);
 	cron_close(c.cron);
 }
 
