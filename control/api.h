@@ -8,6 +8,7 @@
 #define API_CONNECTIONS_MAX 256 /* each costs a thread with a small stack */
 #define API_REMOTE_MAX 96	/* of them through the router */
 #define API_MEMBER_MAX 32	/* requests of one member among these */
+#define API_KEYED_MAX 96	/* connections of one member's ssh keys */
 #define API_BODY_MAX                                                                     \
 	((size_t)1                                                                       \
 		<< 20) /* config is at most 256 KiB; escaped as JSON it may be        \

@@ -4,10 +4,12 @@
 #include "lib/io.h"
 #include "lib/log.h"
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#define API_KEYED_TOLD 16u
 #define REFUSED_TIMEOUT_S 10u /* a stranger's silent connection */
 
 static struct connection *find_connection(struct api *a, int fd)
@@ -63,6 +65,26 @@ static void remove_connection(struct api *a, struct connection *conn)
 	auth_released(a->auth);
 }
 
+/* Programs of one member that do not end leave room for others: the next ones are told so, still more are not heard. */
+static bool check_keyed(struct api *a, struct connection *conn)
+{
+	unsigned int n = 0;
+
+	if (!conn->id.key)
+		return true;
+	pthread_mutex_lock(&a->lock);
+	for (size_t i = 0; i < API_CONNECTIONS_MAX; i++)
+		n += a->connections[i] && a->connections[i]->id.key &&
+		     strcmp(a->connections[i]->id.actor, conn->id.actor) == 0;
+	pthread_mutex_unlock(&a->lock);
+	if (n >= API_KEYED_MAX)
+		snprintf(conn->id.refused, sizeof(conn->id.refused),
+			"%.60s has %u connections here, which is all there may be: end "
+			"some, or try again",
+			conn->id.actor, API_KEYED_MAX);
+	return n < API_KEYED_MAX + API_KEYED_TOLD;
+}
+
 /* From the accepting thread: the connection is known before libmicrohttpd can ask for it.
  */
 void connections_take(void *arg, int fd, const struct identity *id)
@@ -75,7 +97,7 @@ void connections_take(void *arg, int fd, const struct identity *id)
 		conn->fd = fd;
 		conn->id = *id;
 	}
-	if (!conn || !add_connection(a, conn)) {
+	if (!conn || !check_keyed(a, conn) || !add_connection(a, conn)) {
 		free(conn);
 		close(fd);
 		auth_released(a->auth);
@@ -100,14 +122,14 @@ static bool has_room(struct api *a)
 		n += a->connections[i] && a->connections[i]->id.remote;
 	bool quiet = a->quiet;
 	pthread_mutex_unlock(&a->lock);
-	return !quiet && n < API_REMOTE_MAX;
+	return !quiet && n < API_REMOTE_MAX && auth_has_room(a->auth);
 }
 
 int api_connect_as(struct api *a, const struct identity *id)
 {
 	int pair[2];
 
-	if (!a)
+	if (!a || !auth_has_room(a->auth))
 		return -EAGAIN;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;

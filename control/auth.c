@@ -116,6 +116,11 @@ static bool read_line(struct auth *a, unsigned int i)
 	return false;
 }
 
+bool auth_has_room(struct auth *a)
+{
+	return atomic_load(&a->open) + AUTH_ROOT_ROOM < a->most;
+}
+
 static void greet(struct auth *a, int fd)
 {
 	struct identity id = {0};
@@ -143,6 +148,10 @@ static void greet(struct auth *a, int fd)
 			"not a member: only root and the holders of an ssh key or a "
 			"token may use this berth");
 		deliver(a, fd, &id);
+		return;
+	}
+	if (!auth_has_room(a)) {
+		close(fd);
 		return;
 	}
 	struct waiting *w = &a->waiting[a->n_waiting++];

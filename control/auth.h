@@ -15,6 +15,7 @@
 #define AUTH_DEADLINE_MS 5000 /* for the KEY line */
 #define AUTH_FROM_MAX 64
 #define AUTH_WAITING_MAX 64 /* connections whose KEY line is still to come */
+#define AUTH_ROOT_ROOM 16u  /* the last ones are root's alone */
 
 struct identity {
 	uid_t uid;
@@ -38,6 +39,8 @@ typedef void (*auth_deliver)(void *arg, int fd, const struct identity *id);
  * open. 0 or -errno. */
 int auth_start(struct control *c, int listen_fd, unsigned int most, auth_deliver deliver,
 	void *arg, struct auth **ret);
+/* For one that is not root's, which ends at once where there is none; any thread. */
+bool auth_has_room(struct auth *a);
 /* Delivers, and counts, a connection that was not accepted here; any thread. */
 void auth_add(struct auth *a, int fd, const struct identity *id);
 /* A delivered connection has ended; any thread. */

@@ -165,6 +165,25 @@ as() { # as USER COMMAND…
 	try timeout 5 berth apps:list
 	kill "$held"
 	ok
+	# nor can a member, who is told
+	berth members:add at-hog "$(ssh-keygen -q -t ed25519 -N '' -f "$BATS_TEST_TMPDIR/hog" && echo "$BATS_TEST_TMPDIR/hog.pub")" >/dev/null
+	local key
+	key="KEY $(sqlite3 "$BERTH_STATE/control/berth.db" 'SELECT max(id) FROM ssh_key')"$'\n'
+	as "$BERTH_SSH_USER" "${ask[@]}" "$key" 100 "$sock" >"$BERTH_TEST/held" 2>&1 3>&- &
+	held=$!
+	wait_for 10 grep -q held "$BERTH_TEST/held"
+	try as "$BERTH_SSH_USER" "${ask[@]}" "$key" 1 "$sock"
+	equal 'HTTP/1.1 403 Forbidden' "$output"
+	try remote apps:list
+	ok
+	as "$BERTH_SSH_USER" "${ask[@]}" "$key" 300 "$sock" >"$BERTH_TEST/held2" 2>&1 3>&- &
+	local more=$!
+	wait_for 10 grep -q held "$BERTH_TEST/held2"
+	try timeout 5 berth apps:list
+	kill "$held" "$more"
+	ok
+	berth members:remove at-hog >/dev/null
+	rm -f "$BERTH_TEST/held2"
 }
 
 @test "a control that was taken over gets nothing out of berthd but refusals" {
