@@ -385,6 +385,15 @@ int access_check(struct request *r)
 	return check_host(r);
 }
 
+enum role access_needed(const struct request *r)
+{
+	const unsigned int flags = r->route->flags;
+
+	if (flags & (ROUTE_ANYONE | ROUTE_ANYWHERE) || scope_of(r->route) == SCOPE_VOLUME)
+		return ROLE_NONE;
+	return access_route_role(r->route);
+}
+
 int access_check_body(struct request *r)
 {
 	if (!(r->route->flags & ROUTE_BODY_APP))

@@ -55,6 +55,8 @@ int access_made(struct control *c, struct access *a, uint32_t app);
 enum role access_route_role(const struct route *row);
 /* The check of the row, before its handler runs; finds r->app where the row names one. 0 or -1. */
 int access_check(struct request *r);
+/* The role on r->app, or without one for all apps, that a request which began goes on needing; ROLE_NONE: its handler knows. */
+enum role access_needed(const struct request *r);
 /* The part of it that the body decides: ROUTE_BODY_APP. */
 int access_check_body(struct request *r);
 /* -1 with the sentence about the role that is missing; app NULL: for all apps. */

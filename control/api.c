@@ -255,6 +255,7 @@ static int prepare(struct request *r)
 	if (r->failure.set || parse_body(r) < 0 || request_check_body(r) < 0 ||
 		access_check_body(r) < 0)
 		return -1;
+	connections_note(r->c->api, r, access_needed(r));
 	return r->route->flags & ROUTE_UNLOCKED ? request_unlocked(r, &r->app) : 0;
 }
 
@@ -337,9 +338,10 @@ static void check_head(struct request *r, const char *method)
 
 	if (r->failure.set)
 		return;
-	if (r->git)
-		git_http_begin(r, method);
-	else if (!r->path || strlen(r->path) > PATH_MAX_LEN)
+	if (r->git) {
+		if (git_http_begin(r, method) == 0)
+			connections_note(r->c->api, r, ROLE_DEPLOY);
+	} else if (!r->path || strlen(r->path) > PATH_MAX_LEN)
 		request_fail(r, FAIL_USAGE, "the path is too long");
 	else if (find_route(r, method) == 0 && length &&
 		 (num_parse_u64(length, 0, UINT64_MAX, &n) < 0 || n > API_BODY_MAX))

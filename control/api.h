@@ -27,6 +27,9 @@ unsigned int api_connect(struct api *a, unsigned int n, int *ret_fds);
 /* One more, which is id's; it does not count among these. The end, blocking, or -errno. */
 struct identity;
 int api_connect_as(struct api *a, const struct identity *id);
+/* A token, key, member or role is gone: whose request was allowed by it, but for this one, is hung up on. */
+struct request;
+void api_recheck(struct request *by);
 /* Accepts nobody more: who connects waits for the next program on the same socket. */
 void api_quiesce(struct api *a);
 /* Open connections. */

@@ -185,7 +185,94 @@ void connections_note_member(struct api *a, struct connection *conn, uint32_t me
 {
 	pthread_mutex_lock(&a->lock);
 	conn->member = member;
+	if (!member)
+		conn->by = (struct standing){0};
 	pthread_mutex_unlock(&a->lock);
+}
+
+void connections_note(struct api *a, struct request *r, enum role need)
+{
+	struct connection *conn = connections_of(r->connection);
+
+	if (!a || !conn)
+		return;
+	pthread_mutex_lock(&a->lock);
+	conn->by = (struct standing){.member = r->access.member,
+		.key = r->who.key,
+		.token = r->access.token,
+		.app = r->app.id,
+		.only = r->access.only,
+		.need = need,
+		.most = r->access.most};
+	pthread_mutex_unlock(&a->lock);
+}
+
+/* ---- who may no longer ---- */
+
+static bool has_token(struct db *db, uint64_t token)
+{
+	struct db_token *rows autofree = NULL;
+	int n = db_token_list(db, &rows);
+
+	for (int i = 0; i < n; i++)
+		if (rows[i].id == token)
+			return true;
+	return n < 0; /* who cannot be looked up stays for now */
+}
+
+static bool still_may(struct db *db, const struct standing *s)
+{
+	struct access a = {.member = s->member, .only = s->only, .most = s->most};
+	struct db_key key;
+
+	if (!s->member)
+		return true;
+	if (s->token && !has_token(db, s->token))
+		return false;
+	if (s->key && db_key_get(db, s->key, &key) == -ENOENT)
+		return false;
+	a.n_grants = db_grant_list(db, s->member, &a.grants);
+	a.n_previews = db_preview_list(db, 0, &a.previews);
+	bool may =
+		a.n_grants < 0 || a.n_previews < 0 || access_role(&a, s->app) >= s->need;
+	access_close(&a);
+	return may;
+}
+
+static struct standing standing_of(struct api *a, size_t i, int but)
+{
+	struct standing s = {0};
+
+	pthread_mutex_lock(&a->lock);
+	if (a->connections[i] && a->connections[i]->fd != but)
+		s = a->connections[i]->by;
+	pthread_mutex_unlock(&a->lock);
+	return s;
+}
+
+/* If it is still that one. */
+static void hang_up(struct api *a, size_t i, const struct standing *s)
+{
+	pthread_mutex_lock(&a->lock);
+	if (a->connections[i] && a->connections[i]->by.member == s->member &&
+		a->connections[i]->by.key == s->key &&
+		a->connections[i]->by.token == s->token)
+		shutdown(a->connections[i]->fd, SHUT_RDWR);
+	pthread_mutex_unlock(&a->lock);
+}
+
+void api_recheck(struct request *by)
+{
+	struct api *a = by->c->api;
+
+	if (!a)
+		return;
+	for (size_t i = 0; i < API_CONNECTIONS_MAX; i++) {
+		struct standing s = standing_of(a, i, by->fd);
+
+		if (!still_may(a->c->db, &s))
+			hang_up(a, i, &s);
+	}
 }
 
 /* One member's programs leave room for others. */

@@ -2,6 +2,7 @@
 #ifndef CONTROL_API_INSIDE_H
 #define CONTROL_API_INSIDE_H
 
+#include "control/access.h"
 #include "control/api.h"
 #include "control/auth.h"
 #include <microhttpd.h>
@@ -9,11 +10,20 @@
 
 struct request;
 
+/* What the request that is under way was allowed by. */
+struct standing {
+	uint32_t member, key; /* 0: root; by no key */
+	uint64_t token;	      /* 0: by none */
+	uint32_t app, only;   /* of the request; of the token */
+	enum role need, most;
+};
+
 struct connection {
 	int fd;
 	struct identity id;
 	bool begun;	 /* libmicrohttpd has taken it over */
 	uint32_t member; /* whose request is under way, of a remote one */
+	struct standing by;
 };
 
 struct api {
@@ -35,6 +45,8 @@ int connections_fd(struct MHD_Connection *connection);
 struct connection *connections_of(struct MHD_Connection *connection);
 /* A request of a member is under way on it; 0: none. */
 void connections_note_member(struct api *a, struct connection *conn, uint32_t member);
+/* Allowed now: need of r->app, or of the host. Its end forgets it. */
+void connections_note(struct api *a, struct request *r, enum role need);
 /* The same, failing r when its member has too many. */
 void connections_check_crowd(struct api *a, struct connection *conn, struct request *r);
 

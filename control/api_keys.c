@@ -1,4 +1,5 @@
 /* SSH keys: who may connect. */
+#include "control/api.h"
 #include "control/api_handlers.h"
 #include "control/sshkey.h"
 #include <errno.h>
@@ -106,6 +107,7 @@ int keys_remove(struct request *r)
 	if (n == 0)
 		return request_fail(
 			r, FAIL_MISSING, "there is no key named %.80s", r->args[0]);
+	api_recheck(r);
 	/* The row is gone whatever happens: start-up writes the file again. */
 	if (keys_write(r->c, &e) < 0)
 		return request_fail(r, FAIL_BERTH,

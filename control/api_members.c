@@ -1,4 +1,5 @@
 /* Members, and the roles that they have on apps and on the host. */
+#include "control/api.h"
 #include "control/api_handlers.h"
 #include <errno.h>
 #include <string.h>
@@ -153,6 +154,7 @@ int members_remove(struct request *r)
 	int n = db_member_remove(r->c->db, m.id);
 	if (n < 0)
 		return request_fail_db(r, n, m.name);
+	api_recheck(r);
 	/* The rows are gone whatever happens: start-up writes the file again. */
 	if (keys_write(r->c, &e) < 0)
 		return request_fail(r, FAIL_BERTH,
@@ -211,6 +213,7 @@ int access_add(struct request *r)
 	int n = db_grant_put(r->c->db, m.id, r->app.id, role);
 	if (n < 0)
 		return request_fail_db(r, n, m.name);
+	api_recheck(r);
 	return request_reply(r, 200,
 		json_pack("{s:s, s:o, s:s}", "member", m.name, "app",
 			r->app.id ? json_string(r->app.name) : json_null(), "role",
@@ -230,5 +233,6 @@ int access_remove(struct request *r)
 			r->app.id ? r->app.name : "all apps");
 		return request_hint(r, "berth access:list shows all roles");
 	}
+	api_recheck(r);
 	return n < 0 ? request_fail_db(r, n, m.name) : 0;
 }

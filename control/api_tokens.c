@@ -1,4 +1,5 @@
 /* Tokens: what programs ask the API with. */
+#include "control/api.h"
 #include "control/api_handlers.h"
 #include "control/token.h"
 #include "lib/io.h"
@@ -152,6 +153,7 @@ int tokens_revoke(struct request *r)
 		if (strcmp(rows[i].name, r->args[0]) != 0 || !manages(r, &rows[i]))
 			continue;
 		int removed = db_token_remove(r->c->db, rows[i].id);
+		api_recheck(r);
 		return removed < 0 && removed != -ENOENT
 			       ? request_fail_db(r, removed, rows[i].name)
 			       : 0;

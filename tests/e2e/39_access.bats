@@ -237,10 +237,20 @@ teardown_file() {
 as_out() { timeout --foreground 60 ssh -F "$dir/$1.config" berth "${@:2}" </dev/null 2>/dev/null; }
 
 @test "a role that is taken and a member who is removed are out at once" {
-	local token
+	local token followed=$BATS_TEST_TMPDIR/followed follow
 	as m-deploy config:show ac-one
 	ok
+	token=$(as_out m-deploy tokens:create t-follow)
+	curl -sN --max-time 20 --unix-socket "$BERTH_RUN/api.sock" -H "Authorization: Bearer $token" \
+		'http://berth/v1/apps/ac-one/logs?follow=1' >"$followed" 3>&- &
+	follow=$!
+	wait_for 5 test -s "$followed"
+	berth access:add ac-two m-view view >/dev/null # somebody else's
+	kill -0 "$follow"
 	berth access:add ac-one m-deploy view >/dev/null
+	status=0
+	wait "$follow" || status=$?
+	equal 18 "$status" # cut off; 28 were its own time limit
 	as m-deploy config:show ac-one
 	fails
 	as m-deploy apps:report ac-one
