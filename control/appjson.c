@@ -405,6 +405,8 @@ static int check_healthchecks(struct walk *w, const json_t *all)
 	w->at[w->depth++] = KEY("healthchecks");
 	json_object_foreach ((json_t *)(uintptr_t)all, type, checks) {
 		w->at[w->depth++] = KEY(type);
+		if (r == 0 && json_array_size(checks) > HEALTH_CHECKS_MAX)
+			r = wrong(w, "has more than %u checks", HEALTH_CHECKS_MAX);
 		json_array_foreach (checks, i, check) {
 			w->at[w->depth++] = (struct place){NULL, i};
 			if (r == 0)

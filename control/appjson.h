@@ -8,6 +8,7 @@
 
 #define HEALTH_WAIT_MAX 3600 /* seconds between two attempts */
 #define HEALTH_ATTEMPTS_MAX 1000
+#define HEALTH_CHECKS_MAX 20u /* of one process type */
 #define SCRIPT_MAX 4096u
 
 /*

@@ -60,6 +60,9 @@ static void a_mistake_is_refused_with_line_column_and_path(void **state UNUSED)
 			"healthchecks.web[0].attempts is no number from 1"},
 		{"{\"healthchecks\":{\"work\":[{\"type\":\"liveness\"}]}}",
 			"healthchecks.work[0] has neither a command nor a port"},
+		{"{\"healthchecks\":{\"web\":[{},{},{},{},{},{},{},{},{},{},{},"
+		 "{},{},{},{},{},{},{},{},{},{}]}}",
+			"healthchecks.web has more than 20 checks"},
 		{"{\"cron\": {}}", "cron is not a list"},
 		{"{\"cron\": [\n{\"schedule\": \"@daily\"}]}",
 			"line 2, column 1: cron[0] command is missing"},

@@ -16,11 +16,13 @@
 #define STACK_BYTES (512 << 10)
 #define S_NS UINT64_C(1000000000)
 #define WAIT_MIN_S 1u /* between two tries of a check */
-#define PARALLEL 8u   /* tries at once: one that hangs must not keep the others */
+#define PARALLEL 16u  /* tries at once: one that hangs must not keep the others */
+#define OF_ONE_APP 2u /* among them, as one app's may all hang */
 
 /* An instance and one of its checks. */
 struct watched {
 	uint64_t instance;
+	uint32_t app;
 	size_t check;
 	unsigned int failures;
 	uint64_t due_ns;
@@ -134,6 +136,7 @@ static struct watched *note(
 
 	if (!w && (w = calloc(1, sizeof(*w)))) {
 		*w = (struct watched){.instance = m->id,
+			.app = m->app,
 			.check = check,
 			.due_ns = io_mono_ns() + first_s * S_NS,
 			.next = l->list};
@@ -160,6 +163,15 @@ static void begin(struct control *c, struct watched *w, const struct member *m,
 	free(t);
 }
 
+static bool has_room(const struct liveness *l, uint32_t app)
+{
+	unsigned int own = 0;
+
+	for (const struct watched *w = l->list; w; w = w->next)
+		own += w->busy && w->app == app;
+	return l->busy < PARALLEL && own < OF_ONE_APP;
+}
+
 /* With the lock held. The first moment at which one is due, at most *next_ns. */
 static void look_at(struct control *c, const struct member *m, json_t *checks,
 	uint64_t now, uint64_t *next_ns)
@@ -174,10 +186,11 @@ static void look_at(struct control *c, const struct member *m, json_t *checks,
 		w->gone = false;
 		if (w->busy)
 			continue;
-		if (w->due_ns <= now && c->liveness->busy < PARALLEL)
-			begin(c, w, m, &h, checks);
-		else if (!*next_ns || w->due_ns < *next_ns)
+		if (w->due_ns > now && (!*next_ns || w->due_ns < *next_ns))
 			*next_ns = w->due_ns;
+		/* Without room the end of a try wakes us. */
+		if (w->due_ns <= now && has_room(c->liveness, m->app))
+			begin(c, w, m, &h, checks);
 	}
 }
 
