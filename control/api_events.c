@@ -1,5 +1,6 @@
 /* GET events: the audit trail as it stands, and as it grows. */
 #include "control/api_handlers.h"
+#include "control/api_inside.h"
 #include "control/feed.h"
 #include "lib/io.h"
 #include "lib/stamp.h"
@@ -127,11 +128,12 @@ static int follow(struct request *r, const struct db_event_query *want, bool eve
 /* What comes later is not looked at again: all of it must be for the asker. */
 static int check_follow(struct request *r, const char *app)
 {
-	struct db_app a;
-
-	if (access_role(&r->access, 0) >= ROLE_VIEW)
-		return 0;
-	return app ? request_app(r, app, &a) : access_need(r, NULL, ROLE_VIEW);
+	if (access_role(&r->access, 0) < ROLE_VIEW &&
+		(app ? request_app(r, app, &r->app) : access_need(r, NULL, ROLE_VIEW)) <
+			0)
+		return -1;
+	connections_note(r->c->api, r, ROLE_VIEW);
+	return 0;
 }
 
 /* One that is there, or that was. 0 or -1. */
