@@ -251,7 +251,7 @@ static int create_volume(struct context *ctx, struct msg *m, struct reply *r UNU
 	struct msg_volume body;
 
 	BODY(m, body);
-	return body.id ? volume_create(ctx->rt, body.id) : -EINVAL;
+	return body.id ? volume_create(ctx->rt, &ctx->folders, body.id) : -EINVAL;
 }
 
 static int remove_volume(struct context *ctx, struct msg *m, struct reply *r UNUSED)

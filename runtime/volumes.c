@@ -25,9 +25,17 @@ bool volume_exists(const struct folders *f, uint64_t id)
 	       volume_image_exists(f->volumes, id);
 }
 
-int volume_create(struct runtime *rt, uint64_t id)
+/* Whoever asked has it in the database now: after a power cut the disk must say the same. */
+static int settle(int dirfd)
 {
-	return volume_make_dir(rt, MOUNT_VOLUME, id);
+	return fsync(dirfd) < 0 ? -errno : 0;
+}
+
+int volume_create(struct runtime *rt, const struct folders *f, uint64_t id)
+{
+	int r = volume_make_dir(rt, MOUNT_VOLUME, id);
+
+	return r < 0 ? r : settle(f->volumes);
 }
 
 int volume_remove(struct chores *c, const struct folders *f, uint64_t id)
@@ -41,7 +49,8 @@ int volume_remove(struct chores *c, const struct folders *f, uint64_t id)
 	if (r < 0 || (r = chores_remove_tree(c, f->snapshots, name)) < 0)
 		return r;
 	id_name(name, id, ".img");
-	return chores_remove_tree(c, f->volumes, name);
+	r = chores_remove_tree(c, f->volumes, name);
+	return r < 0 ? r : settle(f->volumes);
 }
 
 /* What lies beside the app's cache and begins with its number and a dot. */
@@ -75,7 +84,7 @@ int app_files_remove(
 		return -EINVAL;
 	snprintf(file, sizeof(file), "%s.git", name);
 	r = chores_remove_tree(c, f->repos, file);
-	if (r < 0)
+	if (r < 0 || (r = settle(f->repos)) < 0)
 		return r;
 	id_name(cache, app, "");
 	r = chores_remove_tree(c, f->cache, cache);
@@ -97,10 +106,9 @@ int app_repo_rename(const struct folders *f, const char *from, const char *to)
 		return errno == ENOENT ? 0 : -errno;
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? -EBUSY : -errno;
-	if (renameat2(f->repos, old, f->repos, new, RENAME_NOREPLACE) < 0 ||
-		fsync(f->repos) < 0)
+	if (renameat2(f->repos, old, f->repos, new, RENAME_NOREPLACE) < 0)
 		return -errno;
-	return 0;
+	return settle(f->repos);
 }
 
 int cache_remove(struct chores *c, const struct folders *f, uint32_t app, uint64_t part)

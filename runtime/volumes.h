@@ -6,8 +6,8 @@
 #include "runtime/runtime.h"
 
 bool volume_exists(const struct folders *f, uint64_t id);
-/* Existing is 0. */
-int volume_create(struct runtime *rt, uint64_t id);
+/* Existing is 0. It is on disk when this returns, as what the next ones remove is gone from it. */
+int volume_create(struct runtime *rt, const struct folders *f, uint64_t id);
 /* With its snapshots. Absent is 0. The caller knows that no sandbox has it mounted. */
 int volume_remove(struct chores *c, const struct folders *f, uint64_t id);
 /* A part of the app's build caches, or (0) their folder. Absent is 0. The caller knows that no sandbox has it mounted. */
