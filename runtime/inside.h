@@ -130,7 +130,8 @@ void host_each_line(const char *path, void (*cb)(void *arg, char *line), void *a
  */
 typedef void (*host_addr_cb)(void *arg, int family, const void *addr, unsigned int port);
 void reach_servers(host_addr_cb cb, void *arg);
-void reach_named(host_addr_cb cb, void *arg);
+/* How many names the resolver could not look up for now. */
+unsigned int reach_named(host_addr_cb cb, void *arg);
 
 /* capacity.c: what limits can mean on this host. */
 /* The highest limit of open files that a child of this process can be given. */

@@ -311,24 +311,26 @@ bool nft_dropping(const char *list, char table[64])
 	return false;
 }
 
-/* Proxies and package indexes, once their names are resolved. */
-static void allow_named(const char *id)
+/* Proxies and package indexes, once their names are resolved. False: not all were. */
+static bool allow_named(const char *id)
 {
 	struct sets sets = {.v4 = BUF_INIT, .v6 = BUF_INIT};
 	autobuf script = BUF_INIT;
 	struct err e = {0};
 
-	reach_named(add_allowed, &sets);
+	unsigned int failed = reach_named(add_allowed, &sets);
 	if (sets.v4.len)
 		buf_addf(&script, "add element inet berth_%s allowed4 { %s }\n", id,
 			sets.v4.data);
 	if (sets.v6.len)
 		buf_addf(&script, "add element inet berth_%s allowed6 { %s }\n", id,
 			sets.v6.data);
-	if (script.len && nft_run(&script, NULL, &e) < 0)
+	int r = script.len ? nft_run(&script, NULL, &e) : 0;
+	if (r < 0)
 		log_debug("proxies and indexes: %s", e.text);
 	buf_free(&sets.v4);
 	buf_free(&sets.v6);
+	return r == 0 && failed == 0;
 }
 
 /*
@@ -343,7 +345,8 @@ int nft_allow_named_later(const char *id)
 		close_range(3, ~0u, 0);
 		setsid();
 		alarm(NAMED_MAX_S);
-		allow_named(id);
+		while (!allow_named(id))
+			sleep(1);
 		_exit(0);
 	}
 	return pid < 0 ? -1 : pidfd_open(pid, 0);

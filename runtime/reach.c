@@ -19,6 +19,7 @@ struct finder {
 	host_addr_cb cb;
 	void *arg;
 	char last[256]; /* apt's files repeat one host on every line */
+	unsigned int failed;
 };
 
 static void give_server(void *arg, char *line)
@@ -52,7 +53,9 @@ static void give_host(struct finder *f, const char *host, const char *port)
 	if (strcmp(this, f->last) == 0)
 		return;
 	memcpy(f->last, this, sizeof(this));
-	if (getaddrinfo(host, port, &hints, &list) != 0)
+	int r = getaddrinfo(host, port, &hints, &list);
+	f->failed += r == EAI_AGAIN || r == EAI_SYSTEM;
+	if (r != 0)
 		return;
 	for (struct addrinfo *a = list; a; a = a->ai_next)
 		if (a->ai_family == AF_INET) {
@@ -129,7 +132,7 @@ static void give_apt(struct finder *f)
 			give_urls(f, l);
 }
 
-void reach_named(host_addr_cb cb, void *arg)
+unsigned int reach_named(host_addr_cb cb, void *arg)
 {
 	struct finder f = {.cb = cb, .arg = arg};
 
@@ -141,4 +144,5 @@ void reach_named(host_addr_cb cb, void *arg)
 	for (size_t i = 0; host_npmrc_files[i]; i++)
 		host_each_line(host_npmrc_files[i], give_npm, &f);
 	give_apt(&f);
+	return f.failed;
 }
