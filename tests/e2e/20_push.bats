@@ -19,7 +19,7 @@ still() {
 @test "the first push creates the app and the second push changes its page" {
 	app push-two
 	pushed
-	has '-----> Released v1 (build ' ', start ' ', total ' "http://push-two.localhost:$BERTH_PORT"
+	has '-----> Released v1 (build ' ', start ' ', total ' "http://push-two.localhost$([ "$BERTH_PORT" -eq 80 ] || echo ":$BERTH_PORT")"
 	serves push-two 'page 1'
 	page_is 'page 2'
 	pushed
