@@ -203,10 +203,11 @@ build_looks() {
 }
 
 @test "builds reach the internet and the host's indexes, nothing else; an owner closes it, or opens more for builds alone" {
-	local own
-	/usr/bin/python3 "$BERTH_TEST/world.py" 47070 >/dev/null 2>&1 3>&- &
+	local own port
+	port=$(free_port)
+	/usr/bin/python3 "$BERTH_TEST/world.py" "$port" >/dev/null 2>&1 3>&- &
 	echo $! >"$BERTH_TEST/world-here.pid"
-	wait_for 10 from_host 10.97.0.2 47070
+	wait_for 10 from_host 10.97.0.2 "$port"
 	inside n-api "perl -e 'open my \$f, \"<\", \"/proc/net/fib_trie\"; my %a; my \$l; while (<\$f>) { \$l = \$1 if /\\|-- ([0-9.]+)/; \$a{\$l} = 1 if /32 host LOCAL/ } print join(\"\n\", grep { !/^127/ } sort keys %a), \"\n\"'"
 	own=$(head -n 1 <<<"$output")
 	app n-build probe
@@ -215,7 +216,7 @@ build_looks() {
 		FROM debian:12
 		COPY net.pl serve.pl page.txt /srv/
 		ARG index
-		RUN for a in "$PUBLIC 80" "$PUBLIC6 80" "$PRIVATE 80" "$PRIVATE6 80" "$METADATA 80" "10.97.0.2 47070" "$own 5000"; do \\
+		RUN for a in "$PUBLIC 80" "$PUBLIC6 80" "$PRIVATE 80" "$PRIVATE6 80" "$METADATA 80" "10.97.0.2 $port" "$own 5000"; do \\
 		    echo "\$a: \$(perl /srv/net.pl line \$a)"; done; echo "by name: \$(RES_OPTIONS='timeout:1 attempts:1' perl /srv/net.pl page n-api.internal 5000)"; \\
 		    [ -z "\$index" ] || ! apt-get -qq -o APT::Update::Error-Mode=any -o Acquire::Retries=0 update >/dev/null 2>&1 || echo "index read"
 		RUN --network=none echo "without: \$(perl /srv/net.pl line $PUBLIC 80)"
@@ -225,16 +226,16 @@ build_looks() {
 	commit docker
 	build_looks
 	has "$PUBLIC 80: world sees 198.51.100.2" "$PUBLIC6 80: world sees 2001:db8:97::2" "$PRIVATE 80: closed" "$PRIVATE6 80: closed" \
-		"$METADATA 80: closed" '10.97.0.2 47070: closed' "$own 5000: closed" 'by name: closed' 'without: closed'
+		"$METADATA 80: closed" "10.97.0.2 $port: closed" "$own 5000: closed" 'by name: closed' 'without: closed'
 	# the same with what was closed opened: it was there
 	berth network:allow n-build 10.97.0.0/24 --port 80 --builds >/dev/null
-	berth network:allow n-build 10.97.0.2 --port 47070 --builds >/dev/null
+	berth network:allow n-build 10.97.0.2 --port "$port" --builds >/dev/null
 	berth network:allow n-build n-api --builds >/dev/null
 	berth builds:set n-build build-arg.index yes >/dev/null
 	try berth builds:set n-build network registries
 	ok
 	build_looks
-	has "$PUBLIC 80: closed" "$PUBLIC6 80: closed" "$PRIVATE 80: world sees" "$PRIVATE6 80: closed" '10.97.0.2 47070: world sees' \
+	has "$PUBLIC 80: closed" "$PUBLIC6 80: closed" "$PRIVATE 80: world sees" "$PRIVATE6 80: closed" "10.97.0.2 $port: world sees" \
 		"$own 5000: closed" 'by name: page of n-api' 'index read'
 	refused n-build $PRIVATE 80 # its instances go by their own rules
 	reaches n-build $PUBLIC 80
@@ -245,7 +246,7 @@ build_looks() {
 	berth builds:set --global network none >/dev/null
 	berth builds:set n-build build-arg.index '' >/dev/null
 	build_looks
-	has "$PUBLIC 80: closed" "$PRIVATE 80: closed" '10.97.0.2 47070: closed' 'by name: closed'
+	has "$PUBLIC 80: closed" "$PRIVATE 80: closed" "10.97.0.2 $port: closed" 'by name: closed'
 	berth builds:set --global network '' >/dev/null
 	try berth builds:set n-build network some
 	exits 2

@@ -16,6 +16,12 @@ as() { # as USER COMMAND…
 	shift
 	setpriv --reuid="$(id -u "$user")" --regid="$(id -g "$user")" --clear-groups "$@"
 }
+# The same in the background; $! is the command's own.
+as_later() {
+	local user=$1
+	shift
+	setpriv --reuid="$(id -u "$user")" --regid="$(id -g "$user")" --clear-groups "$@" &
+}
 
 @test "a program starts with stdin, stdout and stderr and no other descriptor" {
 	local list='for f in /proc/self/fd/*; do [ ! -e "$f" ] || echo "${f##*/}"; done | tr "\n" " "'
@@ -159,29 +165,32 @@ as() { # as USER COMMAND…
 	equal 'HTTP/1.1 400 Bad Request' "$(as "$BERTH_SSH_USER" "${ask[@]}" '' 1 "$sock")"
 	equal 'HTTP/1.1 403 Forbidden' "$(as "$BERTH_SSH_USER" "${ask[@]}" $'KEY 4000000\n' 1 "$sock")"
 	equal 'HTTP/1.1 403 Forbidden' "$(as "$BERTH_SSH_USER" "${ask[@]}" $'KEY 1 x\n' 1 "$sock")"
-	as nobody "${ask[@]}" '' 800 "$sock" >"$BERTH_TEST/held" 2>&1 3>&- &
+	as_later nobody "${ask[@]}" '' 800 "$sock" >"$BERTH_TEST/held" 2>&1 3>&-
 	held=$!
 	wait_for 10 grep -q held "$BERTH_TEST/held"
 	try timeout 5 berth apps:list
 	kill "$held"
 	ok
+	wait_for 10 not_running "$held"
 	# nor can a member, who is told
 	berth members:add at-hog "$(ssh-keygen -q -t ed25519 -N '' -f "$BATS_TEST_TMPDIR/hog" && echo "$BATS_TEST_TMPDIR/hog.pub")" >/dev/null
 	local key
 	key="KEY $(sqlite3 "$BERTH_STATE/control/berth.db" 'SELECT max(id) FROM ssh_key')"$'\n'
-	as "$BERTH_SSH_USER" "${ask[@]}" "$key" 100 "$sock" >"$BERTH_TEST/held" 2>&1 3>&- &
+	as_later "$BERTH_SSH_USER" "${ask[@]}" "$key" 100 "$sock" >"$BERTH_TEST/held" 2>&1 3>&-
 	held=$!
 	wait_for 10 grep -q held "$BERTH_TEST/held"
 	try as "$BERTH_SSH_USER" "${ask[@]}" "$key" 1 "$sock"
 	equal 'HTTP/1.1 403 Forbidden' "$output"
 	try remote apps:list
 	ok
-	as "$BERTH_SSH_USER" "${ask[@]}" "$key" 300 "$sock" >"$BERTH_TEST/held2" 2>&1 3>&- &
+	as_later "$BERTH_SSH_USER" "${ask[@]}" "$key" 300 "$sock" >"$BERTH_TEST/held2" 2>&1 3>&-
 	local more=$!
 	wait_for 10 grep -q held "$BERTH_TEST/held2"
 	try timeout 5 berth apps:list
 	kill "$held" "$more"
 	ok
+	wait_for 10 not_running "$held"
+	wait_for 10 not_running "$more"
 	berth members:remove at-hog >/dev/null
 	rm -f "$BERTH_TEST/held2"
 }
