@@ -248,6 +248,8 @@ bench-build: all
 	tests/bench/build $(BENCH_OPTIONS)
 bench-wake: all
 	tests/bench/wake
+bench-many: all
+	tests/bench/many
 bench-snapshot: all
 	tests/bench/snapshot $(BENCH_OPTIONS)
 bench-backup: all
@@ -290,7 +292,7 @@ lint:
 		'-Djson_object_foreach(o,k,v)=for(;;)' -I. $$(git ls-files '*.c')
 asan:
 	$(MAKE) B=build-asan CFLAGS='$(SANITIZE)' HARDEN= STATIC= check-unit
-.PHONY: tests-bin list-unit list-root check-unit check-root check check-v2 check-vm attack attack-bin attack-table conformance-table e2e demo soak bench-push bench-build bench-start bench-wake bench-idle bench-snapshot bench-volumes bench-jail bench-backup bench-router bench-logs deps layers lint asan install uninstall deb clean help
+.PHONY: tests-bin list-unit list-root check-unit check-root check check-v2 check-vm attack attack-bin attack-table conformance-table e2e demo soak bench-push bench-build bench-start bench-wake bench-idle bench-many bench-snapshot bench-volumes bench-jail bench-backup bench-router bench-logs deps layers lint asan install uninstall deb clean help
 
 L = $(DESTDIR)$(PREFIX)/lib/berth
 # A running berthd has its own copy of packs/ for builds.
@@ -327,4 +329,4 @@ deb:
 clean:
 	rm -rf build build-asan build-fuzz build-guards
 help:
-	@echo 'all install uninstall deb clean | deps check check-unit check-root check-v2 check-vm attack e2e demo | bench-push bench-build bench-start bench-wake bench-idle bench-snapshot bench-volumes bench-jail bench-backup bench-router bench-logs soak | lint layers asan'
+	@echo 'all install uninstall deb clean | deps check check-unit check-root check-v2 check-vm attack e2e demo | bench-push bench-build bench-start bench-wake bench-idle bench-many bench-snapshot bench-volumes bench-jail bench-backup bench-router bench-logs soak | lint layers asan'
