@@ -18,6 +18,10 @@ api_answers() {
 	api "$t_admin" GET /v1/version
 	[ "${lines[-1]}" = 200 ]
 }
+short_is_out() {
+	api "$t_short" GET /v1/version
+	[ "${lines[-1]}" = 401 ]
+}
 token() { # NAME [OPTION…]
 	printf '%s=%s\n' "t_$1" "$(berth tokens:create "ah-$1" --member ah "${@:2}" -q)" >>"$dir/tokens"
 }
@@ -71,9 +75,7 @@ teardown_file() {
 	done
 	api "${t_admin%??}" GET /v1/apps
 	is 401
-	sleep 1
-	api "$t_short" GET /v1/version
-	is 401
+	wait_for 5 short_is_out
 	has 'ah-short expired'
 	# who speaks is not the connection's to say
 	run curl -s --max-time 5 --resolve "$host:$BERTH_PORT:127.0.0.1" -w '\n%{http_code}' -H 'KEY: 1' -H 'X-Forwarded-For: 10.9.9.9' \

@@ -93,14 +93,17 @@ settled() { [ "$(json status | jq .starting)" = 0 ]; }
 	berth ps:scale boot-1 web=1
 	seq 1 20 | xargs -P 8 -I N berth apps:destroy boot-N --force
 }
+
 @test "an app that ends while all of berth is killed: its last words are in the log" {
 	app boot-words
 	pushed
 	berth run:detached boot-words -- sh -c 'sleep 1; echo last words of mine' >/dev/null
 	kill -9 "$(monitor_pid)" "$(worker_pid)"
-	sleep 1.5
+	wait_for 5 has_ended
 	berthd_start
 	wait_for 10 said_last
 }
+# All that is left of it is its berth-init.
+has_ended() { [ -z "$(app_pids boot-words sleep)" ]; }
 said_last() { berth logs boot-words | grep -q 'run\.[0-9]*\]: last words of mine'; }
 
