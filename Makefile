@@ -24,7 +24,7 @@ code = $(filter-out %_test.c,$(wildcard $(1)))
 berthd_SRC        = $(filter-out runtime/init.c runtime/logger%,$(call code,runtime/*.c))
 berthd_PKG        = libseccomp
 berth-logger_SRC  = $(call code,runtime/logger*.c)
-berth-control_SRC = $(call code,control/*.c db/*.c) receiver/source.c lib/credentials.c
+berth-control_SRC = $(call code,control/*.c control/*/*.c db/*.c) receiver/source.c lib/credentials.c
 berth-control_PKG = libmicrohttpd jansson sqlite3 libgit2 libcrypto
 berth-control_LIB = -lmd
 berth-build_SRC   = $(filter-out buildpacks/static%,$(call code,buildpacks/*.c))
@@ -54,7 +54,7 @@ MAINS = runtime/berthd.c runtime/init.c runtime/logger.c control/control.c build
 # credentials.c needs -lmd: only in the programs that name it.
 LIB_OBJ = $(patsubst %.c,$(B)/%.o,$(filter-out lib/credentials.c,$(call code,lib/*.c)))
 ROOT_TESTS = $(patsubst %.c,$(B)/test/%,$(wildcard */*_root_test.c))
-UNIT_TESTS = $(filter-out $(ROOT_TESTS),$(patsubst %.c,$(B)/test/%,$(wildcard */*_test.c)))
+UNIT_TESTS = $(filter-out $(ROOT_TESTS),$(patsubst %.c,$(B)/test/%,$(wildcard */*_test.c control/*/*_test.c)))
 
 all: $(PROGRAMS:%=$(B)/bin/%) $(B)/bin/berth-init $(B)/bin/packs $(B)/bin/hooks/post-receive
 .PHONY: all
@@ -83,7 +83,7 @@ $(B)/bin/berth-init: $(B)/runtime/init.o
 -include $(B)/runtime/init.d
 
 $(B)/db/db.o: $(wildcard db/*.sql)
-$(B)/control/openapi.o: control/answers.json
+$(B)/control/api/openapi.o: control/api/answers.json
 
 # The buildpacks stand beside the programs; the static file server is part of its pack.
 $(B)/bin/packs: $(wildcard buildpacks/packs/* buildpacks/packs/*/* buildpacks/packs/*/*/*) $(B)/bin/berth-static
@@ -93,13 +93,15 @@ $(B)/bin/hooks/post-receive: $(B)/bin/berth-hook
 
 # Unit tests: each linked with its folder's code (no main) and what lies below it.
 TEST_PKG = cmocka libcurl libseccomp libmicrohttpd jansson sqlite3 libgit2 libarchive libnghttp2 libssl libcrypto zlib libzstd
-folder_code = $(patsubst %.c,$(B)/%.o,$(filter-out $(MAINS),$(call code,$(1)/*.c)))
+folder_code = $(patsubst %.c,$(B)/%.o,$(filter-out $(MAINS),$(call code,$(1)/*.c $(1)/*/*.c)))
+# Test objects are kept: a second run compiles what changed.
+.SECONDARY:
 .SECONDEXPANSION:
 $(B)/test/%: $(B)/%.o $$(call folder_code,$$(firstword $$(subst /, ,$$*))) \
 		$$(if $$(findstring control/,$$*),$(B)/receiver/source.o $$(call folder_code,db)) $(LIB_OBJ) $(B)/lib/credentials.o
 	@mkdir -p $(@D)
 	@$(if $(V),,echo "  LINK $@")
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(sort $^) $(shell pkg-config --libs $(TEST_PKG)) -lmd
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(sort $(filter-out $<,$^)) $(shell pkg-config --libs $(TEST_PKG)) -lmd
 -include $(patsubst $(B)/test/%,$(B)/%.d,$(UNIT_TESTS) $(ROOT_TESTS))
 
 # Fuzz targets: tests/fuzz/NAME.c over the code of some folders; its own functions come before theirs of the same name.
@@ -162,7 +164,7 @@ $(INSIDE): $(B)/test/%: tests/%.c
 	$(Q)$(CC) $(CFLAGS) -static -o $@ $<
 
 # The API is tested over stubs that take the place of the operations behind it.
-$(B)/test/control/access_test $(B)/test/control/cron_test $(B)/test/control/api_test $(B)/test/control/api_wire_test $(B)/test/control/api_certs_test $(B)/test/control/api_events_test: LDFLAGS += -Wl,-z,muldefs
+$(B)/test/control/access/access_test $(B)/test/control/cron/cron_test $(B)/test/control/api/api_test $(B)/test/control/api/wire_test $(B)/test/control/api/certs_test $(B)/test/control/api/events_test: LDFLAGS += -Wl,-z,muldefs
 
 # The attack tests: the probe and its driver; and the driver once more over a runtime whose guards can be left out, in a
 # tree of its own, so that nothing of that gets into berth.

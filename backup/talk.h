@@ -1,4 +1,4 @@
-/* The conversation with berth-control (control/backup.h). */
+/* The conversation with berth-control (control/data/backup.h). */
 #ifndef BACKUP_TALK_H
 #define BACKUP_TALK_H
 

@@ -1,7 +1,7 @@
 /*
  * What a Dockerfile means: from its instructions, the images it builds on and the files beside it
  * to steps, each with everything it depends on, and the configuration of the image. The order of
- * events is control's: it asks for the bases first, then for the plan (control/docker.h).
+ * events is control's: it asks for the bases first, then for the plan (control/builds/docker.h).
  */
 #ifndef BUILDPACKS_DOCKER_PLAN_H
 #define BUILDPACKS_DOCKER_PLAN_H

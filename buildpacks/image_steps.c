@@ -1,4 +1,4 @@
-/* The commands of berth-build that read images. Where layers are mounted is control's choice (control/portable.c). */
+/* The commands of berth-build that read images. Where layers are mounted is control's choice (control/images/portable.c). */
 #include "buildpacks/command.h"
 #include "buildpacks/dpkg.h"
 #include "buildpacks/image_diff.h"

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
-#define FOLDER "/tmp/files" /* control/backup.c mounts it there */
+#define FOLDER "/tmp/files" /* control/data/backup.c mounts it there */
 
 static int finish(int r, const struct err *e)
 {

@@ -1,6 +1,6 @@
 /*
  * Every command, one a row: what is typed, how it is checked, who handles it, help. A new one needs a line in
- * cli/answers.json: what it prints with --format json, as a shape of control/answers.json (false: no JSON); one that needs
+ * cli/answers.json: what it prints with --format json, as a shape of control/api/answers.json (false: no JSON); one that needs
  * words, a row in script() of tests/lib/commands.py, which asks it.
  */
 #include "cli/cli.h"

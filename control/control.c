@@ -3,33 +3,33 @@
  *
  * Threads: a deploy or a command runs in its request's thread (a deploy is one long story, unreadable as callbacks);
  * one reader each for berthd and the routers; one that waits for all restarts; one for automatic certificates; one for berth-drain; one for scheduled tasks; one for liveness checks; short-lived ones for starts, draining and sleep. Shared state is the database
- * (one lock), the fleet, the routes and the engine, each with a lock of its own and never two held at once; but those of cron.c and liveness.c, which are taken first, and whatever
- * changes marks it for the next routing table (stale.h), whose lock is the innermost.
+ * (one lock), the fleet, the routes and the engine, each with a lock of its own and never two held at once; but those of cron/cron.c and run/liveness.c, which are taken first, and whatever
+ * changes marks it for the next routing table (network/stale.h), whose lock is the innermost.
  */
 #include "control/control.h"
-#include "control/acme.h"
-#include "control/api.h"
+#include "control/api/api.h"
+#include "control/api/openapi.h"
 #include "control/applock.h"
-#include "control/applog.h"
-#include "control/backup.h"
-#include "control/certs.h"
-#include "control/cron.h"
-#include "control/drains.h"
+#include "control/certs/acme.h"
+#include "control/certs/certs.h"
+#include "control/cron/cron.h"
+#include "control/data/backup.h"
+#include "control/data/retention.h"
+#include "control/deploy/preview.h"
 #include "control/engine.h"
-#include "control/fleet.h"
 #include "control/limits.h"
-#include "control/liveness.h"
-#include "control/network.h"
-#include "control/openapi.h"
-#include "control/preview.h"
+#include "control/logs/applog.h"
+#include "control/logs/drains.h"
+#include "control/logs/webhooks.h"
+#include "control/network/network.h"
+#include "control/network/routes.h"
+#include "control/network/stale.h"
 #include "control/recover.h"
 #include "control/refuse.h"
-#include "control/retention.h"
-#include "control/routes.h"
-#include "control/sleep.h"
-#include "control/stale.h"
-#include "control/supervise.h"
-#include "control/webhooks.h"
+#include "control/run/fleet.h"
+#include "control/run/liveness.h"
+#include "control/run/sleep.h"
+#include "control/run/supervise.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include <errno.h>

@@ -7,17 +7,17 @@
 #include "lib/proto.h"
 
 struct engine;	 /* the connection to berthd (engine.h) */
-struct routes;	 /* the routing table and the router workers (routes.h) */
-struct fleet;	 /* the running instances and who restarts them (fleet.h) */
-struct sleepers; /* who sleeps, and who is about to (sleep.h) */
-struct network;	 /* what apps may reach (network.h) */
-struct certs;	 /* certificates, and what of them the router has (certs.h) */
-struct acme;	 /* automatic certificates (acme.h) */
-struct drains;	 /* where logs are sent (drains.h) */
-struct api;	 /* the API (api.h) */
-struct cron;	 /* scheduled tasks (cron.h) */
-struct liveness; /* checks of what runs (liveness.h) */
-struct stale;	 /* which apps the next routing table shows otherwise (stale.h) */
+struct routes;	 /* the routing table and the router workers (network/routes.h) */
+struct fleet;	 /* the running instances and who restarts them (run/fleet.h) */
+struct sleepers; /* who sleeps, and who is about to (run/sleep.h) */
+struct network;	 /* what apps may reach (network/network.h) */
+struct certs;	 /* certificates, and what of them the router has (certs/certs.h) */
+struct acme;	 /* automatic certificates (certs/acme.h) */
+struct drains;	 /* where logs are sent (logs/drains.h) */
+struct api;	 /* the API (api/api.h) */
+struct cron;	 /* scheduled tasks (cron/cron.h) */
+struct liveness; /* checks of what runs (run/liveness.h) */
+struct stale;	 /* which apps the next routing table shows otherwise (network/stale.h) */
 
 struct control {
 	struct db *db;
@@ -90,7 +90,7 @@ int deploy_rebuild(struct control *c, uint32_t app, const char *actor, struct si
 /* A new release of the live image on the newest base image: as it is where that can be, else built anew. */
 int deploy_rebase(struct control *c, uint32_t app, const char *actor, struct sink *s,
 	struct err *e);
-/* An image that was imported or tagged (control/images.h), started as it says itself. */
+/* An image that was imported or tagged (control/images/images.h), started as it says itself. */
 int deploy_image(struct control *c, uint32_t app, const char *reference,
 	const char *actor, struct sink *s, struct err *e);
 

@@ -1,7 +1,7 @@
 /* The environment of a process. */
 #include "control/env.h"
+#include "control/builds/own_start.h"
 #include "control/config.h"
-#include "control/own_start.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* Limits as a person sets and reads them: their texts, what this host makes of them, and
  * how running instances get new ones. */
 #include "control/limits.h"
-#include "control/applog.h"
 #include "control/engine.h"
-#include "control/fleet.h"
+#include "control/logs/applog.h"
+#include "control/run/fleet.h"
 #include "control/settings.h"
 #include <errno.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
 #define FORMATION_MAX 100		 /* instances of one process type */
 #define CANARY_FIRST (FORMATION_MAX + 1) /* its instances are web.101, web.102, .. */
 
-/* Which event leads from one to the next is the table in restart.c. */
+/* Which event leads from one to the next is the table in run/restart.c. */
 enum member_state {
 	MEMBER_STARTING,   /* started by a deploy or a command, which waits for it */
 	MEMBER_QUEUED,	   /* is started when it is its turn */

@@ -1,13 +1,13 @@
 /* Small operations: keys, disk, addresses, destroying an app. */
 #include "control/applock.h"
-#include "control/certs.h"
-#include "control/drains.h"
+#include "control/certs/certs.h"
+#include "control/data/volumes.h"
+#include "control/deploy/preview.h"
 #include "control/engine.h"
-#include "control/fleet.h"
-#include "control/network.h"
-#include "control/preview.h"
-#include "control/routes.h"
-#include "control/volumes.h"
+#include "control/logs/drains.h"
+#include "control/network/network.h"
+#include "control/network/routes.h"
+#include "control/run/fleet.h"
 #include "lib/io.h"
 #include <errno.h>
 #include <stdio.h>

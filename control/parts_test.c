@@ -5,10 +5,10 @@
 #include <stdint.h>
 
 #include "control/applock.h"
+#include "control/builds/key.h"
 #include "control/command.h"
 #include "control/engine.h"
 #include "control/env.h"
-#include "control/key.h"
 #include "control/limits.h"
 #include "control/settings.h"
 #include <cmocka.h>

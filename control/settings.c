@@ -1,8 +1,8 @@
 /* What an app is set to, with berth's defaults where nothing is set. */
 #include "control/settings.h"
-#include "control/network.h"
-#include "control/own_start.h"
-#include "control/work.h"
+#include "control/builds/own_start.h"
+#include "control/builds/work.h"
+#include "control/network/network.h"
 #include "lib/stamp.h"
 #include <errno.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #define CONTROL_SETTINGS_H
 
 #include "control/control.h"
-#include "control/restart.h"
+#include "control/run/restart.h"
 
 /* Instances a type should have: the formation in the database, else 1 for web, 0 for others. */
 uint32_t app_quantity(struct control *c, uint32_t app, const char *type);

@@ -1,6 +1,6 @@
 /* Archives as clients send them, kept as files without a name. */
 #include "control/spool.h"
-#include "control/space.h"
+#include "control/data/space.h"
 #include "lib/io.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -21,7 +21,7 @@ struct spool {
 
 /*
  * Reads `from` to its end, or until the sink's asker goes. 0, or -errno with e: -EBUSY when SPOOLS_MAX are there, -EFBIG,
- * -ENOSPC (control/space.h), -ECANCELED; then spool_drop in any case.
+ * -ENOSPC (control/data/space.h), -ECANCELED; then spool_drop in any case.
  */
 int spool_take(
 	struct spool *p, struct control *c, int from, struct sink *s, struct err *e);

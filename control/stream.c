@@ -1,6 +1,6 @@
 /* A queue of lines between an operation's thread and the connection's thread. */
 #include "control/stream.h"
-#include "control/feed.h"
+#include "control/api/feed.h"
 #include "control/thread.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -23,7 +23,7 @@ typedef int (*stream_run)(void *arg, struct sink *s);
 typedef void (*stream_end)(void *arg);
 
 /*
- * Starts run and returns the response that carries its output, as lines or as server-sent events (feed.h). connection_fd is watched
+ * Starts run and returns the response that carries its output, as lines or as server-sent events (api/feed.h). connection_fd is watched
  * through a duplicate: its hang-up is what sink_cancelled tells. 0 or -errno; end is
  * called only after success.
  */

@@ -191,7 +191,7 @@ enum db_kept {
 };
 /*
  * Layers (no stacks) that no tag and no kept, live or canary release uses, failed ones aside, nor the live one's
- * next build (Berth.kept of its config, control/own_start.h), nor a layer used since then that lies on them, and that were last used before
+ * next build (Berth.kept of its config, control/builds/own_start.h), nor a layer used since then that lies on them, and that were last used before
  * the time older_than_us; the newest, which may lie on others, first; *ret allocated. Count.
  */
 int db_layer_unused(

@@ -1,4 +1,4 @@
--- Migration 21. Apps change their names: rename_to while the repository moves (control/rename.h). A former name leads to its
+-- Migration 21. Apps change their names: rename_to while the repository moves (control/deploy/rename.h). A former name leads to its
 -- app until another one has it.
 ALTER TABLE app ADD COLUMN rename_to TEXT NOT NULL DEFAULT '';
 CREATE TABLE former_name (

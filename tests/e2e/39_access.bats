@@ -1,5 +1,5 @@
 # Members, roles and tokens: the same answers for git and commands over ssh, and for the API's socket. Every route with every
-# role is control/access_test's; here the ways in are.
+# role is control/access/access_test's; here the ways in are.
 
 setup() {
 	. "$BERTH_SOURCE/tests/lib/e2e.bash"

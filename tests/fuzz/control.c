@@ -5,15 +5,15 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include "control/appjson.h"
+#include "control/access/sshkey.h"
+#include "control/api/frames.h"
+#include "control/api/git_http.h"
+#include "control/builds/appjson.h"
+#include "control/builds/manifest.h"
+#include "control/cron/schedule.h"
 #include "control/env.h"
-#include "control/frames.h"
-#include "control/git_http.h"
-#include "control/manifest.h"
-#include "control/net_target.h"
-#include "control/reference.h"
-#include "control/schedule.h"
-#include "control/sshkey.h"
+#include "control/images/reference.h"
+#include "control/network/net_target.h"
 #include "control/tcp_table.h"
 #include "lib/proto.h"
 #define keys_write berthd_keys_write /* control has one of that name */

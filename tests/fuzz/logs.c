@@ -4,7 +4,7 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include "control/logs.h"
+#include "control/logs/logs.h"
 
 #include <sys/stat.h>
 

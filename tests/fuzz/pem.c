@@ -6,8 +6,8 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "cli/certs_input.h"
-#include "control/acme_plan.h"
-#include "control/cert.h"
+#include "control/certs/acme_plan.h"
+#include "control/certs/cert.h"
 
 #include <errno.h>
 

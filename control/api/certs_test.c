@@ -1,0 +1,179 @@
+/* Certificates through the API: what is taken, where keys lie, what goes when it goes; automatic ones without an authority. */
+#include "control/api/fixture.h"
+#include "control/certs/cert_fixture.h"
+#include <dirent.h>
+
+/* The body of a POST, of a self-signed certificate for these names. */
+static char *body_for(const char *name, const char *subject, const char *names)
+{
+	static char chain[1 << 16], key[1 << 16];
+	struct made m = make_cert(&(struct recipe){.subject = subject, .names = names});
+	json_t *o;
+
+	chain[0] = key[0] = '\0';
+	put_cert(chain, &m);
+	put_key(key, &m, NULL);
+	free_made(&m);
+	o = json_pack("{s:s, s:s}", "chain", chain, "key", key);
+	if (name)
+		json_object_set_new(o, "name", json_string(name));
+	char *text = json_dumps(o, 0);
+	json_decref(o);
+	return text;
+}
+
+static unsigned int key_files(struct fixture *f)
+{
+	char path[128];
+	unsigned int n = 0;
+	struct dirent *entry;
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/control/certs", f->folder);
+	DIR *dir = opendir(path);
+	assert_non_null(dir);
+	while ((entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		assert_int_equal(fstatat(dirfd(dir), entry->d_name, &st, 0), 0);
+		assert_int_equal(st.st_mode & 07777, 0600);
+		n++;
+	}
+	closedir(dir);
+	return n;
+}
+
+static void a_certificate_is_added_shown_and_removed(void **state)
+{
+	struct fixture *f = *state;
+	char *body autofree = body_for(NULL, "shop", "DNS:shop.localhost,DNS:x.example");
+	char *second autofree = body_for("x", "x", "DNS:x.example");
+
+	make_released(f, "shop");
+	expect(f, "GET", "/v1/apps/shop/certs", NULL, 200,
+		"{\"enabled\":false,\"without\":[\"shop.localhost\"],\"certificates\":{}"
+		"}");
+	expect(f, "POST", "/v1/apps/shop/certs", body, 201,
+		"\"serves\":[\"shop.localhost\"]");
+	assert_int_equal(atomic_load(&sent_certs), 1);
+	assert_int_equal(atomic_load(&refreshes), 1);
+	assert_int_equal(key_files(f), 1);
+	expect(f, "PATCH", "/v1/apps/shop/domains", "{\"add\":[\"x.example\"]}", 200,
+		"x.example");
+	expect(f, "POST", "/v1/apps/shop/certs", second, 201, "\"x\":{\"state\"");
+	assert_int_equal(key_files(f), 2);
+	expect(f, "GET", "/v1/certs", NULL, 200, "\"state\":\"valid\"");
+	expect(f, "GET", "/v1/apps/shop/certs/x", NULL, 200, "BEGIN CERTIFICATE");
+	/* the same again takes its place */
+	expect(f, "POST", "/v1/apps/shop/certs", second, 201, "self-signed");
+	assert_int_equal(key_files(f), 2);
+	expect(f, "DELETE", "/v1/apps/shop/certs/y", NULL, 404, "certs:report shop");
+	expect(f, "DELETE", "/v1/apps/shop/certs/x", NULL, 200, "\"default\"");
+	assert_int_equal(key_files(f), 1);
+	expect(f, "GET", "/v1/events?app=shop", NULL, 200, "certs:remove");
+}
+
+static void keys_never_come_out(void **state)
+{
+	struct fixture *f = *state;
+	char *body autofree = body_for(NULL, "shop", "DNS:shop.localhost");
+	static const char *const paths[] = {"/v1/apps/shop/certs", "/v1/certs",
+		"/v1/apps/shop/certs/default", "/v1/events"};
+	autobuf out = BUF_INIT;
+
+	make_released(f, "shop");
+	expect(f, "POST", "/v1/apps/shop/certs", body, 201, "serves");
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		assert_int_equal(ask(f, "GET", paths[i], NULL, &out), 200);
+		assert_null(strstr(out.data, "PRIVATE"));
+	}
+}
+
+static void what_is_wrong_with_a_certificate_is_answered(void **state)
+{
+	struct fixture *f = *state;
+	char *other autofree = body_for(NULL, "x", "DNS:other.example");
+	char *named autofree = body_for("automatic", "x", "DNS:shop.localhost");
+	char *good autofree = body_for(NULL, "x", "DNS:shop.localhost");
+
+	make_released(f, "shop");
+	expect(f, "POST", "/v1/apps/shop/certs", "{\"chain\":\"x\",\"key\":\"y\"}", 409,
+		"there is no certificate in it");
+	expect(f, "POST", "/v1/apps/shop/certs", "{\"chain\":\"x\"}", 400,
+		"key is missing");
+	expect(f, "POST", "/v1/apps/shop/certs", other, 409,
+		"is for other.example, the app's hostnames are shop.localhost");
+	expect(f, "POST", "/v1/apps/shop/certs", named, 400, "choose another");
+	assert_int_equal(key_files(f), 0);
+	atomic_store(&fail_next, true);
+	expect(f, "POST", "/v1/apps/shop/certs", good, 500, "stored, but the router");
+}
+
+static void keys_go_with_their_app_and_when_no_row_names_them(void **state)
+{
+	struct fixture *f = *state;
+	char *body autofree = body_for(NULL, "shop", "DNS:shop.localhost");
+	struct err e = {0};
+	char path[128];
+
+	make_released(f, "shop");
+	expect(f, "POST", "/v1/apps/shop/certs", body, 201, "serves");
+	snprintf(path, sizeof(path), "%s/control/certs/0123", f->folder);
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	certs_close(f->c.certs); /* a start finds what a kill left behind */
+	assert_int_equal(certs_open(&f->c, &f->c.certs, &e), 0);
+	assert_int_equal(key_files(f), 1);
+	expect(f, "DELETE", "/v1/apps/shop?confirm=shop", NULL, 200, "x 0\n");
+	certs_app_gone(&f->c);
+	assert_int_equal(key_files(f), 0);
+}
+
+static void automatic_ones_want_a_hostname_that_can_be_checked(void **state)
+{
+	struct fixture *f = *state;
+
+	make_released(f, "shop");
+	expect(f, "GET", "/v1/apps/shop/tls", NULL, 200, "\"state\":\"off\"");
+	expect(f, "POST", "/v1/apps/shop/tls/enable", "{}", 409, "domains:add shop");
+	expect(f, "POST", "/v1/apps/shop/tls/renew", "{}", 409, "tls:enable shop");
+	expect(f, "POST", "/v1/apps/shop/tls/disable", "{}", 409, "tls:enable shop");
+	expect(f, "PATCH", "/v1/apps/shop/domains", "{\"add\":[\"*.x.example\"]}", 200,
+		"x");
+	expect(f, "POST", "/v1/apps/shop/tls/enable", "{}", 409, "without *");
+	expect(f, "GET", "/v1/tls", NULL, 200, "[]");
+}
+
+static void their_settings_are_checked(void **state)
+{
+	struct fixture *f = *state;
+
+	expect(f, "PUT", "/v1/settings/tls", "{\"email\":\"ann@example.com\"}", 200,
+		"\"computed\":\"ann@example.com\"");
+	expect(f, "PUT", "/v1/settings/tls", "{\"email\":\"ann\"}", 400, "no address");
+	expect(f, "PUT", "/v1/settings/tls", "{\"email\":\"-x@a.example\"}", 400,
+		"no address");
+	expect(f, "PUT", "/v1/settings/tls",
+		"{\"server\":\"https://ca.example/directory\"}", 200, "ca.example");
+	expect(f, "PUT", "/v1/settings/tls", "{\"server\":\"http://ca.example/\"}", 400,
+		"https://");
+	expect(f, "PUT", "/v1/settings/tls", "{\"server\":\"--config\"}", 400,
+		"https://");
+	make_released(f, "shop");
+	expect(f, "PUT", "/v1/apps/shop/settings/tls", "{\"email\":\"a@b.example\"}", 400,
+		"--global");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(a_certificate_is_added_shown_and_removed),
+		T(keys_never_come_out),
+		T(what_is_wrong_with_a_certificate_is_answered),
+		T(keys_go_with_their_app_and_when_no_row_names_them),
+		T(automatic_ones_want_a_hostname_that_can_be_checked),
+		T(their_settings_are_checked),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

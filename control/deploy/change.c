@@ -1,0 +1,112 @@
+/* A release out of what is there: with the config as it stands now, or an earlier one again. */
+#include "control/deploy/deploy.h"
+#include "control/deploy/release.h"
+#include "control/deploy/release_data.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static int config_locked(struct deploy *d, void *description, struct err *e)
+{
+	struct db_release live = {0};
+
+	if (!d->app.live_version)
+		return 0; /* used by the first release */
+	int r = release_load(d->c, &d->app, 0, &live, &d->image, e);
+	db_release_clear(&live);
+	if (r == 0)
+		r = deploy_config_load(d, e);
+	return r < 0 ? r : deploy_finish(d, deploy_release(d, description, e), e);
+}
+
+int config_restore(struct control *c, uint32_t app, uint32_t *ret_version)
+{
+	struct db_release live = {0};
+	int r = db_begin(c->db);
+
+	if (r < 0)
+		return r;
+	r = db_release_get(c->db, app, 0, &live);
+	if (r == 0)
+		r = db_config_put(c->db, app, live.config);
+	if (r >= 0)
+		r = db_app_config_settled(c->db, app);
+	*ret_version = live.version;
+	db_release_clear(&live);
+	int ended = db_end(c->db, r >= 0);
+	return r < 0 ? r : ended;
+}
+
+/* A change that does not start is refused like a push: what config shows is what serves. */
+static void config_undo(struct deploy *d)
+{
+	uint32_t version;
+
+	if (config_restore(d->c, d->app.id, &version) >= 0)
+		sink_fail(d->s, "the config is as it was in v%u", version);
+}
+
+int deploy_config(struct control *c, uint32_t app, const char *description,
+	const char *actor, struct sink *s, struct err *e)
+{
+	struct deploy d = {
+		.c = c, .s = s, .app.id = app, .actor = actor, .undo = config_undo};
+
+	return deploy_run(&d, config_locked, (void *)(uintptr_t)description, e);
+}
+
+/* Which it is: that of the version, else the one before. */
+static int find_earlier(
+	struct deploy *d, uint32_t version, struct db_release *from, struct err *e)
+{
+	if (version == 0 && db_release_previous(d->c->db, d->app.id, &version) < 0)
+		return err_set(e, ENOENT, "%s has no earlier release to go back to",
+			d->app.name);
+	if (version == d->app.live_version)
+		return err_set(e, EINVAL, "v%u is the release that serves", version);
+	int r = release_load(d->c, &d->app, version, from, &d->image, e);
+	if (r == 0 && strcmp(from->status, "failed") == 0)
+		return err_set(e, EINVAL,
+			"v%u failed and never served; `berth releases %s` lists the "
+			"others",
+			version, d->app.name);
+	return r;
+}
+
+struct rollback {
+	uint32_t version;
+	bool with_data;
+};
+
+static int rollback_locked(struct deploy *d, void *arg, struct err *e)
+{
+	const struct rollback *b = arg;
+	struct db_release from = {0};
+	char description[64];
+	int r = find_earlier(d, b->version, &from, e);
+
+	if (r == 0 && b->with_data) {
+		d->data_version = from.version;
+		r = release_data_check(d->c, &d->app, from.version, e);
+	}
+	if (r == 0) {
+		d->release.config = json_deep_copy(from.config);
+		snprintf(description, sizeof(description), "Rollback to v%u%s",
+			from.version, b->with_data ? " with its data" : "");
+		r = deploy_finish(d, deploy_release(d, description, e), e);
+		/* The config goes back too: what serves is what config shows. */
+		if (r == 0)
+			db_config_put(d->c->db, d->app.id, d->release.config);
+	}
+	db_release_clear(&from);
+	return r;
+}
+
+int deploy_rollback(struct control *c, uint32_t app, uint32_t version, bool with_data,
+	const char *actor, struct sink *s, struct err *e)
+{
+	struct rollback b = {version, with_data};
+	struct deploy d = {.c = c, .s = s, .app.id = app, .actor = actor};
+
+	return deploy_run(&d, rollback_locked, &b, e);
+}

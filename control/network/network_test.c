@@ -1,0 +1,215 @@
+/* Rules of the database as berthd gets them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control/network/net_target.h"
+#include "control/network/network.h"
+#include "lib/io.h"
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+struct fixture {
+	char folder[64];
+	struct control c;
+	struct msg_network m;
+	uint32_t blog, api;
+};
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct err e = {0};
+
+	snprintf(f->folder, sizeof(f->folder), "/tmp/berth-network.XXXXXX");
+	assert_non_null(mkdtemp(f->folder));
+	assert_int_equal(
+		db_open(f->folder, (const uint8_t[DB_KEY_SIZE]){1}, &f->c.db, &e), 0);
+	assert_int_equal(db_app_create(f->c.db, "blog", &f->blog), 0);
+	assert_int_equal(db_app_create(f->c.db, "api", &f->api), 0);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	db_close(f->c.db);
+	io_remove_tree(AT_FDCWD, f->folder);
+	free(f);
+	return 0;
+}
+
+static void put(struct fixture *f, bool allow, const char *target, const char *ports,
+	const char *protocol)
+{
+	struct db_net_rule r = {.app = f->blog, .allow = allow};
+	char app[NAME_MAX_LEN + 1];
+	struct err e;
+
+	assert_int_equal(net_target_parse(target, &r, app, &e), 0);
+	assert_int_equal(net_ports_parse(ports, &r, &e), 0);
+	assert_int_equal(net_protocol_parse(protocol, &r, &e), 0);
+	r.target_app = app[0] ? f->api : 0;
+	assert_int_equal(db_net_rule_put(f->c.db, &r), 0);
+}
+
+static int compiled_for(struct fixture *f, enum net_whose whose)
+{
+	struct err e = {0};
+
+	memset(&f->m, 0, sizeof(f->m));
+	return network_compile(&f->c, f->blog, whose, &f->m, &e);
+}
+
+static int compiled(struct fixture *f)
+{
+	return compiled_for(f, NET_INSTANCES);
+}
+
+static void an_app_without_rules_has_none(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(compiled(f), 0);
+	assert_int_equal(f->m.app, f->blog);
+	assert_int_equal(f->m.n_rules, 0);
+	assert_int_equal(f->m.hosts_size, 0);
+}
+
+static void builds_have_rules_and_a_mode_of_their_own(void **state)
+{
+	struct fixture *f = *state;
+	const struct net_rule *r = f->m.rules;
+	struct db_net_rule opened = {.app = f->blog,
+		.allow = true,
+		.builds = true,
+		.kind = "address",
+		.target = "10.0.0.0/8"};
+
+	put(f, false, "internet", NULL, NULL);
+	assert_int_equal(compiled_for(f, NET_BUILDS), 0);
+	assert_int_equal(f->m.n_rules, 0);
+	assert_int_equal(db_net_rule_put(f->c.db, &opened), 0);
+	db_setting_set(f->c.db, 0, "builds", "network", "none");
+	assert_int_equal(compiled_for(f, NET_BUILDS), 0);
+	assert_int_equal(f->m.whose, NET_BUILDS);
+	assert_int_equal(f->m.n_rules, 2);
+	assert_int_equal(r[0].kind, NET_ADDRESS4);
+	assert_int_equal(r[1].kind, NET_INTERNET);
+	assert_int_equal(r[1].verdict, NET_DENY);
+	db_setting_set(f->c.db, f->blog, "builds", "network", "registries");
+	assert_int_equal(compiled_for(f, NET_BUILDS), 0);
+	assert_int_equal(f->m.n_rules, 3);
+	assert_int_equal(r[1].kind, NET_SERVERS);
+	assert_int_equal(r[1].verdict, NET_ALLOW);
+	assert_int_equal(compiled(f), 0);
+	assert_int_equal(f->m.n_rules, 1);
+	db_setting_set(f->c.db, 0, "builds", "network", NULL);
+}
+
+static void rules_are_sorted_and_become_numbers(void **state)
+{
+	struct fixture *f = *state;
+	const struct net_rule *r = f->m.rules;
+
+	put(f, false, "internet", NULL, NULL);
+	put(f, true, "10.0.0.0/8", "5432-5440", "tcp");
+	put(f, true, "fd00::7", NULL, "udp");
+	assert_int_equal(network_number(&f->c, f->api), 1); /* no release: web alone */
+	put(f, true, "api", "80", NULL);
+	assert_int_equal(compiled(f), 0);
+	assert_int_equal(f->m.n_rules, 4);
+	assert_int_equal(r[0].kind, NET_NAME);
+	assert_int_equal(r[0].number, 1);
+	assert_int_equal(r[0].first, 80);
+	assert_int_equal(r[0].protocol, 0);
+	assert_int_equal(r[1].kind, NET_ADDRESS6);
+	assert_int_equal(r[1].prefix, 128);
+	assert_int_equal(r[1].verdict, NET_ALLOW_HOST);
+	assert_int_equal(r[1].protocol, IPPROTO_UDP);
+	assert_int_equal(r[2].kind, NET_ADDRESS4);
+	assert_int_equal(r[2].addr[0], 10);
+	assert_int_equal(r[2].last, 5440);
+	assert_int_equal(r[3].kind, NET_INTERNET);
+	assert_int_equal(r[3].verdict, NET_DENY);
+	assert_string_equal(f->m.hosts,
+		"198.19.240.1 api.internal\nfd62:6572:7468::c613:f001 api.internal\n");
+}
+
+/* Names of a host: all addresses that it had lately may be reached, those of now are found;
+ * and the host itself is no address that somebody's name server may open. */
+static void a_host_name_becomes_its_addresses(void **state)
+{
+	struct fixture *f = *state;
+
+	put(f, true, "db.example.com", "5432", NULL);
+	put(f, true, "db.example.com", "5433", NULL);
+	put(f, false, "bad.example.com", NULL, NULL);
+	db_net_address_seen(f->c.db, "db.example.com", "192.0.2.1", 20);
+	db_net_address_seen(f->c.db, "db.example.com", "2001:db8::1", 20);
+	db_net_address_seen(f->c.db, "db.example.com", "192.0.2.9", 10);
+	db_net_address_seen(f->c.db, "bad.example.com", "192.0.2.3", 20);
+	assert_int_equal(compiled(f), 0);
+	assert_int_equal(f->m.n_rules, 7);
+	assert_int_equal(f->m.rules[0].verdict, NET_ALLOW);
+	assert_string_equal(
+		f->m.hosts, "192.0.2.1 db.example.com\n2001:db8::1 db.example.com\n");
+}
+
+static void many_addresses_are_shared_out(void **state)
+{
+	struct fixture *f = *state;
+	char text[64];
+
+	for (int host = 0; host < NETWORK_RULES_MAX; host++) {
+		snprintf(text, sizeof(text), "h%d.example.com", host);
+		put(f, true, text, NULL, NULL);
+		for (int i = 1; i < 30; i++) {
+			char address[32];
+
+			snprintf(address, sizeof(address), "192.0.%d.%d", host, i);
+			db_net_address_seen(f->c.db, text, address, 20);
+		}
+	}
+	assert_int_equal(compiled(f), 0);
+	assert_int_equal(f->m.n_rules, 2 * NETWORK_RULES_MAX);
+}
+
+static void what_does_not_fit_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	char text[300];
+
+	for (int i = 0; i < 40; i++) {
+		int len = snprintf(text, sizeof(text), "h%d", i);
+
+		while (len < 240)
+			len += snprintf(text + len, sizeof(text) - (size_t)len,
+				".aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+		put(f, true, text, NULL, NULL);
+		db_net_address_seen(f->c.db, text, "192.0.2.1", 20);
+	}
+	assert_int_equal(compiled(f), -E2BIG);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(an_app_without_rules_has_none),
+		T(builds_have_rules_and_a_mode_of_their_own),
+		T(rules_are_sorted_and_become_numbers),
+		T(a_host_name_becomes_its_addresses),
+		T(many_addresses_are_shared_out),
+		T(what_does_not_fit_is_refused),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
