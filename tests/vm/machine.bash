@@ -1,9 +1,26 @@
-# A whole Debian in QEMU for tests/vm/system: its disk, its start, and how it is reached. Needs $out, a folder.
+# A whole Debian in QEMU for tests/vm/system: its disk, its package, its start, and how it is reached. Needs $out, a folder, and
+# $release, which is $here or another that the host's archives have.
 
 root=${out:?}/root
 memory_mb=3072
 packages=systemd-sysv,udev,dbus,linux-image-amd64,openssh-server,ca-certificates,chrony,iproute2,nftables,curl,procps
-sources() { find /etc/apt/sources.list /etc/apt/sources.list.d -type f \( -name '*.list' -o -name '*.sources' \) 2>/dev/null; }
+# The names of files: where the host's packages come from, those of the release.
+sources() {
+	local file
+	mkdir -p "$out/sources"
+	find /etc/apt/sources.list /etc/apt/sources.list.d -type f \( -name '*.list' -o -name '*.sources' \) 2>/dev/null | while read -r file; do
+		sed "s/\<${here:?}\>/${release:?}/g" "$file" >"$out/sources/${file##*/}"
+		echo "$out/sources/${file##*/}"
+	done
+}
+# ROOT reaches the archives as the host does, and asks NAMESERVER for names, or those that the host asks.
+online() {
+	cp -a /etc/ssl/certs/. "$1/etc/ssl/certs/"
+	apt-config dump Acquire | grep -i proxy >"$1/etc/apt/apt.conf.d/90host" || :
+	cp /usr/share/keyrings/* "$1/usr/share/keyrings/" 2>/dev/null || :
+	sed "s/^nameserver .*/${2:+nameserver }${2:-&}/" /etc/resolv.conf >"$1/etc/resolv.conf"
+	grep -v localhost /etc/hosts >>"$1/etc/hosts" || :
+}
 
 image() {
 	[ ! -e "$out/disk.base" ] || return 0
@@ -12,11 +29,7 @@ image() {
 	ssh-keygen -q -t ed25519 -N '' -C operator -f "$out/key"
 	# shellcheck disable=SC2046 # file names without blanks
 	mmdebstrap --quiet --mode=root --variant=minbase --include=$packages '' "$root" $(sources)
-	cp -a /etc/ssl/certs/. "$root/etc/ssl/certs/"
-	apt-config dump Acquire | grep -i proxy >"$root/etc/apt/apt.conf.d/90host" || :
-	cp /usr/share/keyrings/* "$root/usr/share/keyrings/" 2>/dev/null || :
-	sed 's/^nameserver .*/nameserver 10.0.2.3/' /etc/resolv.conf >"$root/etc/resolv.conf"
-	grep -v localhost /etc/hosts >>"$root/etc/hosts" || :
+	online "$root" 10.0.2.3
 	echo '10.0.2.15 berth-doctor.apps.test' >>"$root/etc/hosts" # the record *.apps.test that an operator makes
 	echo host >"$root/etc/hostname"
 	echo '/dev/vda / ext4 rw,noatime 0 1' >"$root/etc/fstab"
@@ -31,6 +44,31 @@ image() {
 	mke2fs -q -t ext4 -d "$root" "$out/disk.new"
 	rm -rf "$root"
 	mv "$out/disk.new" "$out/disk.base"
+}
+
+# The package of what is in the work tree, made where the release's libraries are.
+package() {
+	local work=$out/build
+	if [ "$release" = "$here" ]; then
+		packaging/deb >"$out/package" || { cat "$out/package"; return 1; }
+		cp build/deb/berth_*.deb "$out/berth.deb"
+		return
+	fi
+	if [ ! -e "$work" ]; then
+		# shellcheck disable=SC2046
+		mmdebstrap --quiet --mode=root --variant=minbase --include=ca-certificates '' "$work.new" $(sources)
+		online "$work.new"
+		mv "$work.new" "$work"
+	fi
+	rm -rf "$work/berth"
+	mkdir "$work/berth"
+	git ls-files -z --cached --others --exclude-standard | tar -c --null --files-from=- | tar -x -C "$work/berth"
+	git -C "$work/berth" init -q
+	git -C "$work/berth" add -A
+	# shellcheck disable=SC2016 # for the inner shell
+	unshare --mount --pid --fork --propagation private bash -c 'mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev" &&
+		exec chroot "$1" /berth/packaging/deb' deb "$PWD/$work" >"$out/package" || { cat "$out/package"; return 1; }
+	cp "$work"/berth/build/deb/berth_*.deb "$out/berth.deb"
 }
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
