@@ -313,7 +313,7 @@ static void serve(struct server *s, struct conn *c, struct http_request *r)
 	char path[sizeof(r->path) + 16];
 	size_t n = strlen(r->path);
 	struct stat st;
-	bool dir;
+	bool dir = false;
 
 	if (http_path_hidden(r->path)) {
 		send_missing(s, c, r);

@@ -12,7 +12,7 @@
 #include "runtime/handoff.h"
 #include "runtime/settings.h"
 
-#define DAEMON_NAME_MAX 16
+#define DAEMON_NAME_MAX 20
 #define DAEMON_RESTART_MAX_MS 1000 /* longest pause before a restart: back within 2 s */
 #define DAEMON_STOP_MS 3000	   /* between SIGTERM and SIGKILL */
 #define DAEMON_WAY_MS 90000	   /* control's operations under way have a minute */

@@ -125,7 +125,7 @@ int keys_write(int memfd, int ssh_dirfd, gid_t gid, const char *run, const char 
 {
 	struct msg_key *keys autofree = NULL;
 	autobuf text = BUF_INIT;
-	size_t n;
+	size_t n = 0;
 	int r = read_keys(memfd, &keys, &n, e);
 
 	if (r < 0 || (r = keys_compose(keys, n, run, state, &text, e)) < 0)
