@@ -161,7 +161,8 @@ static int explain(struct root *r, int fs)
 
 	text[n > 0 ? n : 0] = '\0';
 	errno = error;
-	return root_step(r, "put the layers together (%s)", text);
+	return text[0] ? root_step(r, "put the layers together (%s)", text)
+		       : root_step(r, "put the layers %s", "together");
 }
 
 static int new_overlay(struct root *r)

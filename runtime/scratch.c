@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct scratchpool {
 	int dir;
@@ -44,10 +45,22 @@ static int make_folder(int at, const char *name, uid_t owner, mode_t mode)
 	return 0;
 }
 
+/*
+ * What a spare one is made of gets its blocks while there are some: written later, while the disk is full, it would be
+ * lost, and whoever takes it would start with errors of input and output.
+ */
+static int settle(int mount)
+{
+	int fd autoclose = openat(mount, "fs", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 || syncfs(fd) < 0 ? -errno : 0;
+}
+
 static int make_one(int dir, uint64_t size, uid_t owner, struct err *e)
 {
-	/* what is deleted inside is given back outside */
-	static const char *const options[] = {"noinit_itable", "discard", NULL};
+	/* What is deleted inside is given back outside. Nothing of it outlives the host: it never waits for the disk. */
+	static const char *const options[] = {
+		"noinit_itable", "discard", "nobarrier", NULL};
 	int image autoclose = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	int loop autoclose = -1, mount autoclose = -1;
 	char device[LOOPDEV_PATH];
@@ -62,7 +75,8 @@ static int make_one(int dir, uint64_t size, uid_t owner, struct err *e)
 	if ((mount = loopdev_mount(device, options, e)) < 0)
 		return err_add(e, "cannot mount a scratch image");
 	if ((r = make_folder(mount, "fs", owner, 0755)) < 0 ||
-		(r = make_folder(mount, "work", owner, 0700)) < 0)
+		(r = make_folder(mount, "work", owner, 0700)) < 0 ||
+		(r = settle(mount)) < 0)
 		return err_sys(e, -r, "cannot write to a scratch image");
 	return TAKE_FD(mount);
 }
