@@ -206,7 +206,7 @@ json_t *api_value(const char *s);
 void out_json(const json_t *v);
 /* Columns: header cells (left out with --quiet), then rows; cells of NULL are "-". All
  * are copied. */
-#define TABLE_COLUMNS_MAX 8
+#define TABLE_COLUMNS_MAX 9 /* disk:report */
 struct table {
 	size_t columns, n_cells, capacity;
 	char **cells;

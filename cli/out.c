@@ -135,6 +135,8 @@ int out_bytes(const json_t *v, struct buf *out)
 void table_init(
 	struct table *t, const struct cli *c, size_t columns, const char *const *header)
 {
+	if (columns > TABLE_COLUMNS_MAX)
+		abort();
 	*t = (struct table){.columns = columns};
 	if (!c->quiet)
 		table_add(t, header);

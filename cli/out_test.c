@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -30,10 +31,55 @@ static void what_a_terminal_acts_on_is_shown_as_question_marks(void **state UNUS
 	plain_is("\xc2", false, "\xc2");
 }
 
+/* What show prints; as long as it fits. */
+static void printed(void (*show)(void), char *text, size_t size)
+{
+	FILE *file = tmpfile();
+	int kept = dup(STDOUT_FILENO);
+	size_t n;
+
+	assert_non_null(file);
+	fflush(stdout);
+	assert_true(kept >= 0 && dup2(fileno(file), STDOUT_FILENO) >= 0);
+	show();
+	fflush(stdout);
+	assert_true(dup2(kept, STDOUT_FILENO) >= 0);
+	close(kept);
+	rewind(file);
+	n = fread(text, 1, size - 1, file);
+	text[n] = '\0';
+	fclose(file);
+}
+
+static void show_widest_list(void)
+{
+	static const struct column columns[] = {{"APP", "app"}, {"A", "a"}, {"B", "b"},
+		{"C", "c"}, {"D", "d"}, {"E", "e"}, {"F", "f"}, {"G", "g"},
+		{"COUNT", "count"}};
+	json_t *list = json_pack(
+		"[{s:s, s:i}, {s:s}]", "app", "blog", "count", 2048, "app", "a");
+	struct cli c = {0};
+
+	_Static_assert(ARRAY_LEN(columns) == TABLE_COLUMNS_MAX, "the widest that may be");
+	assert_int_equal(out_list(&c, columns, ARRAY_LEN(columns), list), 0);
+	json_decref(list);
+}
+
+static void the_widest_list_is_in_columns(void **state UNUSED)
+{
+	char text[512];
+
+	printed(show_widest_list, text, sizeof(text));
+	assert_string_equal(text, "APP   A  B  C  D  E  F  G  COUNT\n"
+				  "blog  -  -  -  -  -  -  -  2048\n"
+				  "a     -  -  -  -  -  -  -  -\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_a_terminal_acts_on_is_shown_as_question_marks),
+		cmocka_unit_test(the_widest_list_is_in_columns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
