@@ -120,6 +120,14 @@ static int read_json(struct cli *c, json_t **ret)
 	return 0;
 }
 
+/* As api_begin does; an answer that says no is a failure, too. */
+static int ask(struct cli *c, const char *method, const char *path, json_t *body)
+{
+	int r = api_begin(c, method, path, NULL, body);
+
+	return r == 0 && c->client.status >= 300 ? api_fail(c) : r;
+}
+
 int api_json(struct cli *c, const char *method, json_t *body, json_t **ret,
 	const char *path, ...)
 {
@@ -128,12 +136,10 @@ int api_json(struct cli *c, const char *method, json_t *body, json_t **ret,
 	int r;
 
 	va_start(ap, path);
-	r = api_begin(c, method, format_path(path, ap), NULL, body);
+	r = ask(c, method, format_path(path, ap), body);
 	va_end(ap);
 	if (r)
 		return r;
-	if (c->client.status >= 300)
-		return api_fail(c);
 	r = read_json(c, &answer);
 	if (r == 0 && ret)
 		*ret = answer;
@@ -223,12 +229,10 @@ int api_stream(struct cli *c, const char *method, json_t *body, const char *path
 	int r;
 
 	va_start(ap, path);
-	r = api_begin(c, method, format_path(path, ap), NULL, body);
+	r = ask(c, method, format_path(path, ap), body);
 	va_end(ap);
 	if (r)
 		return r;
-	if (c->client.status >= 300)
-		return api_fail(c);
 	if (c->client.stream)
 		return show_stream(c);
 	r = read_json(c, &answer);
@@ -246,12 +250,10 @@ int api_lines(struct cli *c, void (*take)(void *arg, const char *line), void *ar
 	int r;
 
 	va_start(ap, path);
-	r = api_begin(c, "GET", format_path(path, ap), NULL, NULL);
+	r = ask(c, "GET", format_path(path, ap), NULL);
 	va_end(ap);
 	if (r)
 		return r;
-	if (c->client.status >= 300)
-		return api_fail(c);
 	while (wait_more(c) && (r = client_line(&c->client, &line)) > 0)
 		take(arg, line);
 	return r < 0 ? broken(c) : STATUS_OK;
@@ -261,12 +263,10 @@ int api_text(struct cli *c, const char *path)
 {
 	char part[16384];
 	ssize_t n = 0;
-	int r = api_begin(c, "GET", path, NULL, NULL);
+	int r = ask(c, "GET", path, NULL);
 
 	if (r)
 		return r;
-	if (c->client.status >= 300)
-		return api_fail(c);
 	while (wait_more(c) && (n = client_read(&c->client, part, sizeof(part))) > 0) {
 		r = io_write_all(1, part, (size_t)n);
 		if (r < 0)

@@ -216,12 +216,16 @@ void table_init(
 void table_add(struct table *t, const char *const *cells);
 /* Prints aligned and frees. */
 void table_print(struct table *t);
-/* A list of objects: a row each, of these members of theirs; as JSON when that is wanted. 0. */
+/* A list of objects: a row each, of these members of theirs, bytes and sizes as people read them; as JSON when that is
+ * wanted. The list stays the caller's. 0. */
 struct column {
 	const char *title, *key;
 };
 int out_list(
 	const struct cli *c, const struct column *columns, size_t n, const json_t *list);
+/* The same where a cell is more than a member: add adds one's row, of columns cells, to the table. */
+int out_rows(const struct cli *c, const char *const *header, size_t columns,
+	const json_t *list, void (*add)(struct table *t, const json_t *one));
 /* "=====> title" (unless --quiet) and aligned "key: value" lines; nested objects as
  * key.sub. */
 void out_report(const struct cli *c, const char *title, const json_t *object);

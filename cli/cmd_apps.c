@@ -4,34 +4,26 @@
 #include <stdio.h>
 #include <string.h>
 
+static void add_app(struct table *t, const json_t *app)
+{
+	const char *version = out_member(app, "release");
+	char release[32] = "";
+
+	if (version[0])
+		snprintf(release, sizeof(release), "v%.20s", version);
+	table_add(t,
+		(const char *const[]){out_member(app, "name"), out_member(app, "state"),
+			release, out_member(app, "instances"), out_member(app, "url")});
+}
+
 int cmd_apps_list(struct cli *c)
 {
 	static const char *const header[] = {
 		"NAME", "STATE", "RELEASE", "INSTANCES", "URL"};
-	json_t *list, *app;
-	struct table t;
-	size_t i;
+	json_t *list;
 	int r = api_json(c, "GET", NULL, &list, "/v1/apps");
 
-	if (r || c->json) {
-		if (!r)
-			out_json(list);
-		return r;
-	}
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach (list, i, app) {
-		const char *version = out_member(app, "release");
-		char release[32] = "";
-
-		if (version[0])
-			snprintf(release, sizeof(release), "v%.20s", version);
-		table_add(&t,
-			(const char *const[]){out_member(app, "name"),
-				out_member(app, "state"), release,
-				out_member(app, "instances"), out_member(app, "url")});
-	}
-	table_print(&t);
-	return 0;
+	return r ? r : out_rows(c, header, ARRAY_LEN(header), list, add_app);
 }
 
 int cmd_apps_create(struct cli *c)

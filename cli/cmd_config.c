@@ -431,23 +431,14 @@ static void release_cells(const json_t *row, const char *cells[3])
 	cells[2] = out_member(row, "who");
 }
 
-static void history_table(const struct cli *c, const json_t *list)
+static void add_change(struct table *t, const json_t *row)
 {
-	static const char *const header[] = {"RELEASE", "TIME", "WHO", "SET", "UNSET"};
-	const json_t *row;
-	struct table t;
-	size_t i;
+	const char *cells[5];
 
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach (list, i, row) {
-		const char *cells[5];
-
-		release_cells(row, cells);
-		cells[3] = out_member(row, "set");
-		cells[4] = out_member(row, "unset");
-		table_add(&t, cells);
-	}
-	table_print(&t);
+	release_cells(row, cells);
+	cells[3] = out_member(row, "set");
+	cells[4] = out_member(row, "unset");
+	table_add(t, cells);
 }
 
 static void add_values(struct buf *out, const json_t *row)
@@ -489,6 +480,7 @@ static int history_values(const json_t *list)
 
 int cmd_config_history(struct cli *c)
 {
+	static const char *const header[] = {"RELEASE", "TIME", "WHO", "SET", "UNSET"};
 	bool values = c->options[OPT_VALUES];
 	json_t *list;
 	int r = api_json(c, "GET", NULL, &list, "/v1/apps/%s/config/history?limit=%s%s",
@@ -499,11 +491,7 @@ int cmd_config_history(struct cli *c)
 		return r;
 	if (values && !c->json)
 		return history_values(list);
-	if (c->json)
-		out_json(list);
-	else
-		history_table(c, list);
-	return 0;
+	return out_rows(c, header, ARRAY_LEN(header), list, add_change);
 }
 
 int cmd_config_rollback(struct cli *c)

@@ -4,38 +4,30 @@
 #include <stdio.h>
 #include <string.h>
 
+static void add_task(struct table *t, const json_t *task)
+{
+	const json_t *last = json_object_get(task, "last");
+	const char *began = json_string_value(json_object_get(last, "started"));
+	char text[80] = "-";
+
+	if (!began)
+		began = json_string_value(json_object_get(last, "due"));
+	if (began)
+		snprintf(text, sizeof(text), "%s %.40s", out_member(last, "status"),
+			began);
+	table_add(t,
+		(const char *const[]){out_member(task, "app"), out_member(task, "task"),
+			out_member(task, "schedule"), out_member(task, "state"),
+			json_string_value(json_object_get(task, "next")), text,
+			out_member(task, "command")});
+}
+
 static int show_tasks(struct cli *c, json_t *list)
 {
 	static const char *const header[] = {
 		"APP", "TASK", "SCHEDULE", "STATE", "NEXT", "LAST", "COMMAND"};
-	struct table t;
-	json_t *row;
-	size_t i;
 
-	if (c->json) {
-		out_json(list);
-		return 0;
-	}
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach (list, i, row) {
-		const json_t *last = json_object_get(row, "last");
-		const char *began = json_string_value(json_object_get(last, "started"));
-		char text[80] = "-";
-
-		if (!began)
-			began = json_string_value(json_object_get(last, "due"));
-		if (began)
-			snprintf(text, sizeof(text), "%s %.40s",
-				out_member(last, "status"), began);
-		table_add(
-			&t, (const char *const[]){out_member(row, "app"),
-				    out_member(row, "task"), out_member(row, "schedule"),
-				    out_member(row, "state"),
-				    json_string_value(json_object_get(row, "next")), text,
-				    out_member(row, "command")});
-	}
-	table_print(&t);
-	return 0;
+	return out_rows(c, header, ARRAY_LEN(header), list, add_task);
 }
 
 int cmd_cron_list(struct cli *c)

@@ -5,24 +5,12 @@
 
 static void print_apps(const struct cli *c, const json_t *apps)
 {
-	static const char *const header[] = {"APP", "LAYERS", "GIT", "CACHES", "LOGS",
-		"VOLUMES", "SCRATCH", "TOTAL", "SHARED"};
-	static const char *const keys[] = {"layer_bytes", "git_bytes", "cache_bytes",
-		"log_bytes", "volume_bytes", "scratch_bytes", "total_bytes",
-		"shared_bytes"};
-	const char *cells[ARRAY_LEN(header)];
-	struct table t;
-	json_t *row;
-	size_t i;
+	static const struct column columns[] = {{"APP", "app"}, {"LAYERS", "layer_bytes"},
+		{"GIT", "git_bytes"}, {"CACHES", "cache_bytes"}, {"LOGS", "log_bytes"},
+		{"VOLUMES", "volume_bytes"}, {"SCRATCH", "scratch_bytes"},
+		{"TOTAL", "total_bytes"}, {"SHARED", "shared_bytes"}};
 
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach ((json_t *)(uintptr_t)apps, i, row) {
-		cells[0] = out_member(row, "app");
-		for (size_t k = 0; k < ARRAY_LEN(keys); k++)
-			cells[k + 1] = out_size(json_object_get(row, keys[k]));
-		table_add(&t, cells);
-	}
-	table_print(&t);
+	out_list(c, columns, ARRAY_LEN(columns), apps);
 }
 
 #define ALWAYS                                                                           \

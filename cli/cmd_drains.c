@@ -108,28 +108,13 @@ int cmd_drains_remove(struct cli *c)
 	return 0;
 }
 
-/* As people read sizes. */
-static void size_text(json_t *row, const char *key)
-{
-	json_object_set_new(row, key, json_string(out_size(json_object_get(row, key))));
-}
-
 int cmd_drains_report(struct cli *c)
 {
 	static const struct column columns[] = {{"ID", "id"}, {"APP", "app"},
 		{"URL", "url"}, {"STATE", "state"}, {"LAG", "lag_bytes"},
 		{"SENT", "sent_lines"}, {"LOST", "lost_bytes"}, {"ERROR", "error"}};
-	json_t *list, *row;
-	size_t i;
+	json_t *list;
 	int r = api_json(c, "GET", NULL, &list, "%s", base(c));
 
-	if (r)
-		return r;
-	json_array_foreach (list, i, row) {
-		if (c->json)
-			break;
-		size_text(row, "lag_bytes");
-		size_text(row, "lost_bytes");
-	}
-	return out_list(c, columns, ARRAY_LEN(columns), list);
+	return r ? r : out_list(c, columns, ARRAY_LEN(columns), list);
 }

@@ -93,30 +93,23 @@ int cmd_stacks_create(struct cli *c)
 		"/v1/stacks");
 }
 
+static void add_stack(struct table *t, const json_t *stack)
+{
+	char digest[16];
+
+	snprintf(digest, sizeof(digest), "%.12s", out_member(stack, "digest"));
+	table_add(t, (const char *const[]){out_member(stack, "name"),
+			     out_size(json_object_get(stack, "size")),
+			     out_member(stack, "created"), digest});
+}
+
 int cmd_stacks_list(struct cli *c)
 {
 	static const char *const header[] = {"NAME", "SIZE", "CREATED", "DIGEST"};
-	json_t *list, *stack;
-	struct table t;
-	size_t i;
+	json_t *list;
 	int r = api_json(c, "GET", NULL, &list, "/v1/stacks");
 
-	if (r || c->json) {
-		if (!r)
-			out_json(list);
-		return r;
-	}
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach (list, i, stack) {
-		char digest[16];
-
-		snprintf(digest, sizeof(digest), "%.12s", out_member(stack, "digest"));
-		table_add(&t, (const char *const[]){out_member(stack, "name"),
-				      out_size(json_object_get(stack, "size")),
-				      out_member(stack, "created"), digest});
-	}
-	table_print(&t);
-	return 0;
+	return r ? r : out_rows(c, header, ARRAY_LEN(header), list, add_stack);
 }
 
 int cmd_stacks_update(struct cli *c)
@@ -127,34 +120,26 @@ int cmd_stacks_update(struct cli *c)
 		"/v1/stacks");
 }
 
+static void add_base(struct table *t, const json_t *row)
+{
+	size_t behind = json_array_size(json_object_get(row, "behind"));
+	char state[48];
+
+	if (behind)
+		snprintf(state, sizeof(state), "%zu packages behind", behind);
+	else
+		snprintf(state, sizeof(state), "%s",
+			json_is_true(json_object_get(row, "current")) ? "current"
+								      : "older");
+	table_add(t, (const char *const[]){out_member(row, "app"),
+			     out_member(row, "stack"), out_member(row, "base"), state});
+}
+
 int cmd_stacks_report(struct cli *c)
 {
 	static const char *const header[] = {"APP", "STACK", "BASE OF", "STATE"};
-	json_t *list, *row;
-	struct table t;
-	size_t i;
+	json_t *list;
 	int r = api_json(c, "GET", NULL, &list, "/v1/stacks/report");
 
-	if (r || c->json) {
-		if (!r)
-			out_json(list);
-		return r;
-	}
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach (list, i, row) {
-		size_t behind = json_array_size(json_object_get(row, "behind"));
-		char state[48];
-
-		if (behind)
-			snprintf(state, sizeof(state), "%zu packages behind", behind);
-		else
-			snprintf(state, sizeof(state), "%s",
-				json_is_true(json_object_get(row, "current")) ? "current"
-									      : "older");
-		table_add(&t, (const char *const[]){out_member(row, "app"),
-				      out_member(row, "stack"), out_member(row, "base"),
-				      state});
-	}
-	table_print(&t);
-	return 0;
+	return r ? r : out_rows(c, header, ARRAY_LEN(header), list, add_base);
 }

@@ -10,54 +10,32 @@
 
 int cmd_images_list(struct cli *c)
 {
-	static const char *const header[] = {"IMAGE", "USE", "LAYERS", "SIZE", "CREATED"};
-	json_t *list, *row;
-	struct table t;
-	size_t i;
+	static const struct column columns[] = {{"IMAGE", "name"}, {"USE", "use"},
+		{"LAYERS", "layers"}, {"SIZE", "size"}, {"CREATED", "created"}};
+	json_t *list;
 	int r = c->app ? api_json(c, "GET", NULL, &list, "/v1/images?app=%s", c->app)
 		       : api_json(c, "GET", NULL, &list, "/v1/images");
 
-	if (r || c->json) {
-		if (!r)
-			out_json(list);
-		return r;
-	}
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach (list, i, row)
-		table_add(&t, (const char *const[]){out_member(row, "name"),
-				      out_member(row, "use"), out_member(row, "layers"),
-				      out_size(json_object_get(row, "size")),
-				      out_member(row, "created")});
-	table_print(&t);
-	return 0;
+	return r ? r : out_list(c, columns, ARRAY_LEN(columns), list);
 }
 
-/* sha256:0123456789ab, as people compare them. */
-static const char *short_digest(const json_t *row)
+static void add_layer(struct table *t, const json_t *row)
 {
-	static char text[64][24];
-	static unsigned int at;
-	char *out = text[at++ % ARRAY_LEN(text)];
+	char digest[24]; /* sha256:0123456789ab, as people compare them */
 
-	snprintf(out, sizeof(text[0]), "%.19s", out_member(row, "digest"));
-	return out;
+	snprintf(digest, sizeof(digest), "%.19s", out_member(row, "digest"));
+	table_add(t,
+		(const char *const[]){out_member(row, "id"), out_member(row, "made_by"),
+			out_size(json_object_get(row, "size")), digest,
+			out_member(row, "created")});
 }
 
-static void layer_table(const struct cli *c, const json_t *layers)
+static int layer_table(const struct cli *c, const json_t *layers)
 {
 	static const char *const header[] = {
 		"LAYER", "MADE BY", "SIZE", "DIGEST", "CREATED"};
-	json_t *row;
-	struct table t;
-	size_t i;
 
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach ((json_t *)(uintptr_t)layers, i, row)
-		table_add(&t, (const char *const[]){out_member(row, "id"),
-				      out_member(row, "made_by"),
-				      out_size(json_object_get(row, "size")),
-				      short_digest(row), out_member(row, "created")});
-	table_print(&t);
+	return out_rows(c, header, ARRAY_LEN(header), layers, add_layer);
 }
 
 /* "APP vN" is "APP:vN". */
@@ -79,11 +57,11 @@ int cmd_images_history(struct cli *c)
 
 	if (r)
 		return r;
-	if (c->json)
+	if (c->json) {
 		out_json(answer);
-	else
-		layer_table(c, json_object_get(answer, "layers"));
-	return 0;
+		return 0;
+	}
+	return layer_table(c, json_object_get(answer, "layers"));
 }
 
 int cmd_images_tag(struct cli *c)

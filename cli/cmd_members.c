@@ -50,31 +50,23 @@ static void add_apps(struct buf *out, json_t *apps)
 			json_string_value(role));
 }
 
+static void add_member(struct table *t, const json_t *row)
+{
+	autobuf apps = BUF_INIT;
+
+	add_apps(&apps, json_object_get(row, "apps"));
+	table_add(t, (const char *const[]){out_member(row, "name"),
+			     json_string_value(json_object_get(row, "role")),
+			     apps.len ? apps.data : NULL, out_member(row, "keys")});
+}
+
 int cmd_members_list(struct cli *c)
 {
 	static const char *const header[] = {"NAME", "ALL APPS", "APPS", "KEYS"};
-	json_t *list, *row;
-	struct table t;
-	size_t i;
+	json_t *list;
 	int r = api_json(c, "GET", NULL, &list, "/v1/members");
 
-	if (r || c->json) {
-		if (!r)
-			out_json(list);
-		return r;
-	}
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach (list, i, row) {
-		const char *role = json_string_value(json_object_get(row, "role"));
-		autobuf apps = BUF_INIT;
-
-		add_apps(&apps, json_object_get(row, "apps"));
-		table_add(&t,
-			(const char *const[]){out_member(row, "name"), role,
-				apps.len ? apps.data : NULL, out_member(row, "keys")});
-	}
-	table_print(&t);
-	return 0;
+	return r ? r : out_rows(c, header, ARRAY_LEN(header), list, add_member);
 }
 
 int cmd_members_remove(struct cli *c)
@@ -121,30 +113,22 @@ int cmd_access_remove(struct cli *c)
 	return r;
 }
 
+static void add_access(struct table *t, const json_t *row)
+{
+	const char *app = json_string_value(json_object_get(row, "app"));
+
+	table_add(t, (const char *const[]){app ? app : "all", out_member(row, "member"),
+			     out_member(row, "role")});
+}
+
 int cmd_access_list(struct cli *c)
 {
 	static const char *const header[] = {"APP", "MEMBER", "ROLE"};
-	json_t *list, *row;
-	struct table t;
-	size_t i;
+	json_t *list;
 	int r = c->app ? api_json(c, "GET", NULL, &list, "/v1/apps/%s/access", c->app)
 		       : api_json(c, "GET", NULL, &list, "/v1/access");
 
-	if (r || c->json) {
-		if (!r)
-			out_json(list);
-		return r;
-	}
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach (list, i, row) {
-		const char *app = json_string_value(json_object_get(row, "app"));
-
-		table_add(
-			&t, (const char *const[]){app ? app : "all",
-				    out_member(row, "member"), out_member(row, "role")});
-	}
-	table_print(&t);
-	return 0;
+	return r ? r : out_rows(c, header, ARRAY_LEN(header), list, add_access);
 }
 
 /* ---- tokens ---- */

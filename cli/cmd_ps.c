@@ -29,27 +29,26 @@ static const char *next_try(const json_t *instance, char out[32])
 	return out;
 }
 
+static void add_instance(struct table *t, const json_t *p)
+{
+	char next[32];
+
+	table_add(t, (const char *const[]){out_member(p, "name"), out_member(p, "state"),
+			     out_member(p, "release"), out_member(p, "since"),
+			     out_member(p, "restarts"), next_try(p, next),
+			     out_member(p, "reason")});
+}
+
 static void show_instances(const struct cli *c, const json_t *answer)
 {
 	static const char *const header[] = {"INSTANCE", "STATE", "RELEASE", "SINCE",
 		"RESTARTS", "NEXT TRY", "LAST END"};
-	const json_t *list = json_object_get(answer, "instances"), *p;
-	struct table t;
-	size_t i;
+	const json_t *list = json_object_get(answer, "instances");
 
 	if (json_array_size(list) == 0)
 		return;
 	putchar('\n');
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach (list, i, p) {
-		char next[32];
-
-		table_add(&t, (const char *const[]){out_member(p, "name"),
-				      out_member(p, "state"), out_member(p, "release"),
-				      out_member(p, "since"), out_member(p, "restarts"),
-				      next_try(p, next), out_member(p, "reason")});
-	}
-	table_print(&t);
+	out_rows(c, header, ARRAY_LEN(header), list, add_instance);
 }
 
 static void show_notes(const json_t *answer)
@@ -105,34 +104,26 @@ static int report_one(struct cli *c, const char *app)
 	return 0;
 }
 
+static void add_app(struct table *t, const json_t *app)
+{
+	char running[32], next[32];
+
+	snprintf(running, sizeof(running), "%s of %s", out_member(app, "running"),
+		out_member(app, "wanted"));
+	table_add(t,
+		(const char *const[]){out_member(app, "app"), out_member(app, "state"),
+			out_member(app, "release"), running, out_member(app, "restarts"),
+			next_try(app, next), out_member(app, "reason")});
+}
+
 static int report_all(struct cli *c)
 {
 	static const char *const header[] = {
 		"APP", "STATE", "RELEASE", "RUNNING", "RESTARTS", "NEXT TRY", "LAST END"};
-	json_t *list, *app;
-	struct table t;
-	size_t i;
+	json_t *list;
 	int r = api_json(c, "GET", NULL, &list, "/v1/ps");
 
-	if (r || c->json) {
-		if (!r)
-			out_json(list);
-		return r;
-	}
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach (list, i, app) {
-		char running[32], next[32];
-
-		snprintf(running, sizeof(running), "%s of %s", out_member(app, "running"),
-			out_member(app, "wanted"));
-		table_add(
-			&t, (const char *const[]){out_member(app, "app"),
-				    out_member(app, "state"), out_member(app, "release"),
-				    running, out_member(app, "restarts"),
-				    next_try(app, next), out_member(app, "reason")});
-	}
-	table_print(&t);
-	return 0;
+	return r ? r : out_rows(c, header, ARRAY_LEN(header), list, add_app);
 }
 
 /* --KEY of every app, one after the other. */

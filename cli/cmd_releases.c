@@ -14,14 +14,27 @@ static int parse_number(
 	return 0;
 }
 
+static void add_release(struct table *t, const json_t *release)
+{
+	char version[40], status[48];
+	bool canary = json_object_get(release, "percent") != NULL;
+
+	snprintf(status, sizeof(status), "%.20s%s%.3s%s", out_member(release, "status"),
+		canary ? " " : "", canary ? out_member(release, "percent") : "",
+		canary ? "%" : "");
+	snprintf(version, sizeof(version), "v%.20s%s", out_member(release, "version"),
+		json_is_true(json_object_get(release, "current")) ? " *" : "");
+	table_add(t,
+		(const char *const[]){version, status, out_member(release, "created"),
+			out_member(release, "by"), out_member(release, "description")});
+}
+
 int cmd_releases(struct cli *c)
 {
 	static const char *const header[] = {
 		"RELEASE", "STATUS", "CREATED", "BY", "DESCRIPTION"};
-	json_t *list, *release;
-	struct table t;
+	json_t *list;
 	uint64_t limit = 0;
-	size_t i;
 	int r;
 
 	if (c->options[OPT_LIMIT] &&
@@ -33,29 +46,7 @@ int cmd_releases(struct cli *c)
 			c->app, (unsigned int)limit);
 	else
 		r = api_json(c, "GET", NULL, &list, "/v1/apps/%s/releases", c->app);
-	if (r || c->json) {
-		if (!r)
-			out_json(list);
-		return r;
-	}
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach (list, i, release) {
-		char version[40], status[48];
-		bool canary = json_object_get(release, "percent") != NULL;
-
-		snprintf(status, sizeof(status), "%.20s%s%.3s%s",
-			out_member(release, "status"), canary ? " " : "",
-			canary ? out_member(release, "percent") : "", canary ? "%" : "");
-		snprintf(version, sizeof(version), "v%.20s%s",
-			out_member(release, "version"),
-			json_is_true(json_object_get(release, "current")) ? " *" : "");
-		table_add(&t,
-			(const char *const[]){version, status,
-				out_member(release, "created"), out_member(release, "by"),
-				out_member(release, "description")});
-	}
-	table_print(&t);
-	return 0;
+	return r ? r : out_rows(c, header, ARRAY_LEN(header), list, add_release);
 }
 
 int cmd_releases_info(struct cli *c)
@@ -151,33 +142,25 @@ int cmd_rollback(struct cli *c)
 	return api_stream(c, "POST", body, "/v1/apps/%s/rollback", c->app);
 }
 
+static void add_build(struct table *t, const json_t *build)
+{
+	char commit[12];
+
+	snprintf(commit, sizeof(commit), "%.7s", out_member(build, "commit"));
+	table_add(t, (const char *const[]){out_member(build, "id"),
+			     out_member(build, "status"), out_member(build, "created"),
+			     out_member(build, "seconds"), commit,
+			     out_member(build, "by"), out_member(build, "what")});
+}
+
 int cmd_builds(struct cli *c)
 {
 	static const char *const header[] = {
 		"BUILD", "STATUS", "CREATED", "SECONDS", "COMMIT", "BY", "WHAT"};
-	json_t *list, *build;
-	struct table t;
-	size_t i;
+	json_t *list;
 	int r = api_json(c, "GET", NULL, &list, "/v1/apps/%s/builds", c->app);
 
-	if (r || c->json) {
-		if (!r)
-			out_json(list);
-		return r;
-	}
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach (list, i, build) {
-		char commit[12];
-
-		snprintf(commit, sizeof(commit), "%.7s", out_member(build, "commit"));
-		table_add(&t,
-			(const char *const[]){out_member(build, "id"),
-				out_member(build, "status"), out_member(build, "created"),
-				out_member(build, "seconds"), commit,
-				out_member(build, "by"), out_member(build, "what")});
-	}
-	table_print(&t);
-	return 0;
+	return r ? r : out_rows(c, header, ARRAY_LEN(header), list, add_build);
 }
 
 /* The newest build's id, 0 when there is none. */

@@ -6,35 +6,21 @@
 
 int cmd_volumes_snapshots(struct cli *c)
 {
-	static const char *const header[] = {
-		"SNAPSHOT", "CREATED", "WHY", "OF", "FILES", "SIZE", "NEW", "MESSAGE"};
-	json_t *answer, *row;
-	struct table t;
-	size_t i;
+	static const struct column columns[] = {{"SNAPSHOT", "id"},
+		{"CREATED", "created"}, {"WHY", "why"}, {"OF", "of"}, {"FILES", "files"},
+		{"SIZE", "bytes"}, {"NEW", "added_bytes"}, {"MESSAGE", "message"}};
+	json_t *answer;
 	int r = api_json(c, "GET", NULL, &answer, "/v1/volumes/%s/snapshots",
 		api_word(c->argv[0]));
 
-	if (r || c->json) {
-		if (!r)
-			out_json(answer);
+	if (r)
 		return r;
+	if (c->json) {
+		out_json(answer);
+		return 0;
 	}
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach (json_object_get(answer, "snapshots"), i, row) {
-		char files[24], size[24], added[24];
-
-		snprintf(files, sizeof(files), "%s", out_member(row, "files"));
-		snprintf(size, sizeof(size), "%s",
-			out_size(json_object_get(row, "bytes")));
-		snprintf(added, sizeof(added), "%s",
-			out_size(json_object_get(row, "added_bytes")));
-		table_add(&t, (const char *const[]){out_member(row, "id"),
-				      out_member(row, "created"), out_member(row, "why"),
-				      out_member(row, "of"), files, size, added,
-				      out_member(row, "message")});
-	}
-	table_print(&t);
-	return 0;
+	return out_list(
+		c, columns, ARRAY_LEN(columns), json_object_get(answer, "snapshots"));
 }
 
 int cmd_volumes_snapshot(struct cli *c)

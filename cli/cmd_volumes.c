@@ -69,33 +69,26 @@ static int get_volumes(struct cli *c, bool usage, const char *name, json_t **ret
 		name ? "name=" : "", name ? api_word(name) : "");
 }
 
+static void add_volume(struct table *t, const json_t *volume)
+{
+	autobuf mounts = BUF_INIT;
+
+	add_mounts(&mounts, volume);
+	table_add(t, (const char *const[]){out_member(volume, "name"),
+			     out_member(volume, "app"),
+			     out_size(json_object_get(volume, "size_bytes")),
+			     out_size(json_object_get(volume, "used_bytes")), mounts.data,
+			     out_member(volume, "created")});
+}
+
 int cmd_volumes_list(struct cli *c)
 {
 	static const char *const header[] = {
 		"NAME", "APP", "SIZE", "USED", "MOUNTS", "CREATED"};
-	json_t *list, *volume;
-	struct table t;
-	size_t i;
+	json_t *list;
 	int r = get_volumes(c, false, NULL, &list);
 
-	if (r || c->json) {
-		if (!r)
-			out_json(list);
-		return r;
-	}
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach (list, i, volume) {
-		autobuf mounts = BUF_INIT;
-
-		add_mounts(&mounts, volume);
-		table_add(&t, (const char *const[]){out_member(volume, "name"),
-				      out_member(volume, "app"),
-				      out_size(json_object_get(volume, "size_bytes")),
-				      out_size(json_object_get(volume, "used_bytes")),
-				      mounts.data, out_member(volume, "created")});
-	}
-	table_print(&t);
-	return 0;
+	return r ? r : out_rows(c, header, ARRAY_LEN(header), list, add_volume);
 }
 
 /* The list as an object by name: what a report shows. */
@@ -127,34 +120,25 @@ int cmd_volumes_report(struct cli *c)
 	return r;
 }
 
+static void add_usage(struct table *t, const json_t *volume)
+{
+	const char *problem = out_member(volume, "problem");
+
+	table_add(t, (const char *const[]){out_member(volume, "name"),
+			     out_size(json_object_get(volume, "used_bytes")),
+			     out_size(json_object_get(volume, "size_bytes")),
+			     out_member(volume, "files"), out_member(volume, "files_max"),
+			     problem[0] ? problem : out_member(volume, "backing")});
+}
+
 int cmd_volumes_usage(struct cli *c)
 {
 	static const char *const header[] = {
 		"NAME", "USED", "SIZE", "FILES", "FILES MAX", "ON"};
-	json_t *list, *volume;
-	struct table t;
-	size_t i;
+	json_t *list;
 	int r = get_volumes(c, true, c->argc ? c->argv[0] : NULL, &list);
 
-	if (r || c->json) {
-		if (!r)
-			out_json(list);
-		return r;
-	}
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach (list, i, volume) {
-		const char *problem = out_member(volume, "problem");
-
-		table_add(&t,
-			(const char *const[]){out_member(volume, "name"),
-				out_size(json_object_get(volume, "used_bytes")),
-				out_size(json_object_get(volume, "size_bytes")),
-				out_member(volume, "files"),
-				out_member(volume, "files_max"),
-				problem[0] ? problem : out_member(volume, "backing")});
-	}
-	table_print(&t);
-	return 0;
+	return r ? r : out_rows(c, header, ARRAY_LEN(header), list, add_usage);
 }
 
 /* NAME:PATH[:ro] or NAME PATH; cuts the word. */

@@ -101,21 +101,13 @@ int cmd_webhooks_test(struct cli *c)
 
 static void print_deliveries(struct cli *c, json_t *hook)
 {
-	static const char *const header[] = {
-		"TIME", "EVENT", "STATE", "ATTEMPTS", "STATUS", "ERROR"};
-	json_t *list = json_object_get(hook, "deliveries"), *d;
-	struct table t;
-	size_t i;
+	static const struct column columns[] = {{"TIME", "time"}, {"EVENT", "event"},
+		{"STATE", "state"}, {"ATTEMPTS", "attempts"}, {"STATUS", "status"},
+		{"ERROR", "error"}};
+	const json_t *list = json_object_get(hook, "deliveries");
 
-	if (json_array_size(list) == 0)
-		return;
-	table_init(&t, c, ARRAY_LEN(header), header);
-	json_array_foreach (list, i, d)
-		table_add(&t, (const char *const[]){out_member(d, "time"),
-				      out_member(d, "event"), out_member(d, "state"),
-				      out_member(d, "attempts"), out_member(d, "status"),
-				      out_member(d, "error")});
-	table_print(&t);
+	if (json_array_size(list))
+		out_list(c, columns, ARRAY_LEN(columns), list);
 }
 
 int cmd_webhooks_list(struct cli *c)

@@ -190,6 +190,22 @@ void table_print(struct table *t)
 	*t = (struct table){0};
 }
 
+/* Its name says whether a number is bytes. */
+static const char *shown(const char *key, const json_t *v)
+{
+	static const char *const sizes[] = {
+		"memory", "scratch", "size", "free", "total", "bytes"};
+	const char *last = key;
+
+	for (const char *s = key; *s; s++)
+		if (*s == '-' || *s == '_')
+			last = s + 1;
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
+		if (json_is_integer(v) && strcmp(last, sizes[i]) == 0)
+			return out_size(v);
+	return out_value(v);
+}
+
 int out_list(
 	const struct cli *c, const struct column *columns, size_t n, const json_t *list)
 {
@@ -207,9 +223,28 @@ int out_list(
 	table_init(&t, c, n, cells);
 	json_array_foreach (list, i, v) {
 		for (k = 0; k < n; k++)
-			cells[k] = out_member(v, columns[k].key);
+			cells[k] =
+				shown(columns[k].key, json_object_get(v, columns[k].key));
 		table_add(&t, cells);
 	}
+	table_print(&t);
+	return 0;
+}
+
+int out_rows(const struct cli *c, const char *const *header, size_t columns,
+	const json_t *list, void (*add)(struct table *t, const json_t *one))
+{
+	struct table t;
+	size_t i;
+	json_t *v;
+
+	if (c->json) {
+		out_json(list);
+		return 0;
+	}
+	table_init(&t, c, columns, header);
+	json_array_foreach (list, i, v)
+		add(&t, v);
 	table_print(&t);
 	return 0;
 }
@@ -279,19 +314,6 @@ static void collect(struct lines *ls, const char *prefix, const json_t *object, 
 	}
 }
 
-static const char *shown(const struct line *l)
-{
-	static const char *const sizes[] = {
-		"memory", "scratch", "size", "free", "total", "bytes"};
-	const char *last = strrchr(l->key, '-');
-
-	last = last ? last + 1 : l->key;
-	for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
-		if (json_is_integer(l->value) && strcmp(last, sizes[i]) == 0)
-			return out_size(l->value);
-	return out_value(l->value);
-}
-
 void out_report(const struct cli *c, const char *title, const json_t *object)
 {
 	static struct lines ls;
@@ -304,7 +326,7 @@ void out_report(const struct cli *c, const char *title, const json_t *object)
 	if (!c->quiet)
 		printf("=====> %s\n", title);
 	for (size_t i = 0; i < ls.n; i++) {
-		char *text autofree = strdup(shown(&ls.list[i]));
+		char *text autofree = strdup(shown(ls.list[i].key, ls.list[i].value));
 
 		if (!text)
 			abort();

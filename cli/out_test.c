@@ -54,10 +54,10 @@ static void printed(void (*show)(void), char *text, size_t size)
 static void show_widest_list(void)
 {
 	static const struct column columns[] = {{"APP", "app"}, {"A", "a"}, {"B", "b"},
-		{"C", "c"}, {"D", "d"}, {"E", "e"}, {"F", "f"}, {"G", "g"},
+		{"C", "c"}, {"D", "d"}, {"E", "e"}, {"F", "f"}, {"FREE", "free_bytes"},
 		{"COUNT", "count"}};
-	json_t *list = json_pack(
-		"[{s:s, s:i}, {s:s}]", "app", "blog", "count", 2048, "app", "a");
+	json_t *list = json_pack("[{s:s, s:i, s:i}, {s:s, s:n}]", "app", "blog",
+		"free_bytes", 2048, "count", 2048, "app", "a", "free_bytes");
 	struct cli c = {0};
 
 	_Static_assert(ARRAY_LEN(columns) == TABLE_COLUMNS_MAX, "the widest that may be");
@@ -65,21 +65,49 @@ static void show_widest_list(void)
 	json_decref(list);
 }
 
-static void the_widest_list_is_in_columns(void **state UNUSED)
+static void the_widest_list_is_in_columns_and_bytes_in_units(void **state UNUSED)
 {
 	char text[512];
 
 	printed(show_widest_list, text, sizeof(text));
-	assert_string_equal(text, "APP   A  B  C  D  E  F  G  COUNT\n"
-				  "blog  -  -  -  -  -  -  -  2048\n"
-				  "a     -  -  -  -  -  -  -  -\n");
+	assert_string_equal(text, "APP   A  B  C  D  E  F  FREE  COUNT\n"
+				  "blog  -  -  -  -  -  -  2k    2048\n"
+				  "a     -  -  -  -  -  -  -     -\n");
+}
+
+static void add_row(struct table *t, const json_t *one)
+{
+	table_add(t, (const char *const[]){out_member(one, "name"), "x"});
+}
+
+static void show_rows(void)
+{
+	static const char *const header[] = {"NAME", "WHAT"};
+	json_t *list = json_pack("[{s:s}]", "name", "blog");
+	struct cli c = {0}, quiet = {.quiet = true}, json = {.json = true};
+
+	out_rows(&c, header, ARRAY_LEN(header), list, add_row);
+	out_rows(&quiet, header, ARRAY_LEN(header), list, add_row);
+	out_rows(&json, header, ARRAY_LEN(header), list, add_row);
+	json_decref(list);
+}
+
+static void rows_come_with_a_header_without_one_or_as_json(void **state UNUSED)
+{
+	char text[512];
+
+	printed(show_rows, text, sizeof(text));
+	assert_string_equal(text, "NAME  WHAT\nblog  x\n"
+				  "blog  x\n"
+				  "[\n  {\n    \"name\": \"blog\"\n  }\n]\n");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_a_terminal_acts_on_is_shown_as_question_marks),
-		cmocka_unit_test(the_widest_list_is_in_columns),
+		cmocka_unit_test(the_widest_list_is_in_columns_and_bytes_in_units),
+		cmocka_unit_test(rows_come_with_a_header_without_one_or_as_json),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
