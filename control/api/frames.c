@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -274,7 +275,7 @@ static bool turn(struct frames *f)
 	return !f->ended || f->out >= 0 || f->err >= 0;
 }
 
-static void *serve(void *arg)
+static void *play(void *arg)
 {
 	struct frames *f = arg;
 	char end[HEAD + 1];
@@ -310,7 +311,7 @@ int frames_start(int sock, const char *read, size_t n, struct frames **ret)
 	client_init(&f->inner, pair[1]);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	int r = -pthread_create(&f->thread, &attr, serve, f);
+	int r = -pthread_create(&f->thread, &attr, play, f);
 	pthread_attr_destroy(&attr);
 	if (r < 0) {
 		close(pair[0]);
@@ -335,4 +336,50 @@ void frames_end(struct frames *f, int end)
 	buf_free(&f->from);
 	buf_free(&f->input);
 	free(f);
+}
+
+/* ---- the upgrade ---- */
+
+int frames_check(struct request *r)
+{
+	const char *upgrade =
+		MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Upgrade");
+	const char *wanted = r->who.remote ? FRAMES_NAME : FRAMES_RUN;
+
+	if (upgrade && strcasecmp(upgrade, wanted) == 0)
+		return 0;
+	return request_fail(r, FAIL_USAGE, "the request must carry Upgrade: %s", wanted);
+}
+
+/* In the connection's own thread (MHD_UpgradeHandler, thread per connection). */
+static void upgraded(void *cls, struct MHD_Connection *connection UNUSED,
+	void *con_cls UNUSED, const char *extra, size_t extra_len, MHD_socket sock,
+	struct MHD_UpgradeResponseHandle *urh)
+{
+	struct request *r = cls;
+	struct frames *f = NULL;
+
+	if (!r->who.remote) {
+		r->serve(r->data, sock, extra, extra_len);
+	} else {
+		int end = frames_start(sock, extra, extra_len, &f);
+
+		if (end >= 0)
+			r->serve(r->data, end, NULL, 0);
+		frames_end(f, end);
+	}
+	MHD_upgrade_action(urh, MHD_UPGRADE_ACTION_CLOSE);
+}
+
+int frames_upgrade(struct request *r,
+	void (*serve)(void *data, int sock, const char *read, size_t n))
+{
+	r->response = MHD_create_response_for_upgrade(upgraded, r);
+	if (!r->response)
+		return -ENOMEM;
+	r->serve = serve;
+	r->status = MHD_HTTP_SWITCHING_PROTOCOLS;
+	MHD_add_response_header(
+		r->response, "Upgrade", r->who.remote ? FRAMES_NAME : FRAMES_RUN);
+	return 0;
 }

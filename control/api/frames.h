@@ -21,6 +21,16 @@
 /* Takes it as r's body, if it is there. 0 or -1. */
 int frames_body(struct request *r);
 
+/* The request asks for the upgrade that its connection allows: FRAMES_RUN, through the router FRAMES_NAME. 0 or -1. */
+int frames_check(struct request *r);
+/*
+ * Answers r with that upgrade. Then serve gets r's data, and a socket that takes descriptors: the client's, of which n bytes
+ * were read already, or one that stands for it. It runs in the connection's own thread, may block, and the connection ends
+ * with it. 0 or -ENOMEM.
+ */
+int frames_upgrade(struct request *r,
+	void (*serve)(void *data, int sock, const char *read, size_t n));
+
 struct frames;
 
 /* What a frame from the client says; how many bytes it takes, 0: not whole yet, -EBADMSG. */

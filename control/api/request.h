@@ -101,6 +101,7 @@ struct request {
 	/* handlers' own */
 	void *data;
 	void (*data_free)(void *data);
+	void (*serve)(void *data, int sock, const char *read, size_t n); /* frames.h */
 	atomic_int refs;
 };
 

@@ -7,12 +7,10 @@
 #include "control/api/handlers.h"
 #include "control/api/transfer.h"
 #include <errno.h>
-#include <microhttpd.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 
 #define ARGS_MAX 1000
@@ -21,7 +19,7 @@
 struct relay {
 	struct control *c;
 	struct oneoff_handle handle;
-	bool started, ended, framed;
+	bool started, ended;
 	const char *argv[ARGS_MAX + 1];
 };
 
@@ -104,8 +102,9 @@ static int relay_run(struct relay *y, int sock, const char *extra, size_t extra_
 	}
 }
 
-static void serve(struct relay *y, int sock, const char *extra, size_t extra_len)
+static void serve(void *data, int sock, const char *extra, size_t extra_len)
 {
+	struct relay *y = data;
 	unsigned int n = y->handle.fds[1] >= 0 ? 3 : 1;
 	int r = transfer_send(sock, "F", 1, y->handle.fds, n);
 	/* Ours would keep the program's pipes open after the client closed its ends. */
@@ -118,22 +117,6 @@ static void serve(struct relay *y, int sock, const char *extra, size_t extra_len
 		'X', (char)(unsigned char)(status < 0 || status > 255 ? STATUS_FAILED
 								      : status)};
 	transfer_send(sock, end, sizeof(end), NULL, 0);
-}
-
-/* In the connection's own thread, which may block (MHD_UpgradeHandler, thread per
- * connection). */
-static void upgraded(void *cls, struct MHD_Connection *connection UNUSED,
-	void *con_cls UNUSED, const char *extra, size_t extra_len, MHD_socket sock,
-	struct MHD_UpgradeResponseHandle *urh)
-{
-	struct relay *y = cls;
-	struct frames *f = NULL;
-	int end = y->framed ? frames_start(sock, extra, extra_len, &f) : sock;
-
-	if (end >= 0)
-		serve(y, end, extra, y->framed ? 0 : extra_len);
-	frames_end(f, end);
-	MHD_upgrade_action(urh, MHD_UPGRADE_ACTION_CLOSE);
 }
 
 /* ---- the request ---- */
@@ -204,13 +187,8 @@ static int start(struct request *r, struct relay *y, const struct oneoff *o)
 				(json_int_t)y->handle.id));
 	}
 	y->started = true;
-	y->framed = r->who.remote;
-	r->response = MHD_create_response_for_upgrade(upgraded, y);
-	if (!r->response)
+	if (frames_upgrade(r, serve) < 0)
 		return request_fail(r, FAIL_START, "the connection cannot be upgraded");
-	r->status = MHD_HTTP_SWITCHING_PROTOCOLS;
-	MHD_add_response_header(
-		r->response, "Upgrade", y->framed ? FRAMES_NAME : FRAMES_RUN);
 	return 0;
 }
 
@@ -251,7 +229,7 @@ int run_start(struct request *r)
 			r->app.name);
 		return request_hint(r, "push to it first: git push berth main");
 	}
-	if (!o.detach && transfer_check(r) < 0)
+	if (!o.detach && frames_check(r) < 0)
 		return -1;
 	o.argv = y->argv[0] ? y->argv : NULL;
 	return start(r, y, &o);
@@ -286,7 +264,7 @@ int enter_start(struct request *r)
 			"\"%.80s\" is not an instance, such as web.1", o.instance);
 	if (!y->argv[0])
 		y->argv[0] = "/bin/bash";
-	if (transfer_check(r) < 0)
+	if (frames_check(r) < 0)
 		return -1;
 	o.argv = y->argv;
 	return start(r, y, &o);

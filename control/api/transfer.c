@@ -5,11 +5,9 @@
 #include "lib/io.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <microhttpd.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 
 #define STATUS_FAILED 1
@@ -18,7 +16,6 @@ struct relay {
 	struct sink sink; /* first: the sink's functions get its address */
 	struct control *c;
 	struct transfer t;
-	bool framed;
 	int theirs[3], words; /* the client's ends; ours of its stderr */
 };
 
@@ -91,8 +88,9 @@ int transfer_send(int sock, const void *data, size_t len, const int *fds, unsign
 	}
 }
 
-static void serve(struct relay *y, int sock)
+static void serve(void *data, int sock, const char *extra UNUSED, size_t n UNUSED)
 {
+	struct relay *y = data;
 	struct err e = {0};
 	int r = transfer_send(sock, "F", 1, y->theirs, 3);
 
@@ -113,20 +111,6 @@ static void serve(struct relay *y, int sock)
 	transfer_send(sock, end, sizeof(end), NULL, 0);
 }
 
-static void upgraded(void *cls, struct MHD_Connection *connection UNUSED,
-	void *con_cls UNUSED, const char *extra, size_t extra_len, MHD_socket sock,
-	struct MHD_UpgradeResponseHandle *urh)
-{
-	struct relay *y = cls;
-	struct frames *f = NULL;
-	int end = y->framed ? frames_start(sock, extra, extra_len, &f) : sock;
-
-	if (end >= 0)
-		serve(y, end);
-	frames_end(f, end);
-	MHD_upgrade_action(urh, MHD_UPGRADE_ACTION_CLOSE);
-}
-
 static int make_pipes(struct relay *y)
 {
 	int p[3][2];
@@ -142,18 +126,6 @@ static int make_pipes(struct relay *y)
 	return 0;
 }
 
-int transfer_check(struct request *r)
-{
-	const char *upgrade =
-		MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Upgrade");
-
-	const char *wanted = r->who.remote ? FRAMES_NAME : FRAMES_RUN;
-
-	if (upgrade && strcasecmp(upgrade, wanted) == 0)
-		return 0;
-	return request_fail(r, FAIL_USAGE, "the request must carry Upgrade: %s", wanted);
-}
-
 int transfer_start(struct request *r, const struct transfer *t)
 {
 	struct transfer mine = *t;
@@ -167,16 +139,11 @@ int transfer_start(struct request *r, const struct transfer *t)
 	y->t.in = y->t.out = -1;
 	r->data = y;
 	r->data_free = relay_free;
-	if (transfer_check(r) < 0)
+	if (frames_check(r) < 0)
 		return -1;
 	if (make_pipes(y) < 0)
 		return request_fail(r, FAIL_BERTH, "too many open files");
-	y->framed = r->who.remote;
-	r->response = MHD_create_response_for_upgrade(upgraded, y);
-	if (!r->response)
+	if (frames_upgrade(r, serve) < 0)
 		return request_fail(r, FAIL_BERTH, "the connection cannot be upgraded");
-	r->status = MHD_HTTP_SWITCHING_PROTOCOLS;
-	MHD_add_response_header(
-		r->response, "Upgrade", y->framed ? FRAMES_NAME : FRAMES_RUN);
 	return 0;
 }

@@ -16,8 +16,6 @@ struct transfer {
 	void *data;
 };
 
-/* The request asks for the upgrade that its connection allows: FRAMES_RUN, through the router FRAMES_NAME. 0 or -1. */
-int transfer_check(struct request *r);
 /*
  * Answers r with the upgrade; run follows. t is copied; its clear is called in any case, here when it returns -1 after
  * request_fail (a client that asked for no upgrade).
