@@ -32,12 +32,7 @@ static void fill_member(struct query *q, void *element)
 
 int db_member_by_name(struct db *db, const char *name, struct db_member *ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_first(&q, db, MEMBER_ROWS "WHERE name=?", "s", name);
-
-	if (r == 0)
-		fill_member(&q, ret);
-	return r;
+	return query_one(db, fill_member, ret, MEMBER_ROWS "WHERE name=?", "s", name);
 }
 
 int db_member_remove(struct db *db, uint32_t id)
@@ -140,13 +135,8 @@ static void fill_token(struct query *q, void *element)
 int db_token_find(
 	struct db *db, const uint8_t hash[static DB_TOKEN_HASH], struct db_token *ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_first(
-		&q, db, TOKEN_ROWS "WHERE t.hash=?", "b", hash, (size_t)DB_TOKEN_HASH);
-
-	if (r == 0)
-		fill_token(&q, ret);
-	return r;
+	return query_one(db, fill_token, ret, TOKEN_ROWS "WHERE t.hash=?", "b", hash,
+		(size_t)DB_TOKEN_HASH);
 }
 
 int db_token_used(struct db *db, uint64_t id, uint64_t when_us)

@@ -59,24 +59,14 @@ int db_app_create(struct db *db, const char *name, uint32_t *ret_id)
 
 int db_app_by_name(struct db *db, const char *name, struct db_app *ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_first(
-		&q, db, "SELECT " APP_COLUMNS " FROM app WHERE name=?", "s", name);
-
-	if (!r)
-		fill_app(&q, ret);
-	return r;
+	return query_one(db, fill_app, ret,
+		"SELECT " APP_COLUMNS " FROM app WHERE name=?", "s", name);
 }
 
 int db_app_by_id(struct db *db, uint32_t id, struct db_app *ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_first(
-		&q, db, "SELECT " APP_COLUMNS " FROM app WHERE id=?", "u", id);
-
-	if (!r)
-		fill_app(&q, ret);
-	return r;
+	return query_one(
+		db, fill_app, ret, "SELECT " APP_COLUMNS " FROM app WHERE id=?", "u", id);
 }
 
 int db_app_list(struct db *db, struct db_app **ret)
@@ -177,23 +167,15 @@ int db_app_delete(struct db *db, uint32_t id)
 	return r < 0 ? r : ended;
 }
 
+static void add_quantity(struct query *q, json_t *formation)
+{
+	json_object_set_new(formation, query_str(q, 0), json_integer(query_u32(q, 1)));
+}
+
 int db_formation_get(struct db *db, uint32_t app, json_t **ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_open(
-		&q, db, "SELECT type, quantity FROM formation WHERE app=?", "u", app);
-
-	if (r < 0)
-		return r;
-	json_t *o = json_object();
-	while ((r = query_next(&q)) > 0)
-		json_object_set_new(o, query_str(&q, 0), json_integer(query_u32(&q, 1)));
-	if (r < 0) {
-		json_decref(o);
-		return r;
-	}
-	*ret = o;
-	return 0;
+	return query_gather(db, json_object(), add_quantity, ret,
+		"SELECT type, quantity FROM formation WHERE app=?", "u", app);
 }
 
 int db_formation_set(struct db *db, uint32_t app, const char *type, uint32_t quantity)
@@ -257,19 +239,6 @@ int db_resource_clear(struct db *db, uint32_t app, const char *type)
 
 int db_resource_types(struct db *db, uint32_t app, json_t **ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_open(
-		&q, db, "SELECT type FROM resource WHERE app=? ORDER BY type", "u", app);
-
-	if (r < 0)
-		return r;
-	json_t *types = json_array();
-	while ((r = query_next(&q)) > 0)
-		json_array_append_new(types, json_string(query_str(&q, 0)));
-	if (r < 0) {
-		json_decref(types);
-		return r;
-	}
-	*ret = types;
-	return 0;
+	return query_gather(db, json_array(), query_add_text, ret,
+		"SELECT type FROM resource WHERE app=? ORDER BY type", "u", app);
 }

@@ -54,25 +54,17 @@ static json_t *build_json(struct query *q)
 	return o;
 }
 
+static void add_build(struct query *q, json_t *list)
+{
+	json_array_append_new(list, build_json(q));
+}
+
 int db_build_list(struct db *db, uint32_t app, json_t **ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db,
+	return query_gather(db, json_array(), add_build, ret,
 		"SELECT " BUILD_COLUMNS
 		" FROM build WHERE app=? ORDER BY id DESC LIMIT 50",
 		"u", app);
-
-	if (r < 0)
-		return r;
-	json_t *a = json_array();
-	while ((r = query_next(&q)) > 0)
-		json_array_append_new(a, build_json(&q));
-	if (r < 0) {
-		json_decref(a);
-		return r;
-	}
-	*ret = a;
-	return 0;
 }
 
 json_t *db_text_json(const char *text)

@@ -164,26 +164,16 @@ int db_cron_run_end(struct db *db, uint64_t id, const char *status, const char *
 
 int db_cron_run_get(struct db *db, uint64_t id, struct db_cron_run *ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_first(
-		&q, db, "SELECT " RUN_COLUMNS " FROM cron_run WHERE id=?", "U", id);
-
-	if (r == 0)
-		fill_run(&q, ret);
-	return r;
+	return query_one(db, fill_run, ret,
+		"SELECT " RUN_COLUMNS " FROM cron_run WHERE id=?", "U", id);
 }
 
 int db_cron_run_of(struct db *db, uint64_t instance, struct db_cron_run *ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_first(&q, db,
+	return query_one(db, fill_run, ret,
 		"SELECT " RUN_COLUMNS " FROM cron_run WHERE instance=? AND status IN "
 		"('running', 'lost')",
 		"U", instance);
-
-	if (r == 0)
-		fill_run(&q, ret);
-	return r;
 }
 
 int db_cron_running(struct db *db, uint32_t app, struct db_cron_run **ret)

@@ -89,21 +89,22 @@ int db_event_add_own(
 
 /* ---- reading ---- */
 
-static json_t *event_json(struct query *q)
+static void add_event(struct query *q, json_t *list)
 {
-	return json_pack("{s:I, s:o, s:s, s:s, s:s, s:o, s:o}", "id",
-		(json_int_t)query_u64(q, 0), "time", query_stamp(q, 1), "who",
-		query_str(q, 2), "what", query_str(q, 3), "app", query_str(q, 4),
-		"detail", db_text_json(query_str(q, 5)), "outcome",
-		db_text_json(query_str(q, 6)));
+	json_array_append_new(
+		list, json_pack("{s:I, s:o, s:s, s:s, s:s, s:o, s:o}", "id",
+			      (json_int_t)query_u64(q, 0), "time", query_stamp(q, 1),
+			      "who", query_str(q, 2), "what", query_str(q, 3), "app",
+			      query_str(q, 4), "detail", db_text_json(query_str(q, 5)),
+			      "outcome", db_text_json(query_str(q, 6))));
 }
 
 int db_event_list(struct db *db, const struct db_event_query *want, json_t **ret)
 {
-	autoquery q = QUERY_INIT;
 	unsigned int most =
 		want->limit && want->limit < EVENTS_MAX ? want->limit : EVENTS_MAX;
-	int r = query_open(&q, db,
+
+	return query_gather(db, json_array(), add_event, ret,
 		want->rising
 			? "SELECT id, time_us, actor, what, app, detail, outcome FROM "
 			  "event WHERE (?1 IS NULL OR app=?1) AND time_us>=?2 AND id>?3"
@@ -112,16 +113,4 @@ int db_event_list(struct db *db, const struct db_event_query *want, json_t **ret
 			  "event WHERE (?1 IS NULL OR app=?1) AND time_us>=?2 AND id>?3"
 			  " ORDER BY id DESC LIMIT ?4",
 		"sUUu", want->app, want->since_us, want->after, most);
-
-	if (r < 0)
-		return r;
-	json_t *a = json_array();
-	while ((r = query_next(&q)) > 0)
-		json_array_append_new(a, event_json(&q));
-	if (r < 0) {
-		json_decref(a);
-		return r;
-	}
-	*ret = a;
-	return 0;
 }

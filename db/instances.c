@@ -74,27 +74,17 @@ static void fill_instance(struct query *q, void *element)
 
 int db_instance_get(struct db *db, uint64_t id, struct db_instance *ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_first(
-		&q, db, "SELECT " INSTANCE_COLUMNS " FROM instance WHERE id=?", "U", id);
-
-	if (!r)
-		fill_instance(&q, ret);
-	return r;
+	return query_one(db, fill_instance, ret,
+		"SELECT " INSTANCE_COLUMNS " FROM instance WHERE id=?", "U", id);
 }
 
 int db_instance_last(struct db *db, uint32_t app, const char *type, uint32_t number,
 	uint32_t version, struct db_instance *ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_first(&q, db,
+	return query_one(db, fill_instance, ret,
 		"SELECT " INSTANCE_COLUMNS " FROM instance WHERE app=? AND kind='app'"
 		" AND type=? AND number=? AND version=? ORDER BY id DESC LIMIT 1",
 		"usuu", app, type, number, version);
-
-	if (!r)
-		fill_instance(&q, ret);
-	return r;
 }
 
 int db_instance_list(

@@ -73,11 +73,5 @@ int db_key_list(struct db *db, struct db_key **ret)
 
 int db_key_get(struct db *db, uint32_t id, struct db_key *ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_first(&q, db, KEY_ROWS "WHERE k.id=?", "u", id);
-
-	if (r < 0)
-		return r;
-	fill_key(&q, ret);
-	return 0;
+	return query_one(db, fill_key, ret, KEY_ROWS "WHERE k.id=?", "u", id);
 }

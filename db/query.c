@@ -100,6 +100,22 @@ int query_first(struct query *q, struct db *db, const char *sql, const char *bin
 	return r < 0 ? r : r > 0 ? 0 : -ENOENT;
 }
 
+int query_one(struct db *db, query_fill fill, void *ret, const char *sql,
+	const char *binds, ...)
+{
+	autoquery q = QUERY_INIT;
+	va_list ap;
+
+	va_start(ap, binds);
+	int r = open_va(&q, db, sql, binds, ap);
+	va_end(ap);
+	if (r == 0)
+		r = query_next(&q);
+	if (r > 0)
+		fill(&q, ret);
+	return r < 0 ? r : r > 0 ? 0 : -ENOENT;
+}
+
 int query_next(struct query *q)
 {
 	switch (sqlite3_step(q->stmt)) {
@@ -246,4 +262,28 @@ int query_all(struct db *db, size_t element_size, query_fill fill, void **ret,
 	int r = open_va(&q, db, sql, binds, ap);
 	va_end(ap);
 	return r < 0 ? r : read_all(&q, element_size, fill, ret);
+}
+
+void query_add_text(struct query *q, json_t *list)
+{
+	json_array_append_new(list, json_string(query_str(q, 0)));
+}
+
+int query_gather(struct db *db, json_t *to, query_add add, json_t **ret, const char *sql,
+	const char *binds, ...)
+{
+	autoquery q = QUERY_INIT;
+	va_list ap;
+
+	va_start(ap, binds);
+	int r = to ? open_va(&q, db, sql, binds, ap) : -ENOMEM;
+	va_end(ap);
+	while (r >= 0 && (r = query_next(&q)) > 0)
+		add(&q, to);
+	if (r < 0) {
+		json_decref(to);
+		return r;
+	}
+	*ret = to;
+	return 0;
 }

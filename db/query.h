@@ -63,13 +63,24 @@ int mounts_settle(struct db *db, uint32_t app, bool live);
 /* 0 when at least one row changed, -ENOENT when none, or the error. */
 int query_changed(int changes);
 
+typedef void (*query_fill)(struct query *q, void *element); /* may not fail */
+/* The first row of a query, alone. 0, -ENOENT when there is none, or -errno. */
+int query_one(struct db *db, query_fill fill, void *ret, const char *sql,
+	const char *binds, ...);
 /*
- * Every row of a query in one allocation of elements of the given size; fill may not fail.
- * Count or -errno.
+ * Every row of a query in one allocation of elements of the given size. Count or -errno.
  */
-typedef void (*query_fill)(struct query *q, void *element);
 void query_fill_u32(struct query *q, void *element); /* of queries with one column */
 int query_all(struct db *db, size_t element_size, query_fill fill, void **ret,
 	const char *sql, const char *binds, ...);
+
+/*
+ * Every row of a query in JSON: add puts one into to, a new list or object, which is taken over and becomes *ret; may not
+ * fail. 0 or -errno.
+ */
+typedef void (*query_add)(struct query *q, json_t *to);
+void query_add_text(struct query *q, json_t *list); /* of queries with one column */
+int query_gather(struct db *db, json_t *to, query_add add, json_t **ret, const char *sql,
+	const char *binds, ...);
 
 #endif

@@ -158,17 +158,13 @@ static void fill_release(struct query *q, void *element)
 
 int db_release_get(struct db *db, uint32_t app, uint32_t version, struct db_release *ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_first(&q, db,
+	int r = query_one(db, fill_release, ret,
 		"SELECT " RELEASE_COLUMNS
 		" FROM release r JOIN app a ON a.id=r.app WHERE r.app=?"
 		" AND r.version=CASE WHEN ?2=0 THEN a.live_version ELSE ?2 END",
 		"uu", app, version);
 
-	if (r < 0)
-		return r;
-	fill_release(&q, ret);
-	return ret->config ? 0 : -EBADMSG;
+	return r < 0 ? r : ret->config ? 0 : -EBADMSG;
 }
 
 int db_release_list(struct db *db, uint32_t app, uint32_t limit, struct db_release **ret)

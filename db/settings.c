@@ -36,31 +36,22 @@ static json_t *object_of(json_t *all, const char *id)
 	return o;
 }
 
+static void add_setting(struct query *q, json_t *all)
+{
+	char id[16];
+
+	query_text(q, 0, id, sizeof(id));
+	json_object_set_new(
+		object_of(all, id), query_str(q, 1), json_string(query_str(q, 2)));
+}
+
 int db_setting_topic(struct db *db, const char *topic, uint32_t app, json_t **ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_open(&q, db,
+	return query_gather(db, json_object(), add_setting, ret,
 		app ? "SELECT CAST(app AS TEXT), key, value FROM setting WHERE topic=? "
 		      "AND app IN (0, ?)"
 		    : "SELECT CAST(app AS TEXT), key, value FROM setting WHERE topic=?",
 		app ? "su" : "s", topic, app);
-
-	if (r < 0)
-		return r;
-	json_t *all = json_object();
-	while ((r = query_next(&q)) > 0) {
-		char id[16];
-
-		query_text(&q, 0, id, sizeof(id));
-		json_object_set_new(object_of(all, id), query_str(&q, 1),
-			json_string(query_str(&q, 2)));
-	}
-	if (r < 0) {
-		json_decref(all);
-		return r;
-	}
-	*ret = all;
-	return 0;
 }
 
 int db_setting_set(struct db *db, uint32_t app, const char *topic, const char *key,
@@ -82,21 +73,8 @@ int db_setting_set(struct db *db, uint32_t app, const char *topic, const char *k
 
 int db_domain_list(struct db *db, uint32_t app, json_t **ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_open(
-		&q, db, "SELECT name FROM domain WHERE app=? ORDER BY name", "u", app);
-
-	if (r < 0)
-		return r;
-	json_t *a = json_array();
-	while ((r = query_next(&q)) > 0)
-		json_array_append_new(a, json_string(query_str(&q, 0)));
-	if (r < 0) {
-		json_decref(a);
-		return r;
-	}
-	*ret = a;
-	return 0;
+	return query_gather(db, json_array(), query_add_text, ret,
+		"SELECT name FROM domain WHERE app=? ORDER BY name", "u", app);
 }
 
 static void fill_domain(struct query *q, void *element)

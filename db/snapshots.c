@@ -65,37 +65,21 @@ int db_snapshot_list(struct db *db, uint64_t volume, struct db_snapshot **ret)
 		"U", volume);
 }
 
-static int first(struct query *q, int r, struct db_snapshot *ret)
-{
-	if (r == 0)
-		fill(q, ret);
-	return r;
-}
-
 int db_snapshot_get(struct db *db, uint64_t volume, uint64_t id, struct db_snapshot *ret)
 {
-	autoquery q = QUERY_INIT;
-
-	return first(&q,
-		query_first(&q, db,
-			"SELECT " COLUMNS
-			" FROM snapshot WHERE id=? AND volume=? AND ready=1",
-			"UU", id, volume),
-		ret);
+	return query_one(db, fill, ret,
+		"SELECT " COLUMNS " FROM snapshot WHERE id=? AND volume=? AND ready=1",
+		"UU", id, volume);
 }
 
 int db_snapshot_of_release(struct db *db, uint64_t volume, uint32_t app, uint32_t release,
 	struct db_snapshot *ret)
 {
-	autoquery q = QUERY_INIT;
-
-	return first(&q,
-		query_first(&q, db,
-			"SELECT " COLUMNS " FROM snapshot WHERE volume=? AND app=? AND "
-			"release=? AND ready=1 "
-			"ORDER BY id DESC LIMIT 1",
-			"Uuu", volume, app, release),
-		ret);
+	return query_one(db, fill, ret,
+		"SELECT " COLUMNS " FROM snapshot WHERE volume=? AND app=? AND "
+		"release=? AND ready=1 "
+		"ORDER BY id DESC LIMIT 1",
+		"Uuu", volume, app, release);
 }
 
 static void fill_id(struct query *q, void *element)

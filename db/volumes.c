@@ -33,24 +33,12 @@ static void fill_volume(struct query *q, void *element)
 
 int db_volume_by_name(struct db *db, const char *name, struct db_volume *ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_first(&q, db, VOLUME "WHERE name=?", "s", name);
-
-	if (r < 0)
-		return r;
-	fill_volume(&q, ret);
-	return 0;
+	return query_one(db, fill_volume, ret, VOLUME "WHERE name=?", "s", name);
 }
 
 int db_volume_by_id(struct db *db, uint64_t id, struct db_volume *ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_first(&q, db, VOLUME "WHERE id=?", "U", id);
-
-	if (r < 0)
-		return r;
-	fill_volume(&q, ret);
-	return 0;
+	return query_one(db, fill_volume, ret, VOLUME "WHERE id=?", "U", id);
 }
 
 int db_volume_list(struct db *db, struct db_volume **ret)

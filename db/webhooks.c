@@ -43,12 +43,7 @@ int db_webhook_list(struct db *db, struct db_webhook **ret)
 
 int db_webhook_get(struct db *db, uint64_t id, struct db_webhook *ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_first(&q, db, HOOKS "WHERE w.id=?", "U", id);
-
-	if (r == 0)
-		fill(&q, ret);
-	return r;
+	return query_one(db, fill, ret, HOOKS "WHERE w.id=?", "U", id);
 }
 
 static int insert(struct db *db, struct db_webhook *h)
@@ -166,12 +161,7 @@ int db_delivery_next(struct db *db, uint64_t *ret_us)
 
 int db_delivery_get(struct db *db, uint64_t id, struct db_delivery *ret)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_first(&q, db, DELIVERIES "WHERE id=?", "U", id);
-
-	if (r == 0)
-		fill_delivery(&q, ret);
-	return r;
+	return query_one(db, fill_delivery, ret, DELIVERIES "WHERE id=?", "U", id);
 }
 
 int db_delivery_put(struct db *db, const struct db_delivery *d)
