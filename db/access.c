@@ -139,6 +139,11 @@ int db_token_find(
 		(size_t)DB_TOKEN_HASH);
 }
 
+int db_token_get(struct db *db, uint64_t id, struct db_token *ret)
+{
+	return query_one(db, fill_token, ret, TOKEN_ROWS "WHERE t.id=?", "U", id);
+}
+
 int db_token_used(struct db *db, uint64_t id, uint64_t when_us)
 {
 	return query_changed(query_exec(

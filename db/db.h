@@ -693,6 +693,7 @@ int db_token_add(
 /* -ENOENT. */
 int db_token_find(
 	struct db *db, const uint8_t hash[static DB_TOKEN_HASH], struct db_token *ret);
+int db_token_get(struct db *db, uint64_t id, struct db_token *ret); /* -ENOENT */
 int db_token_used(struct db *db, uint64_t id, uint64_t when_us);
 int db_token_remove(struct db *db, uint64_t id);	 /* -ENOENT */
 int db_token_list(struct db *db, struct db_token **ret); /* by member and name */

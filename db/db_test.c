@@ -870,6 +870,9 @@ static void members_and_apps_take_their_roles_and_tokens_along(void **state)
 	assert_string_equal(got.member_name, "ann");
 	assert_int_equal(got.role, ROLE_DEPLOY);
 	assert_int_equal(db_token_find(f->db, other, &got), -ENOENT);
+	assert_int_equal(db_token_get(f->db, t.id, &got), 0);
+	assert_string_equal(got.name, "ci");
+	assert_int_equal(db_token_get(f->db, t.id + 1, &got), -ENOENT);
 	assert_int_equal(db_app_delete(f->db, app), 0);
 	assert_int_equal(db_token_find(f->db, hash, &got), -ENOENT);
 	assert_int_equal(db_grant_list(f->db, ann, &g), 0);

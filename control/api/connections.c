@@ -209,25 +209,16 @@ void connections_note(struct api *a, struct request *r, enum role need)
 
 /* ---- who may no longer ---- */
 
-static bool has_token(struct db *db, uint64_t token)
-{
-	struct db_token *rows autofree = NULL;
-	int n = db_token_list(db, &rows);
-
-	for (int i = 0; i < n; i++)
-		if (rows[i].id == token)
-			return true;
-	return n < 0; /* who cannot be looked up stays for now */
-}
-
 static bool still_may(struct db *db, const struct standing *s)
 {
 	struct access a = {.member = s->member, .only = s->only, .most = s->most};
+	struct db_token token;
 	struct db_key key;
 
+	/* who cannot be looked up stays for now */
 	if (!s->member)
 		return true;
-	if (s->token && !has_token(db, s->token))
+	if (s->token && db_token_get(db, s->token, &token) == -ENOENT)
 		return false;
 	if (s->key && db_key_get(db, s->key, &key) == -ENOENT)
 		return false;
