@@ -401,6 +401,27 @@ int access_check_body(struct request *r)
 	return check_app(r, request_string(r, "app"));
 }
 
+int access_check_last(struct request *r, uint32_t member)
+{
+	struct db_grant *rows autofree = NULL;
+	int n = r->access.root ? 0 : db_grant_list(r->c->db, member, &rows);
+	bool is_admin = false;
+
+	for (int i = 0; i < n; i++)
+		is_admin |= rows[i].app == 0 && rows[i].role == ROLE_ADMIN;
+	if (n < 0)
+		return request_fail_db(r, n, "roles");
+	if (!is_admin || (n = db_admins_beside(r->c->db, member)) > 0)
+		return 0;
+	if (n < 0)
+		return request_fail_db(r, n, "roles");
+	request_fail(r, FAIL_CONFLICT,
+		"this is the last admin with a key: without it only root could manage "
+		"berth");
+	return request_hint(
+		r, "make another one first: berth access:add --global NAME admin");
+}
+
 /* ---- answers ---- */
 
 static const char *parent_name(const struct access *a, const char *app)

@@ -61,6 +61,8 @@ enum role access_needed(const struct request *r);
 int access_check_body(struct request *r);
 /* -1 with the sentence about the role that is missing; app NULL: for all apps. */
 int access_need(struct request *r, const struct db_app *app, enum role role);
+/* -1 when without this member's key nobody is left who may do everything; root may end that, too. */
+int access_check_last(struct request *r, uint32_t member);
 /* Takes out of the answer's list the rows of apps that may not be seen: route->of. */
 void access_filter(struct request *r);
 

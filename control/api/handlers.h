@@ -202,8 +202,6 @@ HANDLE(backup_start);
 /* Adds the public key in text to those of the member (a new one may do everything) and writes sshd's list. 0; 1: it was there
  * as the member's already; -1. */
 int key_put(struct request *r, const char *member, const char *text, struct db_key *ret);
-/* -1 when without this member's key nobody is left who may do everything; root may end that, too. */
-int members_check_last(struct request *r, uint32_t member);
 /* members.c */
 HANDLE(members_list);
 HANDLE(members_add);

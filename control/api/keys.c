@@ -98,7 +98,7 @@ int keys_remove(struct request *r)
 	struct err e = {0};
 
 	if (db_member_by_name(r->c->db, r->args[0], &m) == 0 && m.keys &&
-		members_check_last(r, m.id) < 0)
+		access_check_last(r, m.id) < 0)
 		return -1;
 	int n = db_key_remove(r->c->db, r->args[0]);
 

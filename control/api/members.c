@@ -28,27 +28,6 @@ int member_role(struct request *r, enum role fallback, enum role *ret)
 		"\"%.40s\" is not a role: view, logs, deploy or admin", text);
 }
 
-int members_check_last(struct request *r, uint32_t member)
-{
-	struct db_grant *rows autofree = NULL;
-	int n = r->access.root ? 0 : db_grant_list(r->c->db, member, &rows);
-	bool is_admin = false;
-
-	for (int i = 0; i < n; i++)
-		is_admin |= rows[i].app == 0 && rows[i].role == ROLE_ADMIN;
-	if (n < 0)
-		return request_fail_db(r, n, "roles");
-	if (!is_admin || (n = db_admins_beside(r->c->db, member)) > 0)
-		return 0;
-	if (n < 0)
-		return request_fail_db(r, n, "roles");
-	request_fail(r, FAIL_CONFLICT,
-		"this is the last admin with a key: without it only root could manage "
-		"berth");
-	return request_hint(
-		r, "make another one first: berth access:add --global NAME admin");
-}
-
 /* ---- members ---- */
 
 static json_t *member_json(
@@ -149,7 +128,7 @@ int members_remove(struct request *r)
 	struct db_member m;
 	struct err e = {0};
 
-	if (member_find(r, r->args[0], &m) < 0 || members_check_last(r, m.id) < 0)
+	if (member_find(r, r->args[0], &m) < 0 || access_check_last(r, m.id) < 0)
 		return -1;
 	int n = db_member_remove(r->c->db, m.id);
 	if (n < 0)
@@ -198,7 +177,7 @@ int access_list(struct request *r)
 /* Taking the role for all apps from an admin, or lowering it. */
 static int check_lowered(struct request *r, uint32_t member, enum role role)
 {
-	return r->app.id || role == ROLE_ADMIN ? 0 : members_check_last(r, member);
+	return r->app.id || role == ROLE_ADMIN ? 0 : access_check_last(r, member);
 }
 
 int access_add(struct request *r)
