@@ -3,30 +3,10 @@
 #include "lib/conf.h"
 
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 static const char *const state_names[] = {"ok", "warning", "failed", "skipped"};
-
-void doctor_says(struct doctor *d, enum doctor_state state, const char *fmt, ...)
-{
-	va_list ap;
-
-	d->state = state;
-	va_start(ap, fmt);
-	vsnprintf(d->text, sizeof(d->text), fmt, ap);
-	va_end(ap);
-}
-
-void doctor_hint(struct doctor *d, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(d->hint, sizeof(d->hint), fmt, ap);
-	va_end(ap);
-}
 
 /* All that is found, as JSON; shown at the end, or at once. */
 struct findings {

@@ -1,4 +1,4 @@
-/* The checks of berth doctor that look at the host. */
+/* The checks of berth doctor that look at the host, and how a check says what it found. */
 #include "cli/doctor.h"
 #include "lib/io.h"
 #include "lib/name.h"
@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <netdb.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -18,6 +19,25 @@
 #define DISK_LEAST ((uint64_t)2 << 30) /* a stack, and a build */
 #define INODES_LEAST 100000u
 #define MMDEBSTRAP_PROFILE "/etc/apparmor.d/mmdebstrap" /* AppArmor 4 brings it */
+
+void doctor_says(struct doctor *d, enum doctor_state state, const char *fmt, ...)
+{
+	va_list ap;
+
+	d->state = state;
+	va_start(ap, fmt);
+	vsnprintf(d->text, sizeof(d->text), fmt, ap);
+	va_end(ap);
+}
+
+void doctor_hint(struct doctor *d, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(d->hint, sizeof(d->hint), fmt, ap);
+	va_end(ap);
+}
 
 static bool read_text(const char *path, struct buf *text)
 {
