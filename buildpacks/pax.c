@@ -1,47 +1,19 @@
 /* Writes the entries of a pax archive. */
 #include "buildpacks/pax.h"
+#include "lib/ustar.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#define BLOCK 512u
 #define OCTAL_ID_MAX 07777777u
 #define OCTAL_SIZE_MAX 077777777777ull
-
-struct ustar {
-	char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], check[8], type,
-		link[100], magic[6], version[2], uname[32], gname[32], major[8], minor[8],
-		prefix[155], pad[12];
-};
-_Static_assert(sizeof(struct ustar) == BLOCK, "a ustar head is one block");
-
-static void octal(char *field, size_t size, uint64_t value)
-{
-	field[--size] = '\0';
-	while (size > 0) {
-		field[--size] = (char)('0' + (value & 7));
-		value >>= 3;
-	}
-}
-
-/* "LEN key=value\n", where LEN counts itself. */
-static void record(struct buf *b, const char *key, const void *value, size_t len)
-{
-	size_t rest = strlen(key) + len + 3, digits = 1;
-
-	while ((size_t)snprintf(NULL, 0, "%zu", rest + digits) > digits)
-		digits++;
-	buf_addf(b, "%zu %s=", rest + digits, key);
-	buf_add(b, value, len);
-	buf_adds(b, "\n");
-}
 
 void pax_xattr(struct buf *records, const char *name, const void *value, size_t len)
 {
 	char key[300];
 
 	snprintf(key, sizeof(key), "SCHILY.xattr.%.255s", name);
-	record(records, key, value, len);
+	ustar_record(records, key, value, len);
 }
 
 static void number(struct buf *b, const char *key, uint64_t value, uint64_t max)
@@ -51,19 +23,12 @@ static void number(struct buf *b, const char *key, uint64_t value, uint64_t max)
 	if (value <= max)
 		return;
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
-	record(b, key, text, strlen(text));
+	ustar_record(b, key, text, strlen(text));
 }
 
 static int put_block(struct blob *b, struct ustar *h)
 {
-	unsigned int sum = 0;
-
-	memcpy(h->magic, "ustar", 6);
-	memcpy(h->version, "00", 2);
-	memset(h->check, ' ', sizeof(h->check));
-	for (size_t i = 0; i < BLOCK; i++)
-		sum += ((const unsigned char *)h)[i];
-	octal(h->check, 7, sum);
+	ustar_seal(h);
 	return blob_write(b, h, sizeof(*h));
 }
 
@@ -72,11 +37,11 @@ static int put_records(struct blob *b, const struct buf *records)
 	struct ustar h = {.name = "pax", .type = 'x'};
 	int r;
 
-	octal(h.mode, sizeof(h.mode), 0644);
-	octal(h.uid, sizeof(h.uid), 0);
-	octal(h.gid, sizeof(h.gid), 0);
-	octal(h.size, sizeof(h.size), records->len);
-	octal(h.mtime, sizeof(h.mtime), 0);
+	ustar_octal(h.mode, sizeof(h.mode), 0644);
+	ustar_octal(h.uid, sizeof(h.uid), 0);
+	ustar_octal(h.gid, sizeof(h.gid), 0);
+	ustar_octal(h.size, sizeof(h.size), records->len);
+	ustar_octal(h.mtime, sizeof(h.mtime), 0);
 	r = put_block(b, &h);
 	if (r == 0)
 		r = blob_write(b, records->data, records->len);
@@ -88,9 +53,9 @@ static int add_records(struct blob *b, const struct pax_entry *n)
 	autobuf records = BUF_INIT;
 
 	if (strlen(n->path) > 100)
-		record(&records, "path", n->path, strlen(n->path));
+		ustar_record(&records, "path", n->path, strlen(n->path));
 	if (n->link && strlen(n->link) > 100)
-		record(&records, "linkpath", n->link, strlen(n->link));
+		ustar_record(&records, "linkpath", n->link, strlen(n->link));
 	number(&records, "size", n->size, OCTAL_SIZE_MAX);
 	number(&records, "uid", n->uid, OCTAL_ID_MAX);
 	number(&records, "gid", n->gid, OCTAL_ID_MAX);
@@ -113,20 +78,20 @@ int pax_head(struct blob *b, const struct pax_entry *n)
 	memcpy(h.name, n->path, strnlen(n->path, sizeof(h.name)));
 	if (n->link)
 		memcpy(h.link, n->link, strnlen(n->link, sizeof(h.link)));
-	octal(h.mode, sizeof(h.mode), n->mode & 07777);
-	octal(h.uid, sizeof(h.uid), n->uid > OCTAL_ID_MAX ? 0 : n->uid);
-	octal(h.gid, sizeof(h.gid), n->gid > OCTAL_ID_MAX ? 0 : n->gid);
-	octal(h.size, sizeof(h.size), n->size > OCTAL_SIZE_MAX ? 0 : n->size);
-	octal(h.mtime, sizeof(h.mtime), n->mtime_s > 0 ? (uint64_t)n->mtime_s : 0);
+	ustar_octal(h.mode, sizeof(h.mode), n->mode & 07777);
+	ustar_octal(h.uid, sizeof(h.uid), n->uid > OCTAL_ID_MAX ? 0 : n->uid);
+	ustar_octal(h.gid, sizeof(h.gid), n->gid > OCTAL_ID_MAX ? 0 : n->gid);
+	ustar_octal(h.size, sizeof(h.size), n->size > OCTAL_SIZE_MAX ? 0 : n->size);
+	ustar_octal(h.mtime, sizeof(h.mtime), n->mtime_s > 0 ? (uint64_t)n->mtime_s : 0);
 	return put_block(b, &h);
 }
 
 int pax_pad(struct blob *b, uint64_t size)
 {
-	return blob_zeros(b, (BLOCK - size % BLOCK) % BLOCK);
+	return blob_zeros(b, (USTAR_BLOCK - size % USTAR_BLOCK) % USTAR_BLOCK);
 }
 
 int pax_end(struct blob *b)
 {
-	return blob_zeros(b, 2 * BLOCK);
+	return blob_zeros(b, 2 * USTAR_BLOCK);
 }

@@ -2,22 +2,13 @@
 #include "buildpacks/untar.h"
 #include "lib/io.h"
 #include "lib/tar.h"
+#include "lib/ustar.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-#define BLOCK 512u
 #define BUFFER (128u << 10) /* two pipe buffers */
-
-/* POSIX.1-1988 ustar header, IEEE 1003.1 pax(1). */
-struct header {
-	char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type;
-	char linkname[100], magic[6], version[2], uname[32], gname[32], major[8],
-		minor[8];
-	char prefix[155], pad[12];
-};
-_Static_assert(sizeof(struct header) == BLOCK, "a tar header is one block");
 
 struct untar {
 	int fd;
@@ -110,24 +101,24 @@ static int parse_octal(const char *s, size_t len, uint64_t *ret)
 	return 0;
 }
 
-static bool checksum_ok(const struct header *h)
+static bool checksum_ok(const struct ustar *h)
 {
 	const unsigned char *p = (const unsigned char *)h;
-	const size_t from = offsetof(struct header, checksum);
+	const size_t from = offsetof(struct ustar, check);
 	uint64_t want, sum = 0;
 
-	if (parse_octal(h->checksum, sizeof(h->checksum), &want) < 0)
+	if (parse_octal(h->check, sizeof(h->check), &want) < 0)
 		return false;
-	for (size_t i = 0; i < BLOCK; i++)
-		sum += i >= from && i < from + sizeof(h->checksum) ? ' ' : p[i];
+	for (size_t i = 0; i < USTAR_BLOCK; i++)
+		sum += i >= from && i < from + sizeof(h->check) ? ' ' : p[i];
 	return sum == want;
 }
 
-static bool all_zero(const struct header *h)
+static bool all_zero(const struct ustar *h)
 {
 	const char *p = (const char *)h;
 
-	for (size_t i = 0; i < BLOCK; i++)
+	for (size_t i = 0; i < USTAR_BLOCK; i++)
 		if (p[i])
 			return false;
 	return true;
@@ -181,7 +172,7 @@ static int read_pax(struct untar *t, uint64_t size, bool global, struct err *e)
 		return err_set(e, ENOMEM, "out of memory");
 	int r = take(t, text, size);
 	if (r == 0)
-		r = take(t, NULL, (BLOCK - size % BLOCK) % BLOCK);
+		r = take(t, NULL, (USTAR_BLOCK - size % USTAR_BLOCK) % USTAR_BLOCK);
 	if (r < 0)
 		return stream_error(e, r);
 	text[size] = '\0';
@@ -193,7 +184,7 @@ static int read_pax(struct untar *t, uint64_t size, bool global, struct err *e)
 }
 
 /* name may fill its field without a NUL; prefix is used by ustar alone. */
-static void copy_name(const struct header *h, char out[UNTAR_PATH_MAX])
+static void copy_name(const struct ustar *h, char out[UNTAR_PATH_MAX])
 {
 	bool ustar = memcmp(h->magic, "ustar", 6) == 0;
 	int prefix = ustar ? (int)strnlen(h->prefix, sizeof(h->prefix)) : 0;
@@ -203,7 +194,7 @@ static void copy_name(const struct header *h, char out[UNTAR_PATH_MAX])
 		name, h->name);
 }
 
-static int fill_entry(struct untar *t, const struct header *h, uint64_t size,
+static int fill_entry(struct untar *t, const struct ustar *h, uint64_t size,
 	struct untar_entry *ret, struct err *e)
 {
 	uint64_t mode;
@@ -216,7 +207,7 @@ static int fill_entry(struct untar *t, const struct header *h, uint64_t size,
 		memcpy(ret->link, t->pax_link, UNTAR_PATH_MAX);
 	else
 		snprintf(ret->link, UNTAR_PATH_MAX, "%.*s",
-			(int)strnlen(h->linkname, sizeof(h->linkname)), h->linkname);
+			(int)strnlen(h->link, sizeof(h->link)), h->link);
 	if (t->pax.size)
 		size = t->pax.size_bytes;
 	memset(&t->pax, 0, sizeof(t->pax));
@@ -246,7 +237,7 @@ static int fill_entry(struct untar *t, const struct header *h, uint64_t size,
 	ret->executable = (mode & 0111) != 0;
 	ret->size = size;
 	t->left = size;
-	t->pad = (unsigned int)((BLOCK - size % BLOCK) % BLOCK);
+	t->pad = (unsigned int)((USTAR_BLOCK - size % USTAR_BLOCK) % USTAR_BLOCK);
 	return 0;
 }
 
@@ -262,7 +253,7 @@ static int drain(struct untar *t, struct err *e)
 
 int untar_next(struct untar *t, struct untar_entry *ret, struct err *e)
 {
-	struct header h;
+	struct ustar h;
 	uint64_t size;
 	int r;
 
@@ -274,7 +265,7 @@ int untar_next(struct untar *t, struct untar_entry *ret, struct err *e)
 		r = fill(t);
 		if (r == 0 && !t->pax.path)
 			return err_set(e, EBADMSG, "the source stream has no end mark");
-		if (r < 0 || (r = take(t, (char *)&h, BLOCK)) < 0)
+		if (r < 0 || (r = take(t, (char *)&h, USTAR_BLOCK)) < 0)
 			return stream_error(e, r);
 		if (all_zero(&h))
 			return drain(t, e);

@@ -5,21 +5,11 @@
 #include "lib/buf.h"
 #include "lib/io.h"
 #include "lib/jtext.h"
+#include "lib/ustar.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/uio.h>
-
-#define BLOCK 512u
-
-struct ustar {
-	char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], check[8], type,
-		link[100];
-	char magic[6], version[2], uname[32], gname[32], major[8], minor[8], prefix[155],
-		pad[12];
-};
-_Static_assert(sizeof(struct ustar) == BLOCK, "a ustar head is one block");
 
 struct entry {
 	const char *path, *link;
@@ -68,19 +58,10 @@ static int put(struct tar *t, const void *data, size_t len)
 
 static int put_padded(struct tar *t, const void *data, size_t len)
 {
-	static const char zeros[BLOCK];
+	static const char zeros[USTAR_BLOCK];
 	int r = put(t, data, len);
 
-	return r < 0 ? r : put(t, zeros, -len % BLOCK);
-}
-
-static void octal(char *field, size_t size, uint64_t value)
-{
-	field[--size] = 0;
-	while (size > 0) {
-		field[--size] = (char)('0' + (value & 7));
-		value >>= 3;
-	}
+	return r < 0 ? r : put(t, zeros, -len % USTAR_BLOCK);
 }
 
 /* Puts the path into name, or splits it at a slash into prefix and name. false: it needs
@@ -106,32 +87,13 @@ static bool fit_path(struct ustar *h, const char *path, size_t len)
 
 static void fill_head(const struct tar *t, struct ustar *h, const struct entry *n)
 {
-	unsigned int sum = 0;
-
-	octal(h->mode, sizeof(h->mode), n->mode);
-	octal(h->uid, sizeof(h->uid), TAR_OWNER);
-	octal(h->gid, sizeof(h->gid), TAR_OWNER);
-	octal(h->size, sizeof(h->size), n->size);
-	octal(h->mtime, sizeof(h->mtime), (uint64_t)t->mtime_s);
+	ustar_octal(h->mode, sizeof(h->mode), n->mode);
+	ustar_octal(h->uid, sizeof(h->uid), TAR_OWNER);
+	ustar_octal(h->gid, sizeof(h->gid), TAR_OWNER);
+	ustar_octal(h->size, sizeof(h->size), n->size);
+	ustar_octal(h->mtime, sizeof(h->mtime), (uint64_t)t->mtime_s);
 	h->type = n->type;
-	memcpy(h->magic, "ustar", 6);
-	memcpy(h->version, "00", 2);
-	memset(h->check, ' ', sizeof(h->check));
-	for (size_t i = 0; i < BLOCK; i++)
-		sum += ((const unsigned char *)h)[i];
-	octal(h->check, 7, sum);
-}
-
-/* "LEN key=value\n", where LEN counts itself. */
-static void record(struct buf *b, const char *key, const char *value, size_t len)
-{
-	size_t rest = strlen(key) + len + 3, digits = 1;
-
-	while ((size_t)snprintf(NULL, 0, "%zu", rest + digits) > digits)
-		digits++;
-	buf_addf(b, "%zu %s=", rest + digits, key);
-	buf_add(b, value, len);
-	buf_adds(b, "\n");
+	ustar_seal(h);
 }
 
 static int put_pax(struct tar *t, const struct entry *n, bool path, bool link)
@@ -143,11 +105,11 @@ static int put_pax(struct tar *t, const struct entry *n, bool path, bool link)
 
 	if ((path && jtext_utf8(n->path, n->path_len) != n->path_len) ||
 		(link && jtext_utf8(n->link, n->link_len) != n->link_len))
-		record(&b, "hdrcharset", "BINARY", 6);
+		ustar_record(&b, "hdrcharset", "BINARY", 6);
 	if (path)
-		record(&b, "path", n->path, n->path_len);
+		ustar_record(&b, "path", n->path, n->path_len);
 	if (link)
-		record(&b, "linkpath", n->link, n->link_len);
+		ustar_record(&b, "linkpath", n->link, n->link_len);
 	if (b.failed)
 		return -ENOMEM;
 	x.size = b.len;
@@ -232,14 +194,14 @@ int tar_file_begin(struct tar *t, const char *path, uint64_t size)
 
 int tar_file_end(struct tar *t, uint64_t size)
 {
-	static const char zeros[BLOCK];
+	static const char zeros[USTAR_BLOCK];
 
-	return put(t, zeros, (size_t)(-size % BLOCK));
+	return put(t, zeros, (size_t)(-size % USTAR_BLOCK));
 }
 
 int tar_end(struct tar *t)
 {
-	static const char zeros[2 * BLOCK];
+	static const char zeros[2 * USTAR_BLOCK];
 	int r = put(t, zeros, sizeof(zeros));
 
 	return r < 0 ? r : flush(t);
