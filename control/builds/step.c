@@ -216,7 +216,8 @@ static int check_disk(struct run *r, struct err *e)
 	if (disk_free(r->c, &left, &total) < 0 || left >= space_reserve(r->c, total))
 		return 0;
 	return err_set(e, ENOSPC,
-		"No space left on device: the build was stopped with %llu MB free in "
+		SPACE_FULL
+		"the build was stopped with %llu MB free in "
 		"%s, which are kept for what runs; `berth disk:report` says what takes "
 		"the rest",
 		(unsigned long long)(left >> 20), r->c->state);

@@ -204,14 +204,16 @@ static int refuse(struct making *m, const char *what, struct err *e)
 	if (s->budget && above(s->budget, s->used) < above(s->free, s->reserve)) {
 		num_format_size(s->budget, kept);
 		return err_set(e, ENOSPC,
-			"No space left on device: %s needs about %s, %s free in the "
+			SPACE_FULL
+			"%s needs about %s, %s free in the "
 			"budget of %s for layers and caches; `berth disk:report` says "
 			"what takes it, `berth disk:set --global budget` gives more",
 			what, needed, room, kept);
 	}
 	num_format_size(s->reserve, kept);
 	return err_set(e, ENOSPC,
-		"No space left on device: %s needs about %s, %s free beside the %s "
+		SPACE_FULL
+		"%s needs about %s, %s free beside the %s "
 		"that are kept for what runs; `berth disk:report` says what takes the "
 		"rest, `berth disk:set --global reserve` keeps less",
 		what, needed, room, kept);
@@ -239,7 +241,7 @@ bool space_words(const struct control *c, const char *text, char out[256])
 	struct statvfs st;
 
 	if ((!strstr(text, "No space left") && !strstr(text, "disk is full")) ||
-		strstr(text, " free in "))
+		strstr(text, SPACE_FULL))
 		return false;
 	bool state = !has_left(c->state, SPACE_RELEASE, &st);
 	if (!state && has_left(c->run, SPACE_RUN, &st))
@@ -262,8 +264,8 @@ int space_for_start(struct control *c, struct err *e)
 	if (has_left(c->run, SPACE_RUN, &st))
 		return 0;
 	return err_set(e, ENOSPC,
-		"No space left on device: %llu kB and %llu files are free in %s, a start "
-		"needs %u kB and %u files",
+		SPACE_FULL "%llu kB and %llu files are free in %s, a start "
+			   "needs %u kB and %u files",
 		(unsigned long long)st.f_bavail * st.f_frsize >> 10,
 		(unsigned long long)st.f_favail, c->run, (unsigned int)(SPACE_RUN >> 10),
 		SPACE_FILES);
@@ -283,8 +285,8 @@ int space_for_release(struct control *c, struct sink *s, struct err *e)
 	if (disk_free(c, &left, &total) < 0 || left >= SPACE_RELEASE)
 		return 0;
 	return err_set(e, ENOSPC,
-		"No space left on device: %u kB are free in %s, a deploy needs %u MB; "
-		"`berth disk:report` says what takes the rest",
+		SPACE_FULL "%u kB are free in %s, a deploy needs %u MB; "
+			   "`berth disk:report` says what takes the rest",
 		(unsigned int)(left >> 10), c->state,
 		(unsigned int)(SPACE_RELEASE >> 20));
 }

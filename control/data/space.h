@@ -31,6 +31,8 @@ uint64_t space_reserve_default(uint64_t total);
 	((uint64_t)256                                                                   \
 		<< 10) /* of the run folder: a record, a hosts file and a FIFO an instance */
 #define SPACE_FILES 64u
+/* Begins each sentence that has the figures; the system's own words end before the colon. */
+#define SPACE_FULL "No space left on device: "
 /*
  * What is free, where text says that a disk is full and has no figures: of the state folder, or of the run folder where that
  * is what is full. false: it is none of these.
