@@ -1,4 +1,4 @@
-/* HTTP/2 connections: nghttp2's callbacks, limits on noise, frames in and out, the end. */
+/* HTTP/2 connections: nghttp2's callbacks, frames in and out, the end. */
 #include "router/h2.h"
 #include "router/h2_stream.h"
 #include "router/worker.h"
@@ -7,20 +7,12 @@
 
 /* ---- what comes in ---- */
 
-/* A bucket that leaks; over its edge the connection ends (RFC 9113 10.5). */
 static int noise(struct h2 *h)
 {
-	uint64_t now = h->c->w->now_ms,
-		 leaked = (now - h->noise_ms) * H2_NOISE_PER_S / 1000;
-
-	if (leaked) {
-		h->noise = h->noise > leaked ? h->noise - (uint32_t)leaked : 0;
-		h->noise_ms = now;
-	}
-	if (++h->noise <= H2_NOISE_MAX)
-		return 0;
-	return nghttp2_session_terminate_session(
-		session_of(h), NGHTTP2_ENHANCE_YOUR_CALM);
+	return h2_noisy(&h->noise, h->c->w->now_ms)
+		       ? nghttp2_session_terminate_session(
+				 session_of(h), NGHTTP2_ENHANCE_YOUR_CALM)
+		       : 0;
 }
 
 static int begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
@@ -262,32 +254,21 @@ void h2_flush_all(struct worker *w)
 
 static nghttp2_session_callbacks *make_callbacks(void)
 {
-	nghttp2_session_callbacks *k;
+	static const struct h2_calls calls = {.header = on_header,
+		.invalid_header = on_invalid_header,
+		.frame = on_frame,
+		.invalid_frame = on_invalid_frame,
+		.data = on_data,
+		.close = on_close,
+		.sent = on_sent};
+	nghttp2_session_callbacks *k = h2_callbacks(&calls);
 
-	if (nghttp2_session_callbacks_new(&k))
+	if (!k)
 		return NULL;
 	nghttp2_session_callbacks_set_on_begin_headers_callback(k, begin_headers);
-	nghttp2_session_callbacks_set_on_header_callback(k, on_header);
-	nghttp2_session_callbacks_set_on_invalid_header_callback(k, on_invalid_header);
-	nghttp2_session_callbacks_set_on_frame_recv_callback(k, on_frame);
-	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(k, on_invalid_frame);
-	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(k, on_data);
-	nghttp2_session_callbacks_set_on_stream_close_callback(k, on_close);
-	nghttp2_session_callbacks_set_on_frame_send_callback(k, on_sent);
 	nghttp2_session_callbacks_set_send_data_callback(k, send_data);
 	nghttp2_session_callbacks_set_data_source_read_length_callback(k, data_max);
 	return k;
-}
-
-static nghttp2_option *make_option(void)
-{
-	nghttp2_option *o;
-
-	if (nghttp2_option_new(&o))
-		return NULL;
-	nghttp2_option_set_no_auto_window_update(o, 1);
-	nghttp2_option_set_max_outbound_ack(o, H2_NOISE_MAX);
-	return o;
 }
 
 /* Made with the first connection, and kept. */
@@ -296,7 +277,7 @@ static int prepare(struct worker *w)
 	if (!w->h2_callbacks)
 		w->h2_callbacks = make_callbacks();
 	if (!w->h2_option)
-		w->h2_option = make_option();
+		w->h2_option = h2_option();
 	return w->h2_callbacks && w->h2_option ? 0 : -ENOMEM;
 }
 
@@ -349,7 +330,7 @@ int h2_start(struct downstream *c, const char *p, size_t n)
 	if (!h)
 		return -ENOMEM;
 	h->c = c;
-	h->noise_ms = c->w->now_ms;
+	h->noise.since_ms = c->w->now_ms;
 	if (make_session(h) < 0) {
 		free(h);
 		return -ENOMEM;

@@ -19,12 +19,6 @@
 /* Request bodies that wait for their apps: of a stream, and of all streams of a connection. */
 #define H2_STREAM_WINDOW (128u << 10)
 #define H2_WINDOW (512u << 10)
-/*
- * Frames that cost us and give nothing (resets, pings, settings, priorities, empty data, malformed ones): so many at once,
- * and so many a second. A browser that leaves a page resets all its streams.
- */
-#define H2_NOISE_MAX 256u
-#define H2_NOISE_PER_S 32u
 /* Payload of a frame: with its head it fills one record of TLS. */
 #define H2_DATA_MAX 16375u
 /* Received at once for a stream: whole frames. */

@@ -5,6 +5,7 @@
 #include "router/h2.h"
 #include "router/h2_head.h"
 #include "router/h2_memory.h"
+#include "router/h2_session.h"
 #include <nghttp2/nghttp2.h>
 
 struct h2 {
@@ -12,8 +13,8 @@ struct h2 {
 	nghttp2_session *nghttp2; /* for session_of only */
 	struct h2_memory memory;
 	struct h2_stream *streams;
-	uint32_t n_streams, noise;
-	uint64_t noise_ms;
+	struct h2_noise noise;
+	uint32_t n_streams;
 	bool dirty, last; /* last: the client was told that no more is taken */
 	bool idled;	  /* for H2_REST_MS without a stream */
 	struct h2 *dirty_next;

@@ -1,7 +1,7 @@
 /* HTTP/2 to apps: requests of HTTP/1.1 as frames, frames as responses of HTTP/1.1. */
 #include "router/h2c.h"
-#include "router/h2.h"
 #include "router/h2_fields.h"
+#include "router/h2_session.h"
 #include "router/worker.h"
 #include <errno.h>
 #include <stdio.h>
@@ -25,8 +25,9 @@ struct h2c {
 	bool broken;	   /* RST_STREAM was sent */
 	bool is_head, has_length, chunked;
 	bool final, ended, told; /* head of the response came; END_STREAM; and was said */
-	uint32_t head_size, trailers_size, noise;
-	uint64_t noise_ms, left; /* left: of Content-Length */
+	uint32_t head_size, trailers_size;
+	uint64_t left; /* of Content-Length */
+	struct h2_noise noise;
 	uint16_t status;
 	size_t whole; /* of heads: up to the end of the last whole one */
 	struct buf heads, data, trailers; /* of the response */
@@ -37,19 +38,13 @@ struct h2c {
 
 /* ---- what comes in ---- */
 
-/* As for clients: over the edge the connection ends. */
+/* As for clients. */
 static int noise(struct h2c *h)
 {
-	uint64_t now = h->u->w->now_ms,
-		 leaked = (now - h->noise_ms) * H2_NOISE_PER_S / 1000;
-
-	if (leaked) {
-		h->noise = h->noise > leaked ? h->noise - (uint32_t)leaked : 0;
-		h->noise_ms = now;
-	}
-	if (++h->noise <= H2_NOISE_MAX)
-		return 0;
-	return nghttp2_session_terminate_session(h->nghttp2, NGHTTP2_ENHANCE_YOUR_CALM);
+	return h2_noisy(&h->noise, h->u->w->now_ms)
+		       ? nghttp2_session_terminate_session(
+				 h->nghttp2, NGHTTP2_ENHANCE_YOUR_CALM)
+		       : 0;
 }
 
 static int add_line(struct buf *b, const uint8_t *name, size_t name_len,
@@ -557,40 +552,21 @@ ssize_t h2c_receive(struct upstream *u, char *p, size_t size)
 
 /* ---- the connection ---- */
 
-static nghttp2_session_callbacks *make_callbacks(void)
-{
-	nghttp2_session_callbacks *k;
-
-	if (nghttp2_session_callbacks_new(&k))
-		return NULL;
-	nghttp2_session_callbacks_set_on_header_callback(k, on_header);
-	nghttp2_session_callbacks_set_on_invalid_header_callback(k, on_invalid_header);
-	nghttp2_session_callbacks_set_on_frame_recv_callback(k, on_frame);
-	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(k, on_invalid_frame);
-	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(k, on_data);
-	nghttp2_session_callbacks_set_on_stream_close_callback(k, on_close);
-	nghttp2_session_callbacks_set_on_frame_send_callback(k, on_sent);
-	return k;
-}
-
-static nghttp2_option *make_option(void)
-{
-	nghttp2_option *o;
-
-	if (nghttp2_option_new(&o))
-		return NULL;
-	nghttp2_option_set_no_auto_window_update(o, 1);
-	nghttp2_option_set_max_outbound_ack(o, H2_NOISE_MAX);
-	return o;
-}
-
 /* Made with the first connection, and kept. */
 static int prepare(struct worker *w)
 {
+	static const struct h2_calls calls = {.header = on_header,
+		.invalid_header = on_invalid_header,
+		.frame = on_frame,
+		.invalid_frame = on_invalid_frame,
+		.data = on_data,
+		.close = on_close,
+		.sent = on_sent};
+
 	if (!w->h2c_callbacks)
-		w->h2c_callbacks = make_callbacks();
+		w->h2c_callbacks = h2_callbacks(&calls);
 	if (!w->h2c_option)
-		w->h2c_option = make_option();
+		w->h2c_option = h2_option();
 	return w->h2c_callbacks && w->h2c_option ? 0 : -ENOMEM;
 }
 
@@ -625,7 +601,7 @@ int h2c_open(struct upstream *u)
 	if (!h)
 		return -ENOMEM;
 	h->u = u;
-	h->noise_ms = u->w->now_ms;
+	h->noise.since_ms = u->w->now_ms;
 	if (nghttp2_session_client_new2(
 		    &h->nghttp2, u->w->h2c_callbacks, h, u->w->h2c_option)) {
 		free(h);
