@@ -70,8 +70,8 @@ struct push {
 int deploy_push(struct control *c, const char *app, const struct push *p, struct sink *s,
 	struct err *e);
 /*
- * Whether a branch is not yet where its newest push, which went live, moves it: git's part of that is still to come, or
- * was killed. *ret: the move.
+ * Whether a branch, of the app or of one of its previews, is not yet where its newest push, which went live, moves it: git's
+ * part of that is still to come, or was killed. *ret: the move; of several, one.
  */
 bool deploy_ref_behind(
 	struct control *c, const struct db_app *app, struct db_pushed *ret);

@@ -346,16 +346,16 @@ int db_release_switch(struct db *db, uint32_t app, uint32_t version);
 int db_release_fail(struct db *db, uint32_t app, uint32_t version, const char *error);
 /* The newest release below the live one that was live once; -ENOENT. */
 int db_release_previous(struct db *db, uint32_t app, uint32_t *ret_version);
-/* The move of a branch that an app's newest push is for (db/releases.c). */
+/* The move of a branch that the newest push of an app, or of a preview, is for (db/releases.c). */
 struct db_pushed {
-	uint32_t version; /* its release */
+	uint32_t app, version; /* its release */
 	char ref[256], old[41], new[41];
 };
 /* Before the release of that push is made, which takes the next number. */
 int db_pushed_set(
 	struct db *db, uint32_t app, const char *ref, const char *old, const char *new);
-/* Of a push whose release went live; -ENOENT when there is none. */
-int db_pushed_get(struct db *db, uint32_t app, struct db_pushed *ret);
+/* Of pushes whose release went live, those of the app and of its previews. Count; *ret is the caller's. */
+int db_pushed_list(struct db *db, uint32_t app, struct db_pushed **ret);
 /* The ref is moved without a release. */
 int db_pushed_forget(struct db *db, uint32_t app, const char *ref);
 /* Every pending release becomes failed ("berth was interrupted"), every pending mount what it was; start-up. Count of releases. */

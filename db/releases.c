@@ -268,24 +268,26 @@ int db_pushed_set(
 		"uusss", app, app, ref, old, new);
 }
 
-int db_pushed_get(struct db *db, uint32_t app, struct db_pushed *ret)
+static void fill_pushed(struct query *q, void *element)
 {
-	autoquery q = QUERY_INIT;
-	int r = query_first(&q, db,
-		"SELECT p.version, p.ref, p.old, p.new FROM pushed p"
+	struct db_pushed *p = element;
+
+	p->app = query_u32(q, 0);
+	p->version = query_u32(q, 1);
+	query_text(q, 2, p->ref, sizeof(p->ref));
+	query_text(q, 3, p->old, sizeof(p->old));
+	query_text(q, 4, p->new, sizeof(p->new));
+}
+
+int db_pushed_list(struct db *db, uint32_t app, struct db_pushed **ret)
+{
+	return query_all(db, sizeof(**ret), fill_pushed, (void **)ret,
+		"SELECT p.app, p.version, p.ref, p.old, p.new FROM pushed p"
 		" JOIN release r ON r.app=p.app AND r.version=p.version JOIN image i ON "
 		"i.id=r.image"
-		" WHERE p.app=? AND r.status IN ('live', 'superseded') AND "
-		"i.commit_id=p.new",
+		" WHERE (p.app=?1 OR p.app IN (SELECT app FROM preview WHERE parent=?1))"
+		" AND r.status IN ('live', 'superseded') AND i.commit_id=p.new",
 		"u", app);
-
-	if (r < 0)
-		return r;
-	ret->version = query_u32(&q, 0);
-	query_text(&q, 1, ret->ref, sizeof(ret->ref));
-	query_text(&q, 2, ret->old, sizeof(ret->old));
-	query_text(&q, 3, ret->new, sizeof(ret->new));
-	return 0;
 }
 
 int db_pushed_forget(struct db *db, uint32_t app, const char *ref)

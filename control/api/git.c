@@ -4,6 +4,7 @@
 #include "control/builds/archive.h"
 #include "control/deploy/push_options.h"
 #include "control/images/images.h"
+#include "control/repos.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -102,11 +103,11 @@ int git_access(struct request *r)
 	if (push && request_unlocked(r, &r->app) < 0)
 		return -1;
 	struct db_pushed p;
-	char release[32];
+	char release[REPO_RELEASE_REF];
 	json_t *answer =
 		json_pack("{s:b, s:I}", "created", created, "id", (json_int_t)r->app.id);
 	if (deploy_ref_behind(r->c, &r->app, &p)) {
-		snprintf(release, sizeof(release), "refs/berth/releases/%u", p.version);
+		repo_release_ref(release, p.app == r->app.id ? 0 : p.app, p.version);
 		json_object_set_new(answer, "behind",
 			json_pack("{s:s, s:s, s:s}", "ref", p.ref, "release", release,
 				"commit", p.new));

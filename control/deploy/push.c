@@ -115,11 +115,17 @@ static int ref_now(struct control *c, const struct db_app *app, const char *ref,
 
 bool deploy_ref_behind(struct control *c, const struct db_app *app, struct db_pushed *ret)
 {
+	struct db_pushed *list autofree = NULL;
+	int n = db_pushed_list(c->db, app->id, &list);
 	char now[GIT_OID_HEXSZ + 1];
 	struct err e = {0};
 
-	return db_pushed_get(c->db, app->id, ret) == 0 &&
-	       ref_now(c, app, ret->ref, now, &e) == 0 && strcmp(now, ret->old) == 0;
+	for (int i = 0; i < n; i++) {
+		*ret = list[i];
+		if (ref_now(c, app, ret->ref, now, &e) == 0 && strcmp(now, ret->old) == 0)
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -305,12 +311,12 @@ static void after_release(struct pushing *p, enum script which, const char *name
 
 static int push_release(struct pushing *p, struct err *e)
 {
-	char description[256], ref[128];
+	char description[256], release[REPO_RELEASE_REF], ref[128];
 	const char *message = push_option(p->p->options, "message");
 	bool first = !p->d.app.live_version;
 
-	if (!p->is_preview && db_pushed_set(p->d.c->db, p->d.app.id, p->p->ref,
-				      p->p->old_oid, p->p->new_oid) < 0)
+	if (db_pushed_set(
+		    p->d.c->db, p->d.app.id, p->p->ref, p->p->old_oid, p->p->new_oid) < 0)
 		return err_set(e, EIO, "cannot record the push");
 	apply_formation(p);
 	deploy_set_stopped(&p->d, false);
@@ -323,12 +329,8 @@ static int push_release(struct pushing *p, struct err *e)
 	int r = deploy_release(&p->d, description, e);
 	if (r < 0)
 		return r;
-	if (p->is_preview) /* in the repository of its parent, whose releases have these numbers too */
-		snprintf(ref, sizeof(ref), "refs/berth/previews/%u/%u %s", p->d.app.id,
-			p->d.release.version, p->p->new_oid);
-	else
-		snprintf(ref, sizeof(ref), "refs/berth/releases/%u %s",
-			p->d.release.version, p->p->new_oid);
+	repo_release_ref(release, p->is_preview ? p->d.app.id : 0, p->d.release.version);
+	snprintf(ref, sizeof(ref), "%s %s", release, p->p->new_oid);
 	p->d.s->write(p->d.s, 'r', ref);
 	if (first)
 		after_release(p, SCRIPT_FIRST, "scripts.postdeploy");

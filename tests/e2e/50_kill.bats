@@ -62,25 +62,37 @@ survives() {
 }
 
 git_of() { pgrep -f "receive-pack $BERTH_STATE/repos/$1.git"; }
+# BRANCH APP PAGE: a push to the branch whose git is killed when the app serves what was pushed.
+cut_push() {
+	git push berth "HEAD:$1" >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+	local push=$!
+	wait_for 30 grep -q waiting "$BATS_TEST_TMPDIR/out"
+	git_of kill-git | xargs kill -STOP
+	wait_for 10 serves_quietly "$2" "$3"
+	equal "$(git rev-parse HEAD~1)" "$(cat "$BERTH_STATE/repos/kill-git.git/refs/heads/$1")"
+	git_of kill-git | xargs kill -9
+	wait "$push" && fail 'a push whose git was killed went well'
+	wait_for 10 has_branch "$1" "$(git rev-parse HEAD)"
+}
+has_branch() { git ls-remote berth "refs/heads/$1" | grep -q "^$2"; }
+
 @test "kill -9 of git after the switch: the branch is what serves for the next who asks, be it a fetch or a push" {
 	live kill-git
 	printf 'web: exec perl serve.pl\nrelease: echo waiting; sleep 1\n' >Procfile
 	page_is 'page 2'
-	git push berth HEAD:main >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
-	local push=$!
-	wait_for 30 grep -q waiting "$BATS_TEST_TMPDIR/out"
-	git_of kill-git | xargs kill -STOP
-	wait_for 10 serves_quietly kill-git 'page 2'
-	equal "$(git rev-parse HEAD~1)" "$(cat "$BERTH_STATE/repos/kill-git.git/refs/heads/main")"
-	git_of kill-git | xargs kill -9
-	wait "$push" && fail 'a push whose git was killed went well'
-	wait_for 10 has_branch "$(git rev-parse HEAD)"
+	cut_push main kill-git 'page 2'
 	equal "$(git rev-parse HEAD)" "$(cat "$BERTH_STATE/repos/kill-git.git/refs/berth/releases/2")"
 	page_is 'page 3'
 	pushed
 	serves kill-git 'page 3'
+	# a preview's branch likewise
+	berth previews:set kill-git enabled on >/dev/null
+	pushed berth HEAD:other
+	page_is 'page 4'
+	cut_push other kill-git-other 'page 4'
+	equal "$(git rev-parse HEAD)" "$(cat "$BERTH_STATE"/repos/kill-git.git/refs/berth/previews/*/2)"
+	equal "$(git rev-parse HEAD~1)" "$(git ls-remote berth refs/heads/main | cut -f 1)"
 }
-has_branch() { git ls-remote berth refs/heads/main | grep -q "^$1"; }
 
 kill_control() {
 	local pid
