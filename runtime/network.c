@@ -46,6 +46,7 @@ struct network {
 	bool warned;
 	int namer; /* pidfd of the last nft_allow_named_later, -1 */
 	atomic_bool naming;
+	atomic_bool unnamed; /* the table was made and nobody was started for it yet */
 };
 
 /* ---- what is kept on disk ---- */
@@ -217,7 +218,10 @@ int network_open(struct runtime *rt, struct network **ret, struct err *e)
 
 void network_stop(struct network *n)
 {
-	if (n && n->naming)
+	if (!n)
+		return;
+	n->unnamed = false;
+	if (n->naming)
 		pidfd_send_signal(n->namer, SIGKILL, NULL, 0);
 }
 
@@ -455,6 +459,14 @@ static void compose(struct buf *b, const struct network *n)
 	nft_add_list(b);
 }
 
+static bool start_namer(struct network *n)
+{
+	if (n->namer >= 0)
+		close(n->namer);
+	n->namer = nft_allow_named_later(n->rt->id);
+	return n->naming = n->namer >= 0;
+}
+
 /* On the helper's thread: nobody else waits for this child. */
 static int reap_namer(void *arg)
 {
@@ -465,18 +477,17 @@ static int reap_namer(void *arg)
 		info.si_pid == 0)
 		return -EAGAIN;
 	n->naming = false;
-	return 0;
+	/* The table was made anew meanwhile: what was added before that is gone with the old one. */
+	return atomic_exchange(&n->unnamed, false) && start_namer(n) ? -EAGAIN : 0;
 }
 
+/* One at a time; the last one starts after the table was made. */
 static void name_others(struct network *n)
 {
-	if (n->naming)
-		return; /* it adds to the table by its name */
-	if (n->namer >= 0)
-		close(n->namer);
-	n->namer = nft_allow_named_later(n->rt->id);
-	n->naming = n->namer >= 0;
-	if (n->naming && netpool_later(n->rt->pool, reap_namer, n) < 0)
+	n->unnamed = true;
+	if (n->naming || !atomic_exchange(&n->unnamed, false))
+		return;
+	if (start_namer(n) && netpool_later(n->rt->pool, reap_namer, n) < 0)
 		n->naming = false;
 }
 
