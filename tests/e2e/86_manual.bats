@@ -71,9 +71,9 @@ shown() {
 	run -0 manual parse "$BERTH_PREFIX/bin/berth" $(pages) "$BERTH_SOURCE/buildpacks/README.md"
 	printf '# %s\n' "$output" >&3
 	[ "${output%% *}" -gt 300 ]
-	printf '`berth config:sett blog A=1`\n\n    berth logs blog --sinse 2h\nuse `ps:skale` then\n' >wrong.md
+	printf '`berth config:sett blog A=1`\n\n    berth logs blog --sinse 2h\nuse `ps:skale` then\nand `berth\n' >wrong.md
 	run -1 manual parse "$BERTH_PREFIX/bin/berth" wrong.md
-	has 'wrong.md line 1' "no command 'config:sett'" 'wrong.md line 3' 'knows no option --sinse' 'wrong.md line 4: there is no command ps:skale'
+	has 'wrong.md line 1' "no command 'config:sett'" 'wrong.md line 3' 'knows no option --sinse' 'wrong.md line 4: there is no command ps:skale' 'wrong.md line 5: a span goes'
 }
 
 @test "what a page shows must be what is printed" {

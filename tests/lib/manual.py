@@ -146,6 +146,7 @@ def parse(berth, pages):
                 count += 1
                 if 'there is no command' in ask(berth, [name]).stderr:
                     wrong.append(f'{page} line {number}: there is no command {name}')
+        wrong += [f'{page} line {number}: a span goes over the line' for number, line in text if line.count('`') % 2]
         lines = [(b.line + i, line, False) for b in found for i, line in enumerate(b.lines)]
         lines += [(number, span, True) for number, line in text for span in re.findall(r'`([^`]+)`', line)]
         for number, line, mention in lines:
