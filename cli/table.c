@@ -1,7 +1,7 @@
 /*
  * Every command, one a row: what is typed, how it is checked, who handles it, help. A new one needs a line in
- * cli/answers.json: what it prints with --format json, as a shape of control/api/answers.json (false: no JSON); one that needs
- * words, a row in script() of tests/lib/commands.py, which asks it.
+ * cli/answers.json: what it prints with --format json, as a shape of control/api/answers.json (false: no JSON); and one in
+ * tests/e2e/examples.walk, where its example is run.
  */
 #include "cli/cli.h"
 
@@ -143,7 +143,7 @@ const struct command command_table[] = {
 	{.name = "certs:remove", "[NAME]", "no more with this one",
 		"certs:remove blog", cmd_certs_remove, 0, 1, CMD_APP},
 	{.name = "certs:show", "[NAME]", "the certificates as PEM; keys are never shown",
-		"certs:show blog automatic", cmd_certs_show, 0, 1, CMD_APP},
+		"certs:show blog", cmd_certs_show, 0, 1, CMD_APP},
 	{.name = "tls:enable", "", "get and renew certificates by itself",
 		"tls:enable blog", cmd_tls_enable, 0, 0, CMD_APP},
 	{.name = "tls:disable", "", "no more; the automatic certificate goes",
@@ -324,7 +324,7 @@ const struct command command_table[] = {
 		"images:diff blog:v3 blog-base:1", cmd_images_diff, 2, 2},
 	{.name = "images:export", "IMAGE",
 		"as an archive for other tools: --format oci, docker or rootfs",
-		"images:export blog:v3 --format docker > blog.tar", cmd_images_export, 1, 2,
+		"images:export blog --format docker > blog.tar", cmd_images_export, 1, 2,
 		CMD_FORMAT, OPT(TO) | OPT(COMPRESS)},
 	{.name = "images:import", "FILE|-",
 		"from an OCI layout, a docker archive or a root file system",
@@ -361,10 +361,10 @@ const struct command command_table[] = {
 		OPT(GLOBAL), "disk"},
 
 	{.name = "run", "[--] COMMAND...", "a program beside the app, with its config",
-		"run blog -- npm test", cmd_run, 1, -1, CMD_APP | CMD_PROGRAM, RUN},
+		"run blog -- bin/migrate", cmd_run, 1, -1, CMD_APP | CMD_PROGRAM, RUN},
 	{.name = "run:detached", "[--] COMMAND...",
 		"the same, without waiting: its output and its end are in the logs",
-		"run:detached blog -- node import.js", cmd_run_detached, 1, -1,
+		"run:detached blog -- bin/import", cmd_run_detached, 1, -1,
 		CMD_APP | CMD_PROGRAM, OPT(ENV) | OPT(TYPE)},
 	{.name = "run:list", "", "one-off programs that run, of an app or of all",
 		"run:list blog", cmd_run_list, 0, 0, CMD_APP_MAYBE},

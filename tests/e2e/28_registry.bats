@@ -85,7 +85,7 @@ asked() { jq -r "$1" "$REG_DIR/asked"; }
 }
 
 @test "an image of others: pulled without a login, deployed and served; FROM names it" {
-	berth registry:logout "$REG"
+	berth registry:logout "$REG" --format json | /usr/bin/python3 "$BERTH_SOURCE/tests/lib/commands.py" schema registry:logout
 	registry_skopeo copy --dest-creds ann:harbour-9 "oci:$REG_DIR/layout:1" "docker://$REG_LOCAL/open/site:1"
 	try berth images:pull "$REG/open/site:1"
 	ok

@@ -7,16 +7,7 @@ pages() { printf '%s\n' "$BERTH_SOURCE"/README.md "$BERTH_SOURCE"/docs/*.md; }
 
 setup_file() {
 	. "$BERTH_SOURCE/tests/lib/e2e.bash"
-	local bin=$BATS_FILE_TMPDIR/bin
-	mkdir "$bin"
-	# The host of the pages is this one.
-	cat >"$bin/ssh" <<-END
-		#!/bin/bash
-		exec /usr/bin/ssh -F $SSH_CONFIG -o ControlMaster=auto -o ControlPath=$BATS_FILE_TMPDIR/ssh -o ControlPersist=60 \
-			"\${@/berth@HOST/$BERTH_SSH_USER@berth}" 3>&- 4>&-
-	END
-	printf '#!/bin/bash\nexec /usr/bin/curl -sS --connect-to "::127.0.0.1:%s" "$@"\n' "$BERTH_PORT" >"$bin/curl"
-	chmod +x "$bin"/*
+	page_host "$BATS_FILE_TMPDIR/bin"
 	berth domains:set-global example.com >/dev/null
 	app blog static-site
 	pushed
@@ -26,7 +17,7 @@ setup_file() {
 
 teardown_file() {
 	. "$BERTH_SOURCE/tests/lib/e2e.bash"
-	ssh -F "$SSH_CONFIG" -o ControlPath="$BATS_FILE_TMPDIR/ssh" -O exit berth 2>/dev/null || :
+	page_host_end "$BATS_FILE_TMPDIR/bin"
 	local pids=()
 	for name in blog blog-test journal api site myapp shop hello; do
 		berth apps:destroy "$name" --force >/dev/null 2>&1 3>&- &
@@ -91,7 +82,12 @@ shown() {
 		grep -q "shown ${name#"$BERTH_SOURCE"/}\$" "$BATS_TEST_FILENAME" || fail "no test runs $name"
 	done
 	# shellcheck disable=SC2046
-	manual norun $(pages) | sed "s|$BERTH_SOURCE/|# |" >&3
+	run -0 manual norun "$BERTH_PREFIX/bin/berth" "$BERTH_SOURCE/tests/e2e/examples.walk" $(pages)
+	printf '%s\n' "$output" | sed 's/^/# /' >&3
+	printf 'never why: berth ps:stop api\n' >walk
+	printf '`berth ps:stop APP` `berth ps:stop` `berth ps:stop NAME`\n' >wrong.md
+	run -1 manual norun "$BERTH_PREFIX/bin/berth" walk wrong.md
+	has '3 commands in 1 pages, 0 of them run' 'wrong.md line 1: berth ps:stop APP is not run' 'walk: no page shows: berth ps:stop api'
 }
 
 @test "every link between pages leads somewhere" {

@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 """Walks every row of the command table, and every operation of the API's description, against a berth that runs.
 
-usage: commands.py help|usage|data|api APP | schema COMMAND <JSON    APP is live, has the volume APP-data, two releases and a failed deploy
+usage: commands.py help|usage|api APP | examples | schema COMMAND <JSON    APP is live, has the volume APP-data, two releases and a failed deploy
 Prints what falls short, a line each; the exit status is 1 when something does.
 """
+import collections
 import concurrent.futures
 import functools
 import http.client
@@ -14,8 +15,12 @@ import shlex
 import socket
 import subprocess
 import sys
+import time
 
 import jsonschema
+
+sys.dont_write_bytecode = True
+import manual
 
 SOURCE = os.environ["BERTH_SOURCE"]
 SHARE = os.environ["BERTH_PREFIX"] + "/share/berth/"
@@ -118,7 +123,7 @@ def walk_usage():
 
 SOME_INPUT = {"config:import": "A=1\n"}
 
-# ---- what data commands print ----
+# ---- the examples, and what data commands print ----
 
 
 def close(schema):
@@ -144,10 +149,14 @@ def documents():
     return {n: load(n) for n in ("commands.json", "openapi.json")}
 
 
+@functools.cache
+def resolver():
+    return jsonschema.RefResolver("http://berth/commands.json", documents()["commands.json"],
+                                  store={"http://berth/" + n: d for n, d in documents().items()})
+
+
 def validator(schema):
-    resolver = jsonschema.RefResolver("http://berth/commands.json", documents()["commands.json"],
-                                      store={"http://berth/" + n: d for n, d in documents().items()})
-    return jsonschema.Draft202012Validator(schema, resolver=resolver,
+    return jsonschema.Draft202012Validator(schema, resolver=resolver(),
                                            format_checker=jsonschema.draft202012_format_checker)
 
 
@@ -161,73 +170,6 @@ def documents_of(output):
     return None
 
 
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdTDWK9UOgmPH2Rv4b2H4A4rm9NyLNSMVc8Wz3mXRSe walk"
-
-
-CRON_TASK = "c4cebe"  # of the app.json that setup_file pushes: the id is made of schedule and command
-
-
-def script(app):
-    """Commands with their words, in an order that works; what is not here is asked of the app, or without words."""
-    volume = app + "-data"
-    return [
-        ("apps:create", ["walk-made"], None),
-        ("apps:report", [], None), ("apps:set", ["--global", "autocreate", "on"], None),
-        ("apps:set", ["--global", "autocreate", ""], None),
-        ("config:set", ["walk-made", "WORD=x", "--no-restart"], None), ("config:get", ["walk-made", "WORD"], None),
-        ("config:history", [app, "--values"], None),
-        ("domains:add", ["walk-made", "walk-both.example"], None),
-        ("domains:set", ["walk-made", "walk-both.example", "walk-made.example"], None),
-        ("domains:remove", ["walk-made", "walk-made.example"], None),
-        ("buildpacks:add", ["walk-made", "node"], None), ("buildpacks:set", ["walk-made", "php"], None),
-        ("buildpacks:remove", ["walk-made", "php"], None),
-        ("certs:add", [app, AT + "/walk.crt", AT + "/walk.key"], None), ("certs:show", [app], None),
-        ("certs:report", [], None), ("certs:add", ["walk-made", AT + "/walk.crt", AT + "/walk.key"], None), ("certs:remove", ["walk-made"], None), ("tls:report", [], None),
-        ("tls:set", ["--global", "email", "ann@example.com"], None), ("tls:set", ["--global", "email", ""], None),
-        ("network:allow", ["walk-made", "app:" + app, "--port", "5000"], None), ("network:report", [], None),
-        ("network:report", ["walk-made"], None), ("network:deny", ["walk-made", "internet"], None),
-        ("apply", ["-", "--plan"], '{"apps": {"walk-made": {"config": {"WORD": "y"}, "formation": {"web": 2}}}}'),
-        ("apply:export", [], None), ("apply:export", ["walk-made"], None),
-        ("ps:report", [], None), ("ps:set", ["walk-made", "restart-policy", "on-failure:10"], None),
-        ("git:set", ["walk-made", "deploy-branch", "main"], None), ("ports:set", ["walk-made", "3000"], None),
-        ("http:set", ["walk-made", "body-limit", "20M"], None), ("previews:set", ["walk-made", "limit", "3"], None), ("maintenance:set", ["walk-made", "page", "-"], "<p>"),
-        ("checks:set", ["walk-made", "stop-timeout", "9"], None), ("logs:set", ["walk-made", "budget", "9M"], None),
-        ("logs", [app, "-n", "20"], None), ("logs:drain:add", ["walk-made", "file:walk"], None),
-        ("logs:drain", ["walk-made"], None), ("logs:drain:remove", ["walk-made", "file:walk"], None),
-        ("previews:set", ["walk-made", "limit", "3"], None), ("previews:report", ["walk-made"], None),
-        ("webhooks:add", ["walk-made", "https://hooks.example.com/"], None), ("webhooks:list", ["walk-made"], None),
-        ("webhooks:remove", ["walk-made", "https://hooks.example.com/"], None),
-        ("logs:failed", [], None), ("releases:diff", [app, "v1", "v2"], None),
-        ("builds:set", ["walk-made", "timeout", "2h"], None), ("disk:set", ["walk-made", "releases", "5"], None),
-        ("disk:report", [], None), ("images:history", [app], None), ("images:diff", [app + ":v1", app + ":v2"], None),
-        ("images:tag", [app, "walk:1"], None), ("images:untag", ["walk:1"], None), ("images:prune", ["--dry-run"], None),
-        ("run:detached", [app, "--", "sleep", "9"], None), ("run:list", [app], None), ("run:list", [], None),
-        ("cron:list", [app], None), ("cron:run", [app, CRON_TASK, "--detach"], None), ("cron:list", [], None),
-        ("cron:history", [app, CRON_TASK], None), ("cron:suspend", [app, "--all"], None), ("cron:resume", [app, CRON_TASK], None),
-        ("cron:set", [app, "timeout", "2h"], None), ("cron:report", [], None), ("resource:limit", ["walk-made"], None),
-        ("volumes:report", [app], None), ("volumes:create", ["walk-sized", "--size", "20M"], None),
-        ("volumes:resize", ["walk-sized", "24M"], None), ("volumes:set", [volume, "keep", "20"], None),
-        ("volumes:snapshots", [volume], None), ("volumes:destroy", ["walk-sized", "--force"], None),
-        ("ssh-keys:add", ["walk-key"], KEY), ("ssh-keys:list", [], None), ("ssh-keys:remove", ["walk-key"], None),
-        ("members:remove", ["walk-key"], None),
-        ("members:add", ["walk-ann", "--role", "deploy", "--app", app], None), ("members:list", [], None),
-        ("access:add", [app, "walk-ann", "logs"], None), ("access:list", [app], None), ("access:list", [], None),
-        ("access:remove", [app, "walk-ann"], None),
-        ("tokens:create", ["walk-token", "--member", "walk-ann", "--expires", "1h"], None), ("tokens:list", [], None),
-        ("tokens:revoke", ["walk-token"], None), ("members:remove", ["walk-ann"], None),
-        ("domains:set-global", ["walk.example"], None), ("domains:add-global", ["walk2.example"], None),
-        ("domains:remove-global", ["walk2.example"], None), ("domains:clear-global", [], None),
-        ("registry:logout", ["registry.example.com"], None),
-        ("events", [], None), ("help", ["apps"], None), ("metrics", [], None),
-    ]
-
-
-LAST = [("network:clear", ["walk-made"], None), ("config:clear", ["walk-made", "--no-restart"], None),
-        ("apps:destroy", ["walk-made", "--force", "--volumes", "destroy"], None)]
-ELSEWHERE = ("backup:create", "backup:list")  # 05_backup.bats compares theirs: a backup takes seconds
-MAY_FAIL = ("registry:logout", "doctor", "releases:canary", "tls:disable")  # with what this host has
-
-
 def compare(text, answer, schema):
     for e in list(validator(schema).iter_errors(answer))[:3]:
         complain(f"{text}: at {'/'.join(map(str, e.absolute_path))}: {e.message[:300]}")
@@ -237,40 +179,89 @@ def compare_stdin():
     compare(APP, json.load(sys.stdin), {"$ref": "http://berth/commands.json#/$defs/" + APP})
 
 
-def walk_data():
-    schemas, done = documents()["commands.json"]["$defs"], set()
+class Walk:
+    """tests/e2e/examples.walk, line by line in one shell: its head says what the words mean."""
 
-    def ask(name, words, stdin=None):
-        done.add(name)
-        r = berth(name, "--format", "json", *words, stdin=stdin)
-        text = f"{name} --format json {' '.join(words)}"
-        if r.returncode and name not in MAY_FAIL:
-            return complain(f"{text}: exits with {r.returncode}: {r.stderr.strip()[:300]}")
-        if schemas.get(name) is False:
-            return r.stdout and name != "metrics" and complain(f"{text} prints, against its schema: {r.stdout[:100]}")
-        if r.returncode and not r.stdout:
-            return None
-        answers = documents_of(r.stdout)
-        if answers is None:
-            return complain(f"{text} prints what is no JSON: {r.stdout[:200]}")
-        for answer in answers:
-            compare(text, answer, schemas.get(name))
-        return None
+    def __init__(self):
+        self.rows = {c["name"]: c for c in table()}
+        self.examples = {name: text for name, (_, text) in manual.examples(SOURCE + "/docs/COMMANDS.md").items()}
+        self.schemas = documents()["commands.json"]["$defs"]
+        self.shell = manual.Shell()
+        self.count, self.asked = collections.Counter(), set()
 
+    def run(self, command, errors=""):
+        began = time.monotonic()
+        status, printed = self.shell.run(f"{{ {manual.here(command)}\n}} {errors}")
+        if os.environ.get("WALK_TIMES"):
+            print(f"{time.monotonic() - began:6.2f} {command}")
+        if status:
+            complain(f"{command}: exits with {status}: {' | '.join(printed)[-600:]}")
+        return "\n".join(printed)
+
+    def ask(self, name, words=""):
+        """The answer as JSON is what its schema says: one document, or one a line; where that is false, there is none."""
+        text, schema = f"berth {name} --format json {words}", self.schemas.get(name)
+        output = self.run(text, "2>/dev/null")
+        self.count["answers"] += 1
+        self.asked.add(name)
+        answers = documents_of(output) if schema is not False else []
+        if answers is None or (schema is False and output.strip()):
+            complain(f"{text} prints, against its schema: {output[:200]}")
+        for answer in answers or []:
+            compare(text, answer, schema)
+
+    def again(self, name, text):
+        """The words of an example that is asked once more: a report without the one line, a file without being written."""
+        row = self.rows[name]
+        if self.schemas.get(name, False) is False or row["own_format"] or re.search(" > | -t ", text):
+            return
+        own = [o["name"] for o in row["options"]] + ["format"]
+        words = re.sub(r" --([\w-]+)$", lambda m: m.group() if m.group(1) in own else "", text)
+        words = words.split(" ", 2)[2:]
+        self.ask(name, *words)
+        if words and row["app"] == "possible":
+            self.ask(name)
+
+    def example(self, name, ids, once):
+        shown = self.examples[name]
+        if shlex.split(shown)[1] != name:
+            complain(f"{name}: its example is of another command: {shown}")
+        for pair in ids:
+            shown = re.sub(rf"(?<![\w.-]){pair.split('=')[0]}(?![\w.-])", lambda m, v=pair.split("=", 1)[1]: v, shown)
+        self.run(shown)
+        self.count["examples"] += 1
+        if not once:
+            self.again(name, shown)
+
+    def go(self, path):
+        elsewhere = set()
+        for verb, rest in manual.walk(path):
+            words = rest.split()
+            if verb in ("example", "once"):
+                self.example(words[0], words[1:], verb == "once")
+            elif verb == "json":
+                self.ask(words[0], rest.partition(" ")[2])
+            elif verb == "elsewhere":
+                elsewhere |= set(words[1:])
+            elif verb == "shown":
+                self.run(manual.plain(rest))
+                self.count["others"] += 1
+            elif verb == "sh":
+                self.run(rest)
+        for name, row in self.rows.items():
+            if not row["hidden"] and self.schemas.get(name, False) is not False and name not in self.asked | elsewhere:
+                complain(f"{name} prints data and is not asked: give it a line in {path}")
+        self.shell.end()
+
+
+def walk_examples():
+    began, walk = time.monotonic(), Walk()
     version = {"$ref": "http://berth/openapi.json#/components/schemas/Version"}
     if not list(validator(version).iter_errors({"version": "1", "more": 1})):
         complain("what is not described is not found")
-    for row in script(APP):
-        ask(*row)
-    for c in table():
-        if c["hidden"] or c["name"] in done or c["name"] in ELSEWHERE or schemas.get(c["name"], False) is False or (c["name"],) in [r[:1] for r in LAST]:
-            continue
-        if c["min"]:
-            complain(f"{c['name']} prints data and is not asked: give it a row in script() of tests/lib/commands.py")
-        else:
-            ask(c["name"], [APP] if c["app"] != "none" else [])
-    for row in LAST:
-        ask(*row)
+    walk.go(SOURCE + "/tests/e2e/examples.walk")
+    print(f"{walk.count['examples']} of {len(walk.examples)} examples and {walk.count['others']} more commands of the pages run, "
+          f"{walk.count['answers']} answers as JSON, in {time.monotonic() - began:.1f} s")
 
 
 # ---- the API ----
@@ -384,5 +375,5 @@ def walk_api():
     print(f"{asked} operations")
 
 
-{"schema": compare_stdin, "help": walk_help, "usage": walk_usage, "data": walk_data, "api": walk_api}[sys.argv[1]]()
+{"schema": compare_stdin, "help": walk_help, "usage": walk_usage, "examples": walk_examples, "api": walk_api}[sys.argv[1]]()
 sys.exit(1 if wrong else 0)

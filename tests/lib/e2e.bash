@@ -180,3 +180,16 @@ traces() {
 		! sqlite3 "$BERTH_STATE/control/berth.db" "SELECT * FROM \"$table\"" | grep -aqF -- "$text" || echo "table $table"
 	done
 }
+
+# page_host DIR: programs for it that make the HOST of the manual's pages this berth.
+page_host() {
+	mkdir -p "$1"
+	cat >"$1/ssh" <<-END
+		#!/bin/bash
+		exec /usr/bin/ssh -F $SSH_CONFIG -o ControlMaster=auto -o ControlPath=$1/socket -o ControlPersist=60 \
+			"\${@/berth@HOST/$BERTH_SSH_USER@berth}" 3>&- 4>&-
+	END
+	printf '#!/bin/bash\nexec /usr/bin/curl -sS --connect-to "::127.0.0.1:%s" "$@"\n' "$BERTH_PORT" >"$1/curl"
+	chmod +x "$1"/*
+}
+page_host_end() { ssh -F "$SSH_CONFIG" -o ControlPath="$1/socket" -O exit berth 2>/dev/null || :; }

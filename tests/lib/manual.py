@@ -2,13 +2,16 @@
 
 manual.py parse BERTH PAGE…    every berth command in blocks, indented lines and `spans` is one that berth would take
 manual.py run PAGE             runs the page's blocks here, in order, in one shell; prints what it counted
-manual.py norun PAGE…          lists the blocks that are not run, and why
+manual.py norun BERTH WALK PAGE…   how many commands the pages show, how many are run, and why the others are not; fails
+                               where one that could be run is neither run, here or on the WALK (tests/e2e/examples.walk), nor excused
 manual.py links PAGE…          links to other pages and to headings lead there
 manual.py tested PAGE…         pages that have blocks to run
 
 Blocks that are run: ```console (lines beginning with "$ " are commands; what follows is compared with what they print) and
 ```sh (all lines are commands, a script). "# exit status N" behind a command is what it must end with, else 0.
 ```sh norun: REASON and ```console norun: REASON are read by berth, but not run. All other blocks and indented lines are too.
+
+The examples of docs/COMMANDS.md and the complete commands in texts are run on the walk (tests/lib/commands.py goes it).
 
 What is shown: digits stand for any number, … for any text, a line of … for any lines; blanks count as one.
 """
@@ -135,10 +138,14 @@ def named(line, topics):
             yield span
 
 
+def topics_of(berth):
+    offered = subprocess.run([berth, 'complete', ''], capture_output=True, text=True, check=True).stdout.split()
+    return {name.split(':')[0] for name in offered if ':' in name}
+
+
 def parse(berth, pages):
     count, wrong, known = 0, [], {}
-    offered = subprocess.run([berth, 'complete', ''], capture_output=True, text=True, check=True).stdout.split()
-    topics = {name.split(':')[0] for name in offered if ':' in name}
+    topics = topics_of(berth)
     for page in pages:
         found, text = blocks(page)
         for number, line in text:
@@ -244,11 +251,124 @@ def run(page):
           f'the slowest of line {slowest[1]} in {slowest[0]:.1f} s')
 
 
-def norun(pages):
-    for page in pages:
+# ---- the walk, and what is not run ----
+
+VERBS = ('example', 'once', 'json', 'shown', 'elsewhere', 'never')
+
+
+def walk(path):
+    """(verb, the rest) of each line of the walk; the verb of a line for the shell is sh."""
+    for line in open(path, encoding='utf-8').read().replace('\\\n', '').split('\n'):
+        verb, _, rest = line.partition(' ')
+        if line and not line.startswith('#'):
+            yield (verb, rest) if verb in VERBS else ('sh', line)
+
+
+def examples(page):
+    """What docs/COMMANDS.md shows: {command: (line number, its example)}."""
+    found = {}
+    for block in blocks(page)[0]:
+        if 'Example:' in block.lines:
+            at = block.lines.index('Example:') + 1
+            found[block.lines[0].split()[1]] = (block.line + at, block.lines[at].strip())
+    return found
+
+
+def plain(text):
+    """A command of a text as it is run: of the app blog."""
+    return re.sub(r'\s+', ' ', re.sub(r'\s#( |$).*', '', re.sub(r'\bAPP\b', 'blog', text))).strip()
+
+
+PLACEHOLDER = re.compile(r'…|\[|\w\|[\w-]|(?<!berth@)\bHOST\b|\b(KEY|VALUE|NAME|FILE|URL|TASK|IMAGE|PREVIEW|COMMAND|vA)\b')
+
+
+class Count:
+    """Which commands of the pages are run, and which are not, why."""
+
+    def __init__(self, berth, path, pages):
+        self.berth, self.path, self.pages = berth, path, pages
+        self.topics, self.counts, self.wrong = topics_of(berth), {}, []
+        lines = list(walk(path))
+        self.walked = {rest.split()[0] for verb, rest in lines if verb in ('example', 'once')}
+        self.shown = {plain(rest) for verb, rest in lines if verb == 'shown'}
+        self.elsewhere = {name: rest.split()[0] for verb, rest in lines if verb == 'elsewhere' for name in rest.split()[1:]}
+        self.never = {plain(text): why for why, text in (rest.split(': ', 1) for verb, rest in lines if verb == 'never')}
+        self.examples, self.in_blocks, self.in_texts = {}, set(), set()
+
+    def add(self, what, n=1):
+        self.counts[what] = self.counts.get(what, 0) + n
+
+    def example(self, where, name, text):
+        if name in self.walked:
+            self.add('run: examples of COMMANDS.md, on the walk')
+            self.examples[plain(text)] = name
+        elif name in self.elsewhere:
+            path = os.path.join(os.path.dirname(self.path), self.elsewhere[name])
+            why = f'{os.path.basename(path)} has such commands with what they need'
+            self.add(f'not run: examples of COMMANDS.md; {why}')
+            self.never.setdefault(plain(text), why)
+            self.in_texts.add(plain(text))  # whether a text shows it, too, or not
+            if not re.search(rf'\b{name}\b', open(path, encoding='utf-8').read()):
+                self.wrong.append(f'{where}: {path} has no {name}')
+        else:
+            self.add('not run, and nothing says why')
+            self.wrong.append(f'{where}: the example of {name} is not run: {self.path} needs a line for it')
+
+    def text(self, where, text):
+        """A command of a text, or of a block that is not run as one."""
+        if PLACEHOLDER.search(text):
+            return self.add('read: in texts, with placeholders')
+        if any(refusal(self.berth, words, False) for words, _ in berth_words(text)):
+            return self.add('read: in texts, which only name the command')
+        for done, what in ((self.in_blocks, 'in blocks of pages'), (self.examples, 'as an example'), (self.shown, 'on the walk')):
+            if plain(text) in done:
+                self.in_texts.add(plain(text))
+                return self.add(f'run: in texts, {what}')
+        if plain(text) in self.never:
+            self.in_texts.add(plain(text))
+            return self.add(f'not run: in texts; {self.never[plain(text)]}')
+        self.wrong.append(f'{where}: {text} is not run: {self.path} needs a line for it')
+        return self.add('not run, and nothing says why')
+
+    def page_blocks(self, page):
+        """Those that are run as blocks; the texts of the others."""
         for block in blocks(page)[0]:
-            if block.norun:
-                print(f'{page} line {block.line}: {len(commands(block))} commands are not run: {block.norun}')
+            if block.lang in ('console', 'sh'):
+                self.add(f'not run: in blocks; {block.norun}' if block.norun else 'run: in blocks of pages', len(commands(block)))
+                if not block.norun:
+                    self.in_blocks |= {plain(command) for _, command, _ in commands(block)}
+
+    def page_texts(self, page):
+        found, text = blocks(page)
+        manual_of_commands = os.path.basename(page) == 'COMMANDS.md'
+        for block in found:
+            for i, line in enumerate(block.lines if block.lang not in ('console', 'sh') else []):
+                if manual_of_commands:
+                    self.add('read: headings of COMMANDS.md', i == 0)
+                elif any(True for _ in berth_words(line.strip())):
+                    self.text(f'{page} line {block.line + i}', line.strip())
+        for number, line in text:
+            self.add('read: in texts, names without berth before them', len(list(named(line, self.topics))))
+            for span in re.findall(r'`([^`]+)`', line):
+                if any(True for _ in berth_words(span)):
+                    self.text(f'{page} line {number}', span)
+
+    def all(self):
+        for page in self.pages:
+            self.page_blocks(page)
+            if os.path.basename(page) == 'COMMANDS.md':
+                for name, (line, text) in examples(page).items():
+                    self.example(f'{page} line {line}', name, text)
+        for page in self.pages:
+            self.page_texts(page)
+        for text in sorted((self.shown | set(self.never)) - self.in_texts):
+            self.wrong.append(f'{self.path}: no page shows: {text}')
+        run = sum(n for what, n in self.counts.items() if what.startswith('run'))
+        print(f'{sum(self.counts.values())} commands in {len(self.pages)} pages, {run} of them run:')
+        for what in sorted(self.counts, key=lambda what: (('run', 'not', 'rea').index(what[:3]), what)):
+            print(f'  {self.counts[what]:4} {what}')
+        if self.wrong:
+            sys.exit('\n'.join(self.wrong))
 
 
 # ---- links ----
@@ -291,11 +411,12 @@ def main():
     elif what == 'links':
         links(rest)
     elif what == 'norun':
-        norun(rest)
+        Count(rest[0], rest[1], rest[2:]).all()
     elif what == 'tested':
         print('\n'.join(p for p in rest if any(b.is_run() for b in blocks(p)[0])))
     else:
         sys.exit(__doc__)
 
 
-main()
+if __name__ == '__main__':
+    main()
