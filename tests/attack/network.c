@@ -17,7 +17,9 @@
 #include <unistd.h>
 
 #define CONNECT_SECONDS 2
+#ifndef IPPROTO_L2TP
 #define IPPROTO_L2TP 115
+#endif
 
 static int opens(int family, int type, int protocol)
 {
