@@ -43,6 +43,19 @@ static json_t *fail(struct walk *w, const char *fmt, ...)
 	return NULL;
 }
 
+/* With as many digits as the number needs. */
+static json_t *real_text(double v)
+{
+	char text[32];
+
+	for (int digits = 15; digits <= 17; digits++) {
+		snprintf(text, sizeof(text), "%.*g", digits, v);
+		if (strtod(text, NULL) == v)
+			break;
+	}
+	return json_string(text);
+}
+
 /* As text: numbers as they are written, true and false as these words. */
 static json_t *text_of(const json_t *v, const char *yes, const char *no)
 {
@@ -50,7 +63,7 @@ static json_t *text_of(const json_t *v, const char *yes, const char *no)
 		return json_string(json_is_true(v) ? yes : no);
 	if (json_is_integer(v))
 		return json_sprintf("%" JSON_INTEGER_FORMAT, json_integer_value(v));
-	return json_is_real(v) ? json_sprintf("%g", json_real_value(v)) : NULL;
+	return json_is_real(v) ? real_text(json_real_value(v)) : NULL;
 }
 
 static json_t *take_word(struct walk *w, json_t *v)

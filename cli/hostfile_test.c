@@ -32,6 +32,11 @@ static void values_are_brought_into_the_form_of_the_api(void **state UNUSED)
 		    "\"HOSTFILE_TEST\"},\"B\":{\"base64\":\"/w==\"}}}}}",
 		"{\"apps\":{\"a\":{\"config\":{\"N\":\"3\",\"T\":\"true\",\"E\":\"from "
 		"here\",\"B\":{\"base64\":\"/w==\"}}}}}");
+	expect_form("{\"apps\":{\"a\":{\"config\":{\"A\":1234567.5,\"B\":52.5200066,"
+		    "\"C\":0.1,\"D\":0.30000000000000004,\"E\":-2.5}}}}",
+		"{\"apps\":{\"a\":{\"config\":{\"A\":\"1234567.5\",\"B\":"
+		"\"52.5200066\",\"C\":\"0.1\",\"D\":\"0.30000000000000004\",\"E\":"
+		"\"-2.5\"}}}}");
 	expect_form("{\"settings\":{\"http\":{\"compression\":true,\"timeout\":45}}}",
 		"{\"settings\":{\"http\":{\"compression\":\"on\",\"timeout\":\"45\"}}}");
 	expect_form("{\"apps\":{\"a\":{\"resources\":{\"web\":{\"memory\":\"1K\",\"cpu\":"
