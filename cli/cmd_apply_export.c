@@ -1,9 +1,18 @@
 /* apply:export: what a host or an app is set to, as a file that apply takes. */
 #include "cli/cli.h"
+#include "lib/name.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+
+static json_t *size_text(const json_t *bytes)
+{
+	char text[24];
+
+	num_write_size((uint64_t)json_integer_value(bytes), text);
+	return json_string(text);
+}
 
 /* Numbers of the API as the file has them. */
 static void write_limits(json_t *types)
@@ -21,8 +30,7 @@ static void write_limits(json_t *types)
 				json_object_set_new(limits, key,
 					json_real((double)json_integer_value(v) / 1000));
 			else if (!count)
-				json_object_set_new(
-					limits, key, json_string(out_size(v)));
+				json_object_set_new(limits, key, size_text(v));
 		}
 }
 

@@ -125,7 +125,7 @@ static json_t *take_volume_size(struct walk *w, json_t *v)
 
 	if (!json_is_integer(bytes))
 		return bytes;
-	num_format_size((uint64_t)json_integer_value(bytes), text);
+	num_write_size((uint64_t)json_integer_value(bytes), text);
 	json_decref(bytes);
 	return json_string(text);
 }

@@ -51,6 +51,11 @@ static void values_are_brought_into_the_form_of_the_api(void **state UNUSED)
 	expect_form("{\"apps\":{\"a\":null}, // bare\n \"volumes\":{\"v\":{\"size\":"
 		    "\"2048M\"}}}",
 		"{\"apps\":{\"a\":{}},\"volumes\":{\"v\":{\"size\":\"2G\"}}}");
+	/* to the byte, and as it can be read again */
+	expect_form("{\"volumes\":{\"v\":{\"size\":\"1536M\"},\"w\":{\"size\":"
+		    "1500000001}}}",
+		"{\"volumes\":{\"v\":{\"size\":\"1536M\"},\"w\":{\"size\":"
+		"\"1500000001\"}}}");
 }
 
 /* A key named as a reference is one only where a value stands. */

@@ -142,6 +142,16 @@ void num_format_size(uint64_t bytes, char out[24])
 		snprintf(out, 24, "%.1f%c", v, units[i]);
 }
 
+void num_write_size(uint64_t bytes, char out[24])
+{
+	static const char units[] = "kMGT";
+	size_t i = 0;
+
+	while (bytes && i + 1 < sizeof(units) && bytes % 1024 == 0)
+		bytes /= 1024, i++;
+	snprintf(out, 24, "%llu%.1s", (unsigned long long)bytes, i ? units + i - 1 : "");
+}
+
 /* signal(7): what a program's C library calls so, whatever it keeps for itself. */
 #define RT_MIN 34
 #define RT_MAX 64

@@ -27,6 +27,8 @@ int num_parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret);
 int num_parse_size(const char *s, uint64_t *ret_bytes);
 /* "512M", "1.5G", "900k", "37 bytes" into a static-size buffer owned by the caller. */
 void num_format_size(uint64_t bytes, char out[24]);
+/* As num_parse_size reads it back, to the byte: "2G", "1536M", "1500000001". */
+void num_write_size(uint64_t bytes, char out[24]);
 
 /* "SIGQUIT", "quit", "3", "SIGRTMIN+3", "RTMAX-1", as Docker's STOPSIGNAL takes them: 1 .. 64, or -EINVAL. */
 int signal_parse(const char *s);

@@ -82,6 +82,18 @@ static void sizes_have_units(void **state)
 	assert_int_equal(num_parse_size("99999999999T", &v), -ERANGE);
 	num_format_size(512u << 20, text);
 	assert_string_equal(text, "512M");
+	static const struct {
+		uint64_t bytes;
+		const char *text;
+	} exact[] = {{0, "0"}, {1000, "1000"}, {1024, "1k"}, {1536u << 20, "1536M"},
+		{UINT64_C(2) << 30, "2G"}, {UINT64_C(3) << 40, "3T"},
+		{UINT64_C(5) << 50, "5120T"}, {UINT64_MAX, "18446744073709551615"}};
+	for (size_t i = 0; i < ARRAY_LEN(exact); i++) {
+		num_write_size(exact[i].bytes, text);
+		assert_string_equal(text, exact[i].text);
+		assert_int_equal(num_parse_size(text, &v), 0);
+		assert_true(v == exact[i].bytes);
+	}
 	num_format_size(1536u << 20, text);
 	assert_string_equal(text, "1.5G");
 }

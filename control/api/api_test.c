@@ -664,6 +664,16 @@ static void limits_have_ranges(void **state)
 }
 
 /* The host of the stubs has 8G, 2 cpus, 20000 open files and no disk to limit. */
+/* So that it can be asked for again. */
+static void the_state_tells_sizes_to_the_byte(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t id;
+
+	assert_int_equal(db_volume_create(f->c.db, "data", 1536u << 20, &id), 0);
+	expect(f, "GET", "/v1/state", NULL, 200, "\"size\":\"1536M\"");
+}
+
 static void limits_are_set_shown_and_cleared(void **state)
 {
 	struct fixture *f = *state;
@@ -866,6 +876,7 @@ int main(void)
 		T(the_routers_settings_are_checked_and_reach_it),
 		T(sleep_is_a_setting_a_state_and_an_order),
 		T(limits_have_ranges),
+		T(the_state_tells_sizes_to_the_byte),
 		T(limits_are_set_shown_and_cleared),
 		T(releases_show_layers_and_no_values),
 		T(a_canary_is_begun_shown_and_ended),

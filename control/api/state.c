@@ -231,7 +231,7 @@ static json_t *volume_of(
 	char size[24] = "";
 
 	if (v->size_bytes)
-		num_format_size(v->size_bytes, size);
+		num_write_size(v->size_bytes, size);
 	return json_pack("{s:o*, s:I, s:I, s:s}", "size", word(size), "keep",
 		(json_int_t)snapshots->keep, "keep-days",
 		(json_int_t)snapshots->keep_days, "snapshots",

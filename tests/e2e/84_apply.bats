@@ -17,13 +17,13 @@ setup_file() {
 			// what the host has
 			"settings": {"disk": {"releases": 12}},
 			"members": {"ap-zoe": {"role": "view", "keys": [{"file": "zoe.pub"}]}},
-			"volumes": {"ap-data": {"size": "64M", "keep": 3}},
+			"volumes": {"ap-data": {"size": "66000k", "keep": 3}},
 			"apps": {
 				"ap-web": {
 					"config": {"TITLE": {"file": "title"}, "SECRET": {"env": "AP_SECRET"}, "N": 3},
 					"domains": ["www.ap-web.test"],
 					"settings": {"http": {"timeout": 45, "canonical": "www.ap-web.test", "auth": "ann:opensesame"}},
-					"resources": {"*": {"memory": "128M"}, "web": {"cpu": 0.5}},
+					"resources": {"*": {"memory": "131000k"}, "web": {"cpu": 0.5}},
 					"network": [{"allow": "ap-other", "ports": 5000}, {"deny": "10.0.0.0/8"}],
 					"mounts": {"/data": "ap-data"}, /* makes a release, with the config one */
 					"drains": [{"url": "https://ann:opensesame@logs.example.com/x?key=opensesame", "gzip": true}],
