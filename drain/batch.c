@@ -260,8 +260,10 @@ void drain_closed(struct drain *d, const char *error)
 {
 	if (d->n_marks || d->batch.lines || d->phase == PHASE_OPENING)
 		drain_failed(d, 0, "%s", error);
-	else
+	else {
 		drain_stop(d);
+		drain_run_in(d, d->transport->linger_ms); /* what came just before */
+	}
 }
 
 void drain_opened(struct drain *d)
