@@ -191,12 +191,23 @@ static json_t *headers_of(const struct db_webhook *h, const struct db_delivery *
 	return headers;
 }
 
-/* As if it had failed already: what becomes of berth-drain or of us, it is tried again. */
+/* As if it had failed already: what becomes of berth-drain or of us, it is tried again. -ETIME: not any more. */
 static int lease(struct control *c, struct db_delivery *d)
 {
-	d->attempts++;
-	d->next_us = io_now_us() + LEASE_US;
-	return db_delivery_put(c->db, d);
+	const bool over = d->attempts >= WEBHOOK_TRIES;
+	const uint64_t now = io_now_us();
+
+	if (over) {
+		snprintf(
+			d->error, sizeof(d->error), "no answer is known of the last try");
+		d->status = 0;
+		d->done_us = now;
+	} else {
+		d->attempts++;
+	}
+	d->next_us = over ? 0 : now + LEASE_US;
+	int r = db_delivery_put(c->db, d);
+	return r < 0 ? r : over ? -ETIME : 0;
 }
 
 static int send_one(struct control *c, struct db_delivery *d,
@@ -206,7 +217,7 @@ static int send_one(struct control *c, struct db_delivery *d,
 	int r = db_webhook_get(c->db, d->webhook, &h);
 
 	if (r < 0 || lease(c, d) < 0)
-		return 0; /* it is gone */
+		return 0; /* it is gone, or given up */
 	r = tell(arg, json_pack("{s:I, s:s, s:b, s:o, s:s}", "hook", (json_int_t)d->id,
 			      "url", h.url, "local", h.local, "headers",
 			      headers_of(&h, d), "body", d->body));
