@@ -329,13 +329,22 @@ int cron_wait(struct control *c, uint64_t id, int ms, struct db_cron_run *ret)
 	return r;
 }
 
+static int stop_instance(struct control *c, const struct db_cron_run *run)
+{
+	return engine_stop(c->engine, run->instance, app_stop_timeout_ms(c, run->app));
+}
+
+/* Why comes first: its end may be told before the answer to this. */
 int cron_stop(struct control *c, const struct db_cron_run *run, const char *why)
 {
 	int r = db_cron_run_ending(c->db, run->id, why);
 
-	return r < 0 ? r
-		     : engine_stop(c->engine, run->instance,
-			       app_stop_timeout_ms(c, run->app));
+	if (r < 0)
+		return r;
+	r = stop_instance(c, run);
+	if (r < 0)
+		db_cron_run_ending(c->db, run->id, run->ending); /* nobody ends it */
+	return r;
 }
 
 bool cron_keeps(struct control *c, const struct db_instance *i)
@@ -356,8 +365,11 @@ void cron_recover(struct control *c)
 
 		if (runs[i].instance &&
 			db_instance_get(c->db, runs[i].instance, &at) == 0 &&
-			strcmp(at.state, "exited") != 0)
+			strcmp(at.state, "exited") != 0) {
+			if (runs[i].ending[0]) /* perhaps that was not asked any more */
+				stop_instance(c, &runs[i]);
 			continue;
+		}
 		/* What is known of its end may come yet, and then counts. */
 		end_run(c, &runs[i], "lost", "it ended while berth was down",
 			io_now_us());
@@ -557,9 +569,11 @@ static void end_late(struct control *c, uint64_t now_us, uint64_t *next_us)
 			continue;
 		if (runs[i].limit_us > now_us)
 			sooner(next_us, runs[i].limit_us);
-		else if (cron_stop(c, &runs[i], "timeout") < 0)
+		else if (cron_stop(c, &runs[i], "timeout") < 0) {
 			log_warn("app %u: cron.%u takes too long and cannot be stopped",
 				runs[i].app, runs[i].number);
+			sooner(next_us, now_us + AGAIN_US);
+		}
 	}
 }
 

@@ -19,6 +19,7 @@
 
 static struct {
 	unsigned int starts, fail; /* fail: the next start */
+	unsigned int deaf;	   /* so many stops are not heard */
 	uint64_t last, stopped[8];
 	unsigned int stops;
 	char command[64];
@@ -48,6 +49,10 @@ int oneoff_start(struct control *c, uint32_t app, const struct oneoff *o,
 int engine_stop(struct engine *g UNUSED, uint64_t id, uint32_t timeout_ms)
 {
 	assert_int_equal(timeout_ms, 30000);
+	if (played.deaf) {
+		played.deaf--;
+		return -ECONNRESET;
+	}
 	played.stopped[played.stops++ % ARRAY_LEN(played.stopped)] = id;
 	return 0;
 }
@@ -284,6 +289,29 @@ static void a_run_is_ended_at_its_time_limit(void **state)
 	cron_close(c.cron);
 }
 
+static void an_end_that_berthd_did_not_hear_is_asked_for_again(void **state)
+{
+	struct control c = begin(*state);
+	uint32_t app = make_app(&c, "blog",
+		"[{\"command\": \"x\", \"schedule\": \"0 * * * *\", \"timeout\": "
+		"\"90s\"}]");
+
+	cron_look(&c, NOON);
+	cron_look(&c, NOON + HOUR);
+	played.deaf = 1;
+	assert_int_equal(
+		cron_look(&c, NOON + HOUR + 90 * S), NOON + HOUR + 90 * S + MINUTE);
+	assert_int_equal(played.stops, 0);
+	cron_look(&c, NOON + HOUR + 90 * S + MINUTE);
+	assert_int_equal(played.stops, 1);
+	/* nor does one that control was killed before it asked for */
+	cron_recover(&c);
+	assert_int_equal(played.stops, 2);
+	exits(&c, played.last, 143, NOON + HOUR + 3 * MINUTE);
+	assert_string_equal(history(&c, app), "timeout");
+	cron_close(c.cron);
+}
+
 /* ---- what is not started ---- */
 
 static void suspended_stopped_and_switched_off_tasks_wait(void **state)
@@ -484,6 +512,7 @@ int main(void)
 		T(allow_lets_them_run_beside_each_other),
 		T(replace_ends_the_one_before_first),
 		T(a_run_is_ended_at_its_time_limit),
+		T(an_end_that_berthd_did_not_hear_is_asked_for_again),
 		T(suspended_stopped_and_switched_off_tasks_wait),
 		T(a_previews_tasks_wait_until_that_is_asked_for),
 		T(missed_times_run_once_while_they_are_young),
