@@ -382,7 +382,7 @@ struct start {
 	const struct db_app *app;
 	const struct cron_task *task;
 	const char *why, *actor;
-	uint64_t due_us, now_us;
+	uint64_t due_us, seen_us, now_us;
 };
 
 static void fill_run(const struct start *s, struct db_cron_run *run)
@@ -409,7 +409,7 @@ static int begin_run(struct control *c, const struct start *s, struct db_cron_ru
 		return r;
 	r = db_cron_run_add(c->db, run);
 	if (r == 0 && strcmp(s->why, "manual") != 0)
-		r = db_cron_seen(c->db, run->app, run->task, s->due_us);
+		r = db_cron_seen(c->db, run->app, run->task, s->seen_us);
 	int ended = db_end(c->db, r == 0);
 	return r < 0 ? r : ended;
 }
@@ -454,7 +454,7 @@ static void skip(
 	snprintf(run.reason, sizeof(run.reason), "%s", reason);
 	run.ended_us = s->now_us;
 	db_cron_run_add(c->db, &run);
-	db_cron_seen(c->db, n->app, n->task.id, s->due_us);
+	db_cron_seen(c->db, n->app, n->task.id, s->seen_us);
 	applog(n->app, SOURCE, "%s skipped: %s (%.200s)", n->task.id, reason,
 		n->task.command);
 }
@@ -542,13 +542,14 @@ static void see_to(struct control *c, struct entry *n, uint64_t now_us)
 		.why = p.verdict == CRON_LATE ? "late" : "schedule",
 		.actor = "berth",
 		.due_us = p.at_us,
+		.seen_us = p.seen_us,
 		.now_us = now_us};
 	if (p.verdict == CRON_MISSED)
 		skip(c, n, &s, "missed: berth did not run then");
 	else if (p.verdict != CRON_NOT_YET && !act(c, n, &s))
 		return;
 	if (p.verdict != CRON_NOT_YET)
-		n->seen_us = p.at_us;
+		n->seen_us = p.seen_us;
 	n->next_us = p.next_us;
 }
 

@@ -113,5 +113,6 @@ struct cron_plan cron_plan(const struct schedule *s, const struct zone *z,
 		p.at_us = p.next_us;
 		p.verdict = now_us - p.at_us > CRON_LATE_S * S_US ? CRON_LATE : CRON_DUE;
 	}
+	p.seen_us = p.verdict == CRON_MISSED ? now_us : p.at_us;
 	return p;
 }

@@ -36,7 +36,8 @@ int cron_policy_parse(const char *text);
 enum cron_verdict { CRON_NOT_YET, CRON_DUE, CRON_LATE, CRON_MISSED };
 struct cron_plan {
 	enum cron_verdict verdict;
-	uint64_t at_us;	  /* that time */
+	uint64_t at_us;	  /* that time; of those missed the first */
+	uint64_t seen_us; /* all up to then are seen to by that */
 	uint64_t next_us; /* the next one after now; 0: none */
 };
 struct cron_plan cron_plan(const struct schedule *s, const struct zone *z,

@@ -386,6 +386,10 @@ static void missed_times_run_once_while_they_are_young(void **state)
 	assert_int_equal(cron_look(&c, NOON + 5 * HOUR + 40 * MINUTE), NOON + 6 * HOUR);
 	assert_int_equal(played.starts, 1);
 	assert_string_equal(history(&c, app), "skipped;succeededlate");
+	/* once: not again with each release that follows */
+	cron_changed(&c);
+	assert_int_equal(cron_look(&c, NOON + 5 * HOUR + 41 * MINUTE), NOON + 6 * HOUR);
+	assert_string_equal(history(&c, app), "skipped;succeededlate");
 	cron_close(c.cron);
 }
 
