@@ -545,7 +545,10 @@ static void see_to(struct control *c, struct entry *n, uint64_t now_us)
 		.seen_us = p.seen_us,
 		.now_us = now_us};
 	if (p.verdict == CRON_MISSED)
-		skip(c, n, &s, "missed: berth did not run then");
+		skip(c, n, &s,
+			p.at_us < c->started_us
+				? "missed: berth did not run then"
+				: "missed: it could not start for too long");
 	else if (p.verdict != CRON_NOT_YET && !act(c, n, &s))
 		return;
 	if (p.verdict != CRON_NOT_YET)

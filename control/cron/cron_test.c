@@ -393,6 +393,41 @@ static void missed_times_run_once_while_they_are_young(void **state)
 	cron_close(c.cron);
 }
 
+static const char *last_reason(struct control *c, uint32_t app)
+{
+	static char text[256];
+	struct db_cron_run *runs autofree = NULL;
+
+	assert_int_equal(db_cron_history(c->db, app, NULL, 1, &runs), 1);
+	snprintf(text, sizeof(text), "%s", runs[0].reason);
+	return text;
+}
+
+static void a_missed_time_says_whether_berth_was_there(void **state)
+{
+	struct control c = begin(*state);
+	uint32_t first, second;
+
+	assert_int_equal(db_setting_set(c.db, 0, "cron", "parallel", "1"), 0);
+	assert_int_equal(db_setting_set(c.db, 0, "cron", "catch-up", "10m"), 0);
+	first = make_app(&c, "blog", HOURLY);
+	second = make_app(&c, "shop", HOURLY);
+	c.started_us = NOON;
+	cron_look(&c, NOON);
+	cron_look(&c, NOON + HOUR);
+	assert_int_equal(played.starts, 1);
+	/* no place for so long */
+	cron_look(&c, NOON + HOUR + 20 * MINUTE);
+	assert_string_equal(
+		last_reason(&c, second), "missed: it could not start for too long");
+	exits(&c, played.last, 0, NOON + HOUR + 21 * MINUTE);
+	c.started_us = NOON + 3 * HOUR - 20 * MINUTE;
+	cron_changed(&c);
+	cron_look(&c, c.started_us);
+	assert_string_equal(last_reason(&c, first), "missed: berth did not run then");
+	cron_close(c.cron);
+}
+
 static void a_year_of_minutes_is_not_walked(void **state)
 {
 	struct control c = begin(*state);
@@ -520,6 +555,7 @@ int main(void)
 		T(suspended_stopped_and_switched_off_tasks_wait),
 		T(a_previews_tasks_wait_until_that_is_asked_for),
 		T(missed_times_run_once_while_they_are_young),
+		T(a_missed_time_says_whether_berth_was_there),
 		T(a_year_of_minutes_is_not_walked),
 		T(a_clock_that_is_set_back_a_day_is_believed),
 		T(tasks_of_a_release_that_serves_no_more_are_gone),
