@@ -118,7 +118,7 @@ static int keep_of(struct db *copy, const struct table *t, uint32_t app)
 	if (strcmp(t->name, "app") == 0)
 		buf_addf(&sql, " WHERE id <> %u", app);
 	else if (to_app)
-		buf_addf(&sql, " WHERE \"%s\" <> %u", to_app->name, app);
+		buf_addf(&sql, " WHERE ifnull(\"%s\", 0) <> %u", to_app->name, app);
 	else if (strcmp(t->name, "volume") == 0 || to_volume)
 		buf_addf(&sql,
 			" WHERE \"%s\" NOT IN (SELECT volume FROM volume_mount WHERE app "

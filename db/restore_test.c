@@ -452,8 +452,29 @@ static void tasks_come_suspended_as_they_were_and_a_drill_starts_none(void **sta
 	}
 }
 
+/* Of no app: a drain and a webhook of all, and a snapshot that somebody took. */
+static void rows_of_nobody(struct db *db)
+{
+	struct db_drain drain = {.url = "https://all.example.com/password"};
+	struct db_webhook hook = {.url = "https://all.example.com/",
+		.secret = "shh",
+		.events = HOOK_DEPLOY};
+	struct db_snapshot s = {.why = "manual", .message = "secretive"};
+	struct db_volume v;
+	uint64_t id;
+
+	assert_int_equal(db_drain_add(db, &drain, "secretive authority", &id), 0);
+	assert_int_equal(db_webhook_add(db, &hook), 0);
+	assert_int_equal(db_volume_by_name(db, "secretive-data", &v), 0);
+	s.volume = v.id;
+	assert_int_equal(db_snapshot_begin(db, &s), 0);
+	assert_int_equal(db_snapshot_ready(db, &s), 0);
+}
+
 static void a_copy_of_one_app_has_nothing_of_others(void **state)
 {
+	struct db_drain *drains autofree = NULL;
+	struct db_webhook *hooks autofree = NULL;
 	struct fixture *f = *state;
 	struct pair p;
 	char file[200];
@@ -462,7 +483,10 @@ static void a_copy_of_one_app_has_nothing_of_others(void **state)
 
 	app_with_all(f->db, "blog", "blog.example.com");
 	app_with_all(f->db, "secretive", "secretive.example.com");
+	rows_of_nobody(f->db);
 	pair_open(&p, f, "blog");
+	assert_int_equal(db_drain_list(p.copy, &drains), 1);
+	assert_int_equal(db_webhook_list(p.copy, &hooks), 1);
 	assert_int_equal(db_backup_layers(p.copy, &layers), 0);
 	assert_int_equal(json_array_size(layers), 2);
 	json_decref(layers);
