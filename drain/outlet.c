@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #define SAVE_MS 500
+#define ASK_MS 100 /* control has more to read than fits */
 
 /* ---- what is kept ---- */
 
@@ -36,16 +37,35 @@ void outlet_save(struct outlet *o)
 
 /* ---- which there are ---- */
 
+static void ask_name(struct outlet *o, struct app_log *l);
+
+static void on_ask(void *arg)
+{
+	struct outlet *o = arg;
+
+	o->asking = NULL;
+	for (struct app_log *l = logs_first(o->logs); l && !o->asking; l = l->next)
+		if (l->cursors)
+			ask_name(o, l);
+}
+
+static void ask_name(struct outlet *o, struct app_log *l)
+{
+	if (l->name[0] || l->asked)
+		return;
+	l->asked = true;
+	o->ask(o, l);
+	if (!l->asked && !o->asking)
+		o->asking = loop_after(o->loop, ASK_MS, on_ask, o);
+}
+
 static void put_cursor(struct drain *d, struct cursor *c)
 {
 	if (!c)
 		return;
 	c->next = d->cursors;
 	d->cursors = c;
-	if (!c->log->name[0] && !c->log->asked) {
-		c->log->asked = true;
-		d->outlet->ask(d->outlet, c->log);
-	}
+	ask_name(d->outlet, c->log);
 	drain_run_in(d, d->transport->linger_ms);
 }
 

@@ -14,8 +14,8 @@ struct outlet {
 	const char *state; /* folder: BERTH_STATE */
 	char host[256];	   /* of this machine */
 	char nonce[40];	   /* in the request ids of our requests */
-	struct loop_timer *saving;
-	/* For control: {name: APPID}, and what is told of a drain. */
+	struct loop_timer *saving, *asking;
+	/* For control: {name: APPID}, and what is told of a drain. l->asked: it is on its way; else it is asked again. */
 	void (*ask)(struct outlet *o, struct app_log *l);
 	void (*tell)(
 		struct outlet *o, const struct drain *d, bool well, const char *text);
