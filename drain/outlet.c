@@ -128,8 +128,10 @@ static void on_gone(void *arg, struct app_log *l)
 
 void outlet_name(struct outlet *o, uint32_t app, const char *name)
 {
-	struct app_log *l = logs_get(o->logs, app);
+	struct app_log *l = logs_first(o->logs);
 
+	while (l && l->app != app)
+		l = l->next;
 	if (!l)
 		return;
 	l->asked = false;

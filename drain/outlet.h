@@ -29,6 +29,7 @@ int outlet_open(struct outlet *o, struct err *e);
 int outlet_put(struct outlet *o, const json_t *said, struct err *e);
 /* Those that were not put since the last time go, with their files. */
 void outlet_settle_list(struct outlet *o);
+/* The answer to ask(), or unasked: one that was given another name. */
 void outlet_name(struct outlet *o, uint32_t app, const char *name);
 /* Writes down what is not yet. */
 void outlet_save(struct outlet *o);

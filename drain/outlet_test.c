@@ -79,7 +79,7 @@ static void end(struct outlet *o, const char *state)
 static void names_that_control_had_no_room_for_are_asked_again(void **state UNUSED)
 {
 	char folder[] = "/tmp/berth-drain.XXXXXX";
-	struct outlet o;
+	static struct outlet o; /* libcurl stays for the life of the program */
 
 	asked = 0;
 	room = 1;
@@ -97,10 +97,28 @@ static void names_that_control_had_no_room_for_are_asked_again(void **state UNUS
 	end(&o, folder);
 }
 
+static void an_app_may_get_another_name(void **state UNUSED)
+{
+	char folder[] = "/tmp/berth-drain.XXXXXX";
+	static struct outlet o; /* libcurl stays for the life of the program */
+
+	room = 3;
+	begin(&o, folder);
+	outlet_name(&o, 7, "blog");
+	assert_string_equal(log_of(&o, 7)->name, "blog");
+	outlet_name(&o, 7, "journal");
+	assert_string_equal(log_of(&o, 7)->name, "journal");
+	/* of one that no drain reads nothing is kept */
+	outlet_name(&o, 12, "shop");
+	assert_null(log_of(&o, 12));
+	end(&o, folder);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_that_control_had_no_room_for_are_asked_again),
+		cmocka_unit_test(an_app_may_get_another_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

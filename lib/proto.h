@@ -651,7 +651,7 @@ struct acme_ask {
  * ---- berth-control <-> berth-drain: one JSON object a message, on the pair that is its standard input ----
  *   control   {drain: ID, app (0: all), url, gzip, insecure, local, created_us, ca?}, one for each drain, then {all: N}: others are
  *             gone. Again whenever they change
- *             {app: ID, name}: what the app is called; "": there is none
+ *             {app: ID, name}: what the app is called; "": there is none. Also unasked, of all, when one has another name
  *   drain     -> {name: APPID}: what is it called?
  *             -> {drain: ID, well: bool, text}: it can (not) deliver, for people; once a change
  *   webhooks  {hook: ID, url, local, headers: [TEXT], body}: one POST

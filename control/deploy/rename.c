@@ -139,7 +139,7 @@ static int rename_locked(struct control *c, const struct db_app *a, const char *
 	if (routes_refresh(c, &table) < 0)
 		sink_fail(s, "%s", table.text);
 	tell_callers(c, a->id, s);
-	drains_changed(c);
+	drains_renamed(c);
 	app_url(c, &now, url, sizeof(url));
 	sink_step(s, "%s is %s now", a->name, to);
 	sink_detail(s, "%s", url);

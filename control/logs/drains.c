@@ -28,8 +28,8 @@
 #define LINE_TEXT 300
 
 struct drains {
-	int wake; /* eventfd */
-	atomic_bool alive;
+	int wake;		    /* eventfd */
+	atomic_bool alive, renamed; /* renamed: it is to be told what apps are called */
 	/* of the thread */
 	pid_t pid; /* 0: none */
 	int pidfd, sock;
@@ -62,6 +62,13 @@ void drains_changed(struct control *c)
 
 	if (c->drains)
 		(void)!write(c->drains->wake, &one, sizeof(one));
+}
+
+void drains_renamed(struct control *c)
+{
+	if (c->drains)
+		atomic_store(&c->drains->renamed, true);
+	drains_changed(c);
 }
 
 bool drains_alive(struct control *c)
@@ -151,6 +158,19 @@ static int tell_hook(void *arg, json_t *o)
 	return tell(arg, o);
 }
 
+/* Those that it does not read it passes over. */
+static int tell_names(struct control *c, struct drains *d)
+{
+	struct db_app *apps autofree = NULL;
+	int n = db_app_list(c->db, &apps), r = 0;
+
+	for (int i = 0; i < n && r == 0; i++)
+		if (!apps[i].removing)
+			r = tell(d, json_pack("{s:i, s:s}", "app", (int)apps[i].id,
+					    "name", apps[i].name));
+	return r;
+}
+
 /* While none runs: what one kept of drains that are gone, and could not remove. */
 static void remove_kept(struct control *c, const struct db_drain *rows, int n)
 {
@@ -202,6 +222,8 @@ static void bring_up_to_date(struct control *c, struct drains *d)
 		r = tell(d, json_pack("{s:i}", "all", n));
 	for (int i = 0; i < n; i++)
 		explicit_bzero(rows[i].url, sizeof(rows[i].url));
+	if (r == 0 && atomic_exchange(&d->renamed, false))
+		r = tell_names(c, d);
 	if (r == 0)
 		r = webhooks_send(c, tell_hook, d);
 	if (r < 0) {

@@ -12,6 +12,8 @@ int drains_open(struct control *c, struct drains **ret, struct err *e);
 int drains_run(struct control *c);
 /* Rows have changed, or an app is gone. Any thread; without drains (tests) nothing. */
 void drains_changed(struct control *c);
+/* An app has another name, too. */
+void drains_renamed(struct control *c);
 /* Does berth-drain run? */
 bool drains_alive(struct control *c);
 

@@ -164,7 +164,10 @@ teardown_file() { berth apps:destroy d-drain --force >/dev/null; }
 	berth maintenance:on d-late >/dev/null
 	curl -sS -o /dev/null -H 'Host: d-late.localhost' "$(url)"
 	wait_for 10 grep -q '"app":"d-late","source":"berth"' "$DRAINS/all.http" || fail "$(berth logs d-late)"
-	berth apps:destroy d-late --force >/dev/null
+	berth apps:rename d-late d-later >/dev/null
+	curl -sS -o /dev/null -H 'Host: d-later.localhost' "$(url)"
+	wait_for 10 grep -q '"app":"d-later","source":"berth"' "$DRAINS/all.http" || fail "$(tail -n 3 "$DRAINS/all.http")"
+	berth apps:destroy d-later --force >/dev/null
 	wait_for 10 eval '[ "$(json logs:drain | jq "[.[].lag_bytes] | add")" = 0 ]'
 	for id in $(json logs:drain | jq '.[].id'); do berth logs:drain:remove --global "$id" >/dev/null; done
 	# Other apps of this berth write all the time: that of an app that does not.
