@@ -272,10 +272,21 @@ void drain_opened(struct drain *d)
 	drain_run_in(d, 0);
 }
 
+/* A receiver that takes less at once would else be asked in vain each time. */
+static void grow(struct drain *d)
+{
+	if (d->batch_bytes >= d->transport->batch_bytes || ++d->smaller < BATCHES_SMALLER)
+		return;
+	d->smaller = 0;
+	d->batch_bytes *= 2;
+	if (d->batch_bytes > d->transport->batch_bytes)
+		d->batch_bytes = d->transport->batch_bytes;
+}
+
 void drain_delivered(struct drain *d)
 {
 	cursor_keep(d->batch.cursor, &d->batch.end);
-	d->batch_bytes = d->transport->batch_bytes;
+	grow(d);
 	note_delivered(d, d->batch.lines);
 	next_batch(d);
 }

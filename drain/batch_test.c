@@ -103,10 +103,42 @@ static void what_came_before_an_idle_receiver_closed_is_sent(void **state UNUSED
 	io_remove_tree(AT_FDCWD, folder);
 }
 
+static void delivered(struct drain *d, unsigned int n)
+{
+	static struct app_log log = {.app = 7};
+	static struct cursor c = {.log = &log, .fd = -1};
+
+	while (n-- > 0) {
+		d->batch = (struct mark){.cursor = &c, .lines = 1};
+		drain_delivered(d);
+	}
+}
+
+/* Each batch that is too large costs a pause. */
+static void what_a_receiver_took_is_not_exceeded_at_once(void **state UNUSED)
+{
+	struct outlet o = {.loop = loop_new()};
+	struct drain *d = calloc(1, sizeof(*d));
+
+	*d = (struct drain){
+		.outlet = &o, .transport = &played, .batch_bytes = BATCH_BYTES / 4};
+	delivered(d, 1);
+	assert_int_equal(d->batch_bytes, BATCH_BYTES / 4);
+	/* what was too large once need not be so for ever */
+	delivered(d, 2 * BATCHES_SMALLER);
+	assert_int_equal(d->batch_bytes, BATCH_BYTES);
+	delivered(d, BATCHES_SMALLER);
+	assert_int_equal(d->batch_bytes, BATCH_BYTES);
+	drain_stop(d);
+	free(d);
+	loop_free(o.loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_came_before_an_idle_receiver_closed_is_sent),
+		cmocka_unit_test(what_a_receiver_took_is_not_exceeded_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,8 +19,9 @@
 
 #define BATCH_BYTES ((size_t)128 << 10) /* of log, before it is put into form */
 #define BATCH_BYTES_MIN                                                                  \
-	((size_t)4 << 10) /* what a receiver that finds batches too large gets at last */
-#define LINGER_MS 30	  /* lines that come one by one are sent together */
+	((size_t)4 << 10)  /* what a receiver that finds batches too large gets at last */
+#define BATCHES_SMALLER 64 /* so many are taken before they are twice as large again */
+#define LINGER_MS 30	   /* lines that come one by one are sent together */
 #define LINGER_HTTP_MS 200
 #define PAUSE_MS 1000 /* after a failure, doubling, a quarter more or less at random */
 #define PAUSE_MAX_MS 60000
@@ -65,7 +66,8 @@ struct drain {
 	struct buf out; /* the batch that is being sent, put into form */
 	size_t out_sent;
 	struct mark batch;
-	size_t batch_bytes; /* at most, of log */
+	size_t batch_bytes;   /* at most, of log */
+	unsigned int smaller; /* delivered since batches became smaller */
 	struct mark marks[MARKS_MAX];
 	unsigned int n_marks;
 	struct loop_timer *timer, *settle;

@@ -72,6 +72,7 @@ static void judge(struct drain *d, long status, uint64_t wish_ms)
 		drain_delivered(d);
 	else if (status == 413 && d->batch_bytes > BATCH_BYTES_MIN) {
 		d->batch_bytes /= 2;
+		d->smaller = 0;
 		drain_failed(d, 0,
 			"the receiver answers 413 (too large): trying smaller batches");
 	} else if (status / 100 == 3)
