@@ -466,7 +466,7 @@ int db_snapshot_of_release(struct db *db, uint64_t volume, uint32_t app, uint32_
  * (the newest `kept_releases` of its app and the live one). Count.
  */
 int db_snapshot_surplus(struct db *db, uint64_t volume, uint64_t now_us, uint64_t **ret);
-/* Rows without a snapshot that were begun before then go: whoever made them is gone. */
+/* Rows without a snapshot, and for exports, that were begun before then go: whoever made them is gone. */
 int db_snapshot_drop_unready(struct db *db, uint64_t before_us);
 
 #define DB_SNAPSHOTS_KEPT 10u

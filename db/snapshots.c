@@ -89,7 +89,7 @@ static void fill_id(struct query *q, void *element)
 
 static const uint64_t day_us = UINT64_C(86400) * 1000000;
 
-/* Of each kept release only the newest snapshot counts: it is the one that a rollback takes. */
+/* Of each kept release only the newest snapshot counts: it is the one that a rollback takes. One that is being exported goes by itself. */
 int db_snapshot_surplus(struct db *db, uint64_t volume, uint64_t now_us, uint64_t **ret)
 {
 	struct db_volume_snapshots set;
@@ -100,9 +100,11 @@ int db_snapshot_surplus(struct db *db, uint64_t volume, uint64_t now_us, uint64_
 	uint64_t age = set.keep_days * day_us;
 	return query_all(db, sizeof(**ret), fill_id, (void **)ret,
 		"SELECT s.id FROM snapshot s WHERE s.volume=?1 AND s.ready=1 AND "
+		"s.why<>'export' AND "
 		"s.created_us<?3 AND s.id NOT IN (SELECT id FROM snapshot WHERE "
 		"volume=?1 "
-		"AND ready=1 ORDER BY id DESC LIMIT ?2) AND s.id NOT IN (SELECT "
+		"AND ready=1 AND why<>'export' ORDER BY id DESC LIMIT ?2) AND s.id NOT "
+		"IN (SELECT "
 		"MAX(t.id) "
 		"FROM snapshot t WHERE t.volume=?1 AND t.ready=1 AND t.release>0 AND "
 		"t.app IS NOT NULL AND (SELECT COUNT(*) FROM release l WHERE l.app=t.app "
@@ -115,8 +117,9 @@ int db_snapshot_surplus(struct db *db, uint64_t volume, uint64_t now_us, uint64_
 
 int db_snapshot_drop_unready(struct db *db, uint64_t before_us)
 {
-	return query_exec(db, "DELETE FROM snapshot WHERE ready=0 AND created_us<?", "U",
-		before_us);
+	return query_exec(db,
+		"DELETE FROM snapshot WHERE (ready=0 OR why='export') AND created_us<?",
+		"U", before_us);
 }
 
 int db_volume_snapshots(struct db *db, uint64_t volume, struct db_volume_snapshots *ret)

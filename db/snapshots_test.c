@@ -103,6 +103,31 @@ static void what_is_beyond_number_and_days_may_go(void **state)
 	assert_int_equal(surplus(f->db, v, now + UINT64_C(4) * 86400 * 1000000), 3);
 }
 
+/* It goes when the archive is written, or control starts anew. */
+static void one_that_is_being_exported_takes_no_others_place(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t v = volume(f->db), now;
+	struct db_volume_snapshots set;
+	struct db_snapshot s = {.volume = v, .why = "export"};
+
+	assert_int_equal(db_volume_snapshots(f->db, v, &set), 0);
+	set.keep = 2;
+	assert_int_equal(db_volume_set_snapshots(f->db, v, &set), 0);
+	take(f->db, v, 0, 0);
+	take(f->db, v, 0, 0);
+	assert_int_equal(db_snapshot_begin(f->db, &s), 0);
+	assert_int_equal(db_snapshot_ready(f->db, &s), 0);
+	now = io_now_us() + 1000000;
+	assert_int_equal(surplus(f->db, v, now), 0);
+	take(f->db, v, 0, 0);
+	take(f->db, v, 0, 0);
+	assert_int_equal(surplus(f->db, v, now), 2);
+	assert_int_equal(db_snapshot_get(f->db, v, s.id, &s), 0);
+	assert_int_equal(db_snapshot_drop_unready(f->db, now), 1);
+	assert_int_equal(db_snapshot_get(f->db, v, s.id, &s), -ENOENT);
+}
+
 static void those_of_kept_releases_and_of_a_restore_stay(void **state)
 {
 	struct fixture *f = *state;
@@ -139,6 +164,7 @@ int main(void)
 		T(only_finished_ones_are_listed_newest_first),
 		T(of_a_release_the_newest_counts),
 		T(what_is_beyond_number_and_days_may_go),
+		T(one_that_is_being_exported_takes_no_others_place),
 		T(those_of_kept_releases_and_of_a_restore_stay),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
