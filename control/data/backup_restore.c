@@ -8,6 +8,7 @@
 #include "control/data/volumes.h"
 #include "control/logs/applog.h"
 #include "control/logs/drains.h"
+#include "control/logs/loglimits.h"
 #include "control/network/network.h"
 #include "control/run/liveness.h"
 #include "control/spool.h"
@@ -402,6 +403,7 @@ static int op_commit(
 		sink_fail(b->s, "%s", said.text);
 	certs_came(b->c, NULL);
 	network_send_all(b->c);
+	loglimits_apply_all(b->c);
 	drains_changed(b->c);
 	cron_changed(b->c);
 	liveness_changed(b->c);

@@ -6,6 +6,7 @@
 #include "control/data/volumes.h"
 #include "control/deploy/deploy.h"
 #include "control/deploy/release.h"
+#include "control/logs/loglimits.h"
 #include "control/network/network.h"
 #include "lib/log.h"
 #include <errno.h>
@@ -35,6 +36,15 @@ static int copy_rows(
 	return r < 0 ? r : 0;
 }
 
+/* A setting that others hold, too. */
+static void tell_limits(struct control *c, uint32_t app)
+{
+	struct err e = {0};
+
+	if (loglimits_apply(c, app, &e) < 0)
+		log_error("log budget and rate of app %u: %s", app, e.text);
+}
+
 int clone_rows(struct control *c, uint32_t from, const char *name, uint32_t *ret_id,
 	struct err *e)
 {
@@ -51,8 +61,10 @@ int clone_rows(struct control *c, uint32_t from, const char *name, uint32_t *ret
 	int ended = db_end(c->db, r == 0 && !gone);
 	if (gone)
 		return err_set(e, ENOENT, "the app was destroyed meanwhile");
-	if (r == 0 && (r = ended) == 0)
+	if (r == 0 && (r = ended) == 0) {
+		tell_limits(c, *ret_id);
 		return 0;
+	}
 	*ret_id = 0;
 	if (r == -EEXIST)
 		return err_set(e, EEXIST, "there is already an app named %s", name);
