@@ -336,3 +336,20 @@ int args_check(struct cli *c)
 		return say_usage(c, "too many arguments: '%.80s'", c->argv[c->cmd->max]);
 	return 0;
 }
+
+json_t *args_list(const struct cli *c)
+{
+	json_t *list = json_array();
+
+	for (int i = 0; i < c->argc; i++) {
+		json_t *word = json_string(c->argv[i]);
+
+		if (!word) {
+			json_decref(list);
+			say_usage(c, "word %d is not valid UTF-8", i + 1);
+			return NULL;
+		}
+		json_array_append_new(list, word);
+	}
+	return list;
+}

@@ -159,6 +159,8 @@ int args_parse(struct cli *c, int argc, char **argv);
 /* Takes the app from the words, checks it and how many are left. 0 or a status. */
 int args_check(struct cli *c);
 const struct command *args_find(const char *name);
+/* The words as a list of JSON. NULL after saying that one is no text: a list without it says something else. */
+json_t *args_list(const struct cli *c);
 
 /* complete.c: berth complete WORD..., as shells ask: prints what the last word, perhaps empty, may become, one a line. */
 int complete(int argc, char **argv);

@@ -36,12 +36,12 @@ int cmd_buildpacks_list(struct cli *c)
 
 int cmd_buildpacks(struct cli *c)
 {
-	json_t *body = json_object(), *list = json_array(), *answer;
+	json_t *body = json_object(), *list = args_list(c), *answer;
 	bool clear = strcmp(c->cmd->param, "clear") == 0;
 	uint64_t index;
 
-	for (int i = 0; i < c->argc; i++)
-		json_array_append_new(list, json_string(c->argv[i]));
+	if (!list)
+		return STATUS_USAGE;
 	json_object_set_new(body, c->cmd->param, clear ? json_true() : list);
 	if (clear)
 		json_decref(list);

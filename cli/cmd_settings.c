@@ -19,12 +19,12 @@ static void show_domains(struct cli *c, const json_t *answer)
 
 int cmd_domains(struct cli *c)
 {
-	json_t *body = json_object(), *list = json_array(), *answer;
+	json_t *body = json_object(), *list = args_list(c), *answer;
 	bool clear = strcmp(c->cmd->param, "clear") == 0;
 	int r;
 
-	for (int i = 0; i < c->argc; i++)
-		json_array_append_new(list, json_string(c->argv[i]));
+	if (!list)
+		return STATUS_USAGE;
 	json_object_set_new(body, c->cmd->param, clear ? json_true() : list);
 	if (c->app)
 		r = api_json(c, "PATCH", body, &answer, "/v1/apps/%s/domains", c->app);
