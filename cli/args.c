@@ -1,5 +1,6 @@
 /* The words of a command line: options anywhere, the app, the rest. */
 #include "cli/cli.h"
+#include "lib/jtext.h"
 #include "lib/name.h"
 
 #include <stdio.h>
@@ -131,6 +132,16 @@ static const char *value_of(
 	return NULL;
 }
 
+/* Files' names, and what goes into a program's environment. */
+#define ANY_BYTES                                                                        \
+	(OPT(ENV) | OPT(CERT) | OPT(KEY) | OPT(CA) | OPT(TO) | OPT(AT) |                 \
+		OPT(PASSPHRASE_FILE))
+
+static bool is_text(const char *s)
+{
+	return jtext_utf8(s, strlen(s)) == strlen(s);
+}
+
 static int set_option(struct cli *c, struct words *w, size_t i, const char *attached)
 {
 	const char *value = "";
@@ -139,6 +150,9 @@ static int set_option(struct cli *c, struct words *w, size_t i, const char *atta
 		value = value_of(c, w, option_table[i].name, attached);
 		if (!value)
 			return STATUS_USAGE;
+		if (!(ANY_BYTES & OPTION_BIT(i)) && !is_text(value))
+			return say_usage(
+				c, "--%s is not valid UTF-8", option_table[i].name);
 	} else if (attached) {
 		return say_usage(c, "--%s takes no value", option_table[i].name);
 	}

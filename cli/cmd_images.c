@@ -330,9 +330,11 @@ int cmd_images_import(struct cli *c)
 	add_text(body, "workdir", c->options[OPT_WORKDIR]);
 	add_text(body, "user", c->options[OPT_USER]);
 	for (size_t i = 0; i < c->n_env; i++) {
-		if (!strchr(c->env[i], '='))
+		json_t *text = json_string(c->env[i]);
+
+		if (!text || !strchr(c->env[i], '='))
 			return say_usage(c, "'%.80s' is not KEY=VALUE", c->env[i]);
-		json_array_append_new(env, json_string(c->env[i]));
+		json_array_append_new(env, text);
 	}
 	if (c->n_env)
 		json_object_set(body, "env", env);

@@ -50,10 +50,35 @@ static void words_that_are_no_text_change_nothing(void **state UNUSED)
 	}
 }
 
+/* Of a token that is to expire, or a limit of one process type, the rest alone is another wish. */
+static void options_that_are_no_text_are_refused(void **state UNUSED)
+{
+	static const struct {
+		const char *command, *option;
+		int status;
+	} rows[] = {{"tokens:create", "--expires", STATUS_USAGE},
+		{"resource:limit", "--process-type", STATUS_USAGE},
+		{"images:import", "--as", STATUS_USAGE},
+		{"images:export", "--to", STATUS_OK}, /* any file's name */
+		{"run", "--env", STATUS_OK}};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char option[32], value[] = "\xff=\xff", word[] = "x";
+		char *argv[] = {word, option, value, word, NULL};
+		struct cli c = {.cmd = args_find(rows[i].command)};
+
+		snprintf(option, sizeof(option), "%s", rows[i].option);
+		assert_non_null(c.cmd);
+		assert_int_equal(args_parse(&c, 4, argv), rows[i].status);
+		free(c.argv);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(words_that_are_no_text_change_nothing),
+		cmocka_unit_test(options_that_are_no_text_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
