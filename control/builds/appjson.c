@@ -215,6 +215,12 @@ static void position(const struct walk *w, int *ret_line, int *ret_column)
 	}
 }
 
+/* Bytes of a name that are shown: no half character. */
+static int shown(const char *key)
+{
+	return (int)jtext_utf8(key, strnlen(key, 60));
+}
+
 /* "formation.web.quantity", "cron[1].schedule"; pattern: "formation.*.quantity". */
 static void path_of(const struct walk *w, char *out, size_t size)
 {
@@ -222,8 +228,9 @@ static void path_of(const struct walk *w, char *out, size_t size)
 
 	out[0] = '\0';
 	for (unsigned int i = 0; i < w->depth && n < size; i++)
-		n += (size_t)(w->at[i].key ? snprintf(out + n, size - n, "%s%.60s",
-						     n ? "." : "", w->at[i].key)
+		n += (size_t)(w->at[i].key ? snprintf(out + n, size - n, "%s%.*s",
+						     n ? "." : "", shown(w->at[i].key),
+						     w->at[i].key)
 					   : snprintf(out + n, size - n, "[%zu]",
 						     w->at[i].index));
 }

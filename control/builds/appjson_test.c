@@ -6,6 +6,7 @@
 
 #include "control/builds/appjson.h"
 #include "lib/base.h"
+#include "lib/jtext.h"
 #include <cmocka.h>
 #include <errno.h>
 #include <stdio.h>
@@ -154,6 +155,28 @@ static const char *text_of(const json_t *config, const char *key)
 	return s ? s : "(none)";
 }
 
+/* Cut, but not within a character: of such a text there is no JSON. */
+static void long_names_are_said_too(void **state UNUSED)
+{
+	char text[256], name[128];
+	json_t *o, *warnings = json_array();
+	struct err e = {0};
+
+	memset(name, 0, sizeof(name));
+	name[0] = 'a';
+	for (int i = 0; i < 40; i++)
+		memcpy(name + 1 + 2 * i, "\xc3\xa9", 2);
+	snprintf(text, sizeof(text), "{\"%s\": 1}", name);
+	assert_int_equal(appjson_parse(text, &o, warnings, &e), 0);
+	assert_int_equal(json_array_size(warnings), 1);
+	json_decref(o);
+	json_decref(warnings);
+	snprintf(text, sizeof(text), "{\"formation\": {\"%s\": {}}}", name);
+	assert_int_equal(appjson_parse(text, &o, NULL, &e), -EINVAL);
+	assert_int_equal(jtext_utf8(e.text, strlen(e.text)), strlen(e.text));
+	assert_non_null(strstr(e.text, " is no process type"));
+}
+
 static void values_are_set_on_the_first_release_and_synced_ones_always(
 	void **state UNUSED)
 {
@@ -226,6 +249,7 @@ int main(void)
 		cmocka_unit_test(comments_are_allowed),
 		cmocka_unit_test(a_mistake_is_refused_with_line_column_and_path),
 		cmocka_unit_test(what_is_not_known_or_used_is_warned_of),
+		cmocka_unit_test(long_names_are_said_too),
 		cmocka_unit_test(
 			values_are_set_on_the_first_release_and_synced_ones_always),
 		cmocka_unit_test(required_ones_without_a_value_are_named),
