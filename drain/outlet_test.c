@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -43,6 +44,8 @@ static struct app_log *log_of(struct outlet *o, uint32_t app)
 
 	while (l && l->app != app)
 		l = l->next;
+	if (!l)
+		abort();
 	return l;
 }
 
