@@ -21,7 +21,7 @@
  * client.
  */
 struct client {
-	int fd; /* the caller's in client_init, else closed by client_close */
+	int fd;			 /* closed by client_close, whoever opened it */
 	int fds[CLIENT_FDS_MAX]; /* descriptors that came along, CLOEXEC; whoever takes
 				    one sets it to -1 */
 	unsigned int nfds;

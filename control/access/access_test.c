@@ -272,7 +272,6 @@ static int ask_remote(struct fixture *f, const char *token, const char *path,
 	buf_reset(out);
 	assert_int_equal(client_body(&c, out), 0);
 	client_close(&c);
-	close(fd);
 	return c.status;
 }
 

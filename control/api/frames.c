@@ -331,7 +331,6 @@ void frames_end(struct frames *f, int end)
 	shutdown(end, SHUT_WR);
 	pthread_join(f->thread, NULL);
 	close(end);
-	close(f->inner.fd);
 	client_close(&f->inner);
 	buf_free(&f->from);
 	buf_free(&f->input);
