@@ -356,7 +356,7 @@ int db_pushed_set(
 	struct db *db, uint32_t app, const char *ref, const char *old, const char *new);
 /* Of pushes whose release went live, those of the app and of its previews. Count; *ret is the caller's. */
 int db_pushed_list(struct db *db, uint32_t app, struct db_pushed **ret);
-/* The ref is moved without a release. */
+/* The ref of the app, perhaps the branch of a preview of it, is moved without a release. */
 int db_pushed_forget(struct db *db, uint32_t app, const char *ref);
 /* Every pending release becomes failed ("berth was interrupted"), every pending mount what it was; start-up. Count of releases. */
 int db_release_fail_pending(struct db *db, const char *error);

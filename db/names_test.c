@@ -161,6 +161,51 @@ static void a_preview_goes_with_its_app_and_is_one_of_a_branch(void **state)
 	assert_int_equal(db_preview_find(f->db, parent, "feature/x", &p), -ENOENT);
 }
 
+#define OLD "0000000000000000000000000000000000000000"
+#define NEW "1111111111111111111111111111111111111111"
+
+/* As a push makes it. */
+static void push(struct db *db, uint32_t app, const char *ref)
+{
+	struct db_image i = {.app = app, .pack = "static", .commit = NEW};
+	struct db_release r = {.app = app, .description = "Deploy", .actor = "ann"};
+
+	i.layers = json_array();
+	i.processes = json_object();
+	i.env = json_object();
+	i.checks = json_object();
+	r.config = json_object();
+	assert_int_equal(db_image_create(db, &i), 0);
+	r.image = i.id;
+	assert_true(db_pushed_set(db, app, ref, OLD, NEW) >= 0);
+	assert_int_equal(db_release_create(db, &r), 0);
+	assert_int_equal(db_release_switch(db, app, r.version), 0);
+	db_image_clear(&i);
+	db_release_clear(&r);
+}
+
+static void a_branch_that_moves_otherwise_is_forgotten(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t parent = make_app(f->db, "blog"), app = make_app(f->db, "blog-x");
+	struct db_pushed *list = NULL;
+
+	assert_int_equal(db_preview_add(f->db, app, parent, "x"), 0);
+	push(f->db, parent, "refs/heads/main");
+	push(f->db, app, "refs/heads/x");
+	assert_int_equal(db_pushed_list(f->db, parent, &list), 2);
+	free(list);
+	assert_int_equal(db_pushed_forget(f->db, parent, "refs/heads/y"), 0);
+	/* that of a preview's, too: it is pushed to its parent */
+	assert_int_equal(db_pushed_forget(f->db, parent, "refs/heads/x"), 1);
+	assert_int_equal(db_pushed_list(f->db, parent, &list), 1);
+	assert_int_equal(list[0].app, parent);
+	free(list);
+	assert_int_equal(db_pushed_forget(f->db, parent, "refs/heads/main"), 1);
+	assert_int_equal(db_pushed_list(f->db, parent, &list), 0);
+	free(list);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -170,6 +215,7 @@ int main(void)
 		T(the_app_with_the_apis_certificates_keeps_them),
 		T(what_an_app_is_set_to_is_copied),
 		T(a_preview_goes_with_its_app_and_is_one_of_a_branch),
+		T(a_branch_that_moves_otherwise_is_forgotten),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

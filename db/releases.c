@@ -292,7 +292,10 @@ int db_pushed_list(struct db *db, uint32_t app, struct db_pushed **ret)
 
 int db_pushed_forget(struct db *db, uint32_t app, const char *ref)
 {
-	return query_exec(db, "DELETE FROM pushed WHERE app=? AND ref=?", "us", app, ref);
+	return query_exec(db,
+		"DELETE FROM pushed WHERE ref=?2 AND (app=?1 OR app IN (SELECT app FROM "
+		"preview WHERE parent=?1))",
+		"us", app, ref);
 }
 
 static void fill_checks(struct query *q, void *element)
