@@ -263,7 +263,16 @@ static bool is_cut_off(struct control *c, const struct db_preview *p)
 	return db_app_by_id(c->db, p->app, &a) == 0 && !a.live_version;
 }
 
-static void look(struct control *c, bool first)
+/* A push to it is under way, or just done: what was read of it may be old. */
+static bool is_pushed(struct control *c, struct db_preview *p)
+{
+	if (!applock_try(p->app))
+		return true;
+	applock_drop(p->app);
+	return db_preview_get(c->db, p->app, p) < 0;
+}
+
+void previews_look(struct control *c, bool first)
 {
 	struct db_preview *rows autofree = NULL;
 	struct sink quiet = vault_quiet();
@@ -271,6 +280,8 @@ static void look(struct control *c, bool first)
 	int n = db_preview_list(c->db, 0, &rows);
 
 	for (int i = 0; i < n; i++) {
+		if (is_pushed(c, &rows[i]))
+			continue;
 		uint64_t s = preview_expires_s(c, rows[i].parent);
 		bool over = s && io_now_us() > rows[i].pushed_us + s * 1000000;
 		bool cut = first && is_cut_off(c, &rows[i]);
@@ -292,7 +303,7 @@ static struct pace pace = PACE_INIT;
 static void *look_main(void *arg)
 {
 	for (bool first = true;; first = false) {
-		look(arg, first);
+		previews_look(arg, first);
 		pace_wait(&pace, LOOK_S);
 	}
 	return NULL;

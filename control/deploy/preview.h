@@ -35,6 +35,8 @@ int preview_destroy_all(struct control *c, uint32_t parent, const char *actor,
 	struct sink *s, struct err *e);
 /* How long the parent's previews stay after a push, in seconds; 0: for ever. */
 uint64_t preview_expires_s(struct control *c, uint32_t parent);
+/* Destroys those whose time is over, but none that is being pushed to; first: also those that a crash cut off. */
+void previews_look(struct control *c, bool first);
 /* The thread that destroys those whose time is over, first those that a crash cut off. 0 or -errno. */
 int previews_run(struct control *c);
 /* It looks now. Any thread. */

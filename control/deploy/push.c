@@ -350,6 +350,8 @@ static int push_act(struct deploy *d, void *arg, struct err *e)
 		push_undo(p, was_stopped);
 	else
 		settle_config(p);
+	if (r == 0 && p->is_preview)
+		db_preview_pushed(d->c->db, d->app.id);
 	return r;
 }
 
@@ -383,8 +385,6 @@ static int push_preview(struct pushing *p, struct err *e)
 	r = push_run(p, e);
 	if (r < 0)
 		preview_failed(p->d.c, &preview, p->is_new);
-	else
-		db_preview_pushed(p->d.c->db, preview.id);
 	return r;
 }
 
