@@ -273,12 +273,23 @@ static void tidy(int parent, const char *name, bool objects, int depth)
 	closedir(dir);
 }
 
-static void move_refs(const char *git_dir, const struct repo_move *m)
+/* Who asked may have been slower than another push, which wrote it and moved the ref on: whoever moves one leaves it as a
+ * file of its own. */
+static bool is_moved(int dir, const struct repo_move *m)
+{
+	autobuf now = BUF_INIT;
+
+	return io_read_file(dir, m->ref, &now) == 0 && now.len >= REPO_OID_HEX &&
+	       strncmp(now.data, m->old, REPO_OID_HEX) != 0;
+}
+
+static void move_refs(int dir, const char *git_dir, const struct repo_move *m)
 {
 	struct err e = {0};
 
-	if (m->ref[0] && (repo_write_ref(git_dir, m->release, m->commit, &e) < 0 ||
-				 repo_write_ref(git_dir, m->ref, m->commit, &e) < 0))
+	if (m->ref[0] && !is_moved(dir, m) &&
+		(repo_write_ref(git_dir, m->release, m->commit, &e) < 0 ||
+			repo_write_ref(git_dir, m->ref, m->commit, &e) < 0))
 		common_say("%s", e.text);
 }
 
@@ -294,7 +305,7 @@ int repo_hold(const char *git_dir, const struct repo_move *behind)
 		tidy(fd, "refs/tags", false, REFS_DEPTH);
 		tidy(fd, "objects", true, 0);
 		tidy(fd, "objects/pack", true, 0);
-		move_refs(git_dir, behind);
+		move_refs(fd, git_dir, behind);
 	}
 	if (flock(fd, LOCK_SH) < 0)
 		return -errno;

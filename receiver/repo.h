@@ -30,9 +30,10 @@ int repo_restore(
 int repo_write_ref(
 	const char *git_dir, const char *ref, const char *value, struct err *e);
 
-/* What a killed push had still to write: both refs get the commit. */
+/* What a killed push had still to write: both refs get the commit, if ref is where that push found it. */
 struct repo_move {
-	char ref[256], release[64], commit[REPO_OID_HEX + 1]; /* ref "": nothing */
+	char ref[256], release[64], old[REPO_OID_HEX + 1],
+		commit[REPO_OID_HEX + 1]; /* ref "": nothing */
 };
 
 /*

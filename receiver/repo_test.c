@@ -15,12 +15,19 @@
 #include <cmocka.h>
 
 #define COMMIT "0123456789abcdef0123456789abcdef01234567"
+#define OLD "1111111111111111111111111111111111111111"
+#define NEWER "2222222222222222222222222222222222222222"
 
 static const char *const left[] = {"HEAD.lock", "refs/heads/main.lock",
 	"refs/heads/a/b.lock", "refs/tags/v1.lock", "objects/tmp_objdir-incoming-x",
 	"objects/pack/tmp_pack_y"};
 static const char *const kept[] = {
 	"HEAD", "refs/heads/main", "refs/berth/x.lock", "objects/pack/pack-1.pack"};
+
+static const struct repo_move move = {.ref = "refs/heads/main",
+	.release = "refs/berth/releases/7",
+	.old = OLD,
+	.commit = COMMIT};
 
 static void touch(const char *git_dir, const char *name)
 {
@@ -63,9 +70,6 @@ static bool ref_is(const char *git_dir, const char *ref, const char *commit)
 
 static void what_a_killed_push_left_goes_with_the_next(void **state UNUSED)
 {
-	static const struct repo_move move = {.ref = "refs/heads/main",
-		.release = "refs/berth/releases/7",
-		.commit = COMMIT};
 	char dir[] = "/tmp/berth-repo.XXXXXX";
 
 	assert_non_null(mkdtemp(dir));
@@ -96,10 +100,30 @@ static void what_a_killed_push_left_goes_with_the_next(void **state UNUSED)
 	assert_int_equal(io_remove_tree(AT_FDCWD, dir), 0);
 }
 
+/* It asked, and waited while another one wrote that and pushed more. */
+static void a_branch_that_went_on_is_not_taken_back(void **state UNUSED)
+{
+	char dir[] = "/tmp/berth-repo.XXXXXX";
+	struct err e;
+
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(repo_write_ref(dir, move.ref, NEWER, &e), 0);
+	int held = repo_hold(dir, &move);
+	assert_true(held >= 0);
+	assert_true(ref_is(dir, move.ref, NEWER));
+	close(held);
+	assert_int_equal(repo_write_ref(dir, move.ref, OLD, &e), 0);
+	held = repo_hold(dir, &move);
+	assert_true(ref_is(dir, move.ref, COMMIT));
+	close(held);
+	assert_int_equal(io_remove_tree(AT_FDCWD, dir), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_a_killed_push_left_goes_with_the_next),
+		cmocka_unit_test(a_branch_that_went_on_is_not_taken_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

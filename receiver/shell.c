@@ -172,6 +172,7 @@ static int ask_access(
 	if (!answer_text(answer.data, "ref", behind->ref, sizeof(behind->ref)) ||
 		!answer_text(answer.data, "release", behind->release,
 			sizeof(behind->release)) ||
+		!answer_text(answer.data, "old", behind->old, sizeof(behind->old)) ||
 		!answer_text(
 			answer.data, "commit", behind->commit, sizeof(behind->commit)))
 		behind->ref[0] = '\0';

@@ -109,8 +109,8 @@ int git_access(struct request *r)
 	if (deploy_ref_behind(r->c, &r->app, &p)) {
 		repo_release_ref(release, p.app == r->app.id ? 0 : p.app, p.version);
 		json_object_set_new(answer, "behind",
-			json_pack("{s:s, s:s, s:s}", "ref", p.ref, "release", release,
-				"commit", p.new));
+			json_pack("{s:s, s:s, s:s, s:s}", "ref", p.ref, "release",
+				release, "old", p.old, "commit", p.new));
 	}
 	return request_reply(r, 200, answer);
 }
