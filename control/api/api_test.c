@@ -716,6 +716,25 @@ static void limits_are_set_shown_and_cleared(void **state)
 		"wanted, this host has 2\"]");
 }
 
+/* A message is cut to 200 bytes. */
+static void a_release_whose_text_is_cut_within_a_character_is_listed(void **state)
+{
+	struct fixture *f = *state;
+	struct db_release r = {.description = "fr\xc3\xbchling\xc3", .actor = "ann"};
+	struct db_release live;
+
+	r.app = make_released(f, "shop");
+	assert_int_equal(db_release_get(f->c.db, r.app, 1, &live), 0);
+	r.image = live.image;
+	r.config = json_object();
+	assert_int_equal(db_release_create(f->c.db, &r), 0);
+	assert_int_equal(db_release_fail(f->c.db, r.app, r.version, "said \xff") < 0, 0);
+	expect(f, "GET", "/v1/apps/shop/releases", NULL, 200, "\"version\":2");
+	expect(f, "GET", "/v1/apps/shop/releases/2", NULL, 200, "said ?");
+	db_release_clear(&live);
+	db_release_clear(&r);
+}
+
 static void releases_show_layers_and_no_values(void **state)
 {
 	struct fixture *f = *state;
@@ -879,6 +898,7 @@ int main(void)
 		T(the_state_tells_sizes_to_the_byte),
 		T(limits_are_set_shown_and_cleared),
 		T(releases_show_layers_and_no_values),
+		T(a_release_whose_text_is_cut_within_a_character_is_listed),
 		T(a_canary_is_begun_shown_and_ended),
 		T(ssh_keys_are_checked_and_written),
 		T(a_first_push_makes_the_app),

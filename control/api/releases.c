@@ -9,11 +9,12 @@ static json_t *release_json(struct request *r, const struct db_release *l)
 	struct db_image image;
 	bool has = db_image_get(r->c->db, l->image, &image) == 0;
 	bool canary = l->version == r->app.canary_version;
-	json_t *o = json_pack("{s:I, s:s, s:o, s:s, s:s, s:b, s:s, s:s}", "version",
+	json_t *o = json_pack("{s:I, s:s, s:o, s:o, s:s, s:b, s:s, s:o}", "version",
 		(json_int_t)l->version, "status", canary ? "canary" : l->status,
-		"created", json_stamp(l->created_us), "description", l->description,
-		"commit", has ? image.commit : "", "current",
-		l->version == r->app.live_version, "by", l->actor, "error", l->error);
+		"created", json_stamp(l->created_us), "description",
+		db_text_json(l->description), "commit", has ? image.commit : "",
+		"current", l->version == r->app.live_version, "by", l->actor, "error",
+		db_text_json(l->error));
 
 	if (canary)
 		json_object_set_new(o, "percent", json_integer(r->app.canary_percent));

@@ -9,6 +9,7 @@
 #include "control/logs/applog.h"
 #include "control/logs/webhooks.h"
 #include "lib/io.h"
+#include "lib/jtext.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -181,7 +182,9 @@ int deploy_release(struct deploy *d, const char *description, struct err *e)
 
 	rel->app = d->app.id;
 	rel->image = d->image.id;
-	snprintf(rel->description, sizeof(rel->description), "%s", description);
+	/* it may be cut within a character */
+	snprintf(rel->description, sizeof(rel->description), "%.*s",
+		(int)jtext_utf8(description, strlen(description)), description);
 	snprintf(rel->actor, sizeof(rel->actor), "%s", d->actor);
 	int r = db_release_create(d->c->db, rel);
 	if (r < 0)
