@@ -735,6 +735,19 @@ static void a_release_whose_text_is_cut_within_a_character_is_listed(void **stat
 	db_release_clear(&r);
 }
 
+static void what_failed_is_said_whatever_bytes_it_quotes(void **state)
+{
+	struct fixture *f = *state;
+	autobuf body = BUF_INIT;
+
+	buf_adds(&body, "{\"name\":\"a");
+	for (int i = 0; i < 40; i++) /* 81 bytes: 80 of them are quoted */
+		buf_adds(&body, "\xc3\xa9");
+	buf_adds(&body, "\"}");
+	expect(f, "POST", "/v1/apps", body.data, 400, "is not a valid app name");
+	expect(f, "GET", "/v1/n%ffothing", NULL, 404, "nothing at /v1/nothing");
+}
+
 static void releases_show_layers_and_no_values(void **state)
 {
 	struct fixture *f = *state;
@@ -899,6 +912,7 @@ int main(void)
 		T(limits_are_set_shown_and_cleared),
 		T(releases_show_layers_and_no_values),
 		T(a_release_whose_text_is_cut_within_a_character_is_listed),
+		T(what_failed_is_said_whatever_bytes_it_quotes),
 		T(a_canary_is_begun_shown_and_ended),
 		T(ssh_keys_are_checked_and_written),
 		T(a_first_push_makes_the_app),

@@ -2,6 +2,7 @@
  * answering. */
 #include "control/api/request.h"
 #include "control/nearest.h"
+#include "lib/jtext.h"
 #include "lib/stamp.h"
 #include <errno.h>
 #include <microhttpd.h>
@@ -28,6 +29,15 @@ static const struct {
 	[FAIL_START] = {500, 125, "start"},
 };
 
+/* JSON has no other text; what is quoted may be cut within a character, or hold any bytes. */
+static void keep_utf8(char *text)
+{
+	size_t len = strlen(text), n;
+
+	while ((n = jtext_utf8(text, len)) < len)
+		memmove(text + n, text + n + 1, len-- - n);
+}
+
 int request_fail(struct request *r, enum fail kind, const char *fmt, ...)
 {
 	va_list ap;
@@ -37,6 +47,7 @@ int request_fail(struct request *r, enum fail kind, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(r->failure.text, sizeof(r->failure.text), fmt, ap);
 	va_end(ap);
+	keep_utf8(r->failure.text);
 	return -1;
 }
 
@@ -47,6 +58,7 @@ int request_hint(struct request *r, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(r->failure.hint, sizeof(r->failure.hint), fmt, ap);
 	va_end(ap);
+	keep_utf8(r->failure.hint);
 	return -1;
 }
 
@@ -262,15 +274,10 @@ int request_check_body(struct request *r)
 char *request_failure_text(const struct request *r, unsigned int *ret_status)
 {
 	const struct failure *f = &r->failure;
-	json_t *o = json_pack("{s:{s:s, s:s#, s:i}}", "error", "code",
-		kinds[f->kind].code, "message", f->text, (int)strlen(f->text), "exit",
-		kinds[f->kind].exit);
+	json_t *o = json_pack("{s:{s:s, s:s, s:i}}", "error", "code", kinds[f->kind].code,
+		"message", f->text, "exit", kinds[f->kind].exit);
 
 	*ret_status = kinds[f->kind].status;
-	if (!o) /* a message that quotes bytes which are not UTF-8 */
-		o = json_pack("{s:{s:s, s:s, s:i}}", "error", "code", kinds[f->kind].code,
-			"message", "the request holds text that is not UTF-8", "exit",
-			kinds[f->kind].exit);
 	if (f->hint[0])
 		json_object_set_new(
 			json_object_get(o, "error"), "hint", json_string(f->hint));
