@@ -1,6 +1,7 @@
 /* A pack that was made here becomes a push. */
 #include "receiver/deliver.h"
 #include "lib/io.h"
+#include "lib/jtext.h"
 #include "receiver/common.h"
 #include "receiver/repo.h"
 #include <errno.h>
@@ -20,6 +21,24 @@ struct delivery {
 	bool unpacked, accepted;
 	char packet[PACKET_MAX + 1];
 };
+
+bool deliver_option(const char *message, char out[DELIVER_OPTION_MAX])
+{
+	static const char key[] = "message=";
+	size_t len, begin = sizeof(key) - 1;
+
+	message += strspn(message, " \t\r\n");
+	snprintf(out, DELIVER_OPTION_MAX, "%s%.*s", key, (int)strcspn(message, "\n"),
+		message);
+	len = jtext_utf8(out, strlen(out));
+	for (char *c = out; c < out + len; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = ' ';
+	while (len > begin && out[len - 1] == ' ')
+		len--;
+	out[len] = '\0';
+	return len > begin;
+}
 
 /* 1; 0: nothing came. */
 static int read_head(struct delivery *d, int in)

@@ -7,6 +7,10 @@
 
 #include "lib/base.h"
 
+#define DELIVER_OPTION_MAX 1024
+
+/* "message=" and the message's first line, as a push option takes it: cut, without control characters. False: it has none. */
+bool deliver_option(const char *message, char out[DELIVER_OPTION_MAX]);
 /*
  * Reads "OLD NEW REF\n" from fd `in`; what follows there is the pack. Nothing at all there: nothing to do, 0. Else start(arg)
  * has git receive-pack run as a child with its input and output at in_fd and out_fd, and returns its pid or -1. option:

@@ -465,7 +465,7 @@ static int deliver_main(struct settings *s, int argc, char **argv)
 	struct delivering y = {.s = s, .app = argv[2]};
 	const char *key = getenv("BERTH_KEY"), *run = getenv("BERTH_RUN"),
 		   *state = getenv("BERTH_STATE");
-	char option[1024];
+	char option[DELIVER_OPTION_MAX];
 
 	s->is_whole = true;
 	s->run = run && *run ? run : "/run/berth";
@@ -476,9 +476,8 @@ static int deliver_main(struct settings *s, int argc, char **argv)
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
-	snprintf(option, sizeof(option), "message=%s", argc > 3 ? argv[3] : "");
-	option[strcspn(option, "\n")] = 0;
-	return deliver(0, argc > 3 ? option : NULL, start_receive, &y);
+	bool has_message = argc > 3 && deliver_option(argv[3], option);
+	return deliver(0, has_message ? option : NULL, start_receive, &y);
 }
 
 /* --http APP SERVICE STEP PROTOCOL [gzip], started by berthd (lib/proto.h, MSG_GIT): one request of git's. */
