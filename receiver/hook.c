@@ -32,6 +32,29 @@ struct relay {
 	int status;    /* of the x line, -1 before it */
 };
 
+static char *option_number(int i)
+{
+	char name[40];
+
+	snprintf(name, sizeof(name), "GIT_PUSH_OPTION_%d", i);
+	return getenv(name);
+}
+
+/* Its key, once more behind it. */
+static bool is_given_again(const char *option, int i, int n)
+{
+	size_t len = strcspn(option, "=");
+	bool again = false;
+
+	while (!again && ++i < n) {
+		const char *other = option_number(i);
+
+		again = other && strcspn(other, "=") == len &&
+			memcmp(option, other, len) == 0;
+	}
+	return again;
+}
+
 /* GIT_PUSH_OPTION_n is KEY or KEY=VALUE; a key given twice keeps its last value. */
 static int add_options(struct buf *b)
 {
@@ -42,17 +65,14 @@ static int add_options(struct buf *b)
 		return -E2BIG;
 	}
 	for (int i = 0; i < n && r == 0; i++) {
-		char name[40];
-		char *option, *value;
+		char *option = option_number(i), *value;
 
-		snprintf(name, sizeof(name), "GIT_PUSH_OPTION_%d", i);
-		option = getenv(name);
-		if (!option)
+		if (!option || is_given_again(option, i, n))
 			continue;
 		value = strchr(option, '=');
 		if (value)
 			*value++ = 0;
-		buf_adds(b, i ? "," : "");
+		buf_adds(b, b->len ? "," : "");
 		r = jtext_quote(b, option);
 		buf_adds(b, ":");
 		if (r == 0)

@@ -339,7 +339,7 @@ no_process_of() { [ -z "$(app_pids "$1" "$2")" ]; }
 @test "push options: config, message, no-deploy, no-cache" {
 	live push-options
 	page_is 'page 2'
-	pushed -o config.COLOUR=red -o message='with a colour' berth HEAD:main
+	pushed -o config.COLOUR=blue -o config.COLOUR=red -o message='with a colour' berth HEAD:main
 	equal red "$(berth config:get push-options COLOUR)"
 	try page push-options /env
 	has COLOUR=red
