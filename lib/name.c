@@ -23,6 +23,15 @@ bool name_valid(const char *s)
 	       strspn(s, LOWER DIGIT "-") == n;
 }
 
+void name_with_hash(const char *name, const char *of, char out[NAME_MAX_LEN + 1])
+{
+	uint32_t h = 2166136261u; /* FNV-1a */
+
+	for (; *of; of++)
+		h = (h ^ (unsigned char)*of) * 16777619u;
+	snprintf(out, NAME_MAX_LEN + 1, "%.54s-%08x", name, h);
+}
+
 bool name_type_valid(const char *s)
 {
 	size_t n = strlen(s);

@@ -135,6 +135,17 @@ static int make_volume(
 	return r < 0 ? err_sys(e, -r, "record the volume") : 0;
 }
 
+void clone_volume_name(const char *app, const char *volume, char out[NAME_MAX_LEN + 1])
+{
+	char whole[2 * NAME_MAX_LEN + 2];
+	int n = snprintf(whole, sizeof(whole), "%.63s-%.63s", app, volume);
+
+	if (n <= NAME_MAX_LEN)
+		snprintf(out, NAME_MAX_LEN + 1, "%.63s", whole);
+	else
+		name_with_hash(whole, whole, out);
+}
+
 /* A new volume called after the app, empty or with what the other one holds. */
 static int copy_volume(struct control *c, uint64_t volume, const char *name, bool empty,
 	uint64_t *ret_id, struct sink *s, struct err *e)
@@ -145,7 +156,7 @@ static int copy_volume(struct control *c, uint64_t volume, const char *name, boo
 
 	if (r < 0)
 		return err_sys(e, -r, "read the volume");
-	snprintf(to.name, sizeof(to.name), "%.31s-%.31s", name, from.name);
+	clone_volume_name(name, from.name, to.name);
 	if (!empty)
 		sink_step(s, "Copying volume %s to %s", from.name, to.name);
 	r = make_volume(c, &to, from.size_bytes, e);

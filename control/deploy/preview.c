@@ -17,16 +17,6 @@
 #define LOOK_S 30
 #define STACK_BYTES ((size_t)512 << 10)
 
-/* FNV-1a; only tells long names apart. */
-static uint32_t hash_of(const char *s)
-{
-	uint32_t h = 2166136261u;
-
-	for (; *s; s++)
-		h = (h ^ (unsigned char)*s) * 16777619u;
-	return h;
-}
-
 void preview_name(const char *parent, const char *branch, char out[NAME_MAX_LEN + 1])
 {
 	char clean[256 + NAME_MAX_LEN];
@@ -47,7 +37,7 @@ void preview_name(const char *parent, const char *branch, char out[NAME_MAX_LEN 
 	if (n <= NAME_MAX_LEN && n > strlen(parent))
 		snprintf(out, NAME_MAX_LEN + 1, "%.63s", clean);
 	else
-		snprintf(out, NAME_MAX_LEN + 1, "%.54s-%08x", clean, hash_of(branch));
+		name_with_hash(clean, branch, out);
 }
 
 bool preview_enabled(struct control *c, const struct db_app *parent)
