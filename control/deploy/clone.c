@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -78,6 +79,7 @@ struct export
 	struct control *c;
 	const struct db_volume *v;
 	int fd, status;
+	atomic_bool over;
 	struct err e;
 };
 
@@ -87,6 +89,7 @@ static void *export_main(void *arg)
 	struct sink quiet = vault_quiet();
 
 	x->status = volume_export(x->c, x->v, 0, x->fd, &quiet, &x->e);
+	atomic_store(&x->over, true);
 	close(x->fd);
 	return NULL;
 }
@@ -111,8 +114,11 @@ static int copy_data(struct control *c, const struct db_volume *from,
 	}
 	const struct volume_archive a = {.fd = ends[0]};
 	r = volume_import(c, to, &a, &quiet, e);
+	bool failed_first = r < 0 && !atomic_load(&x.over);
 	close(ends[0]); /* an export that nobody reads ends */
 	pthread_join(thread, NULL);
+	if (failed_first)
+		return r;
 	return x.status < 0 ? err_set(e, -x.status, "%s", x.e.text) : r;
 }
 
