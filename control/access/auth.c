@@ -105,6 +105,11 @@ static bool read_line(struct auth *a, unsigned int i)
 
 			done.line[done.len] = '\0';
 			drop(a, i);
+			/* there was when it came; others may have been quicker */
+			if (!auth_has_room(a)) {
+				close(done.fd);
+				return false;
+			}
 			name_key(a, &done.id, done.line);
 			deliver(a, done.fd, &done.id);
 			return false;
