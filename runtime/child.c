@@ -248,19 +248,6 @@ static int limit(int what, uint64_t value)
 	return setrlimit((__rlimit_resource_t)what, &l) < 0 ? -errno : 0;
 }
 
-/*
- * berthd may be protected from the out-of-memory killer; what it starts is not. Raising
- * needs no right. In the host's /proc: what a sandbox has there may be of its own making,
- * such as a FIFO on which root would wait for ever.
- */
-static void give_up_protection(void)
-{
-	int fd autoclose = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-
-	if (fd >= 0 && write(fd, "0", 1) < 0)
-		errno = 0;
-}
-
 /* In the app's user namespace nobody may raise a hard limit. Lowered it is later: berthd's
  * descriptors are still here. Where the host lets nobody raise it, set_limits clamps. */
 static void allow_nofile(const struct child *c)
@@ -463,7 +450,7 @@ static void begin(struct child *c)
 		signal(c->rt->ignored[i], SIG_DFL);
 	umask(0);
 	if (c->rt->protected)
-		give_up_protection();
+		process_unprotect();
 }
 
 static _Noreturn void become_init(const struct child *c, int r, char step[124])

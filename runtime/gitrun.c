@@ -2,6 +2,7 @@
 #include "runtime/gitrun.h"
 #include "lib/name.h"
 #include "runtime/daemon_start.h"
+#include "runtime/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -98,6 +99,7 @@ static int prepare(const struct gitrun *g, const int fds[4])
 	sigprocmask(SIG_SETMASK, &no_signals, NULL);
 	if (setsid() < 0 || chdir("/") < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
 		return -errno;
+	process_unprotect();
 	return daemon_drop_to(g->ids->ssh_uid, g->ids->ssh_gid);
 }
 

@@ -29,4 +29,7 @@ void process_go(int end);
  */
 int process_keep(int *a, int *b);
 
+/* berthd may be protected from the out-of-memory killer; what others make it do is not. */
+void process_unprotect(void);
+
 #endif
