@@ -152,8 +152,10 @@ static void record(struct control *c, const char *actor, const char *what,
 		log_error("the event %s could not be recorded", what);
 }
 
+/* 1: another push made it while this one waited, *ret_other. */
 static int make(struct control *c, const struct db_app *parent, const char *branch,
-	const char *actor, struct sink *s, struct db_app *ret, struct err *e)
+	const char *actor, struct sink *s, struct db_app *ret,
+	struct db_preview *ret_other, struct err *e)
 {
 	char name[NAME_MAX_LEN + 1];
 	uint32_t id = 0;
@@ -162,9 +164,11 @@ static int make(struct control *c, const struct db_app *parent, const char *bran
 	if (r < 0)
 		return r;
 	preview_name(parent->name, branch, name);
-	r = make_rows(c, parent, branch, name, &id, e);
+	r = db_preview_find(c->db, parent->id, branch, ret_other) == 0
+		    ? 1
+		    : make_rows(c, parent, branch, name, &id, e);
 	applock_drop(parent->id);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	sink_step(s, "Preview %s of %s", name, branch);
 	record(c, actor, "previews:create", parent, name, branch);
@@ -183,10 +187,14 @@ int preview_get(struct control *c, const struct db_app *parent, const char *bran
 	struct err *e)
 {
 	struct db_preview p;
+	int r = 1;
 
 	*ret_new = db_preview_find(c->db, parent->id, branch, &p) < 0;
 	if (*ret_new)
-		return make(c, parent, branch, actor, s, ret, e);
+		r = make(c, parent, branch, actor, s, ret, &p, e);
+	if (r <= 0)
+		return r;
+	*ret_new = false;
 	if (db_app_by_id(c->db, p.app, ret) < 0 || ret->removing)
 		return err_set(e, EAGAIN, "the preview of %s is being destroyed", branch);
 	if (ret->locked)
