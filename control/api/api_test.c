@@ -2,6 +2,7 @@
 #include "control/api/fixture.h"
 #include "control/network/options.h"
 #include "control/settings.h"
+#include "db/query.h"
 
 static void unknown_things_are_named(void **state)
 {
@@ -748,6 +749,16 @@ static void what_failed_is_said_whatever_bytes_it_quotes(void **state)
 	expect(f, "GET", "/v1/n%ffothing", NULL, 404, "nothing at /v1/nothing");
 }
 
+static void a_list_that_cannot_be_read_is_not_empty(void **state)
+{
+	struct fixture *f = *state;
+
+	make_released(f, "shop");
+	expect(f, "GET", "/v1/apps/shop/cron/history", NULL, 200, "[]");
+	assert_true(query_exec(f->c.db, "DROP TABLE cron_run", "") >= 0);
+	expect(f, "GET", "/v1/apps/shop/cron/history", NULL, 500, "database");
+}
+
 static void releases_show_layers_and_no_values(void **state)
 {
 	struct fixture *f = *state;
@@ -912,6 +923,7 @@ int main(void)
 		T(limits_are_set_shown_and_cleared),
 		T(releases_show_layers_and_no_values),
 		T(a_release_whose_text_is_cut_within_a_character_is_listed),
+		T(a_list_that_cannot_be_read_is_not_empty),
 		T(what_failed_is_said_whatever_bytes_it_quotes),
 		T(a_canary_is_begun_shown_and_ended),
 		T(ssh_keys_are_checked_and_written),

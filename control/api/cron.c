@@ -129,7 +129,10 @@ int cron_history(struct request *r)
 	json_decref(f.cron);
 	for (int i = 0; i < n; i++)
 		json_array_append_new(list, run_json(&runs[i]));
-	return request_reply(r, 200, list);
+	if (n >= 0)
+		return request_reply(r, 200, list);
+	json_decref(list);
+	return request_fail_db(r, n, "the runs");
 }
 
 /* ---- suspending ---- */

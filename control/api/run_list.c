@@ -36,7 +36,10 @@ int run_list(struct request *r)
 			(a.id == rows[i].app ||
 				db_app_by_id(r->c->db, rows[i].app, &a) == 0))
 			json_array_append_new(list, oneoff_json(a.name, &rows[i]));
-	return n < 0 ? request_fail_db(r, n, "one-offs") : request_reply(r, 200, list);
+	if (n >= 0)
+		return request_reply(r, 200, list);
+	json_decref(list);
+	return request_fail_db(r, n, "one-offs");
 }
 
 /* NULL: all. */
@@ -56,6 +59,8 @@ int run_check_stop(struct request *r)
 
 	if (request_bool(r, "all", false) == (name != NULL))
 		return request_fail(r, FAIL_USAGE, "which one-off: a name, or all");
+	if (n < 0)
+		return request_fail_db(r, n, "one-offs");
 	for (int i = 0; i < n; i++)
 		if (is_named(&rows[i], name))
 			return 0;
