@@ -153,6 +153,8 @@ int oneoff_start(struct control *c, uint32_t app, const struct oneoff *o,
 	struct oneoff_handle *ret, struct err *e);
 int oneoff_signal(struct control *c, uint64_t id, int signo);
 int oneoff_stop(struct control *c, uint64_t id);
+/* Stops one whose end nobody will wait for. */
+void oneoff_abandon(struct control *c, uint64_t id);
 /*
  * A command inside an instance, without input and output. 0 with its status as oneoff_wait, -EAGAIN: it took longer than timeout_ms and was
  * killed; -errno: it could not be started.

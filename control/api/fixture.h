@@ -78,6 +78,9 @@ static struct fixture *set_up_api(void)
 	atomic_store(&refreshes, 0);
 	atomic_store(&sent_certs, 0);
 	atomic_store(&stops, 0);
+	atomic_store(&abandoned, 0);
+	atomic_store(&starts, 0);
+	atomic_store(&hold_start, false);
 	atomic_store(&one_off_signal, 0);
 	atomic_store(&fail_next, false);
 	atomic_store(&wait_for_cancel, false);

@@ -40,7 +40,7 @@ static void relay_free(void *data)
 
 	close_fds(y);
 	if (y->started && !y->ended)
-		oneoff_stop(y->c, y->handle.id);
+		oneoff_abandon(y->c, y->handle.id);
 	free(y);
 }
 

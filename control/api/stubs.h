@@ -21,8 +21,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static atomic_int sent_certs, deploys, cancelled_deploys, refreshes, stops;
-static atomic_bool fail_next, wait_for_cancel;
+static atomic_int sent_certs, deploys, cancelled_deploys, refreshes, stops, abandoned,
+	starts;
+static atomic_bool fail_next, wait_for_cancel, hold_start;
 static atomic_int one_off_signal;
 static int one_off_end[2] = {-1, -1};
 
@@ -333,6 +334,9 @@ int oneoff_start(struct control *c, uint32_t app, const struct oneoff *o,
 	if (atomic_exchange(&fail_next, false))
 		return err_set(
 			e, ENOENT, "no such program: %s", o->argv ? o->argv[0] : "");
+	atomic_fetch_add(&starts, 1);
+	while (atomic_load(&hold_start))
+		poll(NULL, 0, 5);
 	ret->id = 7;
 	snprintf(ret->name, sizeof(ret->name), "run.1");
 	for (int i = 0; i < 3; i++)
@@ -356,6 +360,12 @@ int oneoff_stop(struct control *c, uint64_t id)
 	(void)id;
 	atomic_fetch_add(&stops, 1);
 	return 0;
+}
+
+void oneoff_abandon(struct control *c, uint64_t id)
+{
+	oneoff_stop(c, id);
+	atomic_fetch_add(&abandoned, 1);
 }
 
 int oneoff_wait(

@@ -116,7 +116,7 @@ static void logs_are_followed_until_the_asker_goes(void **state)
 	client_close(&c);
 }
 
-static void start_run(struct fixture *f, struct client *c, const char *body)
+static void ask_run(struct fixture *f, struct client *c, const char *body)
 {
 	struct err e = {0};
 
@@ -126,6 +126,13 @@ static void start_run(struct fixture *f, struct client *c, const char *body)
 				 "Connection: Upgrade\r\nUpgrade: berth-run\r\n", body,
 				 strlen(body), &e),
 		0);
+}
+
+static void start_run(struct fixture *f, struct client *c, const char *body)
+{
+	struct err e = {0};
+
+	ask_run(f, c, body);
 	assert_int_equal(client_reply(c, &e), 0);
 }
 
@@ -174,6 +181,21 @@ static void leaving_a_run_stops_it(void **state)
 	assert_int_equal(c.nfds, 1);
 	client_close(&c);
 	assert_true(comes_true(&stops, 1));
+	end_run(&c);
+}
+
+static void a_run_whose_client_goes_while_it_starts_is_not_waited_for(void **state)
+{
+	struct fixture *f = *state;
+	struct client c;
+
+	make_released(f, "shop");
+	atomic_store(&hold_start, true);
+	ask_run(f, &c, "{\"command\":[\"top\"]}");
+	assert_true(comes_true(&starts, 1));
+	client_close(&c);
+	atomic_store(&hold_start, false);
+	assert_true(comes_true(&abandoned, 1));
 	end_run(&c);
 }
 
@@ -246,6 +268,7 @@ int main(void)
 		T(logs_are_followed_until_the_asker_goes),
 		T(a_run_hands_out_descriptors_and_its_status),
 		T(leaving_a_run_stops_it),
+		T(a_run_whose_client_goes_while_it_starts_is_not_waited_for),
 		T(a_run_that_cannot_start_says_125),
 		T(only_root_and_key_holders_are_served),
 	};

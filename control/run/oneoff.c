@@ -282,6 +282,12 @@ int oneoff_stop(struct control *c, uint64_t id)
 	return engine_stop(c->engine, id, 5000);
 }
 
+void oneoff_abandon(struct control *c, uint64_t id)
+{
+	oneoff_stop(c, id);
+	engine_forget(c->engine, id);
+}
+
 /* As a shell has it. */
 static int status_of(const struct msg_exited *x, char reason[160])
 {
