@@ -130,8 +130,9 @@ bool https_is_served(void);
 void app_url(struct control *c, const struct db_app *a, char *out, size_t size);
 
 /* One-off programs and entering instances. */
+#define ONEOFF_WORDS_MAX 1000
 struct oneoff {
-	const char *const *argv; /* NULL-terminated */
+	const char *const *argv; /* at most so many, then NULL */
 	const json_t *env;	 /* extra, may be NULL */
 	const char *term;	 /* value of TERM for a tty */
 	bool tty, detach;

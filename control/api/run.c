@@ -13,14 +13,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define ARGS_MAX 1000
 #define STATUS_FAILED 125 /* berth itself failed */
 
 struct relay {
 	struct control *c;
 	struct oneoff_handle handle;
 	bool started, ended;
-	const char *argv[ARGS_MAX + 1];
+	const char *argv[ONEOFF_WORDS_MAX + 1];
 };
 
 static void close_fds(struct relay *y)
@@ -126,9 +125,9 @@ static int read_argv(struct request *r, struct relay *y)
 	json_t *v;
 	size_t i;
 
-	if (json_array_size(request_json(r, "command")) > ARGS_MAX)
-		return request_fail(
-			r, FAIL_USAGE, "the command has more than %d words", ARGS_MAX);
+	if (json_array_size(request_json(r, "command")) > ONEOFF_WORDS_MAX)
+		return request_fail(r, FAIL_USAGE, "the command has more than %d words",
+			ONEOFF_WORDS_MAX);
 	json_array_foreach (request_json(r, "command"), i, v) {
 		if (!json_is_string(v) ||
 			strlen(json_string_value(v)) != json_string_length(v))

@@ -385,7 +385,7 @@ static int pack_command(const struct fleet_start *s, const char *const *env)
 	if (text.failed)
 		return -ENOMEM;
 	const char *shell = s->image->profile_d ? "/bin/bash" : "/bin/sh";
-	const char *argv[256] = {shell, "-c", text.data, shell};
+	const char *argv[ONEOFF_WORDS_MAX + 5] = {shell, "-c", text.data, shell};
 	size_t n = 4;
 	for (const char *const *a = s->argv; !s->command && a && *a; a++) {
 		if (n + 1 >= ARRAY_LEN(argv))

@@ -182,16 +182,17 @@ static int pack_enter(
 		.term = o->tty ? o->term : NULL,
 		.extra = o->env};
 	char **env = env_build(&f);
-	const char *argv[256] = {"/bin/sh", "-c", "exec \"$@\"", "sh"};
+	const char *argv[ONEOFF_WORDS_MAX + 5] = {"/bin/sh", "-c", "exec \"$@\"", "sh"};
 	const char *const *words = o->argv && o->argv[0] ? o->argv : shell;
 	size_t n = 4;
 	int fd = -ENOMEM;
-	for (const char *const *a = words; *a && n + 1 < ARRAY_LEN(argv); a++)
+	const char *const *a = words;
+	for (; *a && n + 1 < ARRAY_LEN(argv); a++)
 		argv[n++] = *a;
 	if (env && own_start(&l->image))
 		fd = own_start_pack(&l->image, NULL, words, (const char *const *)env);
 	else if (env)
-		fd = spec_pack(argv, (const char *const *)env, "/app");
+		fd = *a ? -E2BIG : spec_pack(argv, (const char *const *)env, "/app");
 	env_free(env);
 	return fd;
 }

@@ -282,6 +282,12 @@ logged() { berth logs "$1" -n 1000 | grep -qF "$2"; }
 	try berth enter m-enter web.1 -- cat /tmp/mark
 	ok
 	equal here "$output"
+	# shellcheck disable=SC2046
+	try berth enter m-enter web.1 -- sh -c 'echo $#' sh $(seq 900)
+	has 900
+	# shellcheck disable=SC2046
+	try berth run m-enter -- sh -c 'echo $#' sh $(seq 900)
+	has 900
 	try berth enter m-enter web.1 -- sh -c 'id -u; exit 4'
 	exits 4
 	has 1000
