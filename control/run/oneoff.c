@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -75,22 +76,51 @@ static void set_size(int pty, const struct oneoff *o)
 		ioctl(pty, TIOCSWINSZ, &size); /* a wrong size is no reason to fail */
 }
 
-static uint32_t next_number(struct control *c, uint32_t app, const char *kind)
+/* A number that is taken, from before its row is there. */
+struct claim {
+	uint32_t app, number;
+	const char *kind;
+	struct claim *next;
+};
+
+static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
+static struct claim *claims; /* program-wide like the apps themselves */
+
+static bool is_taken(const struct claim *k, const struct db_instance *rows, int n)
+{
+	for (const struct claim *other = claims; other; other = other->next)
+		if (other->app == k->app && other->number == k->number &&
+			strcmp(other->kind, k->kind) == 0)
+			return true;
+	for (int i = 0; i < n; i++)
+		if (strcmp(rows[i].kind, k->kind) == 0 &&
+			strcmp(rows[i].type, k->kind) == 0 && rows[i].number == k->number)
+			return true;
+	return false;
+}
+
+/* The lowest that is free, until drop_number. */
+static void claim_number(struct control *c, struct claim *k)
 {
 	struct db_instance *rows autofree = NULL;
-	int n = db_instance_list(c->db, app, false, &rows);
-	uint32_t number = 1;
-	bool taken;
 
-	do {
-		taken = false;
-		for (int i = 0; i < n; i++)
-			taken |= strcmp(rows[i].kind, kind) == 0 &&
-				 strcmp(rows[i].type, kind) == 0 &&
-				 rows[i].number == number;
-		number += taken;
-	} while (taken);
-	return number;
+	pthread_mutex_lock(&guard);
+	int n = db_instance_list(c->db, k->app, false, &rows);
+	for (k->number = 1; is_taken(k, rows, n); k->number++)
+		;
+	k->next = claims;
+	claims = k;
+	pthread_mutex_unlock(&guard);
+}
+
+static void drop_number(struct claim *k)
+{
+	pthread_mutex_lock(&guard);
+	struct claim **at = &claims;
+	while (*at != k)
+		at = &(*at)->next;
+	*at = k->next;
+	pthread_mutex_unlock(&guard);
 }
 
 static int run_new(struct control *c, struct live *l, const struct oneoff *o,
@@ -113,6 +143,8 @@ static int run_new(struct control *c, struct live *l, const struct oneoff *o,
 	if (o->type && !json_object_get(l->image.processes, o->type))
 		return err_set(
 			e, EINVAL, "%s has no process type \"%s\"", l->app.name, o->type);
+	struct claim number = {.app = l->app.id, .kind = kind};
+	claim_number(c, &number);
 	struct fleet_start s = {.app = &l->app,
 		.release = &l->release,
 		.image = &l->image,
@@ -125,12 +157,13 @@ static int run_new(struct control *c, struct live *l, const struct oneoff *o,
 		.kind = kind,
 		.actor = o->actor,
 		.detached = o->detach,
-		.number = next_number(c, l->app.id, kind),
+		.number = number.number,
 		.flags = o->tty	     ? START_TTY
 			 : o->detach ? 0
 				     : START_STDIO,
 		.stdio = o->tty || o->detach ? NULL : stdio};
 	int r = fleet_start(c, &s, &m, &pty, e);
+	drop_number(&number);
 	if (r < 0)
 		return r;
 	ret->id = m.id;
