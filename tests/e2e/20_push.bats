@@ -308,9 +308,9 @@ no_process_of() { [ -z "$(app_pids "$1" "$2")" ]; }
 
 @test "of two pushes at once the second waits and is refused before building when the branch moved" {
 	live push-race
-	local first second a b
+	local first second a b p
 	git clone -q berth:push-race "$WORK/push-race-2"
-	printf 'web: exec perl serve.pl\nrelease: echo waiting; sleep 3\n' >Procfile
+	printf 'web: exec perl serve.pl\nrelease: echo waiting; sleep 1001 || :\n' >Procfile
 	page_is 'page of the first'
 	git -C "$WORK/push-race-2" commit -q --allow-empty -m second
 	git push berth HEAD:main >"$BATS_TEST_TMPDIR/first" 2>&1 3>&- &
@@ -318,6 +318,8 @@ no_process_of() { [ -z "$(app_pids "$1" "$2")" ]; }
 	wait_for 30 grep -q waiting "$BATS_TEST_TMPDIR/first"
 	git -C "$WORK/push-race-2" push origin HEAD:main >"$BATS_TEST_TMPDIR/second" 2>&1 3>&- &
 	second=$!
+	wait_for 60 grep -q Waiting: "$BATS_TEST_TMPDIR/second"
+	for p in $(app_pids push-race 'sleep 1001'); do [ "$(cat "/proc/$p/comm")" != sleep ] || kill "$p"; done
 	a=0 b=0
 	wait "$first" || a=$?
 	wait "$second" || b=$?
