@@ -231,7 +231,7 @@ static int start(struct request *r)
 	for (size_t i = 0; i < ARRAY_LEN(theirs); i++)
 		shut(&theirs[i]);
 	if (n == -EBUSY)
-		return request_fail(r, FAIL_BERTH,
+		return request_fail(r, FAIL_BUSY,
 			"too many pushes and fetches at one time; try again");
 	return n < 0 ? request_fail(
 			       r, FAIL_BERTH, "git cannot be started: %s", strerror(-n))
