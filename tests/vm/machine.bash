@@ -67,7 +67,7 @@ package() {
 	git -C "$work/berth" add -A
 	# shellcheck disable=SC2016 # for the inner shell
 	unshare --mount --pid --fork --propagation private bash -c 'mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev" &&
-		exec chroot "$1" /berth/packaging/deb' deb "$PWD/$work" >"$out/package" || { cat "$out/package"; return 1; }
+		exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$1" /berth/packaging/deb' deb "$PWD/$work" >"$out/package" || { cat "$out/package"; return 1; }
 	cp "$work"/berth/build/deb/berth_*.deb "$out/berth.deb"
 }
 
