@@ -104,11 +104,14 @@ static int wait_or_kill(pid_t pid, const sigset_t *ends, unsigned int seconds)
 
 int ground_run(int (*body)(struct ground *g, void *arg), void *arg, unsigned int seconds)
 {
-	struct ground g = {.dir = "/tmp/berth-attack-XXXXXX"};
+	/* /tmp may be mounted without devices and set-uid programs, which the controls need. */
+	const char *place = access("/var/tmp", W_OK) == 0 ? "/var/tmp" : "/tmp";
+	struct ground g = {0};
 	sigset_t ends, old;
 	int status;
 	pid_t pid;
 
+	snprintf(g.dir, sizeof(g.dir), "%s/berth-attack-XXXXXX", place);
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGINT);
 	sigaddset(&ends, SIGTERM);
