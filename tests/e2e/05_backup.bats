@@ -17,8 +17,13 @@ backup() { # COMMAND ARGS…
 	shift
 	try berth "backup:$command" "$@" --key "$KEY"
 }
-# Some chunk that only the big file of the first app can have: the largest.
-a_chunk() { find "$BK/chunks" -type f -printf '%s %p\n' | sort -n | tail -n 1 | cut -d' ' -f2; }
+# A chunk of the first app's big file: it is written anew, and the backup after that has no other one as large.
+a_chunk() {
+	touch "$BK.before"
+	berth enter k-1 web.1 sh -c 'head -c 8000000 /dev/urandom >/data/big'
+	berth backup:create --to "$BK" --key "$KEY" >/dev/null 2>&1
+	find "$BK/chunks" -type f -newer "$BK.before" -printf '%s %p\n' | sort -n | tail -n 1 | cut -d' ' -f2
+}
 flip() { # FILE OFFSET
 	/usr/bin/python3 - "$1" "$2" <<-'END'
 		import sys

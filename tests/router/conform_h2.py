@@ -68,9 +68,10 @@ class H2Row(conform.Row):
     """answer: what comes on the stream (1), as "200", "RST PROTOCOL_ERROR", or for the connection: "GOAWAY PROTOCOL_ERROR"."""
     via = b"2.0"
 
-    def __init__(self, name, rfc, send, answer, fate, reached, preface=True, stream=1, **more):
+    def __init__(self, name, rfc, send, answer, fate, reached, preface=True, stream=1, early=False, **more):
         super().__init__(name, rfc, send, None, fate, reached, **more)
         self.got, self.preface, self.stream = answer, preface, stream
+        self.early = early          # the app may have answered before the stream's end came: that is not waited for (9113 8.1)
 
     # late: also for a body in chunks, which come as the pieces do
     def frames(self):
@@ -101,6 +102,8 @@ class H2Row(conform.Row):
                 c.until(lambda: c.closed, conform.PATIENCE_S)
                 fate = "closed" if c.closed else "open"
             words = answer_of(c, self.stream)
+            if pieces and self.early and words[1:] == ["RST NO_ERROR"]:
+                words.pop()
             return ", ".join(words[-1:] if pieces and fate == "closed" else words), fate  # an answer may be faster than the fault
 
 
