@@ -150,6 +150,8 @@ int db_keep_only(struct db *copy, uint32_t app)
 			"(SELECT "
 			"j.value FROM image, json_each(image.layers) j)",
 			"u", app);
+	if (r >= 0)
+		r = secret_rekey(copy);
 	int ended = db_end(copy, r >= 0);
 	if (r < 0 || ended < 0)
 		return r < 0 ? r : ended;

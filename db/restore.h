@@ -10,9 +10,9 @@
 
 /* A consistent copy of folder/berth.db as the file `to`, which must not exist or be empty. 0, -ENOSPC or -EIO with e. */
 int db_copy_file(const char *folder, const char *to, struct err *e);
-/* The key that its secrets are sealed with: part of a backup, or nobody could read them on another host. */
+/* The key that its secrets are sealed with: part of a backup, or nobody could read them on another host. Of a copy of one app: its own. */
 void db_key(const struct db *db, uint8_t out[DB_KEY_SIZE]);
-/* Of a copy: removes what does not belong to the app. 0 or -errno. */
+/* Of a copy: removes what does not belong to the app, and seals its secrets with a key of its own. 0 or -errno, -EBADMSG: one cannot be opened. */
 int db_keep_only(struct db *copy, uint32_t app);
 /*
  * Of a copy, perhaps of one app: the layers that its kept releases and its tags need, and all stacks: [{id, kind, key, digest, size,

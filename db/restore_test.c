@@ -499,6 +499,30 @@ static void a_copy_of_one_app_has_nothing_of_others(void **state)
 	pair_close(&p);
 }
 
+/* Who gets one app with the key of its secrets cannot open the host's with it. */
+static void a_copy_of_one_app_has_a_key_of_its_own(void **state)
+{
+	struct fixture *f = *state;
+	struct pair p;
+	struct err e = {0};
+	struct db_app a;
+	uint8_t own[DB_KEY_SIZE];
+	char folder[96];
+
+	app_with_all(f->db, "blog", "blog.example.com");
+	pair_open(&p, f, "blog");
+	db_key(p.copy, own);
+	assert_memory_not_equal(own, fixture_key, DB_KEY_SIZE);
+	db_close(p.copy);
+	p.copy = NULL;
+	snprintf(folder, sizeof(folder), "%s/copy", p.folder);
+	assert_int_equal(db_open(folder, fixture_key, &p.copy, &e), -EKEYREJECTED);
+	assert_int_equal(db_open(folder, own, &p.copy, &e), 0);
+	assert_int_equal(db_app_by_name(p.copy, "blog", &a), 0);
+	check_app(p.copy, "blog", "blog", "blog-data");
+	pair_close(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -511,6 +535,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			one_app_comes_beside_others_with_numbers_of_its_own, set_up,
 			tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_copy_of_one_app_has_a_key_of_its_own, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			an_app_comes_beside_itself_under_another_name, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(

@@ -152,21 +152,27 @@ json_t *secret_json(struct query *q, int column, const struct secret_place *p)
 	return v;
 }
 
-/* ---- what lay open ---- */
+/* ---- all of them ---- */
+
+#define LAY_OPEN 3 /* the first of these tables, before there was a key */
 
 /* Each row has: the column that is secret, what names the row in its place, and for the update its keys. */
 static const struct {
 	const char *noun, *select, *update;
-} open_tables[] = {
+} tables[] = {
 	{"config", "SELECT value, app || '/' || key, app, key FROM config",
 		"UPDATE config SET value=? WHERE app=? AND key=?"},
 	{"release", "SELECT config, app || '/' || version, app, version FROM release",
 		"UPDATE release SET config=? WHERE app=? AND version=?"},
 	{"login", "SELECT password, host, host, host FROM login",
 		"UPDATE login SET password=? WHERE host=? AND host=?"},
+	{"drain", "SELECT url, id, id, id FROM drain",
+		"UPDATE drain SET url=? WHERE id=? AND id=?"},
+	{"webhook", "SELECT target, id, id, id FROM webhook",
+		"UPDATE webhook SET target=? WHERE id=? AND id=?"},
 };
 
-struct open_row {
+struct secret_row {
 	void *data;
 	size_t len;
 	char *name, *key[2];
@@ -174,7 +180,7 @@ struct open_row {
 
 static void take_row(struct query *q, void *element)
 {
-	struct open_row *r = element;
+	struct secret_row *r = element;
 
 	r->len = (size_t)sqlite3_column_bytes(q->stmt, 0);
 	r->data = malloc(r->len + 1);
@@ -185,7 +191,7 @@ static void take_row(struct query *q, void *element)
 	r->key[1] = strdup(query_str(q, 3));
 }
 
-static void free_row(struct open_row *r)
+static void free_row(struct secret_row *r)
 {
 	if (r->data)
 		explicit_bzero(r->data, r->len);
@@ -195,31 +201,38 @@ static void free_row(struct open_row *r)
 	free(r->key[1]);
 }
 
+/* was: what the row is sealed with until now; NULL: it lies open. */
 static int seal_row(
-	struct db *db, const char *noun, const char *update, const struct open_row *r)
+	struct db *db, struct db *was, size_t table, const struct secret_row *r)
 {
-	autobuf sealed = BUF_INIT;
+	autobuf plain = BUF_INIT, sealed = BUF_INIT;
 
 	if (!r->data || !r->name || !r->key[0] || !r->key[1])
 		return -ENOMEM;
-	const struct secret_place p = secret_place("%s/%s", noun, r->name);
-	int n = secret_seal(db, &p, r->data, r->len, &sealed);
+	const struct secret_place p = secret_place("%s/%s", tables[table].noun, r->name);
+	int n = was ? secret_open(was, &p, r->data, r->len, &plain) : 0;
+	if (n == 0 && was)
+		n = secret_seal(db, &p, plain.data, plain.len, &sealed);
+	else if (n == 0)
+		n = secret_seal(db, &p, r->data, r->len, &sealed);
+	if (plain.data)
+		explicit_bzero(plain.data, plain.cap);
 	return n < 0 ? n
-		     : query_exec(db, update, "bss", (const void *)sealed.data,
-			       sealed.len, r->key[0], r->key[1]);
+		     : query_exec(db, tables[table].update, "bss",
+			       (const void *)sealed.data, sealed.len, r->key[0],
+			       r->key[1]);
 }
 
-static int seal_table(struct db *db, size_t i)
+static int seal_table(struct db *db, struct db *was, size_t table)
 {
-	struct open_row *rows autofree = NULL;
+	struct secret_row *rows autofree = NULL;
 	int n = query_all(
-		db, sizeof(*rows), take_row, (void **)&rows, open_tables[i].select, "");
+		db, sizeof(*rows), take_row, (void **)&rows, tables[table].select, "");
 	int r = n < 0 ? n : 0;
 
 	for (int k = 0; k < n; k++) {
 		if (r >= 0)
-			r = seal_row(
-				db, open_tables[i].noun, open_tables[i].update, &rows[k]);
+			r = seal_row(db, was, table, &rows[k]);
 		free_row(&rows[k]);
 	}
 	return r;
@@ -240,12 +253,30 @@ int secret_seal_all(struct db *db, bool fresh, struct err *e)
 	int r = 0;
 
 	id_text(db, id);
-	for (size_t i = 0; i < ARRAY_LEN(open_tables) && r >= 0; i++)
-		r = seal_table(db, i);
+	for (size_t i = 0; i < LAY_OPEN && r >= 0; i++)
+		r = seal_table(db, NULL, i);
 	if (r >= 0)
 		r = query_exec(db, "INSERT INTO secret_key(id, swept) VALUES(?, ?)", "su",
 			id, fresh);
 	return r < 0 ? err_sys(e, -r, "encrypt the secrets") : 0;
+}
+
+int secret_rekey(struct db *copy)
+{
+	struct db was = {0}; /* its key alone */
+	char id[ID_SIZE * 2 + 1];
+	int r = 0;
+
+	memcpy(was.key, copy->key, sizeof(was.key));
+	if (RAND_priv_bytes(copy->key, sizeof(copy->key)) != 1)
+		r = -EIO;
+	for (size_t i = 0; i < ARRAY_LEN(tables) && r >= 0; i++)
+		r = seal_table(copy, &was, i);
+	id_text(copy, id);
+	if (r >= 0)
+		r = query_exec(copy, "UPDATE secret_key SET id=?", "s", id);
+	explicit_bzero(&was, sizeof(was));
+	return r < 0 ? r : 0;
 }
 
 /* ---- at each start ---- */

@@ -12,7 +12,7 @@
 
 #define SECRET_PLACE_MAX 384 /* longest: a process type and a config key */
 
-/* A value's place: config/APP/KEY, release/APP/VERSION, login/HOST. */
+/* A value's place: config/APP/KEY, release/APP/VERSION, login/HOST, drain/ID, webhook/ID. */
 struct secret_place {
 	char text[SECRET_PLACE_MAX];
 };
@@ -29,6 +29,11 @@ json_t *secret_json(struct query *q, int column, const struct secret_place *p);
 
 /* Within the transaction of the migration that brings it: seals what lies open. fresh: nothing ever did. */
 int secret_seal_all(struct db *db, bool fresh, struct err *e);
+/*
+ * Of a copy, within a transaction: seals all anew with a random key, which is the copy's from then on, so that what goes to others
+ * with its key opens nothing of the host. 0 or -errno; -EBADMSG: a value that cannot be opened. Failed: the copy is of no use.
+ */
+int secret_rekey(struct db *copy);
 /*
  * After migrations: -EKEYREJECTED with what to do when the database was made with another key. Where values lay open until
  * now: makes the file anew without them, and removes the copies that have them.

@@ -228,7 +228,7 @@ static int op_layer(struct backup_session *b, const json_t *request, struct err 
 
 /* ---- keys ---- */
 
-/* Of the database: without it, config values are noise. */
+/* Of the copy: without it, config values are noise. */
 static json_t *secret_word(const struct db *db)
 {
 	uint8_t key[DB_KEY_SIZE];
@@ -267,8 +267,8 @@ static int op_keys(struct backup_session *b, const json_t *request UNUSED, struc
 		json_decref(keys);
 		return err_sys(e, -r, "read the certificates' keys");
 	}
-	return backup_answer(b,
-		json_pack("{s:o, s:o}", "keys", keys, "secret", secret_word(b->c->db)));
+	return backup_answer(
+		b, json_pack("{s:o, s:o}", "keys", keys, "secret", secret_word(b->copy)));
 }
 
 /* ---- what there is ---- */
