@@ -197,11 +197,34 @@ static int remember(void *arg, const struct row *row, struct err *e)
 	return r < 0 ? err_set(e, ENOMEM, "out of memory") : 0;
 }
 
+struct knowing {
+	struct tree_known *k;
+	struct store *s;
+};
+
+/* A file with a chunk that is gone is not known: it is read again. */
+static int remember_whole(void *arg, const struct row *row, struct err *e)
+{
+	struct knowing *y = arg;
+	const unsigned char *at = row->segments;
+	struct segment s;
+
+	if (row->entry_size == END)
+		return 0;
+	for (uint32_t i = 0; i < row->n_segments; i++)
+		if (segment_read(&at, row->end, &s) == 1 && s.kind == 'C' &&
+			!store_has(y->s, s.data))
+			return 0;
+	return remember(y->k, row, e);
+}
+
 int tree_known_read(
 	struct tree_known *k, struct store *s, const json_t *chunks, struct err *e)
 {
+	struct knowing y = {.k = k, .s = s};
+
 	*k = (struct tree_known){.text.max = KNOWN_MAX};
-	int r = chunks ? read_rows(s, chunks, remember, k, e) : 0;
+	int r = chunks ? read_rows(s, chunks, remember_whole, &y, e) : 0;
 
 	if (r < 0)
 		tree_known_free(k);

@@ -12,7 +12,7 @@
 
 #define TREE_INLINE 4096u
 
-/* The rows of the last backup of the same tree: memory. */
+/* The rows of the last backup of the same tree whose chunks are there: memory. */
 struct tree_known {
 	struct buf text;
 	size_t *rows, n, room; /* where each row begins; row n is the end */

@@ -21,6 +21,7 @@ backup() { # COMMAND ARGS…
 a_chunk() {
 	touch "$BK.before"
 	berth enter k-1 web.1 sh -c 'head -c 8000000 /dev/urandom >/data/big'
+	sleep 1.2 # a file that changed within the last second is read again by the backup after
 	berth backup:create --to "$BK" --key "$KEY" >/dev/null 2>&1
 	find "$BK/chunks" -type f -newer "$BK.before" -printf '%s %p\n' | sort -n | tail -n 1 | cut -d' ' -f2
 }
@@ -134,7 +135,6 @@ member() { /usr/bin/python3 -c "import json, sys; print(json.load(sys.stdin)$1)"
 @test "backup: flipped bits, missing chunks, streams that end early or are in another order" {
 	local chunk header
 	chunk=$(a_chunk)
-	cp "$chunk" "$BK.chunk"
 	flip "$chunk" 2000
 	backup verify "$BK"
 	exits 1
@@ -143,7 +143,11 @@ member() { /usr/bin/python3 -c "import json, sys; print(json.load(sys.stdin)$1)"
 	backup verify "$BK"
 	exits 1
 	has 'volume k-data-1: big:' 'No such file'
-	cp "$BK.chunk" "$chunk"
+	# The next backup has it again: the file is read, though it is as it was.
+	backup create --to "$BK"
+	ok
+	backup verify "$BK"
+	ok
 	flip "$BK/berth-backup" 60
 	backup verify "$BK"
 	exits 1
