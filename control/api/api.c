@@ -37,6 +37,7 @@ static void unref(struct request *r)
 	json_decref(r->body);
 	json_decref(r->reply);
 	buf_free(&r->upload);
+	buf_free(&r->query);
 	access_close(&r->access);
 	git_http_free(r->git);
 	explicit_bzero(&r->who, sizeof(r->who));
@@ -133,6 +134,7 @@ static void end_stream(void *arg)
 
 static enum MHD_Result start_stream(struct MHD_Connection *connection, struct request *r)
 {
+	audit_keep_query(r);
 	atomic_fetch_add(&r->refs, 1);
 	int n = stream_start(connection, r->fd, run_stream, end_stream, r, &r->response);
 	if (n < 0) {

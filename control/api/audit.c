@@ -149,6 +149,12 @@ static void add_query(struct request *r, struct buf *b)
 	}
 }
 
+void audit_keep_query(struct request *r)
+{
+	add_query(r, &r->query);
+	r->connection = NULL;
+}
+
 void audit_detail(struct request *r, char out[AUDIT_DETAIL_MAX])
 {
 	autobuf b = BUF_INIT;
@@ -158,6 +164,10 @@ void audit_detail(struct request *r, char out[AUDIT_DETAIL_MAX])
 	add_args(r, &b);
 	if (r->connection)
 		add_query(r, &b);
+	else if (r->query.len) {
+		buf_adds(&b, b.len ? " " : "");
+		buf_add(&b, r->query.data, r->query.len);
+	}
 	json_object_foreach (r->body, name, v)
 		add_field(&b, name, v);
 	if (b.len >= AUDIT_DETAIL_MAX) {

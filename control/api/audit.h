@@ -21,6 +21,8 @@ void audit(struct request *r, enum audit_how how, const char *why);
  */
 #define AUDIT_DETAIL_MAX 400
 void audit_detail(struct request *r, char out[AUDIT_DETAIL_MAX]);
+/* Before an operation begins: keeps what the trail tells of the query and lets go of the connection, which may end before the operation. */
+void audit_keep_query(struct request *r);
 /* Has a field (a setting) of that name a value that is not to be told? */
 bool audit_is_secret(const char *name);
 

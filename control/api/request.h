@@ -84,13 +84,15 @@ struct request {
 	const struct route *route;
 	struct identity who;
 	struct access access;
-	struct MHD_Connection *connection; /* for the connection's thread only */
-	int fd;				   /* of the connection; as above */
-	char *path;			   /* cut at its slashes; args point into it */
+	struct MHD_Connection
+		*connection; /* NULL once an operation runs: it outlives it */
+	int fd;		     /* of the connection; for its thread only */
+	char *path;	     /* cut at its slashes; args point into it */
 	const char *args[REQUEST_ARGS_MAX];
 	struct db_app app; /* with ROUTE_APP */
 	json_t *body;	   /* an object, never NULL in a handler */
 	struct buf upload;
+	struct buf query; /* what the trail tells of it, once there is no connection */
 	bool too_large;
 	/* the answer */
 	unsigned int status;	       /* 0: 200 */

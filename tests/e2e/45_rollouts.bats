@@ -107,6 +107,24 @@ count_is() { [ "$(app_pids "$1" "$2" | wc -l)" = "$3" ]; }
 	wait_for 5 count_is r-double serve.pl 0
 }
 
+@test "who asked for an app's end may go: it is done, and the trail has all of the question" {
+	. "$BERTH_SOURCE/tests/lib/kill.bash"
+	local control pid
+	control=$(program_pids berth-control)
+	berth checks:set r-double stop-timeout 1
+	berth ps:start r-double
+	berth apps:destroy r-double --force --volumes destroy >/dev/null 2>&1 &
+	pid=$!
+	wait_for 5 is_removing r-double
+	kill -9 "$pid"
+	wait_for 10 is_gone r-double
+	wait_for 5 destroyed_with 'volumes=destroy'
+	equal "$control" "$(program_pids berth-control)"
+}
+is_removing() { json apps:list | jq -e --arg n "$1" '.[] | select(.name == $n and .state == "removing")' >/dev/null; }
+is_gone() { ! json apps:list | jq -e --arg n "$1" '.[] | select(.name == $n)' >/dev/null; }
+destroyed_with() { json events | jq -e --arg w "$1" '[.[] | select(.what == "apps:destroy" and (.detail | contains($w)))] | length > 0' >/dev/null; }
+
 parents_are() { [ "$(app_parents "$1" | wc -l)" = "$2" ]; }
 
 @test "deploys in a row keep two old releases for those who still look at them, not more" {
