@@ -242,7 +242,7 @@ int cron_run_now(struct request *r, struct sink *s, struct err *e)
 
 	if (n < 0)
 		return n;
-	n = cron_start(r->c, &r->app, &f, r->who.actor, &run, e);
+	n = cron_start(r->c, &r->app, &f, r->who.actor, s, &run, e);
 	if (n == 0) {
 		sink_step(s, "Running cron.%u: %s", run.number, f.task.command);
 		char *text = NULL;

@@ -20,6 +20,7 @@
 #define S_US UINT64_C(1000000)
 #define STACK_BYTES (512 << 10)
 #define SOURCE "berth[cron]"
+#define WAIT_MS 500 /* between looks whether who waits has gone */
 #define JUMP_US                                                                          \
 	(3 * 3600 *                                                                      \
 		S_US) /* a clock that was set back further is believed, as cron(8) does */
@@ -636,11 +637,11 @@ int cron_find(struct control *c, const struct db_app *a, const char *id,
 		a->name, id);
 }
 
-/* Only under the lock are there no others that start. */
+/* Only under the lock are there no others that start. -EAGAIN: *ret_last was told to end, and is waited for. */
 static int make_room(struct control *c, const struct db_app *a, const struct cron_task *t,
-	struct err *e)
+	struct db_cron_run *ret_last, struct err *e)
 {
-	struct db_cron_run *runs autofree = NULL, ended;
+	struct db_cron_run *runs autofree = NULL;
 	int n = db_cron_running(c->db, a->id, &runs);
 	struct others o = others_of(runs, n, a->id, t->id);
 
@@ -652,28 +653,52 @@ static int make_room(struct control *c, const struct db_app *a, const struct cro
 			"forbid",
 			o.last->number);
 	replace_all(c, runs, n, a->id, t->id);
-	for (int i = 0; i < n; i++)
-		if (strcmp(runs[i].task, t->id) == 0 &&
-			cron_wait(c, runs[i].id,
-				(int)app_stop_timeout_ms(c, a->id) + 5000,
-				&ended) == -EAGAIN)
-			return err_set(e, EBUSY, "cron.%u does not end", runs[i].number);
-	return 0;
+	*ret_last = *o.last;
+	return -EAGAIN;
+}
+
+/* Without the lock: it may take the app's stop timeout, and tasks of others start meanwhile. */
+static int wait_for_end(
+	struct control *c, const struct db_cron_run *run, struct sink *s, struct err *e)
+{
+	const uint64_t ms = app_stop_timeout_ms(c, run->app) + 5000;
+	struct db_cron_run ended;
+	int r;
+
+	for (uint64_t waited = 0; (r = cron_wait(c, run->id, WAIT_MS, &ended)) == -EAGAIN;
+		waited += WAIT_MS) {
+		if (sink_cancelled(s))
+			return err_set(e, ECANCELED,
+				"cron.%u was told to end, and nothing is started in its "
+				"place: interrupted",
+				run->number);
+		if (waited >= ms)
+			return err_set(e, EBUSY, "cron.%u does not end", run->number);
+	}
+	return r == 0 || r == -ENOENT ? 0
+				      : err_sys(e, -r, "wait for cron.%u", run->number);
 }
 
 int cron_start(struct control *c, const struct db_app *a, const struct cron_found *f,
-	const char *actor, struct db_cron_run *ret, struct err *e)
+	const char *actor, struct sink *sink, struct db_cron_run *ret, struct err *e)
 {
-	uint64_t now_us = io_now_us();
 	struct start s = {.app = a,
 		.task = &f->task,
 		.why = "manual",
 		.actor = actor,
-		.due_us = now_us,
-		.now_us = now_us};
+		.due_us = io_now_us()};
+	struct db_cron_run last;
+	int r;
 
 	pthread_mutex_lock(&c->cron->lock);
-	int r = make_room(c, a, &f->task, e);
+	while ((r = make_room(c, a, &f->task, &last, e)) == -EAGAIN) {
+		pthread_mutex_unlock(&c->cron->lock);
+		r = wait_for_end(c, &last, sink, e);
+		if (r < 0)
+			return r;
+		pthread_mutex_lock(&c->cron->lock);
+	}
+	s.now_us = io_now_us();
 	if (r == 0)
 		r = start_run(c, &s, ret, e);
 	pthread_mutex_unlock(&c->cron->lock);

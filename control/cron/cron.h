@@ -43,9 +43,12 @@ struct cron_found {
 /* By id, or by a beginning of it that only one has. -ENOENT with e. */
 int cron_find(struct control *c, const struct db_app *a, const char *id,
 	struct cron_found *ret, struct err *e);
-/* Starts it now, whatever its schedule and suspension say. -EBUSY: its policy forbids another run, with e. */
+/*
+ * Starts it now, whatever its schedule and suspension say; a run that it replaces is waited for, as long as sink is not cancelled.
+ * -EBUSY: its policy forbids another run, or the one before does not end, -ECANCELED, with e.
+ */
 int cron_start(struct control *c, const struct db_app *a, const struct cron_found *f,
-	const char *actor, struct db_cron_run *ret, struct err *e);
+	const char *actor, struct sink *sink, struct db_cron_run *ret, struct err *e);
 /* Ends a run: SIGTERM, SIGKILL after the app's stop timeout. why: stopped. Does not wait. */
 int cron_stop(struct control *c, const struct db_cron_run *r, const char *why);
 /* Waits until it has an end, ms at most. 0 with *ret, -EAGAIN, or -errno. */

@@ -21,14 +21,15 @@ runs() { [ "$(oneoffs "$1")" = "$2" ]; }
 		    {"command": "echo report of $BERTH_CRON_TASK in $DYNO", "schedule": "30 4 * * 1-5"},
 		    {"command": "echo no luck; exit 3", "schedule": "@weekly"},
 		    {"command": "exec perl -e '$SIG{USR1} = sub { exit }; print qq(begun); sleep 60'", "schedule": "0 0 1 1 *"},
-		    {"command": "date", "schedule": "* * * * *", "concurrency_policy": "allow"}
+		    {"command": "date", "schedule": "* * * * *", "concurrency_policy": "allow"},
+		    {"command": "trap 'echo told' TERM; echo stubborn; while :; do sleep 0.2; done", "schedule": "0 0 2 1 *", "concurrency_policy": "replace"}
 		  ]
 		}
 	END
 	commit tasks
 	pushed
 	date +%s >"$BATS_FILE_TMPDIR/since"
-	equal 4 "$(json cron:list c-tasks | jq length)"
+	equal 5 "$(json cron:list c-tasks | jq length)"
 	local id
 	id=$(task report)
 	try berth cron:set c-tasks timezone Europe/Nowhere
@@ -95,6 +96,24 @@ runs() { [ "$(oneoffs "$1")" = "$2" ]; }
 	has 'run.1 ended' 'signal 9' 'cron.1 ended'
 	equal stopped "$(last "$(task begun)" status)"
 	equal '' "$(oneoffs c-tasks)"
+}
+
+told() { berth logs c-tasks -n 20 | grep -q 'told$'; }
+of_last_two() { json cron:history c-tasks "$1" | jq -r '[.[:2][].status] | join(" ")'; }
+@test "a run that takes its time to make way keeps no other task waiting" {
+	local id pid
+	id=$(task stubborn)
+	berth checks:set c-tasks stop-timeout 3
+	berth cron:run c-tasks "$id" --detach
+	berth cron:run c-tasks "$id" --detach >"$BATS_TEST_TMPDIR/replaced" 2>&1 &
+	pid=$!
+	wait_for 3 told
+	try berth cron:run c-tasks "$(task report)"
+	ok
+	equal running "$(of_last_two "$id")" # it has not ended, and nothing runs in its place
+	wait "$pid" || fail "$(cat "$BATS_TEST_TMPDIR/replaced")"
+	equal 'running replaced' "$(of_last_two "$id")"
+	berth run:stop c-tasks --all
 }
 
 @test "a suspended task waits, and sleep does not keep one from running" {
