@@ -126,7 +126,8 @@ static void add_base(struct table *t, const json_t *row)
 	char state[48];
 
 	if (behind)
-		snprintf(state, sizeof(state), "%zu packages behind", behind);
+		snprintf(state, sizeof(state), "%zu package%s behind", behind,
+			behind == 1 ? "" : "s");
 	else
 		snprintf(state, sizeof(state), "%s",
 			json_is_true(json_object_get(row, "current")) ? "current"

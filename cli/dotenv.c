@@ -28,13 +28,20 @@ static void skip_blanks(struct reader *r)
 		r->at++;
 }
 
+static size_t returns_at(const struct reader *r)
+{
+	size_t n = 0;
+
+	while (r->at + n < r->end && r->at[n] == '\r')
+		n++;
+	return n;
+}
+
 /* Carriage returns before a newline, or at the end, are part of it. */
 static bool at_line_end(const struct reader *r)
 {
-	const char *p = r->at;
+	const char *p = r->at + returns_at(r);
 
-	while (p < r->end && *p == '\r')
-		p++;
 	return p == r->end || *p == '\n';
 }
 
@@ -99,12 +106,15 @@ static void read_plain(struct reader *r)
 	size_t kept = 0;
 
 	while (!at_line_end(r)) {
+		/* a run of carriage returns at once, or each of them would look at all behind it */
+		const size_t n = *r->at == '\r' ? returns_at(r) : 1;
+
 		if (*r->at == '#' && (r->value.len > kept || r->value.len == 0))
 			break;
-		add(r, *r->at);
+		buf_add(&r->value, r->at, n);
 		if (!is_blank(*r->at))
 			kept = r->value.len;
-		r->at++;
+		r->at += n;
 	}
 	r->value.len = kept;
 }
