@@ -25,6 +25,21 @@ struct live {
 	struct db_image image;
 };
 
+static void unload(struct live *l)
+{
+	db_release_clear(&l->release);
+	db_image_clear(&l->image);
+}
+
+/* Of l->app; 0: the live one. What was loaded before goes. */
+static int load_release(struct control *c, uint32_t version, struct live *l)
+{
+	unload(l);
+	int r = db_release_get(c->db, l->app.id, version, &l->release);
+
+	return r < 0 ? r : db_image_get(c->db, l->release.image, &l->image);
+}
+
 static int load(struct control *c, uint32_t app, struct live *l, struct err *e)
 {
 	int r = db_app_by_id(c->db, app, &l->app);
@@ -33,16 +48,8 @@ static int load(struct control *c, uint32_t app, struct live *l, struct err *e)
 		return err_set(
 			e, ENOENT, "%s has no release yet; push first", l->app.name);
 	if (r == 0)
-		r = db_release_get(c->db, app, 0, &l->release);
-	if (r == 0)
-		r = db_image_get(c->db, l->release.image, &l->image);
+		r = load_release(c, 0, l);
 	return r < 0 ? err_sys(e, -r, "read the live release") : 0;
-}
-
-static void unload(struct live *l)
-{
-	db_release_clear(&l->release);
-	db_image_clear(&l->image);
 }
 
 /* Pipes for the three streams: theirs go into the sandbox, ours to the caller. */
@@ -235,7 +242,6 @@ static int enter(struct control *c, struct live *l, const struct oneoff *o, int 
 {
 	struct db_instance row = {.app = l->app.id,
 		.number = 1,
-		.version = l->release.version,
 		.kind = "run",
 		.type = "enter",
 		.state = "starting",
@@ -250,6 +256,12 @@ static int enter(struct control *c, struct live *l, const struct oneoff *o, int 
 		r = find_instance(c, l->app.id, o->instance, &target, e);
 	if (r < 0)
 		return r;
+	/* a canary's, or one that the last deploy is about to stop */
+	if (target.version != l->release.version &&
+		(r = load_release(c, target.version, l)) < 0)
+		return err_sys(
+			e, -r, "read v%u, which %s is of", target.version, o->instance);
+	row.version = l->release.version;
 	r = db_instance_create(c->db, &row);
 	if (r < 0)
 		return err_sys(e, -r, "record it");
@@ -369,9 +381,7 @@ static int find_of(
 	if (r == 0)
 		r = db_app_by_id(c->db, i.app, &l->app);
 	if (r == 0)
-		r = db_release_get(c->db, i.app, i.version, &l->release);
-	if (r == 0)
-		r = db_image_get(c->db, l->release.image, &l->image);
+		r = load_release(c, i.version, l);
 	*ret = (struct member){.id = instance, .number = i.number};
 	snprintf(ret->type, sizeof(ret->type), "%s", i.type);
 	return r;

@@ -169,6 +169,7 @@ longer() { [ "$(wc -l <"$1")" -gt "$2" ]; }
 	colours=$(for p in $(app_parents c-conf); do tr '\0' '\n' <"/proc/$p/environ" | grep -E '^(COLOUR|BERTH_RELEASE|DYNO)=' | sort | tr '\n' ' '; echo; done | sort)
 	equal 'BERTH_RELEASE=v1 COLOUR=red DYNO=web.101 ' "$(head -n 1 <<<"$colours")"
 	equal 'BERTH_RELEASE=v2 COLOUR=blue DYNO=web.1 ' "$(tail -n 1 <<<"$colours")"
+	equal 'v1 red web.101' "$(berth enter c-conf web.101 sh -c 'echo "$BERTH_RELEASE $COLOUR $DYNO"')"
 	equal 1 "$(app_pids c-conf 'sleep 54991' | wc -l)"
 	equal blue "$(berth config:get c-conf COLOUR)"
 	berth ps:scale c-conf worker=0
