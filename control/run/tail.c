@@ -2,6 +2,7 @@
 #include "control/run/tail.h"
 #include "lib/io.h"
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -79,7 +80,9 @@ void tail_read(struct control *c, uint32_t app, const char *source, uint64_t sin
 		return;
 	off_t size = lseek(fd, 0, SEEK_END);
 	lseek(fd, size > TAIL_BYTES ? size - TAIL_BYTES : 0, SEEK_SET);
-	if (io_read_all(fd, &text) < 0 || !text.data)
+	int r = io_read_all(fd, &text);
+	/* -EMSGSIZE: more was written meanwhile */
+	if ((r < 0 && r != -EMSGSIZE) || !text.data)
 		return;
 	stamp(since_us, from);
 	char *rest = text.data;
