@@ -3,6 +3,7 @@
 #include "control/api/handlers.h"
 #include "control/run/tail.h"
 #include "lib/io.h"
+#include "lib/stamp.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -205,10 +206,15 @@ int cron_check_run(struct request *r)
 static void print_output(struct request *r, struct sink *s, const struct db_cron_run *run)
 {
 	autobuf text = BUF_INIT;
-	char source[32];
+	char source[32], since[STAMP_SIZE];
 
 	snprintf(source, sizeof(source), "app[cron.%u]", run->number);
-	tail_read(r->c, r->app.id, source, run->started_us, OUTPUT_LINES, &text);
+	stamp_format_us(run->started_us, since);
+	if (!tail_read(r->c, r->app.id, source, run->started_us, OUTPUT_LINES, &text))
+		sink_detail(s,
+			"Its last lines; all of them: berth logs %s -p cron.%u --since "
+			"%s",
+			r->app.name, run->number, since);
 	for (char *rest = text.data, *line; rest && (line = strsep(&rest, "\n"));)
 		if (*line)
 			sink_line(s, "%s", line);

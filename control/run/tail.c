@@ -66,36 +66,50 @@ static int open_settled(struct control *c, uint32_t app)
 	return fd;
 }
 
-void tail_read(struct control *c, uint32_t app, const char *source, uint64_t since_us,
+/* The last bytes of the newest segment, from a line's beginning on. */
+static int read_end(struct control *c, uint32_t app, struct buf *text)
+{
+	int fd autoclose = open_settled(c, app);
+
+	if (fd < 0)
+		return fd;
+	off_t size = lseek(fd, 0, SEEK_END);
+	bool cut = size > TAIL_BYTES;
+	lseek(fd, cut ? size - TAIL_BYTES : 0, SEEK_SET);
+	text->max = TAIL_BYTES;
+	int r = io_read_all(fd, text);
+	if (r < 0 && r != -EMSGSIZE) /* that: more was written meanwhile */
+		return r;
+	char *first = cut ? strchr(text->data, '\n') : NULL;
+	if (first)
+		buf_consume(text, (size_t)(first + 1 - text->data));
+	return 0;
+}
+
+bool tail_read(struct control *c, uint32_t app, const char *source, uint64_t since_us,
 	unsigned int n, struct buf *out)
 {
 	char from[STAMP_LEN + 1];
-	autobuf text = {.max = TAIL_BYTES};
-	int fd autoclose = open_settled(c, app);
+	autobuf text = BUF_INIT;
 	size_t len = strlen(source);
-	const char *lines[64];
+	const char **lines autofree = calloc(n, sizeof(*lines));
 	unsigned int found = 0;
+	bool whole = false; /* something older is there too */
 
-	if (fd < 0)
-		return;
-	off_t size = lseek(fd, 0, SEEK_END);
-	lseek(fd, size > TAIL_BYTES ? size - TAIL_BYTES : 0, SEEK_SET);
-	int r = io_read_all(fd, &text);
-	/* -EMSGSIZE: more was written meanwhile */
-	if ((r < 0 && r != -EMSGSIZE) || !text.data)
-		return;
+	if (!lines || read_end(c, app, &text) < 0)
+		return false;
 	stamp(since_us, from);
 	char *rest = text.data;
 	for (char *line; (line = strsep(&rest, "\n"));) {
 		char *name = strchr(line, ' ');
-		if (!name || strncmp(line, from, STAMP_LEN) < 0 ||
-			strncmp(name + 1, source, len) != 0 ||
+		bool older = name && strncmp(line, from, STAMP_LEN) < 0;
+		whole |= older;
+		if (!name || older || strncmp(name + 1, source, len) != 0 ||
 			strncmp(name + 1 + len, ": ", 2) != 0)
 			continue;
-		lines[found++ % ARRAY_LEN(lines)] = name + 1 + len + 2;
+		lines[found++ % n] = name + 1 + len + 2;
 	}
-	if (n > ARRAY_LEN(lines))
-		n = ARRAY_LEN(lines);
 	for (unsigned int i = found > n ? found - n : 0; i < found; i++)
-		buf_addf(out, "%s\n", lines[i % ARRAY_LEN(lines)]);
+		buf_addf(out, "%s\n", lines[i % n]);
+	return whole && found <= n;
 }

@@ -73,11 +73,32 @@ static void a_log_that_grows_while_it_is_read_has_lines(void **state UNUSED)
 	assert_string_equal(out.data, "line 8001\nline 8002\n");
 }
 
+static void lines_that_are_left_out_are_told(void **state UNUSED)
+{
+	struct control c = {.state = folder};
+	autobuf out = BUF_INIT;
+
+	add_lines("app[cron.1]", 0, 1); /* of the run before */
+	add_lines("app[cron.1]", 1, 151);
+	assert_true(tail_read(&c, 1, "app[cron.1]", START + 1, 150, &out));
+	assert_memory_equal(out.data, "line 1\nline 2\n", 14);
+	buf_reset(&out);
+	assert_false(tail_read(&c, 1, "app[cron.1]", START + 1, 149, &out));
+	assert_memory_equal(out.data, "line 2\nline 3\n", 14);
+	/* nobody knows what came before the part that is read */
+	add_lines("app[web.1]", 151, 8000);
+	buf_reset(&out);
+	assert_false(tail_read(&c, 1, "app[cron.1]", START + 1, 150, &out));
+	assert_string_equal(out.data, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 			a_log_that_grows_while_it_is_read_has_lines, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			lines_that_are_left_out_are_told, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

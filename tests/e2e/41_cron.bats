@@ -19,7 +19,7 @@ runs() { [ "$(oneoffs "$1")" = "$2" ]; }
 		{ // every night, and more
 		  "cron": [
 		    {"command": "echo report of $BERTH_CRON_TASK in $DYNO", "schedule": "30 4 * * 1-5"},
-		    {"command": "echo no luck; exit 3", "schedule": "@weekly"},
+		    {"command": "seq 150; echo no luck; exit 3", "schedule": "@weekly"},
 		    {"command": "exec perl -e '$SIG{USR1} = sub { exit }; print qq(begun); sleep 60'", "schedule": "0 0 1 1 *"},
 		    {"command": "date", "schedule": "* * * * *", "concurrency_policy": "allow"},
 		    {"command": "trap 'echo told' TERM; echo stubborn; while :; do sleep 0.2; done", "schedule": "0 0 2 1 *", "concurrency_policy": "replace"}
@@ -44,7 +44,9 @@ runs() { [ "$(oneoffs "$1")" = "$2" ]; }
 	berth logs c-tasks -n 50 | grep -q 'app\[cron\.1\]: report of'
 	try berth cron:run c-tasks "$(task luck)"
 	exits 1
-	has 'no luck' 'exit status 3'
+	has 'no luck' 'exit status 3' 'Its last lines'
+	equal 100 "$(grep -cE '^([0-9]+|no luck)$' <<<"$output")"
+	equal 151 "$($(sed -n 's/.*all of them: //p' <<<"$output") | wc -l)"
 	equal 'failed exit status 3 manual' "$(json cron:history c-tasks "$(task luck)" | jq -r '.[0] | "\(.status) \(.reason) \(.why)"')"
 	json events c-tasks | jq -e '[.[] | select(.what == "cron:failed")] | length >= 1' >/dev/null
 	try berth cron:run c-tasks none
