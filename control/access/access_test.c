@@ -170,7 +170,7 @@ static void check(
 	fill_path(row, path, late ? "" : "?zz=1");
 	give(g, role, where);
 	got = ask_token(g->f, g->asker.token, row->method, path,
-		late ? "{\"app\":\"blog\",\"path\":\"/x\"}" : NULL, &out);
+		late ? "{\"app\":\"blog\",\"path\":\"/data\"}" : NULL, &out);
 	if (want == 200)
 		as_promised = late ? got != 401 && got != 403 && got != 404
 				   : got == 400 && strstr(out.data, "unknown query word");

@@ -328,8 +328,14 @@ static void volumes_are_mounted_by_a_release(void **state)
 	expect(f, "GET", "/v1/volumes?app=shop", NULL, 200, "\"path\":\"/data\"");
 	expect(f, "DELETE", "/v1/volumes/data?confirm=data", NULL, 409,
 		"mounted by shop at /data");
-	expect(f, "POST", "/v1/volumes/data/unmount", "{\"app\":\"shop\"}", 200,
-		"Unmount data");
+	expect(f, "POST", "/v1/volumes/data/unmount",
+		"{\"app\":\"shop\",\"path\":\"/old\"}", 404,
+		"shop has data at /data, not at /old");
+	expect(f, "POST", "/v1/volumes/data/unmount",
+		"{\"app\":\"shop\",\"path\":\"/data\",\"read_only\":true}", 400,
+		"unknown field");
+	expect(f, "POST", "/v1/volumes/data/unmount",
+		"{\"app\":\"shop\",\"path\":\"/data\"}", 200, "Unmount data");
 	expect(f, "DELETE", "/v1/volumes/data", NULL, 400, "confirmed");
 	expect(f, "DELETE", "/v1/volumes/data?confirm=data", NULL, 200, "{}");
 }

@@ -479,6 +479,7 @@ int mount_run(struct request *r, struct sink *s, struct err *e)
 
 int unmount_check(struct request *r)
 {
+	const char *path = request_string(r, "path");
 	struct db_mount *rows autofree = NULL, *m = calloc(1, sizeof(*m));
 
 	if (!m)
@@ -491,6 +492,10 @@ int unmount_check(struct request *r)
 	for (int i = 0; i < n; i++) {
 		if (rows[i].volume != m->volume)
 			continue;
+		if (path && strcmp(path, rows[i].path) != 0)
+			return request_fail(r, FAIL_MISSING,
+				"%s has %s at %s, not at %.80s", r->app.name,
+				m->volume_name, rows[i].path, path);
 		*m = rows[i];
 		return 0;
 	}
