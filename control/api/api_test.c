@@ -1,5 +1,6 @@
 /* The API noun by noun: what is asked, checked, stored, answered. */
 #include "control/api/fixture.h"
+#include "control/api/handlers.h"
 #include "control/network/options.h"
 #include "control/settings.h"
 #include "db/query.h"
@@ -723,6 +724,35 @@ static void limits_are_set_shown_and_cleared(void **state)
 		"wanted, this host has 2\"]");
 }
 
+static void say_nothing(struct sink *s UNUSED, char kind UNUSED, const char *text UNUSED)
+{
+}
+
+/* Both are checked before one is stored. */
+static void two_who_limit_at_once_both_have_their_way(void **state)
+{
+	struct fixture *f = *state;
+	struct sink sink = {.write = say_nothing, .watch_fd = -1};
+	struct request r[2] = {{.c = &f->c, .body = json_pack("{s:i}", "pids", 64)},
+		{.c = &f->c, .body = json_pack("{s:i}", "cpu", 500)}};
+	struct db_resource is;
+	struct err e = {0};
+	uint32_t app = make_released(f, "shop");
+
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(db_app_by_id(f->c.db, app, &r[i].app), 0);
+		assert_int_equal(resources_check(&r[i]), 0);
+	}
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(resources_set(&r[i], &sink, &e), 0);
+		r[i].data_free(r[i].data);
+		json_decref(r[i].body);
+	}
+	assert_int_equal(db_resource_get(f->c.db, app, "", &is), 0);
+	assert_int_equal(is.pids, 64);
+	assert_int_equal(is.cpu_millis, 500);
+}
+
 /* A message is cut to 200 bytes. */
 static void a_release_whose_text_is_cut_within_a_character_is_listed(void **state)
 {
@@ -927,6 +957,7 @@ int main(void)
 		T(limits_have_ranges),
 		T(the_state_tells_sizes_to_the_byte),
 		T(limits_are_set_shown_and_cleared),
+		T(two_who_limit_at_once_both_have_their_way),
 		T(releases_show_layers_and_no_values),
 		T(a_release_whose_text_is_cut_within_a_character_is_listed),
 		T(a_list_that_cannot_be_read_is_not_empty),

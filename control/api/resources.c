@@ -100,8 +100,8 @@ static int check_process(struct request *r, const char *type)
 
 struct change {
 	char type[32];
-	uint32_t rows; /* bits of limit_rows */
-	struct db_resource limits;
+	uint32_t rows;		   /* bits of limit_rows */
+	struct db_resource limits; /* what they become */
 };
 
 static struct change *change_of(struct request *r, const char *type)
@@ -156,9 +156,6 @@ int resources_check(struct request *r)
 
 	if (!ch)
 		return -1;
-	int n = db_resource_get(r->c->db, r->app.id, ch->type, &ch->limits);
-	if (n < 0)
-		return request_fail_db(r, n, r->app.name);
 	for (size_t i = 0; i < LIMIT_ROWS; i++)
 		if (take_number(r, ch, i) < 0)
 			return -1;
@@ -178,25 +175,42 @@ static int apply(struct request *r, int stored, struct sink *s, struct err *e)
 	return limits_apply(r->c, r->app.id, ch->type, ch->rows, s, e);
 }
 
+/* Over what is set at this moment: another change may have come since the check. */
+static int store(struct request *r, struct change *ch)
+{
+	struct db_resource all;
+	int n = db_begin(r->c->db);
+
+	if (n < 0)
+		return n;
+	n = db_resource_get(r->c->db, r->app.id, ch->type, &all);
+	for (size_t i = 0; i < LIMIT_ROWS; i++)
+		if (ch->rows & 1u << i)
+			*limit_set(&all, &limit_rows[i]) =
+				*limit_set(&ch->limits, &limit_rows[i]);
+	if (n >= 0)
+		n = db_resource_set(r->c->db, r->app.id, ch->type, &all);
+	int end = db_end(r->c->db, n >= 0);
+	return n < 0 ? n : end;
+}
+
 int resources_set(struct request *r, struct sink *s, struct err *e)
 {
-	const struct change *ch = r->data;
-
-	return apply(
-		r, db_resource_set(r->c->db, r->app.id, ch->type, &ch->limits), s, e);
+	return apply(r, store(r, r->data), s, e);
 }
 
 int resources_check_clear(struct request *r)
 {
 	struct change *ch = change_of(r, request_query(r, "process"));
+	struct db_resource now;
 
 	if (!ch)
 		return -1;
-	int n = db_resource_get(r->c->db, r->app.id, ch->type, &ch->limits);
+	int n = db_resource_get(r->c->db, r->app.id, ch->type, &now);
 	if (n < 0)
 		return request_fail_db(r, n, r->app.name);
 	for (size_t i = 0; i < LIMIT_ROWS; i++)
-		if (*limit_set(&ch->limits, &limit_rows[i]))
+		if (*limit_set(&now, &limit_rows[i]))
 			ch->rows |= 1u << i;
 	return 0;
 }
