@@ -56,8 +56,10 @@ static void add_text(struct buf *b, const char *text)
 
 static void add_value(struct buf *b, const json_t *v);
 
-static void add_list(struct buf *b, const json_t *list, size_t most)
+/* names: of KEY=VALUE the key. */
+static void add_list(struct buf *b, const json_t *list, size_t most, bool names)
 {
+	char key[VALUE_SHOWN + 2];
 	json_t *v;
 	size_t i;
 
@@ -67,8 +69,11 @@ static void add_list(struct buf *b, const json_t *list, size_t most)
 			return;
 		}
 		buf_adds(b, i ? "," : "");
-		if (json_is_string(v))
-			add_text(b, json_string_value(v));
+		if (!json_is_string(v))
+			continue;
+		snprintf(key, sizeof(key), "%.*s",
+			(int)strcspn(json_string_value(v), "="), json_string_value(v));
+		add_text(b, names ? key : json_string_value(v));
 	}
 }
 
@@ -96,7 +101,7 @@ static void add_value(struct buf *b, const json_t *v)
 	else if (json_is_boolean(v))
 		buf_adds(b, json_is_true(v) ? "true" : "false");
 	else if (json_is_array(v))
-		add_list(b, v, SIZE_MAX);
+		add_list(b, v, SIZE_MAX, false);
 	else if (json_is_object(v))
 		add_names(b, v);
 }
@@ -112,8 +117,10 @@ static void add_field(struct buf *b, const char *name, const json_t *v)
 	if (audit_is_secret(name))
 		return;
 	buf_adds(b, "=");
-	if (strcmp(name, "command") == 0 && json_is_array(v))
-		add_list(b, v, 1);
+	bool is_command = strcmp(name, "command") == 0 || strcmp(name, "cmd") == 0;
+	bool is_env = strcmp(name, "env") == 0;
+	if (json_is_array(v) && (is_command || is_env))
+		add_list(b, v, is_command ? 1 : SIZE_MAX, is_env);
 	else
 		add_value(b, v);
 }

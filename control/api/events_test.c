@@ -184,6 +184,10 @@ static void arguments_are_one_readable_line(void **state)
 		"formation=web:2,x");
 	detail_is(json_pack("{s:[s, s]}", "command", "mysql", "-pplanted"),
 		"command=mysql ...");
+	detail_is(json_pack("{s:[s, s]}", "cmd", "mysql", "-pplanted"), "cmd=mysql ...");
+	detail_is(json_pack("{s:[s, s, s]}", "env", "A=planted", "B_C=x=planted", "D"),
+		"env=A,B_C,D");
+	detail_is(json_pack("{s:{s:s}}", "env", "A", "planted"), "env=A");
 	detail_is(json_pack("{s:s}", "to", "https://ann:planted@logs.example.com/x"),
 		"to=https://@logs.example.com/?");
 	detail_is(json_pack("{s:s}", "url", "https://logs.example.com/x?key=planted"),
