@@ -222,6 +222,8 @@ int run_start(struct request *r)
 	if (o.type && !name_type_valid(o.type))
 		return request_fail(
 			r, FAIL_USAGE, "\"%.80s\" is not a process type", o.type);
+	if (o.detach && o.tty)
+		return request_fail(r, FAIL_USAGE, "a detached program has no terminal");
 	if (!r->app.live_version) {
 		request_fail(r, FAIL_START,
 			"%s has no release yet: there is nothing to run it in",

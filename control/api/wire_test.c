@@ -210,6 +210,9 @@ static void a_run_that_cannot_start_says_125(void **state)
 	expect(f, "POST", "/v1/apps/shop/run", "{}", 400, "command is missing");
 	expect(f, "POST", "/v1/apps/shop/run", "{\"command\":[\"ls\"],\"detach\":true}",
 		200, "run.1");
+	expect(f, "POST", "/v1/apps/shop/run",
+		"{\"command\":[\"ls\"],\"detach\":true,\"tty\":true}", 400,
+		"a detached program has no terminal");
 	expect(f, "POST", "/v1/apps/shop/enter", "{\"instance\":\"web\"}", 400, "web.1");
 	atomic_store(&fail_next, true);
 	start_run(f, &c, "{\"command\":[\"nope\"]}");
