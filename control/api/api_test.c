@@ -267,6 +267,24 @@ static void network_rules_are_put_shown_and_cleared(void **state)
 	expect(f, "POST", deny, "{\"target\":\"internet\"}", 500, "not in force");
 }
 
+static void a_rule_without_room_leaves_what_was_there(void **state)
+{
+	struct fixture *f = *state;
+	const char *allow = "/v1/apps/blog/network/allow",
+		   *deny = "/v1/apps/blog/network/deny", *of = "/v1/apps/blog/network",
+		   *web = "{\"target\":\"10.0.0.0/8\",\"ports\":\"80\"}";
+
+	make_released(f, "blog");
+	atomic_store(&no_room, true);
+	expect(f, "POST", allow, web, 409, "too many addresses");
+	expect(f, "GET", of, NULL, 200, "\"rules\":[]");
+	expect(f, "POST", deny, web, 200, "deny");
+	atomic_store(&no_room, true);
+	expect(f, "POST", allow, web, 409, "too many addresses");
+	expect(f, "GET", of, NULL, 200,
+		"\"rules\":[{\"verdict\":\"deny\",\"target\":\"10.0.0.0/8\"");
+}
+
 static void nonsense_about_networks_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -943,6 +961,7 @@ int main(void)
 		T(scaling_names_the_known_types),
 		T(domains_are_lower_case_and_belong_to_one_app),
 		T(network_rules_are_put_shown_and_cleared),
+		T(a_rule_without_room_leaves_what_was_there),
 		T(nonsense_about_networks_is_refused),
 		T(volumes_are_mounted_by_a_release),
 		T(a_writable_volume_is_not_shared_unasked),

@@ -95,6 +95,7 @@ static struct fixture *set_up_api(void)
 	atomic_store(&hold_start, false);
 	atomic_store(&one_off_signal, 0);
 	atomic_store(&fail_next, false);
+	atomic_store(&no_room, false);
 	atomic_store(&wait_for_cancel, false);
 	return f;
 }

@@ -238,14 +238,49 @@ static int look_up(struct request *r, const struct db_net_rule *rule)
 	return request_fail(r, FAIL_USAGE, "%s", e.text);
 }
 
-/* fresh: a rule that goes again when there is no room for it; may be NULL. */
-static int apply(struct request *r, const struct db_net_rule *fresh)
+static bool is_same(const struct db_net_rule *a, const struct db_net_rule *b)
+{
+	return a->builds == b->builds && strcmp(a->kind, b->kind) == 0 &&
+	       strcmp(a->target, b->target) == 0 && a->target_app == b->target_app &&
+	       a->protocol == b->protocol && a->first_port == b->first_port &&
+	       a->last_port == b->last_port;
+}
+
+/* The rule whose place this one takes. Count. */
+static int find_before(
+	struct request *r, const struct db_net_rule *rule, struct db_net_rule *ret)
+{
+	struct db_net_rule *rules autofree = NULL;
+	int n = db_net_rule_list(r->c->db, rule->app, &rules);
+
+	for (int i = 0; i < n; i++) {
+		if (!is_same(&rules[i], rule))
+			continue;
+		*ret = rules[i];
+		return 1;
+	}
+	return n < 0 ? n : 0;
+}
+
+/* One that was put and for which there is no room. */
+static void take_back(struct request *r, const struct db_net_rule *rule,
+	const struct db_net_rule *before)
+{
+	if (before)
+		db_net_rule_put(r->c->db, before);
+	else
+		db_net_rule_remove(r->c->db, rule, true);
+}
+
+/* fresh: what was put, if anything, in the place of before, if anything. */
+static int apply(struct request *r, const struct db_net_rule *fresh,
+	const struct db_net_rule *before)
 {
 	struct err e = {0};
 	int n = network_apply(r->c, r->app.id, &e);
 
 	if (n == -E2BIG && fresh) {
-		db_net_rule_remove(r->c->db, fresh, true);
+		take_back(r, fresh, before);
 		return request_fail(r, FAIL_CONFLICT, "%s", e.text);
 	}
 	if (n < 0)
@@ -258,7 +293,8 @@ static int apply(struct request *r, const struct db_net_rule *fresh)
 
 static int put(struct request *r, bool allow)
 {
-	struct db_net_rule rule;
+	struct db_net_rule rule, before;
+	int had = 0;
 
 	if (read_rule(r, request_string(r, "target"), request_string(r, "ports"),
 		    request_string(r, "protocol"), request_bool(r, "builds", false),
@@ -274,10 +310,13 @@ static int put(struct request *r, bool allow)
 			"%u process types are called by name, which is all there can be",
 			ADDR_NAMES - 1);
 	if (n >= 0)
+		n = had = find_before(r, &rule, &before);
+	if (n >= 0)
 		n = db_net_rule_put(r->c->db, &rule);
 	if (n == -ENOENT)
 		return request_fail(r, FAIL_MISSING, "the app was destroyed meanwhile");
-	return n < 0 ? request_fail_db(r, n, r->app.name) : apply(r, &rule);
+	return n < 0 ? request_fail_db(r, n, r->app.name)
+		     : apply(r, &rule, had ? &before : NULL);
 }
 
 int network_allow(struct request *r)
@@ -312,5 +351,5 @@ int network_clear(struct request *r)
 			r->app.name, target);
 		return request_hint(r, "see them: berth network:report %s", r->app.name);
 	}
-	return apply(r, NULL);
+	return apply(r, NULL, NULL);
 }

@@ -23,7 +23,7 @@
 
 static atomic_int sent_certs, deploys, cancelled_deploys, refreshes, stops, abandoned,
 	starts;
-static atomic_bool fail_next, wait_for_cancel, hold_start;
+static atomic_bool fail_next, no_room, wait_for_cancel, hold_start;
 static atomic_int one_off_signal;
 static int one_off_end[2] = {-1, -1};
 
@@ -242,6 +242,8 @@ int network_apply(struct control *c, uint32_t app, struct err *e)
 {
 	(void)c;
 	(void)app;
+	if (atomic_exchange(&no_room, false))
+		return err_set(e, E2BIG, "the app's rules come to too many addresses");
 	if (atomic_exchange(&fail_next, false))
 		return err_set(e, EIO, "berthd does not answer");
 	return 0;
