@@ -438,6 +438,20 @@ static json_t *resolve(struct walk *w, json_t *v)
 	return fail(w, "the environment has no %s", env);
 }
 
+/* v as it stands in the file. Bytes that are no text have a form in config only. */
+static json_t *fail_bytes(struct walk *w, const json_t *v)
+{
+	const char *env = json_string_value(json_object_get(v, "env")),
+		   *file = json_string_value(json_object_get(v, "file"));
+
+	return fail(w,
+		"%.200s has bytes that are no UTF-8, as only config may: write it in "
+		"UTF-8",
+		file  ? file
+		: env ? env
+		      : "the value");
+}
+
 /* ---- the walk ---- */
 
 static json_t *take(struct walk *w, json_t *v)
@@ -452,7 +466,9 @@ static json_t *take(struct walk *w, json_t *v)
 	plain = s->reference ? resolve(w, v) : json_incref(v);
 	if (!plain)
 		return NULL;
-	taken = s->take(w, plain);
+	bool bytes = s->reference && s->take != take_text &&
+		     json_is_string(json_object_get(plain, "base64"));
+	taken = bytes ? fail_bytes(w, v) : s->take(w, plain);
 	if (!taken || !w->f->raw) {
 		json_decref(plain);
 		return taken;

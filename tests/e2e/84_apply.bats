@@ -108,6 +108,7 @@ teardown_file() {
 }
 
 @test "apply: a slip of the pen is named with its line and place, and nothing is done" {
+	printf 'caf\351\n' >latin1
 	while IFS='|' read -r status text message; do
 		printf '{\n"apps": {\n"ap-web": {\n%s\n}}}\n' "$text" >bad.json
 		run "-$status" berth apply bad.json
@@ -120,6 +121,7 @@ teardown_file() {
 		2|"config": {"A": "1", "A": "2"}|bad.json line 4: duplicate
 		1|"config": {"A": {"env": "AP_NOT_THERE"}}|line 4: apps.ap-web.config.A: the environment has no AP_NOT_THERE
 		1|"config": {"A": {"file": "not-there"}}|line 4: apps.ap-web.config.A: cannot read ./not-there: No such file
+		2|"settings": {"http": {"error-page": {"file": "latin1"}}}|line 4: apps.ap-web.settings.http.error-page: latin1 has bytes that are no UTF-8, as only config may: write it in UTF-8
 	END
 	run -1 berth apply none.json
 	has 'cannot read none.json: No such file'
