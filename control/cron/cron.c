@@ -687,7 +687,7 @@ int cron_start(struct control *c, const struct db_app *a, const struct cron_foun
 		.why = "manual",
 		.actor = actor,
 		.due_us = io_now_us()};
-	struct db_cron_run last;
+	struct db_cron_run last = {0};
 	int r;
 
 	pthread_mutex_lock(&c->cron->lock);
