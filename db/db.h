@@ -477,8 +477,10 @@ struct db_volume_snapshots {
 };
 /* What was not set has its default. */
 int db_volume_snapshots(struct db *db, uint64_t volume, struct db_volume_snapshots *ret);
+/* keep, keep_days and automatic. */
 int db_volume_set_snapshots(
 	struct db *db, uint64_t volume, const struct db_volume_snapshots *s);
+int db_volume_set_undo(struct db *db, uint64_t volume, uint64_t undo);
 /* Volumes whose restore is under way. Count; *ret ids. */
 int db_volume_undone(struct db *db, uint64_t **ret);
 

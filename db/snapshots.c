@@ -144,9 +144,21 @@ int db_volume_set_snapshots(
 	struct db *db, uint64_t volume, const struct db_volume_snapshots *s)
 {
 	int r = query_exec(db,
-		"INSERT OR REPLACE INTO volume_snapshots(volume, keep, keep_days, "
-		"automatic, undo) VALUES(?, ?, ?, ?, ?)",
-		"UuuuU", volume, s->keep, s->keep_days, s->automatic, s->undo);
+		"INSERT INTO volume_snapshots(volume, keep, keep_days, automatic) "
+		"VALUES(?, ?, ?, ?) ON CONFLICT(volume) DO UPDATE SET "
+		"keep=excluded.keep, keep_days=excluded.keep_days, "
+		"automatic=excluded.automatic",
+		"Uuuu", volume, s->keep, s->keep_days, s->automatic);
+
+	return r < 0 ? r : 0;
+}
+
+int db_volume_set_undo(struct db *db, uint64_t volume, uint64_t undo)
+{
+	int r = query_exec(db,
+		"INSERT INTO volume_snapshots(volume, undo) VALUES(?, ?) "
+		"ON CONFLICT(volume) DO UPDATE SET undo=excluded.undo",
+		"UU", volume, undo);
 
 	return r < 0 ? r : 0;
 }

@@ -144,17 +144,48 @@ static void those_of_kept_releases_and_of_a_restore_stay(void **state)
 	now = io_now_us() + 1000000;
 	assert_int_equal(db_volume_snapshots(f->db, v, &set), 0);
 	set.keep = 1;
-	set.undo = undo;
 	assert_int_equal(db_volume_set_snapshots(f->db, v, &set), 0);
+	assert_int_equal(db_volume_set_undo(f->db, v, undo), 0);
 	/* v1 and v2: ten newer ones there are */
 	assert_int_equal(surplus(f->db, v, now), 2);
 	assert_int_equal(db_volume_undone(f->db, &undone), 1);
 	assert_int_equal(undone[0], v);
-	set.undo = 0;
-	assert_int_equal(db_volume_set_snapshots(f->db, v, &set), 0);
+	assert_int_equal(db_volume_set_undo(f->db, v, 0), 0);
 	assert_int_equal(surplus(f->db, v, now), 3);
 	assert_int_equal(db_app_delete(f->db, app), 0);
 	assert_int_equal(surplus(f->db, v, now), 13);
+}
+
+/* volumes:set looks, and writes when a restore has begun or ended meanwhile. */
+static void what_is_set_and_a_restore_leave_each_other_alone(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t v = volume(f->db);
+	struct db_volume_snapshots set;
+
+	assert_int_equal(db_volume_set_undo(f->db, v, 7), 0);
+	assert_int_equal(db_volume_snapshots(f->db, v, &set), 0);
+	assert_int_equal(set.undo, 7);
+	assert_int_equal(set.keep, DB_SNAPSHOTS_KEPT);
+	assert_true(set.automatic);
+	set.keep = 3;
+	set.keep_days = 4;
+	set.automatic = false;
+	assert_int_equal(db_volume_set_undo(f->db, v, 0), 0);
+	assert_int_equal(db_volume_set_snapshots(f->db, v, &set), 0);
+	assert_int_equal(db_volume_set_undo(f->db, v, 8), 0);
+	set.undo = 0;
+	assert_int_equal(db_volume_set_snapshots(f->db, v, &set), 0);
+	assert_int_equal(db_volume_snapshots(f->db, v, &set), 0);
+	assert_int_equal(set.undo, 8);
+	assert_int_equal(set.keep, 3);
+	assert_int_equal(set.keep_days, 4);
+	assert_false(set.automatic);
+	set.undo = 8;
+	assert_int_equal(db_volume_set_undo(f->db, v, 0), 0);
+	assert_int_equal(db_volume_set_snapshots(f->db, v, &set), 0);
+	assert_int_equal(db_volume_snapshots(f->db, v, &set), 0);
+	assert_int_equal(set.undo, 0);
 }
 
 int main(void)
@@ -166,6 +197,7 @@ int main(void)
 		T(what_is_beyond_number_and_days_may_go),
 		T(one_that_is_being_exported_takes_no_others_place),
 		T(those_of_kept_releases_and_of_a_restore_stay),
+		T(what_is_set_and_a_restore_leave_each_other_alone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

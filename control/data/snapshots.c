@@ -283,18 +283,9 @@ int snapshot_take(struct control *c, const struct db_volume *v, struct db_snapsh
 
 /* ---- back ---- */
 
-static int set_undo(struct control *c, uint64_t volume, uint64_t undo)
-{
-	struct db_volume_snapshots set;
-	int r = db_volume_snapshots(c->db, volume, &set);
-
-	set.undo = undo;
-	return r < 0 ? r : db_volume_set_snapshots(c->db, volume, &set);
-}
-
 int snapshot_settle(struct control *c, uint64_t volume)
 {
-	return set_undo(c, volume, 0);
+	return db_volume_set_undo(c->db, volume, 0);
 }
 
 static int give(struct control *c, uint64_t volume, uint64_t id, uint64_t now,
@@ -338,7 +329,7 @@ int snapshot_give(struct control *c, uint64_t volume, uint64_t id, uint64_t undo
 	json_t **ret, struct err *e)
 {
 	struct sink quiet = vault_quiet();
-	int r = set_undo(c, volume, undo);
+	int r = db_volume_set_undo(c->db, volume, undo);
 
 	/* before the first byte of the volume changes */
 	if (r == 0)
