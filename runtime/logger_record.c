@@ -45,7 +45,7 @@ static void add_record(
 
 	clean_source(source, r);
 	line.shaped = strcmp(source, "berth[router]") == 0; /* strangers make those */
-	store_add(s, &line, believed_time(r->time_us, now_us));
+	store_add(s, &line, believed_time(r->time_us, now_us), now_us);
 }
 
 static bool is_record(const struct log_record *r)

@@ -392,11 +392,12 @@ static bool within_rate(struct store *s, struct app_log *a, size_t len, uint64_t
 	return true;
 }
 
-void store_add(struct store *s, const struct store_record *r, uint64_t time_us)
+void store_add(
+	struct store *s, const struct store_record *r, uint64_t time_us, uint64_t now_us)
 {
 	struct app_log *a = get_app(s, r->app);
 
-	if (!a || (r->shaped && !within_rate(s, a, r->len, time_us)))
+	if (!a || (r->shaped && !within_rate(s, a, r->len, now_us)))
 		return;
 	add_line(s, a, time_us, r);
 	if (!a->dirty) {

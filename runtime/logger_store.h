@@ -43,7 +43,9 @@ struct store_record {
 	size_t len;
 	bool shaped;
 };
-void store_add(struct store *s, const struct store_record *r, uint64_t time_us);
+/* time_us: the line's own, which may be before now; the rate goes by now. */
+void store_add(
+	struct store *s, const struct store_record *r, uint64_t time_us, uint64_t now_us);
 /* Everything added is in the files afterwards, or dropped and counted. Never blocks for
  * space. */
 void store_flush(struct store *s);

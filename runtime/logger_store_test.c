@@ -48,7 +48,7 @@ static void add(struct store *s, uint32_t app, uint64_t us, const char *text)
 			.source = "app[web.1]",
 			.text = text,
 			.len = strlen(text)},
-		us);
+		us, us);
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b)
@@ -455,6 +455,29 @@ static void records_are_read_and_garbage_between_them_skipped(void **state UNUSE
 		"2026-01-02T03:04:05.000000Z ?erth[segment]: release=9\n");
 }
 
+/* Its time was taken by the router; this logger may have got to it later. */
+static void a_record_of_before_gives_no_rate_back(void **state UNUSED)
+{
+	struct store *s = new_store((struct msg_log_limits){.app = 1, .rate_lines = 100});
+	const uint64_t now = T0 + RECORD_CLOCK_SLACK_US / 2;
+	autobuf b = BUF_INIT, many = BUF_INIT;
+	char data[256];
+	int n;
+
+	for (int i = 0; i < 3000; i++)
+		buf_adds(&many, "x\n");
+	lines_of(s, 1, 1, now, many.data);
+	record_parse(s, data, put_record(data, 1, "berth[router]", "one"), now);
+	lines_of(s, 1, 1, now, many.data);
+	store_free(s);
+	read_app("1", &b, &n);
+	n = 0;
+	for (const char *at = b.data; (at = strstr(at, "]: x\n")); at++)
+		n++;
+	assert_int_equal(n, 100 * LOG_BURST_S);
+	assert_null(strstr(b.data, "one\n"));
+}
+
 static void count_done(void *arg, uint64_t id)
 {
 	assert_int_equal(id, 5);
@@ -584,6 +607,7 @@ int main(void)
 		TEST(a_log_that_cannot_be_written_counts_what_it_drops),
 		TEST(a_closed_app_stays_closed_until_it_is_opened),
 		TEST(records_are_read_and_garbage_between_them_skipped),
+		TEST(a_record_of_before_gives_no_rate_back),
 		TEST(a_fifo_is_read_to_its_end_and_only_lines_are_taken),
 		TEST(a_busy_source_loses_and_swaps_nothing),
 		TEST(a_prompt_without_newline_is_shown_after_a_moment),
