@@ -314,9 +314,12 @@ static int give(struct control *c, uint64_t volume, uint64_t id, uint64_t now,
 
 void snapshot_give_back(struct control *c, uint64_t volume, uint64_t undo, struct sink *s)
 {
-	struct err e;
+	struct err e = {0};
+	int r = give(c, volume, undo, 0, NULL, &e);
 
-	if (give(c, volume, undo, 0, NULL, &e) == 0 && snapshot_settle(c, volume) == 0)
+	if (r == 0 && (r = snapshot_settle(c, volume)) < 0)
+		err_sys(&e, -r, "record the restore");
+	if (r == 0)
 		return;
 	sink_fail(s,
 		"the volume could not be put back: %s; berth tries again at its next "
@@ -428,6 +431,44 @@ static void stop_apps_of(struct control *c, uint64_t volume, uint64_t undo)
 	}
 }
 
+/*
+ * It is whole: but what runs with it before that is recorded would lose at the next start what it wrote. A database that
+ * takes no row for long (a full disk) takes none of an instance either.
+ */
+static void settle_whole(struct control *c, uint64_t volume)
+{
+	const struct timespec again = {.tv_sec = 1};
+	bool told = false;
+	int r;
+
+	/* -EBUSY: nobody had it, and it was destroyed */
+	while ((r = snapshot_settle(c, volume)) < 0 && r != -EBUSY) {
+		if (!told)
+			log_error("volume %llu is put back, but that cannot be recorded: "
+				  "%s; berth goes on trying",
+				(unsigned long long)volume, strerror(-r));
+		told = true;
+		nanosleep(&again, NULL);
+	}
+	log_info("volume %llu: an interrupted restore is undone",
+		(unsigned long long)volume);
+}
+
+static void undo_one(struct control *c, uint64_t volume)
+{
+	struct db_volume_snapshots set;
+	struct err e = {0};
+
+	if (db_volume_snapshots(c->db, volume, &set) < 0)
+		return;
+	if (give(c, volume, set.undo, 0, NULL, &e) == 0) {
+		settle_whole(c, volume);
+		return;
+	}
+	log_error("volume %llu: %s", (unsigned long long)volume, e.text);
+	stop_apps_of(c, volume, set.undo);
+}
+
 void snapshots_recover(struct control *c)
 {
 	uint64_t *volumes autofree = NULL;
@@ -435,19 +476,6 @@ void snapshots_recover(struct control *c)
 
 	db_snapshot_drop_unready(c->db, c->started_us);
 	n = db_volume_undone(c->db, &volumes);
-	for (int i = 0; i < n; i++) {
-		struct db_volume_snapshots set;
-		struct err e;
-
-		if (db_volume_snapshots(c->db, volumes[i], &set) < 0)
-			continue;
-		if (give(c, volumes[i], set.undo, 0, NULL, &e) == 0 &&
-			snapshot_settle(c, volumes[i]) == 0) {
-			log_info("volume %llu: an interrupted restore is undone",
-				(unsigned long long)volumes[i]);
-			continue;
-		}
-		log_error("volume %llu: %s", (unsigned long long)volumes[i], e.text);
-		stop_apps_of(c, volumes[i], set.undo);
-	}
+	for (int i = 0; i < n; i++)
+		undo_one(c, volumes[i]);
 }
