@@ -17,6 +17,7 @@ struct drains;	 /* where logs are sent (logs/drains.h) */
 struct api;	 /* the API (api/api.h) */
 struct cron;	 /* scheduled tasks (cron/cron.h) */
 struct liveness; /* checks of what runs (run/liveness.h) */
+struct undoing;	 /* restores that were interrupted (data/snapshots.h) */
 struct stale;	 /* which apps the next routing table shows otherwise (network/stale.h) */
 
 struct control {
@@ -33,6 +34,7 @@ struct control {
 	struct cron *cron;	   /* NULL: nothing is scheduled (tests) */
 	struct liveness *liveness; /* NULL: nothing is checked (tests) */
 	struct stale *stale;	   /* NULL: nobody builds tables (tests) */
+	struct undoing *undoing;   /* NULL: none, or they are undone */
 	const char *state, *run;   /* folders */
 	uint64_t started_us;
 };

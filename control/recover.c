@@ -158,9 +158,11 @@ static bool adopt(
 	return true;
 }
 
-/* The next one in the place of such an instance must not meet it. */
+/* The next one in the place of such an instance must not meet it. A step of no app may be writing to a volume, and has its snapshots locked. */
 static bool ends_first(struct control *c, const struct db_instance *i)
 {
+	if (strcmp(i->kind, "build") == 0)
+		return !i->app;
 	return strcmp(i->kind, "app") == 0 && rollout_stop_first(c, i->app, i->type);
 }
 
@@ -279,7 +281,8 @@ int recover_start(struct control *c, struct err *e)
 	compare_layers(c);
 	db_instance_prune(c->db);
 	running_free(&run);
-	return 0;
+	r = snapshots_hold(c);
+	return r < 0 ? err_sys(e, -r, "find interrupted restores") : 0;
 }
 
 /* ---- apps to their formation ---- */

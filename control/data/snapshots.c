@@ -469,13 +469,66 @@ static void undo_one(struct control *c, uint64_t volume)
 	stop_apps_of(c, volume, set.undo);
 }
 
+struct undoing {
+	uint64_t *volumes;
+	uint32_t *apps; /* whose locks are held */
+	unsigned int n_volumes, n_apps;
+};
+
+static void undoing_free(struct undoing *u)
+{
+	free(u->volumes);
+	free(u->apps);
+	free(u);
+}
+
+/* The same locks as of a restore. Nobody else has any yet: one that is taken is ours, of an app that has two of the volumes. */
+static int hold(struct control *c, struct undoing *u)
+{
+	struct db_mount *mounts autofree = NULL;
+	struct sink quiet = vault_quiet();
+	struct err e = {0};
+	int n = db_mount_list(c->db, 0, &mounts), r = n < 0 ? n : 0;
+
+	u->apps = calloc((size_t)(n > 0 ? n : 0) + 1, sizeof(*u->apps));
+	if (!u->apps)
+		return -ENOMEM;
+	for (unsigned int i = 0; r == 0 && i < u->n_volumes; i++) {
+		for (int k = 0; k < n; k++)
+			if (mounts[k].volume == u->volumes[i] &&
+				applock_try(mounts[k].app))
+				u->apps[u->n_apps++] = mounts[k].app;
+		r = volume_lock(u->volumes[i], &quiet, &e);
+	}
+	return r;
+}
+
+int snapshots_hold(struct control *c)
+{
+	struct undoing *u = calloc(1, sizeof(*u));
+	int n = u ? db_volume_undone(c->db, &u->volumes) : -ENOMEM;
+
+	if (n > 0) {
+		u->n_volumes = (unsigned int)n;
+		n = hold(c, u);
+		c->undoing = n < 0 ? NULL : TAKE_PTR(u);
+	}
+	if (u)
+		undoing_free(u);
+	return n < 0 ? n : 0;
+}
+
 void snapshots_recover(struct control *c)
 {
-	uint64_t *volumes autofree = NULL;
-	int n;
+	struct undoing *u = TAKE_PTR(c->undoing);
 
 	db_snapshot_drop_unready(c->db, c->started_us);
-	n = db_volume_undone(c->db, &volumes);
-	for (int i = 0; i < n; i++)
-		undo_one(c, volumes[i]);
+	for (unsigned int i = 0; u && i < u->n_volumes; i++) {
+		undo_one(c, u->volumes[i]);
+		volume_unlock(u->volumes[i]);
+	}
+	for (unsigned int i = 0; u && i < u->n_apps; i++)
+		applock_drop(u->apps[i]);
+	if (u)
+		undoing_free(u);
 }

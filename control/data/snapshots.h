@@ -8,7 +8,7 @@
  * is thawed by the next one (sleep_recover): only apps that the database calls asleep may be frozen.
  *
  * A restore first writes down which snapshot undoes it. What dies in the middle is undone at the next start
- * (snapshots_recover), before anything that has the volume is started.
+ * (snapshots_hold, snapshots_recover), before anything that has the volume is started.
  */
 #ifndef CONTROL_SNAPSHOTS_H
 #define CONTROL_SNAPSHOTS_H
@@ -92,7 +92,12 @@ int volume_export(struct control *c, const struct db_volume *v, uint64_t id, int
 /* In the background: snapshots that nothing keeps any more go. */
 void snapshots_forget_soon(struct control *c, uint64_t volume);
 
-/* At start-up: interrupted restores are undone. Blocks. */
+/*
+ * At start-up, before anybody is served: volumes whose restore was interrupted, and the apps that have them, are locked.
+ * 0 or -errno: nothing may be served.
+ */
+int snapshots_hold(struct control *c);
+/* Those restores are undone, and what is locked is let go. Blocks. */
 void snapshots_recover(struct control *c);
 
 #endif

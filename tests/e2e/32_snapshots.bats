@@ -195,8 +195,9 @@ words_of() { (cd "$(volume_folder "$1")" && find . -printf '%P %y %m %l\n' -type
 	database_sound
 }
 
-@test "a restore that was interrupted is undone at the next start" {
-	undo() { sqlite3 "$BERTH_STATE/control/berth.db" "$1 volume_snapshots $2 WHERE volume=(SELECT id FROM volume WHERE name='snap-data')"; }
+@test "a restore that was interrupted is undone at the next start, and nothing runs with the volume before that is recorded" {
+	rows() { sqlite3 -cmd '.timeout 5000' "$BERTH_STATE/control/berth.db" "$1"; }
+	undo() { rows "$1 volume_snapshots $2 WHERE volume=(SELECT id FROM volume WHERE name='snap-data')"; }
 	berth ps:stop snap >/dev/null
 	berth volumes:snapshot snap-data >/dev/null
 	id=$(newest snap-data)
@@ -204,11 +205,17 @@ words_of() { (cd "$(volume_folder "$1")" && find . -printf '%P %y %m %l\n' -type
 	# as it is in the middle of one
 	echo half >"$(volume_folder snap-data)/text"
 	undo update "SET undo=${id#s}"
+	rows "CREATE TRIGGER no_room BEFORE UPDATE OF undo ON volume_snapshots WHEN NEW.undo=0 BEGIN SELECT RAISE(FAIL, 'no room'); END"
 	kill -9 "$(program_pids berth-control)"
-	wait_for 20 eval '[ "$(undo "SELECT undo FROM" "")" = 0 ]'
-	equal "$before" "$(words_of snap-data)"
-	berth ps:start snap >/dev/null
+	berth ps:start snap >"$BATS_TEST_TMPDIR/start" 2>&1 &
+	asked=$!
+	wait_for 20 grep -q 'Waiting: another operation on this app' "$BATS_TEST_TMPDIR/start"
+	wait_for 20 eval '[ "$before" = "$(words_of snap-data)" ]'
+	rows 'DROP TRIGGER no_room'
+	wait "$asked"
+	equal 0 "$(undo 'SELECT undo FROM' '')"
 	serves snap unseen
+	equal 0 "$(grep -c 'is half restored' "$BERTH_TEST/berthd.log")"
 }
 
 @test "a volume's snapshots are counted with it and go with it" {
