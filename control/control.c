@@ -220,6 +220,7 @@ static int serve(struct control *c, const sigset_t *wait, struct err *e)
 	certs_came(c, NULL);
 	if (keys_write(c, e) < 0)
 		log_warn("%s", e->text);
+	backup_sweep(c);
 	r = api_start(c, FD_API, &api, e);
 	if (r < 0)
 		return r;
@@ -236,7 +237,6 @@ static int serve(struct control *c, const sigset_t *wait, struct err *e)
 		r = webhooks_run(c);
 	if (r < 0)
 		return err_sys(e, -r, "start");
-	backup_sweep(c);
 	recover_apps(c);
 	retention_soon(c);
 	r = cron_run(c);

@@ -42,7 +42,7 @@ struct backup_session {
 
 /* A folder of its own below control/backup, for a database that is a file. 0 or -errno with e. */
 int backup_folder(struct backup_session *b, struct err *e);
-/* What an earlier control left there. */
+/* What an earlier control left there; before the API opens, and with it sessions. */
 void backup_sweep(struct control *c);
 /* FRAME_JSON; v is taken over. */
 int backup_answer(struct backup_session *b, json_t *v);
