@@ -193,6 +193,11 @@ static void remove_kept(struct control *c, const struct db_drain *rows, int n)
 		closedir(dir);
 }
 
+static void try_later(struct drains *d)
+{
+	d->again_ns = io_mono_ns() + AGAIN_MS * UINT64_C(1000000);
+}
+
 /* What there is, whatever it knew before. */
 static void bring_up_to_date(struct control *c, struct drains *d)
 {
@@ -201,19 +206,23 @@ static void bring_up_to_date(struct control *c, struct drains *d)
 
 	const int hooks = webhooks_count(c);
 
+	if (n < 0 || hooks < 0) { /* the database failed */
+		try_later(d);
+		return;
+	}
 	if (n == 0 && hooks == 0) {
 		end(d);
 		d->again_ns = 0;
 	}
-	if (n >= 0 && !d->pid)
+	if (!d->pid)
 		remove_kept(c, rows, n);
-	if (n < 0 || (n == 0 && hooks <= 0))
+	if (n == 0 && hooks == 0)
 		return;
 	if (!d->pid && io_mono_ns() < d->again_ns)
 		return;
 	if (!d->pid && (r = start(c, d)) < 0) {
 		log_error("cannot start berth-drain: %s", strerror(-r));
-		d->again_ns = io_mono_ns() + AGAIN_MS * UINT64_C(1000000);
+		try_later(d);
 		return;
 	}
 	for (int i = 0; i < n && r == 0; i++)
@@ -326,7 +335,7 @@ static void *drains_main(void *arg)
 		if (p[2].revents) {
 			log_warn("berth-drain ended; it is started again");
 			end(d);
-			d->again_ns = io_mono_ns() + AGAIN_MS * UINT64_C(1000000);
+			try_later(d);
 			continue;
 		}
 		if (p[1].revents)
