@@ -130,6 +130,23 @@ static void keys_go_with_their_app_and_when_no_row_names_them(void **state)
 	assert_int_equal(key_files(f), 0);
 }
 
+/* Their rows come last. */
+static void a_restores_keys_outlive_an_app_that_goes_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	char path[128];
+
+	certs_keys_first(&f->c, true);
+	snprintf(path, sizeof(path), "%s/control/certs/0123", f->folder);
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	certs_app_gone(&f->c);
+	assert_int_equal(key_files(f), 1);
+	certs_keys_first(&f->c, false); /* it failed: no row names it */
+	assert_int_equal(key_files(f), 0);
+}
+
 static void automatic_ones_want_a_hostname_that_can_be_checked(void **state)
 {
 	struct fixture *f = *state;
@@ -172,6 +189,7 @@ int main(void)
 		T(keys_never_come_out),
 		T(what_is_wrong_with_a_certificate_is_answered),
 		T(keys_go_with_their_app_and_when_no_row_names_them),
+		T(a_restores_keys_outlive_an_app_that_goes_meanwhile),
 		T(automatic_ones_want_a_hostname_that_can_be_checked),
 		T(their_settings_are_checked),
 	};

@@ -25,6 +25,7 @@ struct challenge {
 struct certs {
 	int folder;
 	pthread_mutex_t send; /* one packing at a time, sent in that order */
+	bool keys_first;      /* under send: files are there before their rows */
 	pthread_mutex_t lock; /* what follows */
 	struct certs_ticket
 		tickets[CERTS_TICKETS_MAX]; /* never on disk: forward secrecy */
@@ -402,13 +403,23 @@ void certs_app_gone(struct control *c)
 	unsigned int gone = 0;
 
 	pthread_mutex_lock(&c->certs->send); /* no pair is between its file and its row */
-	if (db_settle(c->db) == 0)
+	bool later = c->certs->keys_first;
+	if (!later && db_settle(c->db) == 0)
 		gone = sweep(c, c->certs);
 	pthread_mutex_unlock(&c->certs->send);
-	if (gone)
+	if (gone || later)
 		certs_went(c, NULL);
 	else
 		routes_refresh(c, NULL);
+}
+
+void certs_keys_first(struct control *c, bool on)
+{
+	pthread_mutex_lock(&c->certs->send);
+	c->certs->keys_first = on;
+	if (!on && db_settle(c->db) == 0)
+		sweep(c, c->certs);
+	pthread_mutex_unlock(&c->certs->send);
 }
 
 /* ---- challenges ---- */

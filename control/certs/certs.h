@@ -25,6 +25,11 @@ int certs_put(struct control *c, uint32_t app, const char *name,
 int certs_remove(struct control *c, uint32_t app, const char *name, struct err *e);
 /* An app was removed: its keys go, the router forgets it and its certificates. */
 void certs_app_gone(struct control *c);
+/*
+ * on: a restore writes key files before the rows that name them, and until it ends none is removed for want of a row.
+ * Off: those that still have none go.
+ */
+void certs_keys_first(struct control *c, bool on);
 
 /*
  * Which of an app's certificates serves the host: of those that cover it one that is valid rather than one that is not,

@@ -486,6 +486,7 @@ int backup_restore(struct backup_session *b, struct err *e)
 		json_decref(y.map);
 		return err_set(e, EBUSY, "another restore is under way on this host");
 	}
+	certs_keys_first(b->c, true);
 	r = begin(b, e);
 	if (r == 0)
 		r = say_plan(b) < 0 ? err_set(e, EPIPE, "berth-backup has gone")
@@ -493,6 +494,7 @@ int backup_restore(struct backup_session *b, struct err *e)
 	if (y.rows.db)
 		db_restore_end(&y.rows);
 	undo(b);
+	certs_keys_first(b->c, false);
 	atomic_flag_clear(&busy);
 	json_decref(y.plan);
 	json_decref(y.layers);
