@@ -10,7 +10,7 @@
  *   {op: volume, id}, {op: repo, app}, {op: acme}; then FRAME_ENTRYs of what is known, FRAME_END -> files
  *   {op: layer, id}    -> its bytes as a tar; {diff_id}
  *   {op: keys}         -> {keys: {KEY_FILE: PEM}, secret: HEX}: the key of the database's secrets; of one app's, one that the host does not have
- *   {op: volume, id, frozen: true}: the same, with the instances that could write to it frozen meanwhile; {pause_us}
+ *   {op: volume, id, frozen: true}: the same, with the instances that could write to it frozen meanwhile, at most 30 s; {pause_us}
  * body {"op": "restore", "app"?, "as"?, "drill"?}: nothing is to be seen of it before the commit
  *   {secret: HEX}; bytes of the database, FRAME_END -> {apps, volumes, layers: [.. here?: id], free, taken, acme: bool}
  *   {op: layer, id, diff_id}, its bytes -> {id}

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #define PART ((size_t)1 << 18)
+#define HELD_S 30u /* an app is frozen no longer, whatever the backup's place takes */
 
 /* Up to the end of from, as frames. */
 static int send_bytes(int from, int to, struct err *e)
@@ -76,6 +77,58 @@ static int op_database(
 
 /* ---- trees ---- */
 
+/* Its thread alone lets go who is held: when the reading has ended, or takes too long. */
+struct hold {
+	struct control *c;
+	struct snapshot_held held;
+	uint64_t pause_us;
+	pthread_t thread;
+	pthread_mutex_t lock; /* of what follows */
+	pthread_cond_t changed;
+	bool ended, late;
+};
+
+static void *hold_main(void *arg)
+{
+	struct hold *h = arg;
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += HELD_S;
+	pthread_mutex_lock(&h->lock);
+	while (!h->ended && !h->late)
+		h->late = pthread_cond_clockwait(&h->changed, &h->lock, CLOCK_MONOTONIC,
+				  &until) == ETIMEDOUT;
+	pthread_mutex_unlock(&h->lock);
+	h->pause_us = snapshot_release(h->c, &h->held);
+	return NULL;
+}
+
+static int hold_begin(struct hold *h, uint64_t volume, struct err *e)
+{
+	int r = snapshot_hold(h->c, volume, &h->held, e);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_init(&h->lock, NULL);
+	pthread_cond_init(&h->changed, NULL);
+	r = -pthread_create(&h->thread, NULL, hold_main, h);
+	if (r < 0)
+		snapshot_release(h->c, &h->held);
+	return r < 0 ? err_sys(e, -r, "start a thread") : 0;
+}
+
+static void hold_end(struct hold *h)
+{
+	pthread_mutex_lock(&h->lock);
+	h->ended = true;
+	pthread_cond_signal(&h->changed);
+	pthread_mutex_unlock(&h->lock);
+	pthread_join(h->thread, NULL);
+	pthread_mutex_destroy(&h->lock);
+	pthread_cond_destroy(&h->changed);
+}
+
 /*
  * Held: nobody writes meanwhile. Where that cannot be, it is read as it is, and said.
  */
@@ -83,21 +136,28 @@ static int op_volume(struct backup_session *b, const json_t *request, struct err
 {
 	uint64_t id = (uint64_t)json_integer_value(json_object_get(request, "id"));
 	bool frozen = json_is_true(json_object_get(request, "frozen"));
-	struct snapshot_held held = {0};
+	struct hold h = {.c = b->c};
 	struct err why = {0};
 	int r = volume_lock(id, b->s, e);
 
 	if (r < 0)
 		return r;
-	if (frozen && snapshot_hold(b->c, id, &held, &why) < 0) {
+	if (frozen && hold_begin(&h, id, &why) < 0) {
 		sink_fail(b->s, "it is read while its app writes: %s", why.text);
 		frozen = false;
 	}
 	r = backup_volume(b, "stow", id, true, NULL, e);
 	json_t *said = json_object();
-	if (frozen)
-		json_object_set_new(said, "pause_us",
-			json_integer((json_int_t)snapshot_release(b->c, &held)));
+	if (frozen) {
+		hold_end(&h);
+		json_object_set_new(
+			said, "pause_us", json_integer((json_int_t)h.pause_us));
+	}
+	if (frozen && h.late)
+		sink_fail(b->s,
+			"the last of it was read while its app wrote: it is not frozen "
+			"for more than %u s, and the backup's place takes longer",
+			HELD_S);
 	volume_unlock(id);
 	if (r == 0)
 		return backup_answer(b, said);
