@@ -12,9 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define UNUSED_US                                                                        \
-	(UINT64_C(3600) *                                                                \
-		1000000u) /* an hour: a build under way may have found the layer just now */
+/* An hour: a clone or a change under way, which no build's row tells of, may have found the layer just now. */
+#define UNUSED_US (UINT64_C(3600) * 1000000u)
 #define EVERY_NS (UINT64_C(60) * 1000000000u)
 #define SETTLE_NS (UINT64_C(60) * 1000000000u)
 #define SETTLE_LOOK_US 5000
@@ -238,7 +237,8 @@ void retention_now(struct control *c)
 {
 	retention_count(c);
 	retention_stray(c);
-	remove_all(c, DB_KEPT_USUAL, io_now_us() - UNUSED_US);
+	uint64_t since = retention_since(c), unused = io_now_us() - UNUSED_US;
+	remove_all(c, DB_KEPT_USUAL, since < unused ? since : unused);
 	db_reserve(c->db);
 	malloc_trim(0); /* what a deploy needed */
 }

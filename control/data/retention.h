@@ -12,7 +12,7 @@ void retention_count(struct control *c);
 void retention_begin_settle(struct control *c, const json_t *layers);
 /* Waits until they are there: what a release is made of outlives a power cut. 0, -ETIMEDOUT or -errno. */
 int retention_settle(struct control *c, const json_t *layers);
-/* At once, before it returns. */
+/* At once, before it returns: layers that nothing needs, that were not used for an hour, nor by what runs for longer. */
 void retention_now(struct control *c);
 /* While on, as often as off follows: no layer is removed. */
 void retention_hold(bool on);
