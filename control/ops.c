@@ -185,21 +185,22 @@ static void remove_layers(struct control *c, uint32_t app)
 static int remove_volumes(struct control *c, const struct db_mount *mounts, int n,
 	struct sink *s, struct err *e)
 {
-	int r = 0;
+	struct err one;
+	int status = 0;
 
-	for (int i = 0; r == 0 && i < n; i++) {
-		r = volume_destroy(c, mounts[i].volume, e);
-		if (r == -EBUSY) {
+	for (int i = 0; i < n; i++) {
+		int r = volume_destroy(c, mounts[i].volume, &one);
+
+		if (r == -EBUSY)
 			sink_detail(s, "volume %s stays: another app uses it",
 				mounts[i].volume_name);
-			r = 0;
-			continue;
-		}
-		if (r >= 0)
+		else if (r == 0)
 			sink_detail(s, "volume %s and its snapshots are gone",
 				mounts[i].volume_name);
+		else if (r != -ENOENT && status == 0) /* it may be mounted twice */
+			status = err_set(e, one.code, "%s", one.text);
 	}
-	return r;
+	return status;
 }
 
 static int destroy_locked(struct control *c, const struct db_app *a, bool with_volumes,
@@ -212,7 +213,7 @@ static int destroy_locked(struct control *c, const struct db_app *a, bool with_v
 	int n_callers = network_callers(c, a->id, true, &callers);
 
 	snprintf(gone.name, sizeof(gone.name), "%s", a->name);
-	int r = db_app_set_removing(c->db, a->id);
+	int r = db_app_set_removing(c->db, a->id, with_volumes);
 	if (r < 0)
 		return err_sys(e, -r, "record it");
 	r = preview_destroy_all(c, a->id, actor, s, e);
@@ -223,7 +224,8 @@ static int destroy_locked(struct control *c, const struct db_app *a, bool with_v
 	r = engine_call(c->engine, MSG_APP_REMOVE, &gone, sizeof(gone), NULL, 0, NULL);
 	if (r < 0)
 		return err_sys(e, -r, "remove the app's folders");
-	r = db_app_delete(c->db, a->id);
+	r = with_volumes ? db_app_delete_with_volumes(c->db, a->id)
+			 : db_app_delete(c->db, a->id);
 	if (r < 0)
 		return err_sys(e, -r, "remove the app");
 	for (int i = 0; i < n_callers; i++)

@@ -306,7 +306,8 @@ static void *apps_main(void *arg)
 	supervise_boot(c);
 	for (int i = 0; i < n; i++) {
 		if (apps[i].removing &&
-			app_destroy(c, apps[i].id, false, "berth", &quiet, &e) < 0)
+			app_destroy(c, apps[i].id, apps[i].removing_volumes, "berth",
+				&quiet, &e) < 0)
 			log_warn("%s: %s", apps[i].name, e.text);
 	}
 	return NULL;

@@ -9,6 +9,8 @@
 	"created_us, asleep, asleep_us, asleep_why, canary_version, canary_percent, "    \
 	"canary_key"
 
+#define REMOVING_WITH_VOLUMES 2 /* of the column removing; 1: they stay */
+
 static void fill_app(struct query *q, void *element)
 {
 	struct db_app *a = element;
@@ -19,6 +21,7 @@ static void fill_app(struct query *q, void *element)
 	a->locked = query_u32(q, 3) != 0;
 	a->stopped = query_u32(q, 4) != 0;
 	a->removing = query_u32(q, 5) != 0;
+	a->removing_volumes = query_u32(q, 5) == REMOVING_WITH_VOLUMES;
 	a->live_version = query_u32(q, 6);
 	a->last_version = query_u32(q, 7);
 	a->created_us = query_u64(q, 8);
@@ -118,10 +121,10 @@ int db_app_list_config_pending(struct db *db, uint32_t **ret)
 		"SELECT id FROM app WHERE config_pending", "");
 }
 
-int db_app_set_removing(struct db *db, uint32_t id)
+int db_app_set_removing(struct db *db, uint32_t id, bool with_volumes)
 {
-	return query_changed(
-		query_exec(db, "UPDATE app SET removing=1 WHERE id=?", "u", id));
+	return query_changed(query_exec(db, "UPDATE app SET removing=? WHERE id=?", "uu",
+		with_volumes ? REMOVING_WITH_VOLUMES : 1, id));
 }
 
 int db_app_set_asleep(struct db *db, uint32_t id, enum db_asleep how, const char *why)
@@ -141,9 +144,19 @@ int db_app_set_canary(struct db *db, uint32_t id, uint32_t version, uint32_t per
 		"uuu", version, percent, id));
 }
 
+/* Its own volumes: nobody can mount them from here on, and the next start removes them at the latest. */
+static int unmake_volumes(struct db *db, uint32_t id)
+{
+	return query_exec(db,
+		"UPDATE volume SET whole=0 WHERE id IN (SELECT volume FROM volume_mount "
+		"WHERE app=?1) AND id NOT IN (SELECT volume FROM volume_mount WHERE "
+		"app<>?1)",
+		"u", id);
+}
+
 /* Tables without a foreign key to app (their app may be 0) are emptied here; the rest
  * cascades. */
-int db_app_delete(struct db *db, uint32_t id)
+static int delete_app(struct db *db, uint32_t id, bool with_volumes)
 {
 	static const char *const sql[] = {
 		"DELETE FROM domain WHERE app=?",
@@ -159,12 +172,24 @@ int db_app_delete(struct db *db, uint32_t id)
 
 	if (r < 0)
 		return r;
+	if (with_volumes)
+		r = unmake_volumes(db, id);
 	for (size_t i = 0; r >= 0 && i < ARRAY_LEN(sql); i++)
 		r = query_exec(db, sql[i], "u", id);
 	if (r >= 0)
 		r = query_changed(query_exec(db, "DELETE FROM app WHERE id=?", "u", id));
 	int ended = db_end(db, r == 0);
 	return r < 0 ? r : ended;
+}
+
+int db_app_delete(struct db *db, uint32_t id)
+{
+	return delete_app(db, id, false);
+}
+
+int db_app_delete_with_volumes(struct db *db, uint32_t id)
+{
+	return delete_app(db, id, true);
 }
 
 static void add_quantity(struct query *q, json_t *formation)

@@ -75,6 +75,7 @@ struct db_app {
 	char name[NAME_MAX_LEN + 1];
 	char deploy_branch[256];
 	bool locked, stopped, removing;
+	bool removing_volumes; /* removing, and its volumes go too */
 	uint32_t live_version, last_version;
 	uint64_t created_us;
 	enum db_asleep asleep; /* its web processes only */
@@ -100,13 +101,15 @@ int db_app_config_end(struct db *db, uint32_t id);
 int db_app_config_settled(struct db *db, uint32_t id); /* all of them */
 int db_app_list_config_pending(
 	struct db *db, uint32_t **ret); /* ids; count; *ret is the caller's */
-int db_app_set_removing(struct db *db, uint32_t id);
+int db_app_set_removing(struct db *db, uint32_t id, bool with_volumes);
 /* From now on; why "" while awake. */
 int db_app_set_asleep(struct db *db, uint32_t id, enum db_asleep how, const char *why);
 /* Another version has another key; 0, 0: none. db_release_switch ends it too. */
 int db_app_set_canary(struct db *db, uint32_t id, uint32_t version, uint32_t percent);
 int db_app_delete(
 	struct db *db, uint32_t id); /* and all that hangs on it; volumes stay */
+/* Of its volumes those that no other app mounts are not whole any more. */
+int db_app_delete_with_volumes(struct db *db, uint32_t id);
 
 /* ---- other names (db/names.c) ---- */
 /* From then on no other app gets that name. -ENOENT: an app has it, or gets it. */

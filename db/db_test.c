@@ -647,6 +647,43 @@ static void a_mounted_volume_stays(void **state)
 	assert_int_equal(db_volume_delete(f->db, m.volume), 0);
 }
 
+static bool is_whole(struct db *db, uint64_t id)
+{
+	struct db_volume v;
+
+	assert_int_equal(db_volume_by_id(db, id, &v), 0);
+	return v.whole;
+}
+
+static void volumes_that_go_with_their_app_are_marked_as_it_goes(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t app = make_app(f->db, "a"), other = make_app(f->db, "b");
+	struct db_mount own = {.app = app, .path = "/own"},
+			shared = {.app = app, .path = "/shared"};
+	struct db_app a;
+
+	assert_int_equal(db_volume_create(f->db, "own", 0, &own.volume), 0);
+	assert_int_equal(db_volume_create(f->db, "shared", 0, &shared.volume), 0);
+	assert_int_equal(db_volume_set_whole(f->db, own.volume, true), 0);
+	assert_int_equal(db_volume_set_whole(f->db, shared.volume, true), 0);
+	assert_int_equal(db_mount_add(f->db, &own), 0);
+	assert_int_equal(db_mount_add(f->db, &shared), 0);
+	shared.app = other;
+	assert_int_equal(db_mount_add(f->db, &shared), 0);
+	assert_int_equal(db_app_set_removing(f->db, app, false), 0);
+	assert_int_equal(db_app_by_id(f->db, app, &a), 0);
+	assert_true(a.removing && !a.removing_volumes);
+	assert_int_equal(db_app_set_removing(f->db, app, true), 0);
+	assert_int_equal(db_app_by_id(f->db, app, &a), 0);
+	assert_true(a.removing && a.removing_volumes);
+	assert_int_equal(db_app_delete_with_volumes(f->db, app), 0);
+	assert_false(is_whole(f->db, own.volume));
+	assert_true(is_whole(f->db, shared.volume));
+	assert_int_equal(db_app_delete(f->db, other), 0);
+	assert_true(is_whole(f->db, shared.volume));
+}
+
 static unsigned int count_mounts(struct db *db, uint32_t app)
 {
 	struct db_mount *list autofree = NULL;
@@ -1075,6 +1112,7 @@ int main(void)
 		T(transactions_roll_back_as_a_whole),
 		T(a_domain_belongs_to_one_app),
 		T(a_mounted_volume_stays),
+		T(volumes_that_go_with_their_app_are_marked_as_it_goes),
 		T(mounts_change_with_the_release_or_not_at_all),
 		T(settings_and_limits_read_back),
 		T(a_network_rule_is_its_target),

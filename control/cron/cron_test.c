@@ -467,7 +467,7 @@ static void tasks_of_a_release_that_serves_no_more_are_gone(void **state)
 	release(&c, app, HOURLY);
 	/* the same task as before: at its next time */
 	assert_int_equal(cron_look(&c, NOON + 2 * S), NOON + HOUR);
-	assert_int_equal(db_app_set_removing(c.db, app), 0);
+	assert_int_equal(db_app_set_removing(c.db, app, false), 0);
 	cron_changed(&c);
 	assert_int_equal(cron_look(&c, NOON + 3 * S), 0);
 	cron_close(c.cron);

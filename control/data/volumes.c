@@ -99,8 +99,11 @@ static int remove_folder(struct control *c, uint64_t id)
  */
 int volume_destroy(struct control *c, uint64_t id, struct err *e)
 {
-	int r = db_volume_set_whole(c->db, id, false);
+	struct db_volume was;
+	int r = db_volume_by_id(c->db, id, &was);
 
+	if (r == 0)
+		r = db_volume_set_whole(c->db, id, false);
 	if (r < 0)
 		return r == -EBUSY ? r : err_sys(e, -r, "record it");
 	r = remove_folder(c, id);
@@ -111,7 +114,8 @@ int volume_destroy(struct control *c, uint64_t id, struct err *e)
 	err_sys(e, -r, "remove the volume");
 	if (r != -EBUSY)
 		return r; /* it may be half gone: the next try, or start, goes on */
-	db_volume_set_whole(c->db, id, true);
+	if (was.whole)
+		db_volume_set_whole(c->db, id, true);
 	return -EAGAIN;
 }
 

@@ -13,7 +13,7 @@ int volume_grow(struct control *c, uint64_t id, uint64_t size_bytes,
 	struct msg_volume_info *ret, struct err *e);
 /*
  * Row and files; waits some seconds for instances that had it and end. -EBUSY: an app mounts it; -EAGAIN: such an instance
- * takes longer; else -errno. e is set but for -EBUSY. What a crash cuts off volumes_recover ends at the next start.
+ * takes longer, it is as it was; else -errno. e is set but for -EBUSY. What a crash cuts off volumes_recover ends at the next start.
  */
 int volume_destroy(struct control *c, uint64_t id, struct err *e);
 void volumes_recover(struct control *c);

@@ -134,11 +134,27 @@ static int make_volume(
 		return err_set(e, EEXIST, "there is already a volume named %s", to->name);
 	if (r < 0)
 		return err_sys(e, -r, "record the volume");
-	r = volume_make(c, to->id, size_bytes, e);
+	return volume_make(c, to->id, size_bytes, e);
+}
+
+static int add_mount(struct control *c, const struct db_mount *m, struct err *e)
+{
+	int r = db_mount_add(c->db, m);
+
+	return r < 0 ? err_sys(e, -r, "mount the copy") : 0;
+}
+
+/* Only now it is whole, and mounted: what is cut off before goes at the next start, and is in nobody's way. */
+static int mount_first(struct control *c, const struct db_mount *m, struct err *e)
+{
+	int r = db_begin(c->db);
+
 	if (r < 0)
-		return r;
-	r = db_volume_set_whole(c->db, to->id, true);
-	return r < 0 ? err_sys(e, -r, "record the volume") : 0;
+		return err_sys(e, -r, "mount the copy");
+	r = db_volume_set_whole(c->db, m->volume, true);
+	r = r < 0 ? err_sys(e, -r, "record the volume") : add_mount(c, m, e);
+	int ended = db_end(c->db, r == 0);
+	return r == 0 && ended < 0 ? err_sys(e, -ended, "mount the copy") : r;
 }
 
 void clone_volume_name(const char *app, const char *volume, char out[NAME_MAX_LEN + 1])
@@ -152,13 +168,13 @@ void clone_volume_name(const char *app, const char *volume, char out[NAME_MAX_LE
 		name_with_hash(whole, whole, out);
 }
 
-/* A new volume called after the app, empty or with what the other one holds. */
-static int copy_volume(struct control *c, uint64_t volume, const char *name, bool empty,
-	uint64_t *ret_id, struct sink *s, struct err *e)
+/* Its volume becomes a new one called after the app, empty or with what the other one holds. */
+static int copy_volume(struct control *c, struct db_mount *m, const char *name,
+	bool empty, struct sink *s, struct err *e)
 {
 	struct db_volume from, to = {0};
 	struct err ignored;
-	int r = db_volume_by_id(c->db, volume, &from);
+	int r = db_volume_by_id(c->db, m->volume, &from);
 
 	if (r < 0)
 		return err_sys(e, -r, "read the volume");
@@ -168,9 +184,11 @@ static int copy_volume(struct control *c, uint64_t volume, const char *name, boo
 	r = make_volume(c, &to, from.size_bytes, e);
 	if (r == 0 && !empty)
 		r = copy_data(c, &from, &to, e);
+	m->volume = to.id;
+	if (r == 0)
+		r = mount_first(c, m, e);
 	if (r < 0 && to.id)
 		volume_destroy(c, to.id, &ignored);
-	*ret_id = to.id;
 	return r;
 }
 
@@ -189,19 +207,18 @@ static int copy_volumes(struct control *c, uint32_t from, const struct db_app *t
 
 		if (mount.pending == DB_COMES)
 			continue;
-		for (at = 0; at < known && of[at] != mount.volume; at++)
-			;
-		if (at == known) {
-			of[known] = mount.volume;
-			r = copy_volume(
-				c, mount.volume, to->name, empty, &copy[known], s, e);
-			known++;
-		}
-		mount.volume = copy[at];
 		mount.app = to->id;
 		mount.pending = DB_SETTLED;
-		if (r == 0 && (r = db_mount_add(c->db, &mount)) < 0)
-			err_sys(e, -r, "mount the copy");
+		for (at = 0; at < known && of[at] != mounts[i].volume; at++)
+			;
+		if (at < known) {
+			mount.volume = copy[at];
+			r = add_mount(c, &mount, e);
+			continue;
+		}
+		r = copy_volume(c, &mount, to->name, empty, s, e);
+		of[known] = mounts[i].volume;
+		copy[known++] = mount.volume;
 	}
 	return r;
 }

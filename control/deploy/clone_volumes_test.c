@@ -20,6 +20,7 @@
 #define MUCH (1u << 20) /* more than a pipe holds */
 
 static bool import_fails, export_fails;
+static bool was_whole; /* while it was filled */
 
 /* ---- in the place of the real ones (see the Makefile) ---- */
 
@@ -39,11 +40,14 @@ int volume_destroy(struct control *c, uint64_t id, struct err *e UNUSED)
 	return db_volume_delete(c->db, id);
 }
 
-int volume_import(struct control *c UNUSED, const struct db_volume *v UNUSED,
+int volume_import(struct control *c, const struct db_volume *v,
 	const struct volume_archive *a, struct sink *s UNUSED, struct err *e)
 {
 	char block[4096];
+	struct db_volume now;
 	ssize_t n;
+
+	was_whole = db_volume_by_id(c->db, v->id, &now) < 0 || now.whole;
 
 	if (import_fails)
 		return err_set(e, ENOSPC, "the copy is full");
@@ -73,7 +77,8 @@ static void write_nothing(
 static void a_copy_that_fails_says_why(void **state UNUSED)
 {
 	struct sink quiet = {.write = write_nothing, .watch_fd = -1};
-	struct db_mount mount = {.path = "/data"};
+	struct db_mount mount = {.path = "/data"}, *mounts = NULL;
+	struct db_volume copy;
 	char folder[] = "/tmp/berth-clone.XXXXXX";
 	struct control c = {0};
 	struct err e = {0};
@@ -97,6 +102,13 @@ static void a_copy_that_fails_says_why(void **state UNUSED)
 	assert_string_equal(e.text, "the first one cannot be read");
 	export_fails = false;
 	assert_int_equal(clone_fill(&c, from, to, CLONE_COPIES, &quiet, &e), 0);
+	/* what is cut off in the middle of it goes at the next start */
+	assert_false(was_whole);
+	assert_int_equal(db_volume_by_name(c.db, "copy-data", &copy), 0);
+	assert_true(copy.whole);
+	assert_int_equal(db_mount_list(c.db, to, &mounts), 1);
+	assert_int_equal(mounts[0].volume, copy.id);
+	free(mounts);
 	db_close(c.db);
 	assert_int_equal(io_remove_tree(AT_FDCWD, folder), 0);
 }

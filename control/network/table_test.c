@@ -179,7 +179,7 @@ static void come_or_go(struct fixture *f, uint32_t *app)
 	char name[32];
 
 	if (*app && draw(f, 2)) {
-		db_app_set_removing(f->c.db, *app);
+		db_app_set_removing(f->c.db, *app, false);
 	} else if (*app) {
 		db_app_delete(f->c.db, *app);
 		*app = 0;
