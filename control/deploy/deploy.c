@@ -56,15 +56,9 @@ int deploy_config_load(struct deploy *d, struct err *e)
 	return r < 0 ? err_sys(e, -r, "read the config") : 0;
 }
 
-int deploy_set_stopped(struct deploy *d, bool stopped)
+void deploy_set_stopped(struct deploy *d, bool stopped)
 {
-	int r = d->app.stopped == stopped
-			? 0
-			: db_app_set_stopped(d->c->db, d->app.id, stopped);
-
-	if (r == 0)
-		d->app.stopped = stopped;
-	return r;
+	d->app.stopped = stopped;
 }
 
 /* ---- how it went ---- */

@@ -42,6 +42,7 @@ int deploy_build(struct deploy *d, const char *commit, bool no_cache, struct err
 int deploy_release(struct deploy *d, const char *description, struct err *e);
 /* Says how it went: where it serves, or why not (e->told) and what serves instead. Returns r. */
 int deploy_finish(struct deploy *d, int r, struct err *e);
-int deploy_set_stopped(struct deploy *d, bool stopped);
+/* Whether the release is one that runs. In the database the app is stopped until the switch, and stays so without it. */
+void deploy_set_stopped(struct deploy *d, bool stopped);
 
 #endif

@@ -55,6 +55,7 @@ static int fill_image(struct deploy *d, const char *reference, struct err *e)
 static int image_act(struct deploy *d, void *reference, struct err *e)
 {
 	char description[256];
+	bool was_stopped = d->app.stopped;
 	int r = fill_image(d, reference, e);
 
 	d->built_ns = io_mono_ns();
@@ -64,7 +65,10 @@ static int image_act(struct deploy *d, void *reference, struct err *e)
 	snprintf(description, sizeof(description), "Image %.200s",
 		(const char *)reference);
 	d->release_task = true;
-	return deploy_release(d, description, e);
+	r = deploy_release(d, description, e);
+	if (r < 0)
+		deploy_set_stopped(d, was_stopped);
+	return r;
 }
 
 static int image_locked(struct deploy *d, void *reference, struct err *e)

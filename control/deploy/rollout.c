@@ -520,6 +520,8 @@ static int switch_release(
 	status = db_release_switch(c->db, r->app->id, r->release->version);
 	if (status >= 0)
 		status = release_data_settle(data);
+	if (status >= 0 && !r->app->stopped)
+		status = db_app_set_stopped(c->db, r->app->id, false);
 	int ended = db_end(c->db, status >= 0);
 	cron_changed(c);
 	liveness_changed(c);

@@ -8,6 +8,7 @@
 #include "control/control.h"
 
 struct rollout {
+	/* Its `stopped` says what is to be: the switch ends what the database says. */
 	const struct db_app *app;
 	const struct db_release *release;
 	const struct db_image *image;

@@ -155,6 +155,14 @@ tiny() {
 	try berth git:from-image i-image none:1
 	exits 1
 	has 'no image none:1'
+	# one that fails starts nothing that was stopped
+	berth ps:stop i-image
+	ln -s nowhere "$dir/link"
+	tar -C "$dir" -c link | berth images:import - --as broken --cmd '["/link"]'
+	try berth git:from-image i-image broken
+	fails
+	has 'i-image stays stopped, at v1'
+	equal true "$(json apps:report i-image | jq .stopped)"
 	try berth ps:rebuild i-image
 	fails
 	has 'git:from-image'
