@@ -1,6 +1,7 @@
 /* The API noun by noun: what is asked, checked, stored, answered. */
 #include "control/api/fixture.h"
 #include "control/api/handlers.h"
+#include "control/data/snapshot_step.h"
 #include "control/network/options.h"
 #include "control/settings.h"
 #include "db/query.h"
@@ -357,6 +358,33 @@ static void volumes_are_mounted_by_a_release(void **state)
 		"{\"app\":\"shop\",\"path\":\"/data\"}", 200, "Unmount data");
 	expect(f, "DELETE", "/v1/volumes/data", NULL, 400, "confirmed");
 	expect(f, "DELETE", "/v1/volumes/data?confirm=data", NULL, 200, "{}");
+}
+
+/* Both were told before that they can. */
+static void of_two_mounts_at_once_the_second_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct request one = {.c = &f->c,
+		.access = {.root = true, .most = ROLE_ADMIN},
+		.args = {"data"},
+		.body = json_pack("{s:s, s:s}", "app", "shop", "path", "/data")};
+	struct request other = one;
+	struct sink quiet = vault_quiet();
+	struct err e = {0};
+
+	expect(f, "POST", "/v1/apps", "{\"name\":\"shop\"}", 201, "shop");
+	expect(f, "POST", "/v1/volumes", "{\"name\":\"data\"}", 201, "data");
+	other.body = json_pack("{s:s, s:s}", "app", "shop", "path", "/other");
+	assert_int_equal(mount_check(&one), 0);
+	assert_int_equal(mount_check(&other), 0);
+	assert_int_equal(mount_run(&one, &quiet, &e), 0);
+	assert_int_equal(mount_run(&other, &quiet, &e), -EEXIST);
+	assert_string_equal(e.text, "shop has data already, at /data");
+	expect(f, "GET", "/v1/volumes?app=shop", NULL, 200, "\"path\":\"/data\"");
+	json_decref(one.body);
+	json_decref(other.body);
+	free(one.data);
+	free(other.data);
 }
 
 static void a_volume_with_a_size_only_grows(void **state)
@@ -964,6 +992,7 @@ int main(void)
 		T(a_rule_without_room_leaves_what_was_there),
 		T(nonsense_about_networks_is_refused),
 		T(volumes_are_mounted_by_a_release),
+		T(of_two_mounts_at_once_the_second_is_refused),
 		T(a_writable_volume_is_not_shared_unasked),
 		T(a_volume_with_a_size_only_grows),
 		T(a_volume_may_be_of_one_process_type),

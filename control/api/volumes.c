@@ -337,28 +337,28 @@ static bool is_inside(const char *path, const char *folder)
 	return strncmp(path, folder, len) == 0 && path[len] == '/';
 }
 
-static int check_free(struct request *r, const struct db_mount *m)
+static int check_free(struct request *r, const struct db_mount *m, struct err *e)
 {
 	struct db_mount *rows autofree = NULL;
 	int n = db_mount_list(r->c->db, m->app, &rows);
 
 	if (n < 0)
-		return request_fail_db(r, n, r->app.name);
+		return err_sys(e, -n, "list the volumes of %s", r->app.name);
 	for (int i = 0; i < n; i++) {
 		if (rows[i].volume == m->volume)
-			return request_fail(r, FAIL_CONFLICT, "%s has %s already, at %s",
-				r->app.name, m->volume_name, rows[i].path);
+			return err_set(e, EEXIST, "%s has %s already, at %s", r->app.name,
+				m->volume_name, rows[i].path);
 		if (strcmp(rows[i].path, m->path) == 0)
-			return request_fail(r, FAIL_CONFLICT, "%s has %s at %s already",
-				r->app.name, rows[i].volume_name, m->path);
+			return err_set(e, EEXIST, "%s has %s at %s already", r->app.name,
+				rows[i].volume_name, m->path);
 		if (is_inside(m->path, rows[i].path) || is_inside(rows[i].path, m->path))
-			return request_fail(r, FAIL_CONFLICT,
+			return err_set(e, EEXIST,
 				"%s has %s at %s: of two volumes, none may lie in the "
 				"other; choose a path beside it",
 				r->app.name, rows[i].volume_name, rows[i].path);
 	}
 	if (n + 1 >= PROTO_MOUNTS_MAX)
-		return request_fail(r, FAIL_CONFLICT,
+		return err_set(e, EEXIST,
 			"%s has %d volumes, the most that an app can have", r->app.name,
 			n);
 	return 0;
@@ -418,6 +418,7 @@ int mount_check(struct request *r)
 {
 	const char *path = request_string(r, "path");
 	struct db_mount *m = calloc(1, sizeof(*m));
+	struct err e;
 
 	if (!m)
 		return request_fail(r, FAIL_BERTH, "out of memory");
@@ -438,7 +439,10 @@ int mount_check(struct request *r)
 	m->read_only = request_bool(r, "read_only", false);
 	if (!m->read_only && check_shared(r, m) < 0)
 		return -1;
-	return check_free(r, m);
+	if (check_free(r, m, &e) == 0)
+		return 0;
+	return request_fail(
+		r, e.code == EEXIST ? FAIL_CONFLICT : FAIL_BERTH, "%s", e.text);
 }
 
 /* Is there a release to make at once? */
@@ -459,16 +463,29 @@ static int redeploy(
 	return deploy_config(r->c, r->app.id, description, r->who.actor, s, e);
 }
 
+/* Looked at once more: another one may have been mounted since. */
+static int add_mount(struct request *r, const struct db_mount *m, struct err *e)
+{
+	int n = db_begin(r->c->db);
+
+	if (n < 0)
+		return err_sys(e, -n, "record the mount");
+	n = check_free(r, m, e);
+	if (n == 0 && (n = db_mount_add(r->c->db, m)) < 0)
+		err_sys(e, -n, "%s could not be mounted at %s", m->volume_name, m->path);
+	int ended = db_end(r->c->db, n == 0);
+	return n == 0 && ended < 0 ? err_sys(e, -ended, "record the mount") : n;
+}
+
 int mount_run(struct request *r, struct sink *s, struct err *e)
 {
 	struct db_mount *m = r->data;
 	char description[256];
 
 	m->pending = is_due(r) ? DB_COMES : DB_SETTLED;
-	int n = db_mount_add(r->c->db, m);
+	int n = add_mount(r, m, e);
 	if (n < 0)
-		return err_sys(
-			e, -n, "%s could not be mounted at %s", m->volume_name, m->path);
+		return n;
 	snprintf(description, sizeof(description), "Mount %s at %.150s", m->volume_name,
 		m->path);
 	n = redeploy(r, description, s, e);

@@ -13,7 +13,15 @@ static int by_id(const void *a, const void *b)
 	return x->v.id < y->v.id ? -1 : x->v.id > y->v.id;
 }
 
-/* By number: so two deploys cannot wait for each other's volumes. */
+static bool is_listed(const struct release_data *d, uint64_t volume)
+{
+	for (unsigned int i = 0; i < d->n; i++)
+		if (d->volumes[i].v.id == volume)
+			return true;
+	return false;
+}
+
+/* By number: so two deploys cannot wait for each other's volumes, and once each: so none waits for itself. */
 static int list_volumes(struct control *c, uint32_t app, struct release_data *d)
 {
 	struct db_mount *mounts autofree = NULL;
@@ -22,8 +30,8 @@ static int list_volumes(struct control *c, uint32_t app, struct release_data *d)
 	for (int i = 0; i < n && d->n < ARRAY_LEN(d->volumes); i++) {
 		struct db_volume *v = &d->volumes[d->n].v;
 
-		if (!mounts[i].read_only &&
-			db_volume_by_name(c->db, mounts[i].volume_name, v) == 0)
+		if (!mounts[i].read_only && !is_listed(d, mounts[i].volume) &&
+			db_volume_by_id(c->db, mounts[i].volume, v) == 0)
 			d->n++;
 	}
 	qsort(d->volumes, d->n, sizeof(*d->volumes), by_id);
