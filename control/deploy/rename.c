@@ -66,6 +66,23 @@ int rename_check_hosts(
 	return r;
 }
 
+/* The row still has the name from before: so does the repository, or else the next start completes what it finds. */
+static int take_back(
+	struct control *c, const struct db_app *a, const char *to, struct err *e)
+{
+	const struct err why = *e;
+
+	if (move_repository(c, to, a->name, e) == 0) {
+		db_app_rename_cancel(c->db, a->id);
+		return err_set(e, why.code, "%s", why.text);
+	}
+	const struct err stays = *e;
+	return err_set(e, why.code,
+		"%.200s; and the repository stays %s.git: %.200s. Before anybody pushes "
+		"to %s: systemctl restart berthd, which completes the rename",
+		why.text, to, stays.text, a->name);
+}
+
 /* From rename_to in its row to the end. */
 static int finish(
 	struct control *c, const struct db_app *a, const char *to, struct err *e)
@@ -77,8 +94,11 @@ static int finish(
 		return r;
 	}
 	r = db_app_rename_end(c->db, a->id);
-	if (r == 0)
-		r = db_settle(c->db);
+	if (r < 0) {
+		err_sys(e, -r, "record the new name");
+		return take_back(c, a, to, e);
+	}
+	r = db_settle(c->db);
 	return r < 0 ? err_sys(e, -r, "record the new name") : 0;
 }
 

@@ -1,0 +1,89 @@
+/* A rename that cannot be recorded. berthd is played. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control/data/snapshot_step.h"
+#include "control/deploy/rename.h"
+#include "control/engine.h"
+#include "db/fixture.h"
+#include <errno.h>
+#include <string.h>
+
+static char repository[NAME_MAX_LEN + 1];
+static bool moves_once;
+
+/* In the place of the real one (see the Makefile). */
+int engine_call(struct engine *g UNUSED, uint32_t type, const void *body, size_t size,
+	const int *fds UNUSED, unsigned int nfds UNUSED, struct msg *reply UNUSED)
+{
+	struct msg_rename m;
+
+	assert_int_equal(type, MSG_REPO_RENAME);
+	assert_int_equal(size, sizeof(m));
+	memcpy(&m, body, size);
+	assert_string_equal(m.from, repository);
+	if (moves_once && strcmp(m.to, "blog") == 0)
+		return -EIO;
+	snprintf(repository, sizeof(repository), "%s", m.to);
+	return 0;
+}
+
+static uint32_t make_app_that_keeps_its_name(struct db *db)
+{
+	uint32_t app;
+
+	assert_int_equal(db_app_create(db, "blog", &app), 0);
+	assert_true(query_exec(db,
+			    "CREATE TRIGGER keeps BEFORE UPDATE OF name ON app BEGIN "
+			    "SELECT RAISE(ABORT, 'it keeps its name'); END",
+			    "") >= 0);
+	snprintf(repository, sizeof(repository), "blog");
+	return app;
+}
+
+static void what_cannot_be_recorded_is_taken_back(void **state)
+{
+	struct fixture *f = *state;
+	struct control c = {.db = f->db};
+	struct sink quiet = vault_quiet();
+	char to[NAME_MAX_LEN + 1];
+	struct err e = {0};
+	uint32_t app = make_app_that_keeps_its_name(f->db);
+
+	moves_once = false;
+	assert_true(app_rename(&c, app, "shop", &quiet, &e) < 0);
+	assert_non_null(strstr(e.text, "record the new name"));
+	assert_string_equal(repository, "blog");
+	assert_int_equal(db_app_renaming(f->db, app, to), 0);
+}
+
+static void where_that_fails_too_the_next_start_goes_on(void **state)
+{
+	struct fixture *f = *state;
+	struct control c = {.db = f->db};
+	struct sink quiet = vault_quiet();
+	char to[NAME_MAX_LEN + 1];
+	struct err e = {0};
+	uint32_t app = make_app_that_keeps_its_name(f->db);
+
+	moves_once = true;
+	assert_true(app_rename(&c, app, "shop", &quiet, &e) < 0);
+	assert_non_null(strstr(e.text, "the repository stays shop.git"));
+	assert_string_equal(repository, "shop");
+	assert_int_equal(db_app_renaming(f->db, app, to), 1);
+	assert_string_equal(to, "shop");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			what_cannot_be_recorded_is_taken_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			where_that_fails_too_the_next_start_goes_on, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
