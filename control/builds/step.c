@@ -236,9 +236,18 @@ static int check_end(struct run *r, struct err *e)
 	return check_disk(r, e);
 }
 
+/* Whether that is done: a berthd that started anew in the middle does not know of it. */
+static bool stop(struct run *r)
+{
+	int status = engine_stop(r->c->engine, r->id, 0);
+
+	return status == 0 || status == -ESRCH;
+}
+
 /* Until both outputs ended, which is when the last process of the sandbox is gone. */
 static int collect(struct run *r, struct err *e)
 {
+	bool stopped = false;
 	int status = 0;
 
 	while (r->out_r >= 0 || r->err_r >= 0) {
@@ -252,8 +261,10 @@ static int collect(struct run *r, struct err *e)
 		if (p[1].revents)
 			take(&r->err_r, &r->words);
 		relay(r, r->err_r < 0);
-		if (status == 0 && (status = check_end(r, e)) < 0)
-			engine_stop(r->c->engine, r->id, 0);
+		if (status == 0)
+			status = check_end(r, e);
+		if (status < 0 && !stopped)
+			stopped = stop(r);
 	}
 	return status;
 }
