@@ -52,6 +52,8 @@ static void *watch_main(void *arg)
 		say_progress(m, line);
 	if (f)
 		fclose(f);
+	else
+		close(m->words); /* mmdebstrap ends when it has nobody to talk to */
 	m->status = -EIO;
 	if (engine_wait_exit(m->c->engine, m->id, 20000, &x) == 0) {
 		exit_text(&x, m->reason);
@@ -102,8 +104,13 @@ static int make_layer(
 	pthread_t watcher;
 	struct err unpack = {0};
 
-	if (pthread_create(&watcher, NULL, watch_main, m))
+	if (pthread_create(&watcher, NULL, watch_main, m)) {
+		close(tar_r);
+		close(m->words);
+		engine_stop(m->c->engine, m->id, 0);
+		engine_forget(m->c->engine, m->id);
 		return err_set(e, EAGAIN, "no thread");
+	}
 	int r = step_run(m->c, &st, m->s, meta, &unpack);
 	if (r < 0)
 		engine_stop(m->c->engine, m->id, 0);
