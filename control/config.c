@@ -1,7 +1,6 @@
 /* An app's config: which values are whose, and what a change makes of it. */
 #include "control/config.h"
 #include "lib/base64.h"
-#include "lib/log.h"
 #include "lib/name.h"
 #include <errno.h>
 #include <stdio.h>
@@ -125,15 +124,26 @@ void config_describe(const json_t *before, const json_t *after, char *out, size_
 	}
 }
 
-/* What a change made of it. */
-struct changed {
-	json_t *before, *after;
-};
+void config_merge(json_t *config, const json_t *before, const json_t *after)
+{
+	const char *key;
+	json_t *old;
 
-/* Reads, changes and writes in one transaction: two changes at once both count. With a release to come, a start that finds it
- * unfinished puts the config back. */
-static int store(struct control *c, uint32_t app, const struct config_change *ch,
-	bool releases, struct changed *ret)
+	json_object_foreach ((json_t *)(uintptr_t)before, key, old) {
+		json_t *now = json_object_get(config, key),
+		       *v = json_object_get(after, key);
+
+		if (json_is_null(old) ? now != NULL : !now || !json_equal(now, old))
+			continue;
+		if (v)
+			json_object_set(config, key, v);
+		else
+			json_object_del(config, key);
+	}
+}
+
+int config_settle(
+	struct control *c, uint32_t app, const json_t *before, const json_t *after)
 {
 	json_t *config = NULL;
 	int n = db_begin(c->db);
@@ -141,84 +151,52 @@ static int store(struct control *c, uint32_t app, const struct config_change *ch
 	if (n < 0)
 		return n;
 	n = db_config_get(c->db, app, &config);
-	if (n == 0) {
-		ret->after = config_changed(config, ch, &ret->before);
-		if (json_object_size(ret->before))
-			n = db_config_put(c->db, app, ret->after);
-		if (n == 0 && releases && json_object_size(ret->before))
-			n = db_app_config_begin(c->db, app);
+	if (n == 0 && json_object_size(before)) {
+		config_merge(config, before, after);
+		n = db_config_put(c->db, app, config);
 	}
 	json_decref(config);
 	int ended = db_end(c->db, n == 0);
 	return n < 0 ? n : ended;
 }
 
-/* Puts back what the change replaced, where nobody changed it again meanwhile. */
-static void take_back(struct control *c, uint32_t app, const struct changed *ch)
+/* Reads, changes and writes in one transaction: two changes at once both count. 1: it is another now. */
+static int store(struct control *c, uint32_t app, const struct config_change *ch)
 {
-	json_t *config = NULL, *old;
-	const char *key;
+	json_t *config = NULL, *before = NULL, *after = NULL;
 	int n = db_begin(c->db);
 
 	if (n < 0)
-		return;
+		return n;
 	n = db_config_get(c->db, app, &config);
-	json_object_foreach (ch->before, key, old) {
-		json_t *mine = json_object_get(ch->after, key),
-		       *now = json_object_get(config, key);
-
-		if (mine ? !now || !json_equal(now, mine) : now != NULL)
-			continue;
-		if (json_is_null(old))
-			json_object_del(config, key);
-		else
-			json_object_set(config, key, old);
+	if (n == 0) {
+		after = config_changed(config, ch, &before);
+		if (json_object_size(before))
+			n = db_config_put(c->db, app, after);
 	}
-	if (n == 0)
-		n = db_config_put(c->db, app, config);
-	if (n == 0)
-		n = db_app_config_end(c->db, app);
+	int changed = json_object_size(before) > 0;
 	json_decref(config);
-	db_end(c->db, n == 0);
-}
-
-static int release(struct control *c, const struct db_app *app,
-	const struct changed *changed, const struct config_change *ch, const char *actor,
-	struct sink *s, struct err *e)
-{
-	char keys[200], description[256];
-
-	config_describe(changed->before, changed->after, keys, sizeof(keys));
-	snprintf(description, sizeof(description), "%s%s", ch->why ? ch->why : "", keys);
-	if (ch->replace)
-		sink_step(s, "%s", keys);
-	int r = deploy_config(c, app->id, description, actor, s, e);
-	if (r < 0)
-		take_back(c, app->id, changed);
-	else if (db_app_config_end(c->db, app->id) < 0)
-		log_warn(
-			"%s: its config is looked at again at the next start", app->name);
-	return r;
+	json_decref(before);
+	json_decref(after);
+	int ended = db_end(c->db, n == 0);
+	if (n == 0)
+		n = ended;
+	return n < 0 ? n : changed;
 }
 
 int config_apply(struct control *c, const struct db_app *app,
 	const struct config_change *ch, bool restart, const char *actor, struct sink *s,
 	struct err *e)
 {
-	struct changed changed = {0};
-	int r = store(c, app->id, ch, restart && app->live_version, &changed);
-
+	if (restart && app->live_version)
+		return deploy_config_change(c, app->id, ch, actor, s, e);
+	int r = store(c, app->id, ch);
 	if (r < 0)
-		err_sys(e, -r, "the config of %s could not be stored", app->name);
-	else if (!json_object_size(changed.before))
+		return err_sys(e, -r, "the config of %s could not be stored", app->name);
+	if (r == 0)
 		sink_line(s, "no change");
-	else if (!restart)
-		sink_line(s, "Config stored; it takes effect with the next release");
-	else if (!app->live_version)
-		sink_line(s, "Config stored; it takes effect with the first deploy");
 	else
-		r = release(c, app, &changed, ch, actor, s, e);
-	json_decref(changed.before);
-	json_decref(changed.after);
-	return r;
+		sink_line(s, "Config stored; it takes effect with the %s",
+			restart ? "first deploy" : "next release");
+	return 0;
 }

@@ -1,6 +1,6 @@
 /*
  * An app's config: an object of KEY -> value (db/db.h). TYPE/KEY holds for processes of that type only, over the app's own
- * KEY. What a change stores becomes a release, or is taken back.
+ * KEY. A change that makes a release is stored by that release's switch, and by nothing else.
  */
 #ifndef CONTROL_CONFIG_H
 #define CONTROL_CONFIG_H
@@ -30,8 +30,16 @@ json_t *config_changed(
 /* "Set A, worker/B; unset C", cut where it does not fit: names only, values are nobody's business. */
 void config_describe(const json_t *before, const json_t *after, char *out, size_t size);
 /*
- * Stores the change and makes a release of it, unless restart is false or there is none yet. A release that fails takes back
- * what nobody changed since. Returns as the operations of control.h do.
+ * What a release changed comes into the config as it is by now: before and after as config_changed gives them. A key that somebody
+ * else changed meanwhile stays as that one wants it.
+ */
+void config_merge(json_t *config, const json_t *before, const json_t *after);
+/* The same in what is stored; within the transaction of the switch. 0 or -errno. */
+int config_settle(
+	struct control *c, uint32_t app, const json_t *before, const json_t *after);
+/*
+ * Makes a release with the change, or only stores it: when restart is false or there is no release yet. Returns as the
+ * operations of control.h do.
  */
 int config_apply(struct control *c, const struct db_app *app,
 	const struct config_change *ch, bool restart, const char *actor, struct sink *s,

@@ -104,6 +104,31 @@ static void a_description_is_cut_at_a_whole_name(void **state)
 	json_decref(after);
 }
 
+static void what_somebody_else_changed_meanwhile_stays(void **state)
+{
+	json_t *config = parse("{\"A\":\"1\",\"B\":\"1\",\"C\":\"1\",\"D\":\"1\",\"web/"
+			       "A\":\"1\"}"),
+	       *after, *before;
+	const struct config_change ch = {
+		.set = parse("{\"A\":\"2\",\"B\":\"2\",\"N\":\"2\",\"M\":\"2\",\"worker/"
+			     "A\":\"2\"}"),
+		.unset = parse("[\"C\",\"D\",\"web/A\"]")};
+
+	(void)state;
+	after = config_changed(config, &ch, &before);
+	json_decref(config);
+	/* B and D have another value, A is gone, M has come, and OTHER is nobody's here */
+	config = parse("{\"B\":\"3\",\"C\":\"1\",\"D\":\"3\",\"M\":\"3\",\"OTHER\":\"3\","
+		       "\"web/A\":\"1\"}");
+	config_merge(config, before, after);
+	is(config, "{\"B\":\"3\",\"D\":\"3\",\"M\":\"3\",\"N\":\"2\",\"OTHER\":\"3\","
+		   "\"worker/A\":\"2\"}");
+	json_decref(before);
+	json_decref(after);
+	json_decref(ch.set);
+	json_decref(ch.unset);
+}
+
 static void its_size_is_of_names_and_bytes(void **state)
 {
 	json_t *config = parse("{\"AB\":\"123\",\"C\":{\"base64\":\"/////w==\"}}");
@@ -120,6 +145,7 @@ int main(void)
 		cmocka_unit_test(keys_may_name_a_type),
 		cmocka_unit_test(what_a_change_makes_of_it),
 		cmocka_unit_test(a_description_is_cut_at_a_whole_name),
+		cmocka_unit_test(what_somebody_else_changed_meanwhile_stays),
 		cmocka_unit_test(its_size_is_of_names_and_bytes),
 	};
 

@@ -80,8 +80,10 @@ bool deploy_ref_behind(
 /* A new release with the live image and the config as it now stands in the database. */
 int deploy_config(struct control *c, uint32_t app, const char *description,
 	const char *actor, struct sink *s, struct err *e);
-/* After a change that came to nothing: the config is the live release's. 0 or -errno. */
-int config_restore(struct control *c, uint32_t app, uint32_t *ret_version);
+/* The same with a change of the config (control/config.h), which is stored when the release serves. */
+struct config_change;
+int deploy_config_change(struct control *c, uint32_t app, const struct config_change *ch,
+	const char *actor, struct sink *s, struct err *e);
 /* version 0: the previous live one. with_data: its writable volumes become what they were when it was replaced. */
 int deploy_rollback(struct control *c, uint32_t app, uint32_t version, bool with_data,
 	const char *actor, struct sink *s, struct err *e);

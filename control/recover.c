@@ -244,17 +244,6 @@ static void compare_layers(struct control *c)
 	retention_drop_stray(c, ids, n);
 }
 
-/* A release that was made for a change of the config will not be made: what config shows is what serves. */
-static void restore_config(struct control *c)
-{
-	uint32_t *apps autofree = NULL, version;
-	int n = db_app_list_config_pending(c->db, &apps);
-
-	for (int i = 0; i < n; i++)
-		if (config_restore(c, apps[i], &version) < 0)
-			log_warn("the config of app %u cannot be put back", apps[i]);
-}
-
 int recover_start(struct control *c, struct err *e)
 {
 	struct running run;
@@ -268,7 +257,6 @@ int recover_start(struct control *c, struct err *e)
 	}
 	rename_recover(c);
 	db_release_fail_pending(c->db, INTERRUPTED);
-	restore_config(c);
 	db_build_fail_running(c->db);
 	network_send_all(c); /* before anything is started */
 	loglimits_apply_all(c);

@@ -92,15 +92,6 @@ int db_app_list(struct db *db, struct db_app **ret);
 int db_app_set_branch(struct db *db, uint32_t id, const char *branch);
 int db_app_set_locked(struct db *db, uint32_t id, bool on);
 int db_app_set_stopped(struct db *db, uint32_t id, bool on);
-/*
- * Changes of the config that wait for their release, or are in it: begun in the transaction that stores them, ended when the
- * release serves or the change was taken back. What a start finds is put back to what the live release has.
- */
-int db_app_config_begin(struct db *db, uint32_t id);
-int db_app_config_end(struct db *db, uint32_t id);
-int db_app_config_settled(struct db *db, uint32_t id); /* all of them */
-int db_app_list_config_pending(
-	struct db *db, uint32_t **ret); /* ids; count; *ret is the caller's */
 int db_app_set_removing(struct db *db, uint32_t id, bool with_volumes);
 /* From now on; why "" while awake. */
 int db_app_set_asleep(struct db *db, uint32_t id, enum db_asleep how, const char *why);

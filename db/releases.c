@@ -124,7 +124,10 @@ static int insert_release(struct db *db, struct db_release *r, const char *confi
 
 int db_release_create(struct db *db, struct db_release *r)
 {
-	char *config autofree = dump(r->config, "{}");
+	/* in the order of db_config_get, whatever became of it since */
+	char *config autofree =
+		r->config ? json_dumps(r->config, JSON_COMPACT | JSON_SORT_KEYS)
+			  : strdup("{}");
 	int n = config ? db_begin(db) : -ENOMEM;
 
 	if (n < 0)

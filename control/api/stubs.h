@@ -6,6 +6,7 @@
 #ifndef CONTROL_API_STUBS_H
 #define CONTROL_API_STUBS_H
 
+#include "control/config.h"
 #include "control/control.h"
 #include "control/data/volumes.h"
 #include "control/deploy/canary.h"
@@ -80,6 +81,30 @@ int deploy_config(struct control *c, uint32_t app, const char *description,
 	return r < 0 || db_app_by_id(c->db, app, &a) < 0
 		       ? r
 		       : db_release_switch(c->db, app, a.live_version);
+}
+
+/* As the real one: what the config becomes is a live release's, else it stays. */
+int deploy_config_change(struct control *c, uint32_t app, const struct config_change *ch,
+	const char *actor, struct sink *s, struct err *e)
+{
+	json_t *config = NULL, *before, *after;
+	char keys[200];
+	int r = db_config_get(c->db, app, &config);
+
+	if (r < 0)
+		return err_sys(e, -r, "read the config");
+	after = config_changed(config, ch, &before);
+	config_describe(before, after, keys, sizeof(keys));
+	if (!json_object_size(before))
+		sink_line(s, "no change");
+	else
+		r = deploy_config(c, app, keys, actor, s, e);
+	if (r == 0)
+		r = config_settle(c, app, before, after);
+	json_decref(config);
+	json_decref(before);
+	json_decref(after);
+	return r;
 }
 
 int deploy_rollback(struct control *c, uint32_t app, uint32_t version, bool with_data,

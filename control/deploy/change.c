@@ -1,4 +1,5 @@
 /* A release out of what is there: with the config as it stands now, or an earlier one again. */
+#include "control/config.h"
 #include "control/deploy/deploy.h"
 #include "control/deploy/release.h"
 #include "control/deploy/release_data.h"
@@ -19,40 +20,53 @@ static int config_locked(struct deploy *d, void *description, struct err *e)
 	return r < 0 ? r : deploy_finish(d, deploy_release(d, description, e), e);
 }
 
-int config_restore(struct control *c, uint32_t app, uint32_t *ret_version)
-{
-	struct db_release live = {0};
-	int r = db_begin(c->db);
-
-	if (r < 0)
-		return r;
-	r = db_release_get(c->db, app, 0, &live);
-	if (r == 0)
-		r = db_config_put(c->db, app, live.config);
-	if (r >= 0)
-		r = db_app_config_settled(c->db, app);
-	*ret_version = live.version;
-	db_release_clear(&live);
-	int ended = db_end(c->db, r >= 0);
-	return r < 0 ? r : ended;
-}
-
-/* A change that does not start is refused like a push: what config shows is what serves. */
-static void config_undo(struct deploy *d)
-{
-	uint32_t version;
-
-	if (config_restore(d->c, d->app.id, &version) >= 0)
-		sink_fail(d->s, "the config is as it was in v%u", version);
-}
-
 int deploy_config(struct control *c, uint32_t app, const char *description,
 	const char *actor, struct sink *s, struct err *e)
 {
-	struct deploy d = {
-		.c = c, .s = s, .app.id = app, .actor = actor, .undo = config_undo};
+	struct deploy d = {.c = c, .s = s, .app.id = app, .actor = actor};
 
 	return deploy_run(&d, config_locked, (void *)(uintptr_t)description, e);
+}
+
+static int release_change(struct deploy *d, const struct config_change *ch, struct err *e)
+{
+	struct db_release live = {0};
+	char keys[200], description[256];
+
+	config_describe(d->config_before, d->release.config, keys, sizeof(keys));
+	snprintf(description, sizeof(description), "%s%s", ch->why ? ch->why : "", keys);
+	if (ch->replace)
+		sink_step(d->s, "%s", keys);
+	int r = release_load(d->c, &d->app, 0, &live, &d->image, e);
+	db_release_clear(&live);
+	if (r == 0)
+		r = deploy_finish(d, deploy_release(d, description, e), e);
+	if (r < 0)
+		sink_fail(d->s, "the config is as before");
+	return r;
+}
+
+static int change_locked(struct deploy *d, void *arg, struct err *e)
+{
+	const struct config_change *ch = arg;
+	int r = deploy_config_load(d, e);
+
+	if (r == 0)
+		r = deploy_config_set(d, ch, e);
+	if (r < 0)
+		return r;
+	if (json_object_size(d->config_before))
+		return release_change(d, ch, e);
+	sink_line(d->s, "no change");
+	return 0;
+}
+
+int deploy_config_change(struct control *c, uint32_t app, const struct config_change *ch,
+	const char *actor, struct sink *s, struct err *e)
+{
+	struct deploy d = {.c = c, .s = s, .app.id = app, .actor = actor};
+
+	return deploy_run(&d, change_locked, (void *)(uintptr_t)ch, e);
 }
 
 /* Which it is: that of the version, else the one before. */

@@ -3,6 +3,7 @@
 #include "control/applock.h"
 #include "control/builds/build.h"
 #include "control/builds/work.h"
+#include "control/config.h"
 #include "control/data/retention.h"
 #include "control/data/space.h"
 #include "control/deploy/rollout.h"
@@ -41,9 +42,9 @@ int deploy_run(struct deploy *d, int (*act)(struct deploy *d, void *arg, struct 
 	r = begin(d, e);
 	if (r == 0)
 		r = act(d, arg, e);
-	if (r < 0 && d->undo)
-		d->undo(d);
 	applock_drop(app);
+	json_decref(d->config_before);
+	d->config_before = NULL;
 	db_image_clear(&d->image);
 	db_release_clear(&d->release);
 	return r;
@@ -54,6 +55,29 @@ int deploy_config_load(struct deploy *d, struct err *e)
 	int r = db_config_get(d->c->db, d->app.id, &d->release.config);
 
 	return r < 0 ? err_sys(e, -r, "read the config") : 0;
+}
+
+int deploy_config_set(struct deploy *d, const struct config_change *ch, struct err *e)
+{
+	json_t *before, *after = config_changed(d->release.config, ch, &before);
+	size_t size = config_size(after);
+
+	if (size > CONFIG_MAX) {
+		json_decref(before);
+		json_decref(after);
+		return err_set(e, E2BIG,
+			"the config would have %zu bytes in all; at most %zu are "
+			"possible",
+			size, CONFIG_MAX);
+	}
+	json_decref(d->release.config);
+	d->release.config = after;
+	if (d->config_before)
+		json_object_update_missing(d->config_before, before);
+	else
+		d->config_before = json_incref(before);
+	json_decref(before);
+	return 0;
 }
 
 void deploy_set_stopped(struct deploy *d, bool stopped)
@@ -190,6 +214,7 @@ int deploy_release(struct deploy *d, const char *description, struct err *e)
 		.release_task = d->release_task,
 		.skip_checks = d->skip_checks,
 		.data_version = d->data_version,
+		.config_before = d->config_before,
 		.s = d->s};
 	applog(d->app.id, "berth[deploy]", "v%u: %s by %s", rel->version,
 		rel->description, d->actor);

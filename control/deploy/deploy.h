@@ -15,8 +15,8 @@ struct deploy {
 	struct db_release release; /* its config: before deploy_release */
 	struct sink *s;
 	const char *actor;
-	/* Called, still under the lock, when the deploy failed, at its beginning too. May be NULL. */
-	void (*undo)(struct deploy *d);
+	/* Keys of the release's config that the switch stores, with the value from before or null (deploy_config_set). */
+	json_t *config_before;
 	bool skip_checks, release_task;
 	uint32_t data_version; /* as in struct rollout */
 	uint64_t began_ns, built_ns;
@@ -36,6 +36,9 @@ int deploy_work(struct deploy *d, const char *what, const char *commit,
 	int (*act)(struct deploy *d, void *arg, struct err *e), void *arg, struct err *e);
 /* The app's config becomes the release's. */
 int deploy_config_load(struct deploy *d, struct err *e);
+/* After it, as often as needed: a change that holds for the release, and for the app as soon as that serves. */
+struct config_change;
+int deploy_config_set(struct deploy *d, const struct config_change *ch, struct err *e);
 /* The image of that commit, built as far as it must be. */
 int deploy_build(struct deploy *d, const char *commit, bool no_cache, struct err *e);
 /* Image and config are filled in: gives the number, rolls out, records how it went. */

@@ -19,7 +19,6 @@ struct pushing {
 	struct deploy d;
 	const struct push *p;
 	const char *branch;	 /* of refs/heads/ */
-	json_t *config_before;	 /* when push options changed it, else NULL */
 	json_int_t last_before;	 /* the newest push when this one came */
 	bool is_preview, is_new; /* d.app is one; this push makes it */
 };
@@ -148,49 +147,14 @@ static int still_current(struct pushing *p, struct err *e)
 	return 0;
 }
 
-/*
- * The config of this release, stored as config:set does it: what dies before it serves is taken back by the next start. before:
- * what push_undo puts back, unless that is known already.
- */
-static int put_config(
-	struct pushing *p, const json_t *before, const json_t *config, struct err *e)
-{
-	bool first = !p->config_before;
-	int r;
-
-	if (config_size(config) > CONFIG_MAX)
-		return err_set(e, E2BIG,
-			"with what the push sets the config has %zu bytes; at most %zu "
-			"are "
-			"possible",
-			config_size(config), CONFIG_MAX);
-	r = db_begin(p->d.c->db);
-	if (r == 0) {
-		r = db_config_put(p->d.c->db, p->d.app.id, config);
-		if (r == 0 && first && p->d.app.live_version)
-			r = db_app_config_begin(p->d.c->db, p->d.app.id);
-		int ended = db_end(p->d.c->db, r == 0);
-		r = r < 0 ? r : ended;
-	}
-	if (r < 0)
-		return err_sys(e, -r, "record the config");
-	if (first)
-		p->config_before = json_deep_copy(before);
-	return 0;
-}
-
 /* config.KEY=VALUE options. */
-static int option_config(struct pushing *p, json_t *config, struct err *e)
+static int option_config(struct pushing *p, struct err *e)
 {
-	json_t *set = push_options_config(p->p->options), *before;
+	json_t *set = push_options_config(p->p->options);
+	int r = set ? deploy_config_set(&p->d, &(struct config_change){.set = set}, e)
+		    : 0;
 
-	if (!set)
-		return 0;
-	before = json_deep_copy(config);
-	json_object_update(config, set);
 	json_decref(set);
-	int r = put_config(p, before, config, e);
-	json_decref(before);
 	return r;
 }
 
@@ -209,12 +173,12 @@ static void say_set(struct pushing *p, const json_t *names)
 /* What app.json's env gives, after the push's own options. */
 static int add_env(struct pushing *p, const json_t *app_json, struct err *e)
 {
-	json_t *config = p->d.release.config, *before = json_deep_copy(config), *names;
+	json_t *config = json_copy(p->d.release.config), *names;
 	int r = appjson_env(app_json, !p->d.app.live_version, config, &names, e);
 
 	if (r == 0 && json_array_size(names)) {
 		say_set(p, names);
-		r = put_config(p, before, config, e);
+		r = deploy_config_set(&p->d, &(struct config_change){.set = config}, e);
 	} else if (r == -ENOKEY) {
 		char missing[ERR_TEXT_MAX];
 
@@ -226,7 +190,7 @@ static int add_env(struct pushing *p, const json_t *app_json, struct err *e)
 	}
 	if (r != -ENOKEY)
 		json_decref(names);
-	json_decref(before);
+	json_decref(config);
 	return r;
 }
 
@@ -265,28 +229,13 @@ static int push_build(struct pushing *p, struct err *e)
 	int r = deploy_config_load(d, e);
 
 	if (r == 0)
-		r = option_config(p, d->release.config, e);
+		r = option_config(p, e);
 	if (r == 0)
 		r = env_config(p, e);
 	if (r < 0)
 		return r;
 	return deploy_build(
 		d, p->p->new_oid, push_option(p->p->options, "no-cache") != NULL, e);
-}
-
-static void settle_config(struct pushing *p)
-{
-	if (p->config_before && p->d.app.live_version)
-		db_app_config_end(p->d.c->db, p->d.app.id);
-}
-
-/* What a push that failed had changed beside the code. */
-static void push_undo(struct pushing *p, bool was_stopped)
-{
-	if (p->config_before)
-		db_config_put(p->d.c->db, p->d.app.id, p->config_before);
-	settle_config(p);
-	deploy_set_stopped(&p->d, was_stopped);
 }
 
 /* The release serves: a script that fails takes nothing back. */
@@ -347,9 +296,7 @@ static int push_act(struct deploy *d, void *arg, struct err *e)
 	if (r == 0)
 		r = push_release(p, e);
 	if (r < 0)
-		push_undo(p, was_stopped);
-	else
-		settle_config(p);
+		deploy_set_stopped(d, was_stopped);
 	if (r == 0 && p->is_preview)
 		db_preview_pushed(d->c->db, d->app.id);
 	return r;
@@ -368,9 +315,7 @@ static int push_run(struct pushing *p, struct err *e)
 	char commit[GIT_OID_HEXSZ + 1];
 
 	p->last_before = last_push(p, commit);
-	int r = deploy_run(&p->d, push_locked, p, e);
-	json_decref(p->config_before);
-	return r;
+	return deploy_run(&p->d, push_locked, p, e);
 }
 
 static int push_preview(struct pushing *p, struct err *e)

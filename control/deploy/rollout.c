@@ -1,5 +1,6 @@
 /* From one set of instances to the next: start, probe, switch, drain. */
 #include "control/deploy/rollout.h"
+#include "control/config.h"
 #include "control/cron/cron.h"
 #include "control/data/volumes.h"
 #include "control/deploy/release_data.h"
@@ -509,7 +510,7 @@ static void bring_back(struct control *c, const struct rollout *r)
 	db_release_clear(&release);
 }
 
-/* With its data, in one transaction: what was restored stays from here on. */
+/* With its data and config, in one transaction: what was restored stays from here on, and what serves is what config shows. */
 static int switch_release(
 	struct control *c, const struct rollout *r, struct release_data *data)
 {
@@ -518,6 +519,9 @@ static int switch_release(
 	if (status < 0)
 		return status;
 	status = db_release_switch(c->db, r->app->id, r->release->version);
+	if (status >= 0 && r->config_before)
+		status = config_settle(
+			c, r->app->id, r->config_before, r->release->config);
 	if (status >= 0)
 		status = release_data_settle(data);
 	if (status >= 0 && !r->app->stopped)

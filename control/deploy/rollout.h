@@ -18,6 +18,8 @@ struct rollout {
 	bool skip_checks;
 	uint32_t
 		data_version; /* not 0: with the data of when that release was replaced (release_data.h) */
+	const json_t *
+		config_before; /* not NULL: keys of its config that the switch stores, with the value from before or null */
 	uint32_t canary_percent; /* not 0: of a canary with that share; type is "web" */
 	struct sink *s;
 };

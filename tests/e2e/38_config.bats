@@ -120,6 +120,57 @@ plant() {
 	has 'no release v999' 'berth releases'
 }
 
+# hangs COMMAND…: in the background, up to where its release waits for an instance that never answers.
+hangs() {
+	"$@" >"$BATS_TEST_TMPDIR/hangs" 2>&1 3>&- &
+	HANGS=$!
+	wait_for 10 hanging
+}
+hanging() { [ -n "$(app_pids cfg-two 'sleep 1000')" ]; }
+back() { [ "$(page cfg-two)" = "$(cat page.txt)" ]; }
+# queued KEY: a change to KEY in the background, up to where it waits for its turn.
+queued() {
+	berth config:set cfg-two "$1=1" >"$BATS_TEST_TMPDIR/queued" 2>&1 3>&- &
+	QUEUED=$!
+	wait_for 5 grep -q Waiting "$BATS_TEST_TMPDIR/queued"
+}
+
+@test "what fails takes back nothing but its own: what others store meanwhile stays, and who waited gets what was asked" {
+	app cfg-two
+	echo 'web: [ "$X" != bad ] || exec sleep 1000; exec perl serve.pl' >Procfile
+	commit hangs
+	pushed
+	berth config:set cfg-two EARLIER=1 --no-restart
+	hangs "$BERTH_PREFIX/bin/berth" config:set cfg-two X=bad MINE=1
+	equal '{"EARLIER":"1"}' "$(json config:show cfg-two | jq -c .)"
+	berth config:set cfg-two MINE=theirs --no-restart
+	queued Y
+	kill "$HANGS"
+	wait "$QUEUED"
+	equal '{"EARLIER":"1","MINE":"theirs","Y":"1"}' "$(json config:show cfg-two | jq -Sc .)"
+	inside cfg-two 'echo $X $EARLIER $MINE $Y'
+	equal '1 theirs 1' "$output"
+	# a push
+	commit another
+	hangs git push -o config.X=bad berth HEAD:main
+	berth config:set cfg-two LATER=1 --no-restart
+	queued Z
+	berth builds:cancel cfg-two
+	wait "$QUEUED"
+	equal '{"EARLIER":"1","LATER":"1","MINE":"theirs","Y":"1","Z":"1"}' "$(json config:show cfg-two | jq -Sc .)"
+	inside cfg-two 'echo $X $LATER $Z'
+	equal '1 1' "$output"
+	# a mount: the config is none of its business
+	berth volumes:create cfg-two-data
+	berth config:set cfg-two X=bad --no-restart
+	hangs "$BERTH_PREFIX/bin/berth" volumes:mount cfg-two cfg-two-data /app/data
+	kill "$HANGS"
+	wait_for 10 back
+	equal bad "$(berth config:get cfg-two X)"
+	berth apps:destroy cfg-two --force
+	berth volumes:destroy cfg-two-data --force
+}
+
 @test "events are followed as they come: who, what, with what, and how it ended" {
 	timeout 60 "$BERTH_PREFIX/bin/berth" events cfg -t --format json >"$BATS_TEST_TMPDIR/events" 2>&1 3>&- &
 	local follower=$!
