@@ -103,14 +103,17 @@ static int rollback_locked(struct deploy *d, void *arg, struct err *e)
 		d->data_version = from.version;
 		r = release_data_check(d->c, &d->app, from.version, e);
 	}
+	/* The config goes back too: what serves is what config shows. */
+	if (r == 0)
+		r = deploy_config_load(d, e);
 	if (r == 0) {
-		d->release.config = json_deep_copy(from.config);
+		const struct config_change ch = {.set = from.config, .replace = "*"};
+		r = deploy_config_set(d, &ch, e);
+	}
+	if (r == 0) {
 		snprintf(description, sizeof(description), "Rollback to v%u%s",
 			from.version, b->with_data ? " with its data" : "");
 		r = deploy_finish(d, deploy_release(d, description, e), e);
-		/* The config goes back too: what serves is what config shows. */
-		if (r == 0)
-			db_config_put(d->c->db, d->app.id, d->release.config);
 	}
 	db_release_clear(&from);
 	return r;

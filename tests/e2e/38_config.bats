@@ -171,6 +171,26 @@ queued() {
 	berth volumes:destroy cfg-two-data --force
 }
 
+@test "a rollback whose config cannot be stored is refused, code and config are as before" {
+	app cfg-back
+	pushed
+	berth config:set cfg-back STEP=one
+	berth config:set cfg-back STEP=two
+	sql() { sqlite3 -cmd '.timeout 5000' "$BERTH_STATE/control/berth.db" "$1"; }
+	sql "CREATE TRIGGER full BEFORE INSERT ON config BEGIN SELECT RAISE(ABORT, 'full'); END"
+	try berth rollback cfg-back v2
+	sql 'DROP TRIGGER full'
+	exits 1
+	has 'record the switch' 'v3 is still serving'
+	equal '3 two' "$(release_of cfg-back) $(berth config:get cfg-back STEP)"
+	inside cfg-back 'echo $STEP'
+	equal two "$output"
+	try berth rollback cfg-back v2
+	ok
+	equal '5 one' "$(release_of cfg-back) $(berth config:get cfg-back STEP)"
+	berth apps:destroy cfg-back --force
+}
+
 @test "events are followed as they come: who, what, with what, and how it ended" {
 	timeout 60 "$BERTH_PREFIX/bin/berth" events cfg -t --format json >"$BATS_TEST_TMPDIR/events" 2>&1 3>&- &
 	local follower=$!
