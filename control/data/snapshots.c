@@ -2,6 +2,7 @@
 #include "control/data/snapshots.h"
 #include "control/applock.h"
 #include "control/data/snapshot_step.h"
+#include "control/data/volumes.h"
 #include "control/engine.h"
 #include "control/run/fleet.h"
 #include "control/thread.h"
@@ -471,13 +472,15 @@ static void undo_one(struct control *c, uint64_t volume)
 
 struct undoing {
 	uint64_t *volumes;
-	uint32_t *apps; /* whose locks are held */
+	struct volume_shut *shut; /* as many */
+	uint32_t *apps;		  /* whose locks are held */
 	unsigned int n_volumes, n_apps;
 };
 
 static void undoing_free(struct undoing *u)
 {
 	free(u->volumes);
+	free(u->shut);
 	free(u->apps);
 	free(u);
 }
@@ -491,7 +494,8 @@ static int hold(struct control *c, struct undoing *u)
 	int n = db_mount_list(c->db, 0, &mounts), r = n < 0 ? n : 0;
 
 	u->apps = calloc((size_t)(n > 0 ? n : 0) + 1, sizeof(*u->apps));
-	if (!u->apps)
+	u->shut = calloc(u->n_volumes, sizeof(*u->shut));
+	if (!u->apps || !u->shut)
 		return -ENOMEM;
 	for (unsigned int i = 0; r == 0 && i < u->n_volumes; i++) {
 		for (int k = 0; k < n; k++)
@@ -499,6 +503,7 @@ static int hold(struct control *c, struct undoing *u)
 				applock_try(mounts[k].app))
 				u->apps[u->n_apps++] = mounts[k].app;
 		r = volume_lock(u->volumes[i], &quiet, &e);
+		volume_shut(&u->shut[i], u->volumes[i]);
 	}
 	return r;
 }
@@ -525,6 +530,7 @@ void snapshots_recover(struct control *c)
 	db_snapshot_drop_unready(c->db, c->started_us);
 	for (unsigned int i = 0; u && i < u->n_volumes; i++) {
 		undo_one(c, u->volumes[i]);
+		volume_open(&u->shut[i]);
 		volume_unlock(u->volumes[i]);
 	}
 	for (unsigned int i = 0; u && i < u->n_apps; i++)

@@ -3,6 +3,7 @@
 #include "control/data/snapshot_step.h"
 #include "control/data/snapshots.h"
 #include "control/data/space.h"
+#include "control/data/volumes.h"
 #include "control/engine.h"
 #include "lib/name.h"
 #include "lib/stamp.h"
@@ -12,17 +13,20 @@
 
 #define IMPORT_FILES_MAX 5000000ull
 
-/* Nothing that has the volume is started meanwhile: the locks of its apps, by number, then its own. */
+/* Nothing that has the volume is started or changed meanwhile: the locks of its apps, by number, then its own. */
 struct locked {
 	uint32_t apps[PROTO_MOUNTS_MAX * 16];
 	unsigned int n;
 	uint64_t volume;
+	struct volume_shut shut;
 };
 
 static void unlock(struct locked *l)
 {
-	if (l->volume)
+	if (l->volume) {
+		volume_open(&l->shut);
 		volume_unlock(l->volume);
+	}
 	while (l->n > 0)
 		applock_drop(l->apps[--l->n]);
 }
@@ -44,8 +48,10 @@ static int lock(struct control *c, uint64_t volume, struct locked *l, struct sin
 		else if ((r = applock_take(mounts[i].app, s, e)) == 0)
 			l->apps[l->n++] = mounts[i].app;
 	}
-	if (r == 0 && (r = volume_lock(volume, s, e)) == 0)
+	if (r == 0 && (r = volume_lock(volume, s, e)) == 0) {
+		volume_shut(&l->shut, volume);
 		l->volume = volume;
+	}
 	if (r < 0)
 		unlock(l);
 	return r;

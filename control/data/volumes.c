@@ -5,6 +5,7 @@
 #include "lib/log.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -184,6 +185,42 @@ void volume_explain(struct control *c, struct err *e)
 		err_set(e, was.code, "%.*s%s%s",
 			(int)(strstr(was.text, WORD) + strlen(WORD) - was.text), was.text,
 			v.name, end);
+}
+
+/* ---- shut ---- */
+
+static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
+static struct volume_shut *shut;
+
+void volume_shut(struct volume_shut *v, uint64_t volume)
+{
+	v->volume = volume;
+	pthread_mutex_lock(&guard);
+	v->next = shut;
+	shut = v;
+	pthread_mutex_unlock(&guard);
+}
+
+void volume_open(struct volume_shut *v)
+{
+	struct volume_shut **at = &shut;
+
+	pthread_mutex_lock(&guard);
+	while (*at != v)
+		at = &(*at)->next;
+	*at = v->next;
+	pthread_mutex_unlock(&guard);
+}
+
+bool volume_is_shut(uint64_t volume)
+{
+	const struct volume_shut *v;
+
+	pthread_mutex_lock(&guard);
+	for (v = shut; v && v->volume != volume; v = v->next)
+		;
+	pthread_mutex_unlock(&guard);
+	return v != NULL;
 }
 
 bool mount_is_of(const struct db_mount *m, const char *type)

@@ -23,6 +23,17 @@ int volume_look(
 int volume_check_room(struct control *c, uint64_t bytes, struct err *e);
 /* berthd knows numbers: "volume 0000000000000007" becomes the name; -ENOENT of one says that its files are gone. */
 void volume_explain(struct control *c, struct err *e);
+/*
+ * While what it holds is replaced nobody starts with it, not a one-off, a task nor an app that wakes, for which no app's lock is
+ * taken. Who runs already is seen by volume_user, afterwards: a row comes before the look here. The node is the caller's.
+ */
+struct volume_shut {
+	uint64_t volume;
+	struct volume_shut *next;
+};
+void volume_shut(struct volume_shut *v, uint64_t volume);
+void volume_open(struct volume_shut *v);
+bool volume_is_shut(uint64_t volume);
 /* Whether instances of the process type have it. */
 bool mount_is_of(const struct db_mount *m, const char *type);
 

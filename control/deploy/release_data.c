@@ -192,8 +192,11 @@ static int give_one(
 	if (r == 0 && (r = db_snapshot_of_release(
 			       d->c->db, v->v.id, d->app, version, &then)) < 0)
 		err_sys(e, -r, "find the snapshot of %s", v->v.name);
-	if (r == 0)
+	if (r == 0) {
+		volume_shut(&v->shut, v->v.id);
 		r = snapshot_give(d->c, v->v.id, then.id, v->taken.id, NULL, e);
+		volume_open(&v->shut);
+	}
 	if (r == 0)
 		v->restored = then.id;
 	return r;
@@ -217,7 +220,9 @@ void release_data_give_back(struct release_data *d)
 
 		if (!v->restored)
 			continue;
+		volume_shut(&v->shut, v->v.id);
 		snapshot_give_back(d->c, v->v.id, v->taken.id, d->s);
+		volume_open(&v->shut);
 		v->restored = 0;
 	}
 }

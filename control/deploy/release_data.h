@@ -8,6 +8,7 @@
 #define CONTROL_RELEASE_DATA_H
 
 #include "control/data/snapshots.h"
+#include "control/data/volumes.h"
 #include "control/deploy/rollout.h"
 
 struct release_volume {
@@ -16,6 +17,7 @@ struct release_volume {
 	struct db_snapshot taken; /* id 0: none */
 	uint64_t restored;	  /* the snapshot that it has now; 0: none */
 	uint64_t pause_us;
+	struct volume_shut shut; /* while it is given */
 	bool locked;
 };
 struct release_data {

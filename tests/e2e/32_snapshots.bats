@@ -211,10 +211,15 @@ words_of() { (cd "$(volume_folder "$1")" && find . -printf '%P %y %m %l\n' -type
 	asked=$!
 	wait_for 20 grep -q 'Waiting: another operation on this app' "$BATS_TEST_TMPDIR/start"
 	wait_for 20 eval '[ "$before" = "$(words_of snap-data)" ]'
+	# nor does what takes no app's lock
+	try berth run snap true
+	exits 125
+	has 'what snap-data holds is being replaced'
 	rows 'DROP TRIGGER no_room'
 	wait "$asked"
 	equal 0 "$(undo 'SELECT undo FROM' '')"
 	serves snap unseen
+	berth run snap true
 	equal 0 "$(grep -c 'is half restored' "$BERTH_TEST/berthd.log")"
 }
 
