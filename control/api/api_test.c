@@ -217,6 +217,14 @@ static void domains_are_lower_case_and_belong_to_one_app(void **state)
 	expect(f, "PATCH", "/v1/domains", "{\"set\":[\"apps.example\"]}", 200,
 		"\"global\":[\"apps.example\"]");
 	expect(f, "GET", "/v1/apps/blog", NULL, 200, "blog.apps.example");
+	/* with the longest name of an app before it a global domain is still a hostname */
+	json_t *long_one = json_sprintf("%060d.%060d.%060d.%036d.e", 1, 2, 3, 4);
+	json_t *body = json_pack("{s:[o]}", "add", long_one);
+	char *text = json_dumps(body, 0);
+	expect(f, "PATCH", "/v1/domains", text, 400, "too long for a global domain");
+	expect(f, "PATCH", "/v1/apps/shop/domains", text, 200, "domains");
+	free(text);
+	json_decref(body);
 	expect(f, "PATCH", "/v1/apps/shop/domains", "{\"clear\":true}", 200,
 		"\"domains\":[]");
 }

@@ -108,6 +108,12 @@ static int add(struct request *r, uint32_t app, const char *name)
 	uint32_t owner = 0;
 	struct db_app other;
 
+	if (!app && strlen(name) > HOST_MAX_LEN - NAME_MAX_LEN - 1)
+		return request_fail(r, FAIL_USAGE,
+			"\"%.80s...\" is too long for a global domain: with the name of "
+			"an app before it a hostname has %d characters at most, so it "
+			"may have %d",
+			name, HOST_MAX_LEN, HOST_MAX_LEN - NAME_MAX_LEN - 1);
 	if (app && check_defaults(r, app, name) < 0)
 		return -1;
 	if (app && own_host_is(r->c, name))

@@ -249,9 +249,10 @@ static void add_hosts(const struct sources *s, const struct db_app *a, struct dr
 		db_domain_part(s->domains, s->n_domains, a->id, &n_own);
 
 	for (int i = 0; i < n || i == 0; i++) {
-		snprintf(name, sizeof(name), "%s.%s", a->name,
-			n ? global[i].name : "localhost");
-		add_host(d, name);
+		/* one that is too long is no hostname, and the router would take nothing at all */
+		if (snprintf(name, sizeof(name), "%s.%s", a->name,
+			    n ? global[i].name : "localhost") <= HOST_MAX_LEN)
+			add_host(d, name);
 	}
 	for (int i = 0; i < n_own; i++)
 		add_host(d, own[i].name);

@@ -341,6 +341,22 @@ static void a_change_that_is_undone_is_no_change(void **state)
 	unmap(m);
 }
 
+/* Rows from before there was a limit: the router takes a table whole or not at all. */
+static void a_name_that_is_too_long_is_left_out(void **state)
+{
+	struct fixture *f = *state;
+	char global[256];
+
+	snprintf(global, sizeof(global), "%060d.%060d.%060d.%060d.e", 1, 2, 3, 4);
+	assert_int_equal(db_app_create(f->c.db, "a-longer-name", &f->apps[0]), 0);
+	assert_int_equal(db_domain_add(f->c.db, 0, global), 0);
+	assert_int_equal(db_domain_add(f->c.db, 0, "apps.example"), 0);
+	struct mapped m = made(f);
+	assert_non_null(app_of(m, "a-longer-name.apps.example"));
+	assert_int_equal(m.head->n_hosts, 1);
+	unmap(m);
+}
+
 static void the_older_app_has_a_name_that_two_want(void **state)
 {
 	struct fixture *f = *state;
@@ -409,6 +425,7 @@ int main(void)
 		TEST(whatever_changes_the_table_is_as_if_made_from_nothing),
 		TEST(a_change_that_is_not_marked_is_not_seen),
 		TEST(a_change_that_is_undone_is_no_change),
+		TEST(a_name_that_is_too_long_is_left_out),
 		TEST(the_older_app_has_a_name_that_two_want),
 		TEST(the_hostname_of_the_api_is_no_apps_whoever_wants_it),
 		TEST(texts_are_an_apps_own_or_those_of_all),
