@@ -31,23 +31,49 @@ static bool runs(const struct db_instance *i)
 	return i->app && strcmp(i->kind, "build") != 0 && strcmp(i->type, "enter") != 0;
 }
 
-int volume_user(struct control *c, uint64_t volume, char app[NAME_MAX_LEN + 1])
+/* The first instance that has it; oneoffs: of those that are none of the app's processes. */
+static int find_user(struct control *c, uint64_t volume, bool oneoffs,
+	struct db_instance *ret, struct db_app *ret_app)
 {
 	struct db_mount *mounts autofree = NULL;
 	struct db_instance *rows autofree = NULL;
 	int n_mounts = db_mount_list(c->db, 0, &mounts);
 	int n = db_instance_list(c->db, 0, false, &rows);
-	struct db_app a;
 
 	for (int i = 0; i < n; i++)
 		for (int k = 0; runs(&rows[i]) && k < n_mounts; k++) {
 			if (mounts[k].volume != volume || mounts[k].app != rows[i].app ||
-				db_app_by_id(c->db, rows[i].app, &a) < 0)
+				(oneoffs && strcmp(rows[i].kind, "app") == 0) ||
+				db_app_by_id(c->db, rows[i].app, ret_app) < 0)
 				continue;
-			snprintf(app, NAME_MAX_LEN + 1, "%s", a.name);
+			*ret = rows[i];
 			return 0;
 		}
 	return -ENOENT;
+}
+
+int volume_user(struct control *c, uint64_t volume, char app[NAME_MAX_LEN + 1])
+{
+	struct db_instance i;
+	struct db_app a;
+	int r = find_user(c, volume, false, &i, &a);
+
+	if (r == 0)
+		snprintf(app, NAME_MAX_LEN + 1, "%s", a.name);
+	return r;
+}
+
+int volume_check_oneoffs(struct control *c, const struct db_volume *v, struct err *e)
+{
+	struct db_instance i;
+	struct db_app a;
+
+	if (find_user(c, v->id, true, &i, &a) < 0)
+		return 0;
+	return err_set(e, EBUSY,
+		"%s.%u of %s runs with %s: wait for its end, or `berth run:stop %s "
+		"%s.%u`",
+		i.type, i.number, a.name, v->name, a.name, i.type, i.number);
 }
 
 /* berthd forgot the question when it restarted meanwhile: once more. */

@@ -289,6 +289,28 @@ int snapshot_settle(struct control *c, uint64_t volume)
 	return db_volume_set_undo(c->db, volume, 0);
 }
 
+void snapshot_settle_whole(struct control *c, uint64_t volume, struct sink *s)
+{
+	const struct timespec again = {.tv_sec = 1};
+	bool told = false;
+	int r;
+
+	/* -EBUSY: nobody had it, and it was destroyed */
+	while ((r = snapshot_settle(c, volume)) < 0 && r != -EBUSY) {
+		if (!told) {
+			log_error("volume %llu is whole, but that cannot be recorded: "
+				  "%s; berth goes on trying",
+				(unsigned long long)volume, strerror(-r));
+			sink_fail(s,
+				"the volume is whole, but that cannot be recorded: %s; "
+				"berth goes on trying",
+				strerror(-r));
+		}
+		told = true;
+		nanosleep(&again, NULL);
+	}
+}
+
 static int give(struct control *c, uint64_t volume, uint64_t id, uint64_t now,
 	json_t **ret, struct err *e)
 {
@@ -316,12 +338,13 @@ static int give(struct control *c, uint64_t volume, uint64_t id, uint64_t now,
 void snapshot_give_back(struct control *c, uint64_t volume, uint64_t undo, struct sink *s)
 {
 	struct err e = {0};
-	int r = give(c, volume, undo, 0, NULL, &e);
 
-	if (r == 0 && (r = snapshot_settle(c, volume)) < 0)
-		err_sys(&e, -r, "record the restore");
-	if (r == 0)
+	if (give(c, volume, undo, 0, NULL, &e) == 0) {
+		snapshot_settle_whole(c, volume, s);
 		return;
+	}
+	log_error("volume %llu could not be put back: %s", (unsigned long long)volume,
+		e.text);
 	sink_fail(s,
 		"the volume could not be put back: %s; berth tries again at its next "
 		"start, "
@@ -415,59 +438,47 @@ void snapshots_forget_soon(struct control *c, uint64_t volume)
 
 /* ---- after a start ---- */
 
-/* Half of one and half of the other must not be started with. */
-static void stop_apps_of(struct control *c, uint64_t volume, uint64_t undo)
+/* Half of one and half of the other must not be started with. 0 or -errno. */
+static int stop_apps_of(struct control *c, uint64_t volume, uint64_t undo)
 {
 	struct db_mount *mounts autofree = NULL;
-	int n = db_mount_list(c->db, 0, &mounts);
+	int n = db_mount_list(c->db, 0, &mounts), r = n < 0 ? n : 0;
 
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; r >= 0 && i < n; i++) {
 		if (mounts[i].volume != volume)
 			continue;
-		db_app_set_stopped(c->db, mounts[i].app, true);
+		r = db_app_set_stopped(c->db, mounts[i].app, true);
 		log_error("volume %s is half restored: its apps stay stopped; `berth "
 			  "volumes:restore %s s%llu --force`, then `berth ps:start`",
 			mounts[i].volume_name, mounts[i].volume_name,
 			(unsigned long long)undo);
 	}
+	return r;
 }
 
-/*
- * It is whole: but what runs with it before that is recorded would lose at the next start what it wrote. A database that
- * takes no row for long (a full disk) takes none of an instance either.
- */
-static void settle_whole(struct control *c, uint64_t volume)
-{
-	const struct timespec again = {.tv_sec = 1};
-	bool told = false;
-	int r;
-
-	/* -EBUSY: nobody had it, and it was destroyed */
-	while ((r = snapshot_settle(c, volume)) < 0 && r != -EBUSY) {
-		if (!told)
-			log_error("volume %llu is put back, but that cannot be recorded: "
-				  "%s; berth goes on trying",
-				(unsigned long long)volume, strerror(-r));
-		told = true;
-		nanosleep(&again, NULL);
-	}
-	log_info("volume %llu: an interrupted restore is undone",
-		(unsigned long long)volume);
-}
-
-static void undo_one(struct control *c, uint64_t volume)
+/* False: nobody may have it until berth starts again. */
+static bool undo_one(struct control *c, uint64_t volume)
 {
 	struct db_volume_snapshots set;
+	struct sink quiet = vault_quiet();
 	struct err e = {0};
+	int r = db_volume_snapshots(c->db, volume, &set);
 
-	if (db_volume_snapshots(c->db, volume, &set) < 0)
-		return;
-	if (give(c, volume, set.undo, 0, NULL, &e) == 0) {
-		settle_whole(c, volume);
-		return;
+	if (r == 0 && give(c, volume, set.undo, 0, NULL, &e) == 0) {
+		snapshot_settle_whole(c, volume, &quiet);
+		log_info("volume %llu: an interrupted restore is undone",
+			(unsigned long long)volume);
+		return true;
 	}
-	log_error("volume %llu: %s", (unsigned long long)volume, e.text);
-	stop_apps_of(c, volume, set.undo);
+	if (r == 0) {
+		log_error("volume %llu: %s", (unsigned long long)volume, e.text);
+		r = stop_apps_of(c, volume, set.undo);
+	}
+	if (r < 0)
+		log_error("volume %llu: its interrupted restore cannot be undone: %s; "
+			  "its apps do nothing until berth starts again",
+			(unsigned long long)volume, strerror(-r));
+	return r >= 0;
 }
 
 struct undoing {
@@ -526,15 +537,22 @@ int snapshots_hold(struct control *c)
 void snapshots_recover(struct control *c)
 {
 	struct undoing *u = TAKE_PTR(c->undoing);
+	bool all = true;
 
 	db_snapshot_drop_unready(c->db, c->started_us);
-	for (unsigned int i = 0; u && i < u->n_volumes; i++) {
-		undo_one(c, u->volumes[i]);
+	if (!u)
+		return;
+	for (unsigned int i = 0; i < u->n_volumes; i++) {
+		if (!undo_one(c, u->volumes[i])) {
+			all = false;
+			continue;
+		}
 		volume_open(&u->shut[i]);
 		volume_unlock(u->volumes[i]);
 	}
-	for (unsigned int i = 0; u && i < u->n_apps; i++)
+	if (!all)
+		return; /* what is held stays so */
+	for (unsigned int i = 0; i < u->n_apps; i++)
 		applock_drop(u->apps[i]);
-	if (u)
-		undoing_free(u);
+	undoing_free(u);
 }

@@ -65,6 +65,8 @@ int snapshot_take(struct control *c, const struct db_volume *v, struct db_snapsh
 	struct sink *s, struct err *e);
 /* An app that runs something with the volume now. 0, or -ENOENT: none. */
 int volume_user(struct control *c, uint64_t volume, char app[NAME_MAX_LEN + 1]);
+/* A one-off or a task that runs with it: -EBUSY with the sentence. 0: none. */
+int volume_check_oneoffs(struct control *c, const struct db_volume *v, struct err *e);
 /*
  * The volume becomes what it was; the lock is held, nothing runs with it, and `undo` is a snapshot of it as it is. When this fails
  * it is that again. *ret (may be NULL): what berth-build says.
@@ -76,6 +78,11 @@ void snapshot_give_back(
 	struct control *c, uint64_t volume, uint64_t undo, struct sink *s);
 /* It stays. Within a transaction, if need be. 0 or -errno. */
 int snapshot_settle(struct control *c, uint64_t volume);
+/*
+ * The same, until it is recorded: what runs with a volume before that would lose at the next start what it wrote. A database that
+ * takes no row for long (a full disk) takes none of an instance either. Says on s and in the log that it waits.
+ */
+void snapshot_settle_whole(struct control *c, uint64_t volume, struct sink *s);
 /* volumes:restore and volumes:import, with the locks of all apps that have it. */
 int volume_restore(struct control *c, const struct db_volume *v, uint64_t id,
 	struct sink *s, struct err *e);

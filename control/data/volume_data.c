@@ -109,10 +109,10 @@ static int replace(struct control *c, const struct db_volume *v, uint64_t id,
 	json_t *answer = NULL;
 	int r = snapshot_give(c, v->id, id, now, &answer, e);
 
-	if (r == 0 && (r = snapshot_settle(c, v->id)) < 0)
-		err_sys(e, -r, "record the restore");
-	if (r == 0)
+	if (r == 0) {
+		snapshot_settle_whole(c, v->id, s);
 		say_restored(s, v, answer, now);
+	}
 	json_decref(answer);
 	return r;
 }

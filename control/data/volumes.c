@@ -190,6 +190,7 @@ void volume_explain(struct control *c, struct err *e)
 /* ---- shut ---- */
 
 static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t opened = PTHREAD_COND_INITIALIZER;
 static struct volume_shut *shut;
 
 void volume_shut(struct volume_shut *v, uint64_t volume)
@@ -209,18 +210,41 @@ void volume_open(struct volume_shut *v)
 	while (*at != v)
 		at = &(*at)->next;
 	*at = v->next;
+	pthread_cond_broadcast(&opened);
 	pthread_mutex_unlock(&guard);
 }
 
-bool volume_is_shut(uint64_t volume)
+static bool is_shut(uint64_t volume)
 {
-	const struct volume_shut *v;
+	const struct volume_shut *v = shut;
+
+	while (v && v->volume != volume)
+		v = v->next;
+	return v != NULL;
+}
+
+int volume_check_open(uint64_t volume, const char *name, struct err *e)
+{
+	pthread_mutex_lock(&guard);
+	bool no = is_shut(volume);
+	pthread_mutex_unlock(&guard);
+	return no ? err_set(e, ETXTBSY,
+			    "what %s holds is being replaced: try again when that is "
+			    "done",
+			    name)
+		  : 0;
+}
+
+void volume_await(struct control *c, uint32_t app)
+{
+	struct db_mount *mounts autofree = NULL;
+	int n = db_mount_list(c->db, app, &mounts);
 
 	pthread_mutex_lock(&guard);
-	for (v = shut; v && v->volume != volume; v = v->next)
-		;
+	for (int i = 0; i < n; i++)
+		while (is_shut(mounts[i].volume))
+			pthread_cond_wait(&opened, &guard);
 	pthread_mutex_unlock(&guard);
-	return v != NULL;
 }
 
 bool mount_is_of(const struct db_mount *m, const char *type)

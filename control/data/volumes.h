@@ -33,7 +33,10 @@ struct volume_shut {
 };
 void volume_shut(struct volume_shut *v, uint64_t volume);
 void volume_open(struct volume_shut *v);
-bool volume_is_shut(uint64_t volume);
+/* -ETXTBSY with the sentence when it is shut. */
+int volume_check_open(uint64_t volume, const char *name, struct err *e);
+/* Returns when none of the app's volumes is shut. */
+void volume_await(struct control *c, uint32_t app);
 /* Whether instances of the process type have it. */
 bool mount_is_of(const struct db_mount *m, const char *type);
 

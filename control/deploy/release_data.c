@@ -89,6 +89,8 @@ int release_data_check(
 		r = check_volume(c, a, &d.volumes[i].v, version, e);
 		if (r == 0)
 			r = check_alone(c, a, &d.volumes[i].v, e);
+		if (r == 0)
+			r = volume_check_oneoffs(c, &d.volumes[i].v, e);
 	}
 	return r;
 }
@@ -194,7 +196,9 @@ static int give_one(
 		err_sys(e, -r, "find the snapshot of %s", v->v.name);
 	if (r == 0) {
 		volume_shut(&v->shut, v->v.id);
-		r = snapshot_give(d->c, v->v.id, then.id, v->taken.id, NULL, e);
+		r = volume_check_oneoffs(d->c, &v->v, e);
+		if (r == 0)
+			r = snapshot_give(d->c, v->v.id, then.id, v->taken.id, NULL, e);
 		volume_open(&v->shut);
 	}
 	if (r == 0)

@@ -225,6 +225,7 @@ static void bring_up_to_date(struct control *c, struct drains *d)
 		try_later(d);
 		return;
 	}
+	d->again_ns = 0;
 	for (int i = 0; i < n && r == 0; i++)
 		r = tell_one(c, d, &rows[i]);
 	if (r == 0)
@@ -311,11 +312,12 @@ static int wait_ms(struct control *c, const struct drains *d)
 {
 	const uint64_t now = io_mono_ns();
 
-	if (d->pid)
-		return webhooks_wait_ms(c);
-	if (!d->again_ns)
-		return -1;
-	return now >= d->again_ns ? 0 : (int)((d->again_ns - now) / 1000000) + 1;
+	const int hooks = d->pid ? webhooks_wait_ms(c) : -1;
+	const int again = !d->again_ns	       ? -1
+			  : now >= d->again_ns ? 0
+					       : (int)((d->again_ns - now) / 1000000) + 1;
+
+	return hooks < 0 || (again >= 0 && again < hooks) ? again : hooks;
 }
 
 static void *drains_main(void *arg)

@@ -342,11 +342,9 @@ static int fill_mounts(struct control *c, const struct fleet_start *s,
 	for (int i = 0; i < n; i++) {
 		if (mounts[i].pending == not_for || !has_mount(s, &mounts[i]))
 			continue;
-		if (volume_is_shut(mounts[i].volume))
-			return err_set(e, EBUSY,
-				"what %s holds is being replaced: try again when that is "
-				"done",
-				mounts[i].volume_name);
+		int r = volume_check_open(mounts[i].volume, mounts[i].volume_name, e);
+		if (r < 0)
+			return r;
 		if (m->n_mounts == PROTO_MOUNTS_MAX)
 			return err_set(e, E2BIG, "an app takes at most %d volumes",
 				PROTO_MOUNTS_MAX);

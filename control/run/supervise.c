@@ -1,6 +1,7 @@
 /* Starts instances again: after an end, and all of them after a boot. */
 #include "control/run/supervise.h"
 #include "control/cron/cron.h"
+#include "control/data/volumes.h"
 #include "control/engine.h"
 #include "control/logs/applog.h"
 #include "control/logs/webhooks.h"
@@ -356,15 +357,19 @@ static void start_once(struct control *c, struct member *m)
 {
 	struct fleet *f = c->fleet;
 	struct err e = {0};
+	int r;
 
-	if (start_again(c, m, &e) < 0) {
+	/* no fault of its own: it comes when what its volume holds has been replaced */
+	while ((r = start_again(c, m, &e)) == -ETXTBSY)
+		volume_await(c, m->app);
+	if (r < 0) {
 		applog(m->app, "berth[ps]", "%s.%u could not be started: %s", m->type,
 			m->number, e.text);
 		judge(c, m, false, e.text);
 		return;
 	}
 	set_half(f, m->key, false, false);
-	int r = await_ready(c, m, &e);
+	r = await_ready(c, m, &e);
 	if (!fleet_wanted(c, m)) {
 		unwanted(c, m);
 	} else if (r == 0 && fleet_ready(c, m->id)) {

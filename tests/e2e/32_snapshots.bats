@@ -80,6 +80,13 @@ words_of() { (cd "$(volume_folder "$1")" && find . -printf '%P %y %m %l\n' -type
 	try berth rollback snap "v$old"
 	ok
 	holds snap /data/text of-after
+	# not under the feet of a program beside the app
+	berth run:detached snap -- sleep 60
+	try berth rollback snap "v$old" --with-data
+	exits 1
+	has 'run.1 of snap runs with snap-data' 'run:stop snap run.1'
+	holds snap /data/text of-after
+	berth run:stop snap run.1
 	try berth rollback snap "v$old" --with-data
 	ok
 	has 'snap-data is restored to s' 'berth volumes:restore snap-data s' 'undoes that'
@@ -196,9 +203,13 @@ words_of() { (cd "$(volume_folder "$1")" && find . -printf '%P %y %m %l\n' -type
 }
 
 @test "a restore that was interrupted is undone at the next start, and nothing runs with the volume before that is recorded" {
+	local pages
 	rows() { sqlite3 -cmd '.timeout 5000' "$BERTH_STATE/control/berth.db" "$1"; }
 	undo() { rows "$1 volume_snapshots $2 WHERE volume=(SELECT id FROM volume WHERE name='snap-data')"; }
-	berth ps:stop snap >/dev/null
+	berth ps:set snap sleep stop
+	berth ps:set snap restart-policy never
+	berth ps:sleep snap >/dev/null
+	wait_for 5 eval '[ -z "$(app_pids snap serve.pl)" ]'
 	berth volumes:snapshot snap-data >/dev/null
 	id=$(newest snap-data)
 	before=$(words_of snap-data)
@@ -211,12 +222,16 @@ words_of() { (cd "$(volume_folder "$1")" && find . -printf '%P %y %m %l\n' -type
 	asked=$!
 	wait_for 20 grep -q 'Waiting: another operation on this app' "$BATS_TEST_TMPDIR/start"
 	wait_for 20 eval '[ "$before" = "$(words_of snap-data)" ]'
+	page snap >"$BATS_TEST_TMPDIR/page" & # it is asleep, and wakes when that is over
+	pages=$!
 	# nor does what takes no app's lock
 	try berth run snap true
 	exits 125
 	has 'what snap-data holds is being replaced'
 	rows 'DROP TRIGGER no_room'
 	wait "$asked"
+	wait "$pages"
+	equal unseen "$(cat "$BATS_TEST_TMPDIR/page")"
 	equal 0 "$(undo 'SELECT undo FROM' '')"
 	serves snap unseen
 	berth run snap true
