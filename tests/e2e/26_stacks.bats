@@ -28,7 +28,7 @@ base_of() { berth stacks:report --format json | jq -r ".[] | select(.app == \"$1
 	has 'tzdata: 2001a-1 -> ' 'apps:rebase APP'
 	equal '1 false' "$(base_of s-tools '"\(.behind | length) \(.current)"')"
 	try berth stacks:report
-	has '1 packages behind'
+	has '1 package behind'
 	equal 2 "$(berth stacks:list --format json | jq length)"
 	local before
 	before=$(berth run s-tools -- cat /app/page.txt)
