@@ -11,6 +11,7 @@
 #define MEMORY_LEVEL 6
 #define GZIP 16 /* deflateInit2: head and trailer of gzip */
 #define ROOM 32768u
+#define HEAD_ROOM (HTTP_HEAD_MAX + RESPONSE_ROOM)
 #define BEFORE 8u /* "ffff\r\n" of a chunk fits */
 #define AFTER 8u  /* its end, and "0\r\n\r\n" */
 
@@ -140,8 +141,7 @@ static struct compressor *take(struct worker *w)
 		return NULL;
 	}
 	if (!w->squeezed)
-		w->squeezed =
-			malloc(HTTP_HEAD_MAX + RESPONSE_ROOM + BEFORE + ROOM + AFTER);
+		w->squeezed = malloc(HEAD_ROOM + BEFORE + ROOM + AFTER);
 	if (!w->squeezed) {
 		deflateEnd(&k->z);
 		free(k);
@@ -225,11 +225,16 @@ static int send_piece(
 	struct exchange *x, const char *head, size_t head_len, size_t n, bool last)
 {
 	char *out = x->client->w->squeezed;
-	size_t at = HTTP_HEAD_MAX + RESPONSE_ROOM + BEFORE, from = at, len = n;
+	size_t at = HEAD_ROOM + BEFORE, from = at, len = n;
 
 	if (compress_chunks(x))
 		len = frame(out, at, n, last, &from);
-	if (head_len) {
+	if (head_len > HEAD_ROOM) {
+		int r = downstream_send(x->client, head, head_len);
+
+		if (r < 0)
+			return r;
+	} else if (head_len) {
 		from -= head_len;
 		memmove(out + from, head, head_len);
 		len += head_len;
@@ -242,7 +247,7 @@ int compress_send(struct exchange *x, const char *head, size_t head_len, const c
 	size_t n, bool last, bool flush)
 {
 	z_stream *z = &x->compressor->z;
-	char *out = x->client->w->squeezed + HTTP_HEAD_MAX + RESPONSE_ROOM + BEFORE;
+	char *out = x->client->w->squeezed + HEAD_ROOM + BEFORE;
 	int mode = last ? Z_FINISH : flush ? Z_SYNC_FLUSH : Z_NO_FLUSH, r;
 	bool more = n || last || (flush && !head_len);
 

@@ -315,6 +315,7 @@ int rewrite_request(
  */
 size_t rewrite_response(
 	const struct exchange *x, const struct http_head *h, const char *p, char *out);
+/* the longest are two cookies (POLICY_COOKIES_MAX), Date, Vary, and what compression says */
 #define RESPONSE_ROOM 512u
 
 /* hold.c */

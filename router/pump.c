@@ -193,8 +193,8 @@ static int send_both(
 	int r;
 
 	if (n <= JOIN_MAX || pending_any(&c->out) || c->via != VIA_SOCKET) {
-		size_t room = c->via == VIA_TLS ? HOT_SIZE - head_len : JOIN_MAX;
-		size_t join = n <= room ? n : 0;
+		size_t most = c->via == VIA_TLS ? HOT_SIZE : JOIN_MAX;
+		size_t join = n <= most && n <= HOT_SIZE - head_len ? n : 0;
 
 		memcpy(head + head_len, p, join);
 		r = downstream_send(c, head, head_len + join);

@@ -291,9 +291,11 @@ static void add_response_fields(
 	ADD(o, "\r\n");
 }
 
-/* The same content in other bytes: equal by weak comparison alone (RFC 9110 8.8.1). */
-static void add_compressed(
-	const struct exchange *x, struct out *o, const struct http_head *h, const char *p)
+/*
+ * The same content in other bytes: equal by weak comparison alone (RFC 9110 8.8.1). A response has one: more would be more than
+ * RESPONSE_ROOM.
+ */
+static void add_etag(struct out *o, const struct http_head *h, const char *p)
 {
 	for (uint32_t i = 0; i < h->n_fields; i++) {
 		const struct http_field *f = &h->fields[i];
@@ -305,7 +307,14 @@ static void add_compressed(
 			ADD(o, "W/");
 		add(o, p + f->value, f->value_len);
 		ADD(o, "\r\n");
+		return;
 	}
+}
+
+static void add_compressed(
+	const struct exchange *x, struct out *o, const struct http_head *h, const char *p)
+{
+	add_etag(o, h, p);
 	ADD(o, "Content-Encoding: gzip\r\n");
 	if (compress_chunks(x))
 		ADD(o, "Transfer-Encoding: chunked\r\n");

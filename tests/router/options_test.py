@@ -455,6 +455,25 @@ def test_responses_are_compressed_for_clients_that_take_it():
         assert b.connections == 1
 
 
+def test_the_longest_head_has_room_before_what_is_compressed():
+    start = b"HTTP/1.1 200\r\ncontent-type:text/a\r\n"
+    each, more = divmod(32768 - len(start) - 2, 127)  # 128 fields in the 32768 bytes that are taken
+    tags = b"".join(b'etag:"%s"\r\n' % (b"t" * (each + (i < more) - 9)) for i in range(127))
+    assert len(start + tags) + 2 == 32768
+
+    def handler(backend, conn):
+        read_head(conn)
+        conn.sendall(start + tags + b"\r\n" + TEXT)
+
+    with optioned(handler, flags_=GZIP, sticky_key=5, canary=(6, 2, 50)) as (r, b):
+        for _ in range(3):
+            with r.connect() as s:
+                s.sendall(get(extra=TAKES))
+                head, rest = read_head(s)
+                assert head.lower().count(b"\r\netag:") == 1 and head.count(b"\r\nSet-Cookie: ") == 2, head
+                assert gzip.decompress(read_chunked(s, rest)[0]) == TEXT
+
+
 def test_only_what_shrinks_is_compressed():
     small = b"x" * 859
     for what, head, body, status in (
