@@ -113,20 +113,35 @@ static void answer(
 	exchange_done(x);
 }
 
+/* The end of the connection is what says to the client that the response is whole. */
+static bool ends_with_connection(const struct exchange *x)
+{
+	if (x->client->via == VIA_STREAM)
+		return false;
+	return x->resp.kind == BODY_EOF ? !x->compressor : x->decode && x->minor0;
+}
+
+/* The client has not got all of a response that began: a reset says so where an end would say the opposite. */
+static void close_early(struct exchange *x)
+{
+	struct downstream *c = x->client;
+	struct linger reset = {.l_onoff = 1};
+	bool part = x->state == X_BODY || (x->state == X_FLUSH && pending_any(&c->out));
+
+	if (part && ends_with_connection(x))
+		setsockopt(c->ev.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	finish(x);
+	downstream_close(c);
+}
+
 /*
  * Part of the response is out: only cutting the connection tells the client that it is
  * not whole.
  */
 static void cut(struct exchange *x, enum hcode code)
 {
-	struct downstream *c = x->client;
-	struct linger reset = {.l_onoff = 1};
-
 	x->code = (uint8_t)code;
-	if (x->resp.kind == BODY_EOF && x->state == X_BODY && c->via != VIA_STREAM)
-		setsockopt(c->ev.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	finish(x);
-	downstream_close(c);
+	close_early(x);
 }
 
 void exchange_say(struct exchange *x, const char *status, const char *fields, size_t len,
@@ -174,13 +189,10 @@ void exchange_answer(struct exchange *x, unsigned int status, const char *fields
 
 void exchange_abort(struct exchange *x, enum hcode code)
 {
-	struct downstream *c = x->client;
-
 	x->code = (uint8_t)code;
 	if (!x->status)
 		x->status = 499;
-	finish(x);
-	downstream_close(c);
+	close_early(x);
 }
 
 static const struct table_host *exchange_host(const struct exchange *x)

@@ -462,15 +462,28 @@ def test_sigterm_serves_what_arrived_before_it():
 
 
 def test_sigterm_waits_ten_seconds_at_most():
+    def part(how):
+        return lambda b, c: [read_head(c), c.sendall(b"HTTP/1.1 200 OK\r\n" + how), time.sleep(30)]
     b = Backend(lambda b, c: [b.requests.append(read_head(c)), time.sleep(30)])
+    chunked, plain = Backend(part(b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n")), Backend(part(b"\r\nab"))
     r = Router()
-    r.send_table([App(7, ["a.example"], [(1, b.port, "web.1")])])
-    with r.connect(20) as s:
+    r.send_table([App(7, ["a.example"], [(1, b.port, "web.1")]), App(8, ["b.example"], [(2, chunked.port, "web.1")]),
+                  App(9, ["c.example"], [(3, plain.port, "web.1")])])
+    with r.connect(20) as s, r.connect(20) as s10, r.connect(20) as s11:
         s.sendall(get())
+        s10.sendall(b"GET / HTTP/1.0\r\nHost: b.example\r\n\r\n")
+        s11.sendall(get("c.example"))
         assert wait_for(lambda: b.requests)
+        for c in (s10, s11):
+            assert read_exact(c, 2, read_head(c)[1])[0] == b"ab"
         start = time.monotonic()
         r.kill(signal.SIGTERM)
         assert r.wait_exit(14) and 9.5 < time.monotonic() - start < 12 and r.status == 0
+        for c in (s10, s11):  # an end would say that this was all
+            try:
+                assert c.recv(10) is None, "not a reset"
+            except ConnectionResetError:
+                pass
     r.close()
 
 
