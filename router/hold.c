@@ -57,6 +57,8 @@ void hold_release(struct worker *w, uint32_t app)
 			continue;
 		}
 		x->code = H_NONE;
+		if (!x->app) /* it met no table: its app says now how long */
+			x->hold_until_ms = 0;
 		exchange_dispatch(x);
 	}
 }

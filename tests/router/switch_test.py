@@ -225,6 +225,17 @@ def test_an_instance_that_comes_back_before_it_drained_is_not_reported():
     assert r.close() == 0
 
 
+def test_what_a_young_worker_got_is_held_as_long_as_its_app_says():
+    r = Router()
+    with r.connect(2.5) as s:  # without a table it would be 3 s
+        s.sendall(get())
+        assert ask(r, b"GET / HTTP/1.1\r\n\r\n")[0] == 400  # came later: the first is held
+        r.send_table([App(7, ["a.example"], [], flags=HOLD, hold_ms=300)])
+        assert status_of(read_head(s)[0]) == 503
+    assert r.log_where("code=H20", "status=503", "host=a.example")
+    assert r.close() == 0
+
+
 def test_held_requests_wait_for_a_table_and_no_longer_than_told():
     b = Backend()
     r = Router()
