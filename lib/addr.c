@@ -64,6 +64,17 @@ bool addr_is_single(const struct addr *a)
 	return a->prefix == bits_of(a->family);
 }
 
+void addr_unmap(struct addr *a)
+{
+	struct in6_addr in6;
+
+	memcpy(&in6, a->bytes, sizeof(in6));
+	if (a->family != AF_INET6 || a->prefix != 128 || !IN6_IS_ADDR_V4MAPPED(&in6))
+		return;
+	*a = (struct addr){.family = AF_INET, .prefix = 32};
+	memcpy(a->bytes, in6.s6_addr + 12, 4);
+}
+
 void addr_format(const struct addr *a, char out[ADDR_TEXT_MAX])
 {
 	if (!inet_ntop(a->family, a->bytes, out, ADDR_TEXT_MAX))

@@ -22,6 +22,8 @@ struct addr {
  * No names, no zones (%eth0), no short forms ("10.1").
  */
 int addr_parse(const char *s, struct addr *ret);
+/* A single ::ffff:192.0.2.1 (RFC 4291 2.5.5.2) becomes 192.0.2.1. */
+void addr_unmap(struct addr *a);
 /* The prefix only where it is not the whole address. */
 void addr_format(const struct addr *a, char out[ADDR_TEXT_MAX]);
 /* A single address: 32 or 128 bits. */

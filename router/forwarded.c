@@ -26,7 +26,10 @@ static bool address_of(const char *p, size_t len, struct addr *ret)
 		return false;
 	memcpy(text, p, len);
 	text[len] = '\0';
-	return addr_parse(text, ret) == 0;
+	if (addr_parse(text, ret) < 0)
+		return false;
+	addr_unmap(ret);
+	return true;
 }
 
 bool forwarded_trusted(const struct downstream *c)

@@ -1,5 +1,6 @@
 /* Requests a client may make. */
 #include "router/rate.h"
+#include "lib/addr.h"
 #include <arpa/inet.h>
 #include <string.h>
 
@@ -36,13 +37,15 @@ static uint64_t key_of(const struct rates *r, const char *address, size_t len)
 {
 	char text[INET6_ADDRSTRLEN] = "";
 	uint64_t part[2] = {0};
+	struct addr a;
 
 	memcpy(text, address, len < sizeof(text) ? len : sizeof(text) - 1);
-	if (strchr(text, ':')) {
-		inet_pton(AF_INET6, text, part);
-		part[1] = 0;
-	} else {
-		inet_pton(AF_INET, text, part + 1);
+	if (addr_parse(text, &a) == 0) {
+		addr_unmap(&a);
+		if (a.family == AF_INET)
+			memcpy(part + 1, a.bytes, 4);
+		else
+			memcpy(part, a.bytes, 8);
 	}
 	return mix(mix(mix(r->secret[0], part[0]), r->secret[1]), part[1]) | 1;
 }

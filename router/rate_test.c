@@ -57,6 +57,19 @@ static void a_network_of_ipv6_is_one_client(void **state)
 	assert_int_equal(take(r, "2001:db8:1:3::1", 100000), 0);
 }
 
+/* As a proxy that listens to both families writes it. */
+static void an_ipv4_address_is_the_same_client_however_it_is_written(void **state)
+{
+	struct rates *r autofree = rates_new(secret);
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(take(r, "::ffff:192.0.2.1", 100000), 0);
+	assert_true(take(r, "::ffff:c000:201", 100000) > 0);
+	assert_true(take(r, "192.0.2.1", 100000) > 0);
+	assert_int_equal(take(r, "::ffff:192.0.2.2", 100000), 0);
+}
+
 /* An attacker with many addresses makes others be forgotten, never refused. */
 static void many_clients_push_out_the_quiet_ones(void **state)
 {
@@ -76,6 +89,8 @@ int main(void)
 		cmocka_unit_test(so_many_at_once_then_as_they_refill),
 		cmocka_unit_test(clients_do_not_share),
 		cmocka_unit_test(a_network_of_ipv6_is_one_client),
+		cmocka_unit_test(
+			an_ipv4_address_is_the_same_client_however_it_is_written),
 		cmocka_unit_test(many_clients_push_out_the_quiet_ones),
 	};
 

@@ -343,6 +343,8 @@ def test_only_a_trusted_proxy_says_who_asks():
         assert field(head, "x-forwarded-proto") == "https" and field(head, "x-forwarded-port") == "8443"
         assert head.lower().count(b"x-forwarded-for") == 1 and b"Forwarded: for" not in head
         assert r.log_where('fwd="198.51.100.7"')  # the last that is no proxy
+        ask(r, get(extra="X-Forwarded-For: 203.0.113.9, ::ffff:198.51.100.9, ::ffff:10.1.2.3\r\n"))
+        assert r.log_where('fwd="::ffff:198.51.100.9"')  # as a proxy that listens to both families says it
         ask(r, get())
         head = b.requests[-1][0]
         assert field(head, "x-forwarded-for") == "127.0.0.1" and field(head, "x-forwarded-proto") == "http"
@@ -361,7 +363,8 @@ def test_rates_and_redirects_go_by_what_a_trusted_proxy_says():
     with optioned(rate=(1, 60000), canonical=b"www.a.example") as (r, b):
         r.apps[0].hosts.append("www.a.example")
         r.send_table(data=table_bytes(r.apps, nets=["127.0.0.1/32"]))
-        for who, want in (("192.0.2.1", 200), ("192.0.2.2", 200), ("192.0.2.1", 429), ("2001:db8::1", 200)):
+        for who, want in (("192.0.2.1", 200), ("192.0.2.2", 200), ("192.0.2.1", 429), ("2001:db8::1", 200),
+                          ("::ffff:192.0.2.3", 200), ("::ffff:192.0.2.4", 200), ("::ffff:192.0.2.1", 429)):
             assert ask(r, get("www.a.example", extra="X-Forwarded-For: %s\r\n" % who))[0] == want, who
         _, head, _ = ask(r, get(extra="X-Forwarded-For: 192.0.2.77\r\nX-Forwarded-Proto: https\r\n"))
         assert field(head, "location") == "https://www.a.example/"
