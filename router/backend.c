@@ -80,6 +80,7 @@ void backend_enter(struct instance *i, struct exchange *x)
 	if (!i->slot)
 		i->slot = metrics_slot(x->client->w, x->app, i->id);
 	x->slot = i->slot;
+	x->last_inst = i->id;
 	x->name_len = i->name_len;
 	memcpy(x->name, i->name, i->name_len);
 }

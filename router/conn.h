@@ -168,7 +168,7 @@ struct exchange {
 	bool half_up, half_down; /* tunnel: the end of that direction was passed on */
 	uint16_t status;
 	uint32_t generation; /* of the table it was last dispatched by */
-	uint32_t slot;	     /* of its instance in the metrics + 1; 0: none */
+	uint32_t slot;	     /* of its last instance in the metrics + 1; 0: none */
 	uint32_t admitted;   /* of the one whose options it has passed */
 	uint32_t app, timeout_ms, idle_ms;
 	struct compressor *compressor; /* of the response; NULL: it goes on as it is */
@@ -178,6 +178,7 @@ struct exchange {
 	struct policy *policy; /* counted in it; NULL: no options, or answered */
 	uint64_t start_us, start_ms, hold_until_ms, connect_ms, sent_bytes, body_max;
 	uint64_t tried[TRIED_MAX];
+	uint64_t last_inst; /* id of the slot's */
 	uint8_t name_len;
 	char name[PROTO_NAME_MAX]; /* of the instance, which may be gone when the line is
 				      written */

@@ -179,10 +179,18 @@ static void count_recent(struct metrics_slot *s, uint64_t now_us)
 	s->recent++;
 }
 
+/* With the last request that it had, an instance may have gone, and its slot to another. */
+static uint32_t slot_of_instance(const struct worker *w, const struct exchange *x)
+{
+	const struct metrics_slot *s = x->slot ? &w->metrics->slots[x->slot - 1] : NULL;
+
+	return s && s->app == x->app && s->instance == x->last_inst ? x->slot : 0;
+}
+
 void metrics_note(struct worker *w, const struct exchange *x)
 {
 	uint64_t us = w->now_us - x->start_us;
-	uint32_t slot = x->slot, class = x->status / 100u;
+	uint32_t slot = slot_of_instance(w, x), class = x->status / 100u;
 	struct metrics_slot *s;
 
 	if (!slot && x->app)

@@ -91,6 +91,33 @@ def test_what_gone_instances_counted_stays_with_their_app():
         assert r.close() == 0
 
 
+def test_the_last_request_of_an_instance_that_goes_counts_for_its_app():
+    gate = threading.Event()
+
+    def slow(backend, conn):
+        for _ in each_request(backend, conn):
+            gate.wait(10)
+            conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    a, b, r = Backend(slow), Backend(answers), Router()
+    try:
+        r.send_table([App(7, ["a.example"], [(1, a.port, "web.1")])])
+        with r.connect() as s:
+            s.sendall(get())
+            assert wait_for(lambda: a.requests)
+            r.send_table([App(7, ["a.example"], [(2, b.port, "web.1")]), App(8, ["b.example"], [(3, b.port, "web.1")])])
+            gate.set()
+            assert status_of(read_head(s)[0]) == 200
+        assert wait_for(lambda: r.drained == [1])
+        assert counted(r, (7, 0), 1)
+        ask(r, get("b.example", "/200/0"))  # in the place that became free
+        assert counted(r, (8, 3), 1) and counted(r, (7, 0), 1)
+    finally:
+        a.stop()
+        b.stop()
+        assert r.close() == 0
+
+
 def test_a_new_control_is_given_the_metrics_and_a_websocket_counts_once():
     def upgrades(backend, conn):
         read_head(conn)
