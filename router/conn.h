@@ -316,8 +316,6 @@ int rewrite_request(
  */
 size_t rewrite_response(
 	const struct exchange *x, const struct http_head *h, const char *p, char *out);
-/* the longest are two cookies (POLICY_COOKIES_MAX), Date, Vary, and what compression says */
-#define RESPONSE_ROOM 512u
 
 /* hold.c */
 /* Queues x until a later table; answers 503 when its time or the queue is over. */

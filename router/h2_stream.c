@@ -263,7 +263,7 @@ static bool passes(const struct http_field *f)
 }
 
 static size_t list_fields(const struct http_head *h, const char *p, const char *status,
-	nghttp2_nv out[HTTP_FIELDS_MAX + 1])
+	nghttp2_nv out[HTTP_FIELDS_MAX + RESPONSE_FIELDS + 1])
 {
 	size_t n = 0;
 
@@ -360,7 +360,7 @@ void stream_take(struct h2_stream *s, char *p, size_t n)
 static int submit(struct h2_stream *s, const struct http_head *h, const char *p)
 {
 	const nghttp2_data_provider body = {.read_callback = provide};
-	nghttp2_nv fields[HTTP_FIELDS_MAX + 1];
+	nghttp2_nv fields[HTTP_FIELDS_MAX + RESPONSE_FIELDS + 1];
 	bool tunnel = s->connect && h->status == 101, final = h->status >= 200 || tunnel;
 	bool data = tunnel || (final && h->body != BODY_NONE);
 	char status[4];
@@ -383,7 +383,7 @@ static int submit(struct h2_stream *s, const struct http_head *h, const char *p)
 static int send_head(struct h2_stream *s, const char *p, size_t n)
 {
 	struct http_head *h = &s->c.w->sent_head;
-	int r = http_parse_response(p, n, s->is_head, h);
+	int r = http_parse_rewritten(p, n, s->is_head, h);
 
 	return r <= 0 || submit(s, h, p) ? -EPROTO : r;
 }

@@ -9,6 +9,9 @@
 #define HTTP_HEAD_MAX 32768u
 #define HTTP_TARGET_MAX 8192u /* RFC 9112 3 asks for at least 8000 */
 #define HTTP_FIELDS_MAX 128u
+/* rewrite_response adds no more: two cookies (POLICY_COOKIES_MAX), Date, Vary, what compression says, Connection */
+#define RESPONSE_ROOM 512u
+#define RESPONSE_FIELDS 8u
 #define HTTP_METHOD_MAX 32u
 #define HTTP_EXT_MAX 4096u     /* chunk extensions of one body, bytes */
 #define HTTP_TRAILER_MAX 8192u /* trailer section, bytes */
@@ -62,7 +65,7 @@ struct http_head {
 	uint32_t n_fields;
 	uint32_t upgrade_field, id_field; /* index + 1; 0 none */
 	uint64_t length;		  /* BODY_LENGTH */
-	struct http_field fields[HTTP_FIELDS_MAX];
+	struct http_field fields[HTTP_FIELDS_MAX + RESPONSE_FIELDS];
 };
 
 /*
@@ -76,6 +79,8 @@ int http_parse_request(const char *p, size_t len, struct http_head *h);
  * malformed.
  */
 int http_parse_response(const char *p, size_t len, bool head, struct http_head *h);
+/* The same for a head that rewrite_response made: what was added does not count. */
+int http_parse_rewritten(const char *p, size_t len, bool head, struct http_head *h);
 /*
  * Length of the host name in a valid Host value (port and trailing dot cut), or
  * -EINVAL.

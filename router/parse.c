@@ -158,8 +158,17 @@ static long scan_field(const char *p, size_t len, size_t at, struct http_field *
 	return next;
 }
 
+struct limits {
+	uint32_t head, fields;
+};
+
+static const struct limits received = {HTTP_HEAD_MAX, HTTP_FIELDS_MAX},
+			   rewritten = {HTTP_HEAD_MAX + RESPONSE_ROOM,
+				   HTTP_FIELDS_MAX + RESPONSE_FIELDS};
+
 /* All fields from `at` to the empty line: head length, 0, or -400 / -431. */
-static int scan_fields(const char *p, size_t len, size_t at, struct http_head *h)
+static int scan_fields(const char *p, size_t len, size_t at, const struct limits *max,
+	struct http_head *h)
 {
 	long next;
 
@@ -167,17 +176,17 @@ static int scan_fields(const char *p, size_t len, size_t at, struct http_head *h
 	for (;;) {
 		if (at < len && p[at] == '\r') {
 			next = line_end(p, len, at);
-			if (next > 0 && (size_t)next > HTTP_HEAD_MAX)
+			if (next > 0 && (size_t)next > max->head)
 				return -431;
 			return next < 0 ? -400 : (int)next;
 		}
-		if (h->n_fields == HTTP_FIELDS_MAX)
+		if (h->n_fields == max->fields)
 			return -431;
 		next = scan_field(p, len, at, &h->fields[h->n_fields]);
 		if (next < 0)
 			return -400;
 		if (!next)
-			return len >= HTTP_HEAD_MAX ? -431 : 0;
+			return len >= max->head ? -431 : 0;
 		h->n_fields++;
 		at = (size_t)next;
 	}
@@ -549,7 +558,7 @@ int http_parse_request(const char *p, size_t len, struct http_head *h)
 	r = scan_request_line(p, len, start, h);
 	if (r <= 0)
 		return r;
-	r = scan_fields(p, len, (size_t)r, h);
+	r = scan_fields(p, len, (size_t)r, &received, h);
 	if (r <= 0)
 		return r;
 	h->len = (uint32_t)r;
@@ -615,7 +624,8 @@ static void response_body(struct http_head *h, const struct framing *fr, bool he
 		h->body = h->length ? BODY_LENGTH : BODY_NONE;
 }
 
-int http_parse_response(const char *p, size_t len, bool head, struct http_head *h)
+static int parse_response(const char *p, size_t len, bool head, const struct limits *max,
+	struct http_head *h)
 {
 	struct framing fr = {0};
 	uint32_t i;
@@ -624,8 +634,8 @@ int http_parse_response(const char *p, size_t len, bool head, struct http_head *
 	reset(h);
 	r = scan_status_line(p, len, h);
 	if (r <= 0)
-		return r ? r : len >= HTTP_HEAD_MAX ? -502 : 0;
-	r = scan_fields(p, len, (size_t)r, h);
+		return r ? r : len >= max->head ? -502 : 0;
+	r = scan_fields(p, len, (size_t)r, max, h);
 	if (r <= 0)
 		return r < 0 ? -502 : 0;
 	h->len = (uint32_t)r;
@@ -638,4 +648,14 @@ int http_parse_response(const char *p, size_t len, bool head, struct http_head *
 	h->upgrade = h->upgrade && h->upgrade_field;
 	response_body(h, &fr, head);
 	return (int)h->len;
+}
+
+int http_parse_response(const char *p, size_t len, bool head, struct http_head *h)
+{
+	return parse_response(p, len, head, &received, h);
+}
+
+int http_parse_rewritten(const char *p, size_t len, bool head, struct http_head *h)
+{
+	return parse_response(p, len, head, &rewritten, h);
 }

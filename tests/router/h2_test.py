@@ -11,7 +11,7 @@ sys.path.append("/usr/lib/python3/dist-packages")  # Debian's own, whichever pyt
 import hpack
 
 from harness import *
-from tls_test import context, secure, secured
+from tls_test import context, exchange, secure, secured
 
 DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH, PING, GOAWAY, WINDOW, CONTINUATION = range(10)
 END_STREAM, END_HEADERS, ACK = 1, 4, 1
@@ -89,9 +89,10 @@ class Client:
         return True
 
     def got(self, kind, flags, stream, payload):
-        if kind == HEADERS:
-            assert flags & END_HEADERS
-            self.heads.setdefault(stream, []).append(dict(self.decoder.decode(payload)))
+        if kind in (HEADERS, CONTINUATION):
+            self.block = (b"" if kind == HEADERS else self.block) + payload
+            if flags & END_HEADERS:
+                self.heads.setdefault(stream, []).append(dict(self.decoder.decode(self.block)))
         elif kind == DATA:
             self.bodies[stream] = self.bodies.get(stream, b"") + payload
             if payload and self.keep_window:
@@ -474,6 +475,25 @@ def test_heads_have_limits():
         c.request(7, swapped((":path", "/" + "x" * 9000)))
         assert c.finish(7)[0] == 414
         assert len(b.requests) == 1
+
+
+def test_a_response_head_may_be_as_long_as_for_http_1():
+    """What the router adds counts for no limit."""
+    start, end = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", b"\r\n\r\n"
+    many = start + b"\r\n".join(b"x-%d: v" % i for i in range(127)) + end
+    long = start + b"\r\n".join(b"x-%d: " % i + b"v" * 8000 for i in range(4)) + b"\r\nx-last: "
+    long += b"v" * (32768 - len(long + end)) + end
+
+    def handler(backend, conn):
+        for head, _ in each_request(backend, conn):
+            conn.sendall((many if b"many" in head else long) + b"hello")
+    with secured(handler) as (r, b), speak(r) as c:
+        for stream, path, last in ((1, "/many", "x-126"), (3, "/long", "x-last")):
+            with secure(r) as s:
+                assert exchange(s, get(path=path))[1] == b"hello"
+            c.request(stream, swapped((":path", path)))
+            status, head, body = c.finish(stream)
+            assert (status, body) == (200, b"hello") and head[last] and head["date"], path
 
 
 def flood(r, frames, code=CALM):
