@@ -180,7 +180,7 @@ static int scan_fields(const char *p, size_t len, size_t at, const struct limits
 				return -431;
 			return next < 0 ? -400 : (int)next;
 		}
-		if (h->n_fields == max->fields)
+		if (at < len && h->n_fields == max->fields)
 			return -431;
 		next = scan_field(p, len, at, &h->fields[h->n_fields]);
 		if (next < 0)

@@ -274,6 +274,7 @@ static void limits_have_their_own_answers(void **state)
 	assert_int_equal(http_parse_request(long_head, HTTP_HEAD_MAX - 1, &head), 0);
 	n = with_fields(long_head, HTTP_FIELDS_MAX - 1);
 	assert_int_equal(http_parse_request(long_head, n, &head), (int)n);
+	assert_int_equal(http_parse_request(long_head, n - 2, &head), 0);
 	n = with_fields(long_head, HTTP_FIELDS_MAX);
 	assert_int_equal(http_parse_request(long_head, n, &head), -431);
 }
