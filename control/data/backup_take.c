@@ -345,7 +345,7 @@ static json_t *volumes(struct backup_session *b)
 			json_array_append_new(list,
 				json_pack("{s:I, s:s, s:b}", "id", (json_int_t)rows[i].id,
 					"name", rows[i].name, "used",
-					volume_user(b->c, rows[i].id, user) == 0));
+					volume_user(b->c, rows[i].id, user) != -ENOENT));
 	return list;
 }
 

@@ -1,5 +1,6 @@
 /* Who runs with a volume, and is held while its files are read. */
 #include "control/data/snapshots.h"
+#include "control/data/volumes.h"
 #include "control/engine.h"
 #include "control/run/fleet.h"
 #include "lib/io.h"
@@ -31,7 +32,16 @@ static bool runs(const struct db_instance *i)
 	return i->app && strcmp(i->kind, "build") != 0 && strcmp(i->type, "enter") != 0;
 }
 
-/* The first instance that has it; oneoffs: of those that are none of the app's processes. */
+/* Typed mounts: of what --type a one-off was given its row does not tell. */
+static bool may_have(const struct db_instance *i, const struct db_mount *m)
+{
+	if (m->app != i->app)
+		return false;
+	return strcmp(i->kind, "cron") != 0 || mount_is_of(m, "cron") ||
+	       mount_is_of(m, "run");
+}
+
+/* The first instance that has it; oneoffs: of those that are none of the app's processes. 0, -ENOENT: none, or -errno. */
 static int find_user(struct control *c, uint64_t volume, bool oneoffs,
 	struct db_instance *ret, struct db_app *ret_app)
 {
@@ -40,9 +50,12 @@ static int find_user(struct control *c, uint64_t volume, bool oneoffs,
 	int n_mounts = db_mount_list(c->db, 0, &mounts);
 	int n = db_instance_list(c->db, 0, false, &rows);
 
+	if (n_mounts < 0 || n < 0)
+		return n_mounts < 0 ? n_mounts : n;
 	for (int i = 0; i < n; i++)
 		for (int k = 0; runs(&rows[i]) && k < n_mounts; k++) {
-			if (mounts[k].volume != volume || mounts[k].app != rows[i].app ||
+			if (mounts[k].volume != volume ||
+				!may_have(&rows[i], &mounts[k]) ||
 				(oneoffs && strcmp(rows[i].kind, "app") == 0) ||
 				db_app_by_id(c->db, rows[i].app, ret_app) < 0)
 				continue;
@@ -67,9 +80,12 @@ int volume_check_oneoffs(struct control *c, const struct db_volume *v, struct er
 {
 	struct db_instance i;
 	struct db_app a;
+	int r = find_user(c, v->id, true, &i, &a);
 
-	if (find_user(c, v->id, true, &i, &a) < 0)
+	if (r == -ENOENT)
 		return 0;
+	if (r < 0)
+		return err_sys(e, -r, "look who runs with %s", v->name);
 	return err_set(e, EBUSY,
 		"%s.%u of %s runs with %s: wait for its end, or `berth run:stop %s "
 		"%s.%u`",

@@ -335,21 +335,42 @@ static int give(struct control *c, uint64_t volume, uint64_t id, uint64_t now,
 	return r;
 }
 
-void snapshot_give_back(struct control *c, uint64_t volume, uint64_t undo, struct sink *s)
+/* Half of one and half of the other must not be started with. 0 or -errno. */
+static int stop_apps_of(struct control *c, uint64_t volume, uint64_t undo)
+{
+	struct db_mount *mounts autofree = NULL;
+	int n = db_mount_list(c->db, 0, &mounts), r = n < 0 ? n : 0;
+
+	for (int i = 0; r >= 0 && i < n; i++) {
+		if (mounts[i].volume != volume)
+			continue;
+		r = db_app_set_stopped(c->db, mounts[i].app, true);
+		log_error("volume %s is half restored: its apps stay stopped; `berth "
+			  "volumes:restore %s s%llu --force`, then `berth ps:start`",
+			mounts[i].volume_name, mounts[i].volume_name,
+			(unsigned long long)undo);
+	}
+	return r;
+}
+
+int snapshot_give_back(struct control *c, uint64_t volume, uint64_t undo, struct sink *s)
 {
 	struct err e = {0};
+	int r = give(c, volume, undo, 0, NULL, &e);
 
-	if (give(c, volume, undo, 0, NULL, &e) == 0) {
+	if (r == 0) {
 		snapshot_settle_whole(c, volume, s);
-		return;
+		return 0;
 	}
 	log_error("volume %llu could not be put back: %s", (unsigned long long)volume,
 		e.text);
+	stop_apps_of(c, volume, undo);
 	sink_fail(s,
-		"the volume could not be put back: %s; berth tries again at its next "
-		"start, "
-		"and `berth volumes:restore VOLUME s%llu` does",
+		"the volume could not be put back: %s; its apps stay stopped. Berth "
+		"tries again at its next start, and `berth volumes:restore VOLUME s%llu` "
+		"does",
 		e.text, (unsigned long long)undo);
+	return r;
 }
 
 int snapshot_give(struct control *c, uint64_t volume, uint64_t id, uint64_t undo,
@@ -358,14 +379,19 @@ int snapshot_give(struct control *c, uint64_t volume, uint64_t id, uint64_t undo
 	struct sink quiet = vault_quiet();
 	int r = db_volume_set_undo(c->db, volume, undo);
 
-	/* before the first byte of the volume changes */
-	if (r == 0)
-		r = db_settle(c->db);
 	if (r < 0)
 		return err_sys(e, -r, "record the restore");
+	/* before the first byte of the volume changes */
+	r = db_settle(c->db);
+	if (r < 0) {
+		snapshot_settle_whole(c, volume, &quiet);
+		return err_sys(e, -r, "record the restore");
+	}
 	r = give(c, volume, id, undo, ret, e);
-	if (r < 0)
-		snapshot_give_back(c, volume, undo, &quiet);
+	if (r < 0 && snapshot_give_back(c, volume, undo, &quiet) < 0)
+		err_add(e,
+			"the volume is half restored, and its apps stay stopped (`berth "
+			"ps:start` after berth's next start, which puts it back)");
 	return r;
 }
 
@@ -438,25 +464,7 @@ void snapshots_forget_soon(struct control *c, uint64_t volume)
 
 /* ---- after a start ---- */
 
-/* Half of one and half of the other must not be started with. 0 or -errno. */
-static int stop_apps_of(struct control *c, uint64_t volume, uint64_t undo)
-{
-	struct db_mount *mounts autofree = NULL;
-	int n = db_mount_list(c->db, 0, &mounts), r = n < 0 ? n : 0;
-
-	for (int i = 0; r >= 0 && i < n; i++) {
-		if (mounts[i].volume != volume)
-			continue;
-		r = db_app_set_stopped(c->db, mounts[i].app, true);
-		log_error("volume %s is half restored: its apps stay stopped; `berth "
-			  "volumes:restore %s s%llu --force`, then `berth ps:start`",
-			mounts[i].volume_name, mounts[i].volume_name,
-			(unsigned long long)undo);
-	}
-	return r;
-}
-
-/* False: nobody may have it until berth starts again. */
+/* Whether somebody may have it now; else it is to be tried again. */
 static bool undo_one(struct control *c, uint64_t volume)
 {
 	struct db_volume_snapshots set;
@@ -476,7 +484,7 @@ static bool undo_one(struct control *c, uint64_t volume)
 	}
 	if (r < 0)
 		log_error("volume %llu: its interrupted restore cannot be undone: %s; "
-			  "its apps do nothing until berth starts again",
+			  "berth goes on trying",
 			(unsigned long long)volume, strerror(-r));
 	return r >= 0;
 }
@@ -536,22 +544,18 @@ int snapshots_hold(struct control *c)
 
 void snapshots_recover(struct control *c)
 {
+	const struct timespec again = {.tv_sec = 5};
 	struct undoing *u = TAKE_PTR(c->undoing);
-	bool all = true;
 
 	db_snapshot_drop_unready(c->db, c->started_us);
 	if (!u)
 		return;
 	for (unsigned int i = 0; i < u->n_volumes; i++) {
-		if (!undo_one(c, u->volumes[i])) {
-			all = false;
-			continue;
-		}
+		while (!undo_one(c, u->volumes[i]))
+			nanosleep(&again, NULL);
 		volume_open(&u->shut[i]);
 		volume_unlock(u->volumes[i]);
 	}
-	if (!all)
-		return; /* what is held stays so */
 	for (unsigned int i = 0; i < u->n_apps; i++)
 		applock_drop(u->apps[i]);
 	undoing_free(u);

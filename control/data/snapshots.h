@@ -63,7 +63,7 @@ int snapshot_parse(const char *word, uint64_t *ret_id);
 /* Of a volume as it is, held for a moment if something runs with it; says so on s. Takes the lock. */
 int snapshot_take(struct control *c, const struct db_volume *v, struct db_snapshot *row,
 	struct sink *s, struct err *e);
-/* An app that runs something with the volume now. 0, or -ENOENT: none. */
+/* An app that runs something with the volume now. 0, -ENOENT: none, or -errno. */
 int volume_user(struct control *c, uint64_t volume, char app[NAME_MAX_LEN + 1]);
 /* A one-off or a task that runs with it: -EBUSY with the sentence. 0: none. */
 int volume_check_oneoffs(struct control *c, const struct db_volume *v, struct err *e);
@@ -73,9 +73,8 @@ int volume_check_oneoffs(struct control *c, const struct db_volume *v, struct er
  */
 int snapshot_give(struct control *c, uint64_t volume, uint64_t id, uint64_t undo,
 	json_t **ret, struct err *e);
-/* After snapshot_give, before somebody decides that it stays: back to undo. Says what went wrong on s. */
-void snapshot_give_back(
-	struct control *c, uint64_t volume, uint64_t undo, struct sink *s);
+/* After snapshot_give, before somebody decides that it stays: back to undo. Failed: said on s, and the apps that have it stay stopped. */
+int snapshot_give_back(struct control *c, uint64_t volume, uint64_t undo, struct sink *s);
 /* It stays. Within a transaction, if need be. 0 or -errno. */
 int snapshot_settle(struct control *c, uint64_t volume);
 /*

@@ -61,8 +61,12 @@ static int refuse_used(struct control *c, const struct db_volume *v, struct err 
 {
 	char app[NAME_MAX_LEN + 1];
 
-	if (volume_user(c, v->id, app) < 0)
+	int r = volume_user(c, v->id, app);
+
+	if (r == -ENOENT)
 		return 0;
+	if (r < 0)
+		return err_sys(e, -r, "look who runs with %s", v->name);
 	return err_set(e, EBUSY,
 		"%s runs with %s: `berth ps:stop %s` first, and `berth ps:start %s` "
 		"afterwards",

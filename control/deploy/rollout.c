@@ -548,6 +548,14 @@ static int commit(struct control *c, const struct rollout *r, const struct set *
 	return status < 0 ? err_sys(e, -status, "record the switch") : 0;
 }
 
+/* Meanwhile: a volume of it is half restored. */
+static bool is_stopped(struct control *c, uint32_t app)
+{
+	struct db_app now;
+
+	return db_app_by_id(c->db, app, &now) == 0 && now.stopped;
+}
+
 int rollout_run(struct control *c, const struct rollout *r, struct err *e)
 {
 	struct set old = {0}, fresh = {0};
@@ -577,7 +585,7 @@ int rollout_run(struct control *c, const struct rollout *r, struct err *e)
 	if (status < 0) {
 		abandon(c, &fresh);
 		release_data_give_back(&data);
-		if (hold && served) {
+		if (hold && served && !is_stopped(c, r->app->id)) {
 			bring_back(c, r);
 			sleep_over(c, r->app->id, "started again after a failed change");
 		}

@@ -353,6 +353,18 @@ static void unwanted(struct control *c, const struct member *m)
 	fleet_send_stop(c, m->id, 0);
 }
 
+/* It was not started, and nobody wants it any more. */
+static void leave(struct fleet *f, uint32_t key)
+{
+	pthread_mutex_lock(&f->lock);
+	struct node *n = fleet_node_by_key(f, key);
+	if (n && n->m.state == MEMBER_RESTARTING) {
+		fleet_step(f, n, EVENT_UNWANTED);
+		fleet_step(f, n, EVENT_FELL);
+	}
+	pthread_mutex_unlock(&f->lock);
+}
+
 static void start_once(struct control *c, struct member *m)
 {
 	struct fleet *f = c->fleet;
@@ -360,8 +372,13 @@ static void start_once(struct control *c, struct member *m)
 	int r;
 
 	/* no fault of its own: it comes when what its volume holds has been replaced */
-	while ((r = start_again(c, m, &e)) == -ETXTBSY)
+	while ((r = start_again(c, m, &e)) == -ETXTBSY) {
 		volume_await(c, m->app);
+		if (!fleet_wanted(c, m)) {
+			leave(f, m->key);
+			return;
+		}
+	}
 	if (r < 0) {
 		applog(m->app, "berth[ps]", "%s.%u could not be started: %s", m->type,
 			m->number, e.text);
