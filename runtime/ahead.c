@@ -180,8 +180,11 @@ void ahead_guess(struct runtime *rt, uint64_t id)
 	if (!g)
 		return;
 	g->rt = rt;
-	g->id = id;
 	pthread_mutex_lock(&rt->ahead_lock);
+	/* one that comes late is followed by ids that were there, and may be gone again */
+	if (id > rt->ahead_newest)
+		rt->ahead_newest = id;
+	g->id = id = rt->ahead_newest;
 	for (unsigned int i = 0; i < AHEAD; i++)
 		if (!runs(rt, id + 1 + i) && !find(rt, id + 1 + i)) {
 			g->make[i] = id + 1 + i;

@@ -98,6 +98,23 @@ static void a_wrong_guess_ends(void **state UNUSED)
 		assert_true(goes(pids[i]));
 }
 
+/* Control's threads may send what they start in another order. */
+static void nothing_waits_for_one_that_is_gone(void **state UNUSED)
+{
+	struct box late = box_new(), b = box_new();
+	bool guessed = false;
+
+	run_one(&b);
+	wait_for_waiting(b.start.id + 1);
+	run_one(&late);
+	wait_for_waiting(b.start.id + 1);
+	pthread_mutex_lock(&w.rt->ahead_lock);
+	for (int i = 0; i < RUNTIME_AHEAD_MAX; i++)
+		guessed |= w.rt->ahead[i].id == b.start.id;
+	pthread_mutex_unlock(&w.rt->ahead_lock);
+	assert_false(guessed);
+}
+
 static void a_start_that_fails_ends_it(void **state UNUSED)
 {
 	struct box b = box_new();
@@ -197,6 +214,7 @@ int main(void)
 		cmocka_unit_test(a_start_takes_the_process_that_waits),
 		cmocka_unit_test(a_process_that_died_is_replaced),
 		cmocka_unit_test(a_wrong_guess_ends),
+		cmocka_unit_test(nothing_waits_for_one_that_is_gone),
 		cmocka_unit_test(a_start_that_fails_ends_it),
 		cmocka_unit_test(it_keeps_nothing_of_berthd_open),
 		cmocka_unit_test(it_ends_with_berthd),

@@ -90,6 +90,7 @@ struct runtime {
 	pthread_mutex_t ahead_lock;
 	struct ahead ahead[RUNTIME_AHEAD_MAX]; /* under the lock */
 	uint32_t ahead_processes;	       /* how many wait at a time; tests say 0 */
+	uint64_t ahead_newest;		       /* of the ids that started */
 	uint64_t ahead_last;		       /* id after which they come */
 	unsigned int ahead_tries;
 	bool ahead_asked;   /* the helper thread is about to make them */
