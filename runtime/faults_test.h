@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -363,11 +364,29 @@ static void fault_trace(pid_t thread)
 	}
 }
 
+/* What was born while its maker died may stop for us when nobody else is traced any more. */
+static void fault_let_go(void)
+{
+	int status;
+	pid_t tid;
+
+	while ((tid = waitpid(-1, &status, __WALL | WNOHANG)) > 0)
+		if (WIFSTOPPED(status))
+			ptrace(PTRACE_DETACH, tid, NULL, NULL);
+}
+
 static _Noreturn void fault_serve(void)
 {
+	struct pollfd asked = {.fd = 3, .events = POLLIN};
 	char c;
 
-	while (read(3, &c, 1) == 1) {
+	for (;;) {
+		if (poll(&asked, 1, 20) == 0) {
+			fault_let_go();
+			continue;
+		}
+		if (read(3, &c, 1) != 1)
+			break;
 		fault_trace(fault_shared->thread);
 		fault_shared->busy = false;
 	}
