@@ -58,6 +58,19 @@ static void expect(int master, const char *text)
 
 /* ---- what the entering process shows ---- */
 
+/* Ends the watcher, which must not have said the word: how many it saw. */
+static int seen_by(struct box *b, const char *word)
+{
+	sandbox_signal(w.rt, &b->rec, SIGTERM);
+	box_end(b);
+	if (strstr(b->text, word))
+		print_message("%s\n", b->text);
+	assert_null(strstr(b->text, word));
+	const char *seen = strstr(b->text, "seen ");
+	assert_non_null(seen);
+	return atoi(seen + 5);
+}
+
 /* How many of those who entered it the watcher saw. */
 static int watched(void)
 {
@@ -70,14 +83,7 @@ static int watched(void)
 		box_must_enter(&b, &in, PROBE("exit", "0"));
 		box_end(&in);
 	}
-	sandbox_signal(w.rt, &b.rec, SIGTERM);
-	box_end(&b);
-	if (strstr(b.text, "FOREIGN"))
-		print_message("%s\n", b.text);
-	assert_null(strstr(b.text, "FOREIGN"));
-	const char *seen = strstr(b.text, "seen ");
-	assert_non_null(seen);
-	return atoi(seen + 5);
+	return seen_by(&b, "FOREIGN");
 }
 
 static void who_enters_shows_nothing_of_the_host(void **state)
@@ -147,14 +153,7 @@ static int looked_at(uint32_t profile)
 		box_end(&in);
 		assert_end(&in, EXIT_REASON_EXEC, ENOENT);
 	}
-	sandbox_signal(w.rt, &b.rec, SIGTERM);
-	box_end(&b);
-	if (strstr(b.text, "OPENED"))
-		print_message("%s\n", b.text);
-	assert_null(strstr(b.text, "OPENED"));
-	const char *seen = strstr(b.text, "seen ");
-	assert_non_null(seen);
-	return atoi(seen + 5);
+	return seen_by(&b, "OPENED");
 }
 
 /* /proc/PID/{root,cwd,fd,mem,exe,…} of the processes between the host and the command. */

@@ -30,50 +30,39 @@ int engine_call(struct engine *g UNUSED, uint32_t type, const void *body, size_t
 	return 0;
 }
 
-static uint32_t make_app_that_keeps_its_name(struct db *db)
+/* Of an app that keeps its name: the reason, where the repository is, and to what the next start goes on to rename. */
+static void check_rename(struct fixture *f, bool once, const char *why, const char *where,
+	const char *going_on)
 {
+	struct control c = {.db = f->db};
+	struct sink quiet = vault_quiet();
+	char to[NAME_MAX_LEN + 1] = "";
+	struct err e = {0};
 	uint32_t app;
 
-	assert_int_equal(db_app_create(db, "blog", &app), 0);
-	assert_true(query_exec(db,
+	assert_int_equal(db_app_create(f->db, "blog", &app), 0);
+	assert_true(query_exec(f->db,
 			    "CREATE TRIGGER keeps BEFORE UPDATE OF name ON app BEGIN "
 			    "SELECT RAISE(ABORT, 'it keeps its name'); END",
 			    "") >= 0);
 	snprintf(repository, sizeof(repository), "blog");
-	return app;
+	moves_once = once;
+	assert_true(app_rename(&c, app, "shop", &quiet, &e) < 0);
+	assert_non_null(strstr(e.text, why));
+	assert_string_equal(repository, where);
+	assert_int_equal(db_app_renaming(f->db, app, to), going_on != NULL);
+	if (going_on)
+		assert_string_equal(to, going_on);
 }
 
 static void what_cannot_be_recorded_is_taken_back(void **state)
 {
-	struct fixture *f = *state;
-	struct control c = {.db = f->db};
-	struct sink quiet = vault_quiet();
-	char to[NAME_MAX_LEN + 1];
-	struct err e = {0};
-	uint32_t app = make_app_that_keeps_its_name(f->db);
-
-	moves_once = false;
-	assert_true(app_rename(&c, app, "shop", &quiet, &e) < 0);
-	assert_non_null(strstr(e.text, "record the new name"));
-	assert_string_equal(repository, "blog");
-	assert_int_equal(db_app_renaming(f->db, app, to), 0);
+	check_rename(*state, false, "record the new name", "blog", NULL);
 }
 
 static void where_that_fails_too_the_next_start_goes_on(void **state)
 {
-	struct fixture *f = *state;
-	struct control c = {.db = f->db};
-	struct sink quiet = vault_quiet();
-	char to[NAME_MAX_LEN + 1];
-	struct err e = {0};
-	uint32_t app = make_app_that_keeps_its_name(f->db);
-
-	moves_once = true;
-	assert_true(app_rename(&c, app, "shop", &quiet, &e) < 0);
-	assert_non_null(strstr(e.text, "the repository stays shop.git"));
-	assert_string_equal(repository, "shop");
-	assert_int_equal(db_app_renaming(f->db, app, to), 1);
-	assert_string_equal(to, "shop");
+	check_rename(*state, true, "the repository stays shop.git", "shop", "shop");
 }
 
 int main(void)
