@@ -1,9 +1,7 @@
 """The real berth-control before a real router: a state folder with many apps, and a stand-in for berthd that says they all run."""
-import glob
 import http.client
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -15,26 +13,14 @@ import threading
 from router_peers import LOAD_CPU, PROXY_CPU, ROOT, harness
 
 HELLO, LIST, LAYER_LIST, HOST = 1, 17, 20, 31
+SECRET_SIZE = 32  # the database's key, behind the numbered descriptors
 BOTH = "%d,%d" % (LOAD_CPU, PROXY_CPU)  # it and two workers: together they make a route
-BODIES = {LAYER_LIST: 16 + 8 * 1024, HOST: 32 + 128 + 256}  # bytes of answers that are more than a status
-
-
-def schema(path):
-    """The empty database of this version."""
-    files = [os.path.join(ROOT, "db/schema.sql")]
-    files += sorted(glob.glob(os.path.join(ROOT, "db/migration_*.sql")), key=lambda f: int(re.search(r"_(\d+)\.sql$", f)[1]))
-    db = sqlite3.connect(path, isolation_level=None)
-    db.execute("PRAGMA journal_mode=WAL")
-    for name in files:
-        with open(name) as f:
-            db.executescript(f.read())
-    db.execute("PRAGMA user_version=%d" % len(files))
-    return db
+BODIES = {LAYER_LIST: 16 + 8 * 1024, HOST: 24 + 128 + 256 + 128}  # bytes of answers that are more than a status
 
 
 def fill(path, site):
     """Each app has a release that is live, a running instance and its hostnames; all listen on the backend's port."""
-    db = schema(path)
+    db = sqlite3.connect(path, isolation_level=None)
     apps = range(1, site.n_apps + 1)
     db.execute("BEGIN")
     db.executemany("INSERT INTO app(id, name, created_us, live_version, last_version) VALUES(?, ?, 1, 1, 1)",
@@ -59,7 +45,6 @@ class Control:
         self.folder = tempfile.mkdtemp(prefix="berth-bench-control-")
         os.chmod(self.folder, 0o755)
         os.mkdir(os.path.join(self.folder, "control"))
-        fill(os.path.join(self.folder, "control/berth.db"), site)
         self.berthd, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(workers)]
         self.ends = [p[1] for p in pairs]
@@ -70,15 +55,25 @@ class Control:
         log = os.open(os.devnull, os.O_WRONLY)
         self.errors = open(os.path.join(self.folder, "stderr"), "w+b")
         threading.Thread(target=self.serve, daemon=True).start()
-        self.pid = self.spawn([child.fileno(), log, listener.fileno()] + [p[0].fileno() for p in pairs])
+        key = os.memfd_create("key")
+        os.write(key, os.urandom(SECRET_SIZE))
+        numbers = [child.fileno(), log, listener.fileno()]
+        self.pid = self.spawn(numbers, key)  # makes the database
+        made = harness.wait_for(self.answers, 30)
+        os.kill(self.pid, signal.SIGTERM)
+        if os.waitpid(self.pid, 0)[1] or not made:
+            raise RuntimeError("berth-control makes no database")
+        fill(os.path.join(self.folder, "control/berth.db"), site)
+        self.pid = self.spawn(numbers + [p[0].fileno() for p in pairs], key)
         for s in [child, listener] + [p[0] for p in pairs]:
             s.close()
         os.close(log)
+        os.close(key)
 
-    def spawn(self, numbers):
-        env = dict(os.environ, BERTH_NFDS=str(len(numbers)), BERTH_STATE=self.folder, BERTH_RUN=self.folder, BERTH_HTTP="127.0.0.1:80",
+    def spawn(self, numbers, key):
+        env = dict(os.environ, BERTH_NFDS=str(len(numbers)), BERTH_SECRET_FD=str(3 + len(numbers)), BERTH_STATE=self.folder, BERTH_RUN=self.folder, BERTH_HTTP="127.0.0.1:80",
                    BERTH_HTTPS="", BERTH_NTLS="0")
-        high = [os.dup2(n, 200 + at, inheritable=False) for at, n in enumerate(numbers)]
+        high = [os.dup2(n, 200 + at, inheritable=False) for at, n in enumerate(numbers + [key])]
         actions = [(os.POSIX_SPAWN_DUP2, n, 3 + at) for at, n in enumerate(high)]
         actions.append((os.POSIX_SPAWN_DUP2, self.errors.fileno(), 2))
         program = os.environ.get("CONTROL", os.path.join(ROOT, "build/bin/berth-control"))
@@ -128,7 +123,7 @@ class Control:
     def answers(self):
         try:
             return self.request("GET", "/v1/version")
-        except OSError:
+        except (OSError, RuntimeError):
             return None
 
     def close(self):
