@@ -171,12 +171,14 @@ static int open_parts(struct control *c, unsigned int routers, struct err *e)
 static void make_way(struct control *c, struct api *api, const sigset_t *stop)
 {
 	const struct timespec look = {.tv_nsec = WAY_LOOK_MS * 1000000};
+	bool quiet = false; /* no task starts */
 
 	log_info("making way for another berth-control");
 	api_quiesce(api);
-	cron_quiesce(c);
 	for (int ms = 0; ms < WAY_MAX_MS; ms += WAY_LOOK_MS) {
-		if (!applock_any() && (ms >= WAY_IDLE_MS || !api_connections(api)))
+		quiet = quiet || cron_quiesce(c);
+		if (quiet && !applock_any() &&
+			(ms >= WAY_IDLE_MS || !api_connections(api)))
 			return;
 		if (sigtimedwait(stop, NULL, &look) > 0)
 			return;

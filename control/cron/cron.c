@@ -20,7 +20,6 @@
 #define S_US UINT64_C(1000000)
 #define STACK_BYTES (512 << 10)
 #define SOURCE "berth[cron]"
-#define QUIESCE_MS 30000
 #define WAIT_MS 500 /* between looks whether who waits has gone */
 #define JUMP_US                                                                          \
 	(3 * 3600 *                                                                      \
@@ -48,7 +47,6 @@ struct cron {
 	struct named_zone *zones;
 	size_t n_zones;
 	unsigned int waiting; /* starts by hand that wait for one to make way */
-	pthread_cond_t waited;
 	atomic_bool stale;
 	int timer, wake;
 	pthread_mutex_t end_lock; /* the innermost: of ended */
@@ -67,7 +65,6 @@ int cron_open(struct cron **ret)
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&r->ended, &attr);
-	pthread_cond_init(&r->waited, &attr);
 	atomic_init(&r->stale, true);
 	r->timer = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
 	r->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -109,7 +106,6 @@ void cron_close(struct cron *r)
 	pthread_mutex_destroy(&r->lock);
 	pthread_mutex_destroy(&r->end_lock);
 	pthread_cond_destroy(&r->ended);
-	pthread_cond_destroy(&r->waited);
 	free(r);
 }
 
@@ -708,20 +704,18 @@ int cron_start(struct control *c, const struct db_app *a, const struct cron_foun
 	if (r == 0)
 		r = start_run(c, &s, ret, e);
 	c->cron->waiting--;
-	pthread_cond_broadcast(&c->cron->waited);
 	pthread_mutex_unlock(&c->cron->lock);
 	wake(c->cron); /* it has a time limit */
 	return r;
 }
 
-void cron_quiesce(struct control *c)
+bool cron_quiesce(struct control *c)
 {
-	struct timespec until = io_mono_in(QUIESCE_MS);
-
 	pthread_mutex_lock(&c->cron->lock);
-	while (c->cron->waiting &&
-		pthread_cond_timedwait(&c->cron->waited, &c->cron->lock, &until) == 0)
-		;
+	if (!c->cron->waiting)
+		return true;
+	pthread_mutex_unlock(&c->cron->lock);
+	return false;
 }
 
 /* ---- the thread ---- */

@@ -53,8 +53,8 @@ int cron_start(struct control *c, const struct db_app *a, const struct cron_foun
 int cron_stop(struct control *c, const struct db_cron_run *r, const char *why);
 /* Waits until it has an end, ms at most. 0 with *ret, -EAGAIN, or -errno. */
 int cron_wait(struct control *c, uint64_t id, int ms, struct db_cron_run *ret);
-/* From now on nothing is started: this berth-control is about to end. What waits for a run to make way has 30 s more. */
-void cron_quiesce(struct control *c);
+/* From now on nothing is started: this berth-control is about to end. false, and nothing is changed: somebody waits for a run to make way. */
+bool cron_quiesce(struct control *c);
 /* The zone whose clock the app's schedules follow; "": the host's. The caller's. */
 char *cron_zone_name(struct control *c, uint32_t app);
 /* Does anything keep the task from being started by its schedule? NULL, or why: suspended, stopped, off. */

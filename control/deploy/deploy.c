@@ -108,19 +108,20 @@ static void print_released(struct deploy *d)
 	sink_detail(d->s, "%s", url);
 }
 
+/* As it is now: what failed may have stopped it, with a volume that could not be put back. */
 static void still_serving(struct deploy *d)
 {
-	struct db_app now;
+	struct db_app now = d->app;
 
-	if (db_app_by_id(d->c->db, d->app.id, &now) == 0 && now.asleep)
-		sink_fail(d->s, "%s sleeps, at v%u", d->app.name, d->app.live_version);
-	else if (d->app.live_version && !d->app.stopped)
-		sink_fail(d->s, "v%u is still serving", d->app.live_version);
-	else if (!d->app.live_version)
+	db_app_by_id(d->c->db, d->app.id, &now);
+	if (now.asleep)
+		sink_fail(d->s, "%s sleeps, at v%u", now.name, now.live_version);
+	else if (!now.live_version)
 		sink_fail(d->s, "nothing is serving yet");
+	else if (now.stopped)
+		sink_fail(d->s, "%s stays stopped, at v%u", now.name, now.live_version);
 	else
-		sink_fail(d->s, "%s stays stopped, at v%u", d->app.name,
-			d->app.live_version);
+		sink_fail(d->s, "v%u is still serving", now.live_version);
 }
 
 static const char *outcome(int status)

@@ -55,7 +55,6 @@ static int fill_image(struct deploy *d, const char *reference, struct err *e)
 static int image_act(struct deploy *d, void *reference, struct err *e)
 {
 	char description[256];
-	bool was_stopped = d->app.stopped;
 	int r = fill_image(d, reference, e);
 
 	d->built_ns = io_mono_ns();
@@ -65,10 +64,7 @@ static int image_act(struct deploy *d, void *reference, struct err *e)
 	snprintf(description, sizeof(description), "Image %.200s",
 		(const char *)reference);
 	d->release_task = true;
-	r = deploy_release(d, description, e);
-	if (r < 0)
-		deploy_set_stopped(d, was_stopped);
-	return r;
+	return deploy_release(d, description, e);
 }
 
 static int image_locked(struct deploy *d, void *reference, struct err *e)

@@ -290,13 +290,10 @@ static int push_release(struct pushing *p, struct err *e)
 static int push_act(struct deploy *d, void *arg, struct err *e)
 {
 	struct pushing *p = arg;
-	bool was_stopped = d->app.stopped;
 	int r = push_build(p, e);
 
 	if (r == 0)
 		r = push_release(p, e);
-	if (r < 0)
-		deploy_set_stopped(d, was_stopped);
 	if (r == 0 && p->is_preview)
 		db_preview_pushed(d->c->db, d->app.id);
 	return r;
