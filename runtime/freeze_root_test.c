@@ -1,6 +1,7 @@
 /* Real sandboxes on this kernel, as root: frozen ones stand still, go on, take limits, give
  * memory back and can be ended. */
 #include "runtime/box_test.h"
+#include "runtime/hold.h"
 #include "runtime/inside.h"
 
 #include <sys/vfs.h>
@@ -173,6 +174,26 @@ static void a_frozen_one_gives_memory_back(void **state)
 	end_by_kill(&b);
 }
 
+/* A shutdown of the host: only version 2 has the apps in a unit of their own. */
+static void the_holder_thaws_it_and_tells_it_to_end(void **state)
+{
+	struct box b = box_new();
+	char group[96];
+
+	(void)state;
+	snprintf(group, sizeof(group), "/proc/self/fd/%d/%016" PRIx64,
+		w.rt->cgroups.parent[CGROUP_MEMORY], b.start.id);
+	box_must_start(&b, PROBE("trap", "15"));
+	wait_for_line(&b);
+	if (w.rt->cgroups.v2)
+		assert_int_equal(sandbox_freeze(w.rt, &b.rec, true), 0);
+	assert_int_equal(hold_tell(group, 0), 1);
+	assert_int_equal(hold_tell(group, SIGTERM), 1);
+	box_end(&b);
+	assert_end(&b, EXIT_REASON_EXITED, 7);
+	assert_int_equal(hold_tell(group, 0), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -182,6 +203,7 @@ int main(void)
 		cmocka_unit_test(limits_change_while_it_is_frozen),
 		cmocka_unit_test(a_frozen_one_is_found_again),
 		cmocka_unit_test(a_frozen_one_gives_memory_back),
+		cmocka_unit_test(the_holder_thaws_it_and_tells_it_to_end),
 	};
 
 	return run_as_root(tests, set_up, tear_down);

@@ -13,7 +13,7 @@
 
 #define DEPTH_MAX 8 /* of groups: unit, berth-ID, one a sandbox, and what it is made of */
 
-/* The first process of a pid namespace is 1 in the last of its numbers. */
+/* The first process of a pid namespace below this one is 1 in the last of its numbers. */
 static bool is_first(const char *pid)
 {
 	autobuf text = {.max = 16384};
@@ -28,8 +28,7 @@ static bool is_first(const char *pid)
 		return false;
 	line++;
 	size_t n = strcspn(line, "\n");
-	return n > 9 && line[n - 1] == '1' && line[n - 2] == '\t' &&
-	       memchr(line + 7, '\t', n - 9);
+	return n > sizeof("NSpid:\t1\t") - 1 && line[n - 1] == '1' && line[n - 2] == '\t';
 }
 
 /* Sends them the signal, 0 only counts them. */
