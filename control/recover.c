@@ -4,6 +4,7 @@
 #include "control/data/retention.h"
 #include "control/data/snapshots.h"
 #include "control/data/volumes.h"
+#include "control/deploy/clone.h"
 #include "control/deploy/rename.h"
 #include "control/deploy/rollout.h"
 #include "control/engine.h"
@@ -272,6 +273,20 @@ static void restore_configs(struct control *c)
 			log_warn("the config of app %u cannot be put back", apps[i]);
 }
 
+/* Before anybody can begin another one. */
+static void drop_half_clones(struct control *c)
+{
+	struct db_app *apps autofree = NULL;
+	int n = db_app_list(c->db, &apps);
+
+	for (int i = 0; i < n; i++)
+		if (clone_is_half(c, &apps[i]) &&
+			db_app_set_removing(c->db, apps[i].id, true) < 0)
+			log_warn("%s is a clone that was begun only, and cannot be "
+				 "removed",
+				apps[i].name);
+}
+
 int recover_start(struct control *c, struct err *e)
 {
 	struct running run;
@@ -284,6 +299,7 @@ int recover_start(struct control *c, struct err *e)
 		return err_sys(e, -r, "ask berthd what runs");
 	}
 	rename_recover(c);
+	drop_half_clones(c);
 	db_release_fail_pending(c->db, INTERRUPTED);
 	restore_configs(c);
 	db_build_fail_running(c->db);

@@ -17,6 +17,31 @@
 #include <string.h>
 #include <unistd.h>
 
+/* ---- half-made ---- */
+
+#define TOPIC "clone"
+#define BEGUN "begun" /* among its settings until it is whole */
+
+static int begin(struct control *c, uint32_t app)
+{
+	return db_setting_set(c->db, app, TOPIC, BEGUN, "1");
+}
+
+int clone_over(struct control *c, uint32_t app, struct err *e)
+{
+	int r = db_setting_set(c->db, app, TOPIC, BEGUN, NULL);
+
+	return r < 0 ? err_sys(e, -r, "record that the clone is whole") : 0;
+}
+
+bool clone_is_half(struct control *c, const struct db_app *a)
+{
+	char *begun autofree = NULL;
+
+	return !a->live_version &&
+	       db_setting_get(c->db, a->id, TOPIC, BEGUN, &begun) == 0 && begun;
+}
+
 /* ---- rows ---- */
 
 static int copy_rows(
@@ -31,6 +56,8 @@ static int copy_rows(
 		r = db_config_put(c->db, *ret_id, config);
 	if (r >= 0)
 		r = db_app_copy_settings(c->db, from->id, *ret_id);
+	if (r >= 0)
+		r = begin(c, *ret_id);
 	if (r >= 0 && from->deploy_branch[0])
 		r = db_app_set_branch(c->db, *ret_id, from->deploy_branch);
 	json_decref(config);
@@ -314,9 +341,11 @@ static int clone_steps(struct control *c, uint32_t from, const struct clone *k,
 	sink_step(s, "Created %s, with the config and settings of %s", k->name, a.name);
 	if (!deploy || !a.live_version) {
 		sink_detail(s, "nothing runs yet: git push deploys");
-		return routes_refresh(c, e);
+		r = routes_refresh(c, e);
+	} else {
+		r = clone_release(c, from, *ret_id, k->actor, s, e);
 	}
-	return clone_release(c, from, *ret_id, k->actor, s, e);
+	return r < 0 ? r : clone_over(c, *ret_id, e);
 }
 
 int app_clone(struct control *c, uint32_t from, const struct clone *k, bool deploy,

@@ -20,6 +20,9 @@ struct clone {
  */
 int clone_rows(struct control *c, uint32_t from, const char *name, uint32_t *ret_id,
 	struct err *e);
+/* It is whole: until this is said, what a berth-control that dies leaves of it goes at the next start. */
+int clone_over(struct control *c, uint32_t app, struct err *e);
+bool clone_is_half(struct control *c, const struct db_app *a);
 /* NEW-VOLUME; a long one is cut and gets a hash. */
 void clone_volume_name(const char *app, const char *volume, char out[NAME_MAX_LEN + 1]);
 /* Its network and its volumes. 0 or -errno with e: the caller destroys it then. */

@@ -173,6 +173,8 @@ static int make(struct control *c, const struct db_app *parent, const char *bran
 	sink_step(s, "Preview %s of %s", name, branch);
 	record(c, actor, "previews:create", parent, name, branch);
 	r = clone_fill(c, parent->id, id, data_of(c, parent->id), s, e);
+	if (r == 0)
+		r = clone_over(c, id, e);
 	if (db_app_by_id(c->db, id, ret) < 0 && r == 0)
 		r = err_set(e, ENOENT, "%s is gone already", name);
 	if (r < 0) {
