@@ -20,7 +20,7 @@ enum confine_flags { CONFINE_CALLS_OUT = 1 << 0 /* may open sockets and connect 
  *   write only below the places that say so and to /dev/null, and make no device;
  *   read only these places, the programs (/usr) and what the C library needs of /etc;
  *   open no socket (those they have stay usable), with CONFINE_CALLS_OUT none that others can call;
- *   signal and trace no process outside of the confinement.
+ *   trace no process outside of the confinement, and signal none (from Linux 6.12 on).
  * Landlock (landlock(7), since Linux 5.13; moving files between folders of one place needs 5.19) and a seccomp filter.
  * who: the program's name for errors.
  * 0; -EOPNOTSUPP where the kernel has no Landlock (the filter is on then); -errno with e when the process must not go

@@ -87,7 +87,7 @@ int upgrade_ask(const struct settings *s)
 
 	if (handoff_lock_test(s) != -EBUSY) {
 		log_error("no berthd runs on %s", s->run);
-		return 1;
+		return UPGRADE_NONE;
 	}
 	n = read_old(s, list);
 	if (check_format(s) < 0 || send_usr2(s) < 0)

@@ -16,8 +16,9 @@
 #include "runtime/settings.h"
 
 #define UPGRADE_WAIT_MS 180000 /* for a deploy under way */
+#define UPGRADE_NONE 3	       /* none runs: what LSB calls "program is not running" */
 
-/* Asks the berthd of this run folder, waits, prints what was replaced. The exit status. */
+/* Asks the berthd of this run folder, waits, prints what was replaced. The exit status: 0, 1 failed, UPGRADE_NONE. */
 int upgrade_ask(const struct settings *s);
 
 #endif

@@ -112,6 +112,12 @@ no_router_left() { [ "$(routers_left)" = 0 ]; }
 	ok
 }
 
+@test "an upgrade where no berthd runs says so, with a status of its own" {
+	try "$BERTH_PREFIX/sbin/berthd" --upgrade --state "$BERTH_STATE" --run "$BATS_TEST_TMPDIR"
+	exits 3
+	has 'no berthd runs'
+}
+
 @test "a new berthd that cannot run changes nothing; the next good one takes over" {
 	app u-bad
 	pushed
