@@ -659,7 +659,7 @@ struct acme_ask {
  * What it has delivered is in BERTH_STATE/control/drains/ID.json (drain/state.h), which control reads.
  */
 #define DRAIN_MESSAGE_MAX (64u << 10)
-#define DRAIN_CA_MAX (32u << 10)
+#define DRAIN_CA_MAX (32u << 10) /* stored as certificates alone, lines of base64: it fits a message, beside its URL */
 #define DRAINS_MAX 8   /* of an app, and for all apps */
 #define DRAIN_SOURCE "berth[drain]" /* of lines about drains, which are not sent */
 

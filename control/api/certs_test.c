@@ -182,6 +182,50 @@ static void their_settings_are_checked(void **state)
 		"--global");
 }
 
+static char *drain_body(const char *ca)
+{
+	json_t *o = json_pack("{s:s, s:s}", "url", "https://logs.example.com/", "ca", ca);
+	char *text = json_dumps(o, 0);
+
+	json_decref(o);
+	return text;
+}
+
+static void of_a_drains_authorities_only_the_certificates_are_kept(void **state)
+{
+	struct fixture *f = *state;
+	struct made m = make_cert(&(struct recipe){.subject = "CA", .authority = true});
+	static char ca[1 << 16], wanted[1 << 16];
+	struct db_drain *rows autofree = NULL;
+
+	ca[0] = wanted[0] = '\0';
+	for (int i = 0; i < 12; i++) { /* more than a server's chain may have */
+		put_cert(wanted, &m);
+		strcat(ca, "of mine:\a\n");
+		put_cert(ca, &m);
+	}
+	size_t len = strlen(ca), more = (32u << 10) - len;
+	memset(ca + len, '\a', more); /* would take 6 characters each on the way */
+	ca[len + more] = '\0';
+	free_made(&m);
+	make_released(f, "shop");
+
+	char *bad autofree = drain_body("-----BEGIN CERTIFICATE-----\n\a\a\a\a\n"
+					"-----END CERTIFICATE-----\n");
+	expect(f, "POST", "/v1/apps/shop/drains", bad, 400,
+		"--ca: certificate 1 cannot be read");
+	char *none autofree = drain_body("\n");
+	expect(f, "POST", "/v1/apps/shop/drains", none, 400, "--ca: there is no");
+	char *body autofree = drain_body(ca);
+	expect(f, "POST", "/v1/apps/shop/drains", body, 201, "logs.example.com");
+	assert_int_equal(db_drain_list(f->c.db, &rows), 1);
+	char *kept autofree = db_drain_ca(f->c.db, rows[0].id);
+	assert_string_equal(kept, wanted);
+	strcat(ca, "\a");
+	char *large autofree = drain_body(ca);
+	expect(f, "POST", "/v1/apps/shop/drains", large, 400, "of up to 32 kB");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -192,6 +236,7 @@ int main(void)
 		T(a_restores_keys_outlive_an_app_that_goes_meanwhile),
 		T(automatic_ones_want_a_hostname_that_can_be_checked),
 		T(their_settings_are_checked),
+		T(of_a_drains_authorities_only_the_certificates_are_kept),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

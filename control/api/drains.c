@@ -42,10 +42,12 @@ int drain_check_address(struct request *r, const struct drain_url *u)
 		u->host);
 }
 
-static int check_trust(struct request *r, const struct drain_url *u)
+/* *ret_ca: the caller's, NULL: none. Without what else the file has: the whole must fit a message to berth-drain. */
+static int check_trust(struct request *r, const struct drain_url *u, char **ret_ca)
 {
 	const char *ca = request_string(r, "ca");
 	const bool tls = u->kind == DRAIN_TLS || u->kind == DRAIN_HTTPS;
+	struct err e = {0};
 
 	if ((ca || request_bool(r, "insecure", false)) && !tls)
 		return request_fail(r, FAIL_USAGE,
@@ -53,11 +55,12 @@ static int check_trust(struct request *r, const struct drain_url *u)
 	if (request_bool(r, "gzip", false) && u->kind != DRAIN_HTTP &&
 		u->kind != DRAIN_HTTPS)
 		return request_fail(r, FAIL_USAGE, "--gzip is for http:// and https://");
-	if (ca &&
-		(strlen(ca) > DRAIN_CA_MAX || !strstr(ca, "-----BEGIN CERTIFICATE-----")))
+	if (ca && strlen(ca) > DRAIN_CA_MAX)
 		return request_fail(r, FAIL_USAGE,
 			"--ca is a file of certificates in PEM, of up to %u kB",
 			DRAIN_CA_MAX >> 10);
+	if (ca && cert_bundle(ca, ret_ca, &e) < 0)
+		return request_fail(r, FAIL_USAGE, "--ca: %s", e.text);
 	return 0;
 }
 
@@ -87,7 +90,8 @@ static int check_count(struct request *r, uint32_t app)
 static int add(struct request *r, uint32_t app)
 {
 	struct db_drain d = {.app = app};
-	const char *ca = request_string(r, "ca"), *url = request_string(r, "url");
+	const char *url = request_string(r, "url");
+	char *ca autofree = NULL;
 	struct drain_url u;
 	struct err e = {0};
 	uint64_t id;
@@ -95,7 +99,7 @@ static int add(struct request *r, uint32_t app)
 
 	if (drain_url_parse(url, &u, &e) < 0)
 		return request_fail(r, FAIL_USAGE, "%s", e.text);
-	if (drain_check_address(r, &u) < 0 || check_trust(r, &u) < 0 ||
+	if (drain_check_address(r, &u) < 0 || check_trust(r, &u, &ca) < 0 ||
 		check_count(r, app) < 0)
 		return -1;
 	d.flags = (request_bool(r, "gzip", false) ? DRAIN_GZIP : 0) |

@@ -132,7 +132,7 @@ void cert_facts(X509 *x, struct cert *c)
 			snprintf(c->fingerprint + 2 * i, 3, "%02x", digest[i]);
 }
 
-int cert_chain_read(const char *pem, STACK_OF(X509) * *ret, struct err *e)
+static int read_all(const char *pem, STACK_OF(X509) * *ret, struct err *e)
 {
 	autobio *in = BIO_new_mem_buf(pem, -1);
 	autostack *all = sk_X509_new_null();
@@ -141,13 +141,9 @@ int cert_chain_read(const char *pem, STACK_OF(X509) * *ret, struct err *e)
 	if (!in || !all)
 		return err_set(e, ENOMEM, "out of memory");
 	while ((x = PEM_read_bio_X509(in, NULL, NULL, NULL))) {
-		if (sk_X509_num(all) >= (int)CERT_CHAIN_MAX ||
-			sk_X509_push(all, x) <= 0) {
+		if (sk_X509_push(all, x) <= 0) {
 			X509_free(x);
-			return err_set(e, EINVAL,
-				"the chain has more than %u certificates; leave out "
-				"those that the server's does not need",
-				CERT_CHAIN_MAX);
+			return err_set(e, ENOMEM, "out of memory");
 		}
 	}
 	unsigned long code = ERR_peek_last_error();
@@ -163,6 +159,22 @@ int cert_chain_read(const char *pem, STACK_OF(X509) * *ret, struct err *e)
 		return err_set(e, EINVAL,
 			"there is no certificate in it: PEM is expected, which begins "
 			"with -----BEGIN CERTIFICATE-----");
+	*ret = TAKE_PTR(all);
+	return 0;
+}
+
+int cert_chain_read(const char *pem, STACK_OF(X509) * *ret, struct err *e)
+{
+	autostack *all = NULL;
+	int r = read_all(pem, &all, e);
+
+	if (r < 0)
+		return r;
+	if (sk_X509_num(all) > (int)CERT_CHAIN_MAX)
+		return err_set(e, EINVAL,
+			"the chain has more than %u certificates; leave out those that "
+			"the server's does not need",
+			CERT_CHAIN_MAX);
 	*ret = TAKE_PTR(all);
 	return 0;
 }
@@ -244,17 +256,36 @@ static char *text_of(BIO *b)
 	return n > 0 ? strndup(data, (size_t)n) : NULL;
 }
 
-char *cert_chain_text(STACK_OF(X509) * all)
+static char *text_of_first(STACK_OF(X509) * all, int n)
 {
 	autobio *out = BIO_new(BIO_s_mem());
-	int n = sk_X509_num(all);
 
-	if (n > 1 && cert_self_issued(sk_X509_value(all, n - 1)))
-		n--;
 	for (int i = 0; out && i < n; i++)
 		if (PEM_write_bio_X509(out, sk_X509_value(all, i)) != 1)
 			return NULL;
 	return out ? text_of(out) : NULL;
+}
+
+char *cert_chain_text(STACK_OF(X509) * all)
+{
+	int n = sk_X509_num(all);
+
+	if (n > 1 && cert_self_issued(sk_X509_value(all, n - 1)))
+		n--;
+	return text_of_first(all, n);
+}
+
+int cert_bundle(const char *pem, char **ret, struct err *e)
+{
+	autostack *all = NULL;
+	int r = read_all(pem, &all, e);
+	char *text = r < 0 ? NULL : text_of_first(all, sk_X509_num(all));
+
+	if (r == 0 && !text)
+		r = err_set(e, ENOMEM, "out of memory");
+	if (r == 0)
+		*ret = text;
+	return r;
 }
 
 char *cert_key_text(EVP_PKEY *key)

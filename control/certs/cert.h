@@ -26,6 +26,8 @@ struct cert {
 void cert_clear(struct cert *c);
 /* Of the first certificate of a PEM text. 0, -EINVAL with e. */
 int cert_read(const char *chain, struct cert *ret, struct err *e);
+/* The certificates of a PEM text, however many, and nothing else that stands in it; the caller's. 0, -EINVAL or -ENOMEM with e. */
+int cert_bundle(const char *pem, char **ret, struct err *e);
 
 /* Whether one of the names covers the host: as it is, or *.x for one label below x. A host *.x needs *.x. */
 bool cert_covers(const json_t *names, const char *host);

@@ -34,6 +34,7 @@ struct drains {
 	pid_t pid; /* 0: none */
 	int pidfd, sock;
 	uint64_t again_ns; /* not before */
+	uint64_t untold;   /* the newest drain of which that was logged */
 };
 
 int drains_open(struct control *c, struct drains **ret, struct err *e)
@@ -123,19 +124,20 @@ static int start(struct control *c, struct drains *d)
 	return r;
 }
 
+/* 0, -EPIPE: it takes no orders, or -EMSGSIZE, -ENOMEM: this one cannot be told. */
 static int tell(struct drains *d, json_t *o)
 {
 	char *text = json_dumps(o, JSON_COMPACT);
 	size_t len = text ? strlen(text) : 0;
-	ssize_t n = len && len <= DRAIN_MESSAGE_MAX
-			    ? send(d->sock, text, len, MSG_NOSIGNAL)
-			    : -1;
+	int r = !text ? -ENOMEM : len > DRAIN_MESSAGE_MAX ? -EMSGSIZE : 0;
 
+	if (r == 0 && send(d->sock, text, len, MSG_NOSIGNAL) < 0)
+		r = -EPIPE;
 	json_decref(o);
 	if (text)
 		explicit_bzero(text, len); /* it may hold a password */
 	free(text);
-	return n > 0 ? 0 : -EPIPE;
+	return r;
 }
 
 static int tell_one(struct control *c, struct drains *d, const struct db_drain *row)
@@ -150,7 +152,26 @@ static int tell_one(struct control *c, struct drains *d, const struct db_drain *
 
 	if (ca && *ca)
 		json_object_set_new(o, "ca", json_string(ca));
-	return o ? tell(d, o) : -ENOMEM;
+	return tell(d, o);
+}
+
+/* One that cannot be told keeps nobody from the others. */
+static int tell_all(
+	struct control *c, struct drains *d, const struct db_drain *rows, int n)
+{
+	for (int i = 0; i < n; i++) {
+		int r = tell_one(c, d, &rows[i]);
+
+		if (r == -EPIPE)
+			return r;
+		if (r == 0 || rows[i].id <= d->untold)
+			continue;
+		d->untold = rows[i].id;
+		log_error("drain %llu is not served: berth-drain cannot be told of it: "
+			  "%s",
+			(unsigned long long)rows[i].id, strerror(-r));
+	}
+	return tell(d, json_pack("{s:i}", "all", n));
 }
 
 static int tell_hook(void *arg, json_t *o)
@@ -226,10 +247,7 @@ static void bring_up_to_date(struct control *c, struct drains *d)
 		return;
 	}
 	d->again_ns = 0;
-	for (int i = 0; i < n && r == 0; i++)
-		r = tell_one(c, d, &rows[i]);
-	if (r == 0)
-		r = tell(d, json_pack("{s:i}", "all", n));
+	r = tell_all(c, d, rows, n);
 	for (int i = 0; i < n; i++)
 		explicit_bzero(rows[i].url, sizeof(rows[i].url));
 	if (r == 0 && atomic_exchange(&d->renamed, false))
