@@ -27,6 +27,7 @@ struct acme {
 	pthread_cond_t wake, ended; /* CLOCK_MONOTONIC */
 	bool woken;
 	uint32_t ordering; /* app, 0: none */
+	bool stuck; /* of the thread: an order could not begin, and that was logged */
 	pthread_mutex_t
 		store; /* an app is switched off before or after a certificate is stored */
 };
@@ -378,15 +379,20 @@ static void tell_success(struct control *c, struct acme_view *v, struct cert_pai
 		log_warn("%s", e.text);
 }
 
-static void order(struct control *c, const struct db_app *app, struct acme_view *v)
+/* 0, however it ended, or -errno: it could not begin. */
+static int order(struct control *c, const struct db_app *app, struct acme_view *v)
 {
 	struct cert_pair p = {0};
 	struct err e = {0};
 	uint64_t id = 0;
 	int r = begin(c, v, &id);
 
+	if (r < 0 && r != -ENOENT && !c->acme->stuck)
+		log_warn("the order of a certificate for %s cannot begin: %s", app->name,
+			strerror(-r));
+	c->acme->stuck = r < 0 && r != -ENOENT;
 	if (r < 0)
-		return;
+		return r;
 	set_ordering(c->acme, app->id);
 	r = acme_order(c, app->id, v->names, &p, &e);
 	if (r == 0) {
@@ -400,26 +406,27 @@ static void order(struct control *c, const struct db_app *app, struct acme_view 
 		note_failure(c, v, &e);
 	cert_pair_clear(&p);
 	set_ordering(c->acme, 0);
+	return 0;
 }
 
-/* Whatever is due of one app, then when it is due next; 0: never. */
-static uint64_t serve(struct control *c, uint32_t id)
+uint64_t acme_serve(struct control *c, uint32_t id)
 {
 	struct acme_view v;
 	struct db_app app;
-	uint64_t next;
+	uint64_t next, soonest = 0;
 
 	if (db_app_by_id(c->db, id, &app) < 0 || app.removing ||
 		acme_look(c, &app, &v) < 0)
 		return 0;
-	if (v.enabled && v.need != ACME_NONE && v.next_us <= io_now_us())
-		order(c, &app, &v);
+	if (v.enabled && v.need != ACME_NONE && v.next_us <= io_now_us() &&
+		order(c, &app, &v) < 0)
+		soonest = io_now_us() + AGAIN_US; /* nothing says so but this */
 	acme_view_clear(&v);
 	if (acme_look(c, &app, &v) < 0)
 		return 0;
 	next = v.enabled ? v.next_us : 0;
 	acme_view_clear(&v);
-	return next;
+	return next && next < soonest ? soonest : next;
 }
 
 /* The moment at which to look again. */
@@ -430,7 +437,7 @@ static uint64_t serve_all(struct control *c)
 	uint64_t soonest = UINT64_MAX;
 
 	for (int i = 0; i < n; i++) {
-		uint64_t next = serve(c, rows[i].app);
+		uint64_t next = acme_serve(c, rows[i].app);
 
 		if (next && next < soonest)
 			soonest = next;

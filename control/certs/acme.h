@@ -39,7 +39,11 @@ struct acme_view {
 	uint64_t next_us;  /* the next try: now, later, 0: never */
 	const char *limit; /* why later than it would be, or NULL */
 };
+/* 0 with *ret, to be cleared, or -errno. */
 int acme_look(struct control *c, const struct db_app *app, struct acme_view *ret);
 void acme_view_clear(struct acme_view *v);
+
+/* For the thread, and tests: what is due of the app, an order waited for, then when it is due next, µs; 0: never. */
+uint64_t acme_serve(struct control *c, uint32_t app);
 
 #endif

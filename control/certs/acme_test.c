@@ -1,0 +1,81 @@
+/* Automatic certificates, order by order; the authority is played. */
+#include "control/api/fixture.h"
+#include "control/certs/acme_order.h"
+#include "db/query.h"
+
+static const char *refusal; /* NULL: it issues */
+static unsigned int orders;
+
+int acme_order(struct control *c UNUSED, uint32_t app UNUSED, const json_t *names,
+	struct cert_pair *ret, struct err *e)
+{
+	const uint64_t now = io_now_us();
+
+	orders++;
+	if (refusal)
+		return err_set(e, EPROTO, "%s", refusal);
+	*ret = (struct cert_pair){.chain = strdup("chain"),
+		.key = strdup("key"),
+		.facts = {.names = json_deep_copy(names),
+			.from_us = now,
+			.until_us = now + 90 * ACME_DAY_US}};
+	return 0;
+}
+
+static uint32_t make_app(struct fixture *f)
+{
+	uint32_t app = make_released(f, "shop");
+
+	refusal = NULL;
+	orders = 0;
+	expect(f, "PATCH", "/v1/apps/shop/domains", "{\"add\":[\"shop.example\"]}", 200,
+		"shop.example");
+	assert_int_equal(acme_enable(&f->c, app), 0);
+	return app;
+}
+
+/* From then on such changes of the row fail, as on a full disk. */
+static void fail_when(struct fixture *f, const char *condition)
+{
+	char sql[160];
+
+	snprintf(sql, sizeof(sql),
+		"CREATE TRIGGER full BEFORE UPDATE ON acme WHEN %s BEGIN SELECT "
+		"RAISE(ABORT, 'full'); END",
+		condition);
+	assert_true(query_exec(f->c.db, sql, "") >= 0);
+}
+
+static void one_is_issued_and_due_again_when_a_third_is_left(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t app = make_app(f);
+	const uint64_t before = io_now_us();
+	uint64_t next = acme_serve(&f->c, app);
+
+	assert_int_equal(orders, 1);
+	assert_true(next >= before + 60 * ACME_DAY_US);
+	expect(f, "GET", "/v1/apps/shop/tls", NULL, 200, "\"state\":\"valid\"");
+	assert_int_equal(acme_serve(&f->c, app), next);
+	assert_int_equal(orders, 1);
+}
+
+static void where_nothing_can_be_recorded_the_next_look_is_later(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t app = make_app(f);
+	const uint64_t before = io_now_us();
+
+	fail_when(f, "1");
+	assert_true(acme_serve(&f->c, app) >= before + 60 * UINT64_C(1000000));
+	assert_int_equal(orders, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(one_is_issued_and_due_again_when_a_third_is_left),
+		T(where_nothing_can_be_recorded_the_next_look_is_later),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
