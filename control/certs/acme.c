@@ -312,6 +312,7 @@ static int begin(struct control *c, struct acme_view *v, uint64_t *ret_order)
 		return -ENOMEM;
 	v->row.tried_us = now;
 	v->row.after_us = now + AGAIN_US;
+	v->row.error[0] = '\0'; /* whoever waits would take it for this one's */
 	int r = db_acme_save(c->db, &v->row);
 	if (r == 0)
 		r = db_order_begin(c->db, v->row.app, names, now, ret_order);

@@ -5,13 +5,17 @@
 
 static const char *refusal; /* NULL: it issues */
 static unsigned int orders;
+static char error_meanwhile[512]; /* what the row says while an order goes on */
 
-int acme_order(struct control *c UNUSED, uint32_t app UNUSED, const json_t *names,
+int acme_order(struct control *c, uint32_t app, const json_t *names,
 	struct cert_pair *ret, struct err *e)
 {
 	const uint64_t now = io_now_us();
+	struct db_acme row;
 
 	orders++;
+	assert_int_equal(db_acme_get(c->db, app, &row), 0);
+	snprintf(error_meanwhile, sizeof(error_meanwhile), "%s", row.error);
 	if (refusal)
 		return err_set(e, EPROTO, "%s", refusal);
 	*ret = (struct cert_pair){.chain = strdup("chain"),
@@ -60,6 +64,20 @@ static void one_is_issued_and_due_again_when_a_third_is_left(void **state)
 	assert_int_equal(orders, 1);
 }
 
+static void an_order_goes_on_without_the_last_ones_error(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t app = make_app(f);
+
+	refusal = "not you";
+	assert_true(acme_serve(&f->c, app) > 0);
+	expect(f, "GET", "/v1/apps/shop/tls", NULL, 200, "\"last_error\":\"not you\"");
+	acme_retry(&f->c);
+	acme_serve(&f->c, app);
+	assert_int_equal(orders, 2);
+	assert_string_equal(error_meanwhile, "");
+}
+
 static void where_nothing_can_be_recorded_the_next_look_is_later(void **state)
 {
 	struct fixture *f = *state;
@@ -75,6 +93,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(one_is_issued_and_due_again_when_a_third_is_left),
+		T(an_order_goes_on_without_the_last_ones_error),
 		T(where_nothing_can_be_recorded_the_next_look_is_later),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
