@@ -358,6 +358,8 @@ static int store(struct control *c, struct acme_view *v, const struct cert_pair 
 	if (r == 0) {
 		db_order_issued(c->db, order);
 		r = certs_put(c, v->row.app, "", p, e);
+	} else {
+		err_sys(e, -r, "the certificate cannot be recorded");
 	}
 	pthread_mutex_unlock(&a->store);
 	return r;

@@ -89,12 +89,25 @@ static void where_nothing_can_be_recorded_the_next_look_is_later(void **state)
 	assert_int_equal(orders, 0);
 }
 
+static void a_certificate_that_cannot_be_recorded_says_so(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t app = make_app(f);
+
+	fail_when(f, "NEW.after_us=0"); /* as it is once one is there */
+	acme_serve(&f->c, app);
+	assert_int_equal(orders, 1);
+	expect(f, "GET", "/v1/apps/shop/tls", NULL, 200,
+		"\"last_error\":\"the certificate cannot be recorded: ");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(one_is_issued_and_due_again_when_a_third_is_left),
 		T(an_order_goes_on_without_the_last_ones_error),
 		T(where_nothing_can_be_recorded_the_next_look_is_later),
+		T(a_certificate_that_cannot_be_recorded_says_so),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
