@@ -131,8 +131,12 @@ int acme_look(struct control *c, const struct db_app *app, struct acme_view *ret
 	pthread_mutex_lock(&c->acme->lock);
 	v.ordering = c->acme->ordering == app->id;
 	pthread_mutex_unlock(&c->acme->lock);
+	if (r < 0 && v.enabled) {
+		acme_view_clear(&v);
+		return r;
+	}
 	*ret = v;
-	return r == -ENOENT ? 0 : r;
+	return 0;
 }
 
 /* ---- asking ---- */

@@ -101,6 +101,19 @@ static void a_certificate_that_cannot_be_recorded_says_so(void **state)
 		"\"last_error\":\"the certificate cannot be recorded: ");
 }
 
+static void a_look_that_fails_leaves_nothing(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t app = make_app(f);
+	struct acme_view v = {0};
+	struct db_app row;
+
+	assert_int_equal(db_app_by_id(f->c.db, app, &row), 0);
+	assert_true(query_exec(f->c.db, "DROP TABLE acme_order", "") >= 0);
+	assert_true(acme_look(&f->c, &row, &v) < 0);
+	assert_null(v.names);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -108,6 +121,7 @@ int main(void)
 		T(an_order_goes_on_without_the_last_ones_error),
 		T(where_nothing_can_be_recorded_the_next_look_is_later),
 		T(a_certificate_that_cannot_be_recorded_says_so),
+		T(a_look_that_fails_leaves_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
