@@ -182,25 +182,12 @@ static const char *pem_field(struct request *r, const char *field)
 
 static int check_name(struct request *r, const char *name)
 {
-	struct db_cert *list = NULL;
-	int n;
-
 	if (request_name(r, "certificate", name) < 0)
 		return -1;
 	if (strcmp(name, AUTOMATIC) == 0)
 		return request_fail(r, FAIL_USAGE,
 			"\"" AUTOMATIC "\" is the name of the one that berth gets by "
 			"itself; choose another");
-	n = db_cert_list(r->c->db, r->app.id, &list);
-	bool there = false;
-	for (int i = 0; i < n; i++)
-		there |= strcmp(list[i].name, name) == 0;
-	db_cert_free(list, n);
-	if (n >= CERTS_OF_APP_MAX && !there)
-		return request_fail(r, FAIL_CONFLICT,
-			"%s has %d certificates, the most that berth takes; remove one "
-			"first",
-			r->app.name, n);
 	return 0;
 }
 
@@ -221,8 +208,14 @@ static int check(
 static int store(struct request *r, const char *name, const struct cert_pair *p)
 {
 	struct err e = {0};
+	int n = certs_put(r->c, r->app.id, name, p, &e);
 
-	if (certs_put(r->c, r->app.id, name, p, &e) < 0)
+	if (n == -E2BIG)
+		return request_fail(r, FAIL_CONFLICT,
+			"%s has %d certificates, the most that berth takes; remove one "
+			"first",
+			r->app.name, CERTS_OF_APP_MAX);
+	if (n < 0)
 		return request_fail(r, FAIL_BERTH, "%s", e.text);
 	if (certs_came(r->c, &e) < 0)
 		return request_fail(r, FAIL_BERTH,

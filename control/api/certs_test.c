@@ -182,6 +182,64 @@ static void their_settings_are_checked(void **state)
 		"--global");
 }
 
+/* Rows of an app beside the one there is, until there are n, with its key. */
+static void add_rows(struct fixture *f, uint32_t app, int n)
+{
+	struct db_cert have;
+	char folder[128];
+
+	snprintf(folder, sizeof(folder), "%s/control/certs", f->folder);
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(db_cert_get(f->c.db, app, "default", &have), 0);
+	for (int i = 1; i < n; i++) {
+		struct db_cert row = have;
+
+		snprintf(row.name, sizeof(row.name), "c%d", i);
+		snprintf(row.key_file, sizeof(row.key_file), "c%d", i);
+		assert_int_equal(linkat(fd, have.key_file, fd, row.key_file, 0), 0);
+		assert_int_equal(db_cert_put(f->c.db, &row), 0);
+	}
+	db_cert_clear(&have);
+	close(fd);
+}
+
+/* Asked at once: what the request saw before counts for nothing. */
+static void the_most_that_an_app_has_is_held_where_they_are_stored(void **state)
+{
+	struct fixture *f = *state;
+	char *body autofree = body_for(NULL, "shop", "DNS:shop.localhost");
+	char *more autofree = body_for("more", "shop", "DNS:shop.localhost");
+	json_t *names = json_pack("[s]", "shop.localhost");
+	char chain[] = "chain", key[] = "key";
+	const struct cert_pair p = {.chain = chain, .key = key, .facts.names = names};
+	struct err e = {0};
+	uint32_t app = make_released(f, "shop");
+
+	expect(f, "POST", "/v1/apps/shop/certs", body, 201, "serves");
+	add_rows(f, app, CERTS_OF_APP_MAX);
+	expect(f, "POST", "/v1/apps/shop/certs", more, 409, "shop has 20 certificates");
+	assert_int_equal(certs_put(&f->c, app, "more", &p, &e), -E2BIG);
+	assert_int_equal(key_files(f), CERTS_OF_APP_MAX);
+	/* these take no more room */
+	expect(f, "POST", "/v1/apps/shop/certs", body, 201, "serves");
+	assert_int_equal(certs_put(&f->c, app, "", &p, &e), 0);
+	json_decref(names);
+}
+
+static void an_app_with_too_many_keeps_its_certificates(void **state)
+{
+	struct fixture *f = *state;
+	char *body autofree = body_for(NULL, "shop", "DNS:shop.localhost");
+	struct err e = {0};
+	uint32_t app = make_released(f, "shop");
+
+	expect(f, "POST", "/v1/apps/shop/certs", body, 201, "serves");
+	add_rows(f, app, CERTS_OF_APP_MAX + 2);
+	assert_int_equal(certs_refresh(&f->c, &e), 0);
+	assert_true(certs_serve(f->c.certs, "shop.localhost"));
+}
+
 static char *drain_body(const char *ca)
 {
 	json_t *o = json_pack("{s:s, s:s}", "url", "https://logs.example.com/", "ca", ca);
@@ -236,6 +294,8 @@ int main(void)
 		T(a_restores_keys_outlive_an_app_that_goes_meanwhile),
 		T(automatic_ones_want_a_hostname_that_can_be_checked),
 		T(their_settings_are_checked),
+		T(the_most_that_an_app_has_is_held_where_they_are_stored),
+		T(an_app_with_too_many_keeps_its_certificates),
 		T(of_a_drains_authorities_only_the_certificates_are_kept),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

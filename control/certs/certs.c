@@ -119,7 +119,16 @@ static void drop_key_file(struct control *c, const char *file)
 		unlinkat(c->certs->folder, file, 0);
 }
 
-/* The row; what it takes the place of names its key in old. */
+static int check_room(struct control *c, uint32_t app)
+{
+	struct db_cert *list = NULL;
+	int n = db_cert_list(c->db, app, &list);
+
+	db_cert_free(list, n);
+	return n < 0 ? n : n < CERTS_OF_APP_MAX ? 0 : -E2BIG;
+}
+
+/* The row; what it takes the place of names its key in old. -E2BIG */
 static int put_row(struct control *c, const struct db_cert *row, char old[33])
 {
 	struct db_cert before;
@@ -130,8 +139,11 @@ static int put_row(struct control *c, const struct db_cert *row, char old[33])
 	if (db_cert_get(c->db, row->app, row->name, &before) == 0) {
 		memcpy(old, before.key_file, sizeof(before.key_file));
 		db_cert_clear(&before);
+	} else if (row->name[0]) {
+		r = check_room(c, row->app);
 	}
-	r = db_cert_put(c->db, row);
+	if (r == 0)
+		r = db_cert_put(c->db, row);
 	int ended = db_end(c->db, r == 0);
 	return r < 0 ? r : ended;
 }
@@ -224,7 +236,7 @@ struct packing {
 	/* of the app that is packed */
 	const struct db_cert *list;
 	int n;
-	int64_t index[CERTS_OF_APP_MAX + 1]; /* in the pack; -1: not there */
+	int64_t *index; /* in the pack; -1: not there */
 };
 
 /* Only what serves a name goes out. */
@@ -290,8 +302,12 @@ static int pack_all(struct control *c, struct certs_pack *p)
 	struct packing k = {.c = c, .pack = p, .api = api};
 	struct db_cert *list = NULL;
 	int n = db_cert_list(c->db, 0, &list), r = n;
+	int64_t *index autofree =
+		n > 0 ? calloc((size_t)n, sizeof(*index)) : NULL; /* of all apps' */
 
-	if (n > 0)
+	if (n > 0 && !index)
+		r = -ENOMEM;
+	if (n > 0 && r >= 0)
 		r = k.n_apps = db_app_list(c->db, &k.apps);
 	if (n > 0 && r >= 0)
 		r = k.n_domains = db_domain_all(c->db, 0, &k.domains);
@@ -303,8 +319,9 @@ static int pack_all(struct control *c, struct certs_pack *p)
 		for (end = i + 1; end < n && list[end].app == list[i].app;)
 			end++;
 		k.list = list + i;
+		k.index = index + i;
 		k.n = end - i;
-		if (app && !app->removing && k.n <= (int)ARRAY_LEN(k.index))
+		if (app && !app->removing)
 			pack_app(&k, app);
 	}
 	db_cert_free(list, n);

@@ -8,7 +8,7 @@
 #include "control/certs/cert.h"
 #include "control/control.h"
 
-#define CERTS_OF_APP_MAX 20
+#define CERTS_OF_APP_MAX 20	     /* with the automatic one, which always has room */
 #define CERTS_DEFAULT_NAME "default" /* of certs:add without a name */
 
 /* Opens (makes) control/certs; removes key files that no row names. */
@@ -17,7 +17,8 @@ void certs_close(struct certs *k); /* for tests */
 
 /*
  * Stores a pair in the place of the app's certificate of that name ("": the automatic one): key file, row, power cuts
- * considered; the old key file is removed. 0, -ENOENT (the app is gone) or -errno, with e.
+ * considered; the old key file is removed. 0, -ENOENT (the app is gone), -E2BIG (it has CERTS_OF_APP_MAX) or -errno,
+ * with e.
  */
 int certs_put(struct control *c, uint32_t app, const char *name,
 	const struct cert_pair *p, struct err *e);
