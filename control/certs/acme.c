@@ -379,9 +379,10 @@ static void tell_success(struct control *c, struct acme_view *v, struct cert_pai
 	applog(v->row.app, "berth[tls]",
 		"certificate for %s, issued by %s, valid until %s", names ? names : "?",
 		p->facts.issuer, until);
-	webhooks_emit(c, v->row.app, HOOK_CERTIFICATE,
-		json_pack("{s:s, s:s, s:O, s:s}", "what", "renewed", "certificate",
-			"automatic", "names", v->names, "until", until));
+	json_t *o = json_pack("{s:s, s:s, s:s}", "what", "renewed", "certificate",
+		"automatic", "until", until);
+	webhooks_put_names(o, v->names);
+	webhooks_emit(c, v->row.app, HOOK_CERTIFICATE, o);
 	if (certs_came(c, &e) < 0)
 		log_warn("%s", e.text);
 }

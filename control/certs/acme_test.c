@@ -64,6 +64,26 @@ static void one_is_issued_and_due_again_when_a_third_is_left(void **state)
 	assert_int_equal(orders, 1);
 }
 
+/* More than a delivery holds. */
+static void of_a_renewal_a_webhook_is_told_however_many_names(void **state)
+{
+	struct fixture *f = *state;
+	struct db_webhook h = {
+		.events = HOOK_CERTIFICATE, .url = "https://hooks.example.com/"};
+	struct db_delivery *rows autofree = NULL;
+	uint32_t app = make_app(f);
+	char name[256];
+
+	for (int i = 0; i < 90; i++) {
+		snprintf(name, sizeof(name), "%050d.%050d.example", i, i);
+		assert_int_equal(db_domain_add(f->c.db, app, name), 0);
+	}
+	assert_int_equal(db_webhook_add(f->c.db, &h), 0);
+	assert_true(acme_serve(&f->c, app) > 0);
+	assert_int_equal(db_delivery_list(f->c.db, h.id, &rows), 1);
+	assert_non_null(strstr(rows[0].body, "\"what\":\"renewed\""));
+}
+
 static void an_order_goes_on_without_the_last_ones_error(void **state)
 {
 	struct fixture *f = *state;
@@ -118,6 +138,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(one_is_issued_and_due_again_when_a_third_is_left),
+		T(of_a_renewal_a_webhook_is_told_however_many_names),
 		T(an_order_goes_on_without_the_last_ones_error),
 		T(where_nothing_can_be_recorded_the_next_look_is_later),
 		T(a_certificate_that_cannot_be_recorded_says_so),

@@ -14,6 +14,7 @@
 	(60 * UINT64_C(1000000)) /* until an answer that does not come is given up */
 #define ID_HEX 32
 #define LEAST_MS 200
+#define NAMES_BYTES_MAX (DB_DELIVERY_BODY_MAX / 2) /* a certificate may have more */
 
 static const char *const event_names[] = {"deploy", "crash", "disk", "certificate"};
 
@@ -140,6 +141,23 @@ void webhooks_emit(
 	json_decref(detail);
 	if (any)
 		drains_changed(c);
+}
+
+void webhooks_put_names(json_t *detail, const json_t *names)
+{
+	size_t bytes = 0, more = 0, i;
+	json_t *told = json_array(), *name;
+
+	json_array_foreach (names, i, name) {
+		bytes += json_string_length(name) + sizeof("\"\"");
+		if (bytes <= NAMES_BYTES_MAX)
+			json_array_append(told, name);
+		else
+			more++;
+	}
+	json_object_set_new(detail, "names", told);
+	if (more)
+		json_object_set_new(detail, "more", json_integer((json_int_t)more));
 }
 
 int webhooks_ping(struct control *c, const struct db_webhook *h, uint64_t *ret_id)

@@ -25,6 +25,8 @@ uint32_t webhook_events_parse(const char *text);
  */
 void webhooks_emit(
 	struct control *c, uint32_t app, enum db_hook_events event, json_t *detail);
+/* A certificate's names into a detail, those that have room in a delivery, and "more": how many had none. */
+void webhooks_put_names(json_t *detail, const json_t *names);
 /* Only to that one: event "ping". 0 and the delivery's number, or -errno. */
 int webhooks_ping(struct control *c, const struct db_webhook *h, uint64_t *ret_id);
 
@@ -40,5 +42,7 @@ int webhooks_count(struct control *c);
 int webhooks_run(struct control *c);
 /* It looks now. Any thread. */
 void webhooks_look_soon(void);
+/* What it tells of certificates once a day. For tests, too. */
+void webhooks_look_certs(struct control *c, uint64_t now_us);
 
 #endif

@@ -31,29 +31,37 @@ static void look_disk(struct control *c, struct looks *l)
 	l->low = low;
 }
 
+void webhooks_look_certs(struct control *c, uint64_t now_us)
+{
+	struct db_cert *rows = NULL;
+	char until[STAMP_SIZE];
+	int n = db_cert_list(c->db, 0, &rows);
+
+	for (int i = 0; i < n; i++) {
+		const struct db_cert *row = &rows[i];
+
+		if (row->until_us > now_us + SOON_US)
+			continue;
+		stamp_format(row->until_us, until);
+		json_t *o = json_pack("{s:s, s:s, s:s}", "what",
+			row->until_us > now_us ? "expires soon" : "expired",
+			"certificate", row->name[0] ? row->name : "automatic", "until",
+			until);
+		webhooks_put_names(o, row->names);
+		webhooks_emit(c, row->app, HOOK_CERTIFICATE, o);
+	}
+	db_cert_free(rows, n > 0 ? n : 0);
+}
+
 /* Once a day: what is renewed in time is not told. */
 static void look_certs(struct control *c, struct looks *l)
 {
-	struct db_cert *rows = NULL;
-	uint64_t now = io_now_us();
-	char until[STAMP_SIZE];
+	const uint64_t now = io_now_us();
 
 	if (l->certs_us && now < l->certs_us + DAY_US)
 		return;
 	l->certs_us = now;
-	int n = db_cert_list(c->db, 0, &rows);
-	for (int i = 0; i < n; i++) {
-		if (rows[i].until_us > now + SOON_US)
-			continue;
-		stamp_format(rows[i].until_us, until);
-		webhooks_emit(c, rows[i].app, HOOK_CERTIFICATE,
-			json_pack("{s:s, s:s, s:O, s:s}", "what",
-				rows[i].until_us > now ? "expires soon" : "expired",
-				"certificate",
-				rows[i].name[0] ? rows[i].name : "automatic", "names",
-				rows[i].names, "until", until));
-	}
-	db_cert_free(rows, n > 0 ? n : 0);
+	webhooks_look_certs(c, now);
 }
 
 /* One a program, as the disk that it looks at. */

@@ -57,11 +57,56 @@ static void a_delivery_whose_answers_get_lost_ends_too(void **state)
 	assert_int_equal(webhooks_wait_ms(&c), -1);
 }
 
+#define HOUR_US (UINT64_C(3600) * 1000000)
+
+/* The one delivery that waits; its body, the caller's. */
+static json_t *delivered(struct db *db, const struct db_webhook *h)
+{
+	struct db_delivery *rows autofree = NULL;
+
+	assert_int_equal(db_delivery_list(db, h->id, &rows), 1);
+	json_t *body = json_loads(rows[0].body, 0, NULL);
+	assert_non_null(body);
+	return body;
+}
+
+static void of_many_long_names_those_are_told_that_have_room(void **state)
+{
+	struct fixture *f = *state;
+	struct control c = {.db = f->db};
+	struct db_webhook h = {.events = HOOK_ALL, .url = "https://hooks.example.com/x"};
+	struct db_cert row = {.name = "brought",
+		.chain = f->path,
+		.names = json_array(),
+		.until_us = HOUR_US};
+
+	for (int i = 0; i < 300; i++)
+		json_array_append_new(row.names, json_sprintf("%0200d.example", i));
+	assert_int_equal(db_app_create(f->db, "shop", &row.app), 0);
+	assert_int_equal(db_cert_put(f->db, &row), 0);
+	assert_int_equal(db_webhook_add(f->db, &h), 0);
+	webhooks_look_certs(&c, 0);
+	json_t *body = delivered(f->db, &h);
+	const json_t *names = json_object_get(body, "names");
+	const size_t told = json_array_size(names);
+
+	assert_in_range(told, 10, 299);
+	for (size_t i = 0; i < told; i++)
+		assert_true(json_equal(
+			json_array_get(names, i), json_array_get(row.names, i)));
+	assert_int_equal(told + json_integer_value(json_object_get(body, "more")), 300);
+	json_decref(body);
+	json_decref(row.names);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 			a_delivery_whose_answers_get_lost_ends_too, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			of_many_long_names_those_are_told_that_have_room, set_up,
+			tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
