@@ -2,6 +2,7 @@
 #include "control/certs/certs.h"
 #include "control/api/handlers.h"
 #include "control/api/view.h"
+#include "control/certs/acme_plan.h"
 #include "control/network/own_host.h"
 #include "lib/io.h"
 #include <errno.h>
@@ -21,7 +22,9 @@ const char *certs_state(const struct db_cert *c, uint64_t now_us)
 		return "expired";
 	if (now_us < c->from_us)
 		return "not valid yet";
-	return c->until_us - now_us < CERT_SOON_US ? "expires soon" : "valid";
+	bool soon = c->until_us - now_us < CERT_SOON_US &&
+		    (c->name[0] || acme_late(c, now_us));
+	return soon ? "expires soon" : "valid";
 }
 
 /* The hostnames that one of the list serves. */

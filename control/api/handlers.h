@@ -60,7 +60,7 @@ HANDLE(certs_show);
 HANDLE(certs_add);
 HANDLE(certs_chain);
 HANDLE(certs_delete);
-/* "valid", "expires soon", "expired", "not valid yet" */
+/* "valid", "expires soon" (an automatic one: its renewal is late), "expired", "not valid yet" */
 const char *certs_state(const struct db_cert *c, uint64_t now_us);
 /* tls.c */
 HANDLE(tls_list);

@@ -81,6 +81,13 @@ uint64_t acme_renew_us(const struct db_cert *have)
 	return have->until_us - (have->until_us - have->from_us) / 3;
 }
 
+bool acme_late(const struct db_cert *have, uint64_t now_us)
+{
+	const uint64_t renew_us = acme_renew_us(have);
+
+	return now_us > renew_us + (have->until_us - renew_us) / 2;
+}
+
 enum acme_need acme_need(
 	const json_t *names, const struct db_cert *have, bool forced, uint64_t now_us)
 {

@@ -30,6 +30,8 @@ enum acme_need acme_need(
 	const json_t *names, const struct db_cert *have, bool forced, uint64_t now_us);
 /* When a certificate is due: a third of its lifetime before its end. */
 uint64_t acme_renew_us(const struct db_cert *have);
+/* Half of the time after that is over: whatever its length, it should have been renewed. */
+bool acme_late(const struct db_cert *have, uint64_t now_us);
 
 /* Pause after so many failures in a row (1: the first): doubling, a fifth more or less by random. */
 uint64_t acme_pause_us(uint32_t failures, uint32_t random);

@@ -4,6 +4,7 @@
 #include "db/query.h"
 
 static const char *refusal; /* NULL: it issues */
+static uint64_t life_us;
 static unsigned int orders;
 static char error_meanwhile[512]; /* what the row says while an order goes on */
 
@@ -22,7 +23,7 @@ int acme_order(struct control *c, uint32_t app, const json_t *names,
 		.key = strdup("key"),
 		.facts = {.names = json_deep_copy(names),
 			.from_us = now,
-			.until_us = now + 90 * ACME_DAY_US}};
+			.until_us = now + life_us}};
 	return 0;
 }
 
@@ -31,6 +32,7 @@ static uint32_t make_app(struct fixture *f)
 	uint32_t app = make_released(f, "shop");
 
 	refusal = NULL;
+	life_us = 90 * ACME_DAY_US;
 	orders = 0;
 	expect(f, "PATCH", "/v1/apps/shop/domains", "{\"add\":[\"shop.example\"]}", 200,
 		"shop.example");
@@ -62,6 +64,16 @@ static void one_is_issued_and_due_again_when_a_third_is_left(void **state)
 	expect(f, "GET", "/v1/apps/shop/tls", NULL, 200, "\"state\":\"valid\"");
 	assert_int_equal(acme_serve(&f->c, app), next);
 	assert_int_equal(orders, 1);
+}
+
+static void one_of_short_life_does_not_always_expire_soon(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t app = make_app(f);
+
+	life_us = 6 * ACME_DAY_US;
+	acme_serve(&f->c, app);
+	expect(f, "GET", "/v1/certs", NULL, 200, "\"state\":\"valid\"");
 }
 
 /* More than a delivery holds. */
@@ -138,6 +150,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(one_is_issued_and_due_again_when_a_third_is_left),
+		T(one_of_short_life_does_not_always_expire_soon),
 		T(of_a_renewal_a_webhook_is_told_however_many_names),
 		T(an_order_goes_on_without_the_last_ones_error),
 		T(where_nothing_can_be_recorded_the_next_look_is_later),

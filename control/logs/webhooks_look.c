@@ -1,4 +1,5 @@
 /* What webhooks tell that nobody does: a disk that fills up, certificates that end. */
+#include "control/certs/acme_plan.h"
 #include "control/data/space.h"
 #include "control/logs/webhooks.h"
 #include "control/thread.h"
@@ -40,7 +41,8 @@ void webhooks_look_certs(struct control *c, uint64_t now_us)
 	for (int i = 0; i < n; i++) {
 		const struct db_cert *row = &rows[i];
 
-		if (row->until_us > now_us + SOON_US)
+		if (row->until_us > now_us + SOON_US ||
+			(!row->name[0] && !acme_late(row, now_us)))
 			continue;
 		stamp_format(row->until_us, until);
 		json_t *o = json_pack("{s:s, s:s, s:s}", "what",

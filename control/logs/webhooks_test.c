@@ -99,6 +99,29 @@ static void of_many_long_names_those_are_told_that_have_room(void **state)
 	json_decref(row.names);
 }
 
+static void an_automatic_one_is_told_when_its_renewal_is_late(void **state)
+{
+	struct fixture *f = *state;
+	struct control c = {.db = f->db};
+	struct db_webhook h = {.events = HOOK_ALL, .url = "https://hooks.example.com/x"};
+	struct db_cert row = {
+		.chain = f->path, .names = json_array(), .until_us = 24 * HOUR_US};
+	struct db_delivery *rows autofree = NULL;
+
+	assert_int_equal(db_app_create(f->db, "shop", &row.app), 0);
+	assert_int_equal(db_cert_put(f->db, &row), 0);
+	assert_int_equal(db_webhook_add(f->db, &h), 0);
+	webhooks_look_certs(&c, 4 * HOUR_US);
+	webhooks_look_certs(&c, 19 * HOUR_US);
+	assert_int_equal(db_delivery_list(f->db, h.id, &rows), 0);
+	webhooks_look_certs(&c, 22 * HOUR_US);
+	json_t *body = delivered(f->db, &h);
+	assert_string_equal(
+		json_string_value(json_object_get(body, "what")), "expires soon");
+	json_decref(body);
+	json_decref(row.names);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -106,6 +129,9 @@ int main(void)
 			a_delivery_whose_answers_get_lost_ends_too, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			of_many_long_names_those_are_told_that_have_room, set_up,
+			tear_down),
+		cmocka_unit_test_setup_teardown(
+			an_automatic_one_is_told_when_its_renewal_is_late, set_up,
 			tear_down),
 	};
 
