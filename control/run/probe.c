@@ -23,7 +23,7 @@ struct probe {
 	struct control *c;
 	const struct member *m;
 	struct sink *s;
-	int v4, v6; /* sockets inside the instance, kept over refused attempts */
+	int v4, v6; /* sockets inside the instance, kept over refused attempts of a check */
 	uint64_t deadline_ns;
 	unsigned int attempt;
 	struct health check; /* without path and command: TCP only */
@@ -131,7 +131,14 @@ static bool is_healthy(struct probe *p, int fd)
 	return false;
 }
 
-/* 0 ready, 1 not yet, -errno fault. A socket that was connected or failed is replaced at the next turn. */
+static void drop(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* 0 ready, 1 not yet, -errno fault. A socket that was asked in vain is replaced at the next turn. */
 static int attempt(struct probe *p, int *fd, int family)
 {
 	if (*fd < 0)
@@ -141,8 +148,7 @@ static int attempt(struct probe *p, int *fd, int family)
 	int r = family == AF_UNIX ? try_accepted(p)
 				  : try_connect(*fd, family, p->m->port);
 	if (r == 0 && p->checked && !is_healthy(p, *fd)) {
-		close(*fd);
-		*fd = -1;
+		drop(fd);
 		return 1;
 	}
 	return r;
@@ -262,12 +268,11 @@ int probe_wait(struct control *c, const struct member *m, struct sink *s, struct
 	int r = 0;
 
 	read_checks(&p);
-	for (size_t n = 0; r == 0 && next_check(&p, n); n++)
+	for (size_t n = 0; r == 0 && next_check(&p, n); n++) {
 		r = await_check(&p, e);
-	if (p.v4 >= 0)
-		close(p.v4);
-	if (p.v6 >= 0)
-		close(p.v6);
+		drop(&p.v4);
+		drop(&p.v6);
+	}
 	db_image_clear(&p.image);
 	db_release_clear(&p.release);
 	return r;
