@@ -525,7 +525,8 @@ int db_net_address_sweep(struct db *db, uint64_t before_us);
 struct db_instance {
 	uint64_t id;
 	uint32_t app, number, version, restarts, oom_kills;
-	char kind[8], type[32], state[12], reason[160];
+	char kind[8]; /* app run cron build check: a command that checks an instance */
+	char type[32], state[12], reason[160];
 	uint64_t started_us, exited_us;
 	bool final; /* ended, and its policy wanted no restart */
 	/* of one-offs */

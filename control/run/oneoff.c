@@ -409,7 +409,7 @@ static int check_in(struct control *c, struct live *l, const struct member *targ
 	struct db_instance row = {.app = l->app.id,
 		.number = 1,
 		.version = l->release.version,
-		.kind = "run",
+		.kind = "check", /* not "run": it is nobody's, and keeps no app awake */
 		.type = "enter"};
 	struct oneoff o = {.argv = argv};
 	struct err e = {0};

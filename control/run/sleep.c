@@ -25,7 +25,8 @@ static bool entered(struct control *c, uint32_t app)
 	bool any = false;
 
 	for (int i = 0; i < n; i++)
-		any |= strcmp(rows[i].type, "enter") == 0;
+		any |= strcmp(rows[i].kind, "run") == 0 &&
+		       strcmp(rows[i].type, "enter") == 0;
 	return any;
 }
 
