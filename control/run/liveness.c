@@ -26,7 +26,9 @@ struct watched {
 	size_t check;
 	unsigned int failures;
 	uint64_t due_ns;
+	bool web;	 /* sleeps with its app */
 	bool busy, gone; /* a thread asks; it is not in the list any more */
+	bool slept;	 /* since that thread asked: what it hears says nothing */
 	struct watched *next;
 };
 struct liveness {
@@ -58,6 +60,18 @@ void liveness_changed(struct control *c)
 
 	if (c->liveness)
 		(void)!write(c->liveness->wake, &one, sizeof(one));
+}
+
+void liveness_slept(struct control *c, uint32_t app)
+{
+	struct liveness *l = c->liveness;
+
+	if (!l)
+		return;
+	pthread_mutex_lock(&l->lock);
+	for (struct watched *w = l->list; w; w = w->next)
+		w->slept |= w->web && w->app == app;
+	pthread_mutex_unlock(&l->lock);
 }
 
 /* ---- one try ---- */
@@ -98,7 +112,7 @@ static void *try_main(void *arg)
 	pthread_mutex_lock(&l->lock);
 	if (r == 0)
 		t->w->failures = 0;
-	else if (r == 1)
+	else if (r == 1 && !t->w->slept)
 		t->w->failures++;
 	bool stop = t->w->failures >= t->h.attempts;
 	if (stop)
@@ -138,6 +152,7 @@ static struct watched *note(
 		*w = (struct watched){.instance = m->id,
 			.app = m->app,
 			.check = check,
+			.web = strcmp(m->type, "web") == 0,
 			.due_ns = io_mono_ns() + first_s * S_NS,
 			.next = l->list};
 		l->list = w;
@@ -154,6 +169,7 @@ static void begin(struct control *c, struct watched *w, const struct member *m,
 		return;
 	*t = (struct try){c, w, *m, *h, json_incref(checks)};
 	w->busy = true;
+	w->slept = false;
 	c->liveness->busy++;
 	if (thread_detached(try_main, t, STACK_BYTES) == 0)
 		return;

@@ -11,5 +11,10 @@ int liveness_open(struct liveness **ret);
 int liveness_run(struct control *c);
 /* A release went live. Any thread; without liveness (tests) nothing. */
 void liveness_changed(struct control *c);
+/*
+ * The app is recorded as asleep, and is about to be frozen or stopped: a try of its web processes that is under way counts
+ * only when it finds them healthy. Any thread; as liveness_changed.
+ */
+void liveness_slept(struct control *c, uint32_t app);
 
 #endif

@@ -4,6 +4,7 @@
 #include "control/logs/applog.h"
 #include "control/network/routes.h"
 #include "control/run/fleet.h"
+#include "control/run/liveness.h"
 #include "control/run/sleep_inside.h"
 #include "control/run/supervise.h"
 #include "control/settings.h"
@@ -138,7 +139,10 @@ static int fall(struct control *c, const struct db_app *a, enum db_asleep how,
 	routes_unlock(c->routes);
 	if (late)
 		return somebody_asked(a, e);
-	return r < 0 ? err_sys(e, -r, "record it") : 0;
+	if (r < 0)
+		return err_sys(e, -r, "record it");
+	liveness_slept(c, a->id);
+	return 0;
 }
 
 static int stop(struct control *c, const struct db_app *a, const struct serving *s,

@@ -8,6 +8,7 @@
 #include "control/network/routes.h"
 #include "control/run/fixture.h"
 #include "control/run/fleet.h"
+#include "control/run/liveness.h"
 #include "control/run/sleep_inside.h"
 #include "control/run/supervise.h"
 #include "control/settings.h"
@@ -18,7 +19,8 @@ static struct {
 	struct control c;
 	uint32_t app;
 	uint64_t instance;
-	int while_checked; /* what ps:sleep says meanwhile */
+	int while_checked;  /* what ps:sleep says meanwhile */
+	unsigned int slept; /* as liveness checks are told */
 	struct err why;
 } g;
 
@@ -129,6 +131,13 @@ int engine_enter(struct engine *e UNUSED, const struct msg_enter *m UNUSED,
 	return 0;
 }
 
+void liveness_slept(struct control *c UNUSED, uint32_t app)
+{
+	assert_int_equal(app, g.app);
+	assert_int_equal(how_it_sleeps(), DB_ASLEEP_FROZEN);
+	g.slept++;
+}
+
 /* A command runs inside. */
 int engine_wait_exit(struct engine *e UNUSED, uint64_t id UNUSED, int timeout_ms UNUSED,
 	struct msg_exited *ret)
@@ -191,8 +200,10 @@ static void somebody_inside_keeps_it_awake(void **state UNUSED)
 	assert_int_equal(go_to_sleep(), -EBUSY);
 	assert_non_null(strstr(g.why.text, "berth enter"));
 	assert_int_equal(how_it_sleeps(), DB_AWAKE);
+	assert_int_equal(g.slept, 0);
 	db_instance_exit(g.c.db, i.id, "left", 1);
 	assert_int_equal(go_to_sleep(), 0);
+	assert_int_equal(g.slept, 1);
 }
 
 int main(void)
