@@ -237,6 +237,39 @@ static int pack_enter(
 	return fd;
 }
 
+/* Awake, if it is one that sleeps with the app. */
+static int find_awake(struct control *c, const struct live *l, const struct oneoff *o,
+	struct member *ret, struct err *e)
+{
+	int r = strncmp(o->instance, "web.", 4) == 0
+			? sleep_keep_awake(c, l->app.id, "berth enter", e)
+			: 0;
+
+	return r < 0 ? r : find_instance(c, l->app.id, o->instance, ret, e);
+}
+
+/* Starts it inside target; its row is there. */
+static int enter_target(struct control *c, struct live *l, const struct oneoff *o,
+	const struct member *target, uint64_t id, int stdio[3], int *ret_pty,
+	struct err *e)
+{
+	int spec autoclose = pack_enter(c, l, o, target);
+	if (spec < 0)
+		return err_sys(e, -spec, "pack the command");
+	struct msg_enter m = {.id = id,
+		.target = target->id,
+		.flags = o->tty ? START_TTY : START_STDIO};
+	int fds[4] = {spec, stdio[0], stdio[1], stdio[2]};
+	int r = engine_expect(c->engine, id);
+	if (r == 0)
+		r = engine_enter(c->engine, &m, fds, o->tty ? 1 : 4, ret_pty, e);
+	if (r < 0) {
+		engine_forget(c->engine, id);
+		engine_stop(c->engine, id, 0); /* as fleet_start */
+	}
+	return r;
+}
+
 static int enter(struct control *c, struct live *l, const struct oneoff *o, int stdio[3],
 	struct oneoff_handle *ret, struct err *e)
 {
@@ -249,11 +282,7 @@ static int enter(struct control *c, struct live *l, const struct oneoff *o, int 
 	struct member target;
 	int pty = -1;
 
-	int r = 0;
-	if (l->app.asleep && strncmp(o->instance, "web.", 4) == 0)
-		r = sleep_wake(c, l->app.id, "berth enter", e);
-	if (r == 0)
-		r = find_instance(c, l->app.id, o->instance, &target, e);
+	int r = find_awake(c, l, o, &target, e);
 	if (r < 0)
 		return r;
 	/* a canary's, or one that the last deploy is about to stop */
@@ -265,21 +294,11 @@ static int enter(struct control *c, struct live *l, const struct oneoff *o, int 
 	r = db_instance_create(c->db, &row);
 	if (r < 0)
 		return err_sys(e, -r, "record it");
-	int spec autoclose = pack_enter(c, l, o, &target);
-	if (spec < 0) {
-		db_instance_exit(c->db, row.id, "not started", io_now_us());
-		return err_sys(e, -spec, "pack the command");
-	}
-	struct msg_enter m = {.id = row.id,
-		.target = target.id,
-		.flags = o->tty ? START_TTY : START_STDIO};
-	int fds[4] = {spec, stdio[0], stdio[1], stdio[2]};
-	r = engine_expect(c->engine, row.id);
+	/* It may have begun to fall asleep before the row was there. */
+	r = find_awake(c, l, o, &target, e);
 	if (r == 0)
-		r = engine_enter(c->engine, &m, fds, o->tty ? 1 : 4, &pty, e);
+		r = enter_target(c, l, o, &target, row.id, stdio, &pty, e);
 	if (r < 0) {
-		engine_forget(c->engine, row.id);
-		engine_stop(c->engine, row.id, 0); /* as fleet_start */
 		db_instance_exit(c->db, row.id, "not started", io_now_us());
 		return r;
 	}

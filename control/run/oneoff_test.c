@@ -6,6 +6,7 @@
 
 #include "control/engine.h"
 #include "control/run/fleet.h"
+#include "control/run/sleep.h"
 #include "lib/io.h"
 #include "lib/spec.h"
 #include <cmocka.h>
@@ -18,6 +19,9 @@
 static pthread_barrier_t both_start;
 static struct member running; /* all that does */
 static int entered = -1;      /* the spec of the last program that entered it */
+static uint64_t target;	      /* what it entered */
+
+#define AFTER_SLEEP 77
 
 /* ---- in the place of the real ones (see the Makefile) ---- */
 
@@ -48,15 +52,26 @@ int fleet_list(struct control *c UNUSED, uint32_t app UNUSED, const char *type U
 	return 1;
 }
 
+/* Once somebody is recorded as inside, running has been stopped and started again. */
+int sleep_keep_awake(
+	struct control *c, uint32_t app, const char *why UNUSED, struct err *e UNUSED)
+{
+	struct db_instance *rows autofree = NULL;
+
+	if (db_instance_list(c->db, app, false, &rows) > 0)
+		running.id = AFTER_SLEEP;
+	return 0;
+}
+
 int engine_expect(struct engine *g UNUSED, uint64_t id UNUSED)
 {
 	return 0;
 }
 
-int engine_enter(struct engine *g UNUSED, const struct msg_enter *m UNUSED,
-	const int *fds, unsigned int n_fds UNUSED, int *ret_pty UNUSED,
-	struct err *e UNUSED)
+int engine_enter(struct engine *g UNUSED, const struct msg_enter *m, const int *fds,
+	unsigned int n_fds UNUSED, int *ret_pty UNUSED, struct err *e UNUSED)
 {
+	target = m->target;
 	entered = fcntl(fds[0], F_DUPFD_CLOEXEC, 3);
 	return 0;
 }
@@ -202,6 +217,19 @@ static void who_enters_a_canary_gets_its_release(void **state)
 	expect_entered(f, "IMAGE=blue", "COLOUR=blue", "BERTH_RELEASE=v2");
 }
 
+static void who_enters_is_recorded_before_the_app_is_kept_awake(void **state)
+{
+	struct fixture *f = *state;
+
+	running = (struct member){.id = 7,
+		.number = 101,
+		.version = 1,
+		.type = "web",
+		.state = MEMBER_READY};
+	expect_entered(f, "IMAGE=red", "COLOUR=red", "BERTH_RELEASE=v1");
+	assert_int_equal(target, AFTER_SLEEP);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -210,6 +238,9 @@ int main(void)
 			tear_down),
 		cmocka_unit_test_setup_teardown(
 			who_enters_a_canary_gets_its_release, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			who_enters_is_recorded_before_the_app_is_kept_awake, set_up,
+			tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,6 +31,13 @@ static bool entered(struct control *c, uint32_t app)
 	return any;
 }
 
+static int somebody_inside(const struct db_app *a, struct err *e)
+{
+	return err_set(e, EBUSY,
+		"%s stays awake: somebody is in one of its instances (berth enter)",
+		a->name);
+}
+
 static int may_sleep(struct control *c, const struct db_app *a, struct err *e)
 {
 	struct serving s;
@@ -43,10 +50,7 @@ static int may_sleep(struct control *c, const struct db_app *a, struct err *e)
 			"starts it",
 			a->name, a->name);
 	if (entered(c, a->id))
-		return err_set(e, EBUSY,
-			"%s stays awake: somebody is in one of its instances (berth "
-			"enter)",
-			a->name);
+		return somebody_inside(a, e);
 	int r = serving_list(c, a->id, &s);
 	serving_free(&s);
 	if (r < 0)
@@ -89,7 +93,9 @@ static bool asked(struct control *c, uint32_t app)
 
 static int somebody_asked(const struct db_app *a, struct err *e)
 {
-	return err_set(e, EAGAIN, "%s stays awake: a request came in", a->name);
+	return err_set(e, EAGAIN,
+		"%s stays awake: a request, `berth enter` or `ps:wake` came meanwhile",
+		a->name);
 }
 
 static int still_used(const struct db_app *a, struct err *e)
@@ -229,9 +235,13 @@ static int go_to_sleep(
 		return err_set(e, EBUSY, "%s is just waking", a->name);
 	fleet_hold(c, a->id, true);
 	supervise_settle(c, a->id);
+	/* Who is recorded as inside after this look finds it dozing: sleep_keep_awake. */
+	bool inside = entered(c, a->id);
 	r = serving_list(c, a->id, &s);
 	if (r < 0 || s.starting || !s.n)
 		r = err_set(e, EBUSY, "%s is starting", a->name);
+	else if (inside)
+		r = somebody_inside(a, e);
 	else
 		r = fall_asleep(c, a, &s, why, e);
 	if (r < 0) {

@@ -35,6 +35,11 @@ bool sleep_row(struct control *c, const struct db_app *a, uint32_t idle_after_ms
 
 /* Wakes it and waits until it serves; why: for the log. 0 (also when it does not sleep), or -errno with the reason. */
 int sleep_wake(struct control *c, uint32_t app, const char *why, struct err *e);
+/*
+ * For who enters one of its web instances, once that is recorded: wakes it where it sleeps, and turns it back where it is
+ * falling asleep; from then on the record keeps it awake. As sleep_wake.
+ */
+int sleep_keep_awake(struct control *c, uint32_t app, const char *why, struct err *e);
 /* Under the app's lock, with its new instances ready and the old ones retired: it is awake. */
 void sleep_over(struct control *c, uint32_t app, const char *why);
 

@@ -13,6 +13,8 @@
 #include "control/run/supervise.h"
 #include "control/settings.h"
 #include <errno.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <string.h>
 
 static struct {
@@ -21,6 +23,10 @@ static struct {
 	uint64_t instance;
 	int while_checked;  /* what ps:sleep says meanwhile */
 	unsigned int slept; /* as liveness checks are told */
+	bool entering;	    /* somebody is recorded as inside once it dozes */
+	bool keeping;	    /* and one more comes while its requests end */
+	atomic_bool kept;
+	pthread_t keeper;
 	struct err why;
 } g;
 
@@ -44,6 +50,16 @@ static enum db_asleep how_it_sleeps(void)
 	return a.asleep;
 }
 
+static struct db_instance add_instance(const char *kind, const char *type)
+{
+	struct db_instance i = {.app = g.app, .number = 1, .version = 1};
+
+	snprintf(i.kind, sizeof(i.kind), "%s", kind);
+	snprintf(i.type, sizeof(i.type), "%s", type);
+	assert_int_equal(db_instance_create(g.c.db, &i), 0);
+	return i;
+}
+
 /* ---- in the place of the real ones (see the Makefile) ---- */
 
 int fleet_list(struct control *c UNUSED, uint32_t app, const char *type UNUSED,
@@ -64,8 +80,11 @@ void fleet_hold(struct control *c UNUSED, uint32_t app UNUSED, bool on UNUSED)
 {
 }
 
+/* With the router told to hold its requests. */
 void supervise_settle(struct control *c UNUSED, uint32_t app UNUSED)
 {
+	if (g.entering)
+		add_instance("run", "enter");
 }
 
 bool app_sleep_freezes(struct control *c UNUSED, uint32_t app UNUSED)
@@ -102,9 +121,24 @@ int routes_refresh(struct control *c UNUSED, struct err *e UNUSED)
 	return 0;
 }
 
+static void *keep_awake(void *arg UNUSED)
+{
+	struct err e = {0};
+
+	assert_int_equal(sleep_keep_awake(&g.c, g.app, "test", &e), 0);
+	assert_int_equal(how_it_sleeps(), DB_AWAKE);
+	g.kept = true;
+	return NULL;
+}
+
 int routes_wait_drained(struct routes *r UNUSED, const uint64_t *ids UNUSED,
 	unsigned int n UNUSED, int timeout_ms UNUSED)
 {
+	if (g.keeping) {
+		assert_int_equal(pthread_create(&g.keeper, NULL, keep_awake, NULL), 0);
+		while (!nap_look(g.c.sleepers, g.app).asked && !g.kept)
+			sched_yield();
+	}
 	return 0;
 }
 
@@ -148,16 +182,6 @@ int engine_wait_exit(struct engine *e UNUSED, uint64_t id UNUSED, int timeout_ms
 }
 
 /* ---- tests ---- */
-
-static struct db_instance add_instance(const char *kind, const char *type)
-{
-	struct db_instance i = {.app = g.app, .number = 1, .version = 1};
-
-	snprintf(i.kind, sizeof(i.kind), "%s", kind);
-	snprintf(i.type, sizeof(i.type), "%s", type);
-	assert_int_equal(db_instance_create(g.c.db, &i), 0);
-	return i;
-}
 
 static int begin(void **state)
 {
@@ -206,6 +230,22 @@ static void somebody_inside_keeps_it_awake(void **state UNUSED)
 	assert_int_equal(g.slept, 1);
 }
 
+static void who_enters_while_it_falls_asleep_keeps_it_awake(void **state UNUSED)
+{
+	g.entering = true;
+	assert_int_equal(go_to_sleep(), -EBUSY);
+	assert_non_null(strstr(g.why.text, "somebody is in one of its instances"));
+	assert_int_equal(how_it_sleeps(), DB_AWAKE);
+}
+
+static void who_is_about_to_enter_turns_it_back(void **state UNUSED)
+{
+	g.keeping = true;
+	assert_int_equal(go_to_sleep(), -EAGAIN);
+	pthread_join(g.keeper, NULL);
+	assert_int_equal(how_it_sleeps(), DB_AWAKE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,6 +253,10 @@ int main(void)
 			a_command_that_checks_it_does_not_keep_it_awake, begin, end),
 		cmocka_unit_test_setup_teardown(
 			somebody_inside_keeps_it_awake, begin, end),
+		cmocka_unit_test_setup_teardown(
+			who_enters_while_it_falls_asleep_keeps_it_awake, begin, end),
+		cmocka_unit_test_setup_teardown(
+			who_is_about_to_enter_turns_it_back, begin, end),
 	};
 
 	return cmocka_run_group_tests_name("control/run/sleep", tests, NULL, NULL);

@@ -110,6 +110,17 @@ int sleep_wake(struct control *c, uint32_t app, const char *why, struct err *e)
 	return r;
 }
 
+int sleep_keep_awake(struct control *c, uint32_t app, const char *why, struct err *e)
+{
+	struct db_app a = {0};
+	struct nap *n = nap_lock(c->sleepers, app);
+	int r = db_app_by_id(c->db, app, &a);
+	bool awake = r == 0 && !a.asleep && !n->dozing && !n->waking;
+
+	nap_unlock(c->sleepers, n);
+	return awake ? 0 : sleep_wake(c, app, why, e);
+}
+
 static void rouse(struct control *c, uint32_t app)
 {
 	static const char why[] = "a request came in";
