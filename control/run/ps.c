@@ -47,14 +47,11 @@ static void stop_all(struct ps *p)
 {
 	struct member *m autofree = NULL;
 	int n = fleet_list(p->c, p->app.id, NULL, &m);
-	uint64_t ids[512];
-	unsigned int count = 0;
 
-	for (int i = 0; i < n && count < ARRAY_LEN(ids); i++)
-		ids[count++] = m[i].id;
-	fleet_retire(p->c, ids, count);
+	for (int i = 0; i < n; i++)
+		fleet_retire(p->c, &m[i].id, 1);
 	routes_refresh(p->c, NULL);
-	fleet_stop(p->c, m, count);
+	fleet_stop(p->c, m, (unsigned int)n);
 }
 
 static int act_loaded(struct ps *p, enum act act, const char *type, struct err *e)
