@@ -86,7 +86,7 @@ static int try_connect(int fd, int family, uint16_t port)
 			to_len); /* Linux reports the attempt before once more, then starts anew */
 	if (r == 0)
 		return 0;
-	if (errno != EINPROGRESS)
+	if (errno != EINPROGRESS && errno != EALREADY)
 		return errno == ECONNREFUSED || errno == EADDRNOTAVAIL ||
 				       errno == ENETUNREACH
 			       ? 1
