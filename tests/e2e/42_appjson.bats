@@ -63,7 +63,8 @@ restarted() { json ps:report "$1" | jq -e '.instances[] | select(.name == "web.1
 	push
 	refuses
 	has 'is not healthy after 1 attempts: test: exit status 1'
-	echo '{"healthchecks": {"web": [{"path": "/"}, {"command": ["test", "-e", "serve.pl"]}, {"type": "liveness", "command": ["test", "!", "-e", "/tmp/sick"], "attempts": 1, "wait": 1}]}}' >app.json
+	# four in a row, each with one attempt: none meets the connection of the one before
+	echo '{"healthchecks": {"web": [{"path": "/", "attempts": 1}, {"path": "/", "attempts": 1}, {"command": ["test", "-e", "serve.pl"], "attempts": 1}, {"command": ["true"], "attempts": 1}, {"type": "liveness", "command": ["test", "!", "-e", "/tmp/sick"], "attempts": 1, "wait": 1}]}}' >app.json
 	commit well
 	pushed
 	# and, from now on, liveness: a failure is the end of an instance
