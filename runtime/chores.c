@@ -2,26 +2,27 @@
 #include "runtime/chores.h"
 #include "lib/io.h"
 #include "lib/log.h"
+#include "runtime/layers.h"
 #include "runtime/process.h"
-#include "runtime/records.h"
-#include "runtime/tally.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/pidfd.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
-#define DELAY_MS 2000 /* after the deploy that made it: the disk is busy enough */
-#define LAYERS_WAITING_MAX 256u
+/* After the deploy that made it: the disk is busy enough. And after a failure. */
+#define DELAY_MS 2000
 
 /* Two kinds of work, side by side: a layer that somebody waits for does not wait for a large tree. */
 enum kind { LAYERS, TRASH, KINDS };
+static const char *const deeds[KINDS] = {
+	[LAYERS] = "write layers to disk", [TRASH] = "remove what is in the trash"};
 
 struct chores;
 struct work {
@@ -29,7 +30,8 @@ struct work {
 	enum kind kind;
 	bool waits; /* for its timer, or the child's end */
 	bool hurry;
-	int pidfd; /* of the child at work, or -1 */
+	bool failed; /* the last time: nobody can hurry it, and it was said */
+	int pidfd;   /* of the child at work, or -1 */
 	struct loop_io *watch;
 	struct loop_timer *timer;
 };
@@ -37,9 +39,6 @@ struct work {
 struct chores {
 	struct loop *loop;
 	const struct folders *folders;
-	uint64_t layers[LAYERS_WAITING_MAX]; /* to settle; more are found again at the
-						next start */
-	unsigned int n_layers;
 	uint64_t serial;
 	struct work work[KINDS];
 };
@@ -72,48 +71,19 @@ static void empty(int trash)
 	closedir(dir);
 }
 
-/* A link that leads nowhere: its target lies in the inode, a file would take a block. */
-static void mark(int dir, const char *size)
-{
-	if ((symlinkat(size, dir, "synced") < 0 && errno != EEXIST) || fsync(dir) < 0)
-		dprintf(STDERR_FILENO, "berthd: cannot mark a layer as on disk: %s\n",
-			strerror(errno));
-}
-
-static void settle(int layers, uint64_t id)
-{
-	struct tally t = TALLY_INIT;
-	char name[32], text[32];
-	int dir;
-
-	id_name(name, id, "");
-	dir = openat(layers, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (dir < 0)
-		return;
-	uint64_t size = tally_tree(&t, dir, "fs");
-	/* 0 says that it is not on disk: some file systems keep a small folder in its inode. */
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)(size ? size : 1));
-	tally_clear(&t);
-	mark(dir, text);
-	close(dir);
-}
-
+/* Its status is 0, or the errno. */
 static _Noreturn void do_work(const struct work *w)
 {
-	const struct chores *c = w->all;
-	int trash = c->folders->trash, layers = c->folders->layers;
+	int trash = w->all->folders->trash, layers = w->all->folders->layers, r;
 
 	if (!w->hurry)
 		(void)setpriority(PRIO_PROCESS, 0, 10);
-	if (process_keep(&trash, &layers) < 0)
-		_exit(1);
-	if (w->kind == TRASH)
+	r = process_keep(&trash, &layers);
+	if (r == 0 && w->kind == TRASH)
 		empty(trash);
-	else if (syncfs(layers) < 0)
-		_exit(1);
-	for (unsigned int i = 0; w->kind == LAYERS && i < c->n_layers; i++)
-		settle(layers, c->layers[i]);
-	_exit(0);
+	else if (r == 0)
+		r = layers_settle(layers);
+	_exit(-r);
 }
 
 static void start_work(void *arg);
@@ -125,17 +95,40 @@ static void plan(struct work *w)
 			loop_after(w->all->loop, w->hurry ? 0 : DELAY_MS, start_work, w);
 }
 
+static void plan_again(struct work *w, const char *why)
+{
+	if (!w->failed)
+		log_warn("cannot %s: %s; it is tried again every %d s", deeds[w->kind],
+			why, DELAY_MS / 1000);
+	w->failed = w->waits = true;
+	w->hurry = false;
+	plan(w);
+}
+
+static void unwatch(struct work *w)
+{
+	loop_del(w->watch);
+	w->watch = NULL;
+	if (w->pidfd >= 0)
+		close(w->pidfd);
+	w->pidfd = -1;
+}
+
 static void on_done(void *arg, uint32_t events UNUSED)
 {
 	struct work *w = arg;
-	siginfo_t si;
+	siginfo_t si = {0};
 
 	(void)waitid(P_PIDFD, (id_t)w->pidfd, &si, WEXITED | WNOHANG);
-	loop_del(w->watch);
-	w->watch = NULL;
-	close(w->pidfd);
-	w->pidfd = -1;
-	plan(w);
+	unwatch(w);
+	if (si.si_code != CLD_EXITED) {
+		plan_again(w, strsignal(si.si_status));
+	} else if (si.si_status) {
+		plan_again(w, strerror(si.si_status));
+	} else {
+		w->failed = false;
+		plan(w);
+	}
 }
 
 static void start_work(void *arg)
@@ -148,15 +141,19 @@ static void start_work(void *arg)
 	if (pid == 0)
 		do_work(w);
 	if (pid < 0) {
-		log_error("cannot start a chore: %s", strerror(errno));
+		plan_again(w, strerror(errno));
 		return;
 	}
 	w->waits = w->hurry = false;
-	if (w->kind == LAYERS)
-		w->all->n_layers = 0;
 	w->pidfd = pidfd_open(pid, 0);
 	if (w->pidfd >= 0)
 		w->watch = loop_add(w->all->loop, w->pidfd, EPOLLIN, on_done, w);
+	if (!w->watch) { /* it works, but nobody hears how it ends */
+		int error = errno;
+
+		unwatch(w);
+		plan_again(w, strerror(error));
+	}
 }
 
 static void want(struct work *w)
@@ -191,10 +188,8 @@ bool chores_removing(const struct chores *c)
 	return c->work[TRASH].waits || c->work[TRASH].pidfd >= 0;
 }
 
-void chores_settle_layer(struct chores *c, uint64_t id)
+void chores_settle_layers(struct chores *c)
 {
-	if (c->n_layers < LAYERS_WAITING_MAX)
-		c->layers[c->n_layers++] = id;
 	want(&c->work[LAYERS]);
 }
 
@@ -202,11 +197,15 @@ void chores_hurry(struct chores *c)
 {
 	struct work *w = &c->work[LAYERS];
 
+	if (w->pidfd < 0)
+		w->waits = true;
 	if (!w->waits || w->hurry)
 		return;
-	w->hurry = true;
-	loop_cancel(w->timer);
-	w->timer = NULL;
+	if (!w->failed) {
+		w->hurry = true;
+		loop_cancel(w->timer);
+		w->timer = NULL;
+	}
 	plan(w);
 }
 
@@ -216,9 +215,7 @@ static void free_work(struct work *w)
 		loop_cancel(w->timer);
 		start_work(w);
 	}
-	loop_del(w->watch);
-	if (w->pidfd >= 0)
-		close(w->pidfd);
+	unwatch(w);
 }
 
 void chores_free(struct chores *c)

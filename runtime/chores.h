@@ -1,6 +1,6 @@
 /*
  * Slow work on disk, done in short-lived child processes: removing trees, writing finished
- * layers to disk and counting their size. A
+ * layers to disk and counting their size. One that fails is tried again, until it succeeds. A
  * chore lost with a dying berthd is found again at the next start (state/trash, layers
  * without their mark).
  */
@@ -25,9 +25,10 @@ int chores_remove_tree(struct chores *c, int dirfd, const char *name);
 void chores_empty_trash(struct chores *c);
 /* Does what was removed still take space? */
 bool chores_removing(const struct chores *c);
-/* Writes the layer to disk, then marks it with its size (layers.h); a little later. */
-void chores_settle_layer(struct chores *c, uint64_t id);
-/* Somebody waits for the layers that are not settled yet: at once. */
+/* layers_settle, a little later. */
+void chores_settle_layers(struct chores *c);
+/* Somebody waits for the layers that are not settled yet: at once; after a failure as soon
+ * as it is tried again anyway. */
 void chores_hurry(struct chores *c);
 
 #endif

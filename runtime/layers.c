@@ -4,6 +4,7 @@
 #include "lib/log.h"
 #include "lib/name.h"
 #include "runtime/records.h"
+#include "runtime/tally.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -61,7 +62,7 @@ int layer_commit(struct chores *c, int dirfd, uint64_t id, uint64_t *ret_size)
 	*ret_size = 0;
 	if (layer_is_final(dirfd, id)) {
 		*ret_size = layer_size(dirfd, id);
-		if (*ret_size == 0)
+		if (*ret_size == 0 && !has(dirfd, id, "/synced"))
 			chores_hurry(c);
 		return 0;
 	}
@@ -76,7 +77,7 @@ int layer_commit(struct chores *c, int dirfd, uint64_t id, uint64_t *ret_size)
 		return r;
 	if (renameat(dirfd, temp, dirfd, final) < 0)
 		return -errno;
-	chores_settle_layer(c, id);
+	chores_settle_layers(c);
 	return 0;
 }
 
@@ -150,6 +151,56 @@ int layer_list(int dirfd, uint64_t after, uint64_t *ids, unsigned int max)
 	return (int)out;
 }
 
+/* A link that leads nowhere: its target lies in the inode, a file would take a block. */
+static int mark(int dir, uint64_t size)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)size);
+	if (symlinkat(text, dir, "synced") < 0 && errno != EEXIST)
+		return -errno;
+	return fsync(dir) < 0 ? -errno : 0;
+}
+
+/* One that was removed meanwhile is none. */
+static int settle(int dirfd, uint64_t id)
+{
+	struct tally t = TALLY_INIT;
+	char name[32];
+	int r;
+
+	id_name(name, id, "");
+	int dir autoclose =
+		openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (dir < 0)
+		return errno == ENOENT ? 0 : -errno;
+	uint64_t size = tally_tree(&t, dir, "fs");
+	/* 0 says that it is not on disk: some file systems keep a small folder in its inode. */
+	r = mark(dir, size ? size : 1);
+	tally_clear(&t);
+	return r == -ENOENT ? 0 : r;
+}
+
+int layers_settle(int dirfd)
+{
+	uint64_t *all autofree = NULL;
+	int n = read_all(dirfd, &all), unsettled = 0, r = 0;
+
+	/* before the writing: one that comes after it is not all on disk */
+	for (int i = 0; i < n; i++)
+		if (!has(dirfd, all[i], "/synced"))
+			all[unsettled++] = all[i];
+	if (n < 0 || (unsettled && syncfs(dirfd) < 0))
+		return n < 0 ? n : -errno;
+	for (int i = 0; i < unsettled; i++) {
+		int one = settle(dirfd, all[i]);
+
+		if (one < 0)
+			r = one;
+	}
+	return r;
+}
+
 static uint64_t stored_boot(int dirfd)
 {
 	autobuf b = {.max = 32};
@@ -179,7 +230,7 @@ int layers_check(struct chores *c, int dirfd, uint64_t boot)
 		if (has(dirfd, all[i], "/synced"))
 			continue;
 		if (same) {
-			chores_settle_layer(c, all[i]);
+			chores_settle_layers(c);
 			continue;
 		}
 		log_warn("layer %llx was not yet on disk when this host went down: it is "

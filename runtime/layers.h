@@ -22,6 +22,11 @@ int layer_remove(struct chores *c, int dirfd, uint64_t id);
 /* The ids greater than after, rising. How many (at most max), or -errno. */
 int layer_list(int dirfd, uint64_t after, uint64_t *ids, unsigned int max);
 /*
+ * Writes every final layer that is not marked yet to disk, counts and marks it. Blocks for as
+ * long as the disk takes. 0, or -errno: some are not marked.
+ */
+int layers_settle(int dirfd);
+/*
  * At a start: after another boot, layers that were not yet on disk are dropped (their
  * bytes may be missing); in the same boot they are settled again. boot is records_boot().
  */
