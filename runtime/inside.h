@@ -81,11 +81,12 @@ struct runtime {
 	struct netpool *pool;
 	struct network *network; /* network.h */
 	struct scratchpool *scratch;
-	char no_scratch[256]; /* why sizes cannot be kept here; said once */
-	char no_io[128];      /* why reading and writing cannot be limited; "": can */
-	char no_unix[128];    /* why nothing is given a listener; "": can be */
-	uint32_t nofile_max;  /* the highest limit of open files a sandbox can get */
-	struct slot *slots;   /* RUNTIME_SLOTS */
+	char no_scratch
+		[256];	   /* why sizes cannot be kept here; "": the last one was made */
+	char no_io[128];   /* why reading and writing cannot be limited; "": can */
+	char no_unix[128]; /* why nothing is given a listener; "": can be */
+	uint32_t nofile_max; /* the highest limit of open files a sandbox can get */
+	struct slot *slots;  /* RUNTIME_SLOTS */
 	struct live *live;
 	pthread_mutex_t ahead_lock;
 	struct ahead ahead[RUNTIME_AHEAD_MAX]; /* under the lock */

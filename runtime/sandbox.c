@@ -208,24 +208,40 @@ static int make_scratch(struct runtime *rt, uint64_t id)
 	return 0;
 }
 
+/* 1: with a size; 0: this host cannot make such space, and why is kept. Or -errno. */
+static int take_scratch(
+	struct runtime *rt, uint64_t size_bytes, struct attempt *a, struct err *e)
+{
+	struct err why;
+	int fd = scratchpool_take(rt->scratch, size_bytes, RUNTIME_DISK_UID_BASE, &why);
+
+	if (fd >= 0) {
+		a->child.scratch = fd;
+		rt->no_scratch[0] = '\0';
+		return 1;
+	}
+	if (!scratch_impossible(fd)) {
+		*e = why;
+		return fd;
+	}
+	if (!rt->no_scratch[0])
+		log_warn("the scratch space of instances has no limit: %s", why.text);
+	snprintf(rt->no_scratch, sizeof(rt->no_scratch), "%.*s",
+		(int)sizeof(rt->no_scratch) - 1, why.text);
+	return 0;
+}
+
 /* With a size where the host can do that, else a folder. */
 static int prepare_scratch(
 	struct runtime *rt, const struct msg_start *m, struct attempt *a, struct err *e)
 {
-	struct err why;
 	char name[24];
-	int r;
+	int r = 0;
 
 	if (m->limits.scratch_bytes)
-		a->child.scratch = scratchpool_take(rt->scratch, m->limits.scratch_bytes,
-			RUNTIME_DISK_UID_BASE, &why);
-	if (a->child.scratch >= 0)
-		return 0;
-	if (m->limits.scratch_bytes && !rt->no_scratch[0]) {
-		log_warn("the scratch space of instances has no limit: %s", why.text);
-		snprintf(rt->no_scratch, sizeof(rt->no_scratch), "%.*s",
-			(int)sizeof(rt->no_scratch) - 1, why.text);
-	}
+		r = take_scratch(rt, m->limits.scratch_bytes, a, e);
+	if (r)
+		return r < 0 ? r : 0;
 	snprintf(name, sizeof(name), "%016" PRIx64, m->id);
 	io_remove_tree(rt->scratch_fd, name); /* of an earlier, failed start */
 	if ((r = make_scratch(rt, m->id)) < 0)

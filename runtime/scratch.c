@@ -135,6 +135,22 @@ void scratchpool_free(struct scratchpool *p)
 	free(p);
 }
 
+bool scratch_impossible(int r)
+{
+	switch (-r) {
+	case ENOENT: /* no /dev/loop-control, no node of a device, no mke2fs */
+	case ENODEV: /* no ext4 in the kernel */
+	case ENXIO:  /* a node without a driver */
+	case EPERM:
+	case EACCES:	 /* a container without the right to devices or mounts */
+	case EOPNOTSUPP: /* a file system without O_TMPFILE */
+	case ENOSYS:
+		return true;
+	default:
+		return false;
+	}
+}
+
 int scratchpool_take(struct scratchpool *p, uint64_t size, uid_t owner, struct err *e)
 {
 	int fd = -1;

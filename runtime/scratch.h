@@ -25,9 +25,12 @@ struct scratchpool *scratchpool_new(int dir, struct netpool *helper);
 void scratchpool_free(struct scratchpool *p);
 /*
  * A detached mount with the folders fs and work (owned by owner), the caller's; a spare
- * one, or made now (20 ms). -errno where this host has no loop devices or no mke2fs.
+ * one, or made now (20 ms). Or -errno, which scratch_impossible tells apart.
  */
 int scratchpool_take(
 	struct scratchpool *p, uint64_t size_bytes, uid_t owner, struct err *e);
+/* Whether such an error says that this host cannot make any: it has no loop devices, no ext4
+ * or no mke2fs. Any other one may be gone the next time. */
+bool scratch_impossible(int r);
 
 #endif
