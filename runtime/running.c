@@ -26,6 +26,7 @@
 #include <time.h>
 
 #define SWEEP_TRIES 20
+#define CLEAN_TRIES 400	 /* every 20 ms; fewer than the thread would let it try */
 #define REMOVE_MOST 2000 /* entries in one go: some 20 ms */
 #define SWEEP_PAUSE_MS 5
 #define STATUS_KILLED 137 /* 128 + SIGKILL: what a shell says of its killed child */
@@ -374,7 +375,21 @@ struct leftover {
 	struct runtime *rt;
 	uint64_t id;
 	int mounts, scratch; /* closed in this order */
+	unsigned int tries;
 };
+
+/* What cannot go now: whether to try again, else that is said, once. */
+static bool again(struct leftover *l)
+{
+	if (l->tries == CLEAN_TRIES)
+		return false;
+	if (++l->tries < CLEAN_TRIES)
+		return true;
+	log_warn("not all that sandbox %016" PRIx64
+		 " leaves can be removed now: the next start of berthd does it",
+		l->id);
+	return false;
+}
 
 static void close_once(int *fd)
 {
@@ -385,14 +400,14 @@ static void close_once(int *fd)
 
 /* 0 when nothing is left to do, or what to answer the thread. */
 static int remove_some(
-	const struct leftover *l, int folder, const char *folder_name, const char *name)
+	struct leftover *l, int folder, const char *folder_name, const char *name)
 {
 	int r = io_remove_part(folder, name, REMOVE_MOST);
 
 	if (r == -EINPROGRESS)
 		return r;
 	if (r == -EMFILE || r == -ENFILE || r == -ENOMEM)
-		return -EAGAIN;
+		return again(l) ? -EAGAIN : 0;
 	if (r < 0)
 		log_warn("cannot remove %s/%s/%s", l->rt->state, folder_name, name);
 	return 0;
@@ -407,7 +422,7 @@ static int clean(void *arg)
 	close_once(&l->mounts);
 	close_once(&l->scratch);
 	/* the kernel may not have let go of the last process yet */
-	if (cgroup_remove(&l->rt->cgroups, l->id) == -EBUSY) {
+	if (cgroup_remove(&l->rt->cgroups, l->id) == -EBUSY && again(l)) {
 		cgroup_kill(&l->rt->cgroups, l->id);
 		return -EAGAIN;
 	}
