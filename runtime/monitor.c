@@ -30,7 +30,9 @@ struct monitor {
 	int self;    /* pidfd of this process, for the worker to notice our end */
 	pid_t worker;
 	uint64_t worker_since_ns;
-	int delay_ms;	/* before the next start */
+	int delay_ms;	   /* between the last end of a worker and the next start */
+	uint64_t start_ns; /* that start; only where there is none */
+	bool upgrade;	   /* asked for, once there is a worker */
 	bool relieving; /* the worker is of the berthd before and was told to make way */
 	unsigned int flags; /* enum worker_flags of the next one */
 	bool first;	    /* no worker of this start has come up yet */
@@ -74,6 +76,11 @@ static void write_pid(const struct settings *s)
 		log_error("cannot write %s/berthd.pid", s->run);
 }
 
+static void start_later(struct monitor *m, int delay_ms)
+{
+	m->start_ns = io_mono_ns() + (uint64_t)delay_ms * 1000000u;
+}
+
 static void start_worker(struct monitor *m)
 {
 	pid_t pid;
@@ -82,6 +89,7 @@ static void start_worker(struct monitor *m)
 	pid = fork();
 	if (pid < 0) {
 		log_error("cannot start the worker: %s", strerror(errno));
+		start_later(m, RESTART_DELAY_MAX_MS);
 		return;
 	}
 	if (pid == 0) {
@@ -118,6 +126,7 @@ static void worker_ended(struct monitor *m, int status)
 	m->delay_ms = !quick ? 0 : m->delay_ms ? m->delay_ms * 2 : RESTART_DELAY_MIN_MS;
 	if (m->delay_ms > RESTART_DELAY_MAX_MS)
 		m->delay_ms = RESTART_DELAY_MAX_MS;
+	start_later(m, m->delay_ms);
 	if (WIFSIGNALED(status))
 		log_warn("the worker was killed by signal %d; starting another",
 			WTERMSIG(status));
@@ -183,8 +192,7 @@ static void handle_signals(struct monitor *m)
 		if (si.ssi_signo == SIGCHLD)
 			continue;
 		if (si.ssi_signo == SIGUSR2) {
-			if (m->worker && !m->relieving && !m->stop_signal)
-				become_installed(m);
+			m->upgrade = !m->relieving;
 			continue;
 		}
 		m->stop_signal = (int)si.ssi_signo;
@@ -192,6 +200,26 @@ static void handle_signals(struct monitor *m)
 			kill(m->worker, m->stop_signal);
 	}
 	reap(m);
+}
+
+/* For poll(2). */
+static int wait_ms(const struct monitor *m)
+{
+	uint64_t now = io_mono_ns();
+
+	if (m->worker)
+		return m->relieving ? RELIEVE_MS : -1;
+	return m->start_ns <= now ? 0 : (int)((m->start_ns - now) / 1000000u) + 1;
+}
+
+static void waited(struct monitor *m)
+{
+	if (!m->worker) {
+		start_worker(m);
+		return;
+	}
+	log_warn("the worker did not make way: killing it");
+	kill(m->worker, SIGKILL);
 }
 
 static int setup(struct monitor *m)
@@ -239,16 +267,13 @@ int monitor_run(const struct settings *s, const struct handoff *h, bool first)
 	while (!m.done) {
 		struct pollfd p = {.fd = m.signals, .events = POLLIN};
 
-		if (!m.worker) {
-			poll(&p, 1, m.delay_ms);
-			start_worker(&m);
-			continue;
-		}
-		if (poll(&p, 1, m.relieving ? RELIEVE_MS : -1) == 0) {
-			log_warn("the worker did not make way: killing it");
-			kill(m.worker, SIGKILL);
-		}
+		if (poll(&p, 1, wait_ms(&m)) == 0)
+			waited(&m);
 		handle_signals(&m);
+		if (m.upgrade && m.worker && !m.stop_signal) {
+			m.upgrade = false;
+			become_installed(&m);
+		}
 	}
 	remove_files(s);
 	return m.status;
