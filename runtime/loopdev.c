@@ -56,6 +56,17 @@ static bool has_image(int fd, const struct stat *image)
 	       info.lo_inode == image->st_ino;
 }
 
+/* -ENOENT: it has not the image, is gone, or not there for this root. */
+static int look_at(const char *path, const struct stat *image)
+{
+	int fd autoclose = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENXIO || errno == EPERM || errno == EACCES ? -ENOENT
+									   : -errno;
+	return has_image(fd, image) ? TAKE_FD(fd) : -ENOENT;
+}
+
 int loopdev_find(int image, char ret_path[LOOPDEV_PATH])
 {
 	DIR *d = opendir("/sys/block");
@@ -73,9 +84,9 @@ int loopdev_find(int image, char ret_path[LOOPDEV_PATH])
 		if (strncmp(entry->d_name, "loop", 4) != 0)
 			continue;
 		snprintf(ret_path, LOOPDEV_PATH, "/dev/%.20s", entry->d_name);
-		int fd autoclose = open(ret_path, O_RDONLY | O_CLOEXEC);
-		if (fd >= 0 && has_image(fd, &st))
-			found = TAKE_FD(fd);
+		int r = look_at(ret_path, &st);
+		if (r != -ENOENT)
+			found = r;
 	}
 	closedir(d);
 	return found;

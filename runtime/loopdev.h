@@ -18,7 +18,8 @@ enum loopdev_flags {
 };
 /* A device for image, which has none. Its fd and path; -errno. */
 int loopdev_attach(int image, unsigned int flags, char ret_path[LOOPDEV_PATH]);
-/* The device that has the image, whoever attached it. Its fd and path; -ENOENT: none has. */
+/* The device that has the image, whoever attached it. Its fd and path; -ENOENT: none has; another -errno:
+ * nobody knows, as one could not be looked at. */
 int loopdev_find(int image, char ret_path[LOOPDEV_PATH]);
 /* Its ext4 as a detached mount, nosuid and nodev; options: of ext4, without values, NULL at the end. The same file
  * system for all who mount the device. fd or -errno, with the kernel's own words. */

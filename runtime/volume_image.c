@@ -220,6 +220,8 @@ static int grow_image(int dirfd, uint64_t id, int image, uint64_t size, int *mou
 	close(TAKE_FD(*mount));
 	r = is_unused(image) ? grow_apart(image) : 1;
 	loop = loopdev_find(image, device);
+	if (loop < 0 && loop != -ENOENT)
+		return *mount = loop;
 	*mount = mount_device(dirfd, id, image, loop, device, &e);
 	return *mount < 0 ? *mount : r;
 }

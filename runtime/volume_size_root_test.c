@@ -2,6 +2,7 @@
 #include "runtime/box_test.h"
 
 #include "runtime/command.h"
+#include "runtime/loopdev.h"
 #include "runtime/quota.h"
 #include "runtime/volume_image.h"
 #include "runtime/volume_size.h"
@@ -10,6 +11,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 
 #define MB ((uint64_t)1 << 20)
@@ -208,6 +210,32 @@ static void every_sandbox_has_the_same_device(void **state UNUSED)
 	struct box later = box_with(7, id);
 	run(&later, "stat", "/data/b");
 	assert_string_equal(later.text, "100644 1000 1000\n");
+}
+
+/* "None has it" would be an invitation to a second file system in the same image. */
+static void a_device_that_cannot_be_opened_may_have_the_image(void **state UNUSED)
+{
+	char path[160], device[LOOPDEV_PATH];
+	struct rlimit before, few;
+
+	image_path(new_volume(16 * MB), path);
+	int image autoclose = open(path, O_RDWR | O_CLOEXEC);
+	int loop autoclose = loopdev_attach(image, LOOPDEV_DIRECT, device);
+	int next = dup(image);
+	assert_true(image >= 0 && loop >= 0 && next >= 0);
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = before;
+	few.rlim_cur = (rlim_t)next + 1; /* for the list of the devices */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	int unknown = loopdev_find(image, device);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(unknown, -EMFILE);
+	int found autoclose = loopdev_find(image, device);
+	assert_true(found >= 0);
+	close(TAKE_FD(found));
+	close(TAKE_FD(loop));
+	wait_for_loops(0);
 }
 
 static void its_mount_names_no_path_of_the_host(void **state UNUSED)
@@ -417,6 +445,7 @@ int main(void)
 		cmocka_unit_test(an_image_is_shared_filled_and_grown),
 		cmocka_unit_test(its_space_is_taken_when_it_is_made),
 		cmocka_unit_test(every_sandbox_has_the_same_device),
+		cmocka_unit_test(a_device_that_cannot_be_opened_may_have_the_image),
 		cmocka_unit_test(its_mount_names_no_path_of_the_host),
 		cmocka_unit_test(a_new_berthd_finds_the_device),
 		cmocka_unit_test(one_that_does_not_mount_says_what_to_do),
