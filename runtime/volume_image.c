@@ -128,12 +128,19 @@ static int say(int dirfd, uint64_t id, int error, const char *why, struct err *e
 		id, why, folder, id);
 }
 
-static int grow_mounted(int mount, uint64_t size)
+static int grow_mounted(int image, int mount, uint64_t size)
 {
+	char device[LOOPDEV_PATH];
+	int loop autoclose = loopdev_find(image, device);
 	int top autoclose = openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	uint64_t blocks = size / BLOCK;
 
-	return top < 0 || ioctl(top, EXT4_IOC_RESIZE_FS, &blocks) < 0 ? -errno : 0;
+	if (loop < 0)
+		return loop;
+	return top < 0 || ioctl(loop, LOOP_SET_CAPACITY, 0) < 0 ||
+			       ioctl(top, EXT4_IOC_RESIZE_FS, &blocks) < 0
+		       ? -errno
+		       : 0;
 }
 
 /* The file system as it lies there; one that is mounted may have written that it is damaged. *ret_size: what it has to
@@ -167,8 +174,6 @@ static int mount_device(int dirfd, uint64_t id, int image, int loop,
 
 	if (loop < 0)
 		loop = fd = loopdev_attach(image, LOOPDEV_DIRECT, path);
-	else
-		(void)ioctl(loop, LOOP_SET_CAPACITY, 0); /* the file may have grown */
 	if (loop < 0)
 		return err_sys(e, -loop,
 			"volume %016" PRIx64 " cannot be mounted: no loop device", id);
@@ -211,54 +216,51 @@ static bool is_unused(int image)
  */
 static int grow_image(int dirfd, uint64_t id, int image, uint64_t size, int *mount)
 {
-	int loop autoclose = -1, r = grow_mounted(*mount, size);
+	int loop autoclose = -1, r = grow_mounted(image, *mount, size);
 	char device[LOOPDEV_PATH];
 	struct err e;
 
-	if (r != -EPERM)
-		return r;
-	close(TAKE_FD(*mount));
-	r = is_unused(image) ? grow_apart(image) : 1;
-	loop = loopdev_find(image, device);
-	if (loop < 0 && loop != -ENOENT)
-		return *mount = loop;
-	*mount = mount_device(dirfd, id, image, loop, device, &e);
-	return *mount < 0 ? *mount : r;
+	if (r == -EPERM) {
+		close(TAKE_FD(*mount));
+		r = is_unused(image) ? grow_apart(image) : 1;
+		loop = loopdev_find(image, device);
+		*mount = loop < 0 && loop != -ENOENT
+				 ? loop
+				 : mount_device(dirfd, id, image, loop, device, &e);
+	}
+	if (r < 0)
+		log_warn("volume %016" PRIx64 " cannot grow: %s", id, strerror(-r));
+	return r;
 }
 
-/* ret_later: NULL, or whether it could not grow to its file yet. */
-static int mount_image(int dirfd, uint64_t id, int image, bool *ret_later, struct err *e)
+/* As it lies there. *ret_size as of check_image. */
+static int mount_image(
+	int dirfd, uint64_t id, int image, uint64_t *ret_size, struct err *e)
 {
 	char device[LOOPDEV_PATH];
-	int loop autoclose = loopdev_find(image, device);
-	int mount autoclose = -1, r;
-	uint64_t size = 0;
+	int loop autoclose = loopdev_find(image, device), r;
 
 	if (loop < 0 && loop != -ENOENT)
 		return err_sys(e, -loop, "cannot look for the loop devices");
-	if ((r = check_image(dirfd, id, image, loop >= 0, &size, e)) < 0)
-		return r;
-	mount = mount_device(dirfd, id, image, loop, device, e);
-	if (loop >= 0)
-		close(TAKE_FD(loop));
-	if (mount < 0)
-		return mount;
-	r = size ? grow_image(dirfd, id, image, size, &mount) : 0;
-	if (mount < 0)
-		return err_sys(e, -r, "volume %016" PRIx64 " cannot be mounted", id);
-	if (r < 0)
-		log_warn("volume %016" PRIx64 " cannot grow: %s", id, strerror(-r));
-	if (ret_later)
-		*ret_later = r == 1;
-	return TAKE_FD(mount);
+	r = check_image(dirfd, id, image, loop >= 0, ret_size, e);
+	return r < 0 ? r : mount_device(dirfd, id, image, loop, device, e);
 }
 
 int volume_image_mount(int dirfd, uint64_t id, struct err *e)
 {
 	int image autoclose = open_image(dirfd, id, O_RDWR);
+	int mount autoclose = -1;
+	uint64_t size;
 
-	return image < 0 ? err_sys(e, -image, "volume %016" PRIx64, id)
-			 : mount_image(dirfd, id, image, NULL, e);
+	if (image < 0)
+		return err_sys(e, -image, "volume %016" PRIx64, id);
+	if ((mount = mount_image(dirfd, id, image, &size, e)) < 0)
+		return mount;
+	if (size)
+		(void)grow_image(dirfd, id, image, size, &mount);
+	return mount < 0
+		       ? err_sys(e, -mount, "volume %016" PRIx64 " cannot be mounted", id)
+		       : TAKE_FD(mount);
 }
 
 /* ---- making ---- */
@@ -279,7 +281,8 @@ static int format(int image, struct err *e)
 /* The mount is gone when this returns, and all is in the file. */
 static int prepare_top(int dirfd, uint64_t id, int image, uid_t owner, struct err *e)
 {
-	int mount autoclose = mount_image(dirfd, id, image, NULL, e);
+	uint64_t size;
+	int mount autoclose = mount_image(dirfd, id, image, &size, e);
 
 	if (mount < 0)
 		return mount;
@@ -327,13 +330,8 @@ int volume_image_make(
 
 static int enlarge(int dirfd, int image, uint64_t now, uint64_t size_bytes, struct err *e)
 {
-	int r;
+	int r = check_room(dirfd, size_bytes - now, e);
 
-	if (size_bytes < now)
-		return err_set(e, EINVAL, "a volume does not shrink");
-	if (size_bytes == now)
-		return 0;
-	r = check_room(dirfd, size_bytes - now, e);
 	return r < 0 ? r : take_space(image, now, size_bytes, e);
 }
 
@@ -341,15 +339,23 @@ int volume_image_grow(int dirfd, uint64_t id, uint64_t size_bytes, struct err *e
 {
 	int image autoclose = open_image(dirfd, id, O_RDWR);
 	int mount autoclose = -1, r;
+	uint64_t now, size;
 	struct stat st;
-	bool later;
 
 	if (image < 0 || fstat(image, &st) < 0)
 		return err_sys(e, image < 0 ? -image : errno, "volume %016" PRIx64, id);
-	if ((r = enlarge(dirfd, image, (uint64_t)st.st_size, size_bytes, e)) < 0)
-		return r;
-	mount = mount_image(dirfd, id, image, &later, e);
-	return mount < 0 ? mount : later;
+	now = (uint64_t)st.st_size;
+	if (size_bytes < now)
+		return err_set(e, EINVAL, "a volume does not shrink");
+	/* what cannot be mounted takes nothing of the disk */
+	if ((mount = mount_image(dirfd, id, image, &size, e)) < 0)
+		return mount;
+	if (size_bytes > now) {
+		if ((r = enlarge(dirfd, image, now, size_bytes, e)) < 0)
+			return r;
+		size = size_bytes;
+	}
+	return size && grow_image(dirfd, id, image, size, &mount) != 0;
 }
 
 /* ---- looking ---- */

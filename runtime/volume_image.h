@@ -19,9 +19,10 @@ bool volume_image_exists(int dirfd, uint64_t id);
 int volume_image_make(
 	int dirfd, uint64_t id, uint64_t size_bytes, uid_t owner, struct err *e);
 /*
- * While mounted or not. Killed in between, it is grown by the next mount that finds it mounted nowhere. The same size is 0, a
- * smaller one -EINVAL. 1: so much is taken of the disk, and the next such mount grows it: this kernel does not let this
- * root (without CAP_SYS_RESOURCE, as in a container) do that while it is mounted.
+ * While mounted or not; one that cannot be mounted stays as it is. Killed in between, it is grown by the next mount that
+ * finds it mounted nowhere. The same size is 0, a smaller one -EINVAL. 1: so much is taken of the disk, and the next such
+ * mount grows it: this kernel does not let this root (without CAP_SYS_RESOURCE, as in a container) do that while it is
+ * mounted, or it did not work now.
  */
 int volume_image_grow(int dirfd, uint64_t id, uint64_t size_bytes, struct err *e);
 /* A detached mount, the caller's; for one sandbox, as its ids are mapped once. -errno with the sentence. */

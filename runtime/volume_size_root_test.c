@@ -301,14 +301,20 @@ static void one_that_does_not_mount_says_what_to_do(void **state UNUSED)
 	const uint16_t clean = 1, errors = 3, mounts = 77;
 	uint64_t id = new_volume(16 * MB);
 	char path[160], zeros[4096] = "";
+	struct err e;
 
 	write_at(id, 1024 + 0x3a, &errors, sizeof(errors));
 	must_not_start(
 		id, "is marked as damaged. While nothing runs with it: e2fsck -f ");
+	assert_int_equal(size_to(id, 64 * MB, 0, &e), -EUCLEAN);
+	assert_int_equal(info_of(id).size_bytes, 16 * MB);
 	write_at(id, 1024 + 0x3a, &clean, sizeof(clean));
 	write_at(
 		id, 1024 + 0x34, &mounts, sizeof(mounts)); /* its checksum is wrong now */
 	must_not_start(id, "cannot be mounted");
+	assert_int_not_equal(size_to(id, 64 * MB, 0, &e), 1);
+	assert_non_null(strstr(e.text, "cannot be mounted"));
+	assert_int_equal(info_of(id).size_bytes, 16 * MB);
 	write_at(id, 0, zeros, sizeof(zeros));
 	must_not_start(id, "there is no file system in its image");
 	image_path(id, path);
