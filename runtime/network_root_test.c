@@ -5,6 +5,8 @@
 #include <netinet/ip6.h>
 #include <netinet/udp.h>
 
+#define WAIT_MS 10000
+
 /* ---- IPv6 comes and goes with the host's ---- */
 
 static bool sysctl_is(const char *name, char value)
@@ -121,6 +123,63 @@ static void the_host_is_reached_by_no_range(void **state)
 	is_refused(7, own[0], "8080");
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
+}
+
+/* One datagram from the sandbox's network to port 9998. */
+static void send_from(const struct box *b, const char *addr)
+{
+	char path[40];
+	int status = 1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct sockaddr_in a4 = {.sin_family = AF_INET, .sin_port = htons(9998)};
+		struct sockaddr_in6 a6 = {
+			.sin6_family = AF_INET6, .sin6_port = htons(9998)};
+		bool four = inet_pton(AF_INET, addr, &a4.sin_addr) == 1;
+
+		snprintf(path, sizeof(path), "/proc/%u/ns/net", b->rec.pid);
+		if (setns(open(path, O_RDONLY | O_CLOEXEC), CLONE_NEWNET) < 0 ||
+			(!four && inet_pton(AF_INET6, addr, &a6.sin6_addr) != 1))
+			_exit(1);
+		int fd = socket(four ? AF_INET : AF_INET6, SOCK_DGRAM, 0);
+		const void *to = four ? (void *)&a4 : (void *)&a6;
+		ssize_t n = sendto(
+			fd, addr, strlen(addr), 0, to, four ? sizeof(a4) : sizeof(a6));
+		_exit(n == (ssize_t)strlen(addr) ? 0 : 2);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+/* Broadcast, and every router's own: the kernel takes what goes there for the host's. */
+static void the_host_is_reached_by_no_address_of_many(void **state)
+{
+	static const char *const many[] = {
+		"203.0.113.255", "192.168.77.255", "2001:db8:1::", "fd77::"};
+	int host autoclose = listen_on(SOCK_DGRAM, 9998);
+	struct box b = of_app(7);
+	char text[64];
+
+	(void)state;
+	begin_rules(7);
+	range(ALLOW, "203.0.113.2");
+	range(ALLOW, "192.168.77.255");
+	range(ALLOW, "0.0.0.0/0");
+	range(ALLOW, "::/0");
+	rule(NET_INTERNET, ALLOW);
+	set_rules();
+	box_must_start(&b, PROBE("sleep", "60"));
+	for (size_t i = 0; i < ARRAY_LEN(many); i++)
+		send_from(&b, many[i]);
+	send_from(&b, "203.0.113.2"); /* the first that is heard */
+	assert_int_equal(
+		poll(&(struct pollfd){.fd = host, .events = POLLIN}, 1, WAIT_MS), 1);
+	ssize_t n = recv(host, text, sizeof(text) - 1, 0);
+	text[n > 0 ? n : 0] = '\0';
+	assert_string_equal(text, "203.0.113.2");
+	end(&b);
+	no_rules(7);
 }
 
 /* ---- foreign sources ---- */
@@ -278,6 +337,7 @@ int main(void)
 		cmocka_unit_test(the_internet_is_reached_as_the_host),
 		cmocka_unit_test(private_and_metadata_addresses_are_refused),
 		cmocka_unit_test(the_host_is_reached_by_no_range),
+		cmocka_unit_test(the_host_is_reached_by_no_address_of_many),
 		cmocka_unit_test(foreign_source_addresses_are_dropped),
 		cmocka_unit_test(everything_goes_with_berth),
 	};

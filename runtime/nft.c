@@ -96,8 +96,10 @@ static const char chains[] =
 	"icmpx admin-prohibited\n\t}\n"
 	"\tchain input {\n\t\ttype filter hook input priority filter - 10; policy "
 	"accept;\n"
-	"\t\tiifname != %1$s accept\n\t\tiifname vmap @apps\n"
-	"\t\tjump exceptions\n\t\tgoto deny\n\t}\n"
+	"\t\tiifname != %1$s accept\n"
+	/* broadcast and anycast lead here, too, and are not the host's own */
+	"\t\tfib daddr type != local goto deny\n"
+	"\t\tiifname vmap @apps\n\t\tjump exceptions\n\t\tgoto deny\n\t}\n"
 	"\tchain forward {\n\t\ttype filter hook forward priority filter - 10; policy "
 	"accept;\n"
 	"\t\tiifname %1$s goto outward\n\t\toifname %1$s goto inward\n\t}\n"
