@@ -1,9 +1,11 @@
 /* What apps reach by default: real sandboxes on a host and in a world of the test's own. */
 #include "runtime/network_test.h"
+#include "runtime/nft.h"
 
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
 #include <netinet/udp.h>
+#include <sys/mount.h>
 
 #define WAIT_MS 10000
 
@@ -77,6 +79,46 @@ static void private_and_metadata_addresses_are_refused(void **state)
 	is_refused(7, PRIVATE6, "80");
 	run(&b, "udp", PRIVATE, "9999", "word");
 	assert_string_equal(b.text, "No route to host\n");
+}
+
+/* A table beside berth's for a host with these resolvers, made in a child. */
+static int make_table_with(const char *resolv_conf)
+{
+	int status = 1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		autobuf script = BUF_INIT;
+		struct err e;
+
+		if (unshare(CLONE_NEWNS) < 0 ||
+			mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+			shell("printf '%s' >%s/resolv; mount --bind %s/resolv "
+			      "/etc/resolv.conf",
+				resolv_conf, w.dir, w.dir) != 0)
+			_exit(1);
+		nft_add_table(&script, "12345678", ADDR_BASE);
+		_exit(nft_run(&script, NULL, &e) < 0 ? 2 : 0);
+	}
+	return waitpid(pid, &status, 0) == pid ? status : -1;
+}
+
+static void every_resolver_of_the_host_is_an_exception(void **state)
+{
+	(void)state;
+	assert_int_equal(make_table_with("nameserver 110.0.0.2\\n"
+					 "nameserver 10.0.0.2\\n"
+					 "nameserver 10.0.0.2\\n"
+					 "nameserver fd77::53:1\\n"
+					 "nameserver fd77::53\\n"),
+		0);
+	assert_int_equal(
+		shell("nft list table inet berth_12345678 >%s/table;"
+		      "for e in 110.0.0.2 10.0.0.2 fd77::53:1 fd77::53; do for p in "
+		      "tcp udp; do grep -q \"[^0-9]$e . $p . 53\" %s/table; done; done",
+			w.dir, w.dir),
+		0);
+	assert_int_equal(nft_remove("12345678"), 0);
 }
 
 /* Something that listens on the host, on every address. */
@@ -336,6 +378,7 @@ int main(void)
 		cmocka_unit_test(a_route_of_the_host_gives_ipv6),
 		cmocka_unit_test(the_internet_is_reached_as_the_host),
 		cmocka_unit_test(private_and_metadata_addresses_are_refused),
+		cmocka_unit_test(every_resolver_of_the_host_is_an_exception),
 		cmocka_unit_test(the_host_is_reached_by_no_range),
 		cmocka_unit_test(the_host_is_reached_by_no_address_of_many),
 		cmocka_unit_test(foreign_source_addresses_are_dropped),

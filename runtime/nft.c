@@ -22,21 +22,18 @@ struct sets {
 	struct buf v4, v6;
 };
 
+/* The same may come again: nft takes repeats. */
 static void add_allowed(void *arg, int family, const void *addr, unsigned int port)
 {
 	struct sets *s = arg;
 	struct buf *b = family == AF_INET ? &s->v4 : &s->v6;
-	char text[INET6_ADDRSTRLEN], tcp[128], udp[128];
+	char text[INET6_ADDRSTRLEN];
 
 	if (!inet_ntop(family, addr, text, sizeof(text)))
 		return;
-	snprintf(tcp, sizeof(tcp), "%s . tcp . %u", text, port);
-	snprintf(udp, sizeof(udp), "%s . udp . %u", text, port);
-	if (b->data && strstr(b->data, tcp))
-		return; /* nft accepts repeats, people reading it should not have to */
-	buf_addf(b, "%s%s", b->len ? ", " : "", tcp);
+	buf_addf(b, "%s%s . tcp . %u", b->len ? ", " : "", text, port);
 	if (port == 53)
-		buf_addf(b, ", %s", udp);
+		buf_addf(b, ", %s . udp . %u", text, port);
 }
 
 void nft_table_name(const char *id, char out[NFT_NAME_MAX])
