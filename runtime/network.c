@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 
 #define FOLDER "network"
+#define REAP_TRIES 400	       /* before the pool gives a job up */
 #define KEPT_MAGIC 0x62726e31u /* changes with the layout of the two messages */
 
 /* The rules of one app's instances, or of its builds. */
@@ -44,7 +45,8 @@ struct network {
 	struct name *names;
 	uint32_t attached[ADDR_BLOCK]; /* whose rules an index meets (nft.h); 0: none */
 	bool warned;
-	int namer; /* pidfd of the last nft_allow_named_later, -1 */
+	int namer;		 /* pidfd of the last nft_allow_named_later, -1 */
+	unsigned int reap_tries; /* of the job that waits for it */
 	atomic_bool naming;
 	atomic_bool unnamed; /* the table was made and nobody was started for it yet */
 };
@@ -467,18 +469,26 @@ static bool start_namer(struct network *n)
 	return n->naming = n->namer >= 0;
 }
 
-/* On the helper's thread: nobody else waits for this child. */
+/*
+ * On the helper's thread: nobody else waits for this child, which ends by itself. While the pool is filled the tries of
+ * one job are over sooner: then another one goes on.
+ */
 static int reap_namer(void *arg)
 {
 	struct network *n = arg;
 	siginfo_t info = {0};
 
-	if (waitid(P_PIDFD, (id_t)n->namer, &info, WEXITED | WNOHANG) == 0 &&
-		info.si_pid == 0)
+	if (waitid(P_PIDFD, (id_t)n->namer, &info, WEXITED | WNOHANG) < 0 ||
+		info.si_pid != 0) {
+		n->naming = false;
+		/* The table was made anew meanwhile: what was added before that is gone with the old one. */
+		if (!atomic_exchange(&n->unnamed, false) || !start_namer(n))
+			return 0;
+	}
+	if (++n->reap_tries < REAP_TRIES || netpool_later(n->rt->pool, reap_namer, n) < 0)
 		return -EAGAIN;
-	n->naming = false;
-	/* The table was made anew meanwhile: what was added before that is gone with the old one. */
-	return atomic_exchange(&n->unnamed, false) && start_namer(n) ? -EAGAIN : 0;
+	n->reap_tries = 0;
+	return 0;
 }
 
 /* One at a time; the last one starts after the table was made. */
@@ -487,6 +497,7 @@ static void name_others(struct network *n)
 	n->unnamed = true;
 	if (n->naming || !atomic_exchange(&n->unnamed, false))
 		return;
+	n->reap_tries = 0;
 	if (start_namer(n) && netpool_later(n->rt->pool, reap_namer, n) < 0)
 		n->naming = false;
 }

@@ -2,6 +2,14 @@
  * packet filter: real sandboxes on a host and in a world of the test's own. */
 #include "runtime/network_test.h"
 
+#include "runtime/inside.h"
+#include "runtime/nft.h"
+
+#include <sys/pidfd.h>
+
+#define WAIT_MS 20000
+#define JOB_TRIES 500 /* of the pool's */
+
 /* ---- restarts and accidents ---- */
 
 /* Its rules hold at every moment: it tries all the time, and would exit 0. */
@@ -143,6 +151,103 @@ static void a_firewall_that_drops_what_is_forwarded_is_told(void **state)
 	reaches(7, PUBLIC, "80");
 }
 
+/* ---- names of proxies and indexes ---- */
+
+static char path_before[4096];
+
+/* What it asks does not answer, as a resolver may not: a program, while its caller lives. */
+static void begin_silence(void)
+{
+	char path[4200];
+
+	assert_int_equal(
+		shell("mkdir -p %s/silent; cd %s/silent;"
+		      "echo '#!/bin/sh' >apt-config; chmod 755 apt-config;"
+		      "echo 'while kill -0 $PPID; do sleep 0.05; done' >>apt-config",
+			w.dir, w.dir),
+		0);
+	snprintf(path_before, sizeof(path_before), "%s", getenv("PATH"));
+	snprintf(path, sizeof(path), "%s/silent:%s", w.dir, path_before);
+	assert_int_equal(setenv("PATH", path, 1), 0);
+}
+
+static void end_silence(void)
+{
+	assert_int_equal(setenv("PATH", path_before, 1), 0);
+}
+
+/* Started on a thread that blocks all signals. */
+static void who_resolves_names_ends_by_its_alarm(void **state)
+{
+	sigset_t all, before;
+	siginfo_t info = {0};
+
+	(void)state;
+	begin_silence();
+	sigfillset(&all);
+	assert_int_equal(sigprocmask(SIG_SETMASK, &all, &before), 0);
+	int namer autoclose = nft_allow_named_later(runtime_id(w.rt));
+	assert_int_equal(sigprocmask(SIG_SETMASK, &before, NULL), 0);
+	end_silence();
+	assert_true(namer >= 0);
+	assert_int_equal(pidfd_send_signal(namer, SIGALRM, NULL, 0), 0);
+	if (poll(&(struct pollfd){.fd = namer, .events = POLLIN}, 1, WAIT_MS) == 0)
+		assert_int_equal(pidfd_send_signal(namer, SIGKILL, NULL, 0), 0);
+	assert_int_equal(waitid(P_PIDFD, (id_t)namer, &info, WEXITED), 0);
+	assert_int_equal(info.si_code, CLD_KILLED);
+	assert_int_equal(info.si_status, SIGALRM);
+}
+
+/* The child with a session of its own that is this program still. */
+static pid_t find_namer(void)
+{
+	autobuf children = {.max = 4096};
+	char path[64], exe[PATH_MAX] = "", own[PATH_MAX] = "", *end;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
+	assert_int_equal(io_read_file(AT_FDCWD, path, &children), 0);
+	assert_true(readlink("/proc/self/exe", own, sizeof(own) - 1) > 0);
+	for (char *at = children.data; at && *at; at = end + strspn(end, " ")) {
+		pid_t pid = (pid_t)strtol(at, &end, 10);
+
+		snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+		if (getsid(pid) == pid && readlink(path, exe, sizeof(exe) - 1) > 0 &&
+			strcmp(exe, own) == 0)
+			return pid;
+	}
+	return 0;
+}
+
+/* Else no other one is ever started. */
+static void who_resolves_names_is_waited_for_while_many_start(void **state)
+{
+	struct netpool_place place;
+	struct err e;
+	pid_t namer;
+	int ms = 0;
+
+	(void)state;
+	runtime_close(w.rt);
+	assert_int_equal(open_world(&e), 0);
+	begin_silence();
+	assert_int_equal(runtime_network(w.rt, &e), 0);
+	end_silence();
+	for (; !(namer = find_namer()); ms += 5) {
+		assert_true(ms < WAIT_MS);
+		usleep(5000);
+	}
+	for (int i = 0; i < JOB_TRIES + 100; i++) {
+		assert_int_equal(netpool_take(w.rt->pool, &place, &e), 0);
+		netpool_place_close(&place);
+		netpool_release(w.rt->pool, place.index);
+	}
+	kill(namer, SIGKILL);
+	for (ms = 0; kill(namer, 0) == 0; ms += 5) {
+		assert_true(ms < WAIT_MS);
+		usleep(5000);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -150,6 +255,8 @@ int main(void)
 		cmocka_unit_test(an_emptied_filter_is_made_anew),
 		cmocka_unit_test(a_filter_that_others_removed_is_back_at_once),
 		cmocka_unit_test(a_firewall_that_drops_what_is_forwarded_is_told),
+		cmocka_unit_test(who_resolves_names_ends_by_its_alarm),
+		cmocka_unit_test(who_resolves_names_is_waited_for_while_many_start),
 	};
 
 	return run_as_root(tests, set_up_host, tear_down_host);

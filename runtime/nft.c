@@ -11,12 +11,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <unistd.h>
 
-#define NAMED_MAX_S 8 /* within the 10 s for which the helper thread looks after it */
+#define NAMED_MAX_S 8
 
 struct sets {
 	struct buf v4, v6;
@@ -339,10 +340,13 @@ static bool allow_named(const char *id)
 int nft_allow_named_later(const char *id)
 {
 	pid_t pid = fork();
+	sigset_t none;
 
 	if (pid == 0) {
 		close_range(3, ~0u, 0);
 		setsid();
+		sigemptyset(&none); /* the helper thread blocks them all */
+		sigprocmask(SIG_SETMASK, &none, NULL);
 		alarm(NAMED_MAX_S);
 		while (!allow_named(id))
 			sleep(1);
