@@ -7,7 +7,6 @@
 #include <string.h>
 
 #define VALUE_BUFFERS 16 /* cells of one row at once, and some */
-#define VALUE_MAX 16384	 /* 100 names of a certificate fit */
 #define REPORT_DEPTH 4
 
 void out_json(const json_t *v)
@@ -16,12 +15,22 @@ void out_json(const json_t *v)
 	putchar('\n');
 }
 
-static char *next_buffer(void)
+static struct buf *next_buffer(void)
 {
-	static char buffers[VALUE_BUFFERS][VALUE_MAX];
+	static struct buf buffers[VALUE_BUFFERS];
 	static unsigned int at;
+	struct buf *b = &buffers[at++ % VALUE_BUFFERS];
 
-	return buffers[at++ % VALUE_BUFFERS];
+	buf_reset(b);
+	return b;
+}
+
+/* What was added; an answer is never larger than a buffer may be. */
+static char *text_of(struct buf *b)
+{
+	if (buf_add(b, "", 0) < 0)
+		abort();
+	return b->data;
 }
 
 void out_plain(char *text, bool lines)
@@ -36,31 +45,22 @@ void out_plain(char *text, bool lines)
 	}
 }
 
-/* What does not fit is cut. The new length. */
-static size_t add_text(char *out, size_t used, const char *text)
-{
-	size_t n = strnlen(text, VALUE_MAX - 1 - used);
+static void add_value(struct buf *b, const json_t *v);
 
-	memcpy(out + used, text, n);
-	out[used + n] = '\0';
-	return used + n;
-}
-
-static size_t add_value(char *out, size_t used, const json_t *v);
-
-static size_t add_list(char *out, size_t used, const json_t *list)
+static void add_list(struct buf *b, const json_t *list)
 {
 	size_t i;
 	json_t *v;
 
-	json_array_foreach (list, i, v)
-		used = add_value(out, i ? add_text(out, used, " ") : used, v);
-	return used;
+	json_array_foreach (list, i, v) {
+		buf_adds(b, i ? " " : "");
+		add_value(b, v);
+	}
 }
 
-static size_t add_pairs(char *out, size_t used, const json_t *object)
+static void add_pairs(struct buf *b, const json_t *object)
 {
-	size_t begin = used;
+	size_t begin = b->len;
 	const char *key;
 	json_t *v;
 	union {
@@ -69,41 +69,33 @@ static size_t add_pairs(char *out, size_t used, const json_t *object)
 	} o = {.from = object}; /* jansson's loop takes no const, and changes nothing */
 
 	json_object_foreach (o.to, key, v) {
-		if (used > begin)
-			used = add_text(out, used, " ");
-		used = add_text(out, add_text(out, used, key), "=");
-		used = add_value(out, used, v);
+		buf_addf(b, "%s%s=", b->len > begin ? " " : "", key);
+		add_value(b, v);
 	}
-	return used;
 }
 
-static size_t add_value(char *out, size_t used, const json_t *v)
+static void add_value(struct buf *b, const json_t *v)
 {
-	char number[32] = "";
-
 	if (json_is_string(v))
-		return add_text(out, used, json_string_value(v));
-	if (json_is_array(v))
-		return add_list(out, used, v);
-	if (json_is_object(v))
-		return add_pairs(out, used, v);
-	if (json_is_integer(v))
-		snprintf(
-			number, sizeof(number), "%lld", (long long)json_integer_value(v));
+		buf_adds(b, json_string_value(v));
+	else if (json_is_array(v))
+		add_list(b, v);
+	else if (json_is_object(v))
+		add_pairs(b, v);
+	else if (json_is_integer(v))
+		buf_addf(b, "%lld", (long long)json_integer_value(v));
 	else if (json_is_real(v))
-		snprintf(number, sizeof(number), "%.1f", json_real_value(v));
+		buf_addf(b, "%.1f", json_real_value(v));
 	else if (json_is_boolean(v))
-		return add_text(out, used, json_is_true(v) ? "true" : "false");
-	return add_text(out, used, number);
+		buf_adds(b, json_is_true(v) ? "true" : "false");
 }
 
 const char *out_value(const json_t *v)
 {
-	char *out = next_buffer();
+	struct buf *b = next_buffer();
 
-	out[0] = '\0';
-	add_value(out, 0, v);
-	return out;
+	add_value(b, v);
+	return text_of(b);
 }
 
 const char *out_member(const json_t *object, const char *key)
@@ -113,14 +105,14 @@ const char *out_member(const json_t *object, const char *key)
 
 const char *out_size(const json_t *v)
 {
-	char *out = next_buffer(), text[24];
+	struct buf *b = next_buffer();
+	char text[24];
 
-	out[0] = 0;
 	if (json_is_integer(v) && json_integer_value(v) >= 0) {
 		num_format_size((uint64_t)json_integer_value(v), text);
-		snprintf(out, VALUE_MAX, "%s", text);
+		buf_adds(b, text);
 	}
-	return out;
+	return text_of(b);
 }
 
 int out_bytes(const json_t *v, struct buf *out)

@@ -102,11 +102,28 @@ static void rows_come_with_a_header_without_one_or_as_json(void **state UNUSED)
 				  "[\n  {\n    \"name\": \"blog\"\n  }\n]\n");
 }
 
+/* A maintenance page, a chain of certificates. */
+static void long_values_are_whole(void **state UNUSED)
+{
+	enum { LEN = 70000 };
+	char *text autofree = calloc(1, LEN + 1);
+
+	assert_non_null(text);
+	memset(text, 'x', LEN);
+	json_t *o = json_pack("{s:s, s:[s, s]}", "page", text, "list", text, "y");
+	assert_string_equal(out_member(o, "page"), text);
+	const char *list = out_member(o, "list");
+	assert_int_equal(strlen(list), LEN + 2);
+	assert_string_equal(list + LEN, " y");
+	json_decref(o);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_a_terminal_acts_on_is_shown_as_question_marks),
 		cmocka_unit_test(the_widest_list_is_in_columns_and_bytes_in_units),
+		cmocka_unit_test(long_values_are_whole),
 		cmocka_unit_test(rows_come_with_a_header_without_one_or_as_json),
 	};
 
