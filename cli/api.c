@@ -306,3 +306,21 @@ json_t *api_value(const char *s)
 		abort();
 	return json_pack("{s:s}", "base64", b.data);
 }
+
+static json_t *string_of(const char *s, size_t len)
+{
+	return memchr(s, '\0', len) ? NULL : json_stringn(s, len);
+}
+
+json_t *api_string(const struct buf *b)
+{
+	return string_of(b->data ? b->data : "", b->len);
+}
+
+json_t *api_line(const struct buf *b)
+{
+	const char *s = b->data ? b->data : "";
+	size_t n = strcspn(s, "\r\n");
+
+	return string_of(s, s[n] ? n : b->len);
+}

@@ -203,6 +203,9 @@ int api_fail(struct cli *c);
 const char *api_word(const char *s);
 /* A JSON string, or {"base64": "…"} when s is no UTF-8. */
 json_t *api_value(const char *s);
+/* A JSON string of what came in, and of its first line. NULL: it is no text, its NUL bytes neither. */
+json_t *api_string(const struct buf *b);
+json_t *api_line(const struct buf *b);
 
 /* out.c */
 void out_json(const json_t *v);

@@ -63,7 +63,7 @@ static int read_pair(struct cli *c, struct buf *chain, struct buf *key)
 
 static json_t *pem(const struct buf *b, const char *what)
 {
-	json_t *v = b->len ? json_stringn(b->data, b->len) : NULL;
+	json_t *v = b->len ? api_string(b) : NULL;
 
 	if (!v)
 		say("the %s is not PEM text", what);

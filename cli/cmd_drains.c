@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CA_MAX 32769 /* as much as the API takes, and a NUL */
-#define URL_MAX 2049
+#define CA_MAX 32768 /* as much as the API takes */
+#define URL_MAX 2048
 
 /* The file, "-" of what comes in. 0 or a status. */
 static int read_text(struct cli *c, const char *path, struct buf *b, const char *what)
@@ -28,17 +28,23 @@ static int read_text(struct cli *c, const char *path, struct buf *b, const char 
 		say("cannot read %s from standard input", what);
 		return STATUS_FAILED;
 	}
-	return buf_add(b, "", 1) < 0 ? STATUS_FAILED : 0;
+	return 0;
 }
 
 static int add_ca(struct cli *c, json_t *body)
 {
 	autobuf ca = {.max = CA_MAX};
 	int r = read_text(c, c->options[OPT_CA], &ca, "the certificate");
+	json_t *text = r ? NULL : api_string(&ca);
 
-	if (r == 0)
-		json_object_set_new(body, "ca", json_string(ca.data));
-	return r;
+	if (r)
+		return r;
+	if (!text) {
+		say("the certificate is not PEM text");
+		return STATUS_FAILED;
+	}
+	json_object_set_new(body, "ca", text);
+	return 0;
 }
 
 /* Of an app or, with --global, of all. */
@@ -56,21 +62,16 @@ static const char *base(const struct cli *c)
 int cmd_drains_add(struct cli *c)
 {
 	autobuf typed = {.max = URL_MAX};
-	const char *url = c->argv[0];
-	json_t *answer, *body;
-	int r = 0;
+	const bool piped = strcmp(c->argv[0], "-") == 0;
+	json_t *answer, *body, *url;
+	int r = piped ? read_text(c, "-", &typed, "the URL") : 0;
 
-	if (strcmp(url, "-") == 0) {
-		r = read_text(c, url, &typed, "the URL");
-		url = typed.data;
-		if (r == 0)
-			typed.data[strcspn(typed.data, "\r\n")] = '\0';
-	}
-	body = r == 0 ? json_pack("{s:s}", "url", url) : NULL;
 	if (r)
 		return r;
-	if (!body)
+	url = piped ? api_line(&typed) : json_string(c->argv[0]);
+	if (!url)
 		return say_usage(c, "the URL is no text");
+	body = json_pack("{s:o}", "url", url);
 	if (c->options[OPT_GZIP])
 		json_object_set_new(body, "gzip", json_true());
 	if (c->options[OPT_INSECURE])

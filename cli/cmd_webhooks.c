@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SECRET_MAX 300
+#define SECRET_MAX 299
 
 /* Of an app or, with --global, of all. */
 static const char *base(const struct cli *c)
@@ -20,37 +20,42 @@ static const char *base(const struct cli *c)
 }
 
 /* The first line of what comes in. 0 or a status. */
-static int read_secret(struct cli *c, struct buf *b)
+static int read_secret(struct cli *c, json_t *body)
 {
+	autobuf typed = {.max = SECRET_MAX};
+	json_t *secret;
+
 	if (isatty(0))
 		return say_usage(c, "the secret comes from standard input: ... < FILE");
-	if (io_read_all(0, b) < 0 || buf_add(b, "", 1) < 0) {
+	if (io_read_all(0, &typed) < 0) {
 		say("cannot read the secret from standard input");
 		return STATUS_FAILED;
 	}
-	b->data[strcspn(b->data, "\r\n")] = '\0';
+	secret = api_line(&typed);
+	if (!secret) {
+		say("the secret from standard input is not text");
+		return STATUS_FAILED;
+	}
+	json_object_set_new(body, "secret", secret);
 	return 0;
 }
 
 static int make_body(struct cli *c, json_t **ret)
 {
-	autobuf typed = {.max = SECRET_MAX};
 	const char *secret = c->options[OPT_SECRET];
 	json_t *body = json_pack("{s:s}", "url", c->argv[0]);
 	int r = 0;
 
 	if (!body)
 		return say_usage(c, "the URL is no text");
-	if (secret && strcmp(secret, "-") == 0) {
-		r = read_secret(c, &typed);
-		secret = typed.data;
-	}
+	if (secret && strcmp(secret, "-") == 0)
+		r = read_secret(c, body);
+	else if (secret)
+		json_object_set_new(body, "secret", json_string(secret));
 	if (r) {
 		json_decref(body);
 		return r;
 	}
-	if (secret)
-		json_object_set_new(body, "secret", json_string(secret));
 	if (c->options[OPT_EVENT])
 		json_object_set_new(body, "events", json_string(c->options[OPT_EVENT]));
 	*ret = body;

@@ -208,7 +208,7 @@ def app_route(conn, method, app, rest, query, b):
         return conn.json({**cert, "chain": "-----BEGIN CERTIFICATE-----\nx\n"} if get else {})
     if rest == "tls" or rest == "tls/disable":
         return conn.json({"enabled": True, "state": "valid", "names": MANY, "last_error": None})
-    if rest in ("lock", "unlock") or rest.startswith("settings/"):
+    if rest in ("lock", "unlock", "drains", "webhooks") or rest.startswith("settings/"):
         return conn.json({})
     if app == "broken":
         return conn.stream(["o -----> Trying", "o  !     it failed", "x 1"])
