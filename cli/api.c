@@ -268,10 +268,9 @@ int api_text(struct cli *c, const char *path)
 	if (r)
 		return r;
 	while (wait_more(c) && (n = client_read(&c->client, part, sizeof(part))) > 0) {
-		r = io_write_all(1, part, (size_t)n);
-		if (r < 0)
-			return r == -EPIPE ? STATUS_OK
-					   : STATUS_FAILED; /* `| head` has seen enough */
+		r = out_write(1, part, (size_t)n);
+		if (r < 0) /* `| head` has seen enough */
+			return r == -EPIPE ? STATUS_OK : out_failed(r);
 	}
 	return n < 0 ? broken(c) : STATUS_OK;
 }

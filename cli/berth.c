@@ -1,7 +1,7 @@
 /* berth: the command line, on the host, over ssh, and from elsewhere. */
 #include "cli/cli.h"
-#include "lib/io.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +19,15 @@ static char **copy_words(int argc, char **argv)
 			abort();
 	}
 	return copy;
+}
+
+/* What is still in stdio's buffer goes out. r, or a failure when not all that was printed did. */
+static int end_output(int r)
+{
+	errno = EIO; /* of what failed earlier */
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return r;
+	return r ? r : out_failed(-errno);
 }
 
 static int no_command(int argc, char **argv)
@@ -82,8 +91,5 @@ int main(int argc, char **argv)
 	c.cmd = args_find(argv[1]);
 	if (!c.cmd)
 		return help_unknown(argv[1]);
-	r = run(&c, argc - 1, argv + 1);
-	if (fflush(stdout) != 0 && r == 0)
-		r = STATUS_FAILED;
-	return r;
+	return end_output(run(&c, argc - 1, argv + 1));
 }

@@ -208,6 +208,11 @@ json_t *api_string(const struct buf *b);
 json_t *api_line(const struct buf *b);
 
 /* out.c */
+/* All of it to fd 1 or 2, whether that blocks or not. 0 or -errno. */
+int out_write(int fd, const void *data, size_t len);
+/* Says that r, of out_write, kept the output from being written; of -EPIPE nothing: its reader has seen enough.
+ * STATUS_FAILED. */
+int out_failed(int r);
 void out_json(const json_t *v);
 /* Columns: header cells (left out with --quiet), then rows; cells of NULL are "-". All
  * are copied. */
@@ -410,8 +415,8 @@ int cmd_cron_history(struct cli *c);
 int cmd_run_list(struct cli *c);
 int cmd_run_stop(struct cli *c);
 int cmd_run(struct cli *c);
-/* Sends a request that is answered with an upgrade, and relays. An exit status, STATUS_START when berth failed. body is
- * taken over. */
+/* Sends a request that is answered with an upgrade, and relays. An exit status; when berth failed STATUS_START of commands that
+ * start a program (CMD_PROGRAM), else STATUS_FAILED. body is taken over. */
 int run_upgrade(struct cli *c, const char *path, json_t *body, bool tty);
 int cmd_run_detached(struct cli *c);
 int cmd_enter(struct cli *c);

@@ -78,6 +78,13 @@ static int get_scope(struct cli *c, json_t **ret)
 
 /* ---- showing ---- */
 
+static int print(const struct buf *b)
+{
+	int r = b->failed ? -ENOMEM : out_write(1, b->data, b->len);
+
+	return r < 0 ? out_failed(r) : 0;
+}
+
 static int write_value(const json_t *v, bool newline)
 {
 	autobuf b = BUF_INIT;
@@ -87,7 +94,7 @@ static int write_value(const json_t *v, bool newline)
 		return STATUS_FAILED;
 	if (newline)
 		buf_adds(&b, "\n");
-	return b.failed || io_write_all(1, b.data, b.len) < 0 ? STATUS_FAILED : 0;
+	return print(&b);
 }
 
 static int show_values(struct cli *c, const json_t *config, const char *type)
@@ -226,9 +233,7 @@ int cmd_config_export(struct cli *c)
 		else
 			add_for_shell(&out, key, &b);
 	}
-	if (out.failed || (out.len && io_write_all(1, out.data, out.len) < 0))
-		return STATUS_FAILED;
-	return 0;
+	return print(&out);
 }
 
 /* ---- changing ---- */
@@ -473,9 +478,7 @@ static int history_values(const json_t *list)
 		buf_addf(&out, "-----> %s  %s  %s\n", cells[0], cells[1], cells[2]);
 		add_values(&out, row);
 	}
-	if (out.failed || (out.len && io_write_all(1, out.data, out.len) < 0))
-		return STATUS_FAILED;
-	return 0;
+	return print(&out);
 }
 
 int cmd_config_history(struct cli *c)

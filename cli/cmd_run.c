@@ -62,21 +62,22 @@ static void add_terminal(json_t *body, bool tty)
 	json_object_set_new(body, "term", json_string(term && *term ? term : "xterm"));
 }
 
-/* Where berth itself fails the status is 125: all others may be the program's. */
+/* Where berth itself fails to run a program the status is 125: all others may be the program's. */
 int run_upgrade(struct cli *c, const char *path, json_t *body, bool tty)
 {
+	const int failed = c->cmd->flags & CMD_PROGRAM ? STATUS_START : STATUS_FAILED;
 	int r = api_begin(
 		c, "POST", path, "Connection: Upgrade\r\nUpgrade: berth-run\r\n", body);
 
 	if (r)
-		return STATUS_START;
+		return failed;
 	if (c->client.status >= 300)
 		return api_fail(c);
 	if (c->client.status != 101) {
 		say("berth-control did not start the program");
-		return STATUS_START;
+		return failed;
 	}
-	r = relay_run(&c->client, tty);
+	r = relay_run(&c->client, tty, failed);
 	client_close(&c->client); /* ends the program if it has not */
 	return r;
 }

@@ -3,11 +3,37 @@
 #include "lib/base64.h"
 #include "lib/name.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
 #define VALUE_BUFFERS 16 /* cells of one row at once, and some */
 #define REPORT_DEPTH 4
+
+int out_write(int fd, const void *data, size_t len)
+{
+	const char *at = data;
+
+	while (len) {
+		ssize_t n = write(fd, at, len);
+
+		if (n < 0 && errno == EAGAIN)
+			poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
+		else if (n < 0 && errno != EINTR)
+			return -errno;
+		else if (n > 0)
+			at += n, len -= (size_t)n;
+	}
+	return 0;
+}
+
+int out_failed(int r)
+{
+	if (r != -EPIPE)
+		say("cannot write the output: %s", strerror(-r));
+	return STATUS_FAILED;
+}
 
 void out_json(const json_t *v)
 {

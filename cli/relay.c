@@ -50,6 +50,7 @@ struct relay {
 	int in, out, err; /* the program's ends; -1: closed */
 	bool stdin_open;
 	int signals;
+	int failed; /* the status when berth did */
 	int status; /* of X */
 	size_t pending, sent;
 	char part[PART]; /* of our stdin, on its way */
@@ -139,19 +140,19 @@ static void write_in(struct relay *y)
 		y->pending = y->sent = 0;
 }
 
-/* From *fd to ours. false when ours is gone. */
-static bool copy_out(int *fd, int ours)
+/* From *fd to ours. 0, or -errno of ours. */
+static int copy_out(int *fd, int ours)
 {
 	static char part[PART];
 	ssize_t n = read(*fd, part, sizeof(part));
 
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
-		return true;
+		return 0;
 	if (n <= 0) { /* a pty says EIO when its last user is gone */
 		*fd = -1;
-		return true;
+		return 0;
 	}
-	return io_write_all(ours, part, (size_t)n) == 0;
+	return out_write(ours, part, (size_t)n);
 }
 
 /* false when control went away before it told the exit status. */
@@ -186,6 +187,24 @@ static void prepare(struct relay *y, struct pollfd *p)
 	p[P_STDOUT] = (struct pollfd){.fd = 1}; /* only to hear that its reader is gone */
 }
 
+/* What the program wrote, to where ours goes. false when that is no more possible: closing the connection ends it, as SIGPIPE
+ * would. */
+static bool copy(struct relay *y, const struct pollfd *p)
+{
+	int r = p[P_OUT].revents ? copy_out(&y->out, 1) : 0;
+
+	if (r == 0 && p[P_ERR].revents)
+		r = copy_out(&y->err, 2);
+	if (r == 0 && p[P_STDOUT].revents & (POLLERR | POLLHUP))
+		r = -EPIPE;
+	if (r == 0)
+		return true;
+	restore();
+	out_failed(r);
+	y->status = r == -EPIPE ? 128 + SIGPIPE : y->failed;
+	return false;
+}
+
 /* One turn. false: over, y->status holds. */
 static bool turn(struct relay *y)
 {
@@ -202,7 +221,7 @@ static bool turn(struct relay *y)
 	if ((p[P_SOCKET].revents || buffered) && !y->ended && !read_socket(y)) {
 		restore();
 		say("berth-control was interrupted; the program has been ended");
-		y->status = STATUS_START;
+		y->status = y->failed;
 		return false;
 	}
 	if (p[P_SIGNAL].revents)
@@ -211,14 +230,8 @@ static bool turn(struct relay *y)
 		read_stdin(y);
 	if (p[P_IN].revents)
 		write_in(y);
-	if ((p[P_OUT].revents && !copy_out(&y->out, 1)) ||
-		(p[P_ERR].revents && !copy_out(&y->err, 2)) ||
-		p[P_STDOUT].revents & (POLLERR | POLLHUP)) {
-		/* Nobody sees the program any more: closing the connection ends it, as
-		 * SIGPIPE would. */
-		y->status = 128 + SIGPIPE;
+	if (!copy(y, p))
 		return false;
-	}
 	return !y->ended || y->out >= 0 || y->err >= 0;
 }
 
@@ -255,7 +268,7 @@ static bool take_fds(struct relay *y, struct client *c)
 	return true;
 }
 
-int relay_run(struct client *c, bool tty)
+int relay_run(struct client *c, bool tty, int failed)
 {
 	struct relay *y autofree = calloc(1, sizeof(*y));
 
@@ -263,10 +276,11 @@ int relay_run(struct client *c, bool tty)
 		abort();
 	y->client = c;
 	y->tty = tty;
+	y->failed = failed;
 	y->stdin_open = true;
 	y->signals = watch_signals();
 	if (!take_fds(y, c))
-		return STATUS_START;
+		return failed;
 	if (tty) {
 		io_set_nonblock(y->in, true);
 		make_raw();
