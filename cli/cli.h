@@ -246,6 +246,8 @@ int out_answer(const struct cli *c, const char *title, const json_t *object);
 /* A value as people read it, in one of a few static buffers: true, 12, text, "a b c" for
  * lists, "" for null. */
 const char *out_value(const json_t *v);
+/* The same on one line, without what a terminal would act on. */
+const char *out_line(const json_t *v);
 /* The member's value, as above; "" when absent. */
 const char *out_member(const json_t *object, const char *key);
 const char *out_size(const json_t *v);

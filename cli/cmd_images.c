@@ -132,16 +132,17 @@ static void show_list(const json_t *list, const char *mark, const char *name,
 
 	json_array_foreach ((json_t *)(uintptr_t)list, i, row) {
 		const json_t *x = json_object_get(row, a), *y = json_object_get(row, b);
-		const char *was = sizes ? out_size(x) : out_value(x);
-		const char *now = sizes ? out_size(y) : out_value(y);
+		const char *was = sizes ? out_size(x) : out_line(x);
+		const char *now = sizes ? out_size(y) : out_line(y);
+		const char *what =
+			out_line(json_is_string(row) ? row : json_object_get(row, name));
 
 		if (json_is_string(row))
-			printf("  %s %s\n", mark, json_string_value(row));
+			printf("  %s %s\n", mark, what);
 		else if (b)
-			printf("  %s %s  %s -> %s\n", mark, out_member(row, name), was,
-				now);
+			printf("  %s %s  %s -> %s\n", mark, what, was, now);
 		else
-			printf("  %s %s  %s\n", mark, out_member(row, name), was);
+			printf("  %s %s  %s\n", mark, what, was);
 	}
 }
 

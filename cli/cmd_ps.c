@@ -59,7 +59,7 @@ static void show_notes(const json_t *answer)
 	if (json_array_size(list))
 		putchar('\n');
 	json_array_foreach (list, i, note)
-		printf("       %s\n", out_value(note));
+		printf("       %s\n", out_line(note));
 }
 
 static void show_requests(const struct cli *c, const json_t *list, const char *of,
@@ -408,7 +408,7 @@ int cmd_logs(struct cli *c)
 static void print_failed(const struct cli *c, const json_t *deploy)
 {
 	const json_t *release = json_object_get(deploy, "release");
-	const char *reason = out_member(deploy, "reason");
+	const char *reason = out_line(json_object_get(deploy, "reason"));
 	json_t *line;
 	size_t i;
 

@@ -128,8 +128,8 @@ int cmd_webhooks_list(struct cli *c)
 	}
 	json_array_foreach (list, i, hook) {
 		printf("-----> %s  %s  %s  of %s\n", out_member(hook, "id"),
-			out_member(hook, "url"), out_member(hook, "events"),
-			out_member(hook, "app"));
+			out_line(json_object_get(hook, "url")),
+			out_member(hook, "events"), out_member(hook, "app"));
 		print_deliveries(c, hook);
 	}
 	return 0;

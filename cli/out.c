@@ -124,6 +124,17 @@ const char *out_value(const json_t *v)
 	return text_of(b);
 }
 
+const char *out_line(const json_t *v)
+{
+	struct buf *b = next_buffer();
+	char *text;
+
+	add_value(b, v);
+	text = text_of(b);
+	out_plain(text, false);
+	return text;
+}
+
 const char *out_member(const json_t *object, const char *key)
 {
 	return out_value(json_object_get(object, key));

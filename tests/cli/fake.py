@@ -198,6 +198,8 @@ def app_route(conn, method, app, rest, query, b):
         limit = lambda own, computed, **more: {"type": own, "app": None, "default": 65536, "computed": computed, **more}
         return conn.json({"web": {"memory": limit(268435456, 268435456), "cpu": limit(50, 50), "io_read": limit(None, None),
                                   "nofile": limit(None, 4096, note="65536 wanted, 4096 allowed by this host")}})
+    if rest == "webhooks" and get:
+        return conn.json([{"id": "w1", "url": "http://x/\033[1m", "events": ["deploy"], "app": app}])
     if rest in ("run", "enter"):
         return run(conn, b)
     if rest == "certs" or rest.startswith("certs/"):
@@ -242,9 +244,11 @@ def route(conn, method, path, query, b):
     if p[0] == "stacks" and method == "POST":
         return conn.stream(["p 10%", "o done", "x 0"])
     if p[-1] == "diff":
-        return conn.json({"files": {"added": [{"path": "new", "size": 1}], "removed": [], "changed": [],
-                                    "counts": {"added": 1, "removed": 0, "changed": 0}},
-                          "processes": {"added": [], "removed": [], "changed": [{"name": "web", "from": "a", "to": "b"}]}})
+        return conn.json({"files": {"added": [{"path": "new", "size": 1}, {"path": "\033[2Jx\n  ~ y", "size": 1}], "removed": [],
+                                    "changed": [], "counts": {"added": 1, "removed": 0, "changed": 0}},
+                          "packages": {"added": [{"name": "p\033c", "version": "1\a"}], "removed": [], "changed": []},
+                          "processes": {"added": [], "removed": [], "changed": [{"name": "web", "from": "a", "to": "b"},
+                                                                                {"name": "w", "from": "a\033]0;t\a", "to": "\u009b1m"}]}})
     if p[0] == "volumes" and p[-1] == "export":
         return run(conn, {"command": ["echo", "x"], "tty": False})
     if p in (["images", "export"], ["images", "import"]):
