@@ -118,6 +118,7 @@ enum command_flags {
 	CMD_HIDDEN = 1 << 4,  /* another name of a command; not in the list */
 };
 
+#define CPU_LEAST 0.001 /* the API takes thousandths, and 0 takes a limit away */
 #define ENV_VARS_MAX 64 /* -e of one run */
 
 struct cli {

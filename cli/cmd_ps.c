@@ -261,7 +261,7 @@ static int add_cpu(const struct cli *c, json_t *body)
 	if (!text)
 		return 0;
 	cpus = strtod(text, &end);
-	if (end == text || *end || !isfinite(cpus) || cpus <= 0 || cpus > 4096 ||
+	if (end == text || *end || !isfinite(cpus) || cpus < CPU_LEAST || cpus > 4096 ||
 		text[strspn(text, "0123456789.")])
 		return say_usage(
 			c, "'%.40s' is not a number of processors like 0.5 or 2", text);

@@ -139,7 +139,7 @@ static json_t *take_cpu(struct walk *w, json_t *v)
 
 	if (json_is_null(v))
 		return json_incref(v);
-	if ((text && (end == text || *end)) || !isfinite(cpus) || cpus <= 0 ||
+	if ((text && (end == text || *end)) || !isfinite(cpus) || cpus < CPU_LEAST ||
 		cpus > 4096)
 		return fail(w, "a number of processors is expected, such as 0.5");
 	return json_integer((json_int_t)(cpus * 1000 + 0.5));

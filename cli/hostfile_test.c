@@ -92,6 +92,7 @@ static void what_is_wrong_is_refused(void **state UNUSED)
 		"{\"apps\":{\"a\":{\"network\":[{\"ports\":\"1\"}]}}}",
 		"{\"apps\":{\"a\":{\"config\":{\"A\":[]}}}}",
 		"{\"apps\":{\"a\":{\"resources\":{\"web\":{\"cpu\":\"0.5x\"}}}}}",
+		"{\"apps\":{\"a\":{\"resources\":{\"web\":{\"cpu\":0.0004}}}}}",
 		"{\"members\":{\"ann\":{\"keys\":[\"ssh-ed25519\"]}}}",
 		"{\"domains\":[\"a.b\"],\"domains\":[]}"};
 
