@@ -34,28 +34,32 @@ static void write_limits(json_t *types)
 		}
 }
 
-/* BLOG_LOG_LEVEL, for {"env": …}. */
-static json_t *env_name(const char *app, const char *key)
+/* BLOG_LOG_LEVEL, for {"env": …}; BLOG_LOG_LEVEL_2 where names has it already: of a/X and A_X it is the same. */
+static json_t *env_name(const char *app, const char *key, json_t *names)
 {
-	json_t *name;
-	struct buf b = BUF_INIT;
+	autobuf b = BUF_INIT;
+	size_t len;
 
 	buf_addf(&b, "%s_%s", app, key);
 	for (char *s = b.data; s && *s; s++)
 		*s = isalnum((unsigned char)*s) ? (char)toupper((unsigned char)*s) : '_';
-	name = json_pack("{s:s}", "env", b.data);
-	buf_free(&b);
-	return name;
+	len = b.len;
+	for (int n = 2; json_object_get(names, b.data); n++) {
+		b.len = len;
+		buf_addf(&b, "_%d", n);
+	}
+	json_object_set_new(names, b.data, json_true());
+	return json_pack("{s:s}", "env", b.data);
 }
 
-static void hide_values(const char *app, json_t *config)
+static void hide_values(const char *app, json_t *config, json_t *names)
 {
 	const char *key;
 	void *next;
 	json_t *v;
 
 	json_object_foreach_safe (config, next, key, v)
-		json_object_set_new(config, key, env_name(app, key));
+		json_object_set_new(config, key, env_name(app, key, names));
 }
 
 /* What the API does not tell whole cannot be written: said, and left out. */
@@ -103,7 +107,8 @@ static void drop_empty(json_t *state)
 			json_object_del(state, key);
 }
 
-static int export_app(struct cli *c, const char *app, json_t *apps)
+/* names: of the environment, as they are taken. */
+static int export_app(struct cli *c, const char *app, json_t *apps, json_t *names)
 {
 	json_t *state;
 	int r = api_json(c, "GET", NULL, &state, "/v1/apps/%s/state", app);
@@ -112,14 +117,14 @@ static int export_app(struct cli *c, const char *app, json_t *apps)
 		return r;
 	write_limits(json_object_get(state, "resources"));
 	if (!c->options[OPT_VALUES])
-		hide_values(app, json_object_get(state, "config"));
+		hide_values(app, json_object_get(state, "config"), names);
 	drop_secrets(app, state);
 	drop_empty(state);
 	json_object_set_new(apps, app, state);
 	return 0;
 }
 
-static int export_host(struct cli *c, json_t **ret, json_t *apps)
+static int export_host(struct cli *c, json_t **ret, json_t *apps, json_t *names)
 {
 	json_t *list, *v;
 	size_t i;
@@ -133,18 +138,20 @@ static int export_host(struct cli *c, json_t **ret, json_t *apps)
 	drop_empty(*ret);
 	json_array_foreach (list, i, v)
 		if (r == 0 && !json_object_get(v, "preview_of"))
-			r = export_app(c, out_member(v, "name"), apps);
+			r = export_app(c, out_member(v, "name"), apps, names);
 	return r;
 }
 
 int cmd_apply_export(struct cli *c)
 {
-	json_t *state = json_object(), *apps = json_object();
-	int r = c->app ? export_app(c, c->app, apps) : export_host(c, &state, apps);
+	json_t *state = json_object(), *apps = json_object(), *names = json_object();
+	int r = c->app ? export_app(c, c->app, apps, names)
+		       : export_host(c, &state, apps, names);
 
 	if (r)
 		return r;
 	json_object_set_new(state, "apps", apps);
 	out_json(state);
+	json_decref(names);
 	return 0;
 }

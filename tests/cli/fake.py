@@ -176,6 +176,8 @@ def app_route(conn, method, app, rest, query, b):
         return conn.stream(["o -----> Destroyed " + app, "x 0"])
     if rest == "config" and get:
         return conn.json(CONFIG)
+    if rest == "state" and get:
+        return conn.json({"config": {"WORKER_THREADS": "1", "worker/THREADS": "2", "worker/X": "3"}})
     if rest == "ps" and get:
         return conn.json(PS)
     if rest == "releases" and get:
