@@ -64,9 +64,9 @@ static void add_mounts(struct buf *out, const json_t *volume)
 /* usage: folders are counted, too, which takes its time. */
 static int get_volumes(struct cli *c, bool usage, const char *name, json_t **ret)
 {
-	return api_json(c, "GET", NULL, ret, "/v1/volumes?%s%s%s%s%s",
+	return api_json(c, "GET", NULL, ret, "/v1/volumes?%s%s%s%s%s%s",
 		usage ? "usage=1&" : "", c->app ? "app=" : "", c->app ? c->app : "",
-		name ? "name=" : "", name ? api_word(name) : "");
+		c->app ? "&" : "", name ? "name=" : "", name ? api_word(name) : "");
 }
 
 static void add_volume(struct table *t, const json_t *volume)
