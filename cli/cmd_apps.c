@@ -69,6 +69,8 @@ int cmd_apps_report(struct cli *c)
 	if (c->app)
 		return report_one(c, c->app);
 	r = api_json(c, "GET", NULL, &list, "/v1/apps");
+	if (r)
+		return r;
 	all = json_array();
 	json_array_foreach (list, i, app) {
 		json_t *one = NULL;

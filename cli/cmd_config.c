@@ -109,7 +109,7 @@ static int show_values(struct cli *c, const json_t *config, const char *type)
 		printf("=====> %s env vars%s%s\n", c->app, *type ? " of " : "", type);
 	json_object_foreach ((json_t *)(uintptr_t)config, key, v) {
 		printf("%s:%*s ", key, widest - (int)strlen(key), "");
-		r = write_value(v, true);
+		r = write_value(v, true) ? STATUS_FAILED : r;
 	}
 	return r;
 }
@@ -132,7 +132,7 @@ static int show_types(struct cli *c, const json_t *config)
 			continue;
 		snprintf(last, sizeof(last), "%s", type);
 		json_t *own = of_scope(config, type);
-		r = show_values(c, own, type);
+		r = show_values(c, own, type) ? STATUS_FAILED : r;
 		json_decref(own);
 	}
 	return r;
