@@ -32,6 +32,11 @@ void doctor_clock(struct doctor *d);
 void doctor_disk(struct doctor *d, const char *folder);
 void doctor_sshd(struct doctor *d, const char *user);
 void doctor_firewall(struct doctor *d);
+/* What the two make of the text of `sshd -T`, and of `nft list chains`. */
+void doctor_sshd_says(struct doctor *d, const char *user, const char *config);
+void doctor_firewall_says(struct doctor *d, const char *rules);
+/* word is one of the words of the text. */
+bool doctor_has_word(const char *text, const char *word);
 /* address: "HOST:PORT" of berth.conf; running: berthd answers, so it is the one that listens. */
 void doctor_port(struct doctor *d, const char *address, bool running);
 void doctor_domain(struct doctor *d, const char *domain);

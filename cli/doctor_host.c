@@ -1,11 +1,13 @@
 /* The checks of berth doctor that look at the host, and how a check says what it found. */
 #include "cli/doctor.h"
+#include "lib/firewall.h"
 #include "lib/io.h"
 #include "lib/name.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <ifaddrs.h>
 #include <netdb.h>
 #include <stdarg.h>
@@ -121,6 +123,20 @@ static void say_cgroups(struct doctor *d, int version, const char *missing)
 		doctor_says(d, DOCTOR_OK, "version %d", version);
 }
 
+bool doctor_has_word(const char *text, const char *word)
+{
+	const size_t len = strlen(word);
+
+	while (*text) {
+		size_t n = strcspn(text, " \n");
+
+		if (n == len && memcmp(text, word, n) == 0)
+			return true;
+		text += n + (text[n] != '\0');
+	}
+	return false;
+}
+
 void doctor_cgroups(struct doctor *d)
 {
 	static const char *const needed[] = {"memory", "cpu", "pids"};
@@ -134,7 +150,7 @@ void doctor_cgroups(struct doctor *d)
 		snprintf(path, sizeof(path), "/sys/fs/cgroup/%s", needed[i]);
 		if (access(path, F_OK) < 0)
 			missing[0] = needed[i];
-		if (unified && !strstr(two.data, needed[i]))
+		if (unified && !doctor_has_word(two.data, needed[i]))
 			missing[1] = needed[i];
 	}
 	say_cgroups(d, unified ? 2 : 1, missing[unified]);
@@ -223,24 +239,66 @@ void doctor_disk(struct doctor *d, const char *folder)
 			       "--global releases 5 keeps fewer releases");
 }
 
-/* The value of a line of `sshd -T`, cut out; "" when there is none. */
-static const char *sshd_value(struct buf *config, const char *key, char out[256])
+/* The value of the next line of that key from *at on, which moves behind it; "" when there is no more. */
+static const char *sshd_value(const char **at, const char *key, char out[256])
 {
-	char want[64];
-	const char *at;
+	const size_t len = strlen(key);
 
 	out[0] = '\0';
-	snprintf(want, sizeof(want), "\n%s ", key);
-	at = strstr(config->data, want);
-	if (at)
-		snprintf(out, 256, "%.*s", (int)strcspn(at + strlen(want), "\n"),
-			at + strlen(want));
+	while (**at && !out[0]) {
+		const char *line = *at;
+		size_t n = strcspn(line, "\n");
+
+		*at += n + (line[n] == '\n');
+		if (n > len && line[len] == ' ' && memcmp(line, key, len) == 0)
+			snprintf(out, 256, "%.*s", (int)(n - len - 1), line + len + 1);
+	}
 	return out;
+}
+
+/* AllowUsers: a line for each of its patterns, USER or USER@HOST. first: of them; "" when all are allowed. */
+static bool sshd_allows(const char *config, const char *user, char first[256])
+{
+	const char *at = config, *more = config;
+	char value[256];
+
+	if (!sshd_value(&at, "allowusers", first)[0])
+		return true;
+	while (sshd_value(&more, "allowusers", value)[0]) {
+		char *rest = value, *pattern;
+
+		while ((pattern = strsep(&rest, " "))) {
+			pattern[strcspn(pattern, "@")] = '\0';
+			if (fnmatch(pattern, user, 0) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+void doctor_sshd_says(struct doctor *d, const char *user, const char *config)
+{
+	const char *login = config, *ports = config;
+	char value[256];
+
+	if (strcmp(sshd_value(&login, "pubkeyauthentication", value), "yes") != 0) {
+		doctor_says(d, DOCTOR_FAILED,
+			"no login by key for %s (PubkeyAuthentication %s)", user, value);
+		doctor_hint(d, "PubkeyAuthentication yes, in /etc/ssh/sshd_config");
+	} else if (!sshd_allows(config, user, value)) {
+		doctor_says(d, DOCTOR_FAILED, "%s may not log in: AllowUsers is %.100s",
+			user, value);
+		doctor_hint(d, "add %s to AllowUsers, in /etc/ssh/sshd_config", user);
+	} else {
+		sshd_value(&ports, "port", value);
+		doctor_says(d, DOCTOR_OK, "lets %s in by key, on port %.20s", user,
+			value[0] ? value : "22");
+	}
 }
 
 void doctor_sshd(struct doctor *d, const char *user)
 {
-	char who[96], value[256];
+	char who[96];
 	autobuf config = {.max = 65536};
 	const char *const argv[] = {"/usr/sbin/sshd", "-T", "-C", who, NULL};
 
@@ -249,47 +307,21 @@ void doctor_sshd(struct doctor *d, const char *user)
 		return;
 	}
 	snprintf(who, sizeof(who), "user=%.32s,host=localhost,addr=127.0.0.1", user);
-	if (!output_of(argv, &config)) {
-		doctor_says(d, DOCTOR_FAILED, "sshd does not say its settings (%s -T)",
-			argv[0]);
-		doctor_hint(d, "apt install openssh-server; sshd -t says what is wrong "
-			       "with its configuration");
+	if (output_of(argv, &config)) {
+		doctor_sshd_says(d, user, config.data);
 		return;
 	}
-	if (strcmp(sshd_value(&config, "pubkeyauthentication", value), "yes") != 0) {
-		doctor_says(d, DOCTOR_FAILED,
-			"no login by key for %s (PubkeyAuthentication %s)", user, value);
-		doctor_hint(d, "PubkeyAuthentication yes, in /etc/ssh/sshd_config");
-	} else if (sshd_value(&config, "allowusers", value)[0] && !strstr(value, user)) {
-		doctor_says(d, DOCTOR_FAILED, "%s may not log in: AllowUsers is %.100s",
-			user, value);
-		doctor_hint(d, "add %s to AllowUsers, in /etc/ssh/sshd_config", user);
-	} else {
-		sshd_value(&config, "port", value);
-		doctor_says(d, DOCTOR_OK, "lets %s in by key, on port %.20s", user,
-			value[0] ? value : "22");
-	}
+	doctor_says(d, DOCTOR_FAILED, "sshd does not say its settings (%s -T)", argv[0]);
+	doctor_hint(d, "apt install openssh-server; sshd -t says what is wrong "
+		       "with its configuration");
 }
 
-void doctor_firewall(struct doctor *d)
+void doctor_firewall_says(struct doctor *d, const char *rules)
 {
-	autobuf rules = {.max = (size_t)4 << 20};
-	const char *const argv[] = {"nft", "list", "chains", NULL};
-	bool in, forward;
-	const char *at;
+	char table[64];
+	bool in = firewall_drops(rules, "input", table),
+	     forward = firewall_drops(rules, "forward", table);
 
-	if (geteuid() != 0) {
-		doctor_says(d, DOCTOR_SKIPPED, "only root can read the rules");
-		return;
-	}
-	if (!output_of(argv, &rules)) {
-		doctor_says(d, DOCTOR_OK, "the host has no rules of its own");
-		return;
-	}
-	in = (at = strstr(rules.data, "hook input")) &&
-	     memmem(at, strcspn(at, "}"), "policy drop", 11);
-	forward = (at = strstr(rules.data, "hook forward")) &&
-		  memmem(at, strcspn(at, "}"), "policy drop", 11);
 	if (!in && !forward) {
 		doctor_says(d, DOCTOR_OK, "the host drops nothing by default");
 		return;
@@ -304,6 +336,19 @@ void doctor_firewall(struct doctor *d)
 		forward ? "its forward chain must accept iifname \"b*-*\" and answers to "
 			  "them"
 			: "");
+}
+
+void doctor_firewall(struct doctor *d)
+{
+	autobuf rules = {.max = (size_t)4 << 20};
+	const char *const argv[] = {"nft", "list", "chains", NULL};
+
+	if (geteuid() != 0)
+		doctor_says(d, DOCTOR_SKIPPED, "only root can read the rules");
+	else if (output_of(argv, &rules))
+		doctor_firewall_says(d, rules.data);
+	else
+		doctor_says(d, DOCTOR_OK, "the host has no rules of its own");
 }
 
 void doctor_port(struct doctor *d, const char *address, bool running)

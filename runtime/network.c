@@ -1,5 +1,6 @@
 /* Networks of apps: rules, names, and what of them is in the packet filter now. */
 #include "runtime/network.h"
+#include "lib/firewall.h"
 #include "lib/io.h"
 #include "lib/log.h"
 #include "runtime/names.h"
@@ -506,7 +507,7 @@ static void warn_of_firewall(struct network *n, const char *list)
 {
 	char table[64];
 
-	if (!n->warned && nft_dropping(list, table))
+	if (!n->warned && firewall_drops(list, "forward", table))
 		log_warn("the host's packet filter (table %s) drops what is forwarded "
 			 "unless a rule accepts it: without one for the interfaces "
 			 "b%s-* apps reach nothing outside",

@@ -154,35 +154,12 @@ static void rules_become_lines_of_nft(void **state)
 		RULE "jump exceptions\n");
 }
 
-static void a_firewall_that_drops_is_seen(void **state)
-{
-	static const char list[] = "table inet berth_1 {\n\tchain forward {\n\t\ttype "
-				   "filter hook forward priority filter - 10; policy "
-				   "accept;\n\t}\n}\n"
-				   "table bridge x {\n\tchain f {\n\t\ttype filter hook "
-				   "forward priority 0; policy drop;\n\t}\n}\n"
-				   "table ip filter {\n\tchain INPUT {\n\t\ttype filter "
-				   "hook input priority filter; policy drop;\n\t}\n";
-	static const char drop[] = "\tchain FORWARD {\n\t\ttype filter hook forward "
-				   "priority filter; policy drop;\n\t}\n}\n";
-	char table[64], both[sizeof(list) + sizeof(drop)];
-
-	(void)state;
-	assert_false(nft_dropping(list, table));
-	snprintf(both, sizeof(both), "%s%s", list, drop);
-	assert_true(nft_dropping(both, table));
-	assert_string_equal(table, "ip filter");
-	assert_false(nft_dropping("", table));
-	assert_false(nft_dropping(NULL, table));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_rules_are_taken),
 		cmocka_unit_test(each_field_has_its_range),
 		cmocka_unit_test(rules_become_lines_of_nft),
-		cmocka_unit_test(a_firewall_that_drops_is_seen),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

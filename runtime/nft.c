@@ -292,25 +292,6 @@ int nft_run(const struct buf *script, struct buf *out, struct err *e)
 		out->data ? out->data : "no reason given");
 }
 
-/* "table FAMILY NAME {" begins each table, a chain's hook and policy stand in one line. */
-bool nft_dropping(const char *list, char table[64])
-{
-	char family[16], name[48], line[256];
-	bool ip = false;
-
-	for (const char *at = list; at && *at; at = strchr(at, '\n'), at += at ? 1 : 0) {
-		snprintf(line, sizeof(line), "%.*s", (int)strcspn(at, "\n"), at);
-		if (sscanf(line, "table %15s %47s", family, name) == 2)
-			ip = strncmp(family, "ip", 2) == 0 || strcmp(family, "inet") == 0;
-		else if (ip && strstr(line, "hook forward") &&
-			 strstr(line, "policy drop")) {
-			snprintf(table, 64, "%s %s", family, name);
-			return true;
-		}
-	}
-	return false;
-}
-
 /* Proxies and package indexes, once their names are resolved. False: not all were. */
 static bool allow_named(const char *id)
 {

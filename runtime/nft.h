@@ -25,15 +25,12 @@ void nft_add_table(struct buf *b, const char *id, uint32_t addr_base); /* in pla
 void nft_add_chain(struct buf *b, const char *id, uint32_t whose,
 	const struct net_rule *rules, uint32_t n); /* in place of its earlier rules */
 void nft_add_chain_end(struct buf *b, const char *id, uint32_t whose);
-/* Ends with a list of all base chains of the host in the output, for nft_dropping. */
+/* Ends with a list of all base chains of the host in the output, for firewall_drops. */
 void nft_add_list(struct buf *b);
 
 /* Runs nft, some milliseconds. out (NULL: none) gets what it prints. 0, -ENOENT without the
  * program, -EIO with its words in e. */
 int nft_run(const struct buf *script, struct buf *out, struct err *e);
-/* The table ("inet filter") whose forward chain drops by default; false when there is
- * none. */
-bool nft_dropping(const char *list, char table[64]);
 /* The host's proxies and indexes join the table once their names are resolved, in a process
  * of its own that ends after at most 8 s. Its pidfd, or -1. */
 int nft_allow_named_later(const char *id);
