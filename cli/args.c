@@ -203,6 +203,7 @@ static int set_common(struct cli *c, struct words *w, const char *name,
 		if (!value)
 			return STATUS_USAGE;
 		c->remote = value;
+		c->remote_at = attached ? w->at : w->at - 1;
 	} else {
 		*known = false;
 	}
@@ -262,8 +263,7 @@ static int short_options(struct cli *c, struct words *w, const char *letters)
 	return 0;
 }
 
-/* "web.1" */
-static bool is_instance(const char *word)
+bool args_is_instance(const char *word)
 {
 	const char *dot = strrchr(word, '.');
 
@@ -278,7 +278,8 @@ static bool in_program(const struct cli *c)
 
 	if (!(c->cmd->flags & CMD_PROGRAM))
 		return false;
-	if (c->cmd->run == cmd_enter && c->argc > first && is_instance(c->argv[first]))
+	if (c->cmd->run == cmd_enter && c->argc > first &&
+		args_is_instance(c->argv[first]))
 		first++;
 	return c->argc > first;
 }
@@ -293,14 +294,17 @@ static int parse_words(struct cli *c, struct words *w)
 
 		if (!only_words && strcmp(word, "--") == 0) {
 			only_words = true;
+			c->dashed = c->argv + c->argc;
 			continue;
 		}
-		if (only_words || word[0] != '-' || !word[1])
+		if (only_words || word[0] != '-' || !word[1]) {
 			c->argv[c->argc++] = word;
-		else if (word[1] == '-')
+			c->last_at = w->at;
+		} else if (word[1] == '-') {
 			r = long_option(c, w, word + 2);
-		else
+		} else {
 			r = short_options(c, w, word + 1);
+		}
 		if (r)
 			return r;
 		only_words = only_words || in_program(c);

@@ -130,6 +130,9 @@ struct cli {
 	const char *env[ENV_VARS_MAX];	/* all values of -e */
 	size_t n_env;
 	const char *remote;	/* --remote */
+	int remote_at;		/* its place among the words as they came */
+	int last_at;		/* that of the last word of argv */
+	char **dashed;		/* what of argv stood behind "--"; NULL: there was none */
 	const char *report_key; /* of --KEY */
 	const char *format;	/* with CMD_FORMAT; NULL: not given */
 	bool json, quiet, help;
@@ -160,6 +163,8 @@ int args_parse(struct cli *c, int argc, char **argv);
 /* Takes the app from the words, checks it and how many are left. 0 or a status. */
 int args_check(struct cli *c);
 const struct command *args_find(const char *name);
+/* "web.1" */
+bool args_is_instance(const char *word);
 /* The words as a list of JSON. NULL after saying that one is no text: a list without it says something else. */
 json_t *args_list(const struct cli *c);
 
@@ -258,7 +263,7 @@ void out_plain(char *text, bool lines);
 int out_bytes(const json_t *v, struct buf *out);
 
 /* remote.c: replaces this program by ssh to the host, when the words are meant for one;
- * returns when they are not. */
+ * returns when they are not. argv: as they came, before they were parsed. */
 void remote_maybe(struct cli *c, int argc, char **argv);
 
 /* cmd_apps.c */

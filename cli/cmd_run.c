@@ -159,7 +159,7 @@ int cmd_enter(struct cli *c)
 	json_t *list, *body;
 	char path[128];
 
-	if (argc > 0 && strchr(argv[0], '.') && !strchr(argv[0], '/')) {
+	if (argc > 0 && (!c->dashed || argv < c->dashed) && args_is_instance(argv[0])) {
 		instance = *argv++;
 		argc--;
 	}

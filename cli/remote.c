@@ -21,18 +21,6 @@ struct target {
 	char app[NAME_MAX_LEN + 1];
 };
 
-/* The value of --remote, read before anything else is known of the words. */
-static const char *remote_option(int argc, char **argv)
-{
-	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-		if (strncmp(argv[i], "--remote=", 9) == 0)
-			return argv[i] + 9;
-		if (strcmp(argv[i], "--remote") == 0)
-			return i + 1 < argc ? argv[i + 1] : NULL;
-	}
-	return NULL;
-}
-
 /* git config --get remote.NAME.url; false when there is no such checkout or remote. */
 static bool read_url(const char *name, char url[URL_MAX])
 {
@@ -129,9 +117,9 @@ static bool host_from_env(const char *host, struct target *t)
 
 /* Whether the words are for another host, and which. Exits when the host named cannot be
  * one. */
-static bool find_target(int argc, char **argv, struct target *t)
+static bool find_target(const struct cli *c, struct target *t)
 {
-	const char *name = remote_option(argc, argv), *host = getenv("BERTH_HOST"),
+	const char *name = c->remote, *host = getenv("BERTH_HOST"),
 		   *run = getenv("BERTH_RUN");
 	char url[URL_MAX];
 
@@ -209,15 +197,10 @@ static void build_line(const struct cli *c, const struct target *t, int argc, ch
 		quote(line, t->app);
 	}
 	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--") == 0) {
-			while (i < argc)
-				quote(line, argv[i++]);
-			break;
-		}
-		if (strcmp(argv[i], "--remote") == 0)
-			i++;
-		else if (strncmp(argv[i], "--remote=", 9) != 0)
+		if (i != c->remote_at)
 			quote(line, argv[i]);
+		else if (strcmp(argv[i], "--remote") == 0)
+			i++; /* its value */
 	}
 }
 
@@ -295,32 +278,22 @@ static void send_hostfile(const char *path)
 	}
 }
 
-static void use_dash(int argc, char **argv, const char *path)
-{
-	static char dash[] = "-";
-
-	for (int i = argc - 1; i > 0; i--)
-		if (strcmp(argv[i], path) == 0) {
-			argv[i] = dash;
-			return;
-		}
-}
-
 /* The file of images:import, git:from-archive, config:import and members:add, the last word, is one of this host: it becomes the input,
  * "-" its name. */
-static void send_file(struct cli *c, int argc, char **argv)
+static void send_file(struct cli *c, char **argv)
 {
+	static char dash[] = "-";
 	const char *path = c->argc ? c->argv[c->argc - 1] : "-";
 	bool plain = c->cmd->run == cmd_config_import ||
 		     (c->cmd->run == cmd_members_add && c->argc == 2);
 
-	if (c->argc > 2 || strcmp(path, "-") == 0 || strstr(path, "://"))
-		return;
-	if (c->cmd->run == cmd_apply) {
+	if (c->cmd->run == cmd_apply && c->argc == 1) {
 		send_hostfile(path);
-		use_dash(argc, argv, path);
+		argv[c->last_at] = dash;
 		return;
 	}
+	if (c->argc > 2 || strcmp(path, "-") == 0 || strstr(path, "://"))
+		return;
 	if (c->cmd->run != cmd_images_import && c->cmd->run != cmd_git_from_archive &&
 		!plain)
 		return;
@@ -329,7 +302,7 @@ static void send_file(struct cli *c, int argc, char **argv)
 		say("cannot read %s: %s", path, strerror(-r));
 		exit(STATUS_FAILED);
 	}
-	use_dash(argc, argv, path);
+	argv[c->last_at] = dash;
 }
 
 void remote_maybe(struct cli *c, int argc, char **argv)
@@ -341,9 +314,9 @@ void remote_maybe(struct cli *c, int argc, char **argv)
 	size_t n = 0;
 	bool tty = c->cmd->flags & CMD_PROGRAM || c->cmd->options & OPT(CONFIRM);
 
-	if (!find_target(argc, argv, &t))
+	if (!find_target(c, &t))
 		return;
-	send_file(c, argc, argv);
+	send_file(c, argv);
 	build_line(c, &t, argc, argv, &line);
 	if (c->cmd->run == cmd_keys_add && c->argc == 2) {
 		open_key_file(c->argv[1]);
