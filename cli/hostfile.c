@@ -71,6 +71,26 @@ static json_t *take_word(struct walk *w, json_t *v)
 	return json_is_string(v) ? json_incref(v) : fail(w, "text is expected");
 }
 
+/* As the API keeps a hostname: lower case, without the dot that ends an absolute one. */
+static json_t *host_text(const char *prefix, const char *name)
+{
+	char *host autofree = strdup(name);
+	size_t len = strlen(name);
+
+	if (!host)
+		abort();
+	for (size_t i = 0; i < len; i++)
+		host[i] = (char)tolower((unsigned char)host[i]);
+	len -= len && host[len - 1] == '.';
+	return json_sprintf("%s%.*s", prefix, (int)len, host);
+}
+
+static json_t *take_host(struct walk *w, json_t *v)
+{
+	return json_is_string(v) ? host_text("", json_string_value(v))
+				 : fail(w, "a hostname is expected");
+}
+
 static json_t *take_text(struct walk *w, json_t *v)
 {
 	json_t *text = text_of(v, "true", "false");
@@ -247,14 +267,16 @@ static json_t *take_target(struct walk *w, json_t *v)
 	if (!text || !*text)
 		return fail(w, "an app, an address, a range, a host or internet is "
 			       "expected");
-	if (strcmp(text, "internet") == 0 || strncmp(text, "app:", 4) == 0 ||
-		strncmp(text, "host:", 5) == 0)
+	if (strcmp(text, "internet") == 0 || strncmp(text, "app:", 4) == 0)
 		return json_incref(v);
+	if (strncmp(text, "host:", 5) == 0)
+		return host_text("host:", text + 5);
 	if (addr_parse(text, &a) == 0) {
 		addr_format(&a, address);
 		return json_string(address);
 	}
-	return json_sprintf("%s:%s", strchr(text, '.') ? "host" : "app", text);
+	return strchr(text, '.') ? host_text("host:", text)
+				 : json_sprintf("app:%s", text);
 }
 
 static json_t *take_ports(struct walk *w, json_t *v)
@@ -273,7 +295,7 @@ static const struct shape {
 	{"settings.*", take_object, false},
 	{"settings.*.*", take_setting, true},
 	{"domains", take_list, false},
-	{"domains.*", take_word, false},
+	{"domains.*", take_host, false},
 	{"drains", take_list, false},
 	{"drains.*", take_drain, true},
 	{"drains.*.url", take_word, true},
@@ -296,7 +318,7 @@ static const struct shape {
 	{"apps.*.config", take_object, false},
 	{"apps.*.config.*", take_text, true},
 	{"apps.*.domains", take_list, false},
-	{"apps.*.domains.*", take_word, false},
+	{"apps.*.domains.*", take_host, false},
 	{"apps.*.buildpacks", take_list, false},
 	{"apps.*.buildpacks.*", take_word, false},
 	{"apps.*.formation", take_object, false},

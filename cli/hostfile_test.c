@@ -51,6 +51,12 @@ static void values_are_brought_into_the_form_of_the_api(void **state UNUSED)
 	expect_form("{\"apps\":{\"a\":null}, // bare\n \"volumes\":{\"v\":{\"size\":"
 		    "\"2048M\"}}}",
 		"{\"apps\":{\"a\":{}},\"volumes\":{\"v\":{\"size\":\"2G\"}}}");
+	expect_form("{\"domains\":[\"Example.COM.\"],\"apps\":{\"a\":{\"domains\":["
+		    "\"*.A.Example\",\"b.example.\"],\"network\":[{\"allow\":"
+		    "\"host:DB.local.\"},{\"allow\":\"DB.Example.\"}]}}}",
+		"{\"domains\":[\"example.com\"],\"apps\":{\"a\":{\"domains\":["
+		"\"*.a.example\",\"b.example\"],\"network\":[{\"allow\":"
+		"\"host:db.local\"},{\"allow\":\"host:db.example\"}]}}}");
 	/* to the byte, and as it can be read again */
 	expect_form("{\"volumes\":{\"v\":{\"size\":\"1536M\"},\"w\":{\"size\":"
 		    "1500000001}}}",
