@@ -364,7 +364,10 @@ int cmd_backup(struct cli *c); /* param: create, list, verify, restore, drill */
 int cmd_registry_login(struct cli *c);
 int cmd_registry_logout(struct cli *c);
 int cmd_registry_list(struct cli *c);
-/* Standard input becomes the file, or what tar makes of the folder. 0 or -errno. */
+/* folder.c: standard input becomes what tar makes of the folder; where tar cannot read all of it, which is said, what no
+ * reader takes for a whole archive. 0 or -errno. */
+int folder_open(const char *path);
+/* Standard input becomes the file, or the folder as an archive. 0 or -errno. */
 int images_open(const char *path);
 /* The same of a word of the command, "-" for what comes in. 0 or a status, said. */
 int images_input(struct cli *c, const char *path);

@@ -249,25 +249,6 @@ int cmd_images_export(struct cli *c)
 
 /* ---- import ---- */
 
-/* Standard input becomes what tar makes of the folder: an OCI layout as other tools leave it. */
-static int open_folder(const char *path)
-{
-	int p[2];
-	pid_t pid;
-
-	if (pipe2(p, O_CLOEXEC) < 0 || (pid = fork()) < 0)
-		return -errno;
-	if (pid == 0) {
-		dup2(p[1], STDOUT_FILENO);
-		execlp("tar", "tar", "-C", path, "-cf", "-", ".", (char *)NULL);
-		_exit(127);
-	}
-	dup2(p[0], STDIN_FILENO);
-	close(p[0]);
-	close(p[1]);
-	return 0;
-}
-
 int images_open(const char *path)
 {
 	struct stat st;
@@ -276,7 +257,7 @@ int images_open(const char *path)
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
 	if (S_ISDIR(st.st_mode))
-		return open_folder(path);
+		return folder_open(path);
 	return dup2(fd, STDIN_FILENO) < 0 ? -errno : 0;
 }
 

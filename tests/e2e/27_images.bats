@@ -141,6 +141,11 @@ tiny() {
 	try berth images:import "$dir/tiny.oci"
 	fails
 	has '--as NAME'
+	try with_half_tar berth images:import "$dir/tree" --as half
+	exits 1
+	has 'could not read all'
+	try berth images:history half
+	fails
 }
 
 @test "git:from-image deploys an image as it says itself" {

@@ -67,6 +67,9 @@ objects() { find "$BERTH_STATE/repos/$1.git/objects" -type f ! -name '*.idx' ! -
 	equal 3 $(($(objects ar-one) - before)) # the page, the folder, the commit
 	has 'left out'
 	serves ar-one 'host 5'
+	try with_half_tar berth git:from-archive ar-one .
+	exits 1
+	has 'could not read all'
 	try berth git:from-archive ar-none "$dir/host.tar.zst"
 	exits 20
 	try berth git:from-archive ar-one https://example.com/x.tar.gz

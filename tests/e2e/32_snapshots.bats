@@ -157,6 +157,9 @@ words_of() { (cd "$(volume_folder "$1")" && find . -printf '%P %y %m %l\n' -type
 	try berth volumes:import snap-copy "$BATS_TEST_TMPDIR/tar" --force --unverified
 	fails
 	has 'refused'
+	try with_half_tar berth volumes:import snap-copy "$BERTH_SOURCE/cli" --force --unverified
+	exits 1
+	has 'could not read all'
 	equal "$expected" "$(words_of snap-copy)"
 	try berth volumes:import snap-data "$BATS_TEST_TMPDIR/x" --force
 	fails

@@ -41,6 +41,14 @@ try() {
 	fi
 }
 
+# with_half_tar COMMAND…: tar, where the command runs it, says that it could not read all of the folder.
+with_half_tar() {
+	mkdir -p "$BATS_TEST_TMPDIR/half"
+	printf '#!/bin/sh\n%s "$@"\nexit 2\n' "$(command -v tar)" >"$BATS_TEST_TMPDIR/half/tar"
+	chmod +x "$BATS_TEST_TMPDIR/half/tar"
+	PATH="$BATS_TEST_TMPDIR/half:$PATH" "$@"
+}
+
 # app NAME [SOURCE]: a repository for app NAME in $WORK/NAME, a first commit of SOURCE (default: the probe), and
 # the shell goes there. SOURCE is a folder below examples/ or tests/e2e/apps/, or "-" for none.
 app() {
