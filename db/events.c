@@ -99,18 +99,20 @@ static void add_event(struct query *q, json_t *list)
 			      "outcome", db_text_json(query_str(q, 6))));
 }
 
+/* A name is not an app: another one may have had it before. A rename takes the events along. */
+#define EVENT_ROWS                                                                       \
+	"SELECT id, time_us, actor, what, app, detail, outcome FROM event e WHERE "      \
+	"(?1 IS NULL OR app=?1) AND time_us>=?2 AND id>?3 AND (?5 IS NULL OR (app IN "   \
+	"(SELECT name FROM app WHERE id IN (SELECT value FROM json_each(?5))) AND "      \
+	"time_us>=(SELECT created_us FROM app WHERE name=e.app)))"
+
 int db_event_list(struct db *db, const struct db_event_query *want, json_t **ret)
 {
 	unsigned int most =
 		want->limit && want->limit < EVENTS_MAX ? want->limit : EVENTS_MAX;
 
 	return query_gather(db, json_array(), add_event, ret,
-		want->rising
-			? "SELECT id, time_us, actor, what, app, detail, outcome FROM "
-			  "event WHERE (?1 IS NULL OR app=?1) AND time_us>=?2 AND id>?3"
-			  " ORDER BY id LIMIT ?4"
-			: "SELECT id, time_us, actor, what, app, detail, outcome FROM "
-			  "event WHERE (?1 IS NULL OR app=?1) AND time_us>=?2 AND id>?3"
-			  " ORDER BY id DESC LIMIT ?4",
-		"sUUu", want->app, want->since_us, want->after, most);
+		want->rising ? EVENT_ROWS " ORDER BY id LIMIT ?4"
+			     : EVENT_ROWS " ORDER BY id DESC LIMIT ?4",
+		"sUUus", want->app, want->since_us, want->after, most, want->apps);
 }

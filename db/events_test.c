@@ -68,6 +68,32 @@ static void they_survive_their_app(void **state)
 	are(db, (struct db_event_query){.app = "shop"}, "one");
 }
 
+static void of_an_app_they_are_its_own_whatever_it_was_called(void **state)
+{
+	struct db *db = ((struct fixture *)*state)->db;
+	uint32_t shop, blog;
+	char ids[32];
+
+	add(db, "before", "shop");
+	usleep(1000);
+	assert_int_equal(db_app_create(db, "shop", &shop), 0);
+	add(db, "one", "shop");
+	assert_int_equal(db_app_create(db, "blog", &blog), 0);
+	add(db, "two", "blog");
+	add(db, "three", NULL);
+	snprintf(ids, sizeof(ids), "[%u]", shop);
+	are(db, (struct db_event_query){.apps = ids}, "one");
+	are(db, (struct db_event_query){.apps = "[]"}, "");
+	assert_int_equal(db_app_rename_begin(db, shop, "store"), 0);
+	assert_int_equal(db_app_rename_end(db, shop), 0);
+	add(db, "four", "shop");
+	add(db, "five", "store");
+	are(db, (struct db_event_query){.apps = ids}, "five one");
+	snprintf(ids, sizeof(ids), "[%u,%u]", shop, blog);
+	are(db, (struct db_event_query){.apps = ids, .limit = 2}, "five two");
+	are(db, (struct db_event_query){.apps = ids, .rising = true}, "one two five");
+}
+
 static void old_ones_go(void **state)
 {
 	struct db *db = ((struct fixture *)*state)->db;
@@ -176,6 +202,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(they_are_read_by_app_number_and_time),
 		T(they_survive_their_app),
+		T(of_an_app_they_are_its_own_whatever_it_was_called),
 		T(old_ones_go),
 		T(no_more_than_so_many_stay),
 		T(berths_own_ones_are_fewer),

@@ -549,6 +549,100 @@ static void lists_show_only_what_one_may_see(void **state)
 	expect_token(f, &a, "GET", "/v1/apps/shpo", NULL, 404, "berth apps:list");
 }
 
+static void happens(struct fixture *f, const char *app, const char *what)
+{
+	const struct db_event e = {
+		.actor = "ann", .what = what, .app = app, .outcome = "ok"};
+
+	assert_int_equal(db_event_add(f->c.db, &e), 0);
+}
+
+static void begin_following(struct fixture *f, const struct asker *a, struct client *c)
+{
+	struct err e = {0};
+	char line[256];
+
+	snprintf(line, sizeof(line), "Authorization: Bearer %s\r\n", a->token);
+	dial(f, c);
+	assert_int_equal(
+		client_send(c, "GET", "/v1/events?follow=1&app=blog", line, NULL, 0, &e),
+		0);
+	assert_int_equal(client_reply(c, &e), 0);
+	assert_int_equal(c->status, 200);
+}
+
+static void expect_line(struct client *c, const char *text)
+{
+	char *line;
+
+	assert_int_equal(client_line(c, &line), 1);
+	if (!strstr(line, text))
+		fail_msg("%s came, not %s", line, text);
+}
+
+/* What comes under an app's name after it has another one, or is gone, is a stranger's. */
+static void who_follows_an_app_follows_no_name(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a = make_asker(f, "mia");
+	uint32_t blog = make_released(f, "blog"), stranger;
+	struct client c;
+	char *line;
+
+	assert_int_equal(db_grant_put(f->c.db, a.member, blog, ROLE_VIEW), 0);
+	happens(f, "blog", "one");
+	begin_following(f, &a, &c);
+	expect_line(&c, "\"one\"");
+	assert_int_equal(db_app_rename_begin(f->c.db, blog, "news"), 0);
+	assert_int_equal(db_app_rename_end(f->c.db, blog), 0);
+	assert_int_equal(db_app_create(f->c.db, "blog", &stranger), 0);
+	happens(f, "blog", "planted");
+	happens(f, "news", "two");
+	expect_line(&c, "\"two\",\"app\":\"news\"");
+	assert_int_equal(db_app_delete(f->c.db, blog), 0);
+	assert_int_equal(db_app_create(f->c.db, "news", &stranger), 0);
+	happens(f, "news", "planted");
+	assert_int_equal(client_line(&c, &line), 0);
+	client_close(&c);
+}
+
+static void a_name_brings_no_trail_of_who_had_it_before(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a = make_asker(f, "mia"), narrow = make_asker(f, "max");
+	uint32_t blog;
+
+	happens(f, "blog", "planted");
+	usleep(1000);
+	blog = make_released(f, "blog");
+	happens(f, "blog", "own");
+	assert_int_equal(db_grant_put(f->c.db, a.member, blog, ROLE_ADMIN), 0);
+	assert_int_equal(db_grant_put(f->c.db, narrow.member, 0, ROLE_ADMIN), 0);
+	make_token(f, &narrow, "narrow", ROLE_ADMIN, blog, 0);
+	expect_without(f, &a, "/v1/events", "own", "planted");
+	expect_without(f, &a, "/v1/events?app=blog", "own", "planted");
+	expect_without(f, &narrow, "/v1/events?app=blog", "own", "planted");
+}
+
+static void others_do_not_crowd_out_ones_events(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a = make_asker(f, "mia");
+	uint32_t blog = make_released(f, "blog");
+
+	make_released(f, "shop");
+	assert_int_equal(db_grant_put(f->c.db, a.member, blog, ROLE_VIEW), 0);
+	happens(f, "blog", "first");
+	happens(f, "blog", "second");
+	assert_int_equal(db_begin(f->c.db), 0);
+	for (int i = 0; i < 1001; i++)
+		happens(f, i % 2 ? "shop" : "", "foreign");
+	assert_int_equal(db_end(f->c.db, true), 0);
+	expect_without(f, &a, "/v1/events", "second\",", "foreign");
+	expect_token(f, &a, "GET", "/v1/events", NULL, 200, "first");
+	expect_token(f, &a, "GET", "/v1/events?limit=1", NULL, 200, "second");
+}
+
 static void who_makes_an_app_is_its_admin(void **state)
 {
 	struct fixture *f = *state;
@@ -654,6 +748,9 @@ int main(void)
 		T(the_last_admin_stays),
 		T(roles_are_given_and_taken),
 		T(lists_show_only_what_one_may_see),
+		T(who_follows_an_app_follows_no_name),
+		T(a_name_brings_no_trail_of_who_had_it_before),
+		T(others_do_not_crowd_out_ones_events),
 		T(who_makes_an_app_is_its_admin),
 		T(a_role_on_an_app_is_one_on_its_previews),
 		T(a_volume_is_for_who_may_change_all_that_mount_it),

@@ -16,7 +16,8 @@
 struct follow {
 	struct db *db;
 	int events, connection; /* an eventfd of the database's; its hang-up ends it */
-	char app[NAME_MAX_LEN + 1];
+	char app[NAME_MAX_LEN + 1], apps[16]; /* of want */
+	uint32_t id; /* it is over when that app is gone; 0: never */
 	struct db_event_query want;
 };
 
@@ -25,6 +26,7 @@ static int read_some(void *arg, struct buf *out)
 {
 	struct follow *f = arg;
 	json_t *rows = NULL, *row;
+	struct db_app app;
 	size_t i;
 	int r = db_event_list(f->db, &f->want, &rows);
 
@@ -38,7 +40,10 @@ static int read_some(void *arg, struct buf *out)
 			buf_addf(out, "%s\n", line);
 	}
 	json_decref(rows);
-	return i ? FEED_SOME : FEED_NOTHING;
+	if (i)
+		return FEED_SOME;
+	return f->id && db_app_by_id(f->db, f->id, &app) == -ENOENT ? FEED_OVER
+								    : FEED_NOTHING;
 }
 
 static bool wait_for_more(void *arg, int ms)
@@ -100,9 +105,13 @@ static int follow(struct request *r, const struct db_event_query *want, bool eve
 	f->db = r->c->db;
 	f->connection = r->fd;
 	f->want = *want;
+	f->id = r->app.id;
 	if (want->app)
 		snprintf(f->app, sizeof(f->app), "%s", want->app);
 	f->want.app = want->app ? f->app : NULL;
+	if (want->apps)
+		snprintf(f->apps, sizeof(f->apps), "%s", want->apps);
+	f->want.apps = want->apps ? f->apps : NULL;
 	f->events = db_event_watch(f->db);
 	int n = f->events < 0 ? f->events
 		: last_id     ? begin_after(f, last_id)
@@ -125,31 +134,56 @@ static int follow(struct request *r, const struct db_event_query *want, bool eve
 	return 0;
 }
 
-/* What comes later is not looked at again: all of it must be for the asker. */
-static int check_follow(struct request *r, const char *app)
+static bool sees_all(const struct request *r)
 {
-	if (access_role(&r->access, 0) < ROLE_VIEW &&
-		(app ? request_app(r, app, &r->app) : access_need(r, NULL, ROLE_VIEW)) <
-			0)
+	return access_role(&r->access, 0) >= ROLE_VIEW;
+}
+
+/* What comes later is not looked at again: all of it must be for the asker. */
+static int check_follow(struct request *r)
+{
+	if (!sees_all(r) && !r->app.id && access_need(r, NULL, ROLE_VIEW) < 0)
 		return -1;
 	connections_note(r->c->api, r, ROLE_VIEW);
 	return 0;
 }
 
-/* One that is there, or that was. 0 or -1. */
+/* One that is there, or, for who sees all, that was. 0 or -1. */
 static int check_app(struct request *r, const char *name)
 {
 	struct db_event_query any = {.app = name, .limit = 1};
 	json_t *rows = NULL;
 	struct db_app a;
 
+	if (!sees_all(r))
+		return request_app(r, name, &r->app);
 	if (request_app(r, name, &a) == 0)
 		return 0;
-	if (r->failure.kind == FAIL_NO_APP && access_role(&r->access, 0) >= ROLE_VIEW &&
-		db_event_list(r->c->db, &any, &rows) == 0 && json_array_size(rows))
+	if (r->failure.kind == FAIL_NO_APP && db_event_list(r->c->db, &any, &rows) == 0 &&
+		json_array_size(rows))
 		r->failure = (struct failure){0};
 	json_decref(rows);
 	return r->failure.set ? -1 : 0;
+}
+
+/* Who does not see all sees apps, and no names: those pass to others. ids: for want. */
+static int narrow(struct request *r, struct db_event_query *want, struct buf *ids)
+{
+	struct db_app *apps autofree = NULL;
+	int n = r->app.id ? 0 : db_app_list(r->c->db, &apps);
+
+	if (n < 0)
+		return request_fail_db(r, n, "events");
+	buf_addf(ids, "[%u", r->app.id); /* 0 is no app's */
+	for (int i = 0; i < n; i++)
+		if (access_role(&r->access, apps[i].id) >= ROLE_VIEW)
+			buf_addf(ids, ",%u", apps[i].id);
+	buf_adds(ids, "]");
+	if (ids->failed)
+		return request_fail(r, FAIL_BERTH, "out of memory");
+	want->app = NULL;
+	want->apps = ids->data;
+	return 0;
 }
 
 int events_show(struct request *r)
@@ -158,6 +192,7 @@ int events_show(struct request *r)
 		   *wants = request_query(r, "follow");
 	bool events = feed_wants_events(r->connection);
 	struct db_event_query want = {.app = request_query(r, "app")};
+	autobuf ids = BUF_INIT;
 	json_t *list = NULL;
 	uint64_t limit;
 
@@ -171,15 +206,10 @@ int events_show(struct request *r)
 		    r, "limit", 1, EVENTS_MAX, since ? EVENTS_MAX : 100, &limit) < 0)
 		return -1;
 	want.limit = (uint32_t)limit;
+	if (!sees_all(r) && narrow(r, &want, &ids) < 0)
+		return -1;
 	if (events || (wants && strcmp(wants, "0") != 0))
-		return check_follow(r, want.app) < 0 ? -1 : follow(r, &want, events);
-	if (access_role(&r->access, 0) < ROLE_VIEW)
-		want.limit = EVENTS_MAX; /* many of them may be of other apps */
+		return check_follow(r) < 0 ? -1 : follow(r, &want, events);
 	int n = db_event_list(r->c->db, &want, &list);
-	if (n < 0 || request_reply(r, 200, list) < 0)
-		return n < 0 ? request_fail_db(r, n, "events") : -1;
-	access_filter(r);
-	while (json_array_size(list) > limit)
-		json_array_remove(list, json_array_size(list) - 1);
-	return 0;
+	return n < 0 ? request_fail_db(r, n, "events") : request_reply(r, 200, list);
 }
