@@ -549,6 +549,25 @@ static void lists_show_only_what_one_may_see(void **state)
 	expect_token(f, &a, "GET", "/v1/apps/shpo", NULL, 404, "berth apps:list");
 }
 
+static void of_buildpacks_a_viewer_sees_no_secret(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a = make_asker(f, "mia");
+	uint32_t blog = make_released(f, "blog");
+
+	expect(f, "PATCH", "/v1/apps/blog/config",
+		"{\"set\":{\"BUILDPACK_URL\":\"https://planted@a.example/b\"}}", 200, "");
+	expect(f, "PATCH", "/v1/apps/blog/buildpacks",
+		"{\"set\":[\"node\",\"https://me:planted@c.example/d#v1\"]}", 200, "");
+	assert_int_equal(db_grant_put(f->c.db, a.member, blog, ROLE_LOGS), 0);
+	expect_without(f, &a, "/v1/apps/blog/buildpacks",
+		"{\"buildpacks\":[\"node\",\"https://*@c.example/d#v1\"]}", "planted");
+	assert_int_equal(db_grant_put(f->c.db, a.member, blog, ROLE_DEPLOY), 0);
+	expect_token(f, &a, "GET", "/v1/apps/blog/buildpacks", NULL, 200,
+		"\"https://me:planted@c.example/d#v1\"],\"BUILDPACK_URL\":\"https://"
+		"planted@a.example/b\"");
+}
+
 static void happens(struct fixture *f, const char *app, const char *what)
 {
 	const struct db_event e = {
@@ -748,6 +767,7 @@ int main(void)
 		T(the_last_admin_stays),
 		T(roles_are_given_and_taken),
 		T(lists_show_only_what_one_may_see),
+		T(of_buildpacks_a_viewer_sees_no_secret),
 		T(who_follows_an_app_follows_no_name),
 		T(a_name_brings_no_trail_of_who_had_it_before),
 		T(others_do_not_crowd_out_ones_events),

@@ -5,6 +5,26 @@
 #include <errno.h>
 #include <string.h>
 
+/* Between scheme and host of an address stands who asks for it, and what opens it. */
+static json_t *without_login(const char *s)
+{
+	const char *from = strstr(s, "://");
+	const char *at = from ? strrchr(from, '@') : NULL;
+
+	return at ? json_sprintf("%.*s*%s", (int)(from + 3 - s), s, at) : json_string(s);
+}
+
+/* Reports are for more people than secrets are. */
+static void hide_secrets(json_t *list, json_t *config)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach (list, i, v)
+		json_array_set_new(list, i, without_login(json_string_value(v)));
+	json_object_del(config, "BUILDPACK_URL");
+}
+
 static int show(struct request *r)
 {
 	json_t *list = NULL, *config = NULL;
@@ -14,6 +34,8 @@ static int show(struct request *r)
 		json_decref(list);
 	if (n < 0)
 		return request_fail_db(r, n, "buildpacks");
+	if (access_role(&r->access, r->app.id) < ROLE_DEPLOY)
+		hide_secrets(list, config);
 	json_t *url = json_incref(json_object_get(config, "BUILDPACK_URL"));
 	json_decref(config);
 	return request_reply(r, 200,
