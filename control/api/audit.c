@@ -23,34 +23,47 @@ bool audit_is_secret(const char *name)
 
 /*
  * Between scheme and host of an address stands who asks for it, and the password; behind it often a key, in a query or, as
- * chats' webhooks have it, in the path: only that there is one.
+ * chats' webhooks have it, in the path: only that there is one. shown: as many bytes matter. cut: the text is a sentence that
+ * may quote a part of an address. One without an end of its host may be one without the end of its password.
  */
-static void hide_login(char *text)
+static void hide_logins(char *text, size_t shown, bool cut)
 {
-	char *from = strstr(text, "://");
-	size_t len = from ? strcspn(from + 3, "/ ?#") : 0;
-	char *at = from ? memrchr(from + 3, '@', len) : NULL;
+	static const char after[] = "\"'.,:;)"; /* of the sentence */
 
-	if (!from)
-		return;
-	if (from[3 + len] && from[3 + len] != ' ' && from[4 + len])
-		memcpy(from + 3 + len, "/?", 3);
-	if (at)
-		memmove(from + 3, at, strlen(at) + 1);
+	for (char *at = text; at < text + shown && (at = strstr(at, "://"));) {
+		at += 3;
+		size_t word = strcspn(at, " "), host, kept;
+		char *login = memrchr(at, '@', word);
+
+		if (login) {
+			word -= (size_t)(login - at);
+			memmove(at, login, strlen(login) + 1);
+		}
+		while (cut && word && strchr(after, at[word - 1]))
+			word--;
+		host = strcspn(at, "/?#");
+		kept = cut && !login && host >= word ? 0 : word;
+		if (word > host + 1) {
+			memcpy(at + host, "/?", 2);
+			kept = host + 2;
+		}
+		memmove(at + kept, at + word, strlen(at + word) + 1);
+	}
 }
 
 static void add_text(struct buf *b, const char *text)
 {
-	char shown[VALUE_SHOWN * 4], *cut;
+	char *shown autofree = strdup(text), *c;
 
-	snprintf(shown, sizeof(shown), "%s", text);
-	hide_login(shown);
+	if (!shown)
+		return;
+	hide_logins(shown, VALUE_SHOWN, false);
 	size_t len = jtext_utf8(shown, strnlen(shown, VALUE_SHOWN));
 	bool more = shown[len] != '\0';
 	shown[len] = '\0';
-	for (cut = shown; *cut; cut++)
-		if ((unsigned char)*cut < ' ' || *cut == 0x7f)
-			*cut = '?';
+	for (c = shown; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
 	buf_addf(b, "%s%s", shown, more ? "..." : "");
 }
 
@@ -207,6 +220,7 @@ void audit(struct request *r, enum audit_how how, const char *why)
 		return;
 	snprintf(
 		outcome, sizeof(outcome), "%s%s", words[how], how == AUDIT_OK ? "" : why);
+	hide_logins(outcome, sizeof(outcome), true);
 	audit_detail(r, detail);
 	if (r->who.from[0])
 		snprintf(detail + strlen(detail), sizeof(detail) - strlen(detail),

@@ -17,7 +17,7 @@ enum audit_how {
 void audit(struct request *r, enum audit_how how, const char *why);
 /*
  * NAME=VALUE of the path, the query and the body: names alone of objects, the first word alone of a command; nothing of what
- * is secret by its name (audit_is_secret). Printable, cut where it does not fit.
+ * is secret by its name (audit_is_secret), and of addresses no login, path or query. Printable, cut where it does not fit.
  */
 #define AUDIT_DETAIL_MAX 400
 void audit_detail(struct request *r, char out[AUDIT_DETAIL_MAX]);

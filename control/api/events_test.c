@@ -198,11 +198,38 @@ static void arguments_are_one_readable_line(void **state)
 		"url=https://chat.example.com/?");
 	detail_is(json_pack("{s:s}", "url", "https://logs.example.com/"),
 		"url=https://logs.example.com/");
-	detail_is(json_pack("{s:s}", "name", "a\nb\033[1m"), "name=a?b?[1m");
+	detail_is(json_pack("{s:s}", "message", "of http://a:planted@b/c and http://d/e"),
+		"message=of http://@b/? and http://d/?");
 	memset(text, 'x', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
+	snprintf(want, sizeof(want), "https://ann:%.400s@b/", text);
+	detail_is(json_pack("{s:s}", "url", want), "url=https://@b/");
+	detail_is(json_pack("{s:s}", "name", "a\nb\033[1m"), "name=a?b?[1m");
 	snprintf(want, sizeof(want), "name=%.80s...", text);
 	detail_is(json_pack("{s:s}", "name", text), want);
+}
+
+static void outcome_is(struct fixture *f, const char *why, const char *want)
+{
+	static const struct route row = {.audit = "x"};
+	struct request r = {.c = &f->c, .route = &row};
+	char outcome[ERR_TEXT_MAX];
+
+	audit(&r, AUDIT_REFUSED, why);
+	newest(f, "x", outcome, sizeof(outcome));
+	assert_string_equal(outcome, want);
+}
+
+/* What is quoted may be the beginning of an address. */
+static void no_part_of_a_password_is_in_an_outcome(void **state)
+{
+	outcome_is(*state, "blog has no webhook https://ann:planted",
+		"refused: blog has no webhook https://");
+	outcome_is(*state, "\"https://planted\": no", "refused: \"https://\": no");
+	outcome_is(*state, "\"https://a:planted@b.example/planted\": no",
+		"refused: \"https://@b.example/?\": no");
+	outcome_is(
+		*state, "https://b.example/x: 404", "refused: https://b.example/?: 404");
 }
 
 static void they_are_followed(void **state)
@@ -238,6 +265,7 @@ int main(void)
 		T(outcomes_are_ok_refused_and_failed),
 		T(no_secret_is_told),
 		T(arguments_are_one_readable_line),
+		T(no_part_of_a_password_is_in_an_outcome),
 		T(they_are_followed),
 	};
 
