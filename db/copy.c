@@ -17,8 +17,16 @@
 #define NAME_SIZE 32
 #define BUSY_MS 2000
 
-/* 0: any digit. Names of one kind sort by age. */
+/* 0: any digit. */
 static const char day_pattern[] = "0000-00-00.db", version_pattern[] = "version-0000.db";
+
+static void name_day(uint64_t now_us, char out[NAME_SIZE])
+{
+	char stamp[STAMP_SIZE];
+
+	stamp_format(now_us, stamp);
+	snprintf(out, NAME_SIZE, "%.10s.db", stamp);
+}
 
 static bool matches(const char *name, const char *pattern)
 {
@@ -102,19 +110,36 @@ int db_copy_file(const char *folder, const char *to, struct err *e)
 
 /* ---- which ones stay ---- */
 
+/*
+ * Their names tell their age, but for those that are of a day to come: a clock was wrong when they were made, or is now. Either
+ * way they are older than what is made under today's.
+ */
+static bool is_newer(const char *a, const char *b, const char *today)
+{
+	bool a_later = strcmp(a, today) > 0, b_later = strcmp(b, today) > 0;
+
+	return a_later == b_later ? strcmp(a, b) > 0 : b_later;
+}
+
 /* The oldest of a kind, and how many there are; with newest, the newest. */
-static unsigned int look(int dir, const char *pattern, bool newest, char out[NAME_SIZE])
+static unsigned int look(
+	int dir, const char *pattern, bool newest, uint64_t now_us, char out[NAME_SIZE])
 {
 	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *entry;
+	char today[NAME_SIZE];
 	unsigned int n = 0;
 
+	if (pattern == day_pattern)
+		name_day(now_us, today);
+	else
+		snprintf(today, sizeof(today), "~"); /* behind every version */
 	out[0] = '\0';
 	while (d && (entry = readdir(d))) {
 		if (!matches(entry->d_name, pattern))
 			continue;
-		if (n++ == 0 || (strcmp(entry->d_name, out) > 0) == newest)
+		if (n++ == 0 || is_newer(entry->d_name, out, today) == newest)
 			snprintf(out, NAME_SIZE, "%.31s", entry->d_name);
 	}
 	if (d)
@@ -122,11 +147,11 @@ static unsigned int look(int dir, const char *pattern, bool newest, char out[NAM
 	return n;
 }
 
-static void drop_old(int dir, const char *pattern, unsigned int kept)
+static void drop_old(int dir, const char *pattern, unsigned int kept, uint64_t now_us)
 {
 	char oldest[NAME_SIZE];
 
-	while (look(dir, pattern, false, oldest) > kept)
+	while (look(dir, pattern, false, now_us, oldest) > kept)
 		if (unlinkat(dir, oldest, 0) < 0)
 			return;
 }
@@ -134,18 +159,17 @@ static void drop_old(int dir, const char *pattern, unsigned int kept)
 int db_copy_daily(const char *folder, uint64_t now_us, struct err *e)
 {
 	int dir autoclose = open_copies(folder, true, e);
-	char stamp[STAMP_SIZE], name[NAME_SIZE];
+	char name[NAME_SIZE];
 	int r;
 
 	if (dir < 0)
 		return dir;
-	stamp_format(now_us, stamp);
-	snprintf(name, sizeof(name), "%.10s.db", stamp);
+	name_day(now_us, name);
 	if (faccessat(dir, name, F_OK, 0) == 0)
 		return 0;
 	r = copy_into(dir, folder, name, e);
 	if (r == 0)
-		drop_old(dir, day_pattern, DAYS_KEPT);
+		drop_old(dir, day_pattern, DAYS_KEPT, now_us);
 	return r < 0 ? err_add(e, "cannot copy the database") : 1;
 }
 
@@ -160,7 +184,7 @@ int db_copy_version(const char *folder, uint32_t version, struct err *e)
 	snprintf(name, sizeof(name), "version-%04u.db", version);
 	r = copy_into(dir, folder, name, e); /* in the place of one of an earlier try */
 	if (r == 0)
-		drop_old(dir, version_pattern, VERSIONS_KEPT);
+		drop_old(dir, version_pattern, VERSIONS_KEPT, 0);
 	return r < 0 ? err_add(e, "cannot copy the database before its schema changes")
 		     : 0;
 }
@@ -185,8 +209,8 @@ bool db_copy_any(const char *folder)
 	int dir autoclose = open_copies(folder, false, NULL);
 	char name[NAME_SIZE];
 
-	return dir >= 0 && (look(dir, day_pattern, true, name) > 0 ||
-				   look(dir, version_pattern, true, name) > 0);
+	return dir >= 0 && (look(dir, day_pattern, true, 0, name) > 0 ||
+				   look(dir, version_pattern, true, 0, name) > 0);
 }
 
 int db_copy_forget(const char *folder, struct err *e)
@@ -198,7 +222,7 @@ int db_copy_forget(const char *folder, struct err *e)
 	if (dir < 0)
 		return dir;
 	for (size_t i = 0; i < ARRAY_LEN(patterns); i++)
-		while (look(dir, patterns[i], false, name) > 0) {
+		while (look(dir, patterns[i], false, 0, name) > 0) {
 			(void)overwrite(dir, name); /* a full disk: then only removed */
 			if (unlinkat(dir, name, 0) < 0)
 				return err_sys(e, errno, "remove " COPIES "/%s", name);
@@ -209,21 +233,24 @@ int db_copy_forget(const char *folder, struct err *e)
 int db_copy_advise(const char *folder, struct err *e)
 {
 	int dir autoclose = open_copies(folder, false, NULL);
-	char newest[NAME_SIZE] = "", was[300];
+	char newest[NAME_SIZE] = "", was[300], what[64];
 
 	snprintf(was, sizeof(was), "%.299s", e->text);
-
-	if (dir < 0 || look(dir, day_pattern, true, newest) == 0)
+	if (dir >= 0 && look(dir, day_pattern, true, io_now_us(), newest) > 0)
+		snprintf(what, sizeof(what), "of %.10s", newest);
+	else if (dir >= 0 && look(dir, version_pattern, true, 0, newest) > 0)
+		snprintf(what, sizeof(what), "from before a newer berth changed it");
+	else
 		return err_set(e, EIO,
 			"%s; there is no copy of it in %s/" COPIES
 			": restore berth.db from a backup of this host, with berthd "
 			"stopped",
 			was, folder);
 	return err_set(e, EIO,
-		"%s; to go back to the copy of %.10s: stop berthd, and in %s move "
+		"%s; to go back to the copy %s: stop berthd, and in %s move "
 		"berth.db, "
 		"berth.db-wal and berth.db-shm away, `cp -p " COPIES
 		"/%s berth.db`, start "
 		"berthd; what was deployed or set since then is to be done again",
-		was, newest, folder, newest);
+		was, what, folder, newest);
 }

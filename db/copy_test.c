@@ -11,6 +11,8 @@
 
 #define DAY_US ((uint64_t)86400 * 1000000)
 #define DAY_1 (20000 * DAY_US) /* 2024-10-04 */
+#define DAY_WRONG (120000 * DAY_US)
+#define DAY_WRONG_NAME "2298-07-20.db"
 
 static const char *copy_path(struct fixture *f, const char *name)
 {
@@ -154,6 +156,39 @@ static void a_damaged_one_is_refused_with_the_way_back(void **state)
 	assert_int_equal(db_app_by_name(f->db, "kept", &a), 0);
 }
 
+static void one_of_a_wrong_clock_is_the_first_to_go(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = {0};
+
+	assert_int_equal(db_copy_daily(f->folder, DAY_WRONG, &e), 1);
+	for (uint64_t day = 0; day < 6; day++)
+		assert_int_equal(db_copy_daily(f->folder, DAY_1 + day * DAY_US, &e), 1);
+	assert_true(there(f, DAY_WRONG_NAME));
+	assert_int_equal(db_copy_advise(f->folder, &e), -EIO);
+	assert_non_null(strstr(e.text, "copies/2024-10-09.db"));
+	assert_int_equal(db_copy_daily(f->folder, DAY_1 + 6 * DAY_US, &e), 1);
+	assert_false(there(f, DAY_WRONG_NAME));
+	assert_true(there(f, "2024-10-04.db"));
+	/* a clock that stands still in the past takes one of them, not all */
+	assert_int_equal(db_copy_daily(f->folder, DAY_US, &e), 1);
+	assert_true(there(f, "1970-01-02.db") && there(f, "2024-10-05.db"));
+	assert_false(there(f, "2024-10-04.db"));
+}
+
+static void without_one_of_a_day_that_of_a_version_is_the_way_back(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = {0};
+
+	assert_int_equal(db_copy_advise(f->folder, &e), -EIO);
+	assert_non_null(strstr(e.text, "there is no copy"));
+	assert_int_equal(db_copy_version(f->folder, 8, &e), 0);
+	assert_int_equal(db_copy_version(f->folder, 9, &e), 0);
+	assert_int_equal(db_copy_advise(f->folder, &e), -EIO);
+	assert_non_null(strstr(e.text, "copies/version-0009.db"));
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -164,6 +199,8 @@ int main(void)
 		T(what_a_person_put_there_stays),
 		T(a_schema_that_changes_is_copied_before),
 		T(a_damaged_one_is_refused_with_the_way_back),
+		T(one_of_a_wrong_clock_is_the_first_to_go),
+		T(without_one_of_a_day_that_of_a_version_is_the_way_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

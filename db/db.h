@@ -57,7 +57,7 @@ int db_file_check(const char *folder, struct err *e);
  * beside others' work, over a connection of their own, in time and space of the database
  * (some milliseconds a MB). -ENOSPC, -EIO.
  */
-/* YYYY-MM-DD.db, once a day (UTC); those of the last 7 days stay. 1: made, 0: it was there. */
+/* YYYY-MM-DD.db, once a day (UTC); the last 7 stay. One of a day to come, of a wrong clock, counts as older than all others. 1: made, 0: it was there. */
 int db_copy_daily(const char *folder, uint64_t now_us, struct err *e);
 /* version-NNNN.db: as it is before it leaves that version of the schema; the last 3 stay. */
 int db_copy_version(const char *folder, uint32_t version, struct err *e);
@@ -65,7 +65,7 @@ int db_copy_version(const char *folder, uint32_t version, struct err *e);
 bool db_copy_any(const char *folder);
 /* Removes all of both kinds, overwritten before: they hold secrets that are encrypted in the database by now. */
 int db_copy_forget(const char *folder, struct err *e);
-/* Adds to e how the newest copy of a day is put in the place of the database. -EIO. */
+/* Adds to e how the newest copy of a day, else of a version, is put in the place of the database. -EIO. */
 int db_copy_advise(const char *folder, struct err *e);
 
 /* ---- apps (db/apps.c) ---- */
