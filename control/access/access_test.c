@@ -3,6 +3,7 @@
 #include "control/api/fixture.h"
 #include "control/api/request.h"
 #include "control/engine.h"
+#include "db/query.h"
 #include <errno.h>
 
 /* No berthd here: what is allowed and needs it fails a moment later. */
@@ -80,6 +81,11 @@ static void expect_token(struct fixture *f, const struct asker *a, const char *m
 		fail_msg("%s %s %s as %s: %d %s (wanted %d %s)", method, path,
 			body ? body : "", a->row.name, got, out.data, status, text);
 }
+
+/* A table that takes no row. */
+#define REFUSING(table)                                                                  \
+	"CREATE TRIGGER no_" table " BEFORE INSERT ON " table                            \
+	" BEGIN SELECT RAISE(ABORT, 'refused'); END"
 
 static uint64_t make_volume(struct fixture *f, const char *name)
 {
@@ -696,6 +702,40 @@ static void who_makes_an_app_is_its_admin(void **state)
 		f, &a, "POST", "/v1/git/blog/access", fetch, 200, "\"created\":false");
 }
 
+/* An app of nobody would be in the way of who made it, and a volume too. */
+static void what_is_made_has_an_owner_or_is_not_made(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a = make_asker(f, "mia");
+	const char *push = "{\"service\":\"receive-pack\"}";
+	uint32_t blog = make_released(f, "blog");
+
+	expect(f, "PUT", "/v1/settings/apps", "{\"members-create\":\"on\"}", 200, "");
+	assert_int_equal(db_grant_put(f->c.db, a.member, blog, ROLE_DEPLOY), 0);
+	for (int i = 0; i < 2; i++) {
+		const int status = i ? 201 : 500;
+
+		if (i == 0)
+			assert_true(
+				query_exec(f->c.db, REFUSING("access"), "") >= 0 &&
+				query_exec(f->c.db, REFUSING("volume_maker"), "") >= 0);
+		expect_token(f, &a, "POST", "/v1/apps", "{\"name\":\"new\"}", status, "");
+		expect_token(
+			f, &a, "POST", "/v1/git/newer/access", push, i ? 200 : 500, "");
+		expect_token(
+			f, &a, "POST", "/v1/volumes", "{\"name\":\"own\"}", status, "");
+		if (i == 0) {
+			expect(f, "GET", "/v1/apps/new", NULL, 404, "no-such-app");
+			expect(f, "GET", "/v1/apps/newer", NULL, 404, "no-such-app");
+			expect(f, "GET", "/v1/volumes", NULL, 200, "[]");
+			assert_true(
+				query_exec(f->c.db, "DROP TRIGGER no_access", "") >= 0 &&
+				query_exec(f->c.db, "DROP TRIGGER no_volume_maker", "") >=
+					0);
+		}
+	}
+}
+
 static void a_role_on_an_app_is_one_on_its_previews(void **state)
 {
 	struct fixture *f = *state;
@@ -772,6 +812,7 @@ int main(void)
 		T(a_name_brings_no_trail_of_who_had_it_before),
 		T(others_do_not_crowd_out_ones_events),
 		T(who_makes_an_app_is_its_admin),
+		T(what_is_made_has_an_owner_or_is_not_made),
 		T(a_role_on_an_app_is_one_on_its_previews),
 		T(a_volume_is_for_who_may_change_all_that_mount_it),
 	};

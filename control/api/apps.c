@@ -56,22 +56,31 @@ static json_t *git_remote(const char *app)
 		host[0] ? host : "localhost", app);
 }
 
-int apps_create(struct request *r)
+static int make(struct request *r, void *arg UNUSED)
 {
 	const char *name = request_string(r, "name");
 	uint32_t id;
-
-	if (request_name(r, "app", name) < 0)
-		return -1;
-	if (!access_creates(r->c, &r->access))
-		return access_need(r, NULL, ROLE_ADMIN);
 	int n = db_app_create(r->c->db, name, &id);
+
 	if (n == -EEXIST)
 		return request_fail(
 			r, FAIL_CONFLICT, "there is already an app named %s", name);
 	if (n < 0 || (n = access_made(r->c, &r->access, id)) < 0 ||
 		(n = db_app_by_id(r->c->db, id, &r->app)) < 0)
 		return request_fail_db(r, n, name);
+	return 0;
+}
+
+int apps_create(struct request *r)
+{
+	const char *name = request_string(r, "name");
+
+	if (request_name(r, "app", name) < 0)
+		return -1;
+	if (!access_creates(r->c, &r->access))
+		return access_need(r, NULL, ROLE_ADMIN);
+	if (request_whole(r, name, make, NULL) < 0)
+		return -1;
 	return request_reply(r, 201,
 		json_pack("{s:s, s:o, s:o}", "name", name, "url", view_url(r->c, &r->app),
 			"git", git_remote(name)));

@@ -11,11 +11,31 @@
 
 #define REF_MAX 255
 
+static int make(struct request *r, void *arg UNUSED)
+{
+	const char *name = r->args[0];
+	char detail[AUTH_FROM_MAX + 32];
+	uint32_t id;
+	int n = db_app_create(r->c->db, name, &id);
+
+	if (n == -EEXIST)
+		return 0; /* two first pushes at once: the other one made it */
+	if (n < 0 || (n = access_made(r->c, &r->access, id)) < 0)
+		return request_fail_db(r, n, name);
+	snprintf(detail, sizeof(detail), "by a first push%s%s",
+		r->who.from[0] ? " from=" : "", r->who.from);
+	const struct db_event made = {.actor = r->who.actor,
+		.what = "apps:create",
+		.app = name,
+		.detail = detail,
+		.outcome = "ok"};
+	n = db_event_add(r->c->db, &made);
+	return n < 0 ? request_fail_db(r, n, name) : 0;
+}
+
 /* The first push makes the app, unless that was switched off. */
 static int create(struct request *r, const char *name)
 {
-	uint32_t id;
-
 	if (!access_creates(r->c, &r->access)) {
 		request_app(r, name, &r->app); /* there is none */
 		return request_hint(r,
@@ -29,24 +49,9 @@ static int create(struct request *r, const char *name)
 			name);
 		return request_hint(r, "create it first: berth apps:create %s", name);
 	}
-	int n = db_app_create(r->c->db, name, &id);
-	/* Two first pushes at once: the other one made it. */
-	if (n < 0 && n != -EEXIST)
-		return request_fail_db(r, n, name);
-	if (n == 0 && access_made(r->c, &r->access, id) < 0)
-		return request_fail_db(r, -EIO, name);
-	char detail[AUTH_FROM_MAX + 32];
-
-	snprintf(detail, sizeof(detail), "by a first push%s%s",
-		r->who.from[0] ? " from=" : "", r->who.from);
-	const struct db_event made = {.actor = r->who.actor,
-		.what = "apps:create",
-		.app = name,
-		.detail = detail,
-		.outcome = "ok"};
-	if (n == 0 && db_event_add(r->c->db, &made) < 0)
-		return request_fail_db(r, -EIO, name);
-	n = db_app_by_name(r->c->db, name, &r->app);
+	if (request_whole(r, name, make, NULL) < 0)
+		return -1;
+	int n = db_app_by_name(r->c->db, name, &r->app);
 	return n < 0 ? request_fail_db(r, n, name) : 0;
 }
 

@@ -71,6 +71,18 @@ int request_fail_db(struct request *r, int code, const char *what)
 	return request_hint(r, "free some space below the state folder, then try again");
 }
 
+int request_whole(struct request *r, const char *what,
+	int (*change)(struct request *r, void *arg), void *arg)
+{
+	int n = db_begin(r->c->db);
+
+	if (n < 0)
+		return request_fail_db(r, n, what);
+	int changed = change(r, arg);
+	n = db_end(r->c->db, changed >= 0);
+	return changed >= 0 && n < 0 ? request_fail_db(r, n, what) : changed;
+}
+
 int request_name(struct request *r, const char *noun, const char *name)
 {
 	if (name_valid(name))

@@ -113,6 +113,12 @@ int request_fail(struct request *r, enum fail kind, const char *fmt, ...) PRINTF
 int request_hint(struct request *r, const char *fmt, ...) PRINTF(2, 3);
 /* The database answered code (-errno) while doing what: FAIL_BERTH. Returns -1. */
 int request_fail_db(struct request *r, int code, const char *what);
+/*
+ * What change does to the database is one transaction: all of it, or nothing when it returns -1; what it looked at holds until
+ * then. It asks nobody else. what: for request_fail_db. Returns what it returned, or -1.
+ */
+int request_whole(struct request *r, const char *what,
+	int (*change)(struct request *r, void *arg), void *arg);
 /* -1 with the rule in the message when name is no valid name. noun: "app". */
 int request_name(struct request *r, const char *noun, const char *name);
 /* Finds an app by name, with a hint at the nearest one; what the asker may not see is not there. 0 or -1. */

@@ -164,39 +164,47 @@ static int fail_size(struct request *r, const struct err *e)
 		       : -1;
 }
 
+static int make(struct request *r, void *arg)
+{
+	const char *name = request_string(r, "name");
+	struct db_volume *v = arg;
+	int n = db_volume_create(r->c->db, name, v->size_bytes, &v->id);
+
+	if (n == -EEXIST)
+		return request_fail(
+			r, FAIL_CONFLICT, "there is already a volume named %s", name);
+	if (n == 0 && r->access.member)
+		n = db_volume_set_maker(r->c->db, v->id, r->access.member);
+	return n < 0 ? request_fail_db(r, n, name) : 0;
+}
+
 int volumes_create(struct request *r)
 {
 	const char *name = request_string(r, "name");
 	struct err e = {0};
-	uint64_t id = 0, size = 0;
+	struct db_volume v = {0};
 
 	if (request_name(r, "volume", name) < 0 ||
-		(request_string(r, "size") && take_size(r, &size) < 0))
+		(request_string(r, "size") && take_size(r, &v.size_bytes) < 0))
 		return -1;
-	if (size && volume_check_room(r->c, size, &e) < 0)
+	if (v.size_bytes && volume_check_room(r->c, v.size_bytes, &e) < 0)
 		return fail_size(r, &e);
-	int n = db_volume_create(r->c->db, name, size, &id);
-	if (n == -EEXIST)
-		return request_fail(
-			r, FAIL_CONFLICT, "there is already a volume named %s", name);
-	if (n < 0)
-		return request_fail_db(r, n, name);
-	if (r->access.member)
-		db_volume_set_maker(r->c->db, id, r->access.member);
-	n = volume_make(r->c, id, size, &e);
+	if (request_whole(r, name, make, &v) < 0)
+		return -1;
+	int n = volume_make(r->c, v.id, v.size_bytes, &e);
 	if (n == 0)
-		n = db_volume_set_whole(r->c->db, id, true);
+		n = db_volume_set_whole(r->c->db, v.id, true);
 	if (n < 0) {
 		struct err ignored;
 
 		/* Perhaps berthd made it, and died before it could say so. */
-		volume_destroy(r->c, id, &ignored);
-		return size && e.text[0] ? fail_size(r, &e)
-		       : e.text[0]	 ? request_fail(r, FAIL_BERTH, "%s", e.text)
-					 : request_fail_db(r, n, name);
+		volume_destroy(r->c, v.id, &ignored);
+		return v.size_bytes && e.text[0] ? fail_size(r, &e)
+		       : e.text[0] ? request_fail(r, FAIL_BERTH, "%s", e.text)
+				   : request_fail_db(r, n, name);
 	}
 	return request_reply(
-		r, 201, json_pack("{s:s, s:I}", "name", name, "id", (json_int_t)id));
+		r, 201, json_pack("{s:s, s:I}", "name", name, "id", (json_int_t)v.id));
 }
 
 static int fail_plain(struct request *r, const struct db_volume *v)
