@@ -92,10 +92,9 @@ int keys_add(struct request *r)
 	return n < 0 ? -1 : request_reply(r, n ? 200 : 201, key_json(&k));
 }
 
-int keys_remove(struct request *r)
+static int remove_keys(struct request *r, void *arg UNUSED)
 {
 	struct db_member m;
-	struct err e = {0};
 
 	if (db_member_by_name(r->c->db, r->args[0], &m) == 0 && m.keys &&
 		access_check_last(r, m.id) < 0)
@@ -107,6 +106,15 @@ int keys_remove(struct request *r)
 	if (n == 0)
 		return request_fail(
 			r, FAIL_MISSING, "there is no key named %.80s", r->args[0]);
+	return 0;
+}
+
+int keys_remove(struct request *r)
+{
+	struct err e = {0};
+
+	if (request_whole(r, r->args[0], remove_keys, NULL) < 0)
+		return -1;
 	api_recheck(r);
 	/* The row is gone whatever happens: start-up writes the file again. */
 	if (keys_write(r->c, &e) < 0)
