@@ -67,6 +67,14 @@ int db_build_list(struct db *db, uint32_t app, json_t **ret)
 		"u", app);
 }
 
+int db_build_list_failed(struct db *db, uint32_t app, uint32_t most, json_t **ret)
+{
+	return query_gather(db, json_array(), add_build, ret,
+		"SELECT " BUILD_COLUMNS
+		" FROM build WHERE app=? AND status='failed' ORDER BY id DESC LIMIT ?",
+		"uu", app, most);
+}
+
 json_t *db_text_json(const char *text)
 {
 	json_t *v = json_string(text);

@@ -709,6 +709,8 @@ int db_build_finish(struct db *db, uint64_t id, const char *status, uint32_t ver
 	const char *output);
 int db_build_list(
 	struct db *db, uint32_t app, json_t **ret); /* newest first, 50, without output */
+/* Of all that are kept those that failed, so too; at most so many. */
+int db_build_list_failed(struct db *db, uint32_t app, uint32_t most, json_t **ret);
 int db_build_get(struct db *db, uint32_t app, uint64_t id, json_t **ret);
 /* What a build printed may be any bytes; JSON takes only UTF-8, so then every byte beyond ASCII becomes '?'. */
 json_t *db_text_json(const char *text);

@@ -839,6 +839,25 @@ static void what_failed_is_said_whatever_bytes_it_quotes(void **state)
 	expect(f, "GET", "/v1/n%ffothing", NULL, 404, "nothing at /v1/nothing");
 }
 
+static void the_last_deploy_that_failed_is_found_behind_others(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t blog = make_released(f, "blog");
+	uint64_t id;
+
+	for (int i = 0; i < 60; i++) {
+		assert_int_equal(db_build_create(f->c.db, blog, i ? "rebuild" : "push",
+					 "abc", "ann", &id),
+			0);
+		assert_int_equal(db_build_finish(f->c.db, id,
+					 i > 1 ? "succeeded" : "failed", 0, "why\n"),
+			0);
+	}
+	expect(f, "GET", "/v1/apps/blog/logs/failed", NULL, 200,
+		"[{\"id\":2,\"what\":\"rebuild\"");
+	expect(f, "GET", "/v1/logs/failed?n=2", NULL, 200, "\"what\":\"push\"");
+}
+
 static void a_list_that_cannot_be_read_is_not_empty(void **state)
 {
 	struct fixture *f = *state;
@@ -1016,6 +1035,7 @@ int main(void)
 		T(two_who_limit_at_once_both_have_their_way),
 		T(releases_show_layers_and_no_values),
 		T(a_release_whose_text_is_cut_within_a_character_is_listed),
+		T(the_last_deploy_that_failed_is_found_behind_others),
 		T(a_list_that_cannot_be_read_is_not_empty),
 		T(what_failed_is_said_whatever_bytes_it_quotes),
 		T(a_canary_is_begun_shown_and_ended),

@@ -77,55 +77,45 @@ static json_t *deploy_json(struct control *c, const struct db_app *a, const json
 	return o;
 }
 
-static int add_app(struct control *c, const struct db_app *a, uint64_t most, json_t *out)
+static int add_app(struct control *c, const struct db_app *a, uint32_t most, json_t *out)
 {
 	json_t *builds = NULL, *build;
 	size_t i;
-	int r = db_build_list(c->db, a->id, &builds); /* the newest first */
+	int r = db_build_list_failed(c->db, a->id, most, &builds);
 
-	json_array_foreach (builds, i, build) {
-		const char *status = json_string_value(json_object_get(build, "status"));
-
-		if (most && status && strcmp(status, "failed") == 0) {
-			json_array_append_new(out, deploy_json(c, a, build));
-			most--;
-		}
-	}
+	json_array_foreach (builds, i, build)
+		json_array_append_new(out, deploy_json(c, a, build));
 	json_decref(builds);
 	return r;
 }
 
-static int read_count(struct request *r, uint64_t *ret)
+/* Of these apps. */
+static int answer(struct request *r, const struct db_app *apps, int n_apps)
 {
-	return request_query_u64(r, "n", 1, DEPLOYS_MAX, DEPLOYS_DEFAULT, ret);
+	json_t *out;
+	uint64_t most;
+	int n = 0;
+
+	if (request_query_u64(r, "n", 1, DEPLOYS_MAX, DEPLOYS_DEFAULT, &most) < 0)
+		return -1;
+	out = json_array();
+	for (int i = 0; n >= 0 && i < n_apps; i++)
+		n = add_app(r->c, &apps[i], (uint32_t)most, out);
+	if (n >= 0)
+		return request_reply(r, 200, out);
+	json_decref(out);
+	return request_fail_db(r, n, "builds");
 }
 
 int logs_failed(struct request *r)
 {
-	json_t *out = json_array();
-	uint64_t most;
-
-	if (read_count(r, &most) < 0) {
-		json_decref(out);
-		return -1;
-	}
-	add_app(r->c, &r->app, most, out);
-	return request_reply(r, 200, out);
+	return answer(r, &r->app, 1);
 }
 
 int logs_failed_all(struct request *r)
 {
 	struct db_app *apps autofree = NULL;
-	json_t *out = json_array();
-	uint64_t most;
-	int n = 0;
+	int n = db_app_list(r->c->db, &apps);
 
-	if (read_count(r, &most) < 0) {
-		json_decref(out);
-		return -1;
-	}
-	n = db_app_list(r->c->db, &apps);
-	for (int i = 0; i < n; i++)
-		add_app(r->c, &apps[i], most, out);
-	return request_reply(r, 200, out);
+	return n < 0 ? request_fail_db(r, n, "apps") : answer(r, apps, n);
 }
