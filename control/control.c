@@ -267,7 +267,7 @@ int main(int argc, char **argv)
 {
 	if (argc == 2 && strcmp(argv[1], "--openapi") == 0)
 		return print_openapi();
-	struct control c = {.started_us = io_now_us()};
+	struct control c = {.started_us = io_now_us(), .started_ns = io_mono_ns()};
 	struct err e = {0};
 	sigset_t wait;
 

@@ -37,6 +37,7 @@ struct control {
 	struct undoing *undoing;   /* NULL: none, or they are undone */
 	const char *state, *run;   /* folders */
 	uint64_t started_us;
+	uint64_t started_ns; /* of io_mono_ns: how long ago */
 };
 
 /*

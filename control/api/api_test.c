@@ -858,6 +858,26 @@ static void the_last_deploy_that_failed_is_found_behind_others(void **state)
 	expect(f, "GET", "/v1/logs/failed?n=2", NULL, 200, "\"what\":\"push\"");
 }
 
+/* The clock was set back. */
+static void no_time_is_longer_than_it_was(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t blog = make_released(f, "blog");
+	autobuf out = BUF_INIT;
+
+	f->c.started_us += UINT64_C(3600000000);
+	assert_int_equal(ask(f, "GET", "/v1/status", NULL, &out), 200);
+	const char *uptime = strstr(out.data, "\"uptime_s\":");
+	assert_true(uptime && strtoll(uptime + 11, NULL, 10) >= 0 &&
+		    strtoll(uptime + 11, NULL, 10) < 3600);
+	assert_true(query_exec(f->c.db,
+			    "INSERT INTO cron_run(app, task, command, why, actor, "
+			    "status, due_us, started_us, ended_us) VALUES(?, 't', 'c', "
+			    "'manual', 'ann', 'succeeded', 9, 9, 5)",
+			    "u", blog) >= 0);
+	expect(f, "GET", "/v1/apps/blog/cron/history", NULL, 200, "\"seconds\":0.0,");
+}
+
 static void a_list_that_cannot_be_read_is_not_empty(void **state)
 {
 	struct fixture *f = *state;
@@ -1036,6 +1056,7 @@ int main(void)
 		T(releases_show_layers_and_no_values),
 		T(a_release_whose_text_is_cut_within_a_character_is_listed),
 		T(the_last_deploy_that_failed_is_found_behind_others),
+		T(no_time_is_longer_than_it_was),
 		T(a_list_that_cannot_be_read_is_not_empty),
 		T(what_failed_is_said_whatever_bytes_it_quotes),
 		T(a_canary_is_begun_shown_and_ended),

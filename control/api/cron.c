@@ -15,6 +15,13 @@
 
 /* ---- lists ---- */
 
+/* 0 where the clock was set back meanwhile. */
+static double took_s(const struct db_cron_run *r)
+{
+	return r->ended_us > r->started_us ? (double)(r->ended_us - r->started_us) / 1e6
+					   : 0;
+}
+
 static json_t *run_json(const struct db_cron_run *r)
 {
 	bool ran = r->started_us && r->ended_us;
@@ -25,10 +32,8 @@ static json_t *run_json(const struct db_cron_run *r)
 		r->number ? json_sprintf("cron.%u", r->number) : json_null(), "status",
 		r->status, "reason", r->reason, "due", json_stamp(r->due_us), "started",
 		json_stamp(r->started_us), "ended", json_stamp(r->ended_us), "seconds",
-		ran ? json_real((double)(r->ended_us - r->started_us) / 1e6)
-		    : json_null(),
-		"why", r->why, "by", r->actor, "command", r->command, "times",
-		(json_int_t)r->times, "release",
+		ran ? json_real(took_s(r)) : json_null(), "why", r->why, "by", r->actor,
+		"command", r->command, "times", (json_int_t)r->times, "release",
 		r->version ? json_integer(r->version) : json_null());
 }
 
@@ -232,8 +237,7 @@ static int await(
 		return err_sys(e, -n, "wait for cron.%u", run->number);
 	print_output(r, s, run);
 	if (strcmp(run->status, "succeeded") == 0) {
-		sink_step(s, "cron.%u succeeded in %.1f s", run->number,
-			(double)(run->ended_us - run->started_us) / 1e6);
+		sink_step(s, "cron.%u succeeded in %.1f s", run->number, took_s(run));
 		return 0;
 	}
 	return err_set(

@@ -79,6 +79,7 @@ static struct fixture *set_up_api(void)
 	assert_int_equal(certs_open(&f->c, &f->c.certs, &e), 0);
 	assert_int_equal(acme_open(&f->c, &f->c.acme, &e), 0);
 	f->c.started_us = io_now_us();
+	f->c.started_ns = io_mono_ns();
 	f->listen_fd = io_unix_listen(f->socket, SOCK_STREAM, 0666);
 	assert_true(f->listen_fd >= 0);
 	/* Root may play another user; whoever is no root is the ssh user. */

@@ -60,7 +60,7 @@ int host_status(struct request *r)
 			starting, "crashed", crashed, "disk", "free",
 			(json_int_t)free_bytes, "total", (json_int_t)total_bytes,
 			"uptime_s",
-			(json_int_t)((io_now_us() - r->c->started_us) / 1000000)));
+			(json_int_t)((io_mono_ns() - r->c->started_ns) / 1000000000)));
 }
 
 /* A stack's name is in what its step said; without one, what it is called is its key. */
