@@ -23,9 +23,14 @@
 #define WATCH_LOG                                                                        \
 	(IN_MODIFY | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR)
 
+#define LOOK_MS 500 /* how late a line may be that inotify has no room for */
+
 struct logs {
-	int dir, notify, root_wd;
+	int dir, notify, root_wd; /* -1: none */
+	struct loop *loop;
 	struct loop_io *io;
+	struct loop_timer *look; /* NULL: all is watched */
+	bool blind;		 /* and that is told */
 	char folder[PATH_MAX];
 	struct log_events events;
 	struct app_log *first;
@@ -392,6 +397,20 @@ void cursor_free(struct cursor *c)
 
 /* ---- watching ---- */
 
+static void on_look(void *arg);
+
+/* Others of this user may have all that the host allows one. What is not watched is looked at now and then. */
+static void be_blind(struct logs *s, int error)
+{
+	if (!s->blind)
+		log_warn("logs cannot be watched: %s; what comes is looked for twice a "
+			 "second",
+			strerror(error));
+	s->blind = true;
+	if (!s->look)
+		s->look = loop_after(s->loop, LOOK_MS, on_look, s);
+}
+
 static void watch(struct app_log *l)
 {
 	char path[PATH_MAX + 16];
@@ -399,7 +418,7 @@ static void watch(struct app_log *l)
 	snprintf(path, sizeof(path), "%s/%u", l->logs->folder, l->app);
 	l->wd = inotify_add_watch(l->logs->notify, path, WATCH_LOG);
 	if (l->wd < 0 && errno != ENOENT)
-		log_error("cannot watch the log of app %u: %s", l->app, strerror(errno));
+		be_blind(l->logs, errno);
 	l->listed = false;
 }
 
@@ -482,6 +501,17 @@ void logs_find(struct logs *s)
 }
 
 /* Its folder was removed, or moved to where things are removed. Files that are open would keep it. */
+static void lose(struct app_log *l)
+{
+	for (struct cursor *c = l->cursors; c; c = c->next_of_log)
+		close_file(c);
+	if (l->wd >= 0)
+		inotify_rm_watch(l->logs->notify, l->wd);
+	l->wd = -1;
+	l->listed = false;
+	l->logs->events.gone(l->logs->events.arg, l);
+}
+
 static void lose_one(struct logs *s, const char *name)
 {
 	uint64_t app;
@@ -491,15 +521,8 @@ static void lose_one(struct logs *s, const char *name)
 		return;
 	while (l && l->app != app)
 		l = l->next;
-	if (!l)
-		return;
-	for (struct cursor *c = l->cursors; c; c = c->next_of_log)
-		close_file(c);
-	if (l->wd >= 0)
-		inotify_rm_watch(s->notify, l->wd);
-	l->wd = -1;
-	l->listed = false;
-	s->events.gone(s->events.arg, l);
+	if (l)
+		lose(l);
 }
 
 static void on_folder(struct logs *s, const struct inotify_event *ev)
@@ -557,6 +580,54 @@ static void on_notify(void *arg, uint32_t events UNUSED)
 	}
 }
 
+static void open_notify(struct logs *s)
+{
+	s->notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (s->notify >= 0)
+		s->root_wd = inotify_add_watch(s->notify, s->folder, WATCH_ROOT);
+	if (s->root_wd >= 0)
+		s->io = loop_add(s->loop, s->notify, EPOLLIN, on_notify, s);
+	if (s->io)
+		return;
+	be_blind(s, errno);
+	if (s->notify >= 0)
+		close(s->notify);
+	s->notify = s->root_wd = -1;
+}
+
+static void look_at(struct app_log *l)
+{
+	int folder;
+
+	watch(l);
+	folder = open_folder(l);
+	if (folder < 0) {
+		lose(l);
+		return;
+	}
+	close(folder);
+	wake(l);
+}
+
+static void on_look(void *arg)
+{
+	struct logs *s = arg;
+	bool unknown = s->root_wd < 0; /* which folders there are */
+
+	s->look = NULL;
+	if (unknown)
+		open_notify(s);
+	for (struct app_log *l = s->first; l; l = l->next)
+		if (l->wd < 0)
+			look_at(l);
+	if (unknown)
+		logs_find(s);
+	if (!s->look && s->blind) {
+		s->blind = false;
+		log_info("all logs are watched again");
+	}
+}
+
 int logs_open(struct loop *loop, const char *folder, const struct log_events *events,
 	struct logs **ret)
 {
@@ -565,20 +636,15 @@ int logs_open(struct loop *loop, const char *folder, const struct log_events *ev
 	if (!s)
 		return -ENOMEM;
 	*ret = s;
-	s->notify = -1;
+	s->loop = loop;
+	s->notify = s->root_wd = -1;
 	s->events = *events;
 	snprintf(s->folder, sizeof(s->folder), "%s", folder);
 	s->dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->dir < 0)
 		return -errno;
-	s->notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (s->notify < 0)
-		return -errno;
-	s->root_wd = inotify_add_watch(s->notify, folder, WATCH_ROOT);
-	if (s->root_wd < 0)
-		return -errno;
-	s->io = loop_add(loop, s->notify, EPOLLIN, on_notify, s);
-	return s->io ? 0 : -ENOMEM;
+	open_notify(s);
+	return 0;
 }
 
 void logs_free(struct logs *s)
@@ -586,6 +652,7 @@ void logs_free(struct logs *s)
 	if (!s)
 		return;
 	logs_tidy(s);
+	loop_cancel(s->look);
 	loop_del(s->io);
 	if (s->notify >= 0)
 		close(s->notify);

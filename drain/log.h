@@ -1,6 +1,6 @@
 /*
  * The logs of apps, read forward as berth-logger writes them (the end of lib/proto.h): segments are the only memory of what is
- * still to be sent. inotify says when there is more. One block of 128 kB is shared by all readers.
+ * still to be sent. inotify says when there is more; where the host allows no more of it, a look twice a second. One block of 128 kB is shared by all readers.
  */
 #ifndef DRAIN_LOG_H
 #define DRAIN_LOG_H

@@ -7,12 +7,35 @@
 #include "drain/log.h"
 #include "lib/io.h"
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define FIRST UINT64_C(1767323045000000) /* 2026-01-02T03:04:05Z */
+
+/* In the place of libc's: how many watches the host still allows. */
+static unsigned int watches_left = UINT_MAX;
+
+int inotify_init1(int flags)
+{
+	errno = EMFILE;
+	return watches_left ? (int)syscall(SYS_inotify_init1, flags) : -1;
+}
+
+int inotify_add_watch(int fd, const char *path, uint32_t mask)
+{
+	errno = ENOSPC;
+	if (!watches_left)
+		return -1;
+	watches_left--;
+	return (int)syscall(SYS_inotify_add_watch, fd, path, mask);
+}
 
 struct fixture {
 	char folder[64];
@@ -279,6 +302,47 @@ static void a_log_that_goes_and_comes_again_is_read(void **state)
 	cursor_free(c);
 }
 
+/* No inotify at all, and none for a log. */
+static void what_cannot_be_watched_is_looked_for(void **state)
+{
+	struct fixture *f = *state;
+	const struct log_events events = {
+		.more = on_more, .found = on_found, .gone = on_gone, .arg = f};
+	struct logs *logs[2];
+	struct cursor *c[2];
+
+	for (unsigned int i = 0; i < ARRAY_LEN(logs); i++) {
+		watches_left = i;
+		assert_int_equal(logs_open(f->loop, f->folder, &events, &logs[i]), 0);
+		c[i] = cursor_new(logs_get(logs[i], 7), NULL, NULL, FIRST);
+		ends(c[i]);
+	}
+	add(f, FIRST, "2026-01-02T03:04:05.000000Z a\n");
+	turn(f);
+	reads(c[1], "2026-01-02T03:04:05.000000Z a"); /* the folder of all is watched */
+	ends(c[1]);
+	add(f, FIRST, "b\n");
+	turn(f);
+	f->found = 0;
+	watches_left = UINT_MAX;
+	while (!c[0]->more || !c[1]->more)
+		assert_int_equal(loop_once(f->loop, -1), 0);
+	assert_true(f->found > 0);
+	reads(c[0], "2026-01-02T03:04:05.000000Z a");
+	for (unsigned int i = 0; i < ARRAY_LEN(logs); i++) {
+		reads(c[i], "b");
+		ends(c[i]);
+	}
+	add(f, FIRST, "c\n");
+	turn(f);
+	for (unsigned int i = 0; i < ARRAY_LEN(logs); i++) {
+		assert_true(c[i]->more); /* it is watched by now */
+		reads(c[i], "c");
+		cursor_free(c[i]);
+		logs_free(logs[i]);
+	}
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -290,6 +354,7 @@ int main(void)
 		T(what_went_while_nobody_read_is_told_without_a_number),
 		T(a_log_that_began_later_is_missed_too),
 		T(a_log_that_goes_and_comes_again_is_read),
+		T(what_cannot_be_watched_is_looked_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,15 +5,33 @@
 #include <stdint.h>
 
 #include "control/logs/logs.h"
+#include "control/logs/watchlog.h"
 #include "lib/io.h"
 #include <cmocka.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define START UINT64_C(1767323045000000) /* 2026-01-02T03:04:05Z */
+
+/* In the place of libc's, which this user may have none left of. */
+static bool real = true;
+
+int inotify_init1(int flags)
+{
+	return real ? (int)syscall(SYS_inotify_init1, flags) : eventfd(0, EFD_CLOEXEC);
+}
+
+int inotify_add_watch(int fd, const char *path, uint32_t mask)
+{
+	return real ? (int)syscall(SYS_inotify_add_watch, fd, path, mask) : 1;
+}
 
 static int set_up(void **state)
 {
@@ -487,6 +505,25 @@ static void lines_can_be_json(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* berth-drain is the same user, and is to have one. */
+static void who_follows_leaves_watches_for_others(void **state)
+{
+	const struct logs_query q = {.follow = true};
+	struct logs *l[WATCHLOG_MAX + 1];
+
+	real = false;
+	for (size_t i = 0; i < ARRAY_LEN(l); i++) {
+		assert_non_null(l[i] = logs_open(*state, &q));
+		assert_int_equal(logs_fd(l[i]) >= 0, i < WATCHLOG_MAX);
+	}
+	logs_close(l[0]);
+	assert_non_null(l[0] = logs_open(*state, &q));
+	assert_true(logs_fd(l[0]) >= 0);
+	for (size_t i = 0; i < ARRAY_LEN(l); i++)
+		logs_close(l[i]);
+	real = true;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -504,6 +541,7 @@ int main(void)
 		T(a_follower_that_was_left_behind_is_told),
 		T(a_follower_is_woken_by_lines_and_by_nothing_else),
 		T(lines_can_be_json),
+		T(who_follows_leaves_watches_for_others),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,9 +3,12 @@
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
+
+static atomic_uint count;
 
 struct watchlog {
 	int fd, folder, above; /* watches, -1: none */
@@ -34,9 +37,10 @@ struct watchlog *watchlog_open(const char *folder)
 
 	if (!w)
 		return NULL;
-	w->above = -1;
+	w->above = w->folder = w->fd = -1;
 	snprintf(w->path, sizeof(w->path), "%s", folder);
-	w->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (atomic_fetch_add(&count, 1) < WATCHLOG_MAX)
+		w->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (w->fd >= 0)
 		watch_folder(w);
 	if (w->fd >= 0 && w->folder < 0 && errno == ENOENT)
@@ -52,6 +56,7 @@ void watchlog_close(struct watchlog *w)
 {
 	if (!w)
 		return;
+	atomic_fetch_sub(&count, 1);
 	if (w->fd >= 0)
 		close(w->fd);
 	free(w);

@@ -9,7 +9,10 @@
 
 struct watchlog;
 
-/* NULL: out of memory, or this user has as many of them as the host allows (fs.inotify.max_user_instances). */
+/* At once: the host allows a user 128 (fs.inotify.max_user_instances), and berth-drain, which has the same one, needs its own. */
+#define WATCHLOG_MAX 64
+
+/* NULL: out of memory, or there are as many as may be: who follows looks now and then. */
 struct watchlog *watchlog_open(const char *folder);
 void watchlog_close(struct watchlog *w);
 /* Readable when something happened; then watchlog_read, then look. */
