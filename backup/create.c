@@ -176,6 +176,7 @@ static void say_tree(struct creating *c, const json_t *item, const json_t *said)
 	if (number_of(item, "left_out"))
 		say_detail("%s %s: %llu sockets, devices and the like left out", kind,
 			name, (unsigned long long)number_of(item, "left_out"));
+	say_lost(item);
 }
 
 static int get_tree(struct creating *c, const char *kind, const char *name, uint64_t id,

@@ -188,6 +188,8 @@ static int put_volumes(struct restoring *y, struct err *e)
 			say_detail("volume %s: %llu files, %s", text_of(row, "name"),
 				(unsigned long long)number_of(item, "entries"),
 				size_text(number_of(item, "size")));
+		if (r == 0)
+			say_lost(item);
 	}
 	return r;
 }

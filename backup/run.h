@@ -26,6 +26,8 @@ int run_drill(const struct options *o, struct err *e);
 void say_step(const char *fmt, ...) PRINTF(1, 2);
 void say_detail(const char *fmt, ...) PRINTF(1, 2);
 void say_fail(const char *fmt, ...) PRINTF(1, 2);
+/* Of a tree: what could not be kept of it. Nothing where all was. */
+void say_lost(const json_t *item);
 /* 1.5 MB and so on, in one of four static buffers. */
 const char *size_text(uint64_t bytes);
 

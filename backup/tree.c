@@ -1,6 +1,7 @@
 /* A tree of files in a backup. */
 #include "backup/tree.h"
 #include "lib/io.h"
+#include "lib/plain.h"
 #include "lib/stow.h"
 #include <endian.h>
 #include <errno.h>
@@ -10,6 +11,7 @@
 
 #define END 0xffffffffu
 #define KNOWN_MAX ((size_t)4 << 30)
+#define LOST_MAX ((size_t)300) /* bytes of what is told of one that is lost */
 
 /* ---- rows ---- */
 
@@ -281,6 +283,9 @@ struct putting {
 	uint32_t n_segments;
 	bool open, large;
 	uint64_t same, size; /* size: of all files, holes not counted */
+	uint64_t lost;
+	char first_lost[PLAIN_FACTOR * LOST_MAX + PLAIN_END_LEN];
+	size_t first_lost_len;
 	EVP_MD_CTX *digest;
 };
 
@@ -443,6 +448,16 @@ static int said_error(const struct frame *f, struct err *e)
 	return r;
 }
 
+/* Names of files are not trusted: what is told of them is plain. */
+static void take_lost(struct putting *p, const struct buf *text)
+{
+	size_t len = text->len < LOST_MAX ? text->len : LOST_MAX;
+
+	if (p->lost++ == 0)
+		p->first_lost_len =
+			plain_copy(p->first_lost, text->data, len, PLAIN_WITHOUT_COLOURS);
+}
+
 /* 1: more come. */
 static int take(
 	struct putting *p, const struct frame *f, struct frame_end *end, struct err *e)
@@ -462,6 +477,9 @@ static int take(
 	case FRAME_SAME:
 		r = take_same(p, f, e);
 		break;
+	case FRAME_LOST:
+		take_lost(p, &f->body);
+		return 1;
 	case FRAME_END:
 		if (frame_end_read(f, end) < 0)
 			return err_set(e, EBADMSG, "the end is none");
@@ -511,11 +529,12 @@ int tree_put(
 
 	digest_end(p.digest, hex);
 	if (r == 0)
-		*ret = json_pack("{s:I, s:I, s:I, s:I, s:s, s:o, s:I}", "entries",
-			(json_int_t)end.entries, "size", (json_int_t)p.size, "bytes",
-			(json_int_t)end.bytes, "left_out", (json_int_t)end.left_out,
-			"digest", hex, "chunks", ids_json(&p.list.ids), "same",
-			(json_int_t)p.same);
+		*ret = json_pack("{s:I, s:I, s:I, s:I, s:s, s:o, s:I, s:I, s:s%}",
+			"entries", (json_int_t)end.entries, "size", (json_int_t)p.size,
+			"bytes", (json_int_t)end.bytes, "left_out",
+			(json_int_t)end.left_out, "digest", hex, "chunks",
+			ids_json(&p.list.ids), "same", (json_int_t)p.same, "lost",
+			(json_int_t)p.lost, "first_lost", p.first_lost, p.first_lost_len);
 	put_free(&p);
 	return r;
 }

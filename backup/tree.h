@@ -31,7 +31,8 @@ void tree_known_free(struct tree_known *k);
 int tree_put_first(struct store *s, const struct tree_known *k, int fd,
 	struct tree_known *next, struct err *e);
 /*
- * Keeps the tree whose frames come from fd. *ret {entries, size: bytes of all files, bytes: of those that came, left_out, digest, chunks, same: rows that were known}. digest: SHA-256 of all
+ * Keeps the tree whose frames come from fd. *ret {entries, size: bytes of all files, bytes: of those that came, left_out, digest, chunks, same: rows that were known,
+ * lost: FRAME_LOST that came, first_lost: the first of them, plain}. digest: SHA-256 of all
  * entries without identities and their bytes. 0 or -errno with e.
  */
 int tree_put(

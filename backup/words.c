@@ -40,6 +40,16 @@ void say_fail(const char *fmt, ...)
 	va_end(ap);
 }
 
+void say_lost(const json_t *item)
+{
+	unsigned long long n = number_of(item, "lost");
+
+	if (n)
+		say_fail("%s %s: %llu %s not in the backup: %s%s", text_of(item, "kind"),
+			text_of(item, "name"), n, n == 1 ? "thing is" : "things are",
+			n == 1 ? "" : "first ", text_of(item, "first_lost"));
+}
+
 const char *size_text(uint64_t bytes)
 {
 	static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};

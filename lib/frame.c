@@ -27,7 +27,8 @@ int frame_write(int fd, enum frame_kind kind, const void *data, size_t size)
 static bool is_kind(uint32_t word)
 {
 	return word == FRAME_JSON || word == FRAME_ENTRY || word == FRAME_DATA ||
-	       word == FRAME_HOLE || word == FRAME_SAME || word == FRAME_END;
+	       word == FRAME_HOLE || word == FRAME_SAME || word == FRAME_LOST ||
+	       word == FRAME_END;
 }
 
 int frame_read(int fd, struct frame *f)

@@ -19,6 +19,8 @@ enum frame_kind {
 	FRAME_HOLE = 'H',  /* uint64_t: so many zeros of the last entry, as a hole */
 	FRAME_SAME =
 		'S', /* uint64_t: the entry of that number in what the sender was given, with its bytes */
+	FRAME_LOST =
+		'L', /* of a tree, between its entries: text, what cannot be kept and why */
 	FRAME_END = 'Z', /* of a tree or of bytes: struct frame_end */
 };
 

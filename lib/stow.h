@@ -18,8 +18,9 @@
 #include "lib/err.h"
 #include "lib/frame.h"
 
-#define STOW_IDENTITY 32u   /* bytes of an entry that are not content */
-#define STOW_PATH_MAX 4095u /* openat2(2) takes no longer one */
+#define STOW_IDENTITY 32u	/* bytes of an entry that are not content */
+#define STOW_PATH_MAX 4095u	/* openat2(2) takes no longer one */
+#define STOW_NAMES_MAX 1000000u /* of one folder, all in memory */
 #define STOW_ENTRY_MAX                                                                   \
 	((size_t)512 << 10) /* attributes of a file have at most 64 kB on ext4 */
 #define STOW_RECENT_S 1	    /* clocks of file systems are no finer than some ms */
@@ -35,7 +36,9 @@ struct stow {
 /*
  * Sends the tree to out: an entry for each file, its bytes, or FRAME_SAME where the entry is one of those that come in at
  * `before` (FRAME_ENTRY up to FRAME_END; -1: none come). Never follows a link and never leaves the file system. Files that change meanwhile are
- * sent as they were read. Blocks. 0 or -errno with e.
+ * sent as they were read. What cannot be kept is left out, with a FRAME_LOST each: what lies at a longer path than STOW_PATH_MAX, what is in a
+ * folder of more than STOW_NAMES_MAX names, attributes of more than STOW_ENTRY_MAX, a file under a lease,
+ * folders whose paths together have more than 256 MB. Blocks. 0 or -errno with e.
  */
 int stow_send(const struct stow *t, int before, int out, struct err *e);
 /*

@@ -282,6 +282,8 @@ static int take(struct receiving *r)
 		return make_hole(r);
 	case FRAME_END:
 		return end_file(r);
+	case FRAME_LOST:
+		return 0;
 	case FRAME_JSON:
 	case FRAME_SAME:
 		break;

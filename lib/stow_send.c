@@ -14,7 +14,7 @@
 #include <time.h>
 
 #define OUT_FLUSH ((size_t)256 << 10)
-#define NAMES_MAX 1000000u /* of one folder, all in memory */
+#define LOST_PATH 200 /* so much of a path says where it is */
 
 /* ---- what the receiver of the last backup was sent ---- */
 
@@ -157,6 +157,16 @@ static int send_number(struct walk *w, enum frame_kind kind, uint64_t v)
 	return send(w, kind, &v, sizeof(v));
 }
 
+/* One that stays out of the backup is no reason for all others to. */
+static int lose(struct walk *w, const char *path, const char *why)
+{
+	char text[LOST_PATH + 200];
+	int n = snprintf(text, sizeof(text), "%.*s%s: %s", LOST_PATH, *path ? path : ".",
+		strlen(path) > LOST_PATH ? "..." : "", why);
+
+	return send(w, FRAME_LOST, text, (size_t)n);
+}
+
 /* ---- an entry ---- */
 
 static void put_u16(struct buf *b, size_t v)
@@ -194,8 +204,8 @@ static void put_identity(struct walk *w, const struct stat *st)
 	put_u32(&w->entry, old ? 1 : 0);
 }
 
-/* By descriptor, so that no link is followed; links and FIFOs have none. */
-static unsigned int put_attributes(struct walk *w, int fd)
+/* By descriptor, so that no link is followed; links and FIFOs have none. All of them or, false, none. */
+static bool put_attributes(struct walk *w, int fd)
 {
 	char names[65536], value[65536];
 	ssize_t n = fd < 0 ? 0 : flistxattr(fd, names, sizeof(names));
@@ -213,10 +223,14 @@ static unsigned int put_attributes(struct walk *w, int fd)
 		put_u32(&w->entry, (uint32_t)size);
 		buf_add(&w->entry, value, (size_t)size);
 		count++;
+		if (w->entry.len > STOW_ENTRY_MAX) {
+			w->entry.len = at + sizeof(uint16_t);
+			return false;
+		}
 	}
 	uint16_t le = htole16((uint16_t)count);
 	memcpy(w->entry.data + at, &le, sizeof(le));
-	return count;
+	return true;
 }
 
 static int make_entry(struct walk *w, char type, const char *path, const char *target,
@@ -235,11 +249,14 @@ static int make_entry(struct walk *w, char type, const char *path, const char *t
 	put_u64(&w->entry, sized ? (uint64_t)st->st_size : 0);
 	put_text(&w->entry, path);
 	put_text(&w->entry, target);
-	put_attributes(w, fd);
+	bool whole = put_attributes(w, fd);
 	w->sum.entries++;
-	if (w->entry.failed || w->entry.len > STOW_ENTRY_MAX)
-		return err_set(w->e, EMSGSIZE, "%s has too many attributes", path);
-	return 0;
+	if (w->entry.failed)
+		return err_set(w->e, ENOMEM, "out of memory");
+	return whole ? 0
+		     : lose(w, path,
+			       "it is kept without its attributes, which are larger than "
+			       "512 kB");
 }
 
 /* 1: it is one of those that were known. */
@@ -373,6 +390,8 @@ static int send_regular(struct walk *w, int dir, const char *name, const char *p
 		fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0 && (errno == ENOENT || errno == ELOOP))
 		return leave_out(w);
+	if (fd < 0 && errno == EWOULDBLOCK)
+		return lose(w, path, "a program has a lease on it");
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_sys(w->e, errno, "open %s", path);
 	if (!S_ISREG(st.st_mode) || st.st_dev != w->dev)
@@ -418,7 +437,7 @@ static bool is_skipped(const struct walk *w, bool top, const char *name)
 	       (top && t->omit && strcmp(name, t->omit) == 0);
 }
 
-/* Its names, sorted; offsets instead of pointers until all are there. -errno or the count. */
+/* Its names, sorted; offsets instead of pointers until all are there. -E2BIG: they are too many. -errno or the count. */
 static int read_names(struct walk *w, int dir, bool top, struct buf *text, char ***ret)
 {
 	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -429,13 +448,15 @@ static int read_names(struct walk *w, int dir, bool top, struct buf *text, char 
 	if (!d)
 		return fd < 0 ? -errno : (close(fd), -ENOMEM);
 	text->max = (size_t)256 << 20;
-	while (n < NAMES_MAX && (entry = readdir(d)))
+	while (n <= STOW_NAMES_MAX && (entry = readdir(d)))
 		if (!is_skipped(w, top, entry->d_name)) {
 			buf_add(text, entry->d_name, strlen(entry->d_name) + 1);
 			n++;
 		}
 	closedir(d);
-	if (text->failed || n == NAMES_MAX || !(*ret = calloc(n + 1, sizeof(**ret))))
+	if (n > STOW_NAMES_MAX)
+		return -E2BIG;
+	if (text->failed || !(*ret = calloc(n + 1, sizeof(**ret))))
 		return -ENOMEM;
 	char *at = text->data;
 	for (unsigned int i = 0; i < n; i++, at += strlen(at) + 1)
@@ -453,9 +474,7 @@ static int send_name(
 
 	snprintf(path, sizeof(path), "%s%s%s", above, *above ? "/" : "", name);
 	if (strlen(path) > STOW_PATH_MAX)
-		return err_set(w->e, ENAMETOOLONG,
-			"%.200s... is deeper than the %u bytes that can be kept", path,
-			STOW_PATH_MAX);
+		return lose(w, path, "its path is longer than 4095 bytes");
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? leave_out(w)
 				       : err_sys(w->e, errno, "look at %s", path);
@@ -467,9 +486,14 @@ static int send_name(
 
 static int note_folder(struct walk *w, const char *above, const char *name)
 {
-	buf_addf(&w->folders, "%s%s%s", above, *above ? "/" : "", name);
-	return buf_add(&w->folders, "", 1) < 0 ? err_set(w->e, ENOMEM, "out of memory")
-					       : 0;
+	char path[STOW_PATH_MAX + 1];
+	int n = snprintf(path, sizeof(path), "%s%s%s", above, *above ? "/" : "", name);
+
+	if (w->folders.len + (size_t)n >= w->folders.max)
+		return lose(w, path, "too many folders lie beside it");
+	return buf_add(&w->folders, path, (size_t)n + 1) < 0
+		       ? err_set(w->e, ENOMEM, "out of memory")
+		       : 0;
 }
 
 /* The noted folders are taken from the end: to be walked in order, they are noted in the reverse one. */
@@ -509,6 +533,8 @@ static int send_folder(struct walk *w, const char *path)
 	if ((r = make_entry(w, 'd', path, "", &st, dir)) < 0 || (r = send_entry(w)) < 0)
 		return r;
 	int n = read_names(w, dir, !*path, &text, &names);
+	if (n == -E2BIG)
+		return lose(w, path, "it has more than 1000000 names, and is kept empty");
 	return n < 0 ? err_sys(w->e, -n, "read the folder %s/", path)
 		     : send_names(w, dir, path, names, n);
 }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -203,6 +204,110 @@ static void what_did_not_change_is_not_read_again(void **state UNUSED)
 	assert_int_equal(bytes, 10);
 }
 
+static void make_deep(int top, unsigned int levels)
+{
+	char name[201];
+	int at = dup(top);
+
+	memset(name, 'd', 200);
+	name[200] = '\0';
+	while (levels-- > 0) {
+		assert_int_equal(mkdirat(at, name, 0755), 0);
+		int next = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		close(at);
+		at = next;
+	}
+	put(at, "end", "x");
+	close(at);
+}
+
+static unsigned int count_lost(int top, const char *why)
+{
+	int fd autoclose = send_to_file(top, -1);
+	struct frame f = {0};
+	unsigned int n = 0, found = 0;
+
+	while (frame_read(fd, &f) == 0 && f.kind != FRAME_END)
+		if (f.kind == FRAME_LOST) {
+			n++;
+			found += strstr(f.body.data, why) != NULL;
+		}
+	frame_free(&f);
+	assert_int_equal(found, 1);
+	return n;
+}
+
+static void a_path_that_is_too_long_keeps_nothing_else_away(void **state UNUSED)
+{
+	int from autoclose = make_top("deep"), to autoclose = make_top("deep-to");
+	struct stat st;
+
+	make_deep(from, 21); /* 21 times 201 bytes */
+	put(from, "file", "text");
+	assert_int_equal(count_lost(from, "ddd...: its path is longer than 4095"), 1);
+	carry(from, to);
+	assert_int_equal(fstatat(to, "file", &st, 0), 0);
+	assert_int_equal(st.st_size, 4);
+}
+
+/* ext4 has no so large ones; a tmpfs has, from Linux 6.6 on. */
+static bool put_large_attributes(int dir, const char *name)
+{
+	static const char value[60000];
+	int fd autoclose = openat(dir, name, O_RDONLY | O_CLOEXEC);
+	char key[32];
+
+	for (int i = 0; i < 10; i++) {
+		snprintf(key, sizeof(key), "user.%d", i);
+		if (fsetxattr(fd, key, value, sizeof(value), 0) < 0)
+			return false;
+	}
+	return true;
+}
+
+static void a_file_comes_without_attributes_that_are_too_large(void **state UNUSED)
+{
+	char shared[] = "/dev/shm/stow-test.XXXXXX";
+	int to autoclose = make_top("bare");
+	struct stat st;
+
+	if (!mkdtemp(shared))
+		skip();
+	int from autoclose = open(shared, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	put(from, "file", "text");
+	put(from, "other", "text");
+	bool large = put_large_attributes(from, "file");
+	if (large) {
+		assert_int_equal(
+			count_lost(from, "file: it is kept without its attributes"), 1);
+		carry(from, to);
+	}
+	io_remove_tree(AT_FDCWD, shared);
+	if (!large) {
+		print_message("no file system here has large attributes\n");
+		skip();
+	}
+	assert_int_equal(fstatat(to, "file", &st, 0), 0);
+	assert_int_equal(st.st_size, 4);
+	assert_int_equal(fstatat(to, "other", &st, 0), 0);
+}
+
+static void a_file_under_a_lease_keeps_nothing_else_away(void **state UNUSED)
+{
+	int from autoclose = make_top("leased"), to autoclose = make_top("leased-to");
+	struct stat st;
+
+	put(from, "a", "text");
+	put(from, "b", "text");
+	int fd autoclose = openat(from, "a", O_WRONLY | O_CLOEXEC);
+	signal(SIGIO, SIG_IGN); /* which asks for the lease */
+	assert_int_equal(fcntl(fd, F_SETLEASE, F_WRLCK), 0);
+	assert_int_equal(count_lost(from, "a: a program has a lease on it"), 1);
+	carry(from, to);
+	assert_int_equal(fstatat(to, "a", &st, 0), -1);
+	assert_int_equal(fstatat(to, "b", &st, 0), 0);
+}
+
 static void put_entry(struct buf *b, char type, const char *path, const char *target)
 {
 	static const char zeros[64];
@@ -323,6 +428,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_tree_arrives_as_it_was),
 		cmocka_unit_test(what_did_not_change_is_not_read_again),
+		cmocka_unit_test(a_path_that_is_too_long_keeps_nothing_else_away),
+		cmocka_unit_test(a_file_comes_without_attributes_that_are_too_large),
+		cmocka_unit_test(a_file_under_a_lease_keeps_nothing_else_away),
 		cmocka_unit_test(nothing_is_written_outside),
 		cmocka_unit_test(torn_and_changed_streams_are_refused_or_harmless),
 	};
