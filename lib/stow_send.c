@@ -34,6 +34,14 @@ static uint64_t hash(const void *data, size_t size)
 	return h ^ h >> 29;
 }
 
+/* Open addressing; n_slots is a power of two and more than there are numbers. */
+static void slot_put(size_t *slots, uint64_t n_slots, uint64_t h, size_t number)
+{
+	while (slots[h & (n_slots - 1)])
+		h++;
+	slots[h & (n_slots - 1)] = number + 1;
+}
+
 static int known_add(struct known *k, const struct buf *entry)
 {
 	if (k->n == k->room) {
@@ -57,13 +65,9 @@ static int known_index(struct known *k)
 	k->slots = calloc(k->n_slots, sizeof(*k->slots));
 	if (!k->slots)
 		return -ENOMEM;
-	for (uint64_t i = 0; i < k->n; i++) {
-		uint64_t h = hash(k->text.data + k->at[i], k->at[i + 1] - k->at[i]);
-
-		while (k->slots[h & (k->n_slots - 1)])
-			h++;
-		k->slots[h & (k->n_slots - 1)] = i + 1;
-	}
+	for (uint64_t i = 0; i < k->n; i++)
+		slot_put(k->slots, k->n_slots,
+			hash(k->text.data + k->at[i], k->at[i + 1] - k->at[i]), i);
 	return 0;
 }
 
@@ -114,6 +118,7 @@ struct links { /* files with several names that were met */
 		uint64_t ino;
 		char *path;
 	} * list;
+	size_t *slots; /* two for each of the room; hash of the inode to number + 1 */
 	size_t n, room;
 };
 
@@ -324,25 +329,61 @@ static int send_bytes(struct walk *w, int fd, const char *path, off_t size)
 	return r;
 }
 
+static uint64_t link_hash(uint64_t ino)
+{
+	return hash(&ino, sizeof(ino));
+}
+
+static const char *links_find(const struct links *l, uint64_t ino)
+{
+	size_t slot;
+
+	if (l->n == 0)
+		return NULL;
+	for (uint64_t h = link_hash(ino); (slot = l->slots[h & (2 * l->room - 1)]); h++)
+		if (l->list[slot - 1].ino == ino)
+			return l->list[slot - 1].path;
+	return NULL;
+}
+
+static bool links_grow(struct links *l)
+{
+	size_t room = l->room ? l->room * 2 : 64;
+	size_t *slots = calloc(2 * room, sizeof(*slots));
+	struct link *list = slots ? realloc(l->list, room * sizeof(*list)) : NULL;
+
+	if (!list) {
+		free(slots);
+		return false;
+	}
+	free(l->slots);
+	*l = (struct links){list, slots, l->n, room};
+	for (size_t i = 0; i < l->n; i++)
+		slot_put(slots, 2 * room, link_hash(list[i].ino), i);
+	return true;
+}
+
+static void links_free(struct links *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		free(l->list[i].path);
+	free(l->list);
+	free(l->slots);
+}
+
+/* NULL: this is it. Without memory every name is a file of its own. */
 static const char *first_name(struct walk *w, const struct stat *st, const char *path)
 {
 	struct links *l = &w->links;
+	const char *first = links_find(l, st->st_ino);
 
-	for (size_t i = 0; i < l->n; i++)
-		if (l->list[i].ino == st->st_ino)
-			return l->list[i].path;
-	if (l->n == l->room) {
-		size_t room = l->room ? l->room * 2 : 64;
-		struct link *list = realloc(l->list, room * sizeof(*list));
-
-		if (!list)
-			return NULL;
-		l->list = list;
-		l->room = room;
-	}
+	if (first || (l->n == l->room && !links_grow(l)))
+		return first;
 	char *copy = strdup(path);
-	if (copy)
+	if (copy) {
+		slot_put(l->slots, 2 * l->room, link_hash(st->st_ino), l->n);
 		l->list[l->n++] = (struct link){st->st_ino, copy};
+	}
 	return NULL;
 }
 
@@ -583,9 +624,7 @@ int stow_send(const struct stow *t, int before, int out, struct err *e)
 	w.dev = r < 0 ? 0 : st.st_dev;
 	if (r == 0 && (r = walk(&w)) == 0)
 		r = send_end(&w);
-	for (size_t i = 0; i < w.links.n; i++)
-		free(w.links.list[i].path);
-	free(w.links.list);
+	links_free(&w.links);
 	free(w.part);
 	buf_free(&w.pending);
 	buf_free(&w.entry);

@@ -308,6 +308,35 @@ static void a_file_under_a_lease_keeps_nothing_else_away(void **state UNUSED)
 	assert_int_equal(fstatat(to, "b", &st, 0), 0);
 }
 
+/* More of them than the table begins with, each with its own second name. */
+static void files_with_several_names_are_not_confused(void **state UNUSED)
+{
+	enum { FILES = 300 };
+	int from autoclose = make_top("linked"), to autoclose = make_top("linked-to");
+	char one[16], two[16], path[32];
+	struct stat st, other;
+
+	assert_int_equal(mkdirat(from, "sub", 0755), 0);
+	for (int i = 0; i < FILES; i++) {
+		snprintf(one, sizeof(one), "%d", i);
+		snprintf(path, sizeof(path), "sub/%d", FILES - i);
+		put(from, one, one);
+		assert_int_equal(linkat(from, one, from, path, 0), 0);
+	}
+	carry(from, to);
+	for (int i = 0; i < FILES; i++) {
+		snprintf(one, sizeof(one), "%d", i);
+		snprintf(path, sizeof(path), "sub/%d", FILES - i);
+		assert_int_equal(fstatat(to, one, &st, 0), 0);
+		assert_int_equal(fstatat(to, path, &other, 0), 0);
+		assert_true(st.st_nlink == 2 && st.st_ino == other.st_ino);
+		int fd autoclose = openat(to, path, O_RDONLY | O_CLOEXEC);
+		memset(two, 0, sizeof(two));
+		assert_true(read(fd, two, sizeof(two) - 1) > 0);
+		assert_string_equal(two, one);
+	}
+}
+
 static void put_entry(struct buf *b, char type, const char *path, const char *target)
 {
 	static const char zeros[64];
@@ -431,6 +460,7 @@ int main(void)
 		cmocka_unit_test(a_path_that_is_too_long_keeps_nothing_else_away),
 		cmocka_unit_test(a_file_comes_without_attributes_that_are_too_large),
 		cmocka_unit_test(a_file_under_a_lease_keeps_nothing_else_away),
+		cmocka_unit_test(files_with_several_names_are_not_confused),
 		cmocka_unit_test(nothing_is_written_outside),
 		cmocka_unit_test(torn_and_changed_streams_are_refused_or_harmless),
 	};
