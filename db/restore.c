@@ -285,6 +285,38 @@ static int make_tables(struct db_restoring *r, const char *file)
 	return result;
 }
 
+struct volume {
+	uint64_t old;
+	char name[NAME_MAX_LEN + 1];
+};
+
+static void fill_volume(struct query *q, void *element)
+{
+	struct volume *v = element;
+
+	v->old = query_u64(q, 0);
+	query_text(q, 1, v->name, sizeof(v->name));
+}
+
+/* Another name has other volumes: they are called after it. */
+static int rename_volumes(struct db_restoring *r)
+{
+	struct volume *list autofree = NULL;
+	int n = query_all(r->db, sizeof(*list), fill_volume, (void **)&list,
+		"SELECT old, name FROM restore_volume", "");
+	int result = n;
+
+	for (int i = 0; result >= 0 && i < n; i++) {
+		char name[NAME_MAX_LEN + 1];
+
+		name_joined(r->as, list[i].name, name);
+		result = query_exec(r->db,
+			"UPDATE restore_volume SET name = ? WHERE old = ?", "sU", name,
+			list[i].old);
+	}
+	return result;
+}
+
 static int select_rows(struct db_restoring *r)
 {
 	char which[64];
@@ -298,14 +330,13 @@ static int select_rows(struct db_restoring *r)
 	if (r->as && (result = query_exec(
 			      r->db, "UPDATE restore_app SET name = ?", "s", r->as)) < 0)
 		return result;
-	/* Another name has other volumes: they are called after it. */
 	result = query_exec(r->db,
-		"INSERT INTO restore_volume SELECT id, CASE WHEN ?1 = '' THEN name ELSE "
-		"substr(?1 || '-' || name, 1, 63) END FROM backup.volume WHERE whole "
-		"AND (?2 = 0 OR id IN (SELECT volume FROM backup.volume_mount WHERE app "
-		"= "
-		"?2))",
-		"su", r->as ? r->as : "", r->app);
+		"INSERT INTO restore_volume SELECT id, name FROM backup.volume WHERE "
+		"whole AND (?1 = 0 OR id IN (SELECT volume FROM backup.volume_mount "
+		"WHERE app = ?1))",
+		"u", r->app);
+	if (result >= 0 && r->as)
+		result = rename_volumes(r);
 	if (result >= 0)
 		result = query_exec(r->db,
 			"INSERT INTO restore_key SELECT key_file, "

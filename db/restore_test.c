@@ -403,6 +403,34 @@ static void an_app_comes_beside_itself_under_another_name(void **state)
 	pair_close(&p);
 }
 
+static void volumes_of_a_long_new_name_are_told_apart(void **state)
+{
+	static const char as[] =
+		"a-name-that-is-as-long-as-names-may-be-so-that-no-more-fits";
+	struct db_mount mount = {.path = "/more"}, *mounts;
+	struct fixture *f = *state;
+	struct err e = {0};
+	struct db_app a;
+	struct pair p;
+	json_t *did = NULL;
+
+	mount.app = app_with_all(f->db, "blog", "blog.example.com");
+	assert_int_equal(db_volume_create(f->db, "blog-more", 0, &mount.volume), 0);
+	assert_int_equal(db_volume_set_whole(f->db, mount.volume, true), 0);
+	assert_int_equal(db_mount_add(f->db, &mount), 0);
+	pair_open(&p, f, "blog");
+	assert_int_equal(restore(&p, "blog", as, &did, &e), 0);
+	json_decref(did);
+	assert_int_equal(db_app_by_name(p.db, as, &a), 0);
+	assert_int_equal(db_mount_list(p.db, a.id, &mounts), 2);
+	for (int i = 0; i < 2; i++) {
+		assert_true(name_valid(mounts[i].volume_name));
+		assert_int_equal(strncmp(mounts[i].volume_name, as, 54), 0);
+	}
+	free(mounts);
+	pair_close(&p);
+}
+
 static const char task[] = "0123456789ab";
 
 static void add_task(struct db *db, uint32_t app)
@@ -542,6 +570,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			tasks_come_suspended_as_they_were_and_a_drill_starts_none, set_up,
 			tear_down),
+		cmocka_unit_test_setup_teardown(
+			volumes_of_a_long_new_name_are_told_apart, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_copy_of_one_app_has_nothing_of_others, set_up, tear_down),
 	};

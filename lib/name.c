@@ -32,6 +32,17 @@ void name_with_hash(const char *name, const char *of, char out[NAME_MAX_LEN + 1]
 	snprintf(out, NAME_MAX_LEN + 1, "%.54s-%08x", name, h);
 }
 
+void name_joined(const char *app, const char *volume, char out[NAME_MAX_LEN + 1])
+{
+	char whole[2 * NAME_MAX_LEN + 2];
+	int n = snprintf(whole, sizeof(whole), "%.63s-%.63s", app, volume);
+
+	if (n <= NAME_MAX_LEN)
+		snprintf(out, NAME_MAX_LEN + 1, "%.63s", whole);
+	else
+		name_with_hash(whole, whole, out);
+}
+
 bool name_type_valid(const char *s)
 {
 	size_t n = strlen(s);

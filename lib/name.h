@@ -11,6 +11,8 @@
 bool name_valid(const char *s);
 /* name, cut, with a hash of what it stands for: long ones are told apart by it. */
 void name_with_hash(const char *name, const char *of, char out[NAME_MAX_LEN + 1]);
+/* APP-VOLUME, of what is made of another app's volume; a long one is cut and gets a hash. */
+void name_joined(const char *app, const char *volume, char out[NAME_MAX_LEN + 1]);
 /* [A-Za-z0-9_-]{1,30} : process types */
 bool name_type_valid(const char *s);
 /* [A-Za-z_][A-Za-z0-9_]* , at most 255 : config keys */

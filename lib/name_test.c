@@ -116,10 +116,32 @@ static void signals_have_names_and_numbers(void **state)
 			fail_msg("%s", rows[i].text);
 }
 
+static void volumes_of_long_names_are_told_apart(void **state)
+{
+	char one[NAME_MAX_LEN + 1], other[NAME_MAX_LEN + 1];
+
+	(void)state;
+	name_joined("blog", "data", one);
+	assert_string_equal(one, "blog-data");
+	name_joined("customer-portal-backend-feature-a", "uploads", one);
+	assert_string_equal(one, "customer-portal-backend-feature-a-uploads");
+	name_joined("customer-portal-backend-feature-that-is-called-so-a", "the-uploads",
+		one);
+	name_joined("customer-portal-backend-feature-that-is-called-so-b", "the-uploads",
+		other);
+	assert_true(name_valid(one));
+	assert_true(name_valid(other));
+	assert_string_not_equal(one, other);
+	name_joined("customer-portal-backend-feature-that-is-called-so-a", "the-uploads2",
+		other);
+	assert_string_not_equal(one, other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(app_names_are_dns_labels),
+		cmocka_unit_test(volumes_of_long_names_are_told_apart),
 		cmocka_unit_test(hostnames_are_lower_case_labels),
 		cmocka_unit_test(mount_paths_are_absolute_and_plain),
 		cmocka_unit_test(numbers_keep_their_range),

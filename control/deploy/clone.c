@@ -184,17 +184,6 @@ static int mount_first(struct control *c, const struct db_mount *m, struct err *
 	return r == 0 && ended < 0 ? err_sys(e, -ended, "mount the copy") : r;
 }
 
-void clone_volume_name(const char *app, const char *volume, char out[NAME_MAX_LEN + 1])
-{
-	char whole[2 * NAME_MAX_LEN + 2];
-	int n = snprintf(whole, sizeof(whole), "%.63s-%.63s", app, volume);
-
-	if (n <= NAME_MAX_LEN)
-		snprintf(out, NAME_MAX_LEN + 1, "%.63s", whole);
-	else
-		name_with_hash(whole, whole, out);
-}
-
 /* Its volume becomes a new one called after the app, empty or with what the other one holds. */
 static int copy_volume(struct control *c, struct db_mount *m, const char *name,
 	bool empty, struct sink *s, struct err *e)
@@ -205,7 +194,7 @@ static int copy_volume(struct control *c, struct db_mount *m, const char *name,
 
 	if (r < 0)
 		return err_sys(e, -r, "read the volume");
-	clone_volume_name(name, from.name, to.name);
+	name_joined(name, from.name, to.name);
 	if (!empty)
 		sink_step(s, "Copying volume %s to %s", from.name, to.name);
 	r = make_volume(c, &to, from.size_bytes, e);

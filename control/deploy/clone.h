@@ -4,7 +4,7 @@
 
 #include "control/control.h"
 
-/* What becomes of the volumes of the first one; those of the new app are called NEW-VOLUME (clone_volume_name). */
+/* What becomes of the volumes of the first one; those of the new app are called NEW-VOLUME (name_joined). */
 enum clone_data {
 	CLONE_NONE,   /* it has none */
 	CLONE_EMPTY,  /* new ones in their places */
@@ -23,8 +23,6 @@ int clone_rows(struct control *c, uint32_t from, const char *name, uint32_t *ret
 /* It is whole: until this is said, what a berth-control that dies leaves of it goes at the next start. */
 int clone_over(struct control *c, uint32_t app, struct err *e);
 bool clone_is_half(struct control *c, const struct db_app *a);
-/* NEW-VOLUME; a long one is cut and gets a hash. */
-void clone_volume_name(const char *app, const char *volume, char out[NAME_MAX_LEN + 1]);
 /* Its network and its volumes. 0 or -errno with e: the caller destroys it then. */
 int clone_fill(struct control *c, uint32_t from, uint32_t app, enum clone_data how,
 	struct sink *s, struct err *e);
