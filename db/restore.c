@@ -595,15 +595,20 @@ static void add_owner(struct buf *sql, const struct db_restoring *r,
 	buf_adds(sql, ")");
 }
 
+/* Of an app, but one of the host's: what is here already stays. */
+static bool is_name(const char *table)
+{
+	return strcmp(table, "domain") == 0 || strcmp(table, "former_name") == 0;
+}
+
 /* Which of its rows come. false: none. */
 static bool add_where(
 	struct buf *sql, const struct db_restoring *r, const struct table *t)
 {
 	bool any = strcmp(t->name, "app") == 0 || strcmp(t->name, "volume") == 0;
 
-	/* With one app come no people, and a copy has no custom hostnames. */
-	if ((r->app && column_to(t, "member")) ||
-		(r->as && strcmp(t->name, "domain") == 0))
+	/* With one app come no people; custom hostnames and former names lead to the app that a copy is of. */
+	if ((r->app && column_to(t, "member")) || (r->as && is_name(t->name)))
 		return false;
 	buf_adds(sql, " WHERE 1");
 	if (any)
@@ -672,10 +677,9 @@ static int copy_table(struct db_restoring *r, const struct table *t, struct coun
 	int result = rows < 0 ? rows : compare(r, t, where.data, &differ);
 	if (result < 0)
 		return result;
-	/* Of what is no app's, a row that is here already stays: a setting, a key, a role, a hostname that another app has. */
+	/* Of what is no app's, a row that is here already stays: a setting, a key, a role, a hostname or former name that another app has. */
 	bool own = strcmp(t->name, "app") == 0 || strcmp(t->name, "volume") == 0 ||
-		   (column_to(t, "app") && !column_to(t, "member") &&
-			   strcmp(t->name, "domain") != 0 &&
+		   (column_to(t, "app") && !column_to(t, "member") && !is_name(t->name) &&
 			   strcmp(t->name, "setting") != 0);
 	*(own ? &n->differ : &n->kept) += differ;
 	n->rows += rows;

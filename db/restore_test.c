@@ -403,6 +403,53 @@ static void an_app_comes_beside_itself_under_another_name(void **state)
 	pair_close(&p);
 }
 
+static uint32_t renamed_app(struct db *db, const char *name, const char *to)
+{
+	uint32_t app = app_with_all(db, name, to);
+
+	assert_int_equal(db_app_rename_begin(db, app, to), 0);
+	assert_int_equal(db_app_rename_end(db, app), 0);
+	return app;
+}
+
+/* To the app itself beside a copy of it, and to another one that has had the name since. */
+static void former_names_lead_where_they_did(void **state)
+{
+	static const struct {
+		const char *here, *as, *leads;
+	} cases[] = {{"blog", "copy", "blog"}, {"news", NULL, "news"}};
+	struct fixture *f = *state;
+	struct err e = {0};
+
+	renamed_app(f->db, "old", "blog");
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct db_volume v;
+		struct db_app a;
+		struct pair p;
+		json_t *did = NULL;
+
+		pair_open(&p, f, "blog");
+		uint32_t here = renamed_app(p.db, "old", cases[i].here);
+		struct db_mount *mounts autofree = NULL;
+		assert_int_equal(db_mount_list(p.db, here, &mounts), 1);
+		if (!cases[i].as) { /* only its former name is in the way */
+			assert_int_equal(
+				db_mount_remove(p.db, here, mounts[0].volume), 0);
+			assert_int_equal(db_volume_delete(p.db, mounts[0].volume), 0);
+		}
+		assert_int_equal(restore(&p, "blog", cases[i].as, &did, &e), 0);
+		json_decref(did);
+		assert_int_equal(
+			db_app_by_name(p.db, cases[i].as ? cases[i].as : "blog", &a), 0);
+		assert_int_equal(db_app_by_former_name(p.db, "old", &a), 0);
+		assert_string_equal(a.name, cases[i].leads);
+		assert_int_equal(db_volume_by_name(p.db,
+					 cases[i].as ? "copy-old-data" : "old-data", &v),
+			0);
+		pair_close(&p);
+	}
+}
+
 static void volumes_of_a_long_new_name_are_told_apart(void **state)
 {
 	static const char as[] =
@@ -570,6 +617,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			tasks_come_suspended_as_they_were_and_a_drill_starts_none, set_up,
 			tear_down),
+		cmocka_unit_test_setup_teardown(
+			former_names_lead_where_they_did, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			volumes_of_a_long_new_name_are_told_apart, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
