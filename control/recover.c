@@ -245,34 +245,6 @@ static void compare_layers(struct control *c)
 	retention_drop_stray(c, ids, n);
 }
 
-/* The berth before this one was older, and in the middle of a change: what config shows is what serves. */
-static int restore_config(struct control *c, uint32_t app)
-{
-	struct db_release live = {0};
-	int r = db_begin(c->db);
-
-	if (r < 0)
-		return r;
-	r = db_release_get(c->db, app, 0, &live);
-	if (r == 0)
-		r = db_config_put(c->db, app, live.config);
-	if (r >= 0 || r == -ENOENT) /* no release yet: it holds for the first */
-		r = db_app_config_settled(c->db, app);
-	db_release_clear(&live);
-	int ended = db_end(c->db, r >= 0);
-	return r < 0 ? r : ended;
-}
-
-static void restore_configs(struct control *c)
-{
-	uint32_t *apps autofree = NULL;
-	int n = db_app_list_config_pending(c->db, &apps);
-
-	for (int i = 0; i < n; i++)
-		if (restore_config(c, apps[i]) < 0)
-			log_warn("the config of app %u cannot be put back", apps[i]);
-}
-
 /* Before anybody can begin another one. */
 static void drop_half_clones(struct control *c)
 {
@@ -301,7 +273,8 @@ int recover_start(struct control *c, struct err *e)
 	rename_recover(c);
 	drop_half_clones(c);
 	db_release_fail_pending(c->db, INTERRUPTED);
-	restore_configs(c);
+	if (db_config_settle(c->db) < 0)
+		log_warn("the config of an app cannot be put back");
 	db_build_fail_running(c->db);
 	network_send_all(c); /* before anything is started */
 	loglimits_apply_all(c);

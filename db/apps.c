@@ -96,18 +96,6 @@ int db_app_set_stopped(struct db *db, uint32_t id, bool on)
 		query_exec(db, "UPDATE app SET stopped=? WHERE id=?", "uu", on, id));
 }
 
-int db_app_list_config_pending(struct db *db, uint32_t **ret)
-{
-	return query_all(db, sizeof(**ret), query_fill_u32, (void **)ret,
-		"SELECT id FROM app WHERE config_pending", "");
-}
-
-int db_app_config_settled(struct db *db, uint32_t id)
-{
-	return query_changed(
-		query_exec(db, "UPDATE app SET config_pending=0 WHERE id=?", "u", id));
-}
-
 int db_app_set_removing(struct db *db, uint32_t id, bool with_volumes)
 {
 	return query_changed(query_exec(db, "UPDATE app SET removing=? WHERE id=?", "uu",

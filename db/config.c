@@ -114,3 +114,36 @@ int db_config_put(struct db *db, uint32_t app, const json_t *config)
 	int ended = db_end(db, r == 0);
 	return r < 0 ? r : ended;
 }
+
+static int settle(struct db *db, uint32_t app)
+{
+	struct db_release live = {0};
+	int r = db_begin(db);
+
+	if (r < 0)
+		return r;
+	r = db_release_get(db, app, 0, &live);
+	if (r == 0)
+		r = db_config_put(db, app, live.config);
+	if (r >= 0 || r == -ENOENT) /* no release yet: it holds for the first */
+		r = query_exec(
+			db, "UPDATE app SET config_pending=0 WHERE id=?", "u", app);
+	db_release_clear(&live);
+	int ended = db_end(db, r >= 0);
+	return r < 0 ? r : ended;
+}
+
+int db_config_settle(struct db *db)
+{
+	uint32_t *apps autofree = NULL;
+	int n = query_all(db, sizeof(*apps), query_fill_u32, (void **)&apps,
+		"SELECT id FROM app WHERE config_pending", "");
+	int failed = n < 0 ? n : 0;
+
+	for (int i = 0; i < n; i++) {
+		int r = settle(db, apps[i]);
+
+		failed = r < 0 ? r : failed;
+	}
+	return failed;
+}

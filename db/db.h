@@ -92,9 +92,6 @@ int db_app_list(struct db *db, struct db_app **ret);
 int db_app_set_branch(struct db *db, uint32_t id, const char *branch);
 int db_app_set_locked(struct db *db, uint32_t id, bool on);
 int db_app_set_stopped(struct db *db, uint32_t id, bool on);
-/* Ids of apps with a change of their config that an older berth did not end; count, *ret is the caller's. And none any more. */
-int db_app_list_config_pending(struct db *db, uint32_t **ret);
-int db_app_config_settled(struct db *db, uint32_t id);
 int db_app_set_removing(struct db *db, uint32_t id, bool with_volumes);
 /* From now on; why "" while awake. */
 int db_app_set_asleep(struct db *db, uint32_t id, enum db_asleep how, const char *why);
@@ -143,6 +140,8 @@ int db_preview_list(struct db *db, uint32_t parent, struct db_preview **ret);
 int db_config_get(struct db *db, uint32_t app, json_t **ret);
 /* Replaces the whole config. */
 int db_config_put(struct db *db, uint32_t app, const json_t *config);
+/* Where an older berth was in the middle of a change, config shows what serves again. 0, or -errno of one: the others are done. */
+int db_config_settle(struct db *db);
 
 /* ---- images, layers, releases (db/releases.c, db/layers.c) ---- */
 struct db_layer {

@@ -526,6 +526,7 @@ static const struct rule {
 } rules[] = {
 	{"app", "name", "(SELECT name FROM restore_app WHERE old = b.id)"},
 	{"app", "rename_to", "''"},
+	{"app", "removing", "0"},
 	{"app", "asleep", "0"}, /* its instances are not here: it is started */
 	{"app", "asleep_us", "0"},
 	{"app", "asleep_why", "''"},
@@ -535,6 +536,7 @@ static const struct rule {
 	{"certificate", "key_file",
 		"(SELECT new FROM restore_key WHERE old = b.key_file)"},
 	{"volume_snapshots", "undo", "0"},
+	{"volume_mount", "pending", "0"},
 	{"release", "status",
 		"CASE b.status WHEN 'pending' THEN 'failed' ELSE b.status END"},
 	{"build", "status",
@@ -601,6 +603,16 @@ static bool is_name(const char *table)
 	return strcmp(table, "domain") == 0 || strcmp(table, "former_name") == 0;
 }
 
+/* What was only being made at the time of the backup. */
+static void add_begun(struct buf *sql, const struct db_restoring *r, const char *table)
+{
+	if (strcmp(table, "volume_mount") == 0)
+		buf_addf(sql, " AND b.pending <> %d", DB_COMES);
+	/* An app that is asked for by name is wanted, though it was the half of a clone (control/deploy/clone.c). */
+	if (strcmp(table, "setting") == 0 && r->app)
+		buf_adds(sql, " AND NOT (b.topic = 'clone' AND b.key = 'begun')");
+}
+
 /* Which of its rows come. false: none. */
 static bool add_where(
 	struct buf *sql, const struct db_restoring *r, const struct table *t)
@@ -623,6 +635,7 @@ static bool add_where(
 			add_owner(sql, r, c, what, !any);
 		any |= what != NULL;
 	}
+	add_begun(sql, r, t->name);
 	return any || !r->app;
 }
 
@@ -853,6 +866,8 @@ int db_restore_commit(struct db_restoring *r, json_t **ret, struct err *e)
 		result = -EBADMSG;
 	if (result == 0)
 		result = seal_all_again(r);
+	if (result == 0)
+		result = db_config_settle(r->db);
 	if (result == 0 && r->drill)
 		result = keep_quiet(r->db);
 	int ended = db_end(r->db, result == 0);

@@ -450,6 +450,56 @@ static void former_names_lead_where_they_did(void **state)
 	}
 }
 
+/* A mount that goes and one that comes, and a change of config that an older berth did not end. */
+static void begin_changes(struct db *db, uint32_t app)
+{
+	struct db_mount *mounts autofree = NULL, comes = {.path = "/new"};
+	json_t *config = json_pack("{s:s}", "A", "not yet");
+
+	assert_int_equal(db_mount_list(db, app, &mounts), 1);
+	assert_int_equal(db_mount_set_pending(db, app, mounts[0].volume, DB_GOES), 0);
+	assert_int_equal(db_volume_create(db, "new", 0, &comes.volume), 0);
+	assert_int_equal(db_volume_set_whole(db, comes.volume, true), 0);
+	comes.app = app;
+	comes.pending = DB_COMES;
+	assert_int_equal(db_mount_add(db, &comes), 0);
+	assert_int_equal(db_config_put(db, app, config), 0);
+	assert_true(query_exec(db, "UPDATE app SET config_pending=1", "") >= 0);
+	assert_int_equal(db_setting_set(db, app, "clone", "begun", "1"), 0);
+	json_decref(config);
+}
+
+static void what_was_under_way_does_not_go_on_here(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = {0};
+	uint32_t blog = app_with_all(f->db, "blog", "blog.example.com");
+
+	begin_changes(f->db, blog);
+	for (int one = 0; one < 2; one++) {
+		struct db_mount *mounts autofree = NULL;
+		char *begun autofree = NULL;
+		struct db_app a;
+		struct pair p;
+		json_t *did = NULL;
+
+		if (one)
+			assert_int_equal(db_app_set_removing(f->db, blog, true), 0);
+		pair_open(&p, f, NULL);
+		assert_int_equal(restore(&p, one ? "blog" : NULL, NULL, &did, &e), 0);
+		json_decref(did);
+		assert_int_equal(db_app_by_name(p.db, "blog", &a), 0);
+		assert_false(a.removing);
+		check_app(p.db, "blog", "blog", "blog-data");
+		assert_int_equal(db_mount_list(p.db, a.id, &mounts), 1);
+		assert_int_equal(mounts[0].pending, DB_SETTLED);
+		/* The half of a clone, unless it is asked for, goes at the next start as it would have there. */
+		db_setting_get(p.db, a.id, "clone", "begun", &begun);
+		assert_true(one ? !begun : begun != NULL);
+		pair_close(&p);
+	}
+}
+
 static void volumes_of_a_long_new_name_are_told_apart(void **state)
 {
 	static const char as[] =
@@ -619,6 +669,8 @@ int main(void)
 			tear_down),
 		cmocka_unit_test_setup_teardown(
 			former_names_lead_where_they_did, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			what_was_under_way_does_not_go_on_here, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			volumes_of_a_long_new_name_are_told_apart, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(

@@ -20,7 +20,7 @@
 /* ---- half-made ---- */
 
 #define TOPIC "clone"
-#define BEGUN "begun" /* among its settings until it is whole */
+#define BEGUN "begun" /* among its settings until it is whole; db/restore.c knows it */
 
 static int begin(struct control *c, uint32_t app)
 {
