@@ -155,6 +155,9 @@ fuzz-replay: $(B)/fuzz/berthd
 fuzz-bin:
 	@$(MAKE) --no-print-directory B=build-fuzz CC=clang FUZZER=1 CFLAGS='$(SANITIZE) -fsanitize=fuzzer-no-link' HARDEN= fuzz-targets
 
+# Over a start that takes the place of the real one.
+$(B)/test/runtime/daemons_test: LDFLAGS += -Wl,-z,muldefs
+
 # What the tests of sandboxes run inside.
 INSIDE = $(patsubst tests/%.c,$(B)/test/%,$(wildcard tests/runtime/*.c))
 $(filter $(B)/test/runtime/%,$(ROOT_TESTS)): | $(INSIDE)

@@ -71,6 +71,50 @@ static void a_restarted_control_is_told_of_unrecorded_ends(void **state UNUSED)
 	assert_int_equal(last_exit.value, 4);
 }
 
+/* A child that is, or is about to be, one of berth's programs. 0: none. */
+static pid_t program_under(pid_t parent)
+{
+	char path[64], exe[PATH_MAX] = "";
+	autobuf b = BUF_INIT;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)parent,
+		(int)parent);
+	if (parent == 0 || io_read_file(AT_FDCWD, path, &b) < 0 || !b.data)
+		return 0;
+	for (char *p = b.data; *p; p += strspn(p, " ")) {
+		pid_t pid = (pid_t)strtol(p, &p, 10);
+
+		snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+		if (readlink(path, exe, sizeof(exe) - 1) > 0 &&
+			strncmp(exe, bin, strlen(bin)) == 0)
+			return pid;
+	}
+	return 0;
+}
+
+static void a_worker_that_dies_while_it_starts_a_program_leaves_none_behind(
+	void **state UNUSED)
+{
+	char list[PATH_MAX];
+	pid_t worker = worker_pid(), child, control_pid = daemon_pid("control ");
+
+	/* The next worker stands still before it has written down which control it started. */
+	path_of(list, "run/daemons.new");
+	assert_int_equal(mkfifo(list, 0600), 0);
+	assert_int_equal(kill(monitor_pid(), SIGSTOP), 0);
+	assert_int_equal(kill(worker, SIGKILL), 0);
+	assert_int_equal(kill(control_pid, SIGKILL), 0);
+	WAIT_FOR(!alive(worker) && !alive(control_pid));
+	assert_int_equal(kill(monitor_pid(), SIGCONT), 0);
+	WAIT_FOR((child = program_under(worker = worker_pid())) > 0);
+	assert_int_equal(kill(worker, SIGKILL), 0);
+	assert_int_equal(unlink(list), 0);
+	connect_control();
+	assert_int_not_equal(daemon_pid("control "), child);
+	WAIT_FOR(!alive(child));
+	assert_int_equal(listed(), 0);
+}
+
 static void a_later_berthd_finds_the_apps_of_a_killed_one(void **state UNUSED)
 {
 	pid_t app, worker = worker_pid();
@@ -115,6 +159,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(an_end_that_no_worker_saw_is_told_by_the_next),
 		cmocka_unit_test(killing_the_logger_loses_no_line),
 		cmocka_unit_test(a_restarted_control_is_told_of_unrecorded_ends),
+		cmocka_unit_test(
+			a_worker_that_dies_while_it_starts_a_program_leaves_none_behind),
 		cmocka_unit_test(a_later_berthd_finds_the_apps_of_a_killed_one),
 		cmocka_unit_test(stop_leaves_apps_and_stop_all_ends_them),
 	};

@@ -1,6 +1,7 @@
 /* Starting one of berth's own programs: its user, limits, environment and descriptors. */
 #include "runtime/daemon_start.h"
 #include "lib/io.h"
+#include "runtime/process.h"
 #include "runtime/secret.h"
 
 #include <errno.h>
@@ -254,12 +255,13 @@ static void reset_signals(void)
 }
 
 /* In the child of a process with threads: system calls only, everything is prepared. */
-static _Noreturn void run_child(
-	const struct daemon_program *p, struct fd_list *fds, char *path, char **env)
+static _Noreturn void run_child(const struct daemon_program *p, struct fd_list *fds,
+	char *path, char **env, const int go[2])
 {
 	char *argv[] = {path, NULL};
 	int r;
 
+	process_wait(go);
 	reset_signals();
 	r = place_fds(fds);
 	if (r == 0 && chdir("/") < 0)
@@ -295,13 +297,14 @@ static int open_own(const struct daemon_program *p, int *ret, struct err *e)
 	return fd < 0 ? fd : 0;
 }
 
-pid_t daemon_start(const struct daemon_program *p, int *ret_pidfd, struct err *e)
+pid_t daemon_start(
+	const struct daemon_program *p, int *ret_pidfd, int *ret_go, struct err *e)
 {
 	int own autoclose = -1;
 	char path[SETTINGS_PATH_MAX + 32];
 	struct fd_list fds = {0};
 	struct env_list env = {0};
-	int fd;
+	int fd, go[2];
 	pid_t pid;
 
 	int r = open_own(p, &own, e);
@@ -312,19 +315,22 @@ pid_t daemon_start(const struct daemon_program *p, int *ret_pidfd, struct err *e
 	make_env(p, &env, fds.n);
 	snprintf(path, sizeof(path), "%s/%s", p->settings->programs,
 		program_names[p->kind]);
+	if ((r = process_hold(go)) < 0)
+		return err_sys(e, -r, "socketpair");
 	pid = fork();
-	if (pid < 0)
-		return err_sys(e, errno, "fork");
 	if (pid == 0)
-		run_child(p, &fds, path, env.vars);
-	fd = pidfd_open(pid, 0);
+		run_child(p, &fds, path, env.vars, go);
+	fd = pid < 0 ? -1 : pidfd_open(pid, 0);
 	if (fd < 0) {
-		r = err_sys(e, errno, "pidfd_open");
-
-		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
+		r = err_sys(e, errno, pid < 0 ? "fork" : "pidfd_open");
+		close(go[0]);
+		close(go[1]);
+		if (pid > 0)
+			waitpid(pid, NULL, 0);
 		return r;
 	}
+	close(go[0]);
+	*ret_go = go[1];
 	*ret_pidfd = fd;
 	return pid;
 }

@@ -17,11 +17,12 @@ struct daemon_program {
 };
 
 /*
- * Starts it. The pid, and its pidfd (CLOEXEC) in *ret_pidfd; or -errno. A failure after
- * the fork (no such program) shows as exit status 127 of the process, with a line on
- * stderr.
+ * Starts it. The pid, and its pidfd (CLOEXEC) in *ret_pidfd; or -errno. It begins with
+ * process_go(*ret_go) (process.h): none runs that is not written down. A failure after that
+ * (no such program) shows as exit status 127 of the process, with a line on stderr.
  */
-pid_t daemon_start(const struct daemon_program *p, int *ret_pidfd, struct err *e);
+pid_t daemon_start(
+	const struct daemon_program *p, int *ret_pidfd, int *ret_go, struct err *e);
 /*
  * In a forked child: becomes the user for good, without groups, capabilities or a way to
  * get them back. 0 or -errno.

@@ -94,11 +94,12 @@ static void add_line(const struct daemons *d, struct buf *b, const char *name, p
 		(unsigned long long)d->handoff->generation);
 }
 
-static void write_list(const struct daemons *d)
+static int write_list(const struct daemons *d)
 {
 	autobuf b = BUF_INIT;
 	char path[SETTINGS_PATH_MAX + 32], temp[SETTINGS_PATH_MAX + 32];
 	int fd autoclose = -1;
+	int r;
 
 	for (unsigned int i = 0; i < d->n; i++) {
 		const struct one *o = &d->list[i];
@@ -112,9 +113,14 @@ static void write_list(const struct daemons *d)
 	snprintf(temp, sizeof(temp), "%s/daemons.new", d->settings->run);
 	fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 	/* No fsync: after a power loss no process of the list lives. */
-	if (fd < 0 || b.failed || io_write_all(fd, b.len ? b.data : "", b.len) < 0 ||
-		rename(temp, path) < 0)
-		log_error("cannot write %s", path);
+	r = fd < 0     ? -errno
+	    : b.failed ? -ENOMEM
+		       : io_write_all(fd, b.len ? b.data : "", b.len);
+	if (r == 0 && rename(temp, path) < 0)
+		r = -errno;
+	if (r < 0)
+		log_error("cannot write %s: %s", path, strerror(-r));
+	return r;
 }
 
 static void start(struct one *o);
@@ -199,7 +205,7 @@ static void on_exit_seen(void *arg, uint32_t events UNUSED)
 		replaced(o);
 		return;
 	}
-	write_list(o->all);
+	(void)write_list(o->all);
 	plan_restart(o);
 	check_stopped(o->all);
 }
@@ -214,12 +220,25 @@ static int watch(struct one *o, pid_t pid, int pidfd, uint64_t start_time)
 	return o->watch ? 0 : -ENOMEM;
 }
 
+/* 0, or -errno: the next worker would not find it. */
+static int write_down(struct one *o, pid_t pid, int pidfd)
+{
+	uint64_t start_time = 0;
+	int found = process_start_time(pid, &start_time);
+	int r = watch(o, pid, pidfd, start_time);
+
+	if (r == 0)
+		r = found;
+	return r < 0 ? r : write_list(o->all);
+}
+
+/* It runs only if the list has it: else the next worker would start a second one, and both
+ * would read from one pair. */
 static void start(struct one *o)
 {
 	struct err e = {0};
-	uint64_t start_time = 0;
-	int pidfd;
-	pid_t pid = daemon_start(&o->program, &pidfd, &e);
+	int pidfd, go, r;
+	pid_t pid = daemon_start(&o->program, &pidfd, &go, &e);
 
 	o->adopted = false;
 	if (pid < 0) {
@@ -227,10 +246,16 @@ static void start(struct one *o)
 		plan_restart(o);
 		return;
 	}
-	(void)process_start_time(pid, &start_time);
-	if (watch(o, pid, pidfd, start_time) < 0)
-		log_error("cannot watch %s", o->name);
-	write_list(o->all);
+	r = write_down(o, pid, pidfd);
+	if (r == 0) {
+		process_go(go);
+		return;
+	}
+	log_error("cannot start %s: %s", o->name, strerror(-r));
+	close(go); /* it ends at once */
+	waitpid(pid, NULL, 0);
+	forget_process(o);
+	plan_restart(o);
 }
 
 static struct one *find(struct daemons *d, const char *name)
@@ -294,7 +319,7 @@ static void leaver_ended(void *arg, uint32_t events UNUSED)
 	(void)waitid(P_PIDFD, (id_t)l->pidfd, &si, WEXITED | WNOHANG);
 	log_info("berth-router[%d] that made way has ended", (int)l->pid);
 	free_leaver(l);
-	write_list(d);
+	(void)write_list(d);
 	check_stopped(d);
 }
 
@@ -449,7 +474,7 @@ void daemons_start(struct daemons *d)
 	for (unsigned int i = 0; i < d->n; i++)
 		if (!d->list[i].pid)
 			start(&d->list[i]);
-	write_list(d);
+	(void)write_list(d);
 }
 
 /* ---- an upgrade ---- */

@@ -2,7 +2,7 @@
  * berth's own programs: berth-control, berth-logger and the router workers. Each is
  * started as its user, with exactly the descriptors and the environment that lib/proto.h
  * names, and started again when it ends. run/daemons lists them, one a line: NAME PID
- * START-TIME GENERATION.
+ * START-TIME GENERATION; none runs before it stands there.
  */
 #ifndef RUNTIME_DAEMONS_H
 #define RUNTIME_DAEMONS_H

@@ -1,0 +1,197 @@
+/* berth's own programs, over a start that makes processes of this test: what is started when, and who is told to make way. */
+#include "lib/io.h"
+#include "runtime/daemon_start.h"
+#include "runtime/process.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#define PROGRAMS 3u /* logger, control, router.0 */
+#define DEADLINE_MS 20000
+
+static struct settings settings;
+static const struct daemon_ids ids;
+static const struct handoff handoff = {.generation = 1, .n_workers = 1};
+static struct loop *loop;
+
+/* What the processes say. */
+static int says[2];
+struct said {
+	enum { BEGUN, BEGUN_UNKNOWN, TOLD } what;
+	enum daemon_kind kind;
+};
+
+static bool is_listed(pid_t pid)
+{
+	struct daemon_line lines[DAEMONS_MAX];
+	int n = daemons_read(&settings, lines);
+
+	for (int i = 0; i < n; i++)
+		if (lines[i].pid == pid)
+			return true;
+	return false;
+}
+
+static void say(unsigned int what, enum daemon_kind kind)
+{
+	const struct said s = {.what = what, .kind = kind};
+
+	if (write(says[1], &s, sizeof(s)) != sizeof(s))
+		_exit(1);
+}
+
+/* SIGTERM ends it. */
+static _Noreturn void run_program(enum daemon_kind kind, const int go[2])
+{
+	sigset_t set;
+	int signo;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	process_wait(go);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	say(is_listed(getpid()) ? BEGUN : BEGUN_UNKNOWN, kind);
+	while (sigwait(&set, &signo) == 0)
+		say(TOLD, kind);
+	_exit(1);
+}
+
+pid_t daemon_start(
+	const struct daemon_program *p, int *ret_pidfd, int *ret_go, struct err *e UNUSED)
+{
+	int go[2];
+	pid_t pid;
+
+	assert_int_equal(process_hold(go), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		run_program(p->kind, go);
+	close(go[0]);
+	*ret_go = go[1];
+	*ret_pidfd = pidfd_open(pid, 0);
+	assert_true(*ret_pidfd >= 0);
+	return pid;
+}
+
+static bool has_said(void)
+{
+	struct pollfd p = {.fd = says[0], .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1;
+}
+
+static struct said next_said(void)
+{
+	uint64_t until = io_mono_ns() + DEADLINE_MS * 1000000ull;
+	struct said s;
+
+	while (!has_said()) {
+		assert_true(io_mono_ns() < until);
+		assert_int_equal(loop_once(loop, 10), 0);
+	}
+	assert_int_equal(read(says[0], &s, sizeof(s)), sizeof(s));
+	return s;
+}
+
+/* In whatever order. */
+static void expect_all_begun(void)
+{
+	unsigned int kinds = 0;
+
+	for (unsigned int i = 0; i < PROGRAMS; i++) {
+		struct said s = next_said();
+
+		assert_int_equal(s.what, BEGUN);
+		kinds |= 1u << s.kind;
+	}
+	assert_int_equal(kinds, (1u << PROGRAMS) - 1);
+}
+
+static struct daemons *started(void)
+{
+	struct daemons *d = daemons_new(loop, &settings, &handoff, &ids);
+
+	assert_non_null(d);
+	daemons_start(d);
+	return d;
+}
+
+static void set_true(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+static void run_until(const bool *done)
+{
+	while (!*done)
+		assert_int_equal(loop_once(loop, -1), 0);
+}
+
+static void stop(struct daemons *d)
+{
+	bool done = false;
+
+	daemons_stop(d, true, set_true, &done);
+	run_until(&done);
+	daemons_free(d);
+	assert_false(has_said());
+}
+
+static void a_program_begins_when_the_list_has_it(void **state UNUSED)
+{
+	struct daemons *d = started();
+
+	expect_all_begun();
+	stop(d);
+}
+
+static void none_begins_while_the_list_cannot_be_written(void **state UNUSED)
+{
+	char path[SETTINGS_PATH_MAX + 32];
+	struct daemons *d;
+
+	snprintf(path, sizeof(path), "%s/daemons.new", settings.run);
+	assert_int_equal(mkdir(path, 0700), 0);
+	d = started();
+	assert_false(has_said());
+	assert_int_equal(rmdir(path), 0);
+	expect_all_begun();
+	stop(d);
+}
+
+static int setup(void **state UNUSED)
+{
+	snprintf(settings.run, sizeof(settings.run), "/tmp/daemons-test-XXXXXX");
+	loop = loop_new();
+	return loop && mkdtemp(settings.run) && pipe2(says, O_CLOEXEC) == 0 ? 0 : -1;
+}
+
+static int teardown(void **state UNUSED)
+{
+	loop_free(loop);
+	close(says[0]);
+	close(says[1]);
+	return io_remove_tree(AT_FDCWD, settings.run);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_program_begins_when_the_list_has_it),
+		cmocka_unit_test(none_begins_while_the_list_cannot_be_written),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
