@@ -536,6 +536,8 @@ static void replace_next(void *arg)
 		log_info("upgrade: all programs are new");
 		return;
 	}
+	if (o->timer) /* told already: another one ended meanwhile */
+		return;
 	pidfd_send_signal(
 		o->pidfd, o->program.kind == DAEMON_LOGGER ? SIGTERM : SIGUSR2, NULL, 0);
 	o->timer = loop_after(d->loop, DAEMON_WAY_MS, way_timeout, o);
@@ -593,6 +595,8 @@ void daemons_stop(struct daemons *d, bool logger_too, void (*done)(void *arg), v
 		loop_cancel(d->list[i].timer);
 		d->list[i].timer = NULL;
 	}
+	loop_cancel(d->replace_timer);
+	d->replace_timer = NULL;
 	signal_all(d, SIGTERM);
 	d->kill_timer = loop_after(d->loop, DAEMON_STOP_MS, kill_late, d);
 	check_stopped(d);

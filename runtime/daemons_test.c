@@ -171,6 +171,50 @@ static void none_begins_while_the_list_cannot_be_written(void **state UNUSED)
 	stop(d);
 }
 
+static void expect(unsigned int what, enum daemon_kind kind)
+{
+	struct said s = next_said();
+
+	assert_int_equal(s.what, what);
+	assert_int_equal(s.kind, kind);
+}
+
+/* As a worker finds them that follows another. */
+static struct daemons *adopted(void)
+{
+	daemons_free(started());
+	expect_all_begun();
+	return started();
+}
+
+static void kill_program(const char *name)
+{
+	struct daemon_line lines[DAEMONS_MAX];
+	int n = daemons_read(&settings, lines);
+
+	for (int i = 0; i < n; i++)
+		if (strcmp(lines[i].name, name) == 0)
+			assert_int_equal(kill(lines[i].pid, SIGKILL), 0);
+}
+
+static void one_that_makes_way_is_told_once_whoever_ends_meanwhile(void **state UNUSED)
+{
+	struct daemons *d = adopted();
+	bool looked = false;
+
+	daemons_replace(d);
+	expect(BEGUN, DAEMON_LOGGER); /* SIGTERM told it */
+	expect(TOLD, DAEMON_ROUTER);
+	kill_program("control");
+	expect(BEGUN, DAEMON_CONTROL);
+	/* Which looks 100 ms later for the next one. */
+	assert_non_null(loop_after(loop, 150, set_true, &looked));
+	run_until(&looked);
+	daemons_left(d, 0);
+	expect(BEGUN, DAEMON_ROUTER);
+	stop(d);
+}
+
 static int setup(void **state UNUSED)
 {
 	snprintf(settings.run, sizeof(settings.run), "/tmp/daemons-test-XXXXXX");
@@ -191,6 +235,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_program_begins_when_the_list_has_it),
 		cmocka_unit_test(none_begins_while_the_list_cannot_be_written),
+		cmocka_unit_test(one_that_makes_way_is_told_once_whoever_ends_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
