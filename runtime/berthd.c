@@ -2,6 +2,7 @@
  * jobs to do. */
 #include "lib/io.h"
 #include "lib/log.h"
+#include "runtime/daemons.h"
 #include "runtime/handoff.h"
 #include "runtime/hold.h"
 #include "runtime/monitor.h"
@@ -24,6 +25,17 @@ static int prepare(const struct settings *s, bool first, struct err *e)
 	return 0;
 }
 
+/* What a killed berthd left is ended first: its routers hold the ports. */
+static int make(struct handoff *h, const struct settings *s, struct err *e)
+{
+	int lock = handoff_lock(s, e);
+
+	if (lock < 0)
+		return lock;
+	daemons_end_leftovers(s);
+	return handoff_make(h, s, lock, e);
+}
+
 static int run(const struct settings *s)
 {
 	static struct handoff handoff;
@@ -40,7 +52,7 @@ static int run(const struct settings *s)
 	if (r >= 0)
 		r = prepare(s, first, &e);
 	if (first && r == 0)
-		r = handoff_make(&handoff, s, &e);
+		r = make(&handoff, s, &e);
 	if (r < 0) {
 		log_error("%s", e.text);
 		return 1;

@@ -115,12 +115,30 @@ static void a_worker_that_dies_while_it_starts_a_program_leaves_none_behind(
 	assert_int_equal(listed(), 0);
 }
 
+/* Where a router of this berthd listens. */
+static void read_http(char *out, size_t size)
+{
+	static const char name[] = "BERTH_HTTP=";
+	char path[64], *at = NULL;
+	autobuf b = BUF_INIT;
+
+	snprintf(path, sizeof(path), "/proc/%d/environ", (int)daemon_pid("router.0 "));
+	assert_int_equal(io_read_file(AT_FDCWD, path, &b), 0);
+	for (char *p = b.data; p && p < b.data + b.len; p += strlen(p) + 1)
+		if (strncmp(p, name, strlen(name)) == 0)
+			at = p + strlen(name);
+	assert_non_null(at);
+	snprintf(out, size, "%s", at);
+}
+
+/* And has its ports, on which the routers of the killed one listen still. */
 static void a_later_berthd_finds_the_apps_of_a_killed_one(void **state UNUSED)
 {
 	pid_t app, worker = worker_pid();
 	uint64_t id = start_shell(COUNT("three"), &app);
 
 	WAIT_FOR(check_count("three") > 10);
+	read_http(http, sizeof(http));
 	assert_int_equal(kill(monitor_pid(), SIGSTOP), 0);
 	assert_int_equal(kill(worker, SIGKILL), 0);
 	assert_int_equal(kill(monitor_pid(), SIGKILL), 0);

@@ -44,6 +44,7 @@ static struct msg reply;
 static struct msg_exited last_exit;
 static UNUSED struct msg_oom last_oom;
 static uint64_t next_id = 1;
+static UNUSED char http[64] = "127.0.0.1:0"; /* of the next berthd */
 
 /* --- standing in --- */
 
@@ -87,9 +88,8 @@ static UNUSED int run_berthd(const char *word)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		execl(program, "berthd", "--state", state, "--run", run, "--http",
-			"127.0.0.1:0", "--https", "127.0.0.1:0", "--workers", "1", word,
-			NULL);
+		execl(program, "berthd", "--state", state, "--run", run, "--http", http,
+			"--https", "127.0.0.1:0", "--workers", "1", word, NULL);
 		_exit(127);
 	}
 	if (!word)

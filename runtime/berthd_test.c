@@ -1,6 +1,7 @@
 /* Unit tests of what berthd decides without being root: messages' ranges, keys, sources,
  * names, settings. */
 #include "lib/buf.h"
+#include "lib/io.h"
 #include "runtime/handoff.h"
 #include "runtime/keys.h"
 #include "runtime/process.h"
@@ -342,6 +343,44 @@ static void descriptors_are_found_again_from_the_environment(void **state UNUSED
 	assert_int_equal(handoff_from_env(&back, &e), -EBADF);
 }
 
+static void forget(struct handoff *h)
+{
+	for (unsigned int i = 0; i < handoff_count(h); i++)
+		if (h->fds[i] >= 0)
+			close(h->fds[i]);
+}
+
+/* As a start does, with another run folder each time. */
+static int make(struct handoff *h, struct settings *s, struct err *e)
+{
+	int lock;
+
+	snprintf(s->run, sizeof(s->run), "/tmp/berthd-unit-XXXXXX");
+	assert_non_null(mkdtemp(s->run));
+	lock = handoff_lock(s, e);
+	assert_true(lock >= 0);
+	int r = handoff_make(h, s, lock, e);
+	assert_int_equal(io_remove_tree(AT_FDCWD, s->run), 0);
+	return r;
+}
+
+static void two_berthds_do_not_share_a_port(void **state UNUSED)
+{
+	struct settings s = {
+		.workers = 2, .http = "127.0.0.1:0,127.0.0.1:0", .https = "none"};
+	struct handoff first, second;
+	struct err e = {0};
+
+	assert_int_equal(make(&first, &s, &e), 0);
+	assert_int_equal(handoff_addresses(&first, false, s.http, sizeof(s.http)), 0);
+	assert_int_equal(make(&second, &s, &e), -EADDRINUSE);
+	assert_non_null(strstr(e.text, "cannot listen on 127.0.0.1:"));
+	forget(&second);
+	forget(&first);
+	assert_int_equal(make(&second, &s, &e), 0);
+	forget(&second);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -359,6 +398,7 @@ int main(void)
 		cmocka_unit_test(a_process_is_found_by_pid_and_start_time),
 		cmocka_unit_test(settings_have_defaults_and_ranges),
 		cmocka_unit_test(descriptors_are_found_again_from_the_environment),
+		cmocka_unit_test(two_berthds_do_not_share_a_port),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,8 +65,8 @@ struct daemon_line {
 int daemons_read(const struct settings *s, struct daemon_line *ret);
 /* Frees the memory; the programs stay. NULL is allowed. */
 void daemons_free(struct daemons *d);
-/* For --remove: ends what an earlier berthd left running here. Blocks up to
- * DAEMON_STOP_MS. */
+/* With the lock held, or for --remove: ends what an earlier berthd left running here. Blocks
+ * up to DAEMON_STOP_MS for each. */
 void daemons_end_leftovers(const struct settings *s);
 
 #endif

@@ -48,10 +48,11 @@ static int lock_path(const struct settings *s, char *out, size_t size)
 	return n > 0 && (size_t)n < size ? 0 : -ENAMETOOLONG;
 }
 
-static int take_lock(struct handoff *h, const struct settings *s, struct err *e)
+int handoff_lock(const struct settings *s, struct err *e)
 {
 	char path[SETTINGS_PATH_MAX + 32];
-	int fd, r = lock_path(s, path, sizeof(path));
+	int fd autoclose = -1;
+	int r = lock_path(s, path, sizeof(path));
 	bool held = true;
 
 	if (r < 0)
@@ -59,7 +60,6 @@ static int take_lock(struct handoff *h, const struct settings *s, struct err *e)
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_sys(e, errno, "cannot open %s", path);
-	h->fds[HANDOFF_LOCK] = fd;
 	/* A killed berthd's child between fork and exec may hold it a moment longer. */
 	for (int i = 0; i < LOCK_TRIES && (held = flock(fd, LOCK_EX | LOCK_NB) < 0); i++)
 		usleep(20000);
@@ -67,7 +67,7 @@ static int take_lock(struct handoff *h, const struct settings *s, struct err *e)
 		return err_set(e, EBUSY,
 			"another berthd runs on %s; stop it with: berthd --run %s --stop",
 			s->run, s->run);
-	return 0;
+	return TAKE_FD(fd);
 }
 
 int handoff_lock_test(const struct settings *s)
@@ -114,7 +114,16 @@ static int make_log_pipe(struct handoff *h, struct err *e)
 	return 0;
 }
 
-static int listen_on(struct sockaddr *sa, socklen_t len, const char *what, struct err *e)
+static int cannot_listen(const char *what, struct err *e)
+{
+	return err_sys(e, errno,
+		"cannot listen on %s (choose another address with --http or --https)",
+		what);
+}
+
+/* shared: with other sockets of this user that say so too. */
+static int bind_to(
+	struct sockaddr *sa, socklen_t len, int shared, const char *what, struct err *e)
 {
 	int fd autoclose =
 		socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -123,15 +132,21 @@ static int listen_on(struct sockaddr *sa, socklen_t len, const char *what, struc
 	if (fd < 0)
 		return err_sys(e, errno, "socket for %s", what);
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
-		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0 ||
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &shared, sizeof(shared)) < 0 ||
 		(sa->sa_family == AF_INET6 &&
 			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0))
 		return err_sys(e, errno, "socket options for %s", what);
-	if (bind(fd, sa, len) < 0 || listen(fd, LISTEN_BACKLOG) < 0)
-		return err_sys(e, errno,
-			"cannot listen on %s (choose another address with --http or "
-			"--https)",
-			what);
+	if (bind(fd, sa, len) < 0)
+		return cannot_listen(what, e);
+	return TAKE_FD(fd);
+}
+
+static int listen_on(struct sockaddr *sa, socklen_t len, const char *what, struct err *e)
+{
+	int fd autoclose = bind_to(sa, len, 1, what, e);
+
+	if (fd >= 0 && listen(fd, LISTEN_BACKLOG) < 0)
+		return cannot_listen(what, e);
 	return TAKE_FD(fd);
 }
 
@@ -161,6 +176,21 @@ static int parse_address(
 	*len = list->ai_addrlen;
 	freeaddrinfo(list);
 	return 0;
+}
+
+/* The workers' listeners share their port with each other, and so with those of another
+ * berthd. A socket that shares it with nobody cannot be bound while anybody listens. */
+static int check_free(const char *text, struct err *e)
+{
+	struct sockaddr_storage sa;
+	socklen_t len;
+	int fd autoclose = -1;
+	int r = parse_address(text, &sa, &len, e);
+
+	if (r < 0)
+		return r;
+	fd = bind_to((struct sockaddr *)&sa, len, 0, text, e);
+	return fd < 0 ? fd : 0;
 }
 
 /* One address, one listener for each router worker. */
@@ -255,7 +285,7 @@ static int split_settings(const char *addrs[HANDOFF_ADDRS_MAX], char *http, char
 	return 0;
 }
 
-int handoff_make(struct handoff *h, const struct settings *s, struct err *e)
+int handoff_make(struct handoff *h, const struct settings *s, int lock, struct err *e)
 {
 	char http[SETTINGS_HTTP_MAX], https[SETTINGS_HTTP_MAX];
 	const char *addrs[HANDOFF_ADDRS_MAX];
@@ -263,16 +293,19 @@ int handoff_make(struct handoff *h, const struct settings *s, struct err *e)
 
 	*h = (struct handoff){.generation = io_now_us() * 1000, .n_workers = s->workers};
 	memset(h->fds, -1, sizeof(h->fds));
+	h->fds[HANDOFF_LOCK] = lock;
 	memcpy(http, s->http, sizeof(http));
 	memcpy(https, s->https, sizeof(https));
 	if ((r = split_settings(addrs, http, https, h, e)) < 0 ||
-		(r = take_lock(h, s, e)) < 0 ||
 		(r = make_pair(&h->fds[HANDOFF_CONTROL_OURS], e)) < 0 ||
 		(r = make_pair(&h->fds[HANDOFF_LOGGER_OURS], e)) < 0 ||
 		(r = make_log_pipe(h, e)) < 0)
 		return r;
 	for (unsigned int w = 0; w < h->n_workers; w++)
 		if ((r = make_router_group(h, w, e)) < 0)
+			return r;
+	for (unsigned int a = 0; a < h->n_addrs; a++)
+		if ((r = check_free(addrs[a], e)) < 0)
 			return r;
 	for (unsigned int a = 0; a < h->n_addrs; a++)
 		if ((r = make_listeners(h, a, addrs[a], e)) < 0)

@@ -46,11 +46,13 @@ struct handoff {
 	int fds[HANDOFF_FDS_MAX]; /* HANDOFF_FIXED, then a group for each router worker */
 };
 
+/* The lock of this run folder, or -EBUSY with the sentence when another berthd has it. */
+int handoff_lock(const struct settings *s, struct err *e);
 /*
- * Makes everything: takes the lock (-EBUSY with the sentence when another berthd has it),
- * the listeners, pairs and the pipe. The socket files and ports it needs must be free.
+ * Makes everything else: the listeners, pairs and the pipe; takes the lock over. -EADDRINUSE
+ * with the sentence when anybody listens on one of its ports, another berthd too.
  */
-int handoff_make(struct handoff *h, const struct settings *s, struct err *e);
+int handoff_make(struct handoff *h, const struct settings *s, int lock, struct err *e);
 /* 1 and *h filled when the environment names a set, 0 when not, -EBADF when it is not
  * ours. */
 int handoff_from_env(struct handoff *h, struct err *e);
