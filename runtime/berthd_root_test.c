@@ -71,6 +71,32 @@ static void a_restarted_control_is_told_of_unrecorded_ends(void **state UNUSED)
 	assert_int_equal(last_exit.value, 4);
 }
 
+static void an_upgrade_goes_on_whoever_dies_meanwhile(void **state UNUSED)
+{
+	pid_t monitor = monitor_pid(), worker = worker_pid(),
+	      logger = daemon_pid("logger "), router = daemon_pid("router.0 "),
+	      old = daemon_pid("control ");
+
+	assert_int_equal(kill(router, SIGSTOP), 0); /* it makes way when it goes on */
+	assert_int_equal(kill(monitor, SIGUSR2), 0);
+	WAIT_FOR(worker_pid() != 0 && worker_pid() != worker &&
+		 daemon_pid("logger ") != 0 && daemon_pid("logger ") != logger);
+	/* What the one before had begun to start is gone when the next answers. */
+	assert_int_equal(listed(), 0);
+	worker = worker_pid();
+	assert_int_equal(kill(worker, SIGKILL), 0);
+	WAIT_FOR(worker_pid() != 0 && worker_pid() != worker);
+	assert_int_equal(listed(), 0);
+	worker = worker_pid();
+	assert_int_equal(kill(monitor, SIGKILL), 0);
+	WAIT_FOR(monitor_pid() == worker && worker_pid() != 0);
+	assert_int_equal(daemon_pid("router.0 "), router);
+	assert_int_equal(kill(router, SIGCONT), 0);
+	WAIT_FOR(daemon_pid("control ") != 0 && daemon_pid("control ") != old);
+	connect_control();
+	assert_int_equal(listed(), 0);
+}
+
 /* A child that is, or is about to be, one of berth's programs. 0: none. */
 static pid_t program_under(pid_t parent)
 {
@@ -177,6 +203,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(an_end_that_no_worker_saw_is_told_by_the_next),
 		cmocka_unit_test(killing_the_logger_loses_no_line),
 		cmocka_unit_test(a_restarted_control_is_told_of_unrecorded_ends),
+		cmocka_unit_test(an_upgrade_goes_on_whoever_dies_meanwhile),
 		cmocka_unit_test(
 			a_worker_that_dies_while_it_starts_a_program_leaves_none_behind),
 		cmocka_unit_test(a_later_berthd_finds_the_apps_of_a_killed_one),

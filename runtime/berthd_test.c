@@ -283,6 +283,7 @@ static void a_process_is_found_by_pid_and_start_time(void **state UNUSED)
 	assert_true(fd >= 0);
 	close(fd);
 	assert_int_equal(process_open(getpid(), start + 1), -ESRCH);
+	assert_in_range(process_ticks(), start, start + 60 * sysconf(_SC_CLK_TCK));
 	struct rlimit l;
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &l), 0);
 	assert_int_equal(process_nofile(getpid()), l.rlim_max);

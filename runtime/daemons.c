@@ -543,11 +543,15 @@ static void replace_next(void *arg)
 	o->timer = loop_after(d->loop, DAEMON_WAY_MS, way_timeout, o);
 }
 
-void daemons_replace(struct daemons *d)
+void daemons_replace(struct daemons *d, uint64_t before)
 {
-	for (unsigned int i = 0; i < d->n; i++)
-		d->list[i].old = d->list[i].adopted;
-	plan_next(d);
+	for (unsigned int i = 0; i < d->n; i++) {
+		struct one *o = &d->list[i];
+
+		o->old = o->adopted && o->start_time <= before;
+	}
+	if (next_old(d))
+		plan_next(d);
 }
 
 void daemons_left(struct daemons *d, unsigned int worker)

@@ -45,10 +45,10 @@ void daemons_start(struct daemons *d);
  */
 void daemons_stop(struct daemons *d, bool logger_too, void (*done)(void *arg), void *arg);
 /*
- * All that run already make way, one after the other, for the installed programs: the logger, the routers, control. In
- * the background.
+ * All that were found running and were started before (process_ticks) make way, one after the other, for the installed
+ * programs: the logger, the routers, control. In the background.
  */
-void daemons_replace(struct daemons *d);
+void daemons_replace(struct daemons *d, uint64_t before);
 /*
  * A router worker reads from its pairs no more (MSG_ROUTER_LEAVES): another takes its place at once; it ends with its last
  * request. In run/daemons it is called DAEMON_LEFT.

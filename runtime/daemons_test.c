@@ -187,31 +187,65 @@ static struct daemons *adopted(void)
 	return started();
 }
 
-static void kill_program(const char *name)
+static struct daemon_line line_of(const char *name)
 {
 	struct daemon_line lines[DAEMONS_MAX];
-	int n = daemons_read(&settings, lines);
+	int i = 0, n = daemons_read(&settings, lines);
 
-	for (int i = 0; i < n; i++)
-		if (strcmp(lines[i].name, name) == 0)
-			assert_int_equal(kill(lines[i].pid, SIGKILL), 0);
+	while (i < n && strcmp(lines[i].name, name) != 0)
+		i++;
+	assert_true(i < n);
+	return lines[i];
+}
+
+static void kill_program(const char *name)
+{
+	assert_int_equal(kill(line_of(name).pid, SIGKILL), 0);
+}
+
+/* In which the next one would have been told. */
+static void run_150_ms(void)
+{
+	bool done = false;
+
+	assert_non_null(loop_after(loop, 150, set_true, &done));
+	run_until(&done);
 }
 
 static void one_that_makes_way_is_told_once_whoever_ends_meanwhile(void **state UNUSED)
 {
 	struct daemons *d = adopted();
-	bool looked = false;
 
-	daemons_replace(d);
+	daemons_replace(d, process_ticks());
 	expect(BEGUN, DAEMON_LOGGER); /* SIGTERM told it */
 	expect(TOLD, DAEMON_ROUTER);
 	kill_program("control");
 	expect(BEGUN, DAEMON_CONTROL);
-	/* Which looks 100 ms later for the next one. */
-	assert_non_null(loop_after(loop, 150, set_true, &looked));
-	run_until(&looked);
+	run_150_ms();
 	daemons_left(d, 0);
 	expect(BEGUN, DAEMON_ROUTER);
+	stop(d);
+}
+
+static void a_later_worker_goes_on_with_those_from_before_the_upgrade(void **state UNUSED)
+{
+	struct daemons *d = started();
+	uint64_t before;
+
+	expect_all_begun();
+	before = process_ticks();
+	while (line_of("control").start_time <= before) {
+		kill_program("control");
+		expect(BEGUN, DAEMON_CONTROL);
+	}
+	daemons_free(d);
+	d = started();
+	daemons_replace(d, before);
+	expect(BEGUN, DAEMON_LOGGER);
+	expect(TOLD, DAEMON_ROUTER);
+	daemons_left(d, 0);
+	expect(BEGUN, DAEMON_ROUTER);
+	run_150_ms(); /* nobody else is told */
 	stop(d);
 }
 
@@ -236,6 +270,8 @@ int main(void)
 		cmocka_unit_test(a_program_begins_when_the_list_has_it),
 		cmocka_unit_test(none_begins_while_the_list_cannot_be_written),
 		cmocka_unit_test(one_that_makes_way_is_told_once_whoever_ends_meanwhile),
+		cmocka_unit_test(
+			a_later_worker_goes_on_with_those_from_before_the_upgrade),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

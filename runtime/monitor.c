@@ -3,6 +3,7 @@
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/name.h"
+#include "runtime/process.h"
 #include "runtime/worker.h"
 
 #include <errno.h>
@@ -22,6 +23,8 @@
 #define RESTART_DELAY_MAX_MS 1000
 #define RELIEVE_MS 20000	    /* it may be starting an instance */
 #define UPGRADE_ENV "BERTH_UPGRADE" /* of an exec: the worker's process id */
+#define UPGRADED_ENV                                                                     \
+	"BERTH_UPGRADED" /* when the last upgrade began: every next worker goes on with it */
 
 struct monitor {
 	const struct settings *settings;
@@ -33,10 +36,10 @@ struct monitor {
 	int delay_ms;	   /* between the last end of a worker and the next start */
 	uint64_t start_ns; /* that start; only where there is none */
 	bool upgrade;	   /* asked for, once there is a worker */
-	bool relieving; /* the worker is of the berthd before and was told to make way */
-	unsigned int flags; /* enum worker_flags of the next one */
-	bool first;	    /* no worker of this start has come up yet */
-	int stop_signal;    /* asked by the operator; 0: none */
+	bool relieving;	 /* the worker is of the berthd before and was told to make way */
+	bool clean;	 /* the next one follows one that ended between two messages */
+	bool first;	 /* no worker of this start has come up yet */
+	int stop_signal; /* asked by the operator; 0: none */
 	bool done;
 	int status;
 };
@@ -64,6 +67,26 @@ int monitor_pid_read(const struct settings *s)
 		b.data[b.len - 1] = '\0';
 	return num_parse_u64(b.data ? b.data : "", 1, INT32_MAX, &pid) < 0 ? -EBADMSG
 									   : (int)pid;
+}
+
+/* In the environment, for a worker that becomes the monitor. */
+static void note_upgrade(void)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)process_ticks());
+	if (setenv(UPGRADED_ENV, text, 1) < 0)
+		log_error("no memory: programs of before the upgrade stay");
+}
+
+static uint64_t upgraded(void)
+{
+	const char *text = getenv(UPGRADED_ENV);
+	uint64_t ticks = 0;
+
+	if (text)
+		(void)num_parse_u64(text, 1, UINT64_MAX, &ticks);
+	return ticks;
 }
 
 static void write_pid(const struct settings *s)
@@ -94,10 +117,10 @@ static void start_worker(struct monitor *m)
 	}
 	if (pid == 0) {
 		close(m->signals);
-		_exit(worker_run(m->settings, m->handoff, m->self, m->flags));
+		_exit(worker_run(m->settings, m->handoff, m->self, m->clean, upgraded()));
 	}
 	m->worker = pid;
-	m->flags = 0;
+	m->clean = false;
 	if (m->stop_signal)
 		kill(pid, m->stop_signal);
 }
@@ -109,9 +132,9 @@ static void worker_ended(struct monitor *m, int status)
 	m->worker = 0;
 	if (m->relieving) {
 		m->relieving = false;
-		m->flags = WORKER_REPLACE;
+		note_upgrade();
 		if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_WAY) {
-			m->flags |= WORKER_CLEAN;
+			m->clean = true;
 			return;
 		}
 	}

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #define FIELD_START_TIME                                                                 \
 	22 /* proc(5), counted from 1; the name in field 2 may hold anything */
@@ -33,6 +34,15 @@ int process_start_time(pid_t pid, uint64_t *ret)
 	errno = 0;
 	*ret = strtoull(p + 1, &end, 10);
 	return errno || end == p + 1 ? -EBADMSG : 0;
+}
+
+uint64_t process_ticks(void)
+{
+	uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (uint64_t)ts.tv_sec * hz + (uint64_t)ts.tv_nsec * hz / 1000000000u;
 }
 
 int process_open(pid_t pid, uint64_t start_time)

@@ -8,6 +8,8 @@
 
 /* Field 22 of /proc/PID/stat, clock ticks since boot. 0, -ESRCH, -errno. */
 int process_start_time(pid_t pid, uint64_t *ret);
+/* The start time of a process that started now. */
+uint64_t process_ticks(void);
 /* A pidfd of the live process with this pid and start time, CLOEXEC; -ESRCH when it is
  * gone. */
 int process_open(pid_t pid, uint64_t start_time);

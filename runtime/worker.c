@@ -276,7 +276,7 @@ static void teardown(struct context *c)
 }
 
 int worker_run(const struct settings *s, const struct handoff *h, int monitor_pidfd,
-	unsigned int flags)
+	bool clean, uint64_t upgraded)
 {
 	static struct worker w;
 	struct err e = {0};
@@ -289,7 +289,7 @@ int worker_run(const struct settings *s, const struct handoff *h, int monitor_pi
 		log_error("%s", e.text);
 		return WORKER_EXIT_SETUP;
 	}
-	if (!(flags & WORKER_CLEAN))
+	if (!clean)
 		say_hello(&w);
 	instances_adopt(w.ctx.instances);
 	if (start_network(&w.ctx, &e) < 0) {
@@ -297,8 +297,7 @@ int worker_run(const struct settings *s, const struct handoff *h, int monitor_pi
 		return WORKER_EXIT_SETUP;
 	}
 	daemons_start(w.ctx.daemons);
-	if (flags & WORKER_REPLACE)
-		daemons_replace(w.ctx.daemons);
+	daemons_replace(w.ctx.daemons, upgraded);
 	chores_empty_trash(w.ctx.chores);
 	malloc_trim(0); /* what the start needed */
 	(void)loop_run(w.ctx.loop);

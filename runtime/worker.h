@@ -10,19 +10,12 @@
 #include "runtime/handoff.h"
 #include "runtime/settings.h"
 
-enum worker_flags {
-	WORKER_CLEAN =
-		1
-		<< 0, /* the one before left nothing half done: nobody needs to ask again */
-	WORKER_REPLACE =
-		1 << 1, /* the daemons are of an older berth: others take their places */
-};
-
 /*
- * Runs until told to stop (SIGTERM, SIGINT) or to make way (SIGUSR2); monitor_pidfd tells the monitor's end. flags: enum
- * worker_flags. The exit status.
+ * Runs until told to stop (SIGTERM, SIGINT) or to make way (SIGUSR2); monitor_pidfd tells the monitor's end. clean: the
+ * one before left nothing half done, nobody needs to ask again. upgraded: the process_ticks of the last upgrade: daemons from
+ * before are of an older berth, and others take their places; 0: none. The exit status.
  */
 int worker_run(const struct settings *s, const struct handoff *h, int monitor_pidfd,
-	unsigned int flags);
+	bool clean, uint64_t upgraded);
 
 #endif
