@@ -41,6 +41,7 @@ SQL_FILE(db_schema_20, "db/migration_20.sql");
 SQL_FILE(db_schema_21, "db/migration_21.sql");
 SQL_FILE(db_schema_22, "db/migration_22.sql");
 SQL_FILE(db_schema_23, "db/migration_23.sql");
+SQL_FILE(db_schema_24, "db/migration_24.sql");
 
 /* Migration N brings a database of user_version N-1 to N. Only ever append. */
 static const char *const migrations[] = {
@@ -67,6 +68,7 @@ static const char *const migrations[] = {
 	db_schema_21,
 	db_schema_22,
 	db_schema_23,
+	db_schema_24,
 };
 #define MIGRATION_SECRETS 13 /* what secret_seal_all is part of */
 

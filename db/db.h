@@ -748,7 +748,7 @@ struct db_event_query {
 	uint32_t limit;	   /* 0: 1000, which is the most */
 	bool rising; /* the first ones, oldest first; else the last ones, newest first */
 	const char *
-		apps; /* NULL: all; a JSON list of ids: of these, since each was made, whatever it was called then */
+		apps; /* NULL: all; a JSON list of ids: of these, whatever each was called then */
 };
 int db_event_list(struct db *db, const struct db_event_query *want, json_t **ret);
 /* An eventfd that becomes readable when events were added, until db_event_unwatch. fd, -EBUSY: too many, or -errno. */

@@ -97,6 +97,7 @@ static void a_database_of_an_earlier_version_is_migrated(void **state)
 		"ALTER TABLE layer DROP COLUMN blob",
 		"ALTER TABLE layer DROP COLUMN blob_size", "DROP INDEX event_app",
 		"DROP INDEX event_time", "ALTER TABLE event DROP COLUMN detail",
+		"DROP INDEX event_of", "ALTER TABLE event DROP COLUMN of_app",
 		"ALTER TABLE volume DROP COLUMN whole",
 		"ALTER TABLE volume_mount DROP COLUMN pending",
 		"ALTER TABLE app DROP COLUMN config_pending",

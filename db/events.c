@@ -58,8 +58,8 @@ int db_event_add(struct db *db, const struct db_event *e)
 {
 	uint64_t id = 0;
 	int r = query_insert(db, &id,
-		"INSERT INTO event(time_us, actor, what, app, detail, outcome) "
-		"VALUES(?, ?, ?, ?, ?, ?)",
+		"INSERT INTO event(time_us, actor, what, app, detail, outcome, of_app) "
+		"VALUES(?1, ?2, ?3, ?4, ?5, ?6, (SELECT id FROM app WHERE name=?4))",
 		"Usssss", io_now_us(), e->actor, e->what, e->app ? e->app : "",
 		e->detail ? e->detail : "", e->outcome);
 
@@ -99,12 +99,11 @@ static void add_event(struct query *q, json_t *list)
 			      "outcome", db_text_json(query_str(q, 6))));
 }
 
-/* A name is not an app: another one may have had it before. A rename takes the events along. */
+/* A name is not an app: another one may have had it before. */
 #define EVENT_ROWS                                                                       \
-	"SELECT id, time_us, actor, what, app, detail, outcome FROM event e WHERE "      \
-	"(?1 IS NULL OR app=?1) AND time_us>=?2 AND id>?3 AND (?5 IS NULL OR (app IN "   \
-	"(SELECT name FROM app WHERE id IN (SELECT value FROM json_each(?5))) AND "      \
-	"time_us>=(SELECT created_us FROM app WHERE name=e.app)))"
+	"SELECT id, time_us, actor, what, app, detail, outcome FROM event WHERE "        \
+	"(?1 IS NULL OR app=?1) AND time_us>=?2 AND id>?3 AND (?5 IS NULL OR of_app IN " \
+	"(SELECT value FROM json_each(?5)))"
 
 int db_event_list(struct db *db, const struct db_event_query *want, json_t **ret)
 {

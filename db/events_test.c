@@ -71,11 +71,10 @@ static void they_survive_their_app(void **state)
 static void of_an_app_they_are_its_own_whatever_it_was_called(void **state)
 {
 	struct db *db = ((struct fixture *)*state)->db;
-	uint32_t shop, blog;
+	uint32_t shop, blog, stranger;
 	char ids[32];
 
 	add(db, "before", "shop");
-	usleep(1000);
 	assert_int_equal(db_app_create(db, "shop", &shop), 0);
 	add(db, "one", "shop");
 	assert_int_equal(db_app_create(db, "blog", &blog), 0);
@@ -84,6 +83,9 @@ static void of_an_app_they_are_its_own_whatever_it_was_called(void **state)
 	snprintf(ids, sizeof(ids), "[%u]", shop);
 	are(db, (struct db_event_query){.apps = ids}, "one");
 	are(db, (struct db_event_query){.apps = "[]"}, "");
+	assert_int_equal(db_app_create(db, "store", &stranger), 0);
+	add(db, "of another", "store");
+	assert_int_equal(db_app_delete(db, stranger), 0);
 	assert_int_equal(db_app_rename_begin(db, shop, "store"), 0);
 	assert_int_equal(db_app_rename_end(db, shop), 0);
 	add(db, "four", "shop");
@@ -92,6 +94,10 @@ static void of_an_app_they_are_its_own_whatever_it_was_called(void **state)
 	snprintf(ids, sizeof(ids), "[%u,%u]", shop, blog);
 	are(db, (struct db_event_query){.apps = ids, .limit = 2}, "five two");
 	are(db, (struct db_event_query){.apps = ids, .rising = true}, "one two five");
+	/* nor does a second one take those along */
+	assert_int_equal(db_app_rename_begin(db, shop, "mall"), 0);
+	assert_int_equal(db_app_rename_end(db, shop), 0);
+	are(db, (struct db_event_query){.app = "store"}, "of another");
 }
 
 static void old_ones_go(void **state)

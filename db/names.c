@@ -28,8 +28,7 @@ static int end_rows(struct db *db, uint32_t id)
 		"INSERT OR REPLACE INTO former_name(name, app, until_us) SELECT name, "
 		"id, ?2+?3 FROM app WHERE id=?1",
 		"UPDATE event SET app=(SELECT rename_to FROM app WHERE id=?1) WHERE "
-		"app=(SELECT name FROM app WHERE id=?1) AND time_us>=(SELECT created_us "
-		"FROM app WHERE id=?1) AND ?2 AND ?3",
+		"of_app=(SELECT id FROM app WHERE id=?1) AND ?2 AND ?3",
 		"UPDATE setting SET value=(SELECT rename_to FROM app WHERE id=?1) WHERE "
 		"app=0 AND topic='apps' AND key='api-certs' AND value=(SELECT name FROM "
 		"app WHERE id=?1) AND ?2 AND ?3",

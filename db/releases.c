@@ -237,8 +237,9 @@ int db_release_previous(struct db *db, uint32_t app, uint32_t *ret_version)
 static int fail_pending(struct db *db, const char *error)
 {
 	int r = query_exec(db,
-		"INSERT INTO event(time_us, actor, what, app, detail, outcome)"
-		" SELECT ?, r.actor, 'deploy', a.name, 'v' || r.version, 'failed: ' || ?"
+		"INSERT INTO event(time_us, actor, what, app, detail, outcome, of_app)"
+		" SELECT ?, r.actor, 'deploy', a.name, 'v' || r.version, 'failed: ' || "
+		"?, a.id"
 		" FROM release r JOIN app a ON a.id=r.app WHERE r.status='pending'",
 		"Us", io_now_us(), error);
 

@@ -544,6 +544,9 @@ static const struct rule {
 	{"cron_run", "status",
 		"CASE b.status WHEN 'running' THEN 'lost' ELSE b.status END"},
 	{"cron_run", "instance", "0"},
+	{"event", "of_app",
+		"(SELECT old + (SELECT off FROM restore_offset WHERE name = 'app') FROM "
+		"restore_app WHERE old = b.of_app)"},
 };
 
 static const char *rule_of(const char *table, const char *column)

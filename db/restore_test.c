@@ -469,6 +469,19 @@ static void begin_changes(struct db *db, uint32_t app)
 	json_decref(config);
 }
 
+static size_t count_events_of(struct db *db, uint32_t app)
+{
+	char ids[16];
+	const struct db_event_query q = {.apps = ids};
+	json_t *list = NULL;
+
+	snprintf(ids, sizeof(ids), "[%u]", app);
+	assert_int_equal(db_event_list(db, &q, &list), 0);
+	size_t n = json_array_size(list);
+	json_decref(list);
+	return n;
+}
+
 static void what_was_under_way_does_not_go_on_here(void **state)
 {
 	struct fixture *f = *state;
@@ -476,6 +489,7 @@ static void what_was_under_way_does_not_go_on_here(void **state)
 	uint32_t blog = app_with_all(f->db, "blog", "blog.example.com");
 
 	begin_changes(f->db, blog);
+	assert_int_equal(db_event_add_own(f->db, "ps:sleep", "blog", "idle"), 0);
 	for (int one = 0; one < 2; one++) {
 		struct db_mount *mounts autofree = NULL;
 		char *begun autofree = NULL;
@@ -486,6 +500,9 @@ static void what_was_under_way_does_not_go_on_here(void **state)
 		if (one)
 			assert_int_equal(db_app_set_removing(f->db, blog, true), 0);
 		pair_open(&p, f, NULL);
+		uint32_t gone; /* ids here are others */
+		assert_int_equal(db_app_create(p.db, "gone", &gone), 0);
+		assert_int_equal(db_app_delete(p.db, gone), 0);
 		assert_int_equal(restore(&p, one ? "blog" : NULL, NULL, &did, &e), 0);
 		json_decref(did);
 		assert_int_equal(db_app_by_name(p.db, "blog", &a), 0);
@@ -493,6 +510,8 @@ static void what_was_under_way_does_not_go_on_here(void **state)
 		check_app(p.db, "blog", "blog", "blog-data");
 		assert_int_equal(db_mount_list(p.db, a.id, &mounts), 1);
 		assert_int_equal(mounts[0].pending, DB_SETTLED);
+		/* Its trail comes with the host's. */
+		assert_int_equal(count_events_of(p.db, a.id), one ? 0 : 1);
 		/* The half of a clone, unless it is asked for, goes at the next start as it would have there. */
 		db_setting_get(p.db, a.id, "clone", "begun", &begun);
 		assert_true(one ? !begun : begun != NULL);

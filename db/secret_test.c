@@ -144,6 +144,8 @@ static void open_rows(struct db *db, uint32_t app)
 	assert_true(query_exec(db, "DROP INDEX event_app", "") >= 0);
 	assert_true(query_exec(db, "DROP INDEX event_time", "") >= 0);
 	assert_true(query_exec(db, "ALTER TABLE event DROP COLUMN detail", "") >= 0);
+	assert_true(query_exec(db, "DROP INDEX event_of", "") >= 0);
+	assert_true(query_exec(db, "ALTER TABLE event DROP COLUMN of_app", "") >= 0);
 	/* what later versions added */
 	assert_true(query_exec(db, "ALTER TABLE volume DROP COLUMN whole", "") >= 0);
 	assert_true(
