@@ -564,14 +564,18 @@ static void of_buildpacks_a_viewer_sees_no_secret(void **state)
 	expect(f, "PATCH", "/v1/apps/blog/config",
 		"{\"set\":{\"BUILDPACK_URL\":\"https://planted@a.example/b\"}}", 200, "");
 	expect(f, "PATCH", "/v1/apps/blog/buildpacks",
-		"{\"set\":[\"node\",\"https://me:planted@c.example/d#v1\"]}", 200, "");
+		"{\"set\":[\"node\",\"https://me:planted@c.example/d#v@1\","
+		"\"https://e.example/f.tgz?token=planted#v2\"]}",
+		200, "");
 	assert_int_equal(db_grant_put(f->c.db, a.member, blog, ROLE_LOGS), 0);
 	expect_without(f, &a, "/v1/apps/blog/buildpacks",
-		"{\"buildpacks\":[\"node\",\"https://*@c.example/d#v1\"]}", "planted");
+		"{\"buildpacks\":[\"node\",\"https://*@c.example/d#v@1\","
+		"\"https://e.example/f.tgz?*#v2\"]}",
+		"planted");
 	assert_int_equal(db_grant_put(f->c.db, a.member, blog, ROLE_DEPLOY), 0);
 	expect_token(f, &a, "GET", "/v1/apps/blog/buildpacks", NULL, 200,
-		"\"https://me:planted@c.example/d#v1\"],\"BUILDPACK_URL\":\"https://"
-		"planted@a.example/b\"");
+		"\"https://e.example/f.tgz?token=planted#v2\"],\"BUILDPACK_URL\":"
+		"\"https://planted@a.example/b\"");
 }
 
 static void happens(struct fixture *f, const char *app, const char *what)

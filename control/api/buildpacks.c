@@ -5,13 +5,19 @@
 #include <errno.h>
 #include <string.h>
 
-/* Between scheme and host of an address stands who asks for it, and what opens it. */
+/* Between scheme and host of an address stands who asks for it, and what opens it; or it is asked for in the query. */
 static json_t *without_login(const char *s)
 {
 	const char *from = strstr(s, "://");
-	const char *at = from ? strrchr(from, '@') : NULL;
 
-	return at ? json_sprintf("%.*s*%s", (int)(from + 3 - s), s, at) : json_string(s);
+	if (!from)
+		return json_string(s);
+	from += 3;
+	const char *end = from + strcspn(from, "?#"), *tag = strchr(end, '#');
+	const char *login = memrchr(from, '@', (size_t)(end - from));
+	const char *shown = login ? login : from;
+	return json_sprintf("%.*s%s%.*s%s%s", (int)(from - s), s, login ? "*" : "",
+		(int)(end - shown), shown, *end == '?' ? "?*" : "", tag ? tag : "");
 }
 
 /* Reports are for more people than secrets are. */

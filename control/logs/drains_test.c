@@ -67,6 +67,7 @@ static uint64_t add(struct fixture *f, const char *url, const char *ca)
 static void one_that_cannot_be_told_keeps_nobody_from_the_others(void **state)
 {
 	static struct control c; /* the thread stays */
+	static char folder[sizeof(((struct fixture *)0)->folder)];
 	struct fixture *f = *state;
 	const struct timeval most = {.tv_sec = WAIT_S};
 	struct db_webhook h = {.events = HOOK_ALL, .url = "https://hooks.example.com/"};
@@ -80,7 +81,8 @@ static void one_that_cannot_be_told_keeps_nobody_from_the_others(void **state)
 	first = add(f, "https://a.example.com/", "");
 	bad = add(f, "https://b.example.com/", ca);
 	last = add(f, "https://c.example.com/", "");
-	c = (struct control){.db = f->db, .state = f->folder};
+	snprintf(folder, sizeof(folder), "%s", f->folder);
+	c = (struct control){.db = f->db, .state = folder};
 	assert_int_equal(db_webhook_add(f->db, &h), 0);
 	assert_int_equal(webhooks_ping(&c, &h, &delivery), 0);
 	assert_int_equal(pipe2(heard, O_CLOEXEC), 0);
@@ -107,6 +109,9 @@ static void one_that_cannot_be_told_keeps_nobody_from_the_others(void **state)
 	drains_changed(&c);
 	assert_null(hear(sock));
 	close(sock);
+	for (int ms = 0; drains_alive(&c) && ms < WAIT_S * 1000; ms++)
+		usleep(1000);
+	assert_false(drains_alive(&c)); /* from here on it asks no database */
 }
 
 int main(void)

@@ -237,15 +237,24 @@ static int pack_enter(
 	return fd;
 }
 
-/* Awake, if it is one that sleeps with the app. */
-static int find_awake(struct control *c, const struct live *l, const struct oneoff *o,
+/* Awake, if it is one that sleeps with the app; its release becomes l's. */
+static int find_awake(struct control *c, struct live *l, const struct oneoff *o,
 	struct member *ret, struct err *e)
 {
 	int r = strncmp(o->instance, "web.", 4) == 0
 			? sleep_keep_awake(c, l->app.id, "berth enter", e)
 			: 0;
 
-	return r < 0 ? r : find_instance(c, l->app.id, o->instance, ret, e);
+	if (r == 0)
+		r = find_instance(c, l->app.id, o->instance, ret, e);
+	if (r < 0)
+		return r;
+	/* a canary's, or one that the last deploy is about to stop */
+	if (ret->version != l->release.version &&
+		(r = load_release(c, ret->version, l)) < 0)
+		return err_sys(
+			e, -r, "read v%u, which %s is of", ret->version, o->instance);
+	return 0;
 }
 
 /* Starts it inside target; its row is there. */
@@ -285,17 +294,16 @@ static int enter(struct control *c, struct live *l, const struct oneoff *o, int 
 	int r = find_awake(c, l, o, &target, e);
 	if (r < 0)
 		return r;
-	/* a canary's, or one that the last deploy is about to stop */
-	if (target.version != l->release.version &&
-		(r = load_release(c, target.version, l)) < 0)
-		return err_sys(
-			e, -r, "read v%u, which %s is of", target.version, o->instance);
 	row.version = l->release.version;
 	r = db_instance_create(c->db, &row);
 	if (r < 0)
 		return err_sys(e, -r, "record it");
 	/* It may have begun to fall asleep before the row was there. */
 	r = find_awake(c, l, o, &target, e);
+	if (r == 0 && target.version != row.version) { /* a deploy was faster */
+		db_instance_exit(c->db, row.id, "not started", io_now_us());
+		return enter(c, l, o, stdio, ret, e);
+	}
 	if (r == 0)
 		r = enter_target(c, l, o, &target, row.id, stdio, &pty, e);
 	if (r < 0) {

@@ -22,6 +22,7 @@ static int entered = -1;      /* the spec of the last program that entered it */
 static uint64_t target;	      /* what it entered */
 
 #define AFTER_SLEEP 77
+static uint32_t version_after_sleep; /* 0: as before */
 
 /* ---- in the place of the real ones (see the Makefile) ---- */
 
@@ -58,8 +59,11 @@ int sleep_keep_awake(
 {
 	struct db_instance *rows autofree = NULL;
 
-	if (db_instance_list(c->db, app, false, &rows) > 0)
+	if (db_instance_list(c->db, app, false, &rows) > 0) {
 		running.id = AFTER_SLEEP;
+		if (version_after_sleep)
+			running.version = version_after_sleep;
+	}
 	return 0;
 }
 
@@ -230,6 +234,22 @@ static void who_enters_is_recorded_before_the_app_is_kept_awake(void **state)
 	assert_int_equal(target, AFTER_SLEEP);
 }
 
+static void who_waits_for_it_to_wake_gets_the_release_of_then(void **state)
+{
+	struct fixture *f = *state;
+
+	add_release(&f->c, f->app, "blue");
+	running = (struct member){.id = 7,
+		.number = 101,
+		.version = 1,
+		.type = "web",
+		.state = MEMBER_READY};
+	version_after_sleep = 2;
+	expect_entered(f, "IMAGE=blue", "COLOUR=blue", "BERTH_RELEASE=v2");
+	assert_int_equal(target, AFTER_SLEEP);
+	version_after_sleep = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -238,6 +258,9 @@ int main(void)
 			tear_down),
 		cmocka_unit_test_setup_teardown(
 			who_enters_a_canary_gets_its_release, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			who_waits_for_it_to_wake_gets_the_release_of_then, set_up,
+			tear_down),
 		cmocka_unit_test_setup_teardown(
 			who_enters_is_recorded_before_the_app_is_kept_awake, set_up,
 			tear_down),
