@@ -266,8 +266,12 @@ static int short_options(struct cli *c, struct words *w, const char *letters)
 bool args_is_instance(const char *word)
 {
 	const char *dot = strrchr(word, '.');
+	char type[32]; /* what is cut is too long for one, too */
 
-	return dot && dot > word && dot[1] &&
+	if (!dot)
+		return false;
+	snprintf(type, sizeof(type), "%.*s", (int)(dot - word), word);
+	return name_type_valid(type) && dot[1] &&
 	       strspn(dot + 1, "0123456789") == strlen(dot + 1);
 }
 

@@ -163,7 +163,7 @@ int args_parse(struct cli *c, int argc, char **argv);
 /* Takes the app from the words, checks it and how many are left. 0 or a status. */
 int args_check(struct cli *c);
 const struct command *args_find(const char *name);
-/* "web.1" */
+/* "web.1": a process type, a dot, a number. */
 bool args_is_instance(const char *word);
 /* The words as a list of JSON. NULL after saying that one is no text: a list without it says something else. */
 json_t *args_list(const struct cli *c);
