@@ -215,7 +215,7 @@ static int show_stream(struct cli *c)
 	char *line;
 	int r = -EPIPE;
 
-	v.terminal = isatty(fileno(v.out));
+	v.terminal = isatty(c->json ? STDERR_FILENO : STDOUT_FILENO);
 	while (wait_more(c) && (r = client_line(&c->client, &line)) > 0)
 		handle(c, &v, line);
 	end_progress(&v);

@@ -21,13 +21,35 @@ static char **copy_words(int argc, char **argv)
 	return copy;
 }
 
-/* What is still in stdio's buffer goes out. r, or a failure when not all that was printed did. */
+static int output_error; /* of the first write to stdout that failed */
+
+static ssize_t write_output(void *arg UNUSED, const char *data, size_t len)
+{
+	int r = out_write(STDOUT_FILENO, data, len);
+
+	if (r < 0 && !output_error)
+		output_error = r;
+	return r < 0 ? 0 : (ssize_t)len;
+}
+
+/* Of a write that failed stdio only keeps that it did, and drops what it was to write; whose flush it was may not have
+ * looked. So stdout writes by write_output, which keeps why. */
+static void begin_output(void)
+{
+	stdout = fopencookie(NULL, "w", (cookie_io_functions_t){.write = write_output});
+	if (!stdout)
+		abort();
+	setvbuf(stdout, NULL, isatty(STDOUT_FILENO) ? _IOLBF : _IOFBF, 0);
+}
+
+/* r, or a failure when not all that was printed could be written. A reader that has seen enough changes nothing. */
 static int end_output(int r)
 {
-	errno = EIO; /* of what failed earlier */
-	if (fflush(stdout) == 0 && !ferror(stdout))
+	fflush(stdout);
+	if (!output_error || output_error == -EPIPE)
 		return r;
-	return r ? r : out_failed(-errno);
+	out_failed(output_error);
+	return r ? r : STATUS_FAILED;
 }
 
 static int no_command(int argc, char **argv)
@@ -91,5 +113,6 @@ int main(int argc, char **argv)
 	c.cmd = args_find(argv[1]);
 	if (!c.cmd)
 		return help_unknown(argv[1]);
+	begin_output();
 	return end_output(run(&c, argc - 1, argv + 1));
 }

@@ -80,20 +80,19 @@ static int get_scope(struct cli *c, json_t **ret)
 
 static int print(const struct buf *b)
 {
-	int r = b->failed ? -ENOMEM : out_write(1, b->data, b->len);
-
-	return r < 0 ? out_failed(r) : 0;
+	if (b->failed)
+		return out_failed(-ENOMEM);
+	fwrite(b->data, 1, b->len, stdout);
+	return 0;
 }
 
-static int write_value(const json_t *v, bool newline)
+static int print_value(const json_t *v)
 {
 	autobuf b = BUF_INIT;
 
-	fflush(stdout);
 	if (out_bytes(v, &b) < 0)
 		return STATUS_FAILED;
-	if (newline)
-		buf_adds(&b, "\n");
+	buf_adds(&b, "\n");
 	return print(&b);
 }
 
@@ -109,7 +108,7 @@ static int show_values(struct cli *c, const json_t *config, const char *type)
 		printf("=====> %s env vars%s%s\n", c->app, *type ? " of " : "", type);
 	json_object_foreach ((json_t *)(uintptr_t)config, key, v) {
 		printf("%s:%*s ", key, widest - (int)strlen(key), "");
-		r = write_value(v, true) ? STATUS_FAILED : r;
+		r = print_value(v) ? STATUS_FAILED : r;
 	}
 	return r;
 }
@@ -173,7 +172,7 @@ int cmd_config_get(struct cli *c)
 		out_json(v);
 		return 0;
 	}
-	return write_value(v, true);
+	return print_value(v);
 }
 
 int cmd_config_keys(struct cli *c)

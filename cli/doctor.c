@@ -214,6 +214,7 @@ int cmd_doctor(struct cli *c)
 {
 	struct findings f = {.c = c, .list = json_array()};
 	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	int err = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	bool running;
 
 	dup2(null, STDERR_FILENO); /* what goes wrong is a finding */
@@ -236,5 +237,6 @@ int cmd_doctor(struct cli *c)
 		out_json(f.list);
 	else if (!c->quiet)
 		printf("-----> %u failed, %u to look at\n", f.failed, f.warnings);
+	dup2(err, STDERR_FILENO);
 	return f.failed ? STATUS_FAILED : STATUS_OK;
 }

@@ -234,6 +234,9 @@ def route(conn, method, path, query, b):
         return conn.json(APPS) if method == "GET" else conn.json({"name": b["name"], "url": "u", "git": "g"}, 201)
     if p[0] == "apps" and p[-1] != "diff":
         return app_route(conn, method, p[1], "/".join(p[2:]), query, b)
+    if p[0] == "events":  # at once: a reader that is gone finds all of it in berth's buffer
+        body = b"".join(b'f\r\n{"what":"push"}\r\n1\r\n\n\r\n' for _ in range(3)) + b"0\r\n\r\n"
+        return conn.s.sendall(b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
     if p[0] == "top":
         return conn.json([{"app": "blog", "per_second": 0.27, "p50_ms": 1.28, "p99_ms": 35, "requests": 12, "status_4xx": 1,
                            "status_5xx": 0, "bytes": 2048}])
