@@ -50,7 +50,8 @@ enum {
 	MSG_PORTS,           /* struct msg_instance; reply: fds /proc/PID/net/tcp, tcp6 and unix of the instance, opened for reading */
 	MSG_LIST,            /* no body; reply: struct msg_list, all sandboxes that berthd knows */
 	MSG_LAYER_COMMIT,    /* struct msg_layer: the upper layer of a finished build becomes final; reply: struct msg_layer.
-	                        Of a final one, size_bytes is 0 until it is safely on disk; asking makes that happen soon */
+	                        Of a final one, size_bytes is 0 until it is safely on disk; asking makes that happen soon; -EIO: the disk
+	                        failed, it never will be */
 	MSG_LAYER_REMOVE,    /* struct msg_layer: final or half-made; -EBUSY while a sandbox uses it; absent is 0 */
 	MSG_LAYER_LIST,      /* struct msg_layer_page; reply the same: final layers on disk, from after ids greater than `after` */
 	MSG_VOLUME_CREATE,   /* struct msg_volume; existing is 0 */

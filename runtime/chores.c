@@ -19,6 +19,9 @@
 /* After the deploy that made it: the disk is busy enough. And after a failure. */
 #define DELAY_MS 2000
 
+/* In a child's status. */
+#define LOST 0x80
+
 /* Two kinds of work, side by side: a layer that somebody waits for does not wait for a large tree. */
 enum kind { LAYERS, TRASH, KINDS };
 static const char *const deeds[KINDS] = {
@@ -31,6 +34,7 @@ struct work {
 	bool waits; /* for its timer, or the child's end */
 	bool hurry;
 	bool failed; /* the last time: nobody can hurry it, and it was said */
+	bool lost;   /* layers: see layers_settle */
 	int pidfd;   /* of the child at work, or -1 */
 	struct loop_io *watch;
 	struct loop_timer *timer;
@@ -71,9 +75,10 @@ static void empty(int trash)
 	closedir(dir);
 }
 
-/* Its status is 0, or the errno. */
+/* Its status is 0, or the errno, which file systems have below LOST. */
 static _Noreturn void do_work(const struct work *w)
 {
+	bool lost = w->lost;
 	int trash = w->all->folders->trash, layers = w->all->folders->layers, r;
 
 	if (!w->hurry)
@@ -82,8 +87,8 @@ static _Noreturn void do_work(const struct work *w)
 	if (r == 0 && w->kind == TRASH)
 		empty(trash);
 	else if (r == 0)
-		r = layers_settle(layers);
-	_exit(-r);
+		r = layers_settle(layers, &lost);
+	_exit(-r | (lost ? LOST : 0));
 }
 
 static void start_work(void *arg);
@@ -123,8 +128,11 @@ static void on_done(void *arg, uint32_t events UNUSED)
 	unwatch(w);
 	if (si.si_code != CLD_EXITED) {
 		plan_again(w, strsignal(si.si_status));
-	} else if (si.si_status) {
-		plan_again(w, strerror(si.si_status));
+		return;
+	}
+	w->lost = si.si_status & LOST;
+	if (si.si_status) {
+		plan_again(w, strerror(si.si_status & ~LOST));
 	} else {
 		w->failed = false;
 		plan(w);

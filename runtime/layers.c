@@ -62,14 +62,19 @@ int layer_commit(struct chores *c, int dirfd, uint64_t id, uint64_t *ret_size)
 	*ret_size = 0;
 	if (layer_is_final(dirfd, id)) {
 		*ret_size = layer_size(dirfd, id);
-		if (*ret_size == 0 && !has(dirfd, id, "/synced"))
+		if (*ret_size == 0 && !has(dirfd, id, "/synced")) {
+			if (has(dirfd, id, "/lost"))
+				return -EIO;
 			chores_hurry(c);
+		}
 		return 0;
 	}
 	id_name(temp, id, ".tmp");
 	id_name(final, id, "");
 	if (!has(dirfd, id, ".tmp/fs"))
 		return -ENOENT;
+	if (has(dirfd, id, ".tmp/lost"))
+		return -EIO;
 	/* The overlay's own folder: empty, or with files that were deleted while open. */
 	id_name(work, id, ".tmp/work");
 	r = io_remove_tree(dirfd, work);
@@ -101,8 +106,8 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* All final ones, unsorted, allocated. How many, or -errno. */
-static int read_all(int dirfd, uint64_t **ret)
+/* All of that suffix, "" for the final ones, unsorted, allocated. How many, or -errno. */
+static int read_all(int dirfd, const char *suffix, uint64_t **ret)
 {
 	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -118,7 +123,7 @@ static int read_all(int dirfd, uint64_t **ret)
 		return -e;
 	}
 	while ((entry = readdir(dir))) {
-		if (!id_parse(entry->d_name, "", &id))
+		if (!id_parse(entry->d_name, suffix, &id))
 			continue;
 		if (n == room) {
 			uint64_t *more =
@@ -140,7 +145,7 @@ int layer_list(int dirfd, uint64_t after, uint64_t *ids, unsigned int max)
 {
 	uint64_t *all autofree = NULL;
 	unsigned int out = 0;
-	int n = read_all(dirfd, &all);
+	int n = read_all(dirfd, "", &all);
 
 	if (n <= 0)
 		return n;
@@ -181,17 +186,56 @@ static int settle(int dirfd, uint64_t id)
 	return r == -ENOENT ? 0 : r;
 }
 
-int layers_settle(int dirfd)
+/* No fsync: it is for this boot. */
+static int mark_lost(int dirfd, uint64_t id, const char *link)
+{
+	char path[48];
+
+	id_name(path, id, link);
+	if (symlinkat("lost", dirfd, path) < 0 && errno != EEXIST && errno != ENOENT)
+		return -errno;
+	return 0;
+}
+
+/* Also the half-made ones, which were written to as well, and may become final meanwhile: those first. */
+static int lose_all(int dirfd)
+{
+	uint64_t *half autofree = NULL, *all autofree = NULL;
+	int n_half = read_all(dirfd, ".tmp", &half), n = read_all(dirfd, "", &all);
+	int r = n_half < 0 ? n_half : n < 0 ? n : 0, one;
+
+	for (int i = 0; i < n_half; i++)
+		if ((one = mark_lost(dirfd, half[i], ".tmp/lost")) < 0 ||
+			(one = mark_lost(dirfd, half[i], "/lost")) < 0)
+			r = one;
+	for (int i = 0; i < n; i++)
+		if (!has(dirfd, all[i], "/synced") &&
+			(one = mark_lost(dirfd, all[i], "/lost")) < 0)
+			r = one;
+	return r;
+}
+
+int layers_settle(int dirfd, bool *lost)
 {
 	uint64_t *all autofree = NULL;
-	int n = read_all(dirfd, &all), unsettled = 0, r = 0;
+	int n = read_all(dirfd, "", &all), unsettled = 0, r = 0;
 
 	/* before the writing: one that comes after it is not all on disk */
 	for (int i = 0; i < n; i++)
-		if (!has(dirfd, all[i], "/synced"))
+		if (!has(dirfd, all[i], "/synced") && !has(dirfd, all[i], "/lost"))
 			all[unsettled++] = all[i];
-	if (n < 0 || (unsettled && syncfs(dirfd) < 0))
-		return n < 0 ? n : -errno;
+	if (n < 0)
+		return n;
+	if (!*lost && unsettled && syncfs(dirfd) < 0) {
+		*lost = true;
+		log_error(
+			"layers that were not on disk yet are lost: %s", strerror(errno));
+	}
+	if (*lost) {
+		r = lose_all(dirfd);
+		*lost = r < 0;
+		return r;
+	}
 	for (int i = 0; i < unsettled; i++) {
 		int one = settle(dirfd, all[i]);
 
@@ -224,12 +268,12 @@ int layers_check(struct chores *c, int dirfd, uint64_t boot)
 {
 	uint64_t *all autofree = NULL;
 	bool same = stored_boot(dirfd) == boot;
-	int n = read_all(dirfd, &all);
+	int n = read_all(dirfd, "", &all);
 
 	for (int i = 0; i < n; i++) {
 		if (has(dirfd, all[i], "/synced"))
 			continue;
-		if (same) {
+		if (same) { /* passes over lost ones */
 			chores_settle_layers(c);
 			continue;
 		}

@@ -23,7 +23,7 @@
 #define MANY 300
 
 static time_t ahead_s; /* of the clock that timers go by */
-static int sync_error, fork_error;
+static int sync_error, fork_error, link_error;
 static bool sync_kills; /* whoever calls it */
 
 int clock_gettime(clockid_t clock, struct timespec *t)
@@ -45,6 +45,12 @@ int syncfs(int fd UNUSED)
 int fsync(int fd UNUSED)
 {
 	return 0;
+}
+
+int symlinkat(const char *target, int dirfd, const char *path)
+{
+	errno = link_error;
+	return link_error ? -1 : (int)syscall(SYS_symlinkat, target, dirfd, path);
 }
 
 pid_t fork(void)
@@ -69,7 +75,7 @@ static int set_up(void **state UNUSED)
 	t.folders.trash = open(t.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	t.loop = loop_new();
 	t.chores = chores_new(t.loop, &t.folders);
-	sync_error = fork_error = 0;
+	sync_error = fork_error = link_error = 0;
 	sync_kills = false;
 	return t.chores ? 0 : -1;
 }
@@ -85,15 +91,21 @@ static int tear_down(void **state UNUSED)
 	return io_remove_tree(AT_FDCWD, t.dir);
 }
 
-static void make(uint64_t id)
+static void begin(uint64_t id)
 {
 	char name[48];
-	uint64_t size;
 
 	id_name(name, id, ".tmp");
 	assert_int_equal(mkdirat(t.folders.layers, name, 0700), 0);
 	id_name(name, id, ".tmp/fs");
 	assert_int_equal(mkdirat(t.folders.layers, name, 0700), 0);
+}
+
+static void make(uint64_t id)
+{
+	uint64_t size;
+
+	begin(id);
 	assert_int_equal(layer_commit(t.chores, t.folders.layers, id, &size), 0);
 	assert_int_equal(size, 0);
 }
@@ -124,19 +136,75 @@ static bool settles(uint64_t id)
 	return asked_size(id) > 0;
 }
 
-static void a_layer_that_could_not_be_written_is_tried_again(void **state UNUSED)
+static void a_layer_that_could_not_be_marked_is_tried_again(void **state UNUSED)
+{
+	siginfo_t si;
+
+	make(1);
+	link_error = ENOSPC;
+	assert_int_equal(asked_size(1), 0);
+	assert_true(child_ends(&si));
+	assert_int_equal(si.si_status, ENOSPC);
+	loop_once(t.loop, 10);
+	link_error = 0;
+	ahead_s += LATER_S;
+	assert_true(settles(1));
+}
+
+static bool is_lost(uint64_t id)
+{
+	uint64_t size;
+
+	return layer_commit(t.chores, t.folders.layers, id, &size) == -EIO && size == 0;
+}
+
+static bool gets_lost(uint64_t id)
+{
+	for (int i = 0; i < TURNS_MAX && !is_lost(id); i++)
+		loop_once(t.loop, 10);
+	return is_lost(id);
+}
+
+/* As syncfs does, which tells an error once. */
+static void what_could_not_be_written_is_never_on_disk(void **state UNUSED)
+{
+	siginfo_t si;
+
+	make(1);
+	begin(2);
+	sync_error = EIO;
+	asked_size(1);
+	assert_true(child_ends(&si));
+	loop_once(t.loop, 10);
+	sync_error = 0;
+	assert_true(is_lost(1));
+	assert_true(is_lost(2)); /* that was written to at the same time */
+	make(3);
+	assert_true(settles(3));
+	assert_true(is_lost(1));
+	assert_int_equal(layers_check(t.chores, t.folders.layers, 1), 0);
+	assert_false(layer_is_final(t.folders.layers, 1));
+	assert_true(layer_is_final(t.folders.layers, 3));
+}
+
+static void nothing_is_marked_before_what_is_lost(void **state UNUSED)
 {
 	siginfo_t si;
 
 	make(1);
 	sync_error = EIO;
-	assert_int_equal(asked_size(1), 0);
+	link_error = EROFS;
+	asked_size(1);
 	assert_true(child_ends(&si));
-	assert_int_equal(si.si_status, EIO);
 	loop_once(t.loop, 10);
-	sync_error = 0;
+	assert_int_equal(asked_size(1), 0);
+	sync_error = link_error = 0;
 	ahead_s += LATER_S;
-	assert_true(settles(1));
+	assert_true(gets_lost(1));
+	make(2);
+	ahead_s += LATER_S;
+	assert_true(settles(2));
+	assert_true(is_lost(1));
 }
 
 /* Whoever waits asks every few milliseconds. */
@@ -145,7 +213,7 @@ static void a_failure_is_not_repeated_as_often_as_somebody_asks(void **state UNU
 	siginfo_t si;
 
 	make(1);
-	sync_error = EIO;
+	link_error = ENOSPC;
 	asked_size(1);
 	assert_true(child_ends(&si));
 	loop_once(t.loop, 10);
@@ -194,13 +262,16 @@ static void any_number_of_layers_waits(void **state UNUSED)
 
 static void only_what_is_not_marked_is_settled(void **state UNUSED)
 {
+	bool lost = false;
+
 	make(1);
 	ahead_s += LATER_S;
 	assert_true(settles(1));
-	sync_error = EIO;
-	assert_int_equal(layers_settle(t.folders.layers), 0);
+	link_error = sync_error = EIO;
+	assert_int_equal(layers_settle(t.folders.layers, &lost), 0);
 	make(2);
-	assert_int_equal(layers_settle(t.folders.layers), -EIO);
+	assert_int_equal(layers_settle(t.folders.layers, &lost), -EIO);
+	assert_true(lost);
 	assert_int_equal(asked_size(2), 0);
 }
 
@@ -208,8 +279,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
-			a_layer_that_could_not_be_written_is_tried_again, set_up,
+			a_layer_that_could_not_be_marked_is_tried_again, set_up,
 			tear_down),
+		cmocka_unit_test_setup_teardown(
+			what_could_not_be_written_is_never_on_disk, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			nothing_is_marked_before_what_is_lost, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_failure_is_not_repeated_as_often_as_somebody_asks, set_up,
 			tear_down),
