@@ -1,8 +1,9 @@
 /*
  * Slow work on disk, done in short-lived child processes: removing trees, writing finished
- * layers to disk and counting their size. One that fails is tried again, until it succeeds. A
- * chore lost with a dying berthd is found again at the next start (state/trash, layers
- * without their mark).
+ * layers to disk and counting their size. The latter is tried again until it succeeds; what
+ * cannot be removed stays in the trash until something else is, or the next start: it may stay
+ * so for good. A chore lost with a dying berthd is found again at the next start (state/trash,
+ * layers without their mark).
  */
 #ifndef RUNTIME_CHORES_H
 #define RUNTIME_CHORES_H
