@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 
 #define REPLACE_GAP_MS 100 /* so that one is at work before the next one goes */
+#define REPLACE_AGAIN_MS 1000
 #define DAEMON_STEADY_NS 2000000000ull /* ran longer: the next restart is at once */
 
 struct one {
@@ -52,6 +53,7 @@ struct daemons {
 	unsigned int n;
 	struct loop_timer *kill_timer, *replace_timer;
 	struct leaver *leavers;
+	bool replacing; /* an upgrade is not over */
 	void (*done)(void *arg);
 	void *done_arg;
 };
@@ -123,14 +125,16 @@ static int write_list(const struct daemons *d)
 	return r;
 }
 
-static void start(struct one *o);
+static bool start(struct one *o);
+static void plan_next(struct daemons *d, unsigned int delay_ms);
 
 static void restart_timer(void *arg)
 {
 	struct one *o = arg;
 
 	o->timer = NULL;
-	start(o);
+	if (start(o))
+		plan_next(o->all, REPLACE_GAP_MS);
 }
 
 static void plan_restart(struct one *o)
@@ -233,8 +237,8 @@ static int write_down(struct one *o, pid_t pid, int pidfd)
 }
 
 /* It runs only if the list has it: else the next worker would start a second one, and both
- * would read from one pair. */
-static void start(struct one *o)
+ * would read from one pair. False: it does not, and is tried again. */
+static bool start(struct one *o)
 {
 	struct err e = {0};
 	int pidfd, go, r;
@@ -244,18 +248,19 @@ static void start(struct one *o)
 	if (pid < 0) {
 		log_error("cannot start %s: %s", o->name, e.text);
 		plan_restart(o);
-		return;
+		return false;
 	}
 	r = write_down(o, pid, pidfd);
 	if (r == 0) {
 		process_go(go);
-		return;
+		return true;
 	}
 	log_error("cannot start %s: %s", o->name, strerror(-r));
 	close(go); /* it ends at once */
 	waitpid(pid, NULL, 0);
 	forget_process(o);
 	plan_restart(o);
+	return false;
 }
 
 static struct one *find(struct daemons *d, const char *name)
@@ -473,7 +478,7 @@ void daemons_start(struct daemons *d)
 	read_list(d, d->settings);
 	for (unsigned int i = 0; i < d->n; i++)
 		if (!d->list[i].pid)
-			start(&d->list[i]);
+			(void)start(&d->list[i]);
 	(void)write_list(d);
 }
 
@@ -481,13 +486,15 @@ void daemons_start(struct daemons *d)
 
 static void replace_next(void *arg);
 
-static void plan_next(struct daemons *d)
+static void plan_next(struct daemons *d, unsigned int delay_ms)
 {
+	if (!d->replacing)
+		return;
 	loop_cancel(d->replace_timer);
-	d->replace_timer = loop_after(d->loop, REPLACE_GAP_MS, replace_next, d);
+	d->replace_timer = loop_after(d->loop, delay_ms, replace_next, d);
 }
 
-/* The old process is gone or has left: the new one starts, then the next makes way. */
+/* The old process is gone or has left: the new one starts; once it runs, the next makes way. */
 static void replaced(struct one *o)
 {
 	o->old = false;
@@ -497,8 +504,8 @@ static void replaced(struct one *o)
 		check_stopped(o->all);
 		return;
 	}
-	start(o);
-	plan_next(o->all);
+	if (start(o))
+		plan_next(o->all, REPLACE_GAP_MS);
 }
 
 static void way_timeout(void *arg)
@@ -526,18 +533,34 @@ static struct one *next_old(struct daemons *d)
 	return control;
 }
 
+static bool all_run(const struct daemons *d)
+{
+	for (unsigned int i = 0; i < d->n; i++)
+		if (!d->list[i].pid)
+			return false;
+	return true;
+}
+
+/* Nobody makes way whose successor could not start: see start. */
 static void replace_next(void *arg)
 {
 	struct daemons *d = arg;
 	struct one *o = next_old(d);
 
 	d->replace_timer = NULL;
+	if (!all_run(d)) /* the start of that one plans the next */
+		return;
 	if (!o) {
 		log_info("upgrade: all programs are new");
+		d->replacing = false;
 		return;
 	}
 	if (o->timer) /* told already: another one ended meanwhile */
 		return;
+	if (write_list(d) < 0) {
+		plan_next(d, REPLACE_AGAIN_MS);
+		return;
+	}
 	pidfd_send_signal(
 		o->pidfd, o->program.kind == DAEMON_LOGGER ? SIGTERM : SIGUSR2, NULL, 0);
 	o->timer = loop_after(d->loop, DAEMON_WAY_MS, way_timeout, o);
@@ -550,8 +573,8 @@ void daemons_replace(struct daemons *d, uint64_t before)
 
 		o->old = o->adopted && o->start_time <= before;
 	}
-	if (next_old(d))
-		plan_next(d);
+	d->replacing = next_old(d);
+	plan_next(d, REPLACE_GAP_MS);
 }
 
 void daemons_left(struct daemons *d, unsigned int worker)
@@ -601,6 +624,7 @@ void daemons_stop(struct daemons *d, bool logger_too, void (*done)(void *arg), v
 	}
 	loop_cancel(d->replace_timer);
 	d->replace_timer = NULL;
+	d->replacing = false;
 	signal_all(d, SIGTERM);
 	d->kill_timer = loop_after(d->loop, DAEMON_STOP_MS, kill_late, d);
 	check_stopped(d);

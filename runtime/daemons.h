@@ -46,7 +46,8 @@ void daemons_start(struct daemons *d);
 void daemons_stop(struct daemons *d, bool logger_too, void (*done)(void *arg), void *arg);
 /*
  * All that were found running and were started before (process_ticks) make way, one after the other, for the installed
- * programs: the logger, the routers, control. In the background.
+ * programs: the logger, the routers, control. One makes way when the one before has a successor that runs, and run/daemons
+ * can be written. In the background.
  */
 void daemons_replace(struct daemons *d, uint64_t before);
 /*

@@ -13,6 +13,8 @@
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -23,6 +25,8 @@ static struct settings settings;
 static const struct daemon_ids ids;
 static const struct handoff handoff = {.generation = 1, .n_workers = 1};
 static struct loop *loop;
+static time_t ahead_s;	/* of the clock that timers go by */
+static bool list_fails; /* as soon as another one is started */
 
 /* What the processes say. */
 static int says[2];
@@ -30,6 +34,14 @@ struct said {
 	enum { BEGUN, BEGUN_UNKNOWN, TOLD } what;
 	enum daemon_kind kind;
 };
+
+int clock_gettime(clockid_t clock, struct timespec *t)
+{
+	int r = (int)syscall(SYS_clock_gettime, clock, t);
+
+	t->tv_sec += clock == CLOCK_MONOTONIC ? ahead_s : 0;
+	return r;
+}
 
 static bool is_listed(pid_t pid)
 {
@@ -67,12 +79,33 @@ static _Noreturn void run_program(enum daemon_kind kind, const int go[2])
 	_exit(1);
 }
 
+static void make_list_fail(void)
+{
+	char path[SETTINGS_PATH_MAX + 32];
+
+	snprintf(path, sizeof(path), "%s/daemons.new", settings.run);
+	assert_int_equal(mkdir(path, 0700), 0);
+}
+
+/* And what is tried again, is so at once. */
+static void mend_list(void)
+{
+	char path[SETTINGS_PATH_MAX + 32];
+
+	snprintf(path, sizeof(path), "%s/daemons.new", settings.run);
+	assert_int_equal(rmdir(path), 0);
+	ahead_s += 2;
+}
+
 pid_t daemon_start(
 	const struct daemon_program *p, int *ret_pidfd, int *ret_go, struct err *e UNUSED)
 {
 	int go[2];
 	pid_t pid;
 
+	if (list_fails)
+		make_list_fail();
+	list_fails = false;
 	assert_int_equal(process_hold(go), 0);
 	pid = fork();
 	assert_true(pid >= 0);
@@ -159,14 +192,12 @@ static void a_program_begins_when_the_list_has_it(void **state UNUSED)
 
 static void none_begins_while_the_list_cannot_be_written(void **state UNUSED)
 {
-	char path[SETTINGS_PATH_MAX + 32];
 	struct daemons *d;
 
-	snprintf(path, sizeof(path), "%s/daemons.new", settings.run);
-	assert_int_equal(mkdir(path, 0700), 0);
+	make_list_fail();
 	d = started();
 	assert_false(has_said());
-	assert_int_equal(rmdir(path), 0);
+	mend_list();
 	expect_all_begun();
 	stop(d);
 }
@@ -249,6 +280,54 @@ static void a_later_worker_goes_on_with_those_from_before_the_upgrade(void **sta
 	stop(d);
 }
 
+static void expect_all_replaced(struct daemons *d)
+{
+	expect(BEGUN, DAEMON_LOGGER);
+	expect(TOLD, DAEMON_ROUTER);
+	daemons_left(d, 0);
+	expect(BEGUN, DAEMON_ROUTER);
+	expect(TOLD, DAEMON_CONTROL);
+	kill_program("control");
+	expect(BEGUN, DAEMON_CONTROL);
+}
+
+static void nobody_makes_way_while_the_list_cannot_be_written(void **state UNUSED)
+{
+	struct daemons *d = adopted();
+
+	make_list_fail();
+	daemons_replace(d, process_ticks());
+	run_150_ms();
+	assert_false(has_said());
+	assert_int_equal(kill(line_of("logger").pid, 0), 0);
+	mend_list();
+	expect_all_replaced(d);
+	stop(d);
+}
+
+static void the_next_makes_way_when_the_one_before_has_a_successor(void **state UNUSED)
+{
+	struct daemons *d = adopted();
+	struct daemon_line logger = line_of("logger");
+
+	daemons_replace(d, process_ticks());
+	list_fails = true;
+	while (kill(logger.pid, 0) == 0)
+		assert_int_equal(loop_once(loop, -1), 0);
+	run_150_ms();
+	assert_false(has_said());
+	kill_program("control"); /* nor when another one comes back */
+	run_150_ms();
+	assert_false(has_said());
+	mend_list();
+	for (int i = 0; i < 2; i++) /* in whatever order */
+		assert_int_equal(next_said().what, BEGUN);
+	expect(TOLD, DAEMON_ROUTER);
+	daemons_left(d, 0);
+	expect(BEGUN, DAEMON_ROUTER);
+	stop(d);
+}
+
 static int setup(void **state UNUSED)
 {
 	snprintf(settings.run, sizeof(settings.run), "/tmp/daemons-test-XXXXXX");
@@ -272,6 +351,8 @@ int main(void)
 		cmocka_unit_test(one_that_makes_way_is_told_once_whoever_ends_meanwhile),
 		cmocka_unit_test(
 			a_later_worker_goes_on_with_those_from_before_the_upgrade),
+		cmocka_unit_test(nobody_makes_way_while_the_list_cannot_be_written),
+		cmocka_unit_test(the_next_makes_way_when_the_one_before_has_a_successor),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
