@@ -431,7 +431,8 @@ enum {
 	MSG_ROUTER_SOCKETS = 80, /* struct msg_sockets; reply as for MSG_SOCKETS; -ESRCH when the instance is gone */
 	MSG_ROUTER_WAKE,         /* struct msg_instance: as MSG_THAW; reply the same; -ESRCH when the instance is gone */
 	MSG_ROUTER_LEAVES,       /* no body, no reply: told to make way (SIGUSR2), it reads from its pairs no more; its
-	                            successor may start while its last requests end, however long they take */
+	                            successor may start while its last requests end, however long they take. Said again
+	                            whenever it is told again */
 };
 
 /* ---- berth-control <-> berth-router worker ---- */

@@ -333,6 +333,13 @@ static void say_stays(void *arg)
 	wheel_set(&w->wheel, &w->stays_timer, w->now_ms + PROTO_STAYS_MS);
 }
 
+void link_say_left(struct worker *w)
+{
+	if (msg_send(w->berthd.fd, MSG_ROUTER_LEAVES, 0, 0, NULL, 0, NULL, 0) < 0)
+		log_warn("berthd is not told that another may start: it waits for the "
+			 "end");
+}
+
 void link_leave(struct worker *w)
 {
 	w->left = true;
@@ -340,7 +347,5 @@ void link_leave(struct worker *w)
 	say_stays(w);
 	epoll_ctl(w->epfd, EPOLL_CTL_DEL, w->berthd.fd, NULL);
 	epoll_ctl(w->epfd, EPOLL_CTL_DEL, w->control.fd, NULL);
-	if (msg_send(w->berthd.fd, MSG_ROUTER_LEAVES, 0, 0, NULL, 0, NULL, 0) < 0)
-		log_warn("berthd is not told that another may start: it waits for the "
-			 "end");
+	link_say_left(w);
 }

@@ -57,6 +57,8 @@ static void leave_idle(void *arg)
 
 void worker_leave(struct worker *w)
 {
+	if (w->left) /* a berthd asks that died before it knew */
+		link_say_left(w);
 	if (w->stopping)
 		return;
 	w->leaving = true;

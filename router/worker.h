@@ -115,7 +115,8 @@ void worker_stop(struct worker *w);
 /*
  * For a successor that accepts from now on: requests in flight end here, whatever time they take, and each open connection
  * may bring one more, within LEAVE_MS. The pairs are given up as soon as no request waits for a message, or after
- * LEAVE_WAIT_MS; then control is told, as long as that is so, which instances have requests here (MSG_STAYS).
+ * LEAVE_WAIT_MS; then control is told, as long as that is so, which instances have requests here (MSG_STAYS). Called again
+ * after that, it tells berthd again.
  */
 void worker_leave(struct worker *w);
 uint64_t worker_random(struct worker *w);
@@ -124,6 +125,8 @@ uint64_t worker_random(struct worker *w);
 int link_start(struct worker *w);
 /* Reads from the pairs no more, and says so to berthd. */
 void link_leave(struct worker *w);
+/* MSG_ROUTER_LEAVES. */
+void link_say_left(struct worker *w);
 int link_ask_sockets(struct worker *w, uint64_t id, uint32_t n, int family, uint32_t seq);
 /* Too many connections wait to be accepted: the question is put again in a moment. */
 void link_ask_later(struct worker *w, struct stock *s);

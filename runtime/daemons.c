@@ -592,6 +592,7 @@ void daemons_left(struct daemons *d, unsigned int worker)
 	o->watch = NULL;
 	add_leaver(d, o->pid, TAKE_FD(o->pidfd), o->start_time);
 	o->pid = 0;
+	(void)write_list(d); /* a later worker starts the new one, whatever comes now */
 	replaced(o);
 }
 

@@ -25,8 +25,9 @@ static struct settings settings;
 static const struct daemon_ids ids;
 static const struct handoff handoff = {.generation = 1, .n_workers = 1};
 static struct loop *loop;
-static time_t ahead_s;	/* of the clock that timers go by */
-static bool list_fails; /* as soon as another one is started */
+static time_t ahead_s;	 /* of the clock that timers go by */
+static bool left_listed; /* when the last one was started */
+static bool list_fails;	 /* as soon as another one is started */
 
 /* What the processes say. */
 static int says[2];
@@ -50,6 +51,17 @@ static bool is_listed(pid_t pid)
 
 	for (int i = 0; i < n; i++)
 		if (lines[i].pid == pid)
+			return true;
+	return false;
+}
+
+static bool has_line(const char *name)
+{
+	struct daemon_line lines[DAEMONS_MAX];
+	int n = daemons_read(&settings, lines);
+
+	for (int i = 0; i < n; i++)
+		if (strcmp(lines[i].name, name) == 0)
 			return true;
 	return false;
 }
@@ -103,6 +115,7 @@ pid_t daemon_start(
 	int go[2];
 	pid_t pid;
 
+	left_listed = has_line(DAEMON_LEFT);
 	if (list_fails)
 		make_list_fail();
 	list_fails = false;
@@ -285,6 +298,7 @@ static void expect_all_replaced(struct daemons *d)
 	expect(BEGUN, DAEMON_LOGGER);
 	expect(TOLD, DAEMON_ROUTER);
 	daemons_left(d, 0);
+	assert_true(left_listed);
 	expect(BEGUN, DAEMON_ROUTER);
 	expect(TOLD, DAEMON_CONTROL);
 	kill_program("control");

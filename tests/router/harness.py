@@ -223,7 +223,7 @@ class Router:
             for n in high:
                 os.close(n)
 
-    left = False  # it said that it reads from its pairs no more
+    left = 0  # so often it said that it reads from its pairs no more
 
     def restart(self):
         """Another worker process on the same pairs and listener."""
@@ -242,7 +242,7 @@ class Router:
             if kind == HELLO:
                 self.hellos.append("berthd")
             elif kind == ROUTER_LEAVES:
-                self.left = True
+                self.left += 1
             elif kind == ROUTER_SOCKETS:
                 iid, n, family = struct.unpack("<QII", data[16:])
                 self.asked.append((iid, n, family))
