@@ -175,6 +175,9 @@ int db_layer_set_blob(struct db *db, uint64_t id, const char *blob, uint64_t siz
 int db_layer_delete(struct db *db, uint64_t id);
 /* It is not on disk any more: goes with all that lie on it. -ENOENT. */
 int db_layer_delete_lost(struct db *db, uint64_t id);
+/* It will not be on disk after the next boot: it and all that lie on it keep their rows, for the images that have them, and are
+ * of kind "lost", which no key finds. -ENOENT: it is so already. */
+int db_layer_give_up(struct db *db, uint64_t id);
 /* Only when it was last used before then: whoever found it since needs it. -ENOENT. */
 int db_layer_delete_unused(struct db *db, uint64_t id, uint64_t older_than_us);
 int db_layer_get(struct db *db, uint64_t id, struct db_layer *ret, json_t **ret_meta);

@@ -115,6 +115,15 @@ int db_layer_delete_lost(struct db *db, uint64_t id)
 		"U", id));
 }
 
+int db_layer_give_up(struct db *db, uint64_t id)
+{
+	return query_changed(query_exec(db,
+		"UPDATE layer SET kind='lost', key=key||'@'||id WHERE (id=?1 AND "
+		"kind<>'lost') OR (kind='source' AND ?1 IN (SELECT j.value FROM "
+		"json_each(meta, '$.below') j))",
+		"U", id));
+}
+
 int db_layer_delete_unused(struct db *db, uint64_t id, uint64_t older_than_us)
 {
 	return query_changed(query_exec(db, "DELETE FROM layer WHERE id=? AND used_us<?",

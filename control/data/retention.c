@@ -18,7 +18,10 @@
 #define SETTLE_NS (UINT64_C(60) * 1000000000u)
 #define SETTLE_LOOK_US 5000
 
-/* Asked again for a finished layer, berthd tells its size, once it is on disk. 1: it is, 0: not yet, or -errno. */
+/*
+ * Asked again for a finished layer, berthd tells its size, once it is on disk. 1: it is, 0: not yet, -EIO: the disk failed,
+ * and the next build makes it anew, or -errno.
+ */
 static int ask_size(struct control *c, uint64_t id)
 {
 	struct msg *reply autofree = calloc(1, sizeof(*reply));
@@ -27,6 +30,9 @@ static int ask_size(struct control *c, uint64_t id)
 				reply)
 		      : -ENOMEM;
 
+	if (r == -EIO && db_layer_give_up(c->db, id) == 0)
+		log_error("layer %llu could not be written to disk",
+			(unsigned long long)id);
 	if (r < 0)
 		return r;
 	memcpy(&l, reply->body, sizeof(l));
@@ -45,7 +51,7 @@ void retention_count(struct control *c)
 			ask_size(c, layers[i].id);
 }
 
-/* 1: it is on disk, 0: not yet, or -errno. */
+/* As ask_size. */
 static int is_settled(struct control *c, uint64_t id)
 {
 	struct db_layer l;
@@ -54,13 +60,16 @@ static int is_settled(struct control *c, uint64_t id)
 	return r < 0 ? r : l.size_bytes ? 1 : ask_size(c, id);
 }
 
-void retention_begin_settle(struct control *c, const json_t *layers)
+int retention_begin_settle(struct control *c, const json_t *layers)
 {
 	const json_t *layer;
 	size_t i;
+	int r = 0;
 
 	json_array_foreach (layers, i, layer)
-		is_settled(c, (uint64_t)json_integer_value(layer));
+		if (is_settled(c, (uint64_t)json_integer_value(layer)) == -EIO)
+			r = -EIO;
+	return r;
 }
 
 int retention_settle(struct control *c, const json_t *layers)

@@ -8,9 +8,9 @@
 void retention_soon(struct control *c);
 /* berthd counts a layer some seconds after it was made: asks it for the sizes that are not known yet. */
 void retention_count(struct control *c);
-/* Has berthd write the image's layers to disk, without waiting. */
-void retention_begin_settle(struct control *c, const json_t *layers);
-/* Waits until they are there: what a release is made of outlives a power cut. 0, -ETIMEDOUT or -errno. */
+/* Has berthd write the image's layers to disk, without waiting. 0, or -EIO: the disk failed, and the next build makes anew what is lost. */
+int retention_begin_settle(struct control *c, const json_t *layers);
+/* Waits until they are there: what a release is made of outlives a power cut. 0, -ETIMEDOUT, -EIO as above or -errno. */
 int retention_settle(struct control *c, const json_t *layers);
 /* At once, before it returns: layers that nothing needs, that were not used for an hour, nor by what runs for longer. */
 void retention_now(struct control *c);

@@ -195,6 +195,31 @@ int deploy_build(struct deploy *d, const char *commit, bool no_cache, struct err
 	return r;
 }
 
+#define MAKE_ANEW "`berth ps:rebuild %s` makes them anew"
+
+static int begin_settle(struct deploy *d, struct err *e)
+{
+	return retention_begin_settle(d->c, d->image.layers) == -EIO
+		       ? err_set(e, EIO,
+				 "its layers could not be written to disk; " MAKE_ANEW,
+				 d->app.name)
+		       : 0;
+}
+
+static void settle(struct deploy *d)
+{
+	int r = retention_settle(d->c, d->image.layers);
+
+	if (r == -EIO)
+		sink_fail(d->s,
+			"its layers could not be written to disk and will be gone after "
+			"the next boot; " MAKE_ANEW,
+			d->app.name);
+	else if (r < 0)
+		sink_fail(d->s, "its layers are not all on disk yet: after a power cut "
+				"now, the app would need another push");
+}
+
 int deploy_release(struct deploy *d, const char *description, struct err *e)
 {
 	struct db_release *rel = &d->release;
@@ -219,8 +244,9 @@ int deploy_release(struct deploy *d, const char *description, struct err *e)
 		.s = d->s};
 	applog(d->app.id, "berth[deploy]", "v%u: %s by %s", rel->version,
 		rel->description, d->actor);
-	retention_begin_settle(d->c, d->image.layers);
-	r = rollout_run(d->c, &roll, e);
+	r = begin_settle(d, e);
+	if (r == 0)
+		r = rollout_run(d->c, &roll, e);
 	if (r < 0) {
 		db_release_fail(d->c->db, d->app.id, rel->version, e->text);
 		applog(d->app.id, "berth[deploy]", "v%u failed: %s", rel->version,
@@ -228,9 +254,7 @@ int deploy_release(struct deploy *d, const char *description, struct err *e)
 		return r;
 	}
 	applog(d->app.id, "berth[deploy]", "v%u serves", rel->version);
-	if (retention_settle(d->c, d->image.layers) < 0)
-		sink_fail(d->s, "its layers are not all on disk yet: after a power cut "
-				"now, the app would need another push");
+	settle(d);
 	if (d->app.canary_version) {
 		applog(d->app.id, "berth[deploy]", "canary: v%u ends",
 			d->app.canary_version);
