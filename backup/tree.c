@@ -11,7 +11,8 @@
 
 #define END 0xffffffffu
 #define KNOWN_MAX ((size_t)4 << 30)
-#define LOST_MAX ((size_t)300) /* bytes of what is told of one that is lost */
+#define LOST_MAX ((size_t)300)	       /* bytes of what is told of one that is lost */
+#define SEGMENTS_MAX ((size_t)1 << 20) /* of a file in its row; more are put into lists */
 
 /* ---- rows ---- */
 
@@ -22,8 +23,8 @@ struct row {
 
 struct segment {
 	char kind;
-	uint64_t size;		   /* in the file */
-	const unsigned char *data; /* C: the name, I: the bytes */
+	uint64_t size;		   /* in the file; L: without holes */
+	const unsigned char *data; /* C, L: the name, I: the bytes */
 };
 
 static bool take_u32(const unsigned char **at, const unsigned char *end, uint32_t *ret)
@@ -41,18 +42,21 @@ static int segment_read(
 	const unsigned char **at, const unsigned char *end, struct segment *ret)
 {
 	const unsigned char *p = *at;
-	uint64_t hole;
+	uint64_t large;
 	uint32_t size;
 
 	if (p == end)
 		return 0;
 	ret->kind = (char)*p++;
-	if (ret->kind == 'H') {
-		if (end - p < 8)
+	if (ret->kind == 'H' || ret->kind == 'L') {
+		size_t name = ret->kind == 'L' ? ID_SIZE : 0;
+
+		if ((size_t)(end - p) < 8 + name)
 			return 0;
-		memcpy(&hole, p, 8);
-		ret->size = le64toh(hole);
-		*at = p + 8;
+		memcpy(&large, p, 8);
+		ret->size = le64toh(large);
+		ret->data = p + 8;
+		*at = p + 8 + name;
 		return 1;
 	}
 	if (ret->kind != 'C' && ret->kind != 'I')
@@ -97,6 +101,57 @@ static int row_read(const char *data, size_t size, struct row *ret)
 			return r;
 	ret->end = at;
 	return 1;
+}
+
+/* Of the file, holes not counted. */
+static uint64_t segments_bytes(const unsigned char *at, const unsigned char *end)
+{
+	struct segment s;
+	uint64_t bytes = 0;
+
+	while (segment_read(&at, end, &s) == 1)
+		if (s.kind != 'H')
+			bytes += s.size;
+	return bytes;
+}
+
+/* Who takes each segment of a row, in order, those of its lists too. */
+struct reading {
+	struct store *s;
+	int (*take)(void *arg, const struct segment *one, struct err *e);
+	void *arg;
+};
+
+static int read_list(
+	const struct reading *y, const unsigned char id[ID_SIZE], struct err *e)
+{
+	autobuf list = {.max = SEALED_MAX};
+	const unsigned char *at, *end;
+	struct segment one;
+	int r = store_get(y->s, id, &list, e);
+
+	if (r < 0)
+		return r;
+	at = (const unsigned char *)list.data;
+	end = at + list.len;
+	while (r == 0 && at < end) {
+		if (segment_read(&at, end, &one) != 1 || one.kind == 'L')
+			return err_set(e, EBADMSG, "a list of its parts is damaged");
+		r = y->take(y->arg, &one, e);
+	}
+	return r;
+}
+
+static int read_segments(const struct reading *y, const struct row *row, struct err *e)
+{
+	const unsigned char *at = row->segments;
+	struct segment one;
+	int r = 0;
+
+	while (r == 0 && segment_read(&at, row->end, &one) == 1)
+		r = one.kind == 'L' ? read_list(y, one.data, e)
+				    : y->take(y->arg, &one, e);
+	return r;
 }
 
 /* ---- the digest ---- */
@@ -204,19 +259,22 @@ struct knowing {
 	struct store *s;
 };
 
+static int is_there(void *arg, const struct segment *one, struct err *e UNUSED)
+{
+	const struct knowing *y = arg;
+
+	return one->kind != 'C' || store_has(y->s, one->data) ? 0 : -ENOENT;
+}
+
 /* A file with a chunk that is gone is not known: it is read again. */
 static int remember_whole(void *arg, const struct row *row, struct err *e)
 {
 	struct knowing *y = arg;
-	const unsigned char *at = row->segments;
-	struct segment s;
+	struct err why = {0};
 
-	if (row->entry_size == END)
+	if (row->entry_size == END ||
+		read_segments(&(struct reading){y->s, is_there, y}, row, &why) < 0)
 		return 0;
-	for (uint32_t i = 0; i < row->n_segments; i++)
-		if (segment_read(&at, row->end, &s) == 1 && s.kind == 'C' &&
-			!store_has(y->s, s.data))
-			return 0;
 	return remember(y->k, row, e);
 }
 
@@ -279,8 +337,9 @@ struct putting {
 	struct blob list;
 	struct cutter cut; /* of the file that comes */
 	struct buf entry, segments,
-		small; /* of it; small: as long as all of it is small */
-	uint32_t n_segments;
+		small;	  /* of it; small: as long as all of it is small */
+	struct buf lists; /* segments that stand for all that came before */
+	uint32_t n_segments, n_lists;
 	bool open, large;
 	uint64_t same, size; /* size: of all files, holes not counted */
 	uint64_t lost;
@@ -295,6 +354,28 @@ static void add_u32(struct buf *b, uint32_t v)
 	buf_add(b, &v, sizeof(v));
 }
 
+/* When there are many of them, those that came so far are kept as a chunk. */
+static int end_segment(struct putting *p, struct err *e)
+{
+	const unsigned char *start = (const unsigned char *)p->segments.data;
+	unsigned char id[ID_SIZE];
+
+	if (p->segments.failed)
+		return err_set(e, ENOMEM, "out of memory");
+	p->n_segments++;
+	if (p->segments.len < SEGMENTS_MAX)
+		return 0;
+	uint64_t le = htole64(segments_bytes(start, start + p->segments.len));
+	int r = store_put(p->s, start, p->segments.len, id, e);
+	buf_add(&p->lists, "L", 1);
+	buf_add(&p->lists, &le, sizeof(le));
+	buf_add(&p->lists, id, ID_SIZE);
+	p->n_lists++;
+	p->n_segments = 0;
+	buf_reset(&p->segments);
+	return p->lists.failed ? err_set(e, EFBIG, "a file has too many parts") : r;
+}
+
 static int add_chunk(void *arg, const void *piece, size_t size, struct err *e)
 {
 	struct putting *p = arg;
@@ -304,8 +385,7 @@ static int add_chunk(void *arg, const void *piece, size_t size, struct err *e)
 	buf_add(&p->segments, "C", 1);
 	add_u32(&p->segments, (uint32_t)size);
 	buf_add(&p->segments, id, ID_SIZE);
-	p->n_segments++;
-	return p->segments.failed ? err_set(e, EFBIG, "a file has too many parts") : r;
+	return r < 0 ? r : end_segment(p, e);
 }
 
 /* What came since the last hole. */
@@ -315,14 +395,13 @@ static int end_bytes(struct putting *p, struct err *e)
 		p->large = false;
 		return cutter_feed(&p->cut, "", 0, true, add_chunk, p, e);
 	}
-	if (p->small.len) {
-		buf_add(&p->segments, "I", 1);
-		add_u32(&p->segments, (uint32_t)p->small.len);
-		buf_add(&p->segments, p->small.data, p->small.len);
-		p->n_segments++;
-		buf_reset(&p->small);
-	}
-	return p->segments.failed ? err_set(e, EFBIG, "a file has too many parts") : 0;
+	if (p->small.len == 0)
+		return 0;
+	buf_add(&p->segments, "I", 1);
+	add_u32(&p->segments, (uint32_t)p->small.len);
+	buf_add(&p->segments, p->small.data, p->small.len);
+	buf_reset(&p->small);
+	return end_segment(p, e);
 }
 
 static int take_bytes(struct putting *p, const struct buf *data, struct err *e)
@@ -357,19 +436,13 @@ static int take_hole(struct putting *p, const struct frame *f, struct err *e)
 	le = htole64(size);
 	buf_add(&p->segments, "H", 1);
 	buf_add(&p->segments, &le, sizeof(le));
-	p->n_segments++;
-	return 0;
+	return end_segment(p, e);
 }
 
 /* A row, new or as it was, becomes part of the tree. */
 static int add_row(struct putting *p, const struct row *row, struct err *e)
 {
-	const unsigned char *at = row->segments;
-	struct segment s;
-
-	for (uint32_t i = 0; i < row->n_segments; i++)
-		if (segment_read(&at, row->end, &s) == 1 && s.kind != 'H')
-			p->size += s.size;
+	p->size += segments_bytes(row->segments, row->end);
 	if (p->next)
 		return remember(p->next, row, e);
 	digest_row(p->digest, row);
@@ -387,7 +460,8 @@ static int end_row(struct putting *p, struct err *e)
 	p->open = false;
 	add_u32(&text, (uint32_t)p->entry.len);
 	buf_add(&text, p->entry.data, p->entry.len);
-	add_u32(&text, p->n_segments);
+	add_u32(&text, p->n_lists + p->n_segments);
+	buf_add(&text, p->lists.data, p->lists.len);
 	buf_add(&text, p->segments.data, p->segments.len);
 	if (text.failed || row_read(text.data, text.len, &row) != 1)
 		return err_set(e, EBADMSG, "a file cannot be listed");
@@ -399,8 +473,9 @@ static int take_entry(struct putting *p, const struct buf *entry, struct err *e)
 	int r = end_row(p, e);
 
 	buf_reset(&p->entry);
+	buf_reset(&p->lists);
 	buf_reset(&p->segments);
-	p->n_segments = 0;
+	p->n_lists = p->n_segments = 0;
 	p->open = true;
 	if (r == 0 && (entry->len < STOW_IDENTITY || entry->len > STOW_ENTRY_MAX ||
 			      buf_add(&p->entry, entry->data, entry->len) < 0))
@@ -498,7 +573,7 @@ static int put(struct putting *p, int fd, struct frame_end *end, struct err *e)
 
 	blob_open(&p->list, p->s);
 	cutter_init(&p->cut, store_keys(p->s));
-	p->segments.max = SEALED_MAX / 2;
+	p->lists.max = SEALED_MAX / 2;
 	p->digest = digest_new();
 	do {
 		r = frame_read(fd, &f);
@@ -514,6 +589,7 @@ static void put_free(struct putting *p)
 	blob_free(&p->list);
 	cutter_free(&p->cut);
 	buf_free(&p->entry);
+	buf_free(&p->lists);
 	buf_free(&p->segments);
 	buf_free(&p->small);
 	EVP_MD_CTX_free(p->digest);
@@ -574,8 +650,9 @@ static int send_part(int fd, const void *data, size_t size)
 	return r;
 }
 
-static int send_segment(struct getting *g, const struct segment *s, struct err *e)
+static int send_segment(void *arg, const struct segment *s, struct err *e)
 {
+	struct getting *g = arg;
 	uint64_t le = htole64(s->size);
 	int r;
 
@@ -593,8 +670,6 @@ static int send_segment(struct getting *g, const struct segment *s, struct err *
 static int send_row(void *arg, const struct row *row, struct err *e)
 {
 	struct getting *g = arg;
-	const unsigned char *at = row->segments;
-	struct segment s;
 	int r;
 
 	if (row->entry_size == END)
@@ -606,11 +681,7 @@ static int send_row(void *arg, const struct row *row, struct err *e)
 	if (row->entry_size == END)
 		return 0;
 	digest_row(g->digest, row);
-	for (uint32_t i = 0; r == 0 && i < row->n_segments; i++) {
-		segment_read(&at, row->end, &s);
-		r = send_segment(g, &s, e);
-	}
-	return r;
+	return read_segments(&(struct reading){g->s, send_segment, g}, row, e);
 }
 
 int tree_get(struct store *s, const json_t *item, int fd, struct err *e)
@@ -639,28 +710,28 @@ struct checking {
 	int bad;
 };
 
+static int check_segment(void *arg, const struct segment *one, struct err *e)
+{
+	struct checking *c = arg;
+
+	return one->kind == 'C' ? store_get(c->s, one->data, &c->chunk, e) : 0;
+}
+
 static int check_row(void *arg, const struct row *row, struct err *e UNUSED)
 {
 	struct checking *c = arg;
-	const unsigned char *at = row->segments;
 	struct stow_entry entry;
-	struct segment s;
+	struct err why = {0};
 	char path[STOW_PATH_MAX + 1];
 
 	if (row->entry_size == END ||
 		stow_entry_read(row->entry, row->entry_size, &entry) < 0)
 		return 0;
-	for (uint32_t i = 0; i < row->n_segments; i++) {
-		struct err why = {0};
-
-		segment_read(&at, row->end, &s);
-		if (s.kind != 'C' || store_get(c->s, s.data, &c->chunk, &why) == 0)
-			continue;
-		snprintf(path, sizeof(path), "%.*s", (int)entry.path_len, entry.path);
-		c->missing(c->arg, path, why.text);
-		c->bad++;
-		break;
-	}
+	if (read_segments(&(struct reading){c->s, check_segment, c}, row, &why) == 0)
+		return 0;
+	snprintf(path, sizeof(path), "%.*s", (int)entry.path_len, entry.path);
+	c->missing(c->arg, path, why.text);
+	c->bad++;
 	return 0;
 }
 

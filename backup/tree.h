@@ -1,7 +1,8 @@
 /*
  * A tree of files in a backup: what lib/stow.h sends, kept as a list of rows that is itself a blob:
  *   u32 size of the entry, the entry, u32 number of segments, each u8 kind and
- *     H u64 bytes of a hole;  C u32 size, name of a chunk;  I u32 size, that many bytes
+ *     H u64 bytes of a hole;  C u32 size, name of a chunk;  I u32 size, that many bytes;
+ *     L u64 bytes of the file without holes, name of a chunk that has the segments (no L): where a file has many
  * and at the end u32 0xffffffff and struct frame_end. Small files (TREE_INLINE) are in the list.
  */
 #ifndef BACKUP_TREE_H
