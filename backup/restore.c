@@ -239,6 +239,8 @@ static int put_repo(
 		;
 	if ((r == 0 || r == -EPIPE) && status != 0)
 		r = err_set(e, EIO, "the repository of %s cannot be written", app);
+	if (r == 0)
+		say_lost(item);
 	return r;
 }
 
@@ -275,7 +277,10 @@ static int put_acme(struct restoring *y, struct err *e)
 
 	if (!item || !json_is_true(json_object_get(y->plan, "acme")))
 		return 0;
-	return put_tree(y, item, json_pack("{s:s}", "op", "acme"), e);
+	int r = put_tree(y, item, json_pack("{s:s}", "op", "acme"), e);
+	if (r == 0)
+		say_lost(item);
+	return r;
 }
 
 /* ---- the whole ---- */
