@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 
 #define START_MS 30000
+#define CHORE_MS 30000
 #define ANSWER_S 30
 
 struct drill {
@@ -168,6 +169,18 @@ static int run_berthd(const struct drill *d, const char *word)
 	return status;
 }
 
+/* A child of the berthd that ended, which writes layers to disk, may not be done yet. */
+static int remove_folder(const char *path)
+{
+	int r = io_remove_tree(AT_FDCWD, path);
+
+	for (int ms = 0; r == -ENOTEMPTY && ms < CHORE_MS; ms += 50) {
+		usleep(50000);
+		r = io_remove_tree(AT_FDCWD, path);
+	}
+	return r;
+}
+
 /* Nothing of it stays, whatever happened. */
 static int tear_down(struct drill *d, struct err *e)
 {
@@ -183,10 +196,12 @@ static int tear_down(struct drill *d, struct err *e)
 	if (*d->berthd && run_berthd(d, "--remove") != 0)
 		r = err_set(
 			e, EIO, "berthd --remove failed: see %s/berthd.log", d->folder);
-	if (r == 0 && (io_remove_tree(AT_FDCWD, d->folder) < 0 ||
-			      io_remove_tree(AT_FDCWD, d->run) < 0))
-		r = err_sys(e, errno, "remove %s", d->folder);
-	return r;
+	if (r < 0)
+		return r;
+	r = remove_folder(d->folder);
+	if (r == 0)
+		r = remove_folder(d->run);
+	return r < 0 ? err_sys(e, -r, "remove %s", d->folder) : 0;
 }
 
 /* ---- the files ---- */
