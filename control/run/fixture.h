@@ -2,7 +2,22 @@
 #ifndef CONTROL_RUN_FIXTURE_H
 #define CONTROL_RUN_FIXTURE_H
 
+#include "control/member.h"
 #include "db/fixture.h"
+
+/* For a fleet_list in the place of the real one: the app's web.1, ready, of release 1. */
+static UNUSED int only_web(uint64_t id, uint32_t app, struct member **ret)
+{
+	*ret = calloc(1, sizeof(**ret));
+	assert_non_null(*ret);
+	**ret = (struct member){.id = id,
+		.app = app,
+		.version = 1,
+		.number = 1,
+		.type = "web",
+		.state = MEMBER_READY};
+	return 1;
+}
 
 /* Its release 1, whose app.json has such health checks for web. */
 static uint32_t live_app(struct db *db, const char *name, const char *checks)

@@ -31,18 +31,10 @@ uint64_t io_mono_ns(void)
 int fleet_list(struct control *k UNUSED, uint32_t app, const char *type UNUSED,
 	struct member **ret)
 {
-	*ret = calloc(1, sizeof(**ret));
-	assert_non_null(*ret);
-	**ret = (struct member){.id = 7,
-		.app = app,
-		.version = 1,
-		.number = 1,
-		.type = "web",
-		.state = MEMBER_READY};
 	sem_post(&looked);
 	while (over)
 		pause();
-	return 1;
+	return only_web(7, app, ret);
 }
 
 int health_try(struct control *k UNUSED, const struct member *m UNUSED,

@@ -65,15 +65,7 @@ static struct db_instance add_instance(const char *kind, const char *type)
 int fleet_list(struct control *c UNUSED, uint32_t app, const char *type UNUSED,
 	struct member **ret)
 {
-	*ret = calloc(1, sizeof(**ret));
-	assert_non_null(*ret);
-	**ret = (struct member){.id = g.instance,
-		.app = app,
-		.version = 1,
-		.number = 1,
-		.type = "web",
-		.state = MEMBER_READY};
-	return 1;
+	return only_web(g.instance, app, ret);
 }
 
 void fleet_hold(struct control *c UNUSED, uint32_t app UNUSED, bool on UNUSED)
