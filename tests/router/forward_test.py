@@ -1,6 +1,7 @@
 """What reaches the app and what comes back, when everybody behaves."""
 import contextlib
 import hashlib
+import itertools
 import os
 import re
 import socket
@@ -428,9 +429,17 @@ def test_little_waits_in_the_router_for_slow_readers_of_long_bodies():
 
 
 def test_an_instance_at_rest_keeps_few_sockets():
+    here, all_here = itertools.count(1), threading.Event()
+
     def fds():
         return len(os.listdir("/proc/%d/fd" % r.pid))
-    with routed() as (r, b):
+    def handler(backend, conn):  # nobody is answered before all have a connection of their own
+        for _ in each_request(backend, conn):
+            if next(here) == 30:
+                all_here.set()
+            all_here.wait(10)
+            conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    with routed(handler) as (r, b):
         before = fds() + 2  # the first two ready sockets may still be on their way
         crowd = [r.connect() for _ in range(30)]
         for s in crowd:
