@@ -198,7 +198,6 @@ one_left() { [ "$(app_parents "$1" | wc -l)" = 1 ]; }
 	equal 2 "$(wc -l <<<"$output")"
 	berth config:unset m-logs TICK_MS
 }
-logged() { berth logs "$1" -n 1000 | grep -qF "$2"; }
 
 @test "a volume keeps its content over deploys, and stopping first never runs two instances on it" {
 	app m-volume

@@ -7,7 +7,6 @@ live() {
 	pushed
 	serves "$1" 'page 1'
 }
-logged() { berth logs "$1" -n 1000 | grep -qF "$2"; }
 computed() { berth resource:report "$1" "--$2"; }
 
 @test "each limit says whether it holds at once or from the next start, and does" {

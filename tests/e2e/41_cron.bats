@@ -20,7 +20,7 @@ runs() { [ "$(oneoffs "$1")" = "$2" ]; }
 		  "cron": [
 		    {"command": "echo report of $BERTH_CRON_TASK in $DYNO", "schedule": "30 4 * * 1-5"},
 		    {"command": "seq 150; echo no luck; exit 3", "schedule": "@weekly"},
-		    {"command": "exec perl -e '$SIG{USR1} = sub { exit }; print qq(begun); sleep 60'", "schedule": "0 0 1 1 *"},
+		    {"command": "exec perl -e '$SIG{USR1} = sub { exit }; $| = 1; print qq(begun$/); sleep 60'", "schedule": "0 0 1 1 *"},
 		    {"command": "date", "schedule": "* * * * *", "concurrency_policy": "allow"},
 		    {"command": "trap 'echo told' TERM; echo stubborn; while :; do sleep 0.2; done", "schedule": "0 0 2 1 *", "concurrency_policy": "replace"}
 		  ]
@@ -64,6 +64,7 @@ runs() { [ "$(oneoffs "$1")" = "$2" ]; }
 	try berth cron:run c-tasks "$id" --detach
 	ok
 	has 'Running cron.1'
+	wait_for 5 logged c-tasks 'cron.1]: begun' # its handler is set
 	berth run:detached c-tasks -- sh -c 'echo waits; exec sleep 60'
 	runs c-tasks 'cron.1 run.1'
 	try berth cron:run c-tasks "$id"
@@ -91,8 +92,9 @@ runs() { [ "$(oneoffs "$1")" = "$2" ]; }
 	has 'run:list'
 	try berth run:stop c-tasks
 	exits 2
-	berth run:detached c-tasks -- sh -c 'trap "" TERM; while :; do sleep 0.2; done'
+	berth run:detached c-tasks -- sh -c 'trap "" TERM; echo deaf; while :; do sleep 0.2; done'
 	berth cron:run c-tasks "$(task begun)" --detach
+	wait_for 5 logged c-tasks ']: deaf'
 	try berth run:stop c-tasks --all
 	ok
 	has 'run.1 ended' 'signal 9' 'cron.1 ended'
@@ -100,16 +102,16 @@ runs() { [ "$(oneoffs "$1")" = "$2" ]; }
 	equal '' "$(oneoffs c-tasks)"
 }
 
-told() { berth logs c-tasks -n 20 | grep -q 'told$'; }
 of_last_two() { json cron:history c-tasks "$1" | jq -r '[.[:2][].status] | join(" ")'; }
 @test "a run that takes its time to make way keeps no other task waiting" {
 	local id pid
 	id=$(task stubborn)
 	berth checks:set c-tasks stop-timeout 3
 	berth cron:run c-tasks "$id" --detach
+	wait_for 5 logged c-tasks 'cron.1]: stubborn' # its trap is set
 	berth cron:run c-tasks "$id" --detach >"$BATS_TEST_TMPDIR/replaced" 2>&1 &
 	pid=$!
-	wait_for 3 told
+	wait_for 3 logged c-tasks 'cron.1]: told'
 	try berth cron:run c-tasks "$(task report)"
 	ok
 	equal running "$(of_last_two "$id")" # it has not ended, and nothing runs in its place

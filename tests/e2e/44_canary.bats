@@ -49,7 +49,6 @@ instances() { json ps:report "$1" | jq -r '[.instances[] | "\(.name)/v\(.release
 instances_are() { [ "$(instances "$1")" = "$2" ]; }
 parents_are() { [ "$(app_parents "$1" | wc -l)" = "$2" ]; }
 status_of() { json releases "$1" | jq -r ".[] | select(.version == $2) | .status"; }
-logged() { berth logs "$1" -n 500 | grep -qF -- "$2"; }
 
 @test "a canary gets its share of the new clients, who stay with it, until a deploy ends it" {
 	local got one two three

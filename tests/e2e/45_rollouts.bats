@@ -141,9 +141,8 @@ parents_are() { [ "$(app_parents "$1" | wc -l)" = "$2" ]; }
 	wait_for 10 parents_are r-row 3
 	wait_for 5 not_running "${pids[0]}"
 	kill -0 "${pids[1]}" "${pids[2]}"
-	wait_for 5 logged_row 'instances 3 releases old: stopping them'
+	wait_for 5 logged r-row 'instances 3 releases old: stopping them'
 	kill "${pids[1]}" "${pids[2]}"
 	wait_for 10 parents_are r-row 1
 	serves r-row 'page 4'
 }
-logged_row() { berth logs r-row -n 200 | grep -qF -- "$1"; }

@@ -11,7 +11,6 @@ of() { json ps:report "$1" | jq -r --arg i "$2" --arg k "$3" '.instances[] | sel
 state_is() { [ "$(of "$1" "$2" state)" = "$3" ]; }
 has_reason() { [[ $(of "$1" "$2" reason) == *"$3"* ]]; }
 restarted() { [ "$(of "$1" "$2" restarts)" = "$3" ] && state_is "$1" "$2" running; }
-logged() { berth logs "$1" -n 500 | grep -q -e "$2"; }
 lines() { [ "$(berth logs "$1" -n 500 | grep -c -e "$2")" -ge "$3" ]; }
 
 # worker APP COMMAND: an app whose worker runs COMMAND, not started yet.

@@ -29,7 +29,6 @@ state_of() { json apps:report "$1" | jq -r .state; }
 state_is() { [ "$(state_of "$1")" = "$2" ]; }
 instance_of() { json ps:report "$1" | jq -r ".instances[] | select(.name == \"${2:-web.1}\") | [.state, .reason] | join(\" \")"; }
 count_is() { [ "$(app_parents "$1" "${2:-serve.pl}" | wc -l)" = "$3" ]; }
-logged() { berth logs "$1" -n 1000 | grep -qF -- "$2"; }
 logged_times() { berth logs "$1" -n 10000 | grep -cF -- "$2" || :; }
 # first_byte APP: milliseconds until the first byte of its page.
 first_byte() {

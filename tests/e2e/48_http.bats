@@ -7,7 +7,6 @@ live() {
 	pushed
 	serves "$1" 'page 1'
 }
-logged() { berth logs "$1" -n 1000 | grep -qF "$2"; }
 posted() { # APP BYTES: the status
 	head -c "$2" /dev/zero | curl -s -o /dev/null -w '%{http_code}' -H "Host: $1.localhost" --data-binary @- "http://127.0.0.1:$BERTH_PORT/"
 }

@@ -40,7 +40,6 @@ live() { # APP HOST…
 	[ $# -eq 0 ] || berth domains:add "$name" "$@"
 }
 state_is() { equal "$2" "$(berth tls:report "$1" --state)" 2>/dev/null; }
-logged() { berth logs "$1" -n 1000 | grep -qF "$2"; }
 serves_tls() { equal "$2" "$(https_of "$1")"; }
 certified() { equal "$2" "$(berth tls:report "$1" --certified)" 2>/dev/null; }
 # still APP HOST FINGERPRINT: after a failure the old certificate is served, and the report says so.

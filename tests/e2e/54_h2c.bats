@@ -3,7 +3,6 @@
 setup() { . "$BERTH_SOURCE/tests/lib/e2e.bash"; }
 teardown() { [ -z "${LOAD_PID:-}" ] || kill "$LOAD_PID" 2>/dev/null || :; }
 
-logged() { berth logs "$1" -n 1000 | grep -qF "$2"; }
 
 # h2_app NAME: says back what it is sent, with its length as a trailer.
 h2_app() {

@@ -154,7 +154,6 @@ has_one_process() { [ "$(app_parents "$1" | wc -l)" = 1 ]; }
 	wait_for 10 logged in-memory 'out of memory at 64M'
 	serves in-memory 'page 1'
 }
-logged() { berth logs "$1" -n 1000 | grep -qF "$2"; }
 
 @test "a fork bomb ends at the limit of processes and hurts nobody else" {
 	app in-pids

@@ -115,18 +115,17 @@ no_sleeper() { [ -z "$(app_pids te-a 'sleep 4321')" ]; }
 	ok
 	name=$output
 	[[ $name == run.* ]]
-	wait_for 20 logged "app[$name]: detached output"
-	logged "app[$name]: to stderr"
-	logged "app[$name]: not a tty"
-	wait_for 20 logged "$name of v1 ended: exit status 7"
+	wait_for 20 logged te-a "app[$name]: detached output"
+	logged te-a "app[$name]: to stderr"
+	logged te-a "app[$name]: not a tty"
+	wait_for 20 logged te-a "$name of v1 ended: exit status 7"
 	# one that is stopped by its limit says so
 	try berth run:detached te-a -- perl -e 'my @x; push @x, "x" x 1_000_000 while 1'
 	ok
-	wait_for 60 logged "$output of v1 ended: out of memory"
+	wait_for 60 logged te-a "$output of v1 ended: out of memory"
 	# while it runs it is listed
 	try berth run:detached te-a -- sleep 5
 	ok
 	name=$output
 	json ps:report te-a | grep -qF "\"$name\""
 }
-logged() { berth logs te-a -n 1000 | grep -qF "$1"; }

@@ -113,6 +113,8 @@ inside() {
 }
 
 json() { berth "$@" --format json; }
+# logged APP TEXT: one of its newest lines holds TEXT.
+logged() { berth logs "$1" -n 1000 | grep -qF -e "$2"; }
 release_of() { json releases "$1" | jq '[.[] | select(.current)][0].version'; }
 refuses() { fails && has "rejected"; }
 
