@@ -131,12 +131,12 @@ static int get_keys(struct creating *c, struct err *e)
 int tree_again(
 	struct talk *t, struct store *s, json_t *request, json_t **ret, struct err *e)
 {
-	const struct tree_known none = {0};
+	struct known none = {0};
 	json_t *said = NULL;
 	int r = talk_ask(t, request, e);
 
-	if (r == 0 && (r = tree_known_send(&none, t->in)) < 0)
-		err_sys(e, -r, "berth-control was interrupted");
+	if (r == 0)
+		r = talk_failed(t, known_send(&none, t->in, e), e);
 	if (r == 0)
 		r = tree_put(s, NULL, t->out, ret, e);
 	if (r == 0)
@@ -146,13 +146,13 @@ int tree_again(
 }
 
 /* One reading; with next NULL the last one. */
-static int read_tree(struct creating *c, json_t *request, const struct tree_known *known,
-	struct tree_known *next, json_t **ret, json_t **ret_said, struct err *e)
+static int read_tree(struct creating *c, json_t *request, struct known *known,
+	struct known *next, json_t **ret, json_t **ret_said, struct err *e)
 {
 	int r = talk_ask(&c->t, request, e);
 
-	if (r == 0 && (r = tree_known_send(known, c->t.in)) < 0)
-		err_sys(e, -r, "berth-control was interrupted");
+	if (r == 0)
+		r = talk_failed(&c->t, known_send(known, c->t.in, e), e);
 	if (r == 0)
 		r = next ? tree_put_first(c->s, known, c->t.out, next, e)
 			 : tree_put(c->s, known, c->t.out, ret, e);
@@ -183,12 +183,12 @@ static int get_tree(struct creating *c, const char *kind, const char *name, uint
 	bool twice, json_t *request, struct err *e)
 {
 	const json_t *last = item_find(c->before, kind, name, id);
-	struct tree_known known, next = {0};
+	struct known known, next = {0};
 	struct err why = {0};
 	json_t *item = NULL, *said = NULL;
 	int r = 0;
 
-	if (tree_known_read(&known, c->s, json_object_get(last, "chunks"), &why) < 0)
+	if (known_read(&known, c->s, json_object_get(last, "chunks"), &why) < 0)
 		say_fail("%s %s is read whole: of the last backup, %s", kind, name,
 			why.text);
 	if (twice) {
@@ -201,8 +201,8 @@ static int get_tree(struct creating *c, const char *kind, const char *name, uint
 		r = read_tree(c, json_incref(request), twice ? &next : &known, NULL,
 			&item, &said, e);
 	json_decref(request);
-	tree_known_free(&known);
-	tree_known_free(&next);
+	known_free(&known);
+	known_free(&next);
 	if (r == 0) {
 		json_object_set_new(item, "kind", json_string(kind));
 		json_object_set_new(item, "name", json_string(name));
@@ -309,18 +309,20 @@ static int get_layers(struct creating *c, const json_t *plan, struct err *e)
 
 /* ---- the whole ---- */
 
+/* Names are in the order of time: microseconds come after the second, then what is random. */
 static void make_id(char out[STORE_ID_MAX])
 {
-	unsigned char random[4] = {0};
-	time_t now = time(NULL);
+	uint16_t random = 0;
+	struct timespec now;
 	struct tm tm;
 	char stamp[32];
 
-	gmtime_r(&now, &tm);
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
 	strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm);
-	RAND_bytes(random, sizeof(random));
-	snprintf(out, STORE_ID_MAX, "%s-%02x%02x%02x%02x", stamp, random[0], random[1],
-		random[2], random[3]);
+	RAND_bytes((unsigned char *)&random, sizeof(random));
+	snprintf(out, STORE_ID_MAX, "%s-%05lx%03x", stamp, now.tv_nsec / 1000,
+		random & 0xfffu);
 }
 
 /* Of the same app or of all, newest first. */

@@ -39,20 +39,6 @@ static int wait_answer(struct restoring *y, struct err *e)
 	return r;
 }
 
-/* What control says of a failure is better than that it hung up. */
-static int explain(struct restoring *y, int r, struct err *e)
-{
-	struct err why = {0};
-	json_t *said = NULL;
-
-	if (r != -EPIPE)
-		return r;
-	if (talk_answer(y->t, &said, &why) < 0 && why.text[0])
-		r = err_set(e, why.code, "%s", why.text);
-	json_decref(said);
-	return r;
-}
-
 /* ---- before anything is written ---- */
 
 static int check_space(struct restoring *y, struct err *e)
@@ -116,7 +102,7 @@ static int open_plan(struct restoring *y, const struct options *o, struct err *e
 			e);
 	if (r == 0)
 		r = talk_send_blob(y->t, y->s, database, e);
-	if (r == 0 || r == -EPIPE)
+	if (r == 0)
 		r = talk_answer(y->t, &y->plan, e);
 	return r < 0 ? r : check_space(y, e);
 }
@@ -136,7 +122,6 @@ static int put_layer(struct restoring *y, const json_t *row, struct err *e)
 
 	if (r == 0)
 		r = talk_send_blob(y->t, y->s, item, e);
-	r = explain(y, r, e);
 	return r < 0 ? r : wait_answer(y, e);
 }
 
@@ -165,8 +150,7 @@ static int put_tree(
 	int r = talk_ask(y->t, request, e);
 
 	if (r == 0)
-		r = tree_get(y->s, item, y->t->in, e);
-	r = explain(y, r, e);
+		r = talk_failed(y->t, tree_get(y->s, item, y->t->in, e), e);
 	return r < 0 ? r : wait_answer(y, e);
 }
 

@@ -139,13 +139,27 @@ int talk_answer(struct talk *t, json_t **ret, struct err *e)
 	return r;
 }
 
+int talk_failed(struct talk *t, int r, struct err *e)
+{
+	struct err why = {0};
+	json_t *said = NULL;
+
+	if (r == -EPIPE && talk_answer(t, &said, &why) < 0) {
+		r = -(int)why.code;
+		*e = why;
+	}
+	json_decref(said);
+	return r;
+}
+
 int talk_ask(struct talk *t, json_t *v, struct err *e)
 {
 	char *text autofree = json_dumps(v, JSON_COMPACT);
 	int r = text ? frame_write(t->in, FRAME_JSON, text, strlen(text)) : -ENOMEM;
 
 	json_decref(v);
-	return r < 0 ? err_sys(e, -r, "berth-control was interrupted") : 0;
+	return r < 0 ? talk_failed(t, err_sys(e, -r, "berth-control was interrupted"), e)
+		     : 0;
 }
 
 static int send_part(void *arg, const void *data, size_t size, struct err *e)
@@ -166,5 +180,7 @@ int talk_send_blob(struct talk *t, struct store *s, const json_t *item, struct e
 	static const char end[24];
 	int r = blob_read(s, json_object_get(item, "chunks"), send_part, t, e);
 
-	return r < 0 ? r : frame_write(t->in, FRAME_END, end, sizeof(end));
+	if (r == 0 && (r = frame_write(t->in, FRAME_END, end, sizeof(end))) < 0)
+		err_sys(e, -r, "berth-control was interrupted");
+	return talk_failed(t, r, e);
 }

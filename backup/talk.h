@@ -19,6 +19,11 @@ int talk_open(struct talk *t, const char *run, json_t *body, struct err *e);
 void talk_close(struct talk *t);
 /* The next JSON; its "error" is e. */
 int talk_answer(struct talk *t, json_t **ret, struct err *e);
+/*
+ * Of a write to it that failed with r: where control has hung up, what it says of why is better than that, and is e. r where it is another
+ * failure.
+ */
+int talk_failed(struct talk *t, int r, struct err *e);
 /* v is taken over. */
 int talk_ask(struct talk *t, json_t *v, struct err *e);
 /* Sends the bytes of a blob item and the end. */

@@ -9,150 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define END 0xffffffffu
-#define KNOWN_MAX ((size_t)4 << 30)
 #define LOST_MAX ((size_t)300)	       /* bytes of what is told of one that is lost */
 #define SEGMENTS_MAX ((size_t)1 << 20) /* of a file in its row; more are put into lists */
-
-/* ---- rows ---- */
-
-struct row {
-	const unsigned char *start, *entry, *segments, *end;
-	uint32_t entry_size, n_segments;
-};
-
-struct segment {
-	char kind;
-	uint64_t size;		   /* in the file; L: without holes */
-	const unsigned char *data; /* C, L: the name, I: the bytes */
-};
-
-static bool take_u32(const unsigned char **at, const unsigned char *end, uint32_t *ret)
-{
-	if (end - *at < 4)
-		return false;
-	memcpy(ret, *at, 4);
-	*ret = le32toh(*ret);
-	*at += 4;
-	return true;
-}
-
-/* The next one at *at. 1, 0: it is not whole, -EBADMSG. */
-static int segment_read(
-	const unsigned char **at, const unsigned char *end, struct segment *ret)
-{
-	const unsigned char *p = *at;
-	uint64_t large;
-	uint32_t size;
-
-	if (p == end)
-		return 0;
-	ret->kind = (char)*p++;
-	if (ret->kind == 'H' || ret->kind == 'L') {
-		size_t name = ret->kind == 'L' ? ID_SIZE : 0;
-
-		if ((size_t)(end - p) < 8 + name)
-			return 0;
-		memcpy(&large, p, 8);
-		ret->size = le64toh(large);
-		ret->data = p + 8;
-		*at = p + 8 + name;
-		return 1;
-	}
-	if (ret->kind != 'C' && ret->kind != 'I')
-		return -EBADMSG;
-	if (!take_u32(&p, end, &size))
-		return 0;
-	size_t stored = ret->kind == 'C' ? ID_SIZE : size;
-	if ((size_t)(end - p) < stored)
-		return 0;
-	ret->size = size;
-	ret->data = p;
-	*at = p + stored;
-	return 1;
-}
-
-/* 1: a row at data, 2: the end, 0: it is not whole yet, -EBADMSG. */
-static int row_read(const char *data, size_t size, struct row *ret)
-{
-	const unsigned char *at = (const unsigned char *)data, *end = at + size;
-	struct segment s;
-	int r;
-
-	ret->start = at;
-	if (!take_u32(&at, end, &ret->entry_size))
-		return 0;
-	if (ret->entry_size == END) {
-		ret->end = at + 24;
-		ret->entry = at;
-		return end - at < 24 ? 0 : 2;
-	}
-	if (ret->entry_size > STOW_ENTRY_MAX)
-		return -EBADMSG;
-	if ((size_t)(end - at) < ret->entry_size)
-		return 0;
-	ret->entry = at;
-	at += ret->entry_size;
-	if (!take_u32(&at, end, &ret->n_segments))
-		return 0;
-	ret->segments = at;
-	for (uint32_t i = 0; i < ret->n_segments; i++)
-		if ((r = segment_read(&at, end, &s)) <= 0)
-			return r;
-	ret->end = at;
-	return 1;
-}
-
-/* Of the file, holes not counted. */
-static uint64_t segments_bytes(const unsigned char *at, const unsigned char *end)
-{
-	struct segment s;
-	uint64_t bytes = 0;
-
-	while (segment_read(&at, end, &s) == 1)
-		if (s.kind != 'H')
-			bytes += s.size;
-	return bytes;
-}
-
-/* Who takes each segment of a row, in order, those of its lists too. */
-struct reading {
-	struct store *s;
-	int (*take)(void *arg, const struct segment *one, struct err *e);
-	void *arg;
-};
-
-static int read_list(
-	const struct reading *y, const unsigned char id[ID_SIZE], struct err *e)
-{
-	autobuf list = {.max = SEALED_MAX};
-	const unsigned char *at, *end;
-	struct segment one;
-	int r = store_get(y->s, id, &list, e);
-
-	if (r < 0)
-		return r;
-	at = (const unsigned char *)list.data;
-	end = at + list.len;
-	while (r == 0 && at < end) {
-		if (segment_read(&at, end, &one) != 1 || one.kind == 'L')
-			return err_set(e, EBADMSG, "a list of its parts is damaged");
-		r = y->take(y->arg, &one, e);
-	}
-	return r;
-}
-
-static int read_segments(const struct reading *y, const struct row *row, struct err *e)
-{
-	const unsigned char *at = row->segments;
-	struct segment one;
-	int r = 0;
-
-	while (r == 0 && segment_read(&at, row->end, &one) == 1)
-		r = one.kind == 'L' ? read_list(y, one.data, e)
-				    : y->take(y->arg, &one, e);
-	return r;
-}
 
 /* ---- the digest ---- */
 
@@ -179,161 +37,12 @@ static EVP_MD_CTX *digest_new(void)
 	return d;
 }
 
-/* ---- reading a list row by row ---- */
-
-struct reader {
-	struct buf text; /* what was not a whole row yet */
-	int (*row)(void *arg, const struct row *row, struct err *e);
-	void *arg;
-	bool ended;
-};
-
-static int feed(void *arg, const void *data, size_t size, struct err *e)
-{
-	struct reader *y = arg;
-	struct row row;
-	size_t at = 0;
-	int r;
-
-	if (y->ended || buf_add(&y->text, data, size) < 0)
-		return err_set(e, EBADMSG, "the list of files is damaged");
-	while ((r = row_read(y->text.data + at, y->text.len - at, &row)) == 1) {
-		if (row.entry_size < STOW_IDENTITY)
-			return err_set(e, EBADMSG, "the list of files is damaged");
-		int result = y->row(y->arg, &row, e);
-		if (result < 0)
-			return result;
-		at += (size_t)(row.end - row.start);
-	}
-	if (r < 0)
-		return err_set(e, EBADMSG, "the list of files is damaged");
-	y->ended = r == 2;
-	if (r == 2) {
-		int result = y->row(y->arg, &row, e);
-		if (result < 0)
-			return result;
-		at += (size_t)(row.end - row.start);
-	}
-	buf_consume(&y->text, at);
-	return 0;
-}
-
-static int read_rows(struct store *s, const json_t *chunks,
-	int (*row)(void *arg, const struct row *row, struct err *e), void *arg,
-	struct err *e)
-{
-	struct reader y = {.text.max = SEALED_MAX * 2, .row = row, .arg = arg};
-	int r = blob_read(s, chunks, feed, &y, e);
-
-	if (r == 0 && (!y.ended || y.text.len))
-		r = err_set(e, EBADMSG, "the list of files is cut off");
-	buf_free(&y.text);
-	return r;
-}
-
-/* ---- what the last backup has ---- */
-
-static int remember(void *arg, const struct row *row, struct err *e)
-{
-	struct tree_known *k = arg;
-
-	if (row->entry_size == END)
-		return 0;
-	if (k->n + 1 >= k->room) {
-		size_t room = k->room ? k->room * 2 : 1024, *rows;
-
-		rows = realloc(k->rows, room * sizeof(*rows));
-		if (!rows)
-			return err_set(e, ENOMEM, "out of memory");
-		k->rows = rows;
-		k->room = room;
-	}
-	k->rows[k->n++] = k->text.len;
-	int r = buf_add(&k->text, row->start, (size_t)(row->end - row->start));
-	k->rows[k->n] = k->text.len;
-	return r < 0 ? err_set(e, ENOMEM, "out of memory") : 0;
-}
-
-struct knowing {
-	struct tree_known *k;
-	struct store *s;
-};
-
-static int is_there(void *arg, const struct segment *one, struct err *e UNUSED)
-{
-	const struct knowing *y = arg;
-
-	return one->kind != 'C' || store_has(y->s, one->data) ? 0 : -ENOENT;
-}
-
-/* A file with a chunk that is gone is not known: it is read again. */
-static int remember_whole(void *arg, const struct row *row, struct err *e)
-{
-	struct knowing *y = arg;
-	struct err why = {0};
-
-	if (row->entry_size == END ||
-		read_segments(&(struct reading){y->s, is_there, y}, row, &why) < 0)
-		return 0;
-	return remember(y->k, row, e);
-}
-
-int tree_known_read(
-	struct tree_known *k, struct store *s, const json_t *chunks, struct err *e)
-{
-	struct knowing y = {.k = k, .s = s};
-
-	*k = (struct tree_known){.text.max = KNOWN_MAX};
-	int r = chunks ? read_rows(s, chunks, remember_whole, &y, e) : 0;
-
-	if (r < 0)
-		tree_known_free(k);
-	return r;
-}
-
-static void known_row(const struct tree_known *k, size_t i, struct row *ret)
-{
-	row_read(k->text.data + k->rows[i], k->rows[i + 1] - k->rows[i], ret);
-}
-
-int tree_known_send(const struct tree_known *k, int fd)
-{
-	static const char end[24];
-	autobuf out = {.max = (size_t)8 << 20};
-	unsigned char head[FRAME_HEAD];
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < k->n; i++) {
-		struct row row;
-
-		known_row(k, i, &row);
-		frame_head(head, FRAME_ENTRY, row.entry_size);
-		buf_add(&out, head, sizeof(head));
-		buf_add(&out, row.entry, row.entry_size);
-		if (out.len > 1 << 18) {
-			r = io_write_all(fd, out.data, out.len);
-			buf_reset(&out);
-		}
-	}
-	frame_head(head, FRAME_END, sizeof(end));
-	buf_add(&out, head, sizeof(head));
-	buf_add(&out, end, sizeof(end));
-	return r < 0 ? r : io_write_all(fd, out.data, out.len);
-}
-
-void tree_known_free(struct tree_known *k)
-{
-	buf_free(&k->text);
-	free(k->rows);
-	*k = (struct tree_known){0};
-}
-
 /* ---- keeping one ---- */
 
 struct putting {
 	struct store *s;
-	const struct tree_known *k;
-	struct tree_known *next; /* of a first reading: its rows, in place of the list */
+	struct known *k;
+	struct known *next; /* of a first reading: its rows, in place of the list */
 	struct blob list;
 	struct cutter cut; /* of the file that comes */
 	struct buf entry, segments,
@@ -444,7 +153,7 @@ static int add_row(struct putting *p, const struct row *row, struct err *e)
 {
 	p->size += segments_bytes(row->segments, row->end);
 	if (p->next)
-		return remember(p->next, row, e);
+		return known_add(p->next, row, e);
 	digest_row(p->digest, row);
 	return blob_write(&p->list, row->start, (size_t)(row->end - row->start), e);
 }
@@ -493,14 +202,15 @@ static int take_same(struct putting *p, const struct frame *f, struct err *e)
 		return r;
 	if (!p->k || frame_number(f, &i) < 0 || i >= p->k->n)
 		return err_set(e, EBADMSG, "a file is the same as none");
-	known_row(p->k, i, &row);
+	if ((r = known_row(p->k, i, &row, e)) < 0)
+		return r;
 	p->same++;
 	return add_row(p, &row, e);
 }
 
 static int take_end(struct putting *p, const struct frame *f, struct err *e)
 {
-	uint32_t end = htole32(END);
+	uint32_t end = htole32(ROW_END);
 	int r = end_row(p, e);
 
 	if (p->next)
@@ -595,8 +305,7 @@ static void put_free(struct putting *p)
 	EVP_MD_CTX_free(p->digest);
 }
 
-int tree_put(
-	struct store *s, const struct tree_known *k, int fd, json_t **ret, struct err *e)
+int tree_put(struct store *s, struct known *k, int fd, json_t **ret, struct err *e)
 {
 	struct putting p = {.s = s, .k = k};
 	struct frame_end end = {0};
@@ -615,17 +324,17 @@ int tree_put(
 	return r;
 }
 
-int tree_put_first(struct store *s, const struct tree_known *k, int fd,
-	struct tree_known *next, struct err *e)
+int tree_put_first(
+	struct store *s, struct known *k, int fd, struct known *next, struct err *e)
 {
 	struct putting p = {.s = s, .k = k, .next = next};
 	struct frame_end end = {0};
 
-	*next = (struct tree_known){.text.max = KNOWN_MAX};
+	*next = (struct known){0};
 	int r = put(&p, fd, &end, e);
 	put_free(&p);
 	if (r < 0)
-		tree_known_free(next);
+		known_free(next);
 	return r;
 }
 
@@ -672,13 +381,13 @@ static int send_row(void *arg, const struct row *row, struct err *e)
 	struct getting *g = arg;
 	int r;
 
-	if (row->entry_size == END)
+	if (row->entry_size == ROW_END)
 		r = frame_write(g->fd, FRAME_END, row->entry, 24);
 	else
 		r = frame_write(g->fd, FRAME_ENTRY, row->entry, row->entry_size);
 	if (r < 0)
 		return err_sys(e, -r, "hand the files to berth");
-	if (row->entry_size == END)
+	if (row->entry_size == ROW_END)
 		return 0;
 	digest_row(g->digest, row);
 	return read_segments(&(struct reading){g->s, send_segment, g}, row, e);
@@ -724,7 +433,7 @@ static int check_row(void *arg, const struct row *row, struct err *e UNUSED)
 	struct err why = {0};
 	char path[STOW_PATH_MAX + 1];
 
-	if (row->entry_size == END ||
+	if (row->entry_size == ROW_END ||
 		stow_entry_read(row->entry, row->entry_size, &entry) < 0)
 		return 0;
 	if (read_segments(&(struct reading){c->s, check_segment, c}, row, &why) == 0)

@@ -8,36 +8,22 @@
 #ifndef BACKUP_TREE_H
 #define BACKUP_TREE_H
 
-#include "backup/blob.h"
-#include "lib/frame.h"
+#include "backup/known.h"
 
 #define TREE_INLINE 4096u
-
-/* The rows of the last backup of the same tree whose chunks are there: memory. */
-struct tree_known {
-	struct buf text;
-	size_t *rows, n, room; /* where each row begins; row n is the end */
-};
-/* chunks NULL: none. 0 or -errno with e; what could not be read is as if there was none. */
-int tree_known_read(
-	struct tree_known *k, struct store *s, const json_t *chunks, struct err *e);
-/* All entries that tell whether a file changed, and the end, to fd. */
-int tree_known_send(const struct tree_known *k, int fd);
-void tree_known_free(struct tree_known *k);
 
 /*
  * The first of two readings: keeps the bytes of files whose frames come from fd, and in next what the second one need not read again. Nothing
  * else of it is kept.
  */
-int tree_put_first(struct store *s, const struct tree_known *k, int fd,
-	struct tree_known *next, struct err *e);
+int tree_put_first(
+	struct store *s, struct known *k, int fd, struct known *next, struct err *e);
 /*
  * Keeps the tree whose frames come from fd. *ret {entries, size: bytes of all files, bytes: of those that came, left_out, digest, chunks, same: rows that were known,
  * lost: FRAME_LOST that came, first_lost: the first of them, plain}. digest: SHA-256 of all
  * entries without identities and their bytes. 0 or -errno with e.
  */
-int tree_put(
-	struct store *s, const struct tree_known *k, int fd, json_t **ret, struct err *e);
+int tree_put(struct store *s, struct known *k, int fd, json_t **ret, struct err *e);
 /* Sends a tree of a backup to fd. What it reads is the digest of item again, or -EBADMSG. */
 int tree_get(struct store *s, const json_t *item, int fd, struct err *e);
 /* Looks at every chunk of it. missing is told each file (or "" for the list itself) that cannot be restored, and why. 0, or the count of those. */

@@ -57,12 +57,12 @@ static void missing(void *arg UNUSED, const char *path, const char *why UNUSED)
 
 static size_t known_rows(struct store *s, const json_t *item)
 {
-	struct tree_known k;
+	struct known k;
 	struct err e = {0};
 
-	assert_int_equal(tree_known_read(&k, s, json_object_get(item, "chunks"), &e), 0);
+	assert_int_equal(known_read(&k, s, json_object_get(item, "chunks"), &e), 0);
 	size_t n = k.n;
-	tree_known_free(&k);
+	known_free(&k);
 	return n;
 }
 
