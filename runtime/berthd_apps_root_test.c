@@ -205,8 +205,10 @@ static void a_frozen_app_is_found_frozen_and_stopped_as_any_other(void **state U
 	assert_false(listed_frozen(id));
 	assert_int_equal(freeze(id), 0);
 	assert_true(listed_frozen(id));
-	usleep(200000); /* what it wrote is in the log */
-	seen = check_count("ice");
+	do { /* what it wrote comes to the log */
+		seen = check_count("ice");
+		usleep(300000);
+	} while (check_count("ice") != seen);
 	assert_int_equal(kill(worker, SIGKILL), 0);
 	WAIT_FOR(worker_pid() != 0 && worker_pid() != worker);
 	assert_true(listed_frozen(id));

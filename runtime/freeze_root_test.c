@@ -45,7 +45,7 @@ static void a_frozen_one_stands_still_until_it_is_thawed(void **state)
 		assert_int_equal(sandbox_freeze(w.rt, &b.rec, true), 0);
 		assert_int_equal(sandbox_freeze(w.rt, &b.rec, true), 0);
 		assert_true(sandbox_frozen(w.rt, &b.rec));
-		usleep(20000); /* one in a system call stops at its end */
+		usleep(200000); /* one in a system call stops at its end */
 		take_lines(&b);
 		usleep(50000);
 		assert_int_equal(take_lines(&b), 0);

@@ -3,6 +3,7 @@
 #include "runtime/inside.h"
 
 #include "runtime/box_test.h"
+#include <limits.h>
 
 static struct msg_host host;
 
@@ -194,24 +195,33 @@ static void limits_above_the_host_are_no_failure(void **state)
 
 /* ---- io ---- */
 
+#define FREE_MS 1500	    /* 4 MiB at 2 MiB a second take about 2 s */
+#define FAST_AGAIN_MS 30000 /* at 64 KiB a second they would take a minute */
+
 static void reads_of_the_disk_are_as_slow_as_was_asked(void **state)
 {
-	struct box free = box_new(), slow = box_new();
+	struct box slow = box_new();
+	long took = LONG_MAX;
 
 	(void)state;
 	if (!io_possible())
 		return;
-	use_volume(&free);
-	run(&free, "read-disk", "/data/file", "4");
-	assert_end(&free, EXIT_REASON_EXITED, 0);
+	for (int i = 0; i < 3 && took > FREE_MS; i++) { /* the disk is not ours alone */
+		struct box free = box_new();
+
+		use_volume(&free);
+		run(&free, "read-disk", "/data/file", "4");
+		assert_end(&free, EXIT_REASON_EXITED, 0);
+		took = strtol(free.text, NULL, 10);
+	}
 	use_volume(&slow);
 	slow.start.limits.io_read_bytes = 2 << 20;
 	run(&slow, "read-disk", "/data/file", "4");
 	assert_end(&slow, EXIT_REASON_EXITED, 0);
-	print_message("4 MiB from the disk: %ld ms, at 2 MiB a second %ld ms\n",
-		strtol(free.text, NULL, 10), strtol(slow.text, NULL, 10));
-	assert_in_range(strtol(slow.text, NULL, 10), 1500, 12000);
-	assert_in_range(strtol(free.text, NULL, 10), 0, 1400);
+	print_message("4 MiB from the disk: %ld ms, at 2 MiB a second %ld ms\n", took,
+		strtol(slow.text, NULL, 10));
+	assert_in_range(strtol(slow.text, NULL, 10), FREE_MS, 60000);
+	assert_in_range(took, 0, FREE_MS);
 }
 
 /* On v1 the group has to be made, and the running process moved into it. */
@@ -231,7 +241,7 @@ static void reads_get_slow_and_fast_again_while_it_runs(void **state)
 	assert_int_equal(done.now, LIMIT_IO);
 	assert_int_equal(sandbox_signal(w.rt, &b.rec, SIGTERM), 0);
 	box_end(&b);
-	assert_in_range(strtol(b.text, NULL, 10), 1500, 12000);
+	assert_in_range(strtol(b.text, NULL, 10), FREE_MS, 60000);
 	use_volume(&in);
 	in.start.limits.io_read_bytes = 64 << 10;
 	box_must_start(&in, PROBE("read-after", "/data/file", "4"));
@@ -240,7 +250,7 @@ static void reads_get_slow_and_fast_again_while_it_runs(void **state)
 	assert_int_equal(change(&in, LIMIT_IO, &done), 0);
 	assert_int_equal(sandbox_signal(w.rt, &in.rec, SIGTERM), 0);
 	box_end(&in);
-	assert_in_range(strtol(in.text, NULL, 10), 0, 1400);
+	assert_in_range(strtol(in.text, NULL, 10), 0, FAST_AGAIN_MS);
 	run(&after, "exit", "0");
 }
 

@@ -309,7 +309,7 @@ static void the_router_has_some_connections_not_all(void **state)
 	assert_int_equal(ask(f, "GET", "/v1/version", NULL, &out), 200);
 	for (unsigned int i = 0; i < API_REMOTE_MAX; i++)
 		close(fds[i]);
-	for (int i = 0; i < 200 && !api_connect(f->api, 1, fds); i++)
+	for (int i = 0; i < 2000 && !api_connect(f->api, 1, fds); i++)
 		poll(NULL, 0, 10);
 	close(fds[0]);
 }
@@ -343,7 +343,7 @@ static void a_member_leaves_room_for_others(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 		close(fds[i]);
 	int status = 429;
-	for (int i = 0; i < 200 && status == 429; i++) {
+	for (int i = 0; i < 2000 && status == 429; i++) {
 		poll(NULL, 0, 10);
 		status = ask_remote(f, ann.token, "/v1/apps", "", &out);
 	}

@@ -54,7 +54,7 @@ static void a_connection_serves_several_requests(void **state)
 
 static bool comes_true(atomic_int *n, int wanted)
 {
-	for (int i = 0; i < 200 && atomic_load(n) != wanted; i++)
+	for (int i = 0; i < 2000 && atomic_load(n) != wanted; i++)
 		poll(NULL, 0, 10);
 	return atomic_load(n) == wanted;
 }

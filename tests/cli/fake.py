@@ -96,7 +96,7 @@ def update(conn, app, b):
     if app == "long":
         def steps():
             for i in range(4):
-                time.sleep(0.12)
+                time.sleep(0.4)
                 yield f"p        working {i}"
             yield "o -----> Done"
             yield "x 0"

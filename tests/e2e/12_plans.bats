@@ -188,7 +188,7 @@ elf() {
 		PATH=$PWD/fake:$PATH try "$PACKS/node/bin/compile" "$PWD/app" "$PWD/cache" "$PWD/env"
 		ok
 		equal $n "$(wc -l <app/runs.txt)"
-		[ ! -e app/node_modules/.cache ] && [ ! -e app/.next/cache ] && [ -e app/.next/page ]
+		[ ! -e app/node_modules/.cache ] && [ ! -e app/.next/cache ] && [ -e app/.next/page ] || fail 'caches are in the app'
 	done
 }
 

@@ -105,7 +105,7 @@ still() {
 	live push-silent
 	local old
 	old=$(git rev-parse HEAD)
-	berth checks:set push-silent timeout 3
+	berth checks:set push-silent timeout 6
 	echo 'web: echo sitting here; exec sleep 1000' >Procfile
 	commit silent
 	push
@@ -118,7 +118,7 @@ still() {
 	live push-port
 	local old
 	old=$(git rev-parse HEAD)
-	berth checks:set push-port timeout 3
+	berth checks:set push-port timeout 6
 	echo 'web: PORT=3000 exec perl serve.pl' >Procfile
 	commit port
 	push
@@ -293,11 +293,12 @@ still() {
 	pushed
 	serves push-cancel 'page 2'
 }
-# A push in the background (its process id in $push) whose release task says "waiting" and waits; Ctrl-C on it.
+# A push in the background (its process id in $push) whose release task says "waiting" and sleeps; Ctrl-C on it.
 waiting_push() {
 	env --default-signal=INT git push berth HEAD:main >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
 	push=$!
 	wait_for 30 grep -q waiting "$BATS_TEST_TMPDIR/out"
+	wait_for 10 has_pids "$(basename "$PWD")" 'sleep 100'
 }
 interrupt_push() {
 	kill -INT "$push" 2>/dev/null || :
@@ -308,7 +309,7 @@ no_process_of() { [ -z "$(app_pids "$1" "$2")" ]; }
 
 @test "of two pushes at once the second waits and is refused before building when the branch moved" {
 	live push-race
-	local first second a b p
+	local first second a b
 	git clone -q berth:push-race "$WORK/push-race-2"
 	printf 'web: exec perl serve.pl\nrelease: echo waiting; sleep 1001 || :\n' >Procfile
 	page_is 'page of the first'
@@ -319,7 +320,7 @@ no_process_of() { [ -z "$(app_pids "$1" "$2")" ]; }
 	git -C "$WORK/push-race-2" push origin HEAD:main >"$BATS_TEST_TMPDIR/second" 2>&1 3>&- &
 	second=$!
 	wait_for 60 grep -q Waiting: "$BATS_TEST_TMPDIR/second"
-	for p in $(app_pids push-race 'sleep 1001'); do [ "$(cat "/proc/$p/comm")" != sleep ] || kill "$p"; done
+	wait_for 10 end_sleep push-race 1001
 	a=0 b=0
 	wait "$first" || a=$?
 	wait "$second" || b=$?
@@ -392,13 +393,14 @@ no_process_of() { [ -z "$(app_pids "$1" "$2")" ]; }
 	app push-health static-site
 	pushed
 	berth checks:set push-health path /missing
-	berth checks:set push-health timeout 2
+	berth checks:set push-health timeout 5
 	sed -i 's|<title>[^<]*|<title>second|' index.html
 	commit second
 	push
 	refuses
 	has 'HTTP 404 from /missing' 'v1 is still serving'
 	berth checks:set push-health path /index.html
+	berth checks:set push-health timeout 30
 	pushed
 	has 'Released v3'
 	try page push-health
@@ -408,13 +410,14 @@ no_process_of() { [ -z "$(app_pids "$1" "$2")" ]; }
 @test "the startup check of app.json decides when a release is ready" {
 	app push-own-check static-site
 	berth apps:create push-own-check
-	berth checks:set push-own-check timeout 2
+	berth checks:set push-own-check timeout 5
 	echo '{"healthchecks": {"web": [{"type": "startup", "path": "/missing"}]}}' >app.json
 	commit 'checked at a missing page'
 	push
 	refuses
 	has 'HTTP 404 from /missing'
 	echo '{"healthchecks": {"web": [{"type": "startup", "path": "/index.html"}]}}' >app.json
+	berth checks:set push-own-check timeout 30
 	commit 'checked at its page'
 	pushed
 	has 'Released v2'

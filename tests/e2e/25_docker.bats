@@ -54,7 +54,8 @@ refused_with() {
 	pushed
 	has '[4/4] COPY page.txt ./ (unchanged)'
 	chmod -x serve.pl
-	[ ! -x serve.pl ] && chmod +x page.txt
+	[ ! -x serve.pl ]
+	chmod +x page.txt
 	commit 'modes do'
 	pushed
 	lacks '[4/4] COPY page.txt ./ (unchanged)'
@@ -529,8 +530,7 @@ read' "$output"
 	berth ps:restart docker-meta
 	inside docker-meta 'echo $PORT'
 	equal 7000 "$output"
-	try berth logs docker-meta -n 100
-	has 'ended by QUIT'
+	wait_for 10 logged docker-meta 'ended by QUIT'
 	sed -i 's/SIGQUIT/SIGSTOPS/' Dockerfile
 	commit 'no such signal'
 	refused_with 'Dockerfile:10:12: STOPSIGNAL: there is no signal SIGSTOPS'

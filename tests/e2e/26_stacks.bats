@@ -2,11 +2,12 @@
 
 setup() {
 	. "$BERTH_SOURCE/tests/lib/e2e.bash"
+	TRY_SECONDS=900 # a base image is made
 }
 
 # The base image as if it had been made when one package was older: what is recorded of it says so.
 age_base() {
-	sqlite3 "$BERTH_STATE/control/berth.db" "UPDATE layer SET meta=json_set(meta, '$.packages.tzdata', '2001a-1')
+	sqlite3 -cmd '.timeout 10000' "$BERTH_STATE/control/berth.db" "UPDATE layer SET meta=json_set(meta, '$.packages.tzdata', '2001a-1')
 		WHERE kind='stack' AND key='debian-12'"
 }
 base_of() { berth stacks:report --format json | jq -r ".[] | select(.app == \"$1\") | $2"; }
@@ -36,7 +37,7 @@ base_of() { berth stacks:report --format json | jq -r ".[] | select(.app == \"$1
 		try berth apps:rebase "$a"
 		ok
 		has 'Moving' 'Released v'
-		! [[ $output == *'building it again'* ]]
+		lacks 'building it again'
 		equal true "$(base_of "$a" .current)"
 		serves "$a" "$before"
 	done
@@ -44,7 +45,7 @@ base_of() { berth stacks:report --format json | jq -r ".[] | select(.app == \"$1
 	try berth run s-tools -- sh -c 'dpkg -s hello | grep ^Status; dpkg -s tzdata | grep ^Version; hello'
 	ok
 	has 'install ok installed' 'Hello, world!'
-	! [[ $output == *2001a-1* ]]
+	lacks 2001a-1
 	equal rebase "$(berth builds:list s-tools --format json | jq -r '.[0].what')"
 	berth rollback s-tools
 	equal false "$(base_of s-tools .current)"

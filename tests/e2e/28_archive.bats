@@ -115,6 +115,7 @@ no_process_of() { [ -z "$(app_pids "$1" "$2")" ]; }
 		fi
 		client=$!
 		wait_for 30 grep -q waiting "$dir/out" || fail "$(cat "$dir/out")"
+		wait_for 10 has_pids ar-one 'sleep 100'
 		# a terminal's Ctrl-C is for all that it has started
 		if [ $way = ssh ]; then kill -INT "$client"; else kill -INT -- "-$client"; fi
 		wait_for 10 not_running "$client"

@@ -191,7 +191,7 @@ one_left() { [ "$(app_parents "$1" | wc -l)" = 1 ]; }
 	has 'app[web.1]: tick'
 	lacks 'berth[router]'
 	# following shows lines as they come
-	try timeout 3 berth logs m-logs -t -n 0
+	try timeout 6 berth logs m-logs -t -n 0
 	exits 124
 	has 'tick'
 	try remote logs m-logs -n 2 -p web
@@ -474,13 +474,14 @@ no_process_of() { [ -z "$(app_pids "$1")" ]; }
 
 @test "an app that keeps crashing is started again with pauses, and the router says H10 meanwhile" {
 	live m-loop
-	printf 'web: exec perl serve.pl & sleep 1; echo giving up; exit 4\n' >Procfile
+	printf 'web: exec perl serve.pl & sleep 3; echo giving up; exit 4\n' >Procfile
 	commit loop
 	pushed
 	wait_for 20 logged m-loop 'giving up'
 	wait_for 30 router_says_h10
 	wait_for 30 m_loop_is_started_again
 	logged m-loop 'exit status 4'
+	berth apps:destroy m-loop --force # it would be started again and again, beside the other tests
 }
 m_loop_is_started_again() {
 	berth ps:report m-loop --format json | jq -e '.instances[0].restarts >= 1' >/dev/null

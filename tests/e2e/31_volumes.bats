@@ -32,7 +32,7 @@ images() { grep -ls "$BERTH_STATE/volumes" /sys/block/loop*/loop/backing_file | 
 	lacks "$BERTH_STATE"
 	inside v-beside 'cat /shared/file; echo x 2>&1 >/shared/file; stat -c %u /shared/file'
 	has first 'Read-only file system' 1000
-	serves v-beside 'page 0' || page v-beside
+	serves v-beside "$(cat "$WORK/v-beside/page.txt")"
 	equal 33554432 "$(usage_of v-sized '.[0].size_bytes')"
 	equal true "$(usage_of v-sized '.[0] | .used_bytes > 20000000 and .files >= 3 and .files_max > 1000')"
 	try berth volumes:list
@@ -132,7 +132,7 @@ grown() {
 	try berth volumes:mount v-broken v-bad:/data
 	fails
 	has 'volume v-bad cannot be mounted: there is no file system in its image' 'e2fsck -f'
-	wait_for 20 page v-broken
+	wait_for 20 serves v-broken "$(cat "$WORK/v-broken/page.txt")"
 	rm "$file"
 	try berth volumes:mount v-broken v-bad:/data
 	fails

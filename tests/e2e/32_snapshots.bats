@@ -196,7 +196,7 @@ words_of() { (cd "$(volume_folder "$1")" && find . -printf '%P %y %m %l\n' -type
 	berth volumes:snapshot snap-data >/dev/null 2>&1 &
 	asked=$!
 	sleep 0.3
-	kill -9 "$(program_pids berth-control)"
+	kill -9 "$(control_pid)"
 	wait "$asked" || :
 	wait_for 20 serves snap unseen
 	wait_for 20 eval 'json volumes:snapshots snap-data >/dev/null'
@@ -220,7 +220,7 @@ words_of() { (cd "$(volume_folder "$1")" && find . -printf '%P %y %m %l\n' -type
 	echo half >"$(volume_folder snap-data)/text"
 	undo update "SET undo=${id#s}"
 	rows "CREATE TRIGGER no_room BEFORE UPDATE OF undo ON volume_snapshots WHEN NEW.undo=0 BEGIN SELECT RAISE(FAIL, 'no room'); END"
-	kill -9 "$(program_pids berth-control)"
+	kill -9 "$(control_pid)"
 	berth ps:start snap >"$BATS_TEST_TMPDIR/start" 2>&1 &
 	asked=$!
 	wait_for 20 grep -q 'Waiting: another operation on this app' "$BATS_TEST_TMPDIR/start"

@@ -118,7 +118,7 @@ frames() { # TOKEN PATH JSON [SIGNAL]
 	run timeout 20 curl -sN --resolve "$host:$BERTH_PORT:127.0.0.1" -H "Authorization: Bearer $t_admin" -X PATCH \
 		-d '{"set":{"A":"1"}}' "http://$host:$BERTH_PORT/v1/apps/ah-one/config"
 	has 'Released v2' 'x 0'
-	curl -sN --max-time 20 --resolve "$host:$BERTH_PORT:127.0.0.1" -H "Authorization: Bearer $t_admin" \
+	curl -sN --max-time 60 --resolve "$host:$BERTH_PORT:127.0.0.1" -H "Authorization: Bearer $t_admin" \
 		"http://$host:$BERTH_PORT/v1/events?follow=1&limit=1" >"$dir/events" 3>&- &
 	local follow=$!
 	wait_for 5 test -s "$dir/events"
@@ -215,7 +215,7 @@ git_with() {
 
 @test "git: a large push comes in chunks, and is not held in memory" {
 	local control before
-	control=$(program_pids berth-control)
+	control=$(control_pid)
 	cd "$WORK/ah-one"
 	head -c 5000000 /dev/urandom >large
 	commit large
@@ -315,7 +315,7 @@ not_deploying() { ! json releases ah-one | jq -e '.[] | select(.status == "pendi
 
 @test "berth-control killed: its hostname is back at once, no other notices" {
 	local control i codes=
-	control=$(program_pids berth-control)
+	control=$(control_pid)
 	api_answers
 	kill -KILL "$control"
 	for i in 1 2 3 4 5; do

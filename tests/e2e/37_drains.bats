@@ -60,7 +60,7 @@ teardown_file() { berth apps:destroy d-drain --force >/dev/null; }
 		length == 400 and (map(.id) | unique | length == 400) and (map(.time) | . == sort)' "$DRAINS/https" >/dev/null
 	equal "Basic $(printf 'ann:h4rbour@' | base64)" "$(cat "$DRAINS/https.auth")"
 	grep -qx '/in?key=v3rysecret' "$DRAINS/https.paths"
-	! grep -q wrong "$DRAINS/https.paths"
+	! grep -q wrong "$DRAINS/https.paths" || fail 'a receiver with another certificate was asked'
 	grep -qx gzip "$DRAINS/https.encodings"
 	wait_for 10 drain_is "https://localhost:$https/wrong" state retrying
 	case $(drain_of "https://localhost:$https/wrong" error) in *certificate*) ;; *) fail "$(json logs:drain d-drain)" ;; esac
@@ -77,7 +77,7 @@ teardown_file() { berth apps:destroy d-drain --force >/dev/null; }
 	json logs:drain d-drain >"$DRAINS/seen"
 	{ cat "$DRAINS/seen" && berth logs:drain && berth events && berth logs d-drain -n 5000 && cat "$BERTH_TEST/berthd.log"; } >"$DRAINS/all"
 	cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' >>"$DRAINS/all" || :
-	! grep -aE 'h4rbour|v3rysecret' "$DRAINS/all"
+	! grep -aE 'h4rbour|v3rysecret' "$DRAINS/all" || fail 'a password is told'
 	equal '' "$(traces h4rbour "$BERTH_STATE/control" "$BERTH_STATE/logs" "$BERTH_STATE/drains")"
 }
 
@@ -99,7 +99,7 @@ teardown_file() { berth apps:destroy d-drain --force >/dev/null; }
 	drain_py tcp tcp "$port" "$DRAINS/k.tcp"
 	drain_py http http "$http" "$DRAINS/k.http"
 	wait_for 20 got "$DRAINS/k.tcp" killed 200
-	kill -KILL "$(program_pids berth-control)"
+	kill -KILL "$(control_pid)"
 	wait "$pid"
 	wait_for 20 got "$DRAINS/k.tcp" killed 600 || fail "$(numbers "$DRAINS/k.tcp" killed | sort -nu | wc -l)" "$(json logs:drain d-drain)"
 	wait_for 20 got "$DRAINS/k.http" killed 600 || fail "$(json logs:drain d-drain)"
@@ -139,7 +139,7 @@ teardown_file() { berth apps:destroy d-drain --force >/dev/null; }
 	wait_for 5 drain_is "http://127.0.0.1:$bad" state ok
 	wait_for 5 eval 'berth logs d-drain -n 100 | grep -q "drain .* delivers again: http://127.0.0.1:'"$bad"'"'
 	# they do not tell of themselves
-	! grep -q 'cannot deliver' "$DRAINS/h.good"
+	! grep -q 'cannot deliver' "$DRAINS/h.good" || fail 'drains tell of themselves'
 	# a batch that will never be taken is given up
 	echo 400 >"$DRAINS/h.bad.status"
 	says d-drain refused 5

@@ -1,6 +1,9 @@
 # Config: files of it and back, its past, what one process type sees, and how it lies on the disk.
 
-setup() { . "$BERTH_SOURCE/tests/lib/e2e.bash"; }
+setup() {
+	. "$BERTH_SOURCE/tests/lib/e2e.bash"
+	. "$BERTH_SOURCE/tests/lib/kill.bash"
+}
 teardown() {
 	[ ! -e "$BATS_TEST_TMPDIR/key" ] || cp -p "$BATS_TEST_TMPDIR/key" "$BERTH_STATE/secret.key"
 }
@@ -243,8 +246,6 @@ database_has() { grep -rqaF -- "$1" "$BERTH_STATE/control"; }
 	exits 1
 	has 'Permission denied'
 }
-
-control_pid() { awk '$1 == "control" { print $2 }' "$BERTH_RUN/daemons"; }
 
 @test "with another key berth says which one is missing, apps go on, and the right one makes it work again" {
 	cp -p "$BERTH_STATE/secret.key" "$BATS_TEST_TMPDIR/key"

@@ -156,7 +156,7 @@ teardown_file() {
 	equal 200 "$(code_of ac-one.localhost)"
 	run timeout 10 ssh -F "$dir/m-deploy.config" -W "127.0.0.1:$BERTH_PORT" berth </dev/null
 	fails
-	timeout 10 ssh -F "$dir/m-deploy.config" -N -L "$dir/api.sock:$BERTH_RUN/api.sock" berth 3>&- 2>"$dir/forward" &
+	timeout 60 ssh -F "$dir/m-deploy.config" -N -L "$dir/api.sock:$BERTH_RUN/api.sock" berth 3>&- 2>"$dir/forward" &
 	local ssh=$!
 	wait_for 5 test -S "$dir/api.sock"
 	run curl -s --max-time 3 --unix-socket "$dir/api.sock" http://berth/v1/version
@@ -200,10 +200,10 @@ teardown_file() {
 	is 404
 	api "$narrow" GET /v1/members
 	is 403
-	short=$(berth tokens:create t-short --member tester --expires 2s -q)
+	short=$(berth tokens:create t-short --member tester --expires 6s -q)
 	api "$short" GET /v1/version
 	is 200
-	sleep 2.1
+	sleep 6
 	api "$short" GET /v1/version
 	is 401
 	has 't-short expired'
@@ -241,7 +241,7 @@ as_out() { timeout --foreground 60 ssh -F "$dir/$1.config" berth "${@:2}" </dev/
 	as m-deploy config:show ac-one
 	ok
 	token=$(as_out m-deploy tokens:create t-follow)
-	curl -sN --max-time 20 --unix-socket "$BERTH_RUN/api.sock" -H "Authorization: Bearer $token" \
+	curl -sN --max-time 60 --unix-socket "$BERTH_RUN/api.sock" -H "Authorization: Bearer $token" \
 		'http://berth/v1/apps/ac-one/logs?follow=1' >"$followed" 3>&- &
 	follow=$!
 	wait_for 5 test -s "$followed"

@@ -66,18 +66,19 @@ renaming() { [ -n "$(sqlite3 "$BERTH_STATE/control/berth.db" "SELECT 1 FROM app 
 @test "a rename that is cut off by kill -9 is completed at the next start" {
 	local worker control
 	worker=$(worker_pid)
-	control=$(program_pids berth-control)
+	control=$(control_pid)
 	kill -STOP "$worker"
 	berth apps:rename pv-two pv-one >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
 	local asker=$!
 	wait_for 5 renaming pv-one || { kill -CONT "$worker"; fail 'not begun'; }
 	kill -9 "$control"
 	kill -CONT "$worker"
-	! wait "$asker"
+	! wait "$asker" || fail 'control was killed, and it went well'
 	wait_for 10 berth_answers
 	wait_for 5 serves pv-one 'after it'
 	equal 404 "$(code_of pv-two.localhost)"
-	[ -d "$BERTH_STATE/repos/pv-one.git" ] && [ ! -e "$BERTH_STATE/repos/pv-two.git" ]
+	[ -d "$BERTH_STATE/repos/pv-one.git" ]
+	[ ! -e "$BERTH_STATE/repos/pv-two.git" ]
 	database_sound
 	cd "$WORK/pv-one"
 	page_is 'back'
@@ -203,14 +204,13 @@ gone() { ! berth apps:report "$1" >/dev/null 2>&1; }
 	try ssh -F "$BATS_TEST_TMPDIR/config" berth apps:report pv-copy
 	exits 20
 	berth members:remove pv-ann >/dev/null
-	sqlite3 "$BERTH_STATE/control/berth.db" "UPDATE preview SET pushed_us = pushed_us - 3600000000"
+	sqlite3 -cmd '.timeout 5000' "$BERTH_STATE/control/berth.db" "UPDATE preview SET pushed_us = pushed_us - 3600000000"
 	berth previews:set pv-web expires 2h >/dev/null
 	sleep 0.3
 	equal pv-web-other "$(preview_of pv-web other)"
 	berth previews:set pv-web expires 30m >/dev/null
 	wait_for 10 gone pv-web-other
-	try berth logs pv-web
-	has 'preview pv-web-other of other is gone'
+	wait_for 5 logged pv-web 'preview pv-web-other of other is gone'
 	cd "$WORK/pv-web"
 	git checkout -q other
 	berth apps:rename pv-web pv-site

@@ -65,7 +65,7 @@ is_told() { [ "$(told "$1")" -ge 1 ]; }
 	try berth webhooks:list wh-app
 	has deploy delivered '?***'
 	lacks the-secret
-	! grep -qa the-secret "$BERTH_STATE"/control/berth.db*
+	! grep -qa the-secret "$BERTH_STATE"/control/berth.db* || fail 'the secret lies in the database'
 	try berth events wh-app
 	has webhooks:add
 	lacks the-secret
@@ -99,6 +99,8 @@ is_told() { [ "$(told "$1")" -ge 1 ]; }
 
 state_is() { [ "$(json webhooks:list wh-app | jq -r '.[0].deliveries[0].state')" = "$1" ]; }
 
+answered() { [ "$(json webhooks:list wh-app | jq '.[0].deliveries[0].status')" = "$1" ]; }
+
 @test "what is not taken is tried again, by the next berth-control too" {
 	receiver_end
 	receiver 1
@@ -107,11 +109,11 @@ state_is() { [ "$(json webhooks:list wh-app | jq -r '.[0].deliveries[0].state')"
 	page_is 'page 2'
 	pushed -f berth HEAD:main
 	wait_for 5 state_is retrying
-	equal 503 "$(json webhooks:list wh-app | jq '.[0].deliveries[0].status')"
-	kill -9 "$(program_pids berth-control)"
+	wait_for 5 answered 503
+	kill -9 "$(control_pid)"
 	wait_for 10 berth_answers
 	sqlite3 -cmd '.timeout 2000' "$BERTH_STATE/control/berth.db" "UPDATE webhook_delivery SET next_us = 1 WHERE next_us > 0"
-	kill -9 "$(program_pids berth-control)"
+	kill -9 "$(control_pid)"
 	wait_for 10 state_is delivered
 	equal 2 "$(told '.body.result == "succeeded" and .body.release == 3')"
 	database_sound

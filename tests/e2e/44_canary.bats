@@ -56,7 +56,7 @@ status_of() { json releases "$1" | jq -r ".[] | select(.version == $2) | .status
 	try berth releases:canary c-one v1 20%
 	ok
 	has 'Starting v1 beside v2' 'v1 gets 20 % of the new clients, v2 the others' 'berth rollback c-one v1' '--off'
-	equal 'web.1/v2/running web.101/v1/running' "$(instances c-one)"
+	wait_for 10 instances_are c-one 'web.1/v2/running web.101/v1/running'
 	got=$(clients c-one 300)
 	echo "# 20 % of 300: $got" >&3
 	one=${got#1=} one=${one%% *}
@@ -116,7 +116,7 @@ status_of() { json releases "$1" | jq -r ".[] | select(.version == $2) | .status
 	try berth ps:restart c-load
 	ok
 	wait_for 10 parents_are c-load 4
-	equal 'web.1/v3/running web.2/v3/running web.101/v1/running web.102/v1/running' "$(instances c-load)"
+	wait_for 10 instances_are c-load 'web.1/v3/running web.2/v3/running web.101/v1/running web.102/v1/running'
 	begin c-load v1 50% # one of them goes
 	wait_for 10 parents_are c-load 3
 	try berth releases:canary c-load --off
@@ -164,6 +164,7 @@ longer() { [ "$(wc -l <"$1")" -gt "$2" ]; }
 	page_is 'page 2'
 	pushed -o config.COLOUR=blue berth HEAD:main
 	begin c-conf
+	wait_for 10 parents_are c-conf 2
 	local p colours
 	colours=$(for p in $(app_parents c-conf); do tr '\0' '\n' <"/proc/$p/environ" | grep -E '^(COLOUR|BERTH_RELEASE|DYNO)=' | sort | tr '\n' ' '; echo; done | sort)
 	equal 'BERTH_RELEASE=v1 COLOUR=red DYNO=web.101 ' "$(head -n 1 <<<"$colours")"
@@ -222,7 +223,7 @@ refused() {
 	refused locked
 	berth apps:unlock c-bad
 	# an image that is no longer kept
-	sqlite3 "$BERTH_STATE/control/berth.db" "update image set layers='[999999]' where id=(select image from release
+	sqlite3 -cmd '.timeout 5000' "$BERTH_STATE/control/berth.db" "update image set layers='[999999]' where id=(select image from release
 		where version=1 and app=(select id from app where name='c-bad'))"
 	try berth releases:canary c-bad v1 10%
 	refused 'the image of v1 is no longer kept' 'push its commit'
@@ -250,7 +251,7 @@ refused() {
 	lacks 'the canary'
 	stays c-fail "$mine" 1
 	# a release that served once and starts no more: v2 gets an image with another command
-	sqlite3 "$BERTH_STATE/control/berth.db" "insert into image(app, layers, processes, env, pack, profile_d, checks, commit_id, created_us, config)
+	sqlite3 -cmd '.timeout 5000' "$BERTH_STATE/control/berth.db" "insert into image(app, layers, processes, env, pack, profile_d, checks, commit_id, created_us, config)
 		select i.app, layers, json_object('web', 'exit 4'), env, pack, profile_d, checks, commit_id, i.created_us, i.config from image i
 			join release r on r.image=i.id join app a on a.id=r.app where a.name='c-fail' and r.version=3;
 		update release set image=(select max(id) from image) where version=2 and app=(select id from app where name='c-fail')"
@@ -329,7 +330,7 @@ answers_again() { berth releases c-kill >/dev/null 2>&1 && is_page c-kill "$1" 1
 	local mine theirs before
 	mine=$(cookie c-kill 1) theirs=$(cookie c-kill 2)
 	before=$(app_parents c-kill | sort)
-	kill -9 "$(program_pids berth-control)"
+	kill -9 "$(control_pid)"
 	wait_for 10 answers_again "$mine"
 	kill -9 "$(worker_pid)"
 	wait_for 10 answers_again "$mine"

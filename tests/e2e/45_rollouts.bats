@@ -110,8 +110,8 @@ count_is() { [ "$(app_pids "$1" "$2" | wc -l)" = "$3" ]; }
 @test "who asked for an app's end may go: it is done, and the trail has all of the question" {
 	. "$BERTH_SOURCE/tests/lib/kill.bash"
 	local control pid
-	control=$(program_pids berth-control)
-	berth checks:set r-double stop-timeout 1
+	control=$(control_pid)
+	berth checks:set r-double stop-timeout 5
 	berth ps:start r-double
 	berth apps:destroy r-double --force --volumes destroy >/dev/null 2>&1 &
 	pid=$!
@@ -119,7 +119,7 @@ count_is() { [ "$(app_pids "$1" "$2" | wc -l)" = "$3" ]; }
 	kill -9 "$pid"
 	wait_for 10 is_gone r-double
 	wait_for 5 destroyed_with 'volumes=destroy'
-	equal "$control" "$(program_pids berth-control)"
+	equal "$control" "$(control_pid)"
 }
 is_removing() { json apps:list | jq -e --arg n "$1" '.[] | select(.name == $n and .state == "removing")' >/dev/null; }
 is_gone() { ! json apps:list | jq -e --arg n "$1" '.[] | select(.name == $n)' >/dev/null; }
@@ -140,7 +140,8 @@ parents_are() { [ "$(app_parents "$1" | wc -l)" = "$2" ]; }
 	# v4 is live, v3 and v2 are still looked at, v1 is gone with its stream
 	wait_for 10 parents_are r-row 3
 	wait_for 5 not_running "${pids[0]}"
-	kill -0 "${pids[1]}" "${pids[2]}"
+	kill -0 "${pids[1]}"
+	kill -0 "${pids[2]}"
 	wait_for 5 logged r-row 'instances 3 releases old: stopping them'
 	kill "${pids[1]}" "${pids[2]}"
 	wait_for 10 parents_are r-row 1

@@ -37,6 +37,13 @@ first_byte() {
 # One that runs does ticks; one that is frozen does none.
 ticks() { berth logs "$1" -n 100000 -p web | grep -c ': tick ' || :; }
 
+stands_still() {
+	local n
+	n=$(ticks "$1")
+	sleep 0.5
+	[ "$(ticks "$1")" = "$n" ]
+}
+
 @test "ps:sleep stops an app, a request starts it: the same release, no new one" {
 	asleep z-stop stop
 	has 'Putting z-stop to sleep' 'stopped: the next request starts it'
@@ -89,6 +96,7 @@ ticks() { berth logs "$1" -n 100000 -p web | grep -c ': tick ' || :; }
 	berth config:set z-freeze TICK_MS=5
 	wait_for 10 tick_reached z-freeze 20
 	local before during
+	wait_for 10 count_is z-freeze serve.pl 1 # the old release's instance goes in the background
 	before=$(app_parents z-freeze)
 	berth ps:set z-freeze sleep freeze
 	try berth ps:sleep z-freeze
@@ -96,10 +104,8 @@ ticks() { berth logs "$1" -n 100000 -p web | grep -c ': tick ' || :; }
 	has 'frozen: with the next request it goes on'
 	equal 'frozen ps:sleep' "$(instance_of z-freeze)"
 	equal frozen "$(state_of z-freeze)"
-	sleep 0.3
+	wait_for 10 stands_still z-freeze
 	during=$(ticks z-freeze)
-	sleep 0.5
-	equal "$during" "$(ticks z-freeze)"
 	serves z-freeze 'page 1'
 	equal "$before" "$(app_parents z-freeze)"
 	wait_for 10 tick_reached z-freeze $((during + 20))
@@ -131,14 +137,14 @@ ticks() { berth logs "$1" -n 100000 -p web | grep -c ': tick ' || :; }
 @test "an app that nobody asks for sleeps, and reports since when and why" {
 	live z-idle
 	berth ps:set z-idle sleep stop
-	try berth ps:set z-idle idle-after 1s
+	try berth ps:set z-idle idle-after 4s
 	ok
-	equal 1s "$(berth ps:report z-idle --idle-after)"
+	equal 4s "$(berth ps:report z-idle --idle-after)"
 	wait_for 10 state_is z-idle asleep
 	has_since=$(json ps:report z-idle | jq -r '.instances[0] | .state + " " + .reason + " " + (.since | test("^20..-") | tostring)')
-	equal 'asleep no request for 1 s true' "$has_since"
+	equal 'asleep no request for 4 s true' "$has_since"
 	try json events --app z-idle
-	equal '"no request for 1 s"' "$(jq -c '[.[] | select(.what == "ps:sleep" and .who == "berth")][0].outcome' <<<"$output")"
+	equal '"no request for 4 s"' "$(jq -c '[.[] | select(.what == "ps:sleep" and .who == "berth")][0].outcome' <<<"$output")"
 	serves z-idle 'page 1'
 	equal running "$(state_of z-idle)"
 	wait_for 10 state_is z-idle asleep
@@ -151,11 +157,11 @@ ticks() { berth logs "$1" -n 100000 -p web | grep -c ': tick ' || :; }
 	# steady requests keep it awake, and so does nothing else once it may not sleep any more
 	for _ in $(seq 8); do
 		serves z-idle 'page 1'
-		sleep 0.3
+		sleep 0.7
 		equal running "$(state_of z-idle)"
 	done
 	berth ps:set z-idle idle-after ''
-	sleep 1.6
+	sleep 5
 	equal running "$(state_of z-idle)"
 }
 
@@ -179,7 +185,7 @@ ticks() { berth logs "$1" -n 100000 -p web | grep -c ': tick ' || :; }
 # naps APP SECONDS: puts it to sleep as often as it can while load_start's requests go on; both counts are printed.
 naps() {
 	local end=$(($(now_ms) + $2 * 1000)) slept=0 stayed=0
-	while [ "$(now_ms)" -lt "$end" ]; do
+	while [ "$(now_ms)" -lt "$end" ] || { [ "$slept" -le 3 ] && [ "$(now_ms)" -lt $((end + 60000)) ]; }; do
 		if berth ps:sleep "$1" >/dev/null 2>&1; then slept=$((slept + 1)); else stayed=$((stayed + 1)); fi
 	done
 	echo "# $1: asleep $slept times, stayed awake $stayed times" >&3
@@ -222,7 +228,7 @@ naps() {
 	wait_for 10 state_is z-open frozen
 	berth ps:set z-open idle-after ''
 	# entering wakes it, and it stays awake meanwhile
-	berth enter z-open web.1 sleep 2 3>&- &
+	berth enter z-open web.1 sleep 8 3>&- &
 	local inside=$!
 	wait_for 5 state_is z-open running
 	sleep 0.3
@@ -230,15 +236,16 @@ naps() {
 	exits 1
 	has 'somebody is in one of its instances'
 	wait $inside
-	try berth ps:sleep z-open
-	ok
+	wait_for 5 berth ps:sleep z-open
 	berth ps:set z-open sleep stop
 	serves z-open 'page 1'
-	berth ps:sleep z-open
+	wait_for 5 berth ps:sleep z-open # once it has said that it is awake
 	try berth enter z-open web.1 cat page.txt
 	ok
 	has 'page 1'
 }
+
+webs_run() { [ "$(json ps:report "$1" | jq '[.instances[] | select(.type == "web" and .state == "running")] | length')" = "$2" ]; }
 
 @test "workers go on while the web processes sleep" {
 	app z-work
@@ -259,9 +266,10 @@ naps() {
 	try berth ps:scale z-work web=3 worker=2
 	ok
 	count_is z-work serve.pl 0
-	equal 2 "$(app_pids z-work 'sleep 54777' | wc -l)"
+	wait_for 5 count_is z-work 'sleep 54777' 2
 	serves z-work 'page 1'
 	wait_for 10 count_is z-work serve.pl 3
+	wait_for 10 webs_run z-work 3
 	# all are frozen, and all go on
 	berth ps:set z-work sleep freeze
 	berth ps:sleep z-work
@@ -314,7 +322,7 @@ naps() {
 		has "z-ops-$how sleeps, at v4"
 		[ "$(state_of z-ops-$how)" != running ]
 		serves "z-ops-$how" 'page 1'
-		berth ps:sleep "z-ops-$how"
+		wait_for 5 berth ps:sleep "z-ops-$how"
 		try berth ps:stop "z-ops-$how"
 		ok
 		equal stopped "$(state_of z-ops-$how)"
@@ -345,7 +353,7 @@ naps() {
 		try berth ps:sleep z-vol
 		ok
 		serves z-vol 'page 1'
-		berth ps:sleep z-vol
+		wait_for 5 berth ps:sleep z-vol
 		page_is "page 1"
 		pushed
 		serves z-vol 'page 1'
@@ -451,7 +459,7 @@ restart_all() {
 @test "a frozen app is woken without control, which learns of it later" {
 	asleep z-alone freeze
 	local pid
-	pid=$(program_pids berth-control)
+	pid=$(control_pid)
 	kill -STOP "$pid"
 	serves z-alone 'page 1'
 	kill -9 "$pid"
@@ -499,6 +507,6 @@ answers() { [ "$(curl -sS --max-time 5 -H "Host: $1.localhost" "$(url)" 2>/dev/n
 	berthd_start
 	equal asleep "$(state_of z-boot)"
 	count_is z-boot serve.pl 0
-	serves z-boot 'page 1'
+	wait_for 20 serves z-boot 'page 1' # all other apps start, too
 	equal running "$(state_of z-boot)"
 }

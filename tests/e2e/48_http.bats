@@ -74,7 +74,7 @@ lacks_sorry() { ! page "$1" | grep -q Sorry; }
 	wait_for 5 logged h-auth 'status=401'
 	try berth logs h-auth -n 1000
 	lacks s3cret
-	! grep -rq s3cret-word "$BERTH_STATE/control" "$BERTH_TEST/berthd.log"
+	! grep -rq s3cret-word "$BERTH_STATE/control" "$BERTH_TEST/berthd.log" || fail 'the password lies there'
 	grep -rq h-auth "$BERTH_STATE/control" # that is where it would be
 	berth http:set h-auth auth
 	serves h-auth 'page 1'

@@ -112,13 +112,13 @@ still() {
 	berth tls:renew c-auto >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
 	local asker=$!
 	wait_for 10 state_is c-auto ordering
-	wait_for 5 pgrep -f "uacme.*$BERTH_STATE" >/dev/null
+	wait_for 5 pgrep -f "^uacme.*$BERTH_STATE" >/dev/null
 	uacme=$(pgrep -f "^uacme.*$BERTH_STATE")
 	# what it is confined to is lib/confine_test.c's matter; here, that it is, and as whom
 	equal _berth "$(ps -o user= -p "$uacme")"
 	equal "0000000000000000 1 2" "$(awk '/^(CapBnd|NoNewPrivs|Seccomp):/ { print $2 }' "/proc/$uacme/status" | xargs)"
 	equal "0 1 2 3" "$(ls "/proc/$uacme/fd" | sort -n | head -n 4 | xargs)"
-	control=$(program_pids berth-control)
+	control=$(control_pid)
 	kill -9 "$control"
 	wait "$asker" || :
 	wait_for 5 not_running "$uacme"
@@ -244,8 +244,8 @@ still() {
 	before=$(fingerprint_of more.tests.example)
 	berthd_stop
 	berthd_start
-	equal "$before" "$(fingerprint_of more.tests.example)"
 	wait_for 20 serves_tls more.tests.example 'page 1' 2>/dev/null
+	equal "$before" "$(fingerprint_of more.tests.example)"
 	equal 301 "$(code_of more.tests.example)"
 }
 

@@ -16,6 +16,8 @@ listener() {
 	pid=$(app_parents "$@" | head -n 1)
 	echo "$BERTH_RUN/listen/$(sed -n 's,.*/\([0-9a-f]\{16\}\)$,\1,p' "/proc/$pid/cgroup" | head -n 1)"
 }
+# listens NAME [WORD]: its listener is there, at $path: not yet while only the old instance runs, which had a port.
+listens() { path=$(listener "$@" 2>/dev/null) && [ -S "$path" ]; }
 gone() { [ ! -e "$1" ]; }
 # Nothing is left: each listener is one of an instance that runs.
 all_serve() {
@@ -46,8 +48,7 @@ node_app() {
 	pushed
 	page x-site | grep -q '<html'
 	equal unix "$(computed_port x-site)"
-	try berth logs x-site -n 50
-	has 'and a unix socket'
+	wait_for 5 logged x-site 'and a unix socket'
 	first=$(listener x-site berth-static)
 	[ -S "$first" ]
 	try berth ports:set x-site 5001
@@ -61,8 +62,8 @@ node_app() {
 	ok
 	berth ps:restart x-site
 	page x-site | grep -q '<html'
-	second=$(listener x-site berth-static)
-	[ -S "$second" ]
+	wait_for 40 listens x-site berth-static
+	second=$path
 	berth apps:destroy x-site --force
 	wait_for 10 gone "$second"
 }
@@ -84,8 +85,8 @@ node_app() {
 	serves x-node 'unix 5000'
 	berth ps:scale x-node web=2
 	serves x-node 'unix 5000'
-	last=$(listener x-node server.js)
-	[ -S "$last" ]
+	wait_for 40 listens x-node server.js
+	last=$path
 	berth ports:set x-node
 	berth ps:restart x-node
 	serves x-node 'port 5000'
@@ -115,12 +116,12 @@ node_app() {
 	node_app x-wrong
 	berth apps:create x-wrong
 	berth ports:set x-wrong unix
-	berth checks:set x-wrong timeout 3
+	berth checks:set x-wrong timeout 6
 	sed -i 's/process.env.LISTEN_PID == process.pid ?/false ?/' server.js
 	commit wrong
 	push
 	refuses
-	has 'accepted nothing from its unix socket (descriptor 3, LISTEN_FDS=1) within 3 s, it listens on 5000'
+	has 'accepted nothing from its unix socket (descriptor 3, LISTEN_FDS=1) within 6 s, it listens on 5000'
 	has 'berth ports:set APP 5000'
 	wait_for 10 all_serve
 }
@@ -136,7 +137,7 @@ node_app() {
 	serves x-kill 'unix 5000'
 	# who listens is known from the instance, not from what is set meanwhile
 	berth ports:set x-kill 5000
-	kill -KILL "$(program_pids berth-control)"
+	kill -KILL "$(control_pid)"
 	wait_for 10 berth_answers
 	serves x-kill 'unix 5000'
 	"$BERTH_PREFIX/sbin/berthd" --upgrade --state "$BERTH_STATE" --run "$BERTH_RUN" 3>&-

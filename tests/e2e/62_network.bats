@@ -88,7 +88,7 @@ world_down() {
 	ip netns del "$WORLD" 2>/dev/null || :
 }
 
-from_host() { /usr/bin/python3 -c 'import socket, sys; print(socket.create_connection(sys.argv[1:3], 2).recv(100).decode(), end="")' "$@"; }
+from_host() { /usr/bin/python3 -c 'import socket, sys; print(socket.create_connection(sys.argv[1:3], 10).recv(100).decode(), end="")' "$@"; }
 
 # reaches APP ADDRESS PORT / refused APP ADDRESS PORT: the host itself gets through in both cases.
 reaches() {
@@ -310,9 +310,12 @@ build_looks() {
 	wait_for 5 calls n-a n-api.internal 'page 4 of n-api' 2>/dev/null
 	berth ps:set n-api idle-after >/dev/null
 	berth ps:scale n-api web=1 >/dev/null
-	kill -9 "$(app_parents n-api | head -n 1)"
+	wait_for 20 one_runs n-api
+	kill -9 "$(app_parents n-api)"
 	wait_for 20 calls n-a n-api.internal 'page 4 of n-api' 2>/dev/null
 }
+
+one_runs() { [ "$(app_parents "$1" | wc -l)" = 1 ]; }
 
 @test "another process type has a name of its own" {
 	cd "$WORK/n-api"

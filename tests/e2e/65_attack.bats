@@ -154,7 +154,7 @@ as_later() {
 		all = [ask() for _ in range(n)]
 		if n > 1:
 		    print("held", flush=True)
-		    time.sleep(20)
+		    time.sleep(100)
 		print(all[0].recv(200).split(b"\r\n")[0].decode())
 	END
 	chmod 644 "$BERTH_TEST/ask.py"
@@ -168,7 +168,7 @@ as_later() {
 	as_later nobody "${ask[@]}" '' 800 "$sock" >"$BERTH_TEST/held" 2>&1 3>&-
 	held=$!
 	wait_for 10 grep -q held "$BERTH_TEST/held"
-	try timeout 5 berth apps:list
+	try timeout 20 berth apps:list
 	kill "$held"
 	ok
 	wait_for 10 not_running "$held"
@@ -186,7 +186,7 @@ as_later() {
 	as_later "$BERTH_SSH_USER" "${ask[@]}" "$key" 300 "$sock" >"$BERTH_TEST/held2" 2>&1 3>&-
 	local more=$!
 	wait_for 10 grep -q held "$BERTH_TEST/held2"
-	try timeout 5 berth apps:list
+	try timeout 20 berth apps:list
 	kill "$held" "$more"
 	ok
 	wait_for 10 not_running "$held"

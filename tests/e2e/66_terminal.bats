@@ -47,8 +47,9 @@ ways=('berth run te-a --' 'berth enter te-a web.1 --')
 @test "the stop key stops a job of the shell inside, not what relays the terminal" {
 	local way
 	for way in "${ways[@]}"; do
-		# shellcheck disable=SC2086
-		term 24x80 '?shell' '!sleep 99\r' '=0.5' '!\x1a' '?Stopped' '!fg\r' '?sleep 99' '=0.5' '!\x03' \
+		# shellcheck disable=SC2086 # numbers are said as sums: what was typed is shown, too
+		term 24x80 '?shell' "!sh -c \"trap 'echo \$((1000+54))' CONT; echo \$((1000+48)); while :; do sleep 0.1; done\"\\r" '?1048' '!\x1a' \
+			'?Stopped' '!fg\r' '?1054' '!\x03' \
 			'!echo $((40 + 2))\r' '?42' '!exit 6\r' -- $way bash --norc -ic 'PS1="shell> " exec bash --norc -i'
 		exits 6
 	done
@@ -72,6 +73,7 @@ ways=('berth run te-a --' 'berth enter te-a web.1 --')
 	local way pid signal out=$BATS_TEST_TMPDIR/out
 	for way in "${ways[@]}"; do
 		for signal in TERM HUP INT USR1; do
+			: >"$out"
 			# shellcheck disable=SC2086
 			$way sh -c "trap 'echo got $signal; exit 8' $signal; echo ready; while :; do sleep 0.1; done" \
 				>"$out" 2>&1 </dev/null 3>&- &
@@ -102,12 +104,12 @@ no_sleeper() { [ -z "$(app_pids te-a 'sleep 4321')" ]; }
 	equal "$before" "$after"
 	# A child that stays behind has the sandbox's terminal, which is gone with the session.
 	term 24x80 '?entered' '=1' '!typed later\r' '=1' -- bash -c 'berth enter te-a web.1 -- sh -c "
-		(trap \"\" HUP; cat </dev/tty >/tmp/overheard 2>&1; echo ended >>/tmp/overheard) & sleep 0.3"; echo entered; read -r line; echo "mine: $line"'
+		(trap \"\" HUP; cat </dev/tty >/tmp/overheard 2>&1; echo ended >>/tmp/overheard) & sleep 2"; echo entered; read -r line; echo "mine: $line"'
 	has 'mine: typed later'
-	inside te-a 'cat /tmp/overheard'
-	has ended
+	wait_for 20 overheard_all
 	lacks typed
 }
+overheard_all() { inside te-a 'cat /tmp/overheard' && grep -q ended <<<"$output"; }
 
 @test "a detached program's output is in the log, and its end too" {
 	local name
@@ -116,8 +118,8 @@ no_sleeper() { [ -z "$(app_pids te-a 'sleep 4321')" ]; }
 	name=$output
 	[[ $name == run.* ]]
 	wait_for 20 logged te-a "app[$name]: detached output"
-	logged te-a "app[$name]: to stderr"
-	logged te-a "app[$name]: not a tty"
+	wait_for 20 logged te-a "app[$name]: to stderr"
+	wait_for 20 logged te-a "app[$name]: not a tty"
 	wait_for 20 logged te-a "$name of v1 ended: exit status 7"
 	# one that is stopped by its limit says so
 	try berth run:detached te-a -- perl -e 'my @x; push @x, "x" x 1_000_000 while 1'

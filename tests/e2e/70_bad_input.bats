@@ -251,7 +251,7 @@ hostile() {
 		'POST / HTTP/1.1\r\nHost: bad-http.localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n' \
 		'GET / HTTP/1.1\r\nHost : bad-http.localhost\r\n\r\n'; do
 		# shellcheck disable=SC2059 # the escapes are meant
-		output=$(printf "$bad" | timeout 5 socat -t 3 - "TCP:127.0.0.1:$BERTH_PORT" 2>&1 | head -n 1)
+		output=$(printf "$bad" | timeout 15 socat -t 10 - "TCP:127.0.0.1:$BERTH_PORT" 2>&1 | head -n 1)
 		case $output in
 		'HTTP/1.1 400'* | 'HTTP/1.1 404'*) ;;
 		*) fail "answer to $bad: $output" ;;

@@ -54,7 +54,7 @@ walk() { try /usr/bin/python3 "$BERTH_SOURCE/tests/lib/commands.py" "$1" blog; }
 }
 
 follow() { try /usr/bin/python3 "$BERTH_SOURCE/tests/lib/sse.py" "$@"; }
-followers() { find /proc/"$(program_pids berth-control)"/fd -lname 'anon_inode:inotify' | wc -l; }
+followers() { find /proc/"$(control_pid)"/fd -lname 'anon_inode:inotify' | wc -l; }
 as_before() { [ "$(followers)" -eq "$1" ]; }
 
 @test "server-sent events: an operation, the trail, the log; who comes back misses nothing and reads nothing twice" {

@@ -27,6 +27,7 @@ acme_up() {
 	pebble-challtestsrv -defaultIPv6 '' -dns01 "127.0.0.1:$DNS_PORT" -http01 '' -https01 '' -tlsalpn01 '' \
 		-management "127.0.0.1:$DNS_ADMIN" >"$CA_DIR/dns.log" 2>&1 </dev/null 3>&- 4>&- &
 	echo $! >"$CA_DIR/dns.pid"
+	wait_for 10 bash -c "exec 3<>/dev/tcp/127.0.0.1/$DNS_ADMIN" 2>/dev/null || return 1
 	pebble_start
 }
 

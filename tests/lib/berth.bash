@@ -19,9 +19,10 @@ BERTH_SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 say() { printf '%s\n' "$*" >&"${SAY_FD:-2}"; }
 now_ms() { date +%s%3N; }
 
-# wait_for SECONDS COMMAND…: polls until it succeeds; 1 when the time is over.
+# wait_for SECONDS COMMAND…: polls until it succeeds; 1 when the time is over. SECONDS are what a quiet machine takes at most; a busy
+# one gets four times as long.
 wait_for() {
-	local end=$(($(now_ms) + $1 * 1000))
+	local end=$(($(now_ms) + $1 * 4000))
 	shift
 	until "$@"; do
 		[ "$(now_ms)" -lt "$end" ] || return 1
@@ -54,7 +55,7 @@ berthd_start() {
 	fi
 }
 
-berth_answers() { timeout 2 "$BERTH_PREFIX/bin/berth" status >/dev/null 2>&1; }
+berth_answers() { timeout 5 "$BERTH_PREFIX/bin/berth" status >/dev/null 2>&1; }
 
 sshd_start() {
 	local d=$BERTH_TEST/sshd

@@ -22,6 +22,7 @@ drains_stop() {
 	local f
 	for f in "$DRAINS"/*.pid; do
 		[ ! -e "$f" ] || kill -KILL "$(cat "$f")" 2>/dev/null || :
+		rm -f "$f"
 	done
 }
 
@@ -52,8 +53,9 @@ drain_rsyslog() {
 	# a copy: where AppArmor is on, the host's own may read and write its own folders only
 	cp /usr/sbin/rsyslogd "$DRAINS/rsyslogd"
 	drain_start rsyslog "$DRAINS/rsyslogd" -n -f "$DRAINS/rsyslog.conf" -i "$DRAINS/work/pid"
-	wait_for 10 bash -c "exec 3<>/dev/tcp/127.0.0.1/$2" 2>/dev/null || { cat "$DRAINS/rsyslog.log" >&2; return 1; }
+	wait_for 10 bash -c "exec 3<>/dev/tcp/127.0.0.1/$2" 2>/dev/null && wait_for 10 udp_is_open "$3" || { cat "$DRAINS/rsyslog.log" >&2; return 1; }
 }
+udp_is_open() { grep -q "$(printf ':%04X ' "$1")" /proc/net/udp; }
 
 # drain_pid: berth-drain of this berth.
 drain_pid() {

@@ -133,6 +133,18 @@ app_pids() {
 		esac
 	done
 }
+has_pids() { [ -n "$(app_pids "$@")" ]; }
+# end_sleep APP SECONDS: the program "sleep SECONDS" in it, whoever waits for it.
+end_sleep() {
+	local p
+	for p in $(app_pids "$1" "sleep $2"); do
+		if [ "$(cat "/proc/$p/comm")" = sleep ]; then
+			kill "$p"
+			return
+		fi
+	done
+	return 1
+}
 # The same without children of such processes: the probe forks one for each connection.
 app_parents() {
 	local p all parent
@@ -148,7 +160,7 @@ load_start() {
 	local host=$1.localhost
 	shift
 	LOAD_OUT=$(mktemp "$BATS_TEST_TMPDIR/load.XXXXXX")
-	/usr/bin/python3 "$BERTH_SOURCE/tests/lib/load.py" --port "$BERTH_PORT" --host "$host" --seconds 300 "$@" \
+	/usr/bin/python3 "$BERTH_SOURCE/tests/lib/load.py" --port "$BERTH_PORT" --host "$host" --seconds 900 "$@" \
 		>"$LOAD_OUT" 2>&1 3>&- &
 	LOAD_PID=$!
 	wait_for 10 grep -q '^started' "$LOAD_OUT"
@@ -157,7 +169,7 @@ load_start() {
 # load_stop: ends it; fails unless every request was answered well. Prints the count (shown with the test).
 load_stop() {
 	local line status=0
-	kill -TERM "$LOAD_PID"
+	kill -TERM "$LOAD_PID" 2>/dev/null || :
 	wait "$LOAD_PID" || status=$?
 	line=$(tail -n 1 "$LOAD_OUT")
 	printf '# %s: %s\n' "${1:-load}" "$line" >&3
@@ -169,14 +181,14 @@ websocket() {
 	local line
 	exec 9<>"/dev/tcp/127.0.0.1/$BERTH_PORT"
 	printf 'GET /ws HTTP/1.1\r\nHost: %s.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n' "$1" >&9
-	IFS= read -r -t 5 -u 9 line
+	IFS= read -r -t 20 -u 9 line
 	case $line in *' 101 '*) ;; *) fail "$line" ;; esac
-	while IFS= read -r -t 5 -u 9 line && [ "$line" != $'\r' ]; do :; done
+	while IFS= read -r -t 20 -u 9 line && [ "$line" != $'\r' ]; do :; done
 }
 echoes() {
 	local line
 	printf 'still here\n' >&9
-	IFS= read -r -t 5 -u 9 line
+	IFS= read -r -t 20 -u 9 line
 	equal 'still here' "$line"
 }
 

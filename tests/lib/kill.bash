@@ -11,6 +11,8 @@ program_pids() {
 }
 # A process that waits for the next sandbox comes and goes.
 is_ready() { grep -qsxF berth-ready "$1/comm"; }
+# berth-control, as berthd wrote it down: a child of it that has not become its own program yet has the same file.
+control_pid() { awk '$1 == "control" { print $2 }' "$BERTH_RUN/daemons"; }
 # berthd's monitor is the pid in the run folder; its worker is a child with the same file.
 monitor_pid() { cat "$BERTH_RUN/berthd.pid"; }
 worker_pid() {
@@ -44,11 +46,12 @@ tick_reached() {
 
 # power_cut: everything of this berth ends at once, apps included, and /run is empty, as after a reboot.
 power_cut() {
-	local pids
-	pids=$(program_pids berth; grep -ls "berth-$BERTH_ID" /proc/[0-9]*/cgroup | cut -d/ -f3)
-	# shellcheck disable=SC2086 # words
-	kill -9 $pids 2>/dev/null || :
-	for p in $pids; do wait_for 10 not_running "$p" || return 1; done
+	local pids p
+	while pids=$(program_pids berth; grep -ls "berth-$BERTH_ID" /proc/[0-9]*/cgroup | cut -d/ -f3) && [ -n "$pids" ]; do # some were forked meanwhile
+		# shellcheck disable=SC2086 # words
+		kill -9 $pids 2>/dev/null || :
+		for p in $pids; do wait_for 10 not_running "$p" || return 1; done
+	done
 	awk -v run="$BERTH_RUN/" 'index($2, run) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount || return 1
 	rm -rf --one-file-system "$BERTH_RUN"
 }

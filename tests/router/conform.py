@@ -24,7 +24,7 @@ FORWARDED = (b"Via: %s berth\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto:
              b"%sX-Request-Start: START\r\n%s\r\n")
 OWN = FORWARDED % (b"1.1", b"X-Request-Id: ID\r\n", b"")
 PIECE, PIECES_MAX = 7, 6000
-PATIENCE_S = 3.0
+PATIENCE_S = 10.0
 
 
 def post(fields, body=b""):
@@ -378,10 +378,10 @@ class Field:
             if not problem and (status, body) != (200, b"/probe"):
                 problem = "the next client got %r" % (head + body)
             if not problem:  # the threads of several connections record in any order
-                wait_for(lambda: not self._check_reached(row, pieces), 1)
+                wait_for(lambda: not self._check_reached(row, pieces), PATIENCE_S)
                 problem = self._check_reached(row, pieces)
             if row.late and pieces:  # part of a request may still be on its way to the record
-                wait_for(lambda: len(self.app.backend.conns) <= max(open_before, 1), 1)
+                wait_for(lambda: len(self.app.backend.conns) <= max(open_before, 1), PATIENCE_S)
         except (OSError, ValueError, AssertionError) as e:
             problem = repr(e)
         return "in pieces: " + problem if problem and pieces else problem

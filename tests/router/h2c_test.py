@@ -784,7 +784,7 @@ def test_a_stream_that_it_resets_is_502_or_cut():
         if path != "/before":
             app.head(stream, OK + ([("content-length", "10")] if path == "/length" else []))
             app.data(stream, b"some", False)
-            time.sleep(0.05)
+            time.sleep(0.5)  # read together they are no answer
         app.frame(RST, 0, stream, struct.pack(">I", INTERNAL if path != "/clean" else NO_ERROR))
     with routed(answer) as (r, b):
         assert ask(r, get(path="/before"))[0] == 502 and r.log_where("code=H13")
@@ -808,7 +808,7 @@ def test_the_end_of_its_connection_is_not_the_end_of_its_answer():
         stream = next(app.requests())
         app.head(stream)
         app.data(stream, b"some", False)
-        time.sleep(0.05)
+        time.sleep(0.5)
     with routed(handler=handler) as (r, b):
         with r.connect() as s:
             s.sendall(get())
@@ -821,7 +821,7 @@ def test_a_wrong_length_behind_the_head_is_never_a_whole_answer():
     def answer(app, stream):
         app.head(stream, OK + [("content-length", "5")])
         app.data(stream, b"abcde", False)
-        time.sleep(0.1)
+        time.sleep(0.5)
         app.data(stream, b"f", True)
     with routed(answer) as (r, b), r.connect() as s:
         s.sendall(get())

@@ -32,7 +32,7 @@ UNIX = {}  # the port that a unix backend is known by -> its address
 HELD = []  # what keeps those ports from being given to another
 
 
-def wait_for(what, seconds=5.0):
+def wait_for(what, seconds=20.0):
     """Polls a condition; the value once true, else what it last gave."""
     end = time.monotonic() + seconds
     while True:
@@ -351,7 +351,7 @@ class Router:
         if not wait:
             return None
         with self.changed:
-            self.changed.wait_for(lambda: len(self.acks) > before, 5)
+            self.changed.wait_for(lambda: len(self.acks) > before, 20)
             return self.acks[-1][1] if len(self.acks) > before else None
 
     def send_certs(self, certs=(), tickets=(), acme=(), data=None, seal=True):
@@ -364,15 +364,15 @@ class Router:
             self.control.sendmsg([HEAD.pack(CERTS, self.certs_version, 0, len(body)) + body], [(
                 socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
             os.close(fd)
-            self.changed.wait_for(lambda: len(self.certs_acks) > before, 5)
+            self.changed.wait_for(lambda: len(self.certs_acks) > before, 20)
             return self.certs_acks[-1][1] if len(self.certs_acks) > before else None
 
-    def connect(self, timeout=5.0, port=None):
+    def connect(self, timeout=20.0, port=None):
         s = socket.create_connection(("127.0.0.1", port or self.port), timeout)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return s
 
-    def log_where(self, *parts, seconds=2.0):
+    def log_where(self, *parts, seconds=10.0):
         """The first line that has all the parts, waiting for it."""
         found = wait_for(lambda: [l for l in list(self.logs) if all(p in l[2] for p in parts)], seconds)
         return found[0] if found else None
@@ -397,7 +397,7 @@ class Router:
             row = struct.unpack_from(SLOT, map, 16 + at * struct.calcsize(SLOT))
             if row[1]:
                 assert (row[1], row[0]) not in rows
-                rows[row[1], row[0]] = {"recent": row[3], "requests": row[5], "errors": row[6], "bytes": row[7],
+                rows[row[1], row[0]] = {"recent": row[3] + row[4], "requests": row[5], "errors": row[6], "bytes": row[7],
                                         "sum_us": row[8], "status": row[9:14], "latency": row[14:]}
         return rows
 
@@ -655,7 +655,7 @@ def record_handler(backend, conn):
             got = b""
 
 
-def ask(router, request, is_head=False, timeout=5.0):
+def ask(router, request, is_head=False, timeout=20.0):
     """One request on a new connection: (status, head, body)."""
     with router.connect(timeout) as s:
         s.sendall(request)

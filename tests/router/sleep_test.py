@@ -1,5 +1,6 @@
 """Apps that sleep: who is told that nobody asks, that somebody does, and what a request waits for."""
 import errno
+import itertools
 import threading
 import time
 
@@ -8,6 +9,11 @@ from harness import *
 
 def kinds(r):
     return [kind for kind, _, _ in list(r.said)]
+
+
+def turns(r):
+    """What is said again counts once."""
+    return [kind for kind, _ in itertools.groupby(kinds(r))]
 
 
 def sleeping(backend=None, instances=None, **more):
@@ -36,19 +42,18 @@ def all_end(threads):
 def test_control_is_told_once_nobody_asked_for_so_long():
     b = Backend()
     r = Router()
-    r.send_table([awake(b, idle_after_ms=400), App(8, ["b.example"], [(9, b.port, "web.1")])])
-    for _ in range(3):
+    r.send_table([awake(b, idle_after_ms=1000), App(8, ["b.example"], [(9, b.port, "web.1")])])
+    for _ in range(6):
+        last = time.monotonic()
         assert ask(r, get())[0] == 200
         ask(r, get("b.example"))
         time.sleep(0.2)
-    last = time.monotonic() - 0.2
-    assert not r.said
     assert wait_for(lambda: kinds(r) == [IDLE])
-    assert 0.35 < r.said[0][2] - last < 0.9, r.said[0][2] - last
-    assert wait_for(lambda: kinds(r) == [IDLE, IDLE])  # again, as control may have refused
+    assert 0.95 < r.said[0][2] - last < 4, r.said[0][2] - last
+    assert wait_for(lambda: kinds(r)[:2] == [IDLE, IDLE])  # again, as control may have refused
     assert ask(r, get())[0] == 200
-    assert wait_for(lambda: kinds(r) == [IDLE, IDLE, BUSY])
-    assert wait_for(lambda: kinds(r) == [IDLE, IDLE, BUSY, IDLE])
+    assert wait_for(lambda: turns(r) == [IDLE, BUSY])
+    assert wait_for(lambda: turns(r) == [IDLE, BUSY, IDLE])
     assert {app for _, app, _ in r.said} == {7}
     assert r.close() == 0
 
@@ -66,13 +71,15 @@ def test_a_request_that_runs_and_an_open_websocket_are_use():
             conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
     b = Backend(slow)
     r = Router()
-    r.send_table([awake(b, idle_after_ms=150)])
+    r.send_table([awake(b)])
     threads, got = waiting(r, 1)
+    assert wait_for(lambda: b.connections)
+    r.send_table([awake(b, idle_after_ms=150)])
     time.sleep(0.7)
     assert not r.said
     gate.set()
     all_end(threads)
-    assert got == [200] and wait_for(lambda: kinds(r) == [IDLE])
+    assert got == [200] and wait_for(lambda: turns(r) == [IDLE])
     with r.connect() as s:
         s.sendall(get(extra="Connection: Upgrade\r\nUpgrade: websocket\r\n"))
         assert status_of(read_head(s)[0]) == 101
@@ -88,16 +95,17 @@ def test_new_instances_and_a_wake_count_as_use():
     b, c = Backend(), Backend()
     r = Router()
     r.send_table([awake(b, idle_after_ms=300)])
-    assert wait_for(lambda: kinds(r) == [IDLE])
+    assert wait_for(lambda: turns(r) == [IDLE])
     r.send_table([awake(c, first=5, idle_after_ms=300)])
-    assert wait_for(lambda: kinds(r) == [IDLE, BUSY])
+    assert wait_for(lambda: turns(r)[:2] == [IDLE, BUSY])
     r.send_table([sleeping(idle_after_ms=300)])
+    n = len(r.said)
     time.sleep(0.6)
-    assert kinds(r) == [IDLE, BUSY]                 # asleep is not idle
-    r.send_table([awake(c, first=5, idle_after_ms=300)])
+    assert len(r.said) == n                         # asleep is not idle
     began = time.monotonic()
-    assert wait_for(lambda: kinds(r) == [IDLE, BUSY, IDLE])
-    assert r.said[-1][2] - began > 0.25
+    r.send_table([awake(c, first=5, idle_after_ms=300)])
+    assert wait_for(lambda: kinds(r)[n:n + 1] == [IDLE])
+    assert r.said[n][2] - began > 0.25
     r.send_table([awake(c, first=5)])               # the setting is taken back
     time.sleep(0.5)
     n = len(r.said)
@@ -111,13 +119,13 @@ def test_a_new_control_is_told_anew():
     r = Router()
     apps = [awake(b, idle_after_ms=300), App(8, ["s.example"], [], flags=HOLD | ASLEEP, hold_ms=5000)]
     r.send_table(apps)
-    assert wait_for(lambda: kinds(r) == [IDLE])
+    assert wait_for(lambda: turns(r) == [IDLE])
     threads, got = waiting(r, 2, host="s.example")
     assert wait_for(lambda: WAKE in kinds(r))
     del r.said[:]
     r.hello("control")
     r.send_table(apps, version=1)
-    assert wait_for(lambda: sorted(kinds(r)) == [IDLE, WAKE], 1), r.said
+    assert wait_for(lambda: sorted(set(kinds(r))) == [IDLE, WAKE]), r.said
     r.send_table([apps[0], App(8, ["s.example"], [(2, b.port, "web.1")])], version=2)
     all_end(threads)
     assert got == [200] * 2

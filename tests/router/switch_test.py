@@ -57,6 +57,7 @@ class Load:
         assert wait_for(lambda: self.done >= target or self.failures), self.done
 
     def stop(self):
+        wait_for(lambda: self.done > 100 or self.failures)
         self.stop_now.set()
         for t in self.threads:
             t.join()
@@ -243,7 +244,7 @@ def test_held_requests_wait_for_a_table_and_no_longer_than_told():
     start = time.monotonic()
     code, _, _ = ask(r, get(extra="X-Request-Id: held\r\n"))
     took = time.monotonic() - start
-    assert code == 503 and 0.45 < took < 1.0, took
+    assert code == 503 and 0.45 < took < 3, took
     assert "code=H20" in r.log_where("request_id=held")[2]
     r.send_table([App(7, ["a.example"], [], flags=HOLD, hold_ms=5000)])
     got = []
@@ -283,7 +284,7 @@ def test_a_held_client_that_leaves_is_forgotten():
     for s in conns:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         s.sendall(get())
-    time.sleep(0.3)
+    assert ask(r, b"GET / HTTP/1.1\r\n\r\n")[0] == 400  # theirs were read before
     for s in conns:
         s.close()
     assert wait_for(lambda: sum("code=H27" in l[2] for l in r.logs) == 20)
@@ -352,6 +353,7 @@ def test_a_berthd_that_restarts_is_asked_again():
     got = []
     t = threading.Thread(target=lambda: got.append(ask(r, get())[0]))
     t.start()
+    assert wait_for(lambda: r.asked)
     time.sleep(0.2)
     assert not got and len(r.asked) == 1
     r.mute = False
@@ -416,8 +418,8 @@ def test_a_silent_berthd_ends_in_an_error_not_in_a_hang():
     r.mute = True
     r.send_table([App(7, ["a.example"], [(1, b.port, "web.1")])])
     start = time.monotonic()
-    assert ask(r, get(), timeout=10)[0] == 503
-    assert 4.9 < time.monotonic() - start < 6
+    assert ask(r, get(), timeout=15)[0] == 503
+    assert 4.9 < time.monotonic() - start < 9
     assert "code=H19" in r.log_where("at=error")[2]
     assert r.close() == 0
 
@@ -546,7 +548,7 @@ def test_one_of_two_workers_dies_the_other_goes_on_and_nobody_is_lost():
     waiting = [other.connect() for _ in range(40)]
     for s in waiting:
         s.sendall(get())
-    time.sleep(0.3)
+    time.sleep(1.5)
     at_once = select.select(waiting, [], [], 0)[0]
     assert 5 < len(at_once) < 35, len(at_once)      # the kernel spreads connections over both queues
     victim.restart()
@@ -592,7 +594,7 @@ def test_ten_thousand_hostnames_are_swapped_under_load():
     grown = rss_kb(r.pid) - before
     print("# 10000 hostnames: acknowledged after %.1f ms (median), %d kB, %d kB more after 14 swaps" % (
         sorted(took)[10], rss_kb(r.pid), grown))
-    assert sorted(took)[10] < 250 and (grown < 4000 or "ROUTER" in os.environ), (took, grown)
+    assert sorted(took)[10] < 1000 and (grown < 4000 or "ROUTER" in os.environ), (took, grown)
     assert r.close() == 0
 
 
@@ -624,10 +626,12 @@ test_without_a_table_a_request_waits_three_seconds_at_most.slow = True
 
 
 def test_a_worker_that_makes_way_serves_what_is_open_and_leaves_the_rest_to_its_successor():
+    gate = threading.Event()
+
     def handler(backend, conn):
         for head, _ in each_request(backend, conn):
             if b"/slow" in head:
-                time.sleep(1)
+                gate.wait(10)
             conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
     b = Backend(handler)
     r = Router()
@@ -639,7 +643,7 @@ def test_a_worker_that_makes_way_serves_what_is_open_and_leaves_the_rest_to_its_
         read_body(s, head, rest)
     slow = r.connect()
     slow.sendall(get(path="/slow"))
-    time.sleep(0.2)
+    assert wait_for(lambda: any(b"/slow" in head for head, _ in b.requests))
     r.kill(signal.SIGUSR2)
     assert wait_for(lambda: r.left == 1)
     r.kill(signal.SIGUSR2)  # by a berthd that does not know it
@@ -659,10 +663,11 @@ def test_a_worker_that_makes_way_serves_what_is_open_and_leaves_the_rest_to_its_
         read_body(s, head, rest)
         assert not s.recv(1)
         s.close()
+    gate.set()
     head, rest = read_head(slow)
     assert status_of(head) == 200 and b"connection: close" in head.lower(), head
     slow.close()
-    assert r.wait_exit(3) and r.status == 0
+    assert r.wait_exit() and r.status == 0
     r.close()
 
 
@@ -695,9 +700,9 @@ def test_a_stream_of_a_worker_that_made_way_lasts_as_long_as_it_likes():
     assert stream.recv(100) == b"there?"
     used, = {i for i, _ in r.stays}
     gaps = [b - a for (_, a), (_, b) in zip(r.stays, r.stays[1:])]
-    assert used in (1, 2) and len(r.stays) > 15 and max(gaps) < 1.5, gaps
+    assert used in (1, 2) and len(r.stays) > 8 and max(gaps) < 4, gaps
     stream.close()
-    assert r.wait_exit(3) and r.status == 0
+    assert r.wait_exit() and r.status == 0
     r.close()
 
 
@@ -709,7 +714,7 @@ def test_the_end_of_the_pairs_is_the_end_of_the_worker():
     assert wait_for(lambda: len(r.hellos) == 2)
     for s in r.children + (r.berthd, r.control):
         s.shutdown(socket.SHUT_RDWR) if s in (r.berthd, r.control) else None
-    assert r.wait_exit(3) and r.status == 0
+    assert r.wait_exit() and r.status == 0
     r.close()
 
 
@@ -729,6 +734,6 @@ def test_a_switch_is_effective_at_once_with_five_thousand_apps():
     assert r.send_table(data=data) == 0
     again = time.monotonic() - start
     assert wait_for(lambda: r.drained == [8])
-    assert first < 1 and again < 0.5, (first, again)
+    assert first < 4 and again < 2, (first, again)
     print("# 5000 apps: first table %.1f ms, next %.1f ms" % (first * 1000, again * 1000))
     assert r.close() == 0

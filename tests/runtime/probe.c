@@ -168,7 +168,7 @@ static int talk(const char *addr, const char *port)
 static int insist(const char *addr, const char *port)
 {
 	puts("trying");
-	for (int i = 0; i < 10000; i++, usleep(1000)) {
+	for (int i = 0; i < 1000000; i++, usleep(1000)) {
 		struct sockaddr_storage a;
 		socklen_t len = address(addr, port, &a);
 		int fd = socket(a.ss_family, SOCK_STREAM, 0);

@@ -16,7 +16,7 @@ ROWS = [
     short("an app that stops in its head", "9110 15.6.5", b"GET / HTTP/1.1\r\n" + SHORT + b"\r\n", 504, "kept", seen(fields=SHORT),
           app=[BODY, b"HTTP/1.1 200 OK\r\nX", LATE]),
     short("an app that sends interim answers for ever", "9110 15.2", b"GET / HTTP/1.1\r\n" + SHORT + b"\r\n", [102] * 3 + [504], "kept",
-          seen(fields=SHORT), app=[BODY] + [b"HTTP/1.1 102 Processing\r\n\r\n", 0.08] * 3 + [LATE]),
+          seen(fields=SHORT), app=[BODY] + [b"HTTP/1.1 102 Processing\r\n\r\n", 0.02] * 3 + [LATE]),
     short("an app that stops in its body", "9112 8", b"GET / HTTP/1.1\r\n" + SHORT + b"\r\n", 200, "closed", seen(fields=SHORT),
           app=[BODY, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", LATE],
           got=b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nDate: D\r\n\r\nabc"),

@@ -41,11 +41,11 @@ sub background {
 }
 
 if ($word eq 'line') {
-	alarm 4;
+	alarm 15;
 	my $s = connection() or print("closed: $@\n"), exit 1;
 	print scalar <$s> // "closed: cut\n";
 } elsif ($word eq 'page') {
-	alarm 4;
+	alarm 15;
 	my $page = page();
 	print $page;
 	exit 1 if $page =~ /^(closed|cut)/;
