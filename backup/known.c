@@ -137,6 +137,8 @@ int known_send(struct known *k, int fd, struct err *e)
 		frame_head(head, FRAME_ENTRY, row.entry_size);
 		buf_add(&out, head, sizeof(head));
 		buf_add(&out, row.entry, row.entry_size);
+		if (out.failed)
+			return err_set(e, ENOMEM, "out of memory");
 		if (out.len < SEND_EACH)
 			continue;
 		if ((r = io_write_all(fd, out.data, out.len)) < 0)

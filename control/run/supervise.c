@@ -238,16 +238,22 @@ void supervise_lost(struct control *c, const struct member *m)
 	struct member again = *m;
 	char reason[160];
 
-	engine_wait_exit(c->engine, m->id, 0, &x);
+	const bool ended = engine_wait_exit(c->engine, m->id, 0, &x) == 0;
 	exit_text(&x, reason);
 	again.id = again.since_us = 0;
 	again.state = MEMBER_RESTARTING;
 	pthread_mutex_lock(&c->fleet->lock);
+	struct node *own = fleet_node(c->fleet, m->id);
+	const bool first = ended && own && own->m.state == MEMBER_STARTING;
+	if (first) /* supervise_exited has written the row, and comes to the member only now */
+		fleet_step(c->fleet, own, EVENT_FELL);
 	struct node *n = occupied(c->fleet, m) ? NULL : fleet_add(c->fleet, &again);
 	if (n)
 		again.key = n->m.key;
 	pthread_mutex_unlock(&c->fleet->lock);
 	again.id = m->id;
+	if (first)
+		tell_end(m, &x, reason);
 	if (n)
 		judge(c, &again, ended_well(&x), reason);
 }
