@@ -27,11 +27,11 @@ berth-logger_SRC  = $(call code,runtime/logger*.c)
 berth-control_SRC = $(call code,control/*.c control/*/*.c db/*.c) receiver/source.c lib/credentials.c
 berth-control_PKG = libmicrohttpd jansson sqlite3 libgit2 libcrypto
 berth-control_LIB = -lmd
-berth-build_SRC   = $(filter-out buildpacks/static%,$(call code,buildpacks/*.c))
+berth-build_SRC   = $(filter-out buildpacks/static/%,$(call code,buildpacks/*.c buildpacks/*/*.c))
 berth-build_PKG   = jansson
 # Only tar and zip (nettle: encrypted ones, refused) are read: --static from pkg-config would name libxml2 and more too.
 berth-build_LIB   = -larchive -lacl -lmd -lz -lbz2 -llzma -lzstd -lnettle -lcrypto
-berth-static_SRC  = $(call code,buildpacks/static*.c)
+berth-static_SRC  = $(call code,buildpacks/static/*.c)
 berth-router_SRC  = $(call code,router/*.c) lib/credentials.c
 berth-router_PKG  = libnghttp2 libssl libcrypto zlib
 berth-router_LIB  = -lmd
@@ -49,12 +49,12 @@ berth_SRC         = $(call code,cli/*.c)
 berth_PKG         = jansson
 STATIC = berth-build berth-static
 
-MAINS = runtime/berthd.c runtime/init.c runtime/logger.c control/control.c buildpacks/build.c buildpacks/static.c \
+MAINS = runtime/berthd.c runtime/init.c runtime/logger.c control/control.c buildpacks/build.c buildpacks/static/static.c \
 	router/router.c receiver/shell.c receiver/hook.c acme/acme.c registry/registry.c backup/backup.c drain/drain.c cli/berth.c
 # credentials.c needs -lmd: only in the programs that name it.
 LIB_OBJ = $(patsubst %.c,$(B)/%.o,$(filter-out lib/credentials.c,$(call code,lib/*.c)))
 ROOT_TESTS = $(patsubst %.c,$(B)/test/%,$(wildcard */*_root_test.c))
-UNIT_TESTS = $(filter-out $(ROOT_TESTS),$(patsubst %.c,$(B)/test/%,$(wildcard */*_test.c control/*/*_test.c)))
+UNIT_TESTS = $(filter-out $(ROOT_TESTS),$(patsubst %.c,$(B)/test/%,$(wildcard */*_test.c */*/*_test.c)))
 
 all: $(PROGRAMS:%=$(B)/bin/%) $(B)/bin/berth-init $(B)/bin/packs $(B)/bin/hooks/post-receive
 .PHONY: all

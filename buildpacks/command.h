@@ -9,7 +9,7 @@ int command_source(int argc, char **argv);
 int command_toolchain(int argc, char **argv);
 int command_deps(int argc, char **argv);
 int command_compile(int argc, char **argv);
-/* Of a Dockerfile (docker_step.c); each reads its orders from stdin. */
+/* Of a Dockerfile (dockerfile/docker_step.c); each reads its orders from stdin. */
 int command_docker_plan(int argc, char **argv);
 int command_docker_run(int argc, char **argv);
 int command_docker_copy(int argc, char **argv);
@@ -21,7 +21,7 @@ int command_diff(int argc, char **argv);
 int command_rebase(int argc, char **argv);
 int command_import_plan(int argc, char **argv);
 int command_import_layer(int argc, char **argv);
-/* Snapshots of a volume (vault_cmd.c). */
+/* Snapshots of a volume (volume/vault_cmd.c). */
 int command_snapshot(int argc, char **argv);
 int command_restore(int argc, char **argv);
 int command_forget(int argc, char **argv);
@@ -31,7 +31,7 @@ int command_volume_import(int argc, char **argv);
 int command_stow(int argc, char **argv);
 int command_unstow(int argc, char **argv);
 int command_empty(int argc, char **argv);
-/* A source archive as a commit (archive.c). */
+/* A source archive as a commit (source/archive.c). */
 int command_archive(int argc, char **argv);
 /* Helpers for the packs' scripts. */
 int command_json(int argc, char **argv);

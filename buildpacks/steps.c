@@ -1,14 +1,14 @@
 /* The steps of a build: unpack, source, toolchain, deps, compile. */
 #include "buildpacks/command.h"
-#include "buildpacks/config_dir.h"
-#include "buildpacks/docker_plan.h"
-#include "buildpacks/dpkg.h"
-#include "buildpacks/pack.h"
-#include "buildpacks/release_yaml.h"
+#include "buildpacks/dockerfile/docker_plan.h"
+#include "buildpacks/image/dpkg.h"
+#include "buildpacks/image/unpack.h"
+#include "buildpacks/plan/config_dir.h"
+#include "buildpacks/plan/pack.h"
+#include "buildpacks/plan/release_yaml.h"
 #include "buildpacks/run.h"
-#include "buildpacks/slugignore.h"
-#include "buildpacks/tree.h"
-#include "buildpacks/unpack.h"
+#include "buildpacks/source/slugignore.h"
+#include "buildpacks/source/tree.h"
 #include "lib/io.h"
 #include <errno.h>
 #include <fcntl.h>

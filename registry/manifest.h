@@ -7,7 +7,7 @@
 
 #define MANIFEST_BYTES_MAX                                                               \
 	((size_t)4 << 20) /* distribution specification: at least 4 MB are taken */
-#define CONFIG_BYTES_MAX ((size_t)1 << 20) /* as buildpacks/image_plan.c */
+#define CONFIG_BYTES_MAX ((size_t)1 << 20) /* as buildpacks/image/image_plan.c */
 #define MANIFEST_LAYERS_MAX 64		   /* as lib/proto.h, PROTO_LAYERS_MAX */
 #define MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
 #define MANIFEST_ACCEPT                                                                  \

@@ -81,7 +81,7 @@ static int find_tip(
 
 /* ---- the sandbox ---- */
 
-/* The archive becomes a commit in the file `pack`. *ret: what buildpacks/archive.h says. */
+/* The archive becomes a commit in the file `pack`. *ret: what buildpacks/source/archive.h says. */
 static int make_pack(struct control *c, const struct db_app *app,
 	const struct archive_order *o, const struct spool *p, const struct tip *t,
 	int pack, struct sink *s, json_t **ret, struct err *e)

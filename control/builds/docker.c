@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STAGES_MAX 64 /* buildpacks/docker_plan.h */
+#define STAGES_MAX 64 /* buildpacks/dockerfile/docker_plan.h */
 
 /* An image or a stage while it grows. */
 struct chain {

@@ -1,7 +1,7 @@
 /*
  * The layers of a Dockerfile: each step in a sandbox on those so far, kept by a key that is the hash of all it can see
  * (the step below, the instruction with its variables, the files that it copies). What the file means is decided in
- * sandboxes, by berth-build (buildpacks/docker_plan.h); here it is only carried out.
+ * sandboxes, by berth-build (buildpacks/dockerfile/docker_plan.h); here it is only carried out.
  */
 #ifndef CONTROL_DOCKER_H
 #define CONTROL_DOCKER_H

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define FOLDER "/tmp/files" /* buildpacks/stow_steps.c finds it there */
+#define FOLDER "/tmp/files" /* buildpacks/volume/stow_steps.c finds it there */
 
 int backup_folder(struct backup_session *b, struct err *e)
 {

@@ -1,6 +1,6 @@
 /*
  * Snapshots of volumes: what a volume was, kept in snapshots/ID beside the others of it, each piece of a file once
- * (buildpacks/vault.h). berth-build reads and writes them in a sandbox of its own, which has the volume, its snapshots, and
+ * (buildpacks/volume/vault.h). berth-build reads and writes them in a sandbox of its own, which has the volume, its snapshots, and
  * nothing else; control knows rows.
  *
  * A snapshot of a volume in use is read twice: once while it is written to, and what changed meanwhile again while nobody

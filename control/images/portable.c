@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LAYER "/tmp/layer" /* buildpacks/image_steps.c reads them there */
+#define LAYER "/tmp/layer" /* buildpacks/image/image_steps.c reads them there */
 #define BELOW "/tmp/below"
 #define MERGED "/tmp/merged"
 #define OTHER "/tmp/other"

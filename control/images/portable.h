@@ -41,7 +41,7 @@ int image_layer_tar(struct control *c, const json_t *layers, size_t i, int fd,
 	struct sink *s, json_t **ret, struct err *e);
 /* Finds the digests of layers that have none yet (half a second for a base image), for all further questions. */
 int image_digests(struct control *c, const json_t *layers, struct sink *s, struct err *e);
-/* Files and packages, as buildpacks/image_diff.h says. */
+/* Files and packages, as buildpacks/image/image_diff.h says. */
 int image_compare(struct control *c, const struct image_found *from,
 	const struct image_found *to, struct sink *s, json_t **ret, struct err *e);
 

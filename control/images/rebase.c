@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MERGED "/tmp/merged" /* buildpacks/image_steps.c reads them there */
+#define MERGED "/tmp/merged" /* buildpacks/image/image_steps.c reads them there */
 #define OTHER "/tmp/other"
 
 static uint64_t layer_at(const json_t *layers, size_t i)

@@ -4,8 +4,8 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include "buildpacks/archive.h"
-#include "buildpacks/git_pack.h"
+#include "buildpacks/source/archive.h"
+#include "buildpacks/source/git_pack.h"
 
 #include <sys/mman.h>
 #include <sys/stat.h>

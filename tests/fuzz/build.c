@@ -5,12 +5,12 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include "buildpacks/pack.h"
-#include "buildpacks/plan.h"
-#include "buildpacks/release_yaml.h"
-#include "buildpacks/semver.h"
-#include "buildpacks/static_http.h"
-#include "buildpacks/static_rules.h"
+#include "buildpacks/plan/pack.h"
+#include "buildpacks/plan/plan.h"
+#include "buildpacks/plan/release_yaml.h"
+#include "buildpacks/plan/semver.h"
+#include "buildpacks/static/static_http.h"
+#include "buildpacks/static/static_rules.h"
 #include "lib/name.h"
 
 #include <errno.h>

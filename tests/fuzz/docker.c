@@ -5,9 +5,9 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include "buildpacks/docker_plan.h"
-#include "buildpacks/dockerfile.h"
-#include "buildpacks/dockerignore.h"
+#include "buildpacks/dockerfile/docker_plan.h"
+#include "buildpacks/dockerfile/dockerfile.h"
+#include "buildpacks/dockerfile/dockerignore.h"
 
 #include <sys/stat.h>
 

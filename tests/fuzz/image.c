@@ -5,9 +5,9 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/sums.h"
 
-#include "buildpacks/image_plan.h"
-#include "buildpacks/layer_apply.h"
-#include "buildpacks/layer_in.h"
+#include "buildpacks/image/image_plan.h"
+#include "buildpacks/image/layer_apply.h"
+#include "buildpacks/image/layer_in.h"
 
 #include <errno.h>
 #include <ftw.h>

@@ -6,8 +6,8 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/sums.h"
 
-#include "buildpacks/tree.h"
-#include "buildpacks/untar.h"
+#include "buildpacks/source/tree.h"
+#include "buildpacks/source/untar.h"
 
 #include <dirent.h>
 #include <errno.h>
