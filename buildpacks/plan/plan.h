@@ -2,7 +2,7 @@
  * What is known about how to build and start a source tree: collected from a pack's "key:
  * value" lines, printed as one JSON object for berth-control.
  *
- * Lines of bin/plan (and of bin/release after it was read; docs/buildpacks.md has them
+ * Lines of bin/plan (and of bin/release after it was read; buildpacks/README.md has them
  * for authors of packs): name: Node.js              toolchain: WORD ...     one line of
  * the toolchain's key, handed to bin/toolchain; deps-file: package.json "apt PACKAGE"
  * lines are installed before it runs deps: WORD ...             compile: yes process: web
