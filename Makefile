@@ -21,9 +21,9 @@ Q = $(if $(V),,@)
 # A program: its sources, and the pkg-config names it links.
 PROGRAMS = berthd berth-logger berth-control berth-build berth-static berth-router berth-shell berth-hook berth-acme berth-registry berth-backup berth-drain berth
 code = $(filter-out %_test.c,$(wildcard $(1)))
-berthd_SRC        = $(filter-out runtime/init.c runtime/logger%,$(call code,runtime/*.c))
+berthd_SRC        = $(filter-out runtime/sandbox/init.c runtime/logger/%,$(call code,runtime/*.c runtime/*/*.c))
 berthd_PKG        = libseccomp
-berth-logger_SRC  = $(call code,runtime/logger*.c)
+berth-logger_SRC  = $(call code,runtime/logger/*.c)
 berth-control_SRC = $(call code,control/*.c control/*/*.c db/*.c) receiver/source.c lib/credentials.c
 berth-control_PKG = libmicrohttpd jansson sqlite3 libgit2 libcrypto
 berth-control_LIB = -lmd
@@ -49,11 +49,11 @@ berth_SRC         = $(call code,cli/*.c)
 berth_PKG         = jansson
 STATIC = berth-build berth-static
 
-MAINS = runtime/berthd.c runtime/init.c runtime/logger.c control/control.c buildpacks/build.c buildpacks/static/static.c \
+MAINS = runtime/berthd.c runtime/sandbox/init.c runtime/logger/logger.c control/control.c buildpacks/build.c buildpacks/static/static.c \
 	router/router.c receiver/shell.c receiver/hook.c acme/acme.c registry/registry.c backup/backup.c drain/drain.c cli/berth.c
 # credentials.c needs -lmd: only in the programs that name it.
 LIB_OBJ = $(patsubst %.c,$(B)/%.o,$(filter-out lib/credentials.c,$(call code,lib/*.c)))
-ROOT_TESTS = $(patsubst %.c,$(B)/test/%,$(wildcard */*_root_test.c))
+ROOT_TESTS = $(patsubst %.c,$(B)/test/%,$(wildcard */*_root_test.c */*/*_root_test.c))
 UNIT_TESTS = $(filter-out $(ROOT_TESTS),$(patsubst %.c,$(B)/test/%,$(wildcard */*_test.c */*/*_test.c)))
 
 all: $(PROGRAMS:%=$(B)/bin/%) $(B)/bin/berth-init $(B)/bin/packs $(B)/bin/hooks/post-receive
@@ -75,12 +75,12 @@ endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 -include $(LIB_OBJ:.o=.d)
 
-$(B)/runtime/init.o: ALL_CFLAGS += $(BARE_CFLAGS)
-$(B)/bin/berth-init: $(B)/runtime/init.o
+$(B)/runtime/sandbox/init.o: ALL_CFLAGS += $(BARE_CFLAGS)
+$(B)/bin/berth-init: $(B)/runtime/sandbox/init.o
 	@mkdir -p $(@D)
 	@$(if $(V),,echo "  LINK $@")
 	$(Q)$(CC) $(ALL_CFLAGS) $(BARE_CFLAGS) $(BARE_LDFLAGS) -o $@ $^
--include $(B)/runtime/init.d
+-include $(B)/runtime/sandbox/init.d
 
 $(B)/db/db.o: $(wildcard db/*.sql)
 $(B)/control/api/openapi.o: control/api/answers.json
@@ -156,7 +156,7 @@ fuzz-bin:
 	@$(MAKE) --no-print-directory B=build-fuzz CC=clang FUZZER=1 CFLAGS='$(SANITIZE) -fsanitize=fuzzer-no-link' HARDEN= fuzz-targets
 
 # Over a start that takes the place of the real one.
-$(B)/test/runtime/daemons_test: LDFLAGS += -Wl,-z,muldefs
+$(B)/test/runtime/daemons/daemons_test: LDFLAGS += -Wl,-z,muldefs
 
 # What the tests of sandboxes run inside.
 INSIDE = $(patsubst tests/%.c,$(B)/test/%,$(wildcard tests/runtime/*.c))
@@ -180,7 +180,7 @@ $(B)/attack/probe:
 	@mkdir -p $(@D)
 	@$(if $(V),,echo "  LINK $@")
 	$(Q)$(CC) $(ALL_CFLAGS) $(STATIC_LDFLAGS) -o $@ $^
-$(B)/attack/berth-init: $(B)/runtime/init.o $(B)/tests/attack/init_open.o
+$(B)/attack/berth-init: $(B)/runtime/sandbox/init.o $(B)/tests/attack/init_open.o
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(BARE_CFLAGS) $(BARE_LDFLAGS) -o $@ $^
 -include $(wildcard $(B)/tests/attack/*.d)

@@ -2,7 +2,7 @@
  * Inside db/: values that are secret lie encrypted in the database, each on its own with
  * AES-256-GCM, a random nonce, and the name of its place as what is authenticated beside
  * it (NIST SP 800-38D): a value that was moved to another row is no value. The key is the
- * host's (runtime/secret.h) and in no file of control's.
+ * host's (runtime/daemons/secret.h) and in no file of control's.
  */
 #ifndef DB_SECRET_H
 #define DB_SECRET_H

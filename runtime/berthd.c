@@ -2,13 +2,13 @@
  * jobs to do. */
 #include "lib/io.h"
 #include "lib/log.h"
-#include "runtime/daemons.h"
+#include "runtime/daemons/daemons.h"
+#include "runtime/daemons/stackmake.h"
 #include "runtime/handoff.h"
 #include "runtime/hold.h"
 #include "runtime/monitor.h"
 #include "runtime/operate.h"
 #include "runtime/settings.h"
-#include "runtime/stackmake.h"
 #include "runtime/upgrade.h"
 
 #include <stdio.h>

@@ -2,13 +2,13 @@
  * names, settings. */
 #include "lib/buf.h"
 #include "lib/io.h"
+#include "runtime/daemons/stackmake.h"
 #include "runtime/handoff.h"
 #include "runtime/keys.h"
 #include "runtime/process.h"
 #include "runtime/records.h"
+#include "runtime/sandbox/start_check.h"
 #include "runtime/settings.h"
-#include "runtime/stackmake.h"
-#include "runtime/start_check.h"
 
 #include <errno.h>
 #include <fcntl.h>

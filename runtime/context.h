@@ -5,11 +5,11 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/msg.h"
-#include "runtime/chores.h"
-#include "runtime/daemons.h"
+#include "runtime/daemons/daemons.h"
+#include "runtime/daemons/gitrun.h"
+#include "runtime/disk/chores.h"
 #include "runtime/folders.h"
-#include "runtime/gitrun.h"
-#include "runtime/instances.h"
+#include "runtime/instances/instances.h"
 
 #define CLOSING_MAX 32 /* apps whose logs are being let go at one time */
 

@@ -6,12 +6,12 @@
 #include "lib/log.h"
 #include "lib/name.h"
 #include "runtime/context.h"
+#include "runtime/disk/layers.h"
+#include "runtime/disk/volume_size.h"
+#include "runtime/disk/volumes.h"
 #include "runtime/keys.h"
-#include "runtime/layers.h"
-#include "runtime/start_check.h"
+#include "runtime/sandbox/start_check.h"
 #include "runtime/usage.h"
-#include "runtime/volume_size.h"
-#include "runtime/volumes.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -497,7 +497,7 @@ static int write_keys(struct context *ctx, struct msg *m, struct reply *r)
 static const struct dispatch_row control_rows[] = {
 	/* safe: changes nothing, repeats what control is told anyway */
 	{MSG_HELLO, hello, sizeof(struct msg_hello), .no_reply = true},
-	/* safe: every field has a range (start_check.c), layers and volumes are named by
+	/* safe: every field has a range (sandbox/start_check.c), layers and volumes are named by
 	   id and exist, the program runs in a sandbox; the spec is read only by
 	   berth-init, inside it */
 	{MSG_START, start, sizeof(struct msg_start), .fds_min = 1, .fds_max = 4},

@@ -4,7 +4,7 @@
 #define RUNTIME_FOLDERS_H
 
 #include "lib/err.h"
-#include "runtime/daemons.h"
+#include "runtime/daemons/daemons.h"
 #include "runtime/settings.h"
 
 struct folders {

@@ -5,12 +5,12 @@
 
 #include "lib/addr.h"
 #include "lib/buf.h"
-#include "runtime/cgroup.h"
-#include "runtime/netns.h"
+#include "runtime/cgroup/cgroup.h"
+#include "runtime/disk/scratch.h"
+#include "runtime/network/netns.h"
 #include "runtime/runtime.h"
-#include "runtime/scratch.h"
-#include "runtime/seccomp.h"
-#include "runtime/userns.h"
+#include "runtime/sandbox/seccomp.h"
+#include "runtime/sandbox/userns.h"
 
 #include <limits.h>
 #include <linux/sched.h>
@@ -66,10 +66,10 @@ struct runtime {
 	uint64_t boot;
 	uint32_t uid_base, addr_base;
 	int state_fd, layers_fd, volumes_fd, snapshots_fd, cache_fd, scratch_fd;
-	int names_fd;  /* names.h */
-	int listen_fd; /* listener.h */
+	int names_fd;  /* network/names.h */
+	int listen_fd; /* sandbox/listener.h */
 	int self_netns;
-	int template_ns; /* mount namespace that every sandbox starts from; see template.c
+	int template_ns; /* mount namespace that every sandbox starts from; see sandbox/template.c
 			  */
 	int init_exec, build_exec; /* sealed copies: no host path, and nothing to
 				      overwrite; build_exec may be -1 */
@@ -79,7 +79,7 @@ struct runtime {
 	struct cgroups cgroups;
 	struct sock_fprog filter;
 	struct netpool *pool;
-	struct network *network; /* network.h */
+	struct network *network; /* network/network.h */
 	struct scratchpool *scratch;
 	char no_scratch
 		[256];	   /* why sizes cannot be kept here; "": the last one was made */
@@ -106,7 +106,7 @@ enum registry_family { REGISTRY_IPV4, REGISTRY_IPV6 };
 /* IPv6 only on a host that has it. */
 int registry_forward_on(const char *registry, enum registry_family f, struct err *e);
 
-/* template.c: a small mount namespace with the state folders, /dev and the host's files;
+/* sandbox/template.c: a small mount namespace with the state folders, /dev and the host's files;
  * its fd, or -errno. */
 int template_make(struct runtime *rt, struct err *e);
 
@@ -126,7 +126,7 @@ bool host_is_loopback(const char *server);
 void host_each_line(const char *path, void (*cb)(void *arg, char *line), void *arg);
 
 /*
- * reach.c: calls cb for every address and TCP port (53: UDP too) that sandboxes may reach
+ * network/reach.c: calls cb for every address and TCP port (53: UDP too) that sandboxes may reach
  * even in a private range. reach_servers reads files only; reach_named asks the resolver,
  * so it may block for long.
  */
@@ -135,7 +135,7 @@ void reach_servers(host_addr_cb cb, void *arg);
 /* How many names the resolver could not look up for now. */
 unsigned int reach_named(host_addr_cb cb, void *arg);
 
-/* capacity.c: what limits can mean on this host. */
+/* cgroup/capacity.c: what limits can mean on this host. */
 /* The highest limit of open files that a child of this process can be given. */
 uint32_t capacity_nofile(void);
 /* Processors, memory, processes: of the host, or of the group that all of berth is in. */
@@ -143,7 +143,7 @@ void capacity_read(const struct cgroups *g, struct msg_host *ret);
 /* Of this host, for a wanted number of open files; 0: the most. */
 uint32_t runtime_nofile(const struct runtime *rt, uint32_t wanted);
 
-/* ahead.c: the sandbox takes what was made for it, its process when there is one; then
+/* sandbox/ahead.c: the sandbox takes what was made for it, its process when there is one; then
  * the next ones' is made. */
 struct spawned ahead_use(struct runtime *rt, uint64_t id);
 void ahead_guess(struct runtime *rt, uint64_t id);
@@ -151,7 +151,7 @@ void ahead_guess(struct runtime *rt, uint64_t id);
 void ahead_drop(struct runtime *rt);
 
 /*
- * running.c: gives back what a start took: the slot (NULL: none), the address, and later
+ * sandbox/running.c: gives back what a start took: the slot (NULL: none), the address, and later
  * cgroup, scratch folder and mounts (unmounting writes to the disk). The descriptors of l
  * are taken over, l is not.
  */
@@ -170,7 +170,7 @@ int cache_make_part_work(struct runtime *rt, uint64_t sandbox, unsigned int i);
 void cache_part_name(uint32_t app, uint64_t part, char out[32]);
 void cache_part_work_name(uint64_t sandbox, unsigned int i, char out[32]);
 
-/* The fixed descriptors that berth-init finds; see init.c. */
+/* The fixed descriptors that berth-init finds; see sandbox/init.c. */
 enum {
 	INIT_FD_SPEC = 3,
 	INIT_FD_EXIT,
@@ -220,7 +220,7 @@ static inline uint32_t user_inside(uint32_t profile, uint32_t flags, uint32_t na
 }
 
 /*
- * child.c: runs in the new process, never returns: exec of berth-init, or a report on the
+ * sandbox/child.c: runs in the new process, never returns: exec of berth-init, or a report on the
  * status socket and exit. child_wait joins the sandbox's control groups, does what is the
  * same for all sandboxes and waits for its orders on the line; child_enter joins a sandbox.
  */
@@ -267,7 +267,7 @@ struct orders {
 	uint32_t pad;
 };
 
-/* spawn.c: a process for the sandbox with this id, in no network yet; -errno. Any thread.
+/* sandbox/spawn.c: a process for the sandbox with this id, in no network yet; -errno. Any thread.
  */
 int spawn_process(struct runtime *rt, uint64_t id, struct spawned *ret, struct err *e);
 bool spawn_lives(const struct spawned *p);
@@ -279,7 +279,7 @@ int spawn_line(int ret[2], struct err *e);
 pid_t spawn_clone(struct clone_args *args);
 
 /*
- * orders.c, both ends of the line. All: 0 or -errno; those that read: 1, 0 at the end of
+ * sandbox/orders.c, both ends of the line. All: 0 or -errno; those that read: 1, 0 at the end of
  * the stream, -errno (-EMFILE: there was no room for a descriptor).
  */
 int report_send(int line, struct child_report rep, const char *step, const int *fds,
@@ -292,7 +292,7 @@ int orders_take(struct child *c, struct orders *o, struct sandbox_io *io);
 int orders_take_network(struct child *c);
 
 /*
- * mounts.c: in the child, with full rights, in a copy of the template. 0 or -errno and
+ * sandbox/mounts.c: in the child, with full rights, in a copy of the template. 0 or -errno and
  * the step that failed. mounts_stage makes what every root has, mounts_build_root the
  * rest. *ret_spent: mounts that became part of the root and are open still.
  */

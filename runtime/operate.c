@@ -2,7 +2,7 @@
 #include "runtime/operate.h"
 #include "lib/io.h"
 #include "lib/log.h"
-#include "runtime/daemons.h"
+#include "runtime/daemons/daemons.h"
 #include "runtime/folders.h"
 #include "runtime/handoff.h"
 #include "runtime/monitor.h"

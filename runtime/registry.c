@@ -5,8 +5,8 @@
  */
 #include "lib/io.h"
 #include "runtime/inside.h"
-#include "runtime/ipv6.h"
-#include "runtime/nft.h"
+#include "runtime/network/ipv6.h"
+#include "runtime/network/nft.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,14 +3,14 @@
 #include "runtime/runtime.h"
 #include "lib/io.h"
 #include "lib/log.h"
-#include "runtime/disks.h"
+#include "runtime/disk/disks.h"
 #include "runtime/guards.h"
 #include "runtime/inside.h"
-#include "runtime/ipv6.h"
-#include "runtime/listener.h"
-#include "runtime/names.h"
-#include "runtime/network.h"
-#include "runtime/nft.h"
+#include "runtime/network/ipv6.h"
+#include "runtime/network/names.h"
+#include "runtime/network/network.h"
+#include "runtime/network/nft.h"
+#include "runtime/sandbox/listener.h"
 
 #include <errno.h>
 #include <fcntl.h>

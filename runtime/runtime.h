@@ -4,7 +4,7 @@
  * cgroup, interface, nft table and uid range, so several berths run side by side. All
  * functions are for the one thread that opened it.
  *
- * A helper thread inside (runtime/netns.c) keeps a few network namespaces ready and does
+ * A helper thread inside (runtime/network/netns.c) keeps a few network namespaces ready and does
  * what is slow after an exit (removing cgroups and scratch folders): making a namespace
  * with its veth takes 2 ms and removing a cgroup up to a second when the kernel is busy,
  * and neither may stand in the way of a start.

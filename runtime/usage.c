@@ -3,9 +3,9 @@
 #include "lib/io.h"
 #include "lib/log.h"
 #include "lib/name.h"
-#include "runtime/layers.h"
+#include "runtime/disk/layers.h"
+#include "runtime/disk/tally.h"
 #include "runtime/process.h"
-#include "runtime/tally.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -8,7 +8,7 @@
 
 #include "lib/loop.h"
 #include "runtime/folders.h"
-#include "runtime/instances.h"
+#include "runtime/instances/instances.h"
 
 #define USAGE_MAX_S 120 /* a child that takes longer ends, and the rows with it */
 

@@ -3,10 +3,10 @@
 #include "lib/io.h"
 #include "lib/log.h"
 #include "runtime/context.h"
-#include "runtime/layers.h"
+#include "runtime/disk/layers.h"
+#include "runtime/disk/volume_size.h"
 #include "runtime/monitor.h"
 #include "runtime/usage.h"
-#include "runtime/volume_size.h"
 
 #include <errno.h>
 #include <malloc.h>

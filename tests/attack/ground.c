@@ -2,7 +2,7 @@
 #include "tests/attack/ground.h"
 #include "lib/io.h"
 #include "runtime/guards.h"
-#include "runtime/nft.h"
+#include "runtime/network/nft.h"
 #include "tests/attack/probe.h"
 
 #include <arpa/inet.h>

@@ -1,5 +1,5 @@
 /* What there is to attack on the private host: its network and the world behind it, services, a process, a key. */
-#include "runtime/rtnl.h"
+#include "runtime/network/rtnl.h"
 #include "tests/attack/ground.h"
 #include "tests/attack/probe.h"
 

@@ -2,10 +2,10 @@
 #include "tests/attack/special.h"
 #include "lib/io.h"
 #include "lib/loop.h"
-#include "runtime/fifos.h"
 #include "runtime/guards.h"
-#include "runtime/logger_source.h"
-#include "runtime/logger_store.h"
+#include "runtime/instances/fifos.h"
+#include "runtime/logger/logger_source.h"
+#include "runtime/logger/logger_store.h"
 #include "runtime/process.h"
 #include "tests/attack/probe.h"
 

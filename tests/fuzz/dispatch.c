@@ -9,15 +9,15 @@
 
 #include "lib/name.h"
 #include "runtime/context.h"
-#include "runtime/instance_table.h"
-#include "runtime/layers.h"
-#include "runtime/network_check.h"
+#include "runtime/daemons/stackrun.h"
+#include "runtime/disk/layers.h"
+#include "runtime/disk/volume_size.h"
+#include "runtime/disk/volumes.h"
+#include "runtime/instances/instance_table.h"
+#include "runtime/network/network_check.h"
 #include "runtime/process.h"
-#include "runtime/stackrun.h"
-#include "runtime/start_check.h"
+#include "runtime/sandbox/start_check.h"
 #include "runtime/usage.h"
-#include "runtime/volume_size.h"
-#include "runtime/volumes.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -2,7 +2,7 @@
 #ifndef TESTS_FUZZ_LEFT_H
 #define TESTS_FUZZ_LEFT_H
 
-#include "runtime/leftovers_test.h"
+#include "runtime/instances/leftovers_test.h"
 #include "tests/fuzz/speaker.h"
 
 #define SETTLE_MS 20000

@@ -7,8 +7,8 @@
 
 #include "lib/jtext.h"
 #include "lib/plain.h"
-#include "runtime/logger_record.h"
-#include "runtime/logger_text.h"
+#include "runtime/logger/logger_record.h"
+#include "runtime/logger/logger_text.h"
 
 #include <dirent.h>
 #include <sys/stat.h>

@@ -4,7 +4,7 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include "runtime/bare.h"
+#include "runtime/sandbox/bare.h"
 
 /* What berth-init maps stays until its end: here it is remembered and undone. */
 static struct {
@@ -26,7 +26,7 @@ static long map_call(size_t size, long prot, long flags, int fd)
 
 #undef CALL6
 #define CALL6(n, at, size, prot, flags, fd, offset) map_call(size, prot, flags, fd)
-#include "runtime/init_spec.h"
+#include "runtime/sandbox/init_spec.h"
 
 #define OURS 3 /* variables that may come later */
 

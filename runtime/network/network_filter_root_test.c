@@ -1,0 +1,263 @@
+/* Rules, names and the filter itself through restarts of berthd and what others do to the
+ * packet filter: real sandboxes on a host and in a world of the test's own. */
+#include "runtime/network/network_test.h"
+
+#include "runtime/inside.h"
+#include "runtime/network/nft.h"
+
+#include <sys/pidfd.h>
+
+#define WAIT_MS 20000
+#define JOB_TRIES 500 /* of the pool's */
+
+/* ---- restarts and accidents ---- */
+
+/* Its rules hold at every moment: it tries all the time, and would exit 0. */
+static void rules_and_names_outlive_berthd(void **state)
+{
+	struct box server, b = of_app(7);
+
+	(void)state;
+	start_server(&server, 8, "0.0.0.0", "hello from 8");
+	lead(5, &server, NULL);
+	begin_rules(7);
+	rule(NET_NAME, ALLOW)->number = 5;
+	range(ALLOW, PRIVATE);
+	rule(NET_INTERNET, DENY);
+	memcpy(wish.hosts, "#kept\n", 6);
+	wish.hosts_size = 6;
+	set_rules();
+	box_must_start(&b, PROBE("insist", PUBLIC, "80"));
+	wait_for_line(&b);
+	assert_int_equal(
+		shell("cd %s/network && cat app-7 >app-7.new && echo x >name-9", w.dir),
+		0); /* what a death in the middle may leave */
+	for (int i = 0; i < 3; i++) {
+		struct err e;
+
+		runtime_close(w.rt);
+		assert_int_equal(open_world(&e), 0);
+		close(b.pidfd);
+		close(server.pidfd);
+		assert_int_equal(sandbox_adopt(w.rt, &b.rec, &b.pidfd), 0);
+		assert_int_equal(sandbox_adopt(w.rt, &server.rec, &server.pidfd), 0);
+		assert_int_equal(runtime_network(w.rt, &e), 0);
+		runtime_sweep(w.rt);
+	}
+	expect(7, name4(5), "5000", "hello from 8\n");
+	reaches(7, PRIVATE, "80");
+	is_refused(7, PUBLIC, "80");
+	assert_int_equal(sandbox_signal(w.rt, &b.rec, SIGTERM), 0);
+	box_end(&b);
+	assert_end(&b, EXIT_REASON_SIGNALED, SIGTERM);
+	no_rules(7); /* the adopted one's hosts file was found, too */
+	end(&server);
+	lead(5, NULL, NULL);
+}
+
+static void an_emptied_filter_is_made_anew(void **state)
+{
+	struct box server;
+
+	(void)state;
+	start_server(&server, 8, "0.0.0.0", "hello from 8");
+	begin_rules(7);
+	rule(NET_NAME, ALLOW)->number = 5;
+	rule(NET_INTERNET, DENY);
+	set_rules();
+	assert_int_equal(shell("nft flush ruleset"), 0);
+	lead(5, &server, NULL);
+	expect(7, name4(5), "5000", "hello from 8\n");
+	assert_int_equal(shell("nft flush ruleset"), 0);
+	is_refused(7, PUBLIC, "80");
+	assert_int_equal(shell("nft flush ruleset"), 0);
+	no_rules(7);
+	is_refused(7, PRIVATE, "80");
+	reaches(7, PUBLIC, "80");
+	end(&server);
+	lead(5, NULL, NULL);
+}
+
+/* The table's handle, which another one of the same name would not have. */
+#define HANDLE "nft -a list tables | grep berth_%s"
+
+/* As `systemctl reload nftables` does it. */
+static void a_filter_that_others_removed_is_back_at_once(void **state)
+{
+	struct pollfd p = {.fd = runtime_network_fd(w.rt), .events = POLLIN};
+
+	(void)state;
+	begin_rules(7);
+	rule(NET_INTERNET, DENY);
+	set_rules();
+	runtime_network_check(w.rt);
+	assert_int_equal(shell(HANDLE ">%s/handle; nft add table inet other",
+				 runtime_id(w.rt), w.dir),
+		0);
+	assert_int_equal(poll(&p, 1, 1000), 1);
+	runtime_network_check(w.rt);
+	assert_int_equal(shell("[ \"$(" HANDLE ")\" = \"$(cat %s/handle)\" ]",
+				 runtime_id(w.rt), w.dir),
+		0);
+	assert_int_equal(shell("nft flush ruleset"), 0);
+	assert_int_equal(poll(&p, 1, 1000), 1);
+	runtime_network_check(w.rt);
+	is_refused(7, PUBLIC, "80");
+	is_refused(8, PRIVATE, "80");
+	reaches(8, PUBLIC, "80");
+	no_rules(7);
+}
+
+/* What goes to stderr while the filter is made. */
+static void make_filter(char *text, size_t size)
+{
+	int ends[2], saved = dup(STDERR_FILENO);
+	ssize_t n;
+	struct err e;
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	dup2(ends[1], STDERR_FILENO);
+	assert_int_equal(runtime_network(w.rt, &e), 0);
+	dup2(saved, STDERR_FILENO);
+	n = read(ends[0], text, size - 1);
+	text[n > 0 ? n : 0] = '\0';
+	close(saved);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+static void a_firewall_that_drops_what_is_forwarded_is_told(void **state)
+{
+	char text[1024];
+	struct err e;
+	struct box b = of_app(7);
+
+	(void)state;
+	assert_int_equal(
+		shell("nft add table ip firewall; nft add chain ip firewall f '{ "
+		      "type filter hook forward priority 0; policy drop; }'"),
+		0);
+	runtime_close(w.rt);
+	assert_int_equal(open_world(&e), 0);
+	make_filter(text, sizeof(text));
+	assert_non_null(strstr(text, "(table ip firewall) drops what is forwarded"));
+	run(&b, "ask", PUBLIC, "80");
+	assert_null(strstr(b.text, "hello"));
+	assert_int_equal(shell("nft delete table ip firewall"), 0);
+	runtime_close(w.rt);
+	assert_int_equal(open_world(&e), 0);
+	make_filter(text, sizeof(text));
+	assert_null(strstr(text, "drops"));
+	reaches(7, PUBLIC, "80");
+}
+
+/* ---- names of proxies and indexes ---- */
+
+static char path_before[4096];
+
+/* What it asks does not answer, as a resolver may not: a program, while its caller lives. */
+static void begin_silence(void)
+{
+	char path[4200];
+
+	assert_int_equal(
+		shell("mkdir -p %s/silent; cd %s/silent;"
+		      "echo '#!/bin/sh' >apt-config; chmod 755 apt-config;"
+		      "echo 'while kill -0 $PPID; do sleep 0.05; done' >>apt-config",
+			w.dir, w.dir),
+		0);
+	snprintf(path_before, sizeof(path_before), "%s", getenv("PATH"));
+	snprintf(path, sizeof(path), "%s/silent:%s", w.dir, path_before);
+	assert_int_equal(setenv("PATH", path, 1), 0);
+}
+
+static void end_silence(void)
+{
+	assert_int_equal(setenv("PATH", path_before, 1), 0);
+}
+
+/* Started on a thread that blocks all signals. */
+static void who_resolves_names_ends_by_its_alarm(void **state)
+{
+	sigset_t all, before;
+	siginfo_t info = {0};
+
+	(void)state;
+	begin_silence();
+	sigfillset(&all);
+	assert_int_equal(sigprocmask(SIG_SETMASK, &all, &before), 0);
+	int namer autoclose = nft_allow_named_later(runtime_id(w.rt));
+	assert_int_equal(sigprocmask(SIG_SETMASK, &before, NULL), 0);
+	end_silence();
+	assert_true(namer >= 0);
+	assert_int_equal(pidfd_send_signal(namer, SIGALRM, NULL, 0), 0);
+	if (poll(&(struct pollfd){.fd = namer, .events = POLLIN}, 1, WAIT_MS) == 0)
+		assert_int_equal(pidfd_send_signal(namer, SIGKILL, NULL, 0), 0);
+	assert_int_equal(waitid(P_PIDFD, (id_t)namer, &info, WEXITED), 0);
+	assert_int_equal(info.si_code, CLD_KILLED);
+	assert_int_equal(info.si_status, SIGALRM);
+}
+
+/* The child with a session of its own that is this program still. */
+static pid_t find_namer(void)
+{
+	autobuf children = {.max = 4096};
+	char path[64], exe[PATH_MAX] = "", own[PATH_MAX] = "", *end;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
+	assert_int_equal(io_read_file(AT_FDCWD, path, &children), 0);
+	assert_true(readlink("/proc/self/exe", own, sizeof(own) - 1) > 0);
+	for (char *at = children.data; at && *at; at = end + strspn(end, " ")) {
+		pid_t pid = (pid_t)strtol(at, &end, 10);
+
+		snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+		if (getsid(pid) == pid && readlink(path, exe, sizeof(exe) - 1) > 0 &&
+			strcmp(exe, own) == 0)
+			return pid;
+	}
+	return 0;
+}
+
+/* Else no other one is ever started. */
+static void who_resolves_names_is_waited_for_while_many_start(void **state)
+{
+	struct netpool_place place;
+	struct err e;
+	pid_t namer;
+	int ms = 0;
+
+	(void)state;
+	runtime_close(w.rt);
+	assert_int_equal(open_world(&e), 0);
+	begin_silence();
+	assert_int_equal(runtime_network(w.rt, &e), 0);
+	end_silence();
+	for (; !(namer = find_namer()); ms += 5) {
+		assert_true(ms < WAIT_MS);
+		usleep(5000);
+	}
+	for (int i = 0; i < JOB_TRIES + 100; i++) {
+		assert_int_equal(netpool_take(w.rt->pool, &place, &e), 0);
+		netpool_place_close(&place);
+		netpool_release(w.rt->pool, place.index);
+	}
+	kill(namer, SIGKILL);
+	for (ms = 0; kill(namer, 0) == 0; ms += 5) {
+		assert_true(ms < WAIT_MS);
+		usleep(5000);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rules_and_names_outlive_berthd),
+		cmocka_unit_test(an_emptied_filter_is_made_anew),
+		cmocka_unit_test(a_filter_that_others_removed_is_back_at_once),
+		cmocka_unit_test(a_firewall_that_drops_what_is_forwarded_is_told),
+		cmocka_unit_test(who_resolves_names_ends_by_its_alarm),
+		cmocka_unit_test(who_resolves_names_is_waited_for_while_many_start),
+	};
+
+	return run_as_root(tests, set_up_host, tear_down_host);
+}
