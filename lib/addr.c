@@ -16,8 +16,11 @@ const char *const addr_private6[] = {"::/127", "::ffff:0:0/96", "64:ff9b::/96",
 	"fc00::/7", "fe80::/10", "ff00::/8", NULL};
 const char *const addr_never4[] = {"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", OURS,
 	"224.0.0.0/4", "240.0.0.0/4", NULL};
-const char *const addr_never6[] = {"::/127", "::ffff:0:0/96", "fd00:ec2::254",
-	"fd20:ce::254", ADDR6_RANGE, "fe80::/10", "ff00::/8", NULL};
+/* From 64:ff9b:: on: what a gateway makes of addr_never4 (RFC 6052). */
+const char *const addr_never6[] = {"::/127", "::ffff:0:0/96", "64:ff9b::/104",
+	"64:ff9b::7f00:0/104", "64:ff9b::a9fe:0/112", "64:ff9b::c612:0/111",
+	"64:ff9b::e000:0/100", "64:ff9b::f000:0/100", "fd00:ec2::254", "fd20:ce::254",
+	ADDR6_RANGE, "fe80::/10", "ff00::/8", NULL};
 
 static unsigned int bits_of(int family)
 {
@@ -102,26 +105,11 @@ bool addr_overlaps(const struct addr *a, const struct addr *b)
 	return addr_contains(a, b) || addr_contains(b, a);
 }
 
-/* What a gateway makes of an address of RFC 6052, or a range of them. */
-static bool embedded(const struct addr *a, struct addr *ret)
-{
-	struct addr gateway;
-
-	if (a->family != AF_INET6 || addr_parse("64:ff9b::/96", &gateway) < 0 ||
-		!addr_contains(&gateway, a))
-		return false;
-	*ret = (struct addr){.family = AF_INET, .prefix = a->prefix - 96};
-	memcpy(ret->bytes, a->bytes + 12, 4);
-	return true;
-}
-
 bool addr_is_never(const struct addr *a)
 {
 	const char *const *list = a->family == AF_INET ? addr_never4 : addr_never6;
 	struct addr range;
 
-	if (embedded(a, &range))
-		return addr_is_never(&range);
 	for (; *list; list++)
 		if (addr_parse(*list, &range) == 0 && addr_contains(&range, a))
 			return true;

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <string.h>
 
 static struct addr range(const char *s)
 {
@@ -113,6 +114,30 @@ static void some_ranges_are_never_for_apps(void **state)
 			(void)range(*l); /* each is written as it must be */
 }
 
+static bool is_in_list(const char *const *list, const struct addr *a)
+{
+	for (; *list; list++) {
+		struct addr outer = range(*list);
+
+		if (addr_contains(&outer, a))
+			return true;
+	}
+	return false;
+}
+
+static void what_is_never_for_apps_is_so_through_a_gateway(void **state)
+{
+	(void)state;
+	for (const char *const *l = addr_never4; *l; l++) {
+		struct addr four = range(*l), six = range("64:ff9b::/96");
+
+		memcpy(six.bytes + 12, four.bytes, 4);
+		six.prefix += four.prefix;
+		if (!is_in_list(addr_never6, &six))
+			fail_msg("allowed by a wide range: %s", *l);
+	}
+}
+
 static void every_address_of_ours_has_one_of_six(void **state)
 {
 	char text[INET6_ADDRSTRLEN];
@@ -135,6 +160,7 @@ int main(void)
 		cmocka_unit_test(bits_beyond_the_prefix_are_told_and_cut),
 		cmocka_unit_test(ranges_hold_what_lies_in_them),
 		cmocka_unit_test(some_ranges_are_never_for_apps),
+		cmocka_unit_test(what_is_never_for_apps_is_so_through_a_gateway),
 		cmocka_unit_test(every_address_of_ours_has_one_of_six),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
