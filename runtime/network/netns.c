@@ -35,7 +35,7 @@ struct job {
 struct netpool {
 	struct netpool_config c;
 	char id[9];
-	bool ipv6, no_ipv6; /* c.ipv6 said so; it did not work */
+	bool ipv6, no_ipv6; /* c.ipv6 said so; a step of it failed */
 	int host_ns, host_nl;
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -87,6 +87,16 @@ static int set_ipv6(const struct netpool *p, const char *iface)
 	return 0;
 }
 
+/* What a step of IPv6 alone came to: where it fails, apps go without. */
+static int ipv6_step(struct netpool *p, int r)
+{
+	if (r < 0 && r != -EEXIST && !short_of(r)) {
+		log_warn("apps get no IPv6: %s", strerror(-r));
+		p->no_ipv6 = true;
+	}
+	return r;
+}
+
 /* Address, the other end, and the way out. */
 static int set_up_family(
 	int nl, unsigned int index, int family, const void *addr, const void *gateway)
@@ -115,7 +125,7 @@ static int set_up_inside(struct netpool *p, int nl, const char *peer, uint32_t a
 		(r = set_up_family(nl, index, AF_INET, &a, &gateway)) < 0 || !p->ipv6)
 		return r;
 	addr6_of(addr, six);
-	return set_up_family(nl, index, AF_INET6, six, gateway6);
+	return ipv6_step(p, set_up_family(nl, index, AF_INET6, six, gateway6));
 }
 
 static int reach_inside(int nl, unsigned int index, int family, const void *addr)
@@ -139,7 +149,7 @@ static int set_up_host(struct netpool *p, const char *peer, uint32_t addr)
 		(r = reach_inside(p->host_nl, index, AF_INET, &a)) < 0 || !p->ipv6)
 		return r;
 	addr6_of(addr, six);
-	return reach_inside(p->host_nl, index, AF_INET6, six);
+	return ipv6_step(p, reach_inside(p->host_nl, index, AF_INET6, six));
 }
 
 /* In a fresh namespace, back in the host's one afterwards. */
@@ -230,10 +240,6 @@ static void refill(struct netpool *p)
 	p->used[index] = MAKING;
 	pthread_mutex_unlock(&p->lock);
 	r = make_one(p, index, &made);
-	if (r < 0 && r != -EEXIST && !short_of(r) && p->ipv6) {
-		log_warn("apps get no IPv6: %s", strerror(-r));
-		p->no_ipv6 = true;
-	}
 	pthread_mutex_lock(&p->lock);
 	p->error = r == -EEXIST ? 0 : r; /* the name is still held by a dying namespace:
 					    take the next */

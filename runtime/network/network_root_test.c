@@ -54,6 +54,57 @@ static void a_route_of_the_host_gives_ipv6(void **state)
 	assert_true(sysctl_is("ipv6/conf/up0/accept_ra", '2'));
 }
 
+static bool has_ipv6(void *arg UNUSED)
+{
+	return true;
+}
+
+static bool limit_namespaces(unsigned int n)
+{
+	return shell("echo %u >/proc/sys/user/max_net_namespaces", n) == 0;
+}
+
+static bool map_root(void)
+{
+	int fd autoclose = open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC);
+
+	return fd >= 0 && io_write_all(fd, "0 0 1", 5) == 0;
+}
+
+/* A pool in a user namespace of its own, whose network namespaces are counted apart. */
+static int run_short_of_namespaces(void)
+{
+	struct netpool_config c = {
+		.id = "12345678", .addr_base = ADDR_BASE, .n = 64, .ipv6 = has_ipv6};
+	struct netpool_place place = {0};
+	struct netpool *p;
+	struct err e = {0};
+	int tries = 0;
+
+	if (unshare(CLONE_NEWUSER) < 0 || !map_root() || unshare(CLONE_NEWNET) < 0 ||
+		!limit_namespaces(1))
+		return 2;
+	if (netpool_open(&c, &p, &e) < 0 || netpool_take(p, &place, &e) != -ENOSPC)
+		return 3;
+	if (!limit_namespaces(100))
+		return 4;
+	while (tries < 100 && netpool_take(p, &place, &e) < 0)
+		tries++;
+	return !place.ipv6;
+}
+
+static void a_want_of_namespaces_takes_no_ipv6_away(void **state)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0)
+		_exit(run_short_of_namespaces());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 /* ---- the defaults ---- */
 
 static void the_internet_is_reached_as_the_host(void **state)
@@ -376,6 +427,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_host_without_ipv6_gives_none),
 		cmocka_unit_test(a_route_of_the_host_gives_ipv6),
+		cmocka_unit_test(a_want_of_namespaces_takes_no_ipv6_away),
 		cmocka_unit_test(the_internet_is_reached_as_the_host),
 		cmocka_unit_test(private_and_metadata_addresses_are_refused),
 		cmocka_unit_test(every_resolver_of_the_host_is_an_exception),
