@@ -93,16 +93,18 @@ static void unkeep(struct network *n, const char *word, uint32_t number)
 	unlinkat(n->folder, file, 0);
 }
 
-/* 0 when the file is one of ours, of this layout. */
+/* -EBADMSG: no file of ours, of this layout. */
 static int read_kept(struct network *n, const char *file, struct kept *k, size_t size)
 {
 	int fd autoclose = openat(n->folder, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	int r;
 
 	if (fd < 0)
-		return -errno;
+		return errno == ELOOP ? -EBADMSG : -errno;
 	r = io_read_full(fd, k, offsetof(struct kept, m) + size);
-	return r < 0 ? r : k->magic == KEPT_MAGIC ? 0 : -EBADMSG;
+	if (r == -EPIPE || r == -EISDIR || (r == 0 && k->magic != KEPT_MAGIC))
+		return -EBADMSG;
+	return r;
 }
 
 /* ---- rules and names in memory ---- */
@@ -159,38 +161,54 @@ static struct name *add_name(struct network *n, const struct msg_name *m)
 	return name;
 }
 
-static bool load_one(struct network *n, const char *file, struct kept *k)
+/* -EBADMSG: of no use. */
+static int load_one(struct network *n, const char *file, struct kept *k)
 {
+	bool rules = strncmp(file, "app-", 4) == 0 || strncmp(file, "build-", 6) == 0;
 	struct err e = {0};
+	int r;
 
 	if (strchr(file, '.')) /* half-written: the one before counts */
-		return false;
-	if (strncmp(file, "app-", 4) == 0 || strncmp(file, "build-", 6) == 0)
-		return read_kept(n, file, k, sizeof(k->m.rules)) == 0 &&
-		       network_check(&k->m.rules, &e) == 0 &&
-		       add_rules(n, &k->m.rules) == 0;
-	return read_kept(n, file, k, sizeof(k->m.name)) == 0 &&
-	       network_check_name(&k->m.name, &e) == 0 && add_name(n, &k->m.name);
+		return -EBADMSG;
+	r = read_kept(n, file, k, rules ? sizeof(k->m.rules) : sizeof(k->m.name));
+	if (r < 0)
+		return r;
+	if ((rules ? network_check(&k->m.rules, &e)
+		   : network_check_name(&k->m.name, &e)) < 0)
+		return -EBADMSG;
+	if (rules)
+		return add_rules(n, &k->m.rules);
+	return add_name(n, &k->m.name) ? 0 : -ENOMEM;
 }
 
-/* What cannot be read is removed: control sends everything when it starts. */
+static int load_or_drop(struct network *n, const char *file, struct kept *k)
+{
+	int r = load_one(n, file, k);
+
+	if (r != -EBADMSG)
+		return r;
+	log_warn("the file " FOLDER "/%s is of no use: removed", file);
+	unlinkat(n->folder, file, 0);
+	return 0;
+}
+
+/* What cannot be read now fails the start: to a build step that runs its rules are not sent
+ * again. */
 static int load(struct network *n)
 {
 	struct kept *k autofree = calloc(1, sizeof(*k));
 	int fd = openat(n->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
+	int r = 0;
 
 	if (!k || !d)
 		return k ? -errno : -ENOMEM;
-	while ((entry = readdir(d)))
-		if (entry->d_name[0] != '.' && !load_one(n, entry->d_name, k)) {
-			log_warn("the file " FOLDER "/%s is of no use: removed",
-				entry->d_name);
-			unlinkat(n->folder, entry->d_name, 0);
-		}
+	while (r == 0 && (entry = readdir(d)))
+		if (entry->d_name[0] != '.')
+			r = load_or_drop(n, entry->d_name, k);
 	closedir(d);
-	return 0;
+	return r;
 }
 
 int network_open(struct runtime *rt, struct network **ret, struct err *e)

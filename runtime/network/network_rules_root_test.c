@@ -1,6 +1,11 @@
 /* What apps reach by their rules and by names: real sandboxes on a host and in a world of
  * the test's own. */
+#include "runtime/network/network.h"
 #include "runtime/network/network_test.h"
+
+#include <sys/resource.h>
+
+#include <sys/resource.h>
 
 /* ---- rules ---- */
 
@@ -278,6 +283,57 @@ static void hosts_changes_while_a_sandbox_runs(void **state)
 	end(&b);
 }
 
+/* So many more descriptors can be opened: the lowest ones. */
+static struct rlimit leave_descriptors(int n)
+{
+	struct rlimit before, now;
+	int fds[8], last = 0;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	for (int i = 0; i < n; i++)
+		last = fds[i] = dup(0);
+	for (int i = 0; i < n; i++)
+		close(fds[i]);
+	now = before;
+	now.rlim_cur = (rlim_t)last + 1;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+	return before;
+}
+
+static void kept_rules_that_cannot_be_read_now_stay(void **state)
+{
+	static const char line[] = "192.0.2.1 db.example.com\n";
+	struct network *n;
+	struct rlimit before;
+	char path[PATH_MAX + 32];
+	struct err e = {0};
+	size_t len;
+
+	(void)state;
+	begin_rules(7);
+	wish.whose = NET_BUILDS;
+	rule(NET_INTERNET, DENY);
+	memcpy(wish.hosts, line, sizeof(line) - 1);
+	wish.hosts_size = sizeof(line) - 1;
+	set_rules();
+	snprintf(path, sizeof(path), "%s/network/build-7", w.rt->run);
+	before = leave_descriptors(2); /* the folder, twice */
+	assert_int_equal(network_open(w.rt, &n, &e), -EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	network_close(n);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(shell("echo nonsense >%s/network/app-9", w.rt->run), 0);
+	assert_int_equal(network_open(w.rt, &n, &e), 0);
+	assert_string_equal(
+		network_hosts(n, network_whose(7, START_BUILDER), &len), line);
+	network_close(n);
+	snprintf(path, sizeof(path), "%s/network/app-9", w.rt->run);
+	assert_int_equal(access(path, F_OK), -1);
+	begin_rules(7);
+	wish.whose = NET_BUILDS;
+	set_rules();
+}
+
 static void messages_out_of_range_are_refused(void **state)
 {
 	struct err e;
@@ -302,6 +358,7 @@ int main(void)
 		cmocka_unit_test(a_name_leads_to_its_instances_where_a_rule_allows),
 		cmocka_unit_test(calls_are_spread_over_all_instances),
 		cmocka_unit_test(hosts_changes_while_a_sandbox_runs),
+		cmocka_unit_test(kept_rules_that_cannot_be_read_now_stay),
 		cmocka_unit_test(messages_out_of_range_are_refused),
 	};
 
