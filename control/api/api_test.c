@@ -328,6 +328,8 @@ static void nonsense_about_networks_is_refused(void **state)
 		expect(f, "POST", allow, body, 200, "10.0.0.");
 	}
 	expect(f, "POST", allow, "{\"target\":\"10.0.1.1\"}", 409, "all it can");
+	expect(f, "POST", "/v1/apps/blog/network/deny", "{\"target\":\"10.0.0.1\"}", 200,
+		"\"deny\",\"target\":\"10.0.0.1\"");
 	expect(f, "POST", "/v1/apps/nosuch/network/allow", "{\"target\":\"internet\"}",
 		404, "no app named");
 }

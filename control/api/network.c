@@ -294,14 +294,18 @@ static int apply(struct request *r, const struct db_net_rule *fresh,
 static int put(struct request *r, bool allow)
 {
 	struct db_net_rule rule, before;
-	int had = 0;
 
 	if (read_rule(r, request_string(r, "target"), request_string(r, "ports"),
 		    request_string(r, "protocol"), request_bool(r, "builds", false),
 		    &rule) < 0)
 		return -1;
 	rule.allow = allow;
-	if (check_target(r, &rule) < 0 || check_count(r) < 0 || look_up(r, &rule) < 0)
+	if (check_target(r, &rule) < 0 || look_up(r, &rule) < 0)
+		return -1;
+	int had = find_before(r, &rule, &before);
+	if (had < 0)
+		return request_fail_db(r, had, r->app.name);
+	if (!had && check_count(r) < 0)
 		return -1;
 	int n = rule.target_app ? network_number(r->c, rule.target_app) : 0;
 
@@ -309,8 +313,6 @@ static int put(struct request *r, bool allow)
 		return request_fail(r, FAIL_CONFLICT,
 			"%u process types are called by name, which is all there can be",
 			ADDR_NAMES - 1);
-	if (n >= 0)
-		n = had = find_before(r, &rule, &before);
 	if (n >= 0)
 		n = db_net_rule_put(r->c->db, &rule);
 	if (n == -ENOENT)
