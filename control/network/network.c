@@ -88,12 +88,21 @@ static struct net_rule *add_rule(struct compile *k, const struct db_net_rule *r)
 	return out;
 }
 
+static bool has_line(const struct buf *b, const char *line)
+{
+	const char *at = b->data;
+
+	while (at && (at = strstr(at, line)) && at != b->data && at[-1] != '\n')
+		at++;
+	return at != NULL;
+}
+
 static void add_host(struct compile *k, const char *address, const char *name)
 {
 	char line[HOST_MAX_LEN + ADDR_TEXT_MAX + 4];
 
 	snprintf(line, sizeof(line), "%s %s\n", address, name);
-	if (!k->hosts.data || !strstr(k->hosts.data, line))
+	if (!has_line(&k->hosts, line))
 		buf_adds(&k->hosts, line);
 }
 

@@ -199,6 +199,18 @@ static void what_does_not_fit_is_refused(void **state)
 	assert_int_equal(compiled(f), -E2BIG);
 }
 
+static void an_address_that_ends_like_another_is_found(void **state)
+{
+	struct fixture *f = *state;
+
+	put(f, true, "db.example.com", NULL, NULL);
+	db_net_address_seen(f->c.db, "db.example.com", "12.0.2.1", 20);
+	db_net_address_seen(f->c.db, "db.example.com", "2.0.2.1", 20);
+	assert_int_equal(compiled(f), 0);
+	assert_string_equal(
+		f->m.hosts, "12.0.2.1 db.example.com\n2.0.2.1 db.example.com\n");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -210,6 +222,7 @@ int main(void)
 		T(a_host_name_becomes_its_addresses),
 		T(many_addresses_are_shared_out),
 		T(what_does_not_fit_is_refused),
+		T(an_address_that_ends_like_another_is_found),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
