@@ -167,7 +167,7 @@ $(INSIDE): $(B)/test/%: tests/%.c
 	$(Q)$(CC) $(CFLAGS) -static -o $@ $<
 
 # The API is tested over stubs that take the place of the operations behind it.
-$(B)/test/control/access/access_test $(B)/test/control/cron/cron_test $(B)/test/control/deploy/clone_test $(B)/test/control/api/api_test $(B)/test/control/api/wire_test $(B)/test/control/api/certs_test $(B)/test/control/api/events_test $(B)/test/control/deploy/preview_test $(B)/test/control/deploy/clone_volumes_test $(B)/test/control/data/retention_test $(B)/test/control/deploy/rename_test $(B)/test/control/builds/step_test $(B)/test/control/run/oneoff_test $(B)/test/control/logs/drains_test $(B)/test/control/certs/acme_test $(B)/test/control/run/probe_test $(B)/test/control/run/sleep_test $(B)/test/control/run/liveness_test $(B)/test/control/run/ps_test: LDFLAGS += -Wl,-z,muldefs
+$(B)/test/control/access/access_test $(B)/test/control/cron/cron_test $(B)/test/control/deploy/clone_test $(B)/test/control/api/api_test $(B)/test/control/api/wire_test $(B)/test/control/api/certs_test $(B)/test/control/api/events_test $(B)/test/control/deploy/preview_test $(B)/test/control/deploy/clone_volumes_test $(B)/test/control/data/retention_test $(B)/test/control/deploy/rename_test $(B)/test/control/builds/step_test $(B)/test/control/run/oneoff_test $(B)/test/control/logs/drains_test $(B)/test/control/certs/acme_test $(B)/test/control/run/probe_test $(B)/test/control/run/sleep_test $(B)/test/control/run/liveness_test $(B)/test/control/run/ps_test $(B)/test/control/network/network_test: LDFLAGS += -Wl,-z,muldefs
 
 # The attack tests: the probe and its driver; and the driver once more over a runtime whose guards can be left out, in a
 # tree of its own, so that nothing of that gets into berth.

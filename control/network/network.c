@@ -31,13 +31,22 @@ struct sent {
 	struct sent *next;
 };
 
+/* Rules that berthd did not take. */
+struct owed {
+	uint32_t app;
+	enum net_whose whose;
+	struct owed *next;
+};
+
 struct network {
 	pthread_mutex_t lock; /* what berthd is told is in the order of the database */
 	struct sent *sent;
-	bool failed; /* berthd was not told something */
+	struct owed *owed;
+	bool owed_all; /* nobody knows whose */
+	bool failed;   /* berthd was not told something */
 	pthread_mutex_t wake_lock;
 	pthread_cond_t wake; /* CLOCK_MONOTONIC */
-	bool hosts;	     /* there may be names to look up */
+	bool hosts;	     /* there may be names to look up, or rules to tell again */
 };
 
 int network_open(struct network **ret)
@@ -247,7 +256,47 @@ int network_compile(struct control *c, uint32_t app, enum net_whose whose,
 	return r < 0 ? err_sys(e, -r, "read the app's network rules") : 0;
 }
 
-static int tell_rules(
+/* ---- telling berthd ---- */
+
+static void wake(struct network *n)
+{
+	pthread_mutex_lock(&n->wake_lock);
+	if (!n->hosts) {
+		n->hosts = true;
+		pthread_cond_signal(&n->wake);
+	}
+	pthread_mutex_unlock(&n->wake_lock);
+}
+
+static struct owed **find_owed(struct network *n, uint32_t app, enum net_whose whose)
+{
+	struct owed **at = &n->owed;
+
+	while (*at && ((*at)->app != app || (*at)->whose != whose))
+		at = &(*at)->next;
+	return at;
+}
+
+static void owe(struct network *n, uint32_t app, enum net_whose whose)
+{
+	struct owed **at = find_owed(n, app, whose);
+
+	if (!*at && (*at = calloc(1, sizeof(**at))))
+		**at = (struct owed){.app = app, .whose = whose};
+	n->owed_all |= !*at;
+	wake(n);
+}
+
+static void owe_no_more(struct network *n, uint32_t app, enum net_whose whose)
+{
+	struct owed **at = find_owed(n, app, whose), *o = *at;
+
+	if (o)
+		*at = o->next;
+	free(o);
+}
+
+static int send_rules(
 	struct control *c, uint32_t app, enum net_whose whose, struct err *e)
 {
 	struct msg_network *m autofree = calloc(1, sizeof(*m));
@@ -261,6 +310,63 @@ static int tell_rules(
 	if (r == -ECONNRESET) /* berthd started anew in the middle */
 		r = engine_call(c->engine, MSG_NETWORK, m, sizeof(*m), NULL, 0, NULL);
 	return r < 0 ? err_sys(e, -r, "berthd did not take the network rules") : 0;
+}
+
+static int tell_rules(
+	struct control *c, uint32_t app, enum net_whose whose, struct err *e)
+{
+	int r = send_rules(c, app, whose, e);
+
+	if (r < 0)
+		owe(c->network, app, whose);
+	else
+		owe_no_more(c->network, app, whose);
+	return r;
+}
+
+static void tell_all(struct control *c)
+{
+	struct db_app *apps autofree = NULL;
+	int n = db_app_list(c->db, &apps);
+	struct err e = {0};
+
+	c->network->owed_all = n < 0;
+	if (n < 0) {
+		log_error("the network rules of all apps: %s", strerror(-n));
+		wake(c->network);
+	}
+	for (int i = 0; i < n; i++)
+		if (tell_rules(c, apps[i].id, NET_INSTANCES, &e) < 0)
+			log_error("%s: %s", apps[i].name, e.text);
+}
+
+/* A berthd that says nothing is not waited for once more for each. */
+static void tell_owed(struct control *c)
+{
+	struct network *n = c->network;
+	struct err e = {0};
+	int r = 0;
+
+	if (n->owed_all)
+		tell_all(c);
+	for (struct owed *o = n->owed, *next; o && r != -ETIMEDOUT; o = next) {
+		next = o->next;
+		r = tell_rules(c, o->app, o->whose, &e);
+		if (r < 0)
+			log_debug("network of app %u: %s", o->app, e.text);
+	}
+}
+
+int network_settle(struct control *c, uint32_t app, struct err *e)
+{
+	struct network *n = c->network;
+	int r = 0;
+
+	pthread_mutex_lock(&n->lock);
+	if (n->owed_all || *find_owed(n, app, NET_INSTANCES))
+		r = tell_rules(c, app, NET_INSTANCES, e);
+	pthread_mutex_unlock(&n->lock);
+	return r;
 }
 
 int network_apply_builds(struct control *c, uint32_t app, struct err *e)
@@ -280,12 +386,7 @@ int network_apply(struct control *c, uint32_t app, struct err *e)
 	if (r == 0)
 		r = tell_rules(c, app, NET_BUILDS, e);
 	pthread_mutex_unlock(&n->lock);
-	pthread_mutex_lock(&n->wake_lock);
-	if (!n->hosts) {
-		n->hosts = true;
-		pthread_cond_signal(&n->wake);
-	}
-	pthread_mutex_unlock(&n->wake_lock);
+	wake(n);
 	return r;
 }
 
@@ -361,7 +462,7 @@ static void number_called(
 		c->network->failed = true;
 		log_warn("names of app %u: %s", app, strerror(-r));
 	}
-	for (int i = 0; r > 0 && i < n; i++)
+	for (int i = 0; r != 0 && i < n; i++) /* some were given, maybe */
 		if (rules[i].target_app == app &&
 			tell_rules(c, rules[i].app,
 				rules[i].builds ? NET_BUILDS : NET_INSTANCES, &e) < 0)
@@ -485,6 +586,7 @@ void network_refresh(struct control *c)
 
 	pthread_mutex_lock(&c->network->lock);
 	c->network->failed = false;
+	tell_owed(c);
 	int n = stale_take(c->stale, STALE_NAMES, apps);
 	bool done = n >= 0 || refresh_all(c);
 	for (int i = 0; i < n; i++)
@@ -525,14 +627,8 @@ static void forget_sent(struct network *n)
 
 void network_send_all(struct control *c)
 {
-	struct db_app *apps autofree = NULL;
-	int n = db_app_list(c->db, &apps);
-	struct err e = {0};
-
 	pthread_mutex_lock(&c->network->lock);
-	for (int i = 0; i < n; i++)
-		if (tell_rules(c, apps[i].id, NET_INSTANCES, &e) < 0)
-			log_error("%s: %s", apps[i].name, e.text);
+	tell_all(c);
 	forget_sent(c->network);
 	stale_again(c->stale, STALE_NAMES);
 	pthread_mutex_unlock(&c->network->lock);
@@ -611,7 +707,7 @@ static bool first_of_app(const struct db_net_rule *rules, int i)
 	return about_host(&rules[i]);
 }
 
-/* Each host once, and then the apps that have one. false: there is none. */
+/* Each host once, and then the apps that have one. false: there is certainly none. */
 static bool look_up_all(struct control *c)
 {
 	struct db_net_rule *rules autofree = NULL;
@@ -629,7 +725,10 @@ static bool look_up_all(struct control *c)
 	for (int i = 0; i < n; i++)
 		if (first_of_app(rules, i) && network_apply(c, rules[i].app, &e) < 0)
 			log_warn("network of app %u: %s", rules[i].app, e.text);
-	return any;
+	pthread_mutex_lock(&c->network->lock);
+	tell_owed(c);
+	pthread_mutex_unlock(&c->network->lock);
+	return any || n < 0;
 }
 
 static void set_hosts(struct network *n, bool any)
@@ -639,7 +738,7 @@ static void set_hosts(struct network *n, bool any)
 	pthread_mutex_unlock(&n->wake_lock);
 }
 
-/* A minute's pause; without host names no wake-up at all. */
+/* A minute's pause; without host names, and owing nothing, no wake-up at all. */
 static void rest(struct network *n, bool any)
 {
 	struct timespec until = io_mono_in(LOOK_UP_MS);

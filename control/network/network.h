@@ -15,10 +15,16 @@
 #define NETWORK_HOST_TEXT_MAX (NAME_MAX_LEN + 48) /* "worker.api.internal" */
 
 int network_open(struct network **ret);
-/* All rules of instances to berthd: before anything is started, and when berthd was started.
- * The next network_refresh tells all names. */
+/*
+ * All rules of instances to berthd: before anything is started, and when berthd was started.
+ * The next network_refresh tells all names. Rules that berthd did not take, here or in any
+ * other call, are told again by network_refresh, and each minute once network_run was called.
+ */
 void network_send_all(struct control *c);
-/* Begins to look host names up. */
+/* Before an instance of the app is started: if berthd did not take the app's rules, they are
+ * told now. 0, or -errno with e: it would be without them. */
+int network_settle(struct control *c, uint32_t app, struct err *e);
+/* Begins to look host names up, and to tell again what berthd did not take. */
 int network_run(struct control *c);
 
 /* The rules of the app's instances or builds as numbers, in the order in which they count, and

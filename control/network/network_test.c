@@ -1,18 +1,27 @@
-/* Rules of the database as berthd gets them. */
+/* Rules of the database as berthd, which is played, gets them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "control/certs/certs.h"
+#include "control/engine.h"
 #include "control/network/net_target.h"
 #include "control/network/network.h"
+#include "control/network/routes.h"
+#include "control/run/fleet.h"
+#include "db/query.h"
 #include "lib/io.h"
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+
+#define WAIT_MS 30000
 
 struct fixture {
 	char folder[64];
@@ -20,6 +29,79 @@ struct fixture {
 	struct msg_network m;
 	uint32_t blog, api;
 };
+
+static struct {
+	atomic_int status;	 /* of MSG_NETWORK */
+	atomic_uint told;	 /* so many that it took */
+	struct msg_network last; /* of instances */
+	unsigned int starts;
+} berthd;
+
+static atomic_uint pauses;
+
+/* ---- in the place of the real ones (see the Makefile) ---- */
+
+int engine_call(struct engine *g UNUSED, uint32_t type, const void *body, size_t size,
+	const int *fds UNUSED, unsigned int nfds UNUSED, struct msg *reply UNUSED)
+{
+	const struct msg_network *m = body;
+
+	if (type != MSG_NETWORK)
+		return 0;
+	assert_int_equal(size, sizeof(*m));
+	if (berthd.status < 0)
+		return berthd.status;
+	berthd.told++;
+	if (m->whose == NET_INSTANCES)
+		berthd.last = *m;
+	return 0;
+}
+
+int engine_start(struct engine *g UNUSED, const struct msg_start *m UNUSED,
+	const int *fds UNUSED, unsigned int nfds UNUSED, int *ret_pty UNUSED,
+	struct err *e UNUSED)
+{
+	berthd.starts++;
+	return 0;
+}
+
+int engine_stop(struct engine *g UNUSED, uint64_t id UNUSED, uint32_t timeout_ms UNUSED)
+{
+	return 0;
+}
+
+int engine_expect(struct engine *g UNUSED, uint64_t id UNUSED)
+{
+	return 0;
+}
+
+void engine_forget(struct engine *g UNUSED, uint64_t id UNUSED)
+{
+}
+
+int routes_refresh(struct control *c UNUSED, struct err *e UNUSED)
+{
+	return 0;
+}
+
+void certs_app_gone(struct control *c UNUSED)
+{
+}
+
+/* A minute takes 60 ms. */
+struct timespec io_mono_in(int ms)
+{
+	struct timespec t;
+
+	atomic_fetch_add(&pauses, 1);
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_nsec += (long)ms * 1000;
+	t.tv_sec += t.tv_nsec / 1000000000;
+	t.tv_nsec %= 1000000000;
+	return t;
+}
+
+/* ---- the fixture ---- */
 
 static int set_up(void **state)
 {
@@ -32,6 +114,9 @@ static int set_up(void **state)
 		db_open(f->folder, (const uint8_t[DB_KEY_SIZE]){1}, &f->c.db, &e), 0);
 	assert_int_equal(db_app_create(f->c.db, "blog", &f->blog), 0);
 	assert_int_equal(db_app_create(f->c.db, "api", &f->api), 0);
+	assert_int_equal(network_open(&f->c.network), 0);
+	assert_int_equal(fleet_open(&f->c, &f->c.fleet), 0);
+	memset(&berthd, 0, sizeof(berthd));
 	*state = f;
 	return 0;
 }
@@ -40,6 +125,8 @@ static int tear_down(void **state)
 {
 	struct fixture *f = *state;
 
+	fleet_close(f->c.fleet);
+	free(f->c.network);
 	db_close(f->c.db);
 	io_remove_tree(AT_FDCWD, f->folder);
 	free(f);
@@ -211,6 +298,172 @@ static void an_address_that_ends_like_another_is_found(void **state)
 		f->m.hosts, "12.0.2.1 db.example.com\n2.0.2.1 db.example.com\n");
 }
 
+/* ---- what berthd does not take ---- */
+
+static void rules_that_were_not_taken_are_told_again(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = {0};
+
+	put(f, false, "internet", NULL, NULL);
+	berthd.status = -EIO;
+	network_send_all(&f->c);
+	assert_int_equal(network_settle(&f->c, f->blog, &e), -EIO);
+	assert_non_null(strstr(e.text, "did not take the network rules"));
+	berthd.status = 0;
+	assert_int_equal(network_settle(&f->c, f->blog, &e), 0);
+	assert_int_equal(berthd.last.app, f->blog);
+	assert_int_equal(berthd.last.n_rules, 1);
+	assert_int_equal(berthd.told, 1);
+	network_refresh(&f->c);
+	assert_int_equal(berthd.last.app, f->api);
+	assert_int_equal(berthd.told, 2);
+	network_refresh(&f->c);
+	assert_int_equal(network_settle(&f->c, f->blog, &e), 0);
+	assert_int_equal(berthd.told, 2);
+}
+
+static void apps_that_could_not_be_listed_are_owed_their_rules(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = {0};
+
+	assert_true(query_exec(f->c.db, "ALTER TABLE app RENAME TO away", "") >= 0);
+	network_send_all(&f->c);
+	assert_true(query_exec(f->c.db, "ALTER TABLE away RENAME TO app", "") >= 0);
+	assert_int_equal(berthd.told, 0);
+	assert_int_equal(network_settle(&f->c, f->blog, &e), 0);
+	assert_int_equal(berthd.told, 1);
+	network_refresh(&f->c);
+	assert_int_equal(berthd.told, 3);
+	network_refresh(&f->c);
+	assert_int_equal(berthd.told, 3);
+}
+
+static void nothing_is_started_without_its_rules(void **state)
+{
+	struct fixture *f = *state;
+	struct db_image image = {
+		.layers = json_array(), .processes = json_object(), .env = json_object()};
+	struct db_release release = {.version = 1, .config = json_object()};
+	struct db_app app;
+	struct fleet_start s = {.app = &app,
+		.release = &release,
+		.image = &image,
+		.type = "run",
+		.command = "true",
+		.kind = "run",
+		.number = 1};
+	struct member m;
+	struct err e = {0};
+
+	assert_int_equal(db_app_by_id(f->c.db, f->blog, &app), 0);
+	berthd.status = -EIO;
+	network_send_all(&f->c);
+	assert_int_equal(fleet_start(&f->c, &s, &m, NULL, &e), -EIO);
+	assert_non_null(strstr(e.text, "did not take the network rules"));
+	assert_int_equal(berthd.starts, 0);
+	berthd.status = 0;
+	assert_int_equal(fleet_start(&f->c, &s, &m, NULL, &e), 0);
+	assert_int_equal(berthd.starts, 1);
+	assert_int_equal(berthd.last.app, f->blog);
+	json_decref(release.config);
+	db_image_clear(&image);
+}
+
+static void callers_are_told_of_a_new_name_in_the_end(void **state)
+{
+	struct fixture *f = *state;
+
+	put(f, true, "api", NULL, NULL);
+	berthd.status = -EIO;
+	network_refresh(&f->c);
+	assert_int_equal(berthd.told, 0);
+	berthd.status = 0;
+	network_refresh(&f->c);
+	assert_int_equal(berthd.last.app, f->blog);
+	assert_int_equal(berthd.last.n_rules, 1);
+	assert_non_null(strstr(berthd.last.hosts, "api.internal"));
+}
+
+/* ---- each minute ---- */
+
+#define HOST "127.0.0.9"
+
+static bool comes(bool (*is)(struct control *c), struct control *c)
+{
+	for (int ms = 0; ms < WAIT_MS && !is(c); ms += 10)
+		usleep(10000);
+	return is(c);
+}
+
+static bool has_paused(struct control *c UNUSED)
+{
+	return atomic_load(&pauses) > 0;
+}
+
+static bool has_address(struct control *c)
+{
+	struct db_net_address *list autofree = NULL;
+
+	return db_net_address_list(c->db, HOST, &list) > 0;
+}
+
+static bool berthd_was_told(struct control *c UNUSED)
+{
+	return atomic_load(&berthd.told) > 0;
+}
+
+/* The thread does not end: in a child. */
+static bool in_child(struct fixture *f, bool (*test)(struct control *c))
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct err e;
+
+		if (db_open(f->folder, (const uint8_t[DB_KEY_SIZE]){1}, &f->c.db, &e) < 0)
+			_exit(2);
+		_exit(test(&f->c) ? 0 : 1);
+	}
+	return waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static bool look_up_after_an_error(struct control *c)
+{
+	if (query_exec(c->db, "ALTER TABLE network_rule RENAME TO away", "") < 0 ||
+		network_run(c) < 0 || !comes(has_paused, c))
+		return false;
+	return query_exec(c->db, "ALTER TABLE away RENAME TO network_rule", "") >= 0 &&
+	       comes(has_address, c);
+}
+
+static void host_names_are_looked_up_again_after_an_error(void **state)
+{
+	struct fixture *f = *state;
+	struct db_net_rule r = {
+		.app = f->blog, .allow = true, .kind = "host", .target = HOST};
+
+	assert_int_equal(db_net_rule_put(f->c.db, &r), 0);
+	assert_true(in_child(f, look_up_after_an_error));
+}
+
+static bool tell_without_a_call(struct control *c)
+{
+	atomic_store(&berthd.status, -EIO);
+	network_send_all(c);
+	if (network_run(c) < 0 || !comes(has_paused, c))
+		return false;
+	atomic_store(&berthd.status, 0);
+	return comes(berthd_was_told, c);
+}
+
+static void rules_are_told_again_each_minute(void **state)
+{
+	assert_true(in_child(*state, tell_without_a_call));
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -223,6 +476,12 @@ int main(void)
 		T(many_addresses_are_shared_out),
 		T(what_does_not_fit_is_refused),
 		T(an_address_that_ends_like_another_is_found),
+		T(rules_that_were_not_taken_are_told_again),
+		T(apps_that_could_not_be_listed_are_owed_their_rules),
+		T(nothing_is_started_without_its_rules),
+		T(callers_are_told_of_a_new_name_in_the_end),
+		T(host_names_are_looked_up_again_after_an_error),
+		T(rules_are_told_again_each_minute),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include "control/env.h"
 #include "control/limits.h"
 #include "control/logs/applog.h"
+#include "control/network/network.h"
 #include "control/network/stale.h"
 #include "control/run/fleet_inside.h"
 #include "control/settings.h"
@@ -426,6 +427,9 @@ static int start_sandbox(struct control *c, const struct fleet_start *s,
 	int fds[4] = {spec, -1, -1, -1};
 	if (s->stdio)
 		memcpy(fds + 1, s->stdio, 3 * sizeof(int));
+	r = network_settle(c, s->app->id, e);
+	if (r < 0)
+		return r;
 	r = engine_start(c->engine, start, fds, s->stdio ? 4 : 1, ret_pty, e);
 	if (r < 0)
 		volume_explain(c, e);
