@@ -203,14 +203,29 @@ static int remove_volumes(struct control *c, const struct db_mount *mounts, int 
 	return status;
 }
 
+/* Nobody's rules lead to the app any more when its numbers are given to another. */
+static int cut_off(struct control *c, uint32_t app, struct err *e)
+{
+	uint32_t *callers autofree = NULL;
+	int n = network_callers(c, app, true, &callers), r = 0;
+	struct db_app caller;
+
+	if (n < 0)
+		return err_sys(e, -n, "find the apps that may call it");
+	for (int i = 0; i < n && r == 0; i++) {
+		r = network_apply(c, callers[i], e);
+		if (r < 0 && db_app_by_id(c->db, callers[i], &caller) == 0)
+			err_add(e, "%s, which may call it", caller.name);
+	}
+	return r;
+}
+
 static int destroy_locked(struct control *c, const struct db_app *a, bool with_volumes,
 	const char *actor, struct sink *s, struct err *e)
 {
 	struct db_mount *mounts autofree = NULL;
-	uint32_t *callers autofree = NULL;
 	struct msg_app gone = {.id = a->id};
 	int n = db_mount_list(c->db, a->id, &mounts);
-	int n_callers = network_callers(c, a->id, true, &callers);
 
 	snprintf(gone.name, sizeof(gone.name), "%s", a->name);
 	int r = db_app_set_removing(c->db, a->id, with_volumes);
@@ -221,6 +236,9 @@ static int destroy_locked(struct control *c, const struct db_app *a, bool with_v
 		return r;
 	stop_everything(c, a->id);
 	remove_layers(c, a->id);
+	r = cut_off(c, a->id, e);
+	if (r < 0)
+		return r;
 	r = engine_call(c->engine, MSG_APP_REMOVE, &gone, sizeof(gone), NULL, 0, NULL);
 	if (r < 0)
 		return err_sys(e, -r, "remove the app's folders");
@@ -228,9 +246,6 @@ static int destroy_locked(struct control *c, const struct db_app *a, bool with_v
 			 : db_app_delete(c->db, a->id);
 	if (r < 0)
 		return err_sys(e, -r, "remove the app");
-	for (int i = 0; i < n_callers; i++)
-		if (network_apply(c, callers[i], e) < 0)
-			sink_fail(s, "%s", e->text);
 	certs_app_gone(c);
 	drains_changed(c);
 	if (with_volumes)

@@ -148,7 +148,8 @@ static int add_app(struct compile *k, const struct db_net_rule *r)
 	char host[NETWORK_HOST_TEXT_MAX];
 	int n = db_app_by_id(k->c->db, r->target_app, &app);
 
-	if (n == 0)
+	/* its numbers are another app's once it is gone */
+	if (n == 0 && !app.removing)
 		n = db_net_name_list(k->c->db, r->target_app, &names);
 	for (int i = 0; i < n; i++) {
 		struct net_rule *out = add_rule(k, r);

@@ -27,8 +27,8 @@ int network_settle(struct control *c, uint32_t app, struct err *e);
 /* Begins to look host names up, and to tell again what berthd did not take. */
 int network_run(struct control *c);
 
-/* The rules of the app's instances or builds as numbers, in the order in which they count, and
- * the lines for their hosts files; *m is zero before. 0, -E2BIG or -errno with e. */
+/* The rules of the app's instances or builds as numbers, in the order in which they count (those
+ * about apps that are being removed do not), and the lines for their hosts files; *m is zero before. 0, -E2BIG or -errno with e. */
 int network_compile(struct control *c, uint32_t app, enum net_whose whose,
 	struct msg_network *m, struct err *e);
 /* The app's rules, or names in them, or what its builds reach, have changed. 0 or -errno

@@ -386,6 +386,32 @@ static void callers_are_told_of_a_new_name_in_the_end(void **state)
 	assert_non_null(strstr(berthd.last.hosts, "api.internal"));
 }
 
+static void drop_line(struct sink *s UNUSED, char kind UNUSED, const char *text UNUSED)
+{
+}
+
+/* Another app gets its number. */
+static void an_app_goes_when_no_rules_lead_to_it(void **state)
+{
+	struct fixture *f = *state;
+	struct sink s = {.write = drop_line, .watch_fd = -1};
+	struct err e = {0};
+
+	put(f, true, "api", NULL, NULL);
+	network_refresh(&f->c);
+	assert_int_equal(berthd.last.n_rules, 1);
+	berthd.status = -EIO;
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(app_destroy(&f->c, f->api, false, "me", &s, &e), -EIO);
+		assert_non_null(strstr(e.text, "blog, which may call it: "));
+	}
+	assert_int_equal(network_number(&f->c, f->blog), 1);
+	berthd.status = 0;
+	assert_int_equal(app_destroy(&f->c, f->api, false, "me", &s, &e), 0);
+	assert_int_equal(berthd.last.app, f->blog);
+	assert_int_equal(berthd.last.n_rules, 0);
+}
+
 /* ---- each minute ---- */
 
 #define HOST "127.0.0.9"
@@ -480,6 +506,7 @@ int main(void)
 		T(apps_that_could_not_be_listed_are_owed_their_rules),
 		T(nothing_is_started_without_its_rules),
 		T(callers_are_told_of_a_new_name_in_the_end),
+		T(an_app_goes_when_no_rules_lead_to_it),
 		T(host_names_are_looked_up_again_after_an_error),
 		T(rules_are_told_again_each_minute),
 	};
