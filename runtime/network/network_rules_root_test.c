@@ -5,8 +5,6 @@
 
 #include <sys/resource.h>
 
-#include <sys/resource.h>
-
 /* ---- rules ---- */
 
 static void a_range_and_a_port_are_allowed_to_one_app(void **state)
