@@ -68,9 +68,9 @@ int runtime_remove(struct runtime *rt, struct err *e);
 const char *runtime_id(const struct runtime *rt);
 
 /*
- * Becomes readable when the host's packet filter is changed, by whomever; then call
- * runtime_network_check, which makes berth's part anew if it was removed (reloading the
- * host's rules often begins with removing all).
+ * Becomes readable when the host's packet filter is changed, by whomever, and when what
+ * failed there is due again; then call runtime_network_check, which makes berth's part anew
+ * if it was removed or replaced (reloading the host's rules often begins with removing all).
  */
 int runtime_network_fd(struct runtime *rt);
 void runtime_network_check(struct runtime *rt);

@@ -16,12 +16,15 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 
 #define FOLDER "network"
 #define REAP_TRIES 400	       /* before the pool gives a job up */
+#define RETRY_S 5	       /* after the packet filter could not be made */
 #define KEPT_MAGIC 0x62726e31u /* changes with the layout of the two messages */
 
 /* The rules of one app's instances, or of its builds. */
@@ -42,9 +45,15 @@ struct network {
 	struct runtime *rt;
 	char table[NFT_NAME_MAX];
 	int folder, nl, news;
+	int poll;	 /* of news and the timer */
+	int retry;	 /* timer */
+	uint64_t handle; /* of the table that was made last */
 	struct rules *rules;
 	struct name *names;
 	uint32_t attached[ADDR_BLOCK]; /* whose rules an index meets (nft.h); 0: none */
+	bool owed; /* what is in force may not be what is in memory: made when retry expires,
+		      or before the next change */
+	bool told; /* that it could not be made */
 	bool warned;
 	int namer;		 /* pidfd of the last nft_allow_named_later, -1 */
 	unsigned int reap_tries; /* of the job that waits for it */
@@ -211,6 +220,49 @@ static int load(struct network *n)
 	return r;
 }
 
+static int watch(struct network *n, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+
+	return epoll_ctl(n->poll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+static int open_timer(struct network *n, int *ret)
+{
+	*ret = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	return *ret < 0 ? -errno : watch(n, *ret);
+}
+
+/* 0: not any more. */
+static void set_timer(int timer, unsigned int seconds)
+{
+	const struct itimerspec in = {.it_value.tv_sec = seconds};
+
+	(void)timerfd_settime(timer, 0, &in, NULL);
+}
+
+static bool has_expired(int timer)
+{
+	uint64_t times;
+
+	return read(timer, &times, sizeof(times)) == sizeof(times);
+}
+
+static int open_descriptors(struct network *n)
+{
+	int r;
+
+	n->nl = nfnl_open();
+	n->news = nfnl_listen();
+	if (n->nl < 0 || n->news < 0)
+		return n->nl < 0 ? n->nl : n->news;
+	n->poll = epoll_create1(EPOLL_CLOEXEC);
+	if (n->poll < 0)
+		return -errno;
+	r = watch(n, n->news);
+	return r < 0 ? r : open_timer(n, &n->retry);
+}
+
 int network_open(struct runtime *rt, struct network **ret, struct err *e)
 {
 	struct network *n = calloc(1, sizeof(*n));
@@ -220,7 +272,7 @@ int network_open(struct runtime *rt, struct network **ret, struct err *e)
 	if (!n)
 		return err_set(e, ENOMEM, "out of memory");
 	n->rt = rt;
-	n->folder = n->nl = n->news = n->namer = -1;
+	n->folder = n->nl = n->news = n->poll = n->retry = n->namer = -1;
 	*ret = n;
 	nft_table_name(rt->id, n->table);
 	snprintf(path, sizeof(path), "%s/" FOLDER, rt->run);
@@ -231,9 +283,7 @@ int network_open(struct runtime *rt, struct network **ret, struct err *e)
 		return err_sys(e, errno, "cannot open %s", path);
 	if ((r = load(n)) < 0)
 		return err_sys(e, -r, "cannot read %s", path);
-	n->nl = nfnl_open();
-	n->news = nfnl_listen();
-	r = n->nl < 0 ? n->nl : n->news < 0 ? n->news : 0;
+	r = open_descriptors(n);
 	return r < 0 ? err_sys(e, -r, "cannot reach the packet filter") : 0;
 }
 
@@ -244,6 +294,12 @@ void network_stop(struct network *n)
 	n->unnamed = false;
 	if (n->naming)
 		pidfd_send_signal(n->namer, SIGKILL, NULL, 0);
+}
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
 }
 
 void network_close(struct network *n)
@@ -258,14 +314,12 @@ void network_close(struct network *n)
 		next = name->next;
 		free(name);
 	}
-	if (n->folder >= 0)
-		close(n->folder);
-	if (n->nl >= 0)
-		close(n->nl);
-	if (n->news >= 0)
-		close(n->news);
-	if (n->namer >= 0)
-		close(n->namer);
+	close_fd(n->folder);
+	close_fd(n->nl);
+	close_fd(n->news);
+	close_fd(n->poll);
+	close_fd(n->retry);
+	close_fd(n->namer);
 	free(n);
 }
 
@@ -367,24 +421,41 @@ static void move_places(struct network *n, struct nfnl_batch *b, int family,
 /* Somebody emptied the host's packet filter, ours with it. */
 static int make_again(struct network *n, int why, struct err *e)
 {
-	log_warn("berth's packet filter is not as it was left (%s): made anew",
-		strerror(-why));
+	if (!n->owed)
+		log_warn("berth's packet filter is not as it was left (%s): made anew",
+			strerror(-why));
 	return network_make(n, e);
+}
+
+/* Where nobody is told of a failure by an answer. */
+static void complain(struct network *n, const struct err *e)
+{
+	if (!n->told)
+		log_error("%s; it is tried again every %d s", e->text, RETRY_S);
+	n->told = true;
+}
+
+static int set_places(struct network *n, const struct name *old, const struct name *name)
+{
+	struct nfnl_batch *b autofree = malloc(sizeof(*b));
+
+	if (!b)
+		return -ENOMEM;
+	nfnl_begin(b, n->table);
+	move_places(n, b, AF_INET, name->m.number, old->four, name->four);
+	move_places(n, b, AF_INET6, name->m.number, old->six, name->six);
+	return nfnl_commit(n->nl, b);
 }
 
 static int move_name(struct network *n, struct name *name, struct err *e)
 {
-	struct nfnl_batch *b autofree = malloc(sizeof(*b));
 	struct name old = *name;
 	int r;
 
-	if (!b)
-		return err_set(e, ENOMEM, "out of memory");
+	if (n->owed)
+		return network_make(n, e);
 	fill_places(n, name);
-	nfnl_begin(b, n->table);
-	move_places(n, b, AF_INET, name->m.number, old.four, name->four);
-	move_places(n, b, AF_INET6, name->m.number, old.six, name->six);
-	r = nfnl_commit(n->nl, b);
+	r = set_places(n, &old, name);
 	return r < 0 ? make_again(n, r, e) : 0;
 }
 
@@ -414,10 +485,10 @@ int network_attach(struct network *n, uint32_t of, uint32_t index, struct err *e
 	int r;
 
 	if (!has_chain(*find_rules(n, of)))
-		return 0;
+		return n->owed ? network_make(n, e) : 0;
 	nft_chain_name(of, chain);
 	n->attached[index] = of;
-	r = set_jump(n, index, chain);
+	r = n->owed ? -EAGAIN : set_jump(n, index, chain);
 	if (r < 0 && (r = make_again(n, r, e)) < 0)
 		n->attached[index] = 0;
 	return r;
@@ -426,15 +497,18 @@ int network_attach(struct network *n, uint32_t of, uint32_t index, struct err *e
 void network_detach(struct network *n, uint64_t id, uint32_t index)
 {
 	struct err e = {0};
+	int r;
 
 	if (n->attached[index]) {
 		n->attached[index] = 0;
-		(void)set_jump(n, index, NULL); /* gone with the table, if at all */
+		r = set_jump(n, index, NULL);
+		if (r < 0 && r != -ENOENT && make_again(n, r, &e) < 0)
+			complain(n, &e);
 	}
 	for (struct name *name = n->names; name; name = name->next)
 		for (uint32_t i = 0; i < name->m.n; i++)
 			if (name->m.ids[i] == id && move_name(n, name, &e) < 0)
-				log_error("%s", e.text);
+				complain(n, &e);
 }
 
 /* ---- the whole: by nft ---- */
@@ -533,6 +607,22 @@ static void warn_of_firewall(struct network *n, const char *list)
 	n->warned = true;
 }
 
+static void owe(struct network *n)
+{
+	n->owed = true;
+	set_timer(n->retry, RETRY_S);
+}
+
+static void settle(struct network *n)
+{
+	if (n->told)
+		log_info("berth's packet filter is in force again");
+	n->owed = n->told = false;
+	set_timer(n->retry, 0);
+	if (nfnl_table_handle(n->nl, n->table, &n->handle) < 0)
+		owe(n);
+}
+
 int network_make(struct network *n, struct err *e)
 {
 	autobuf script = BUF_INIT;
@@ -549,8 +639,11 @@ int network_make(struct network *n, struct err *e)
 		fill_places(n, name);
 	compose(&script, n);
 	r = nft_run(&script, &out, e);
-	if (r < 0)
+	if (r < 0) {
+		owe(n);
 		return r;
+	}
+	settle(n);
 	warn_of_firewall(n, out.data);
 	name_others(n);
 	return 0;
@@ -558,17 +651,31 @@ int network_make(struct network *n, struct err *e)
 
 int network_fd(const struct network *n)
 {
-	return n->news;
+	return n->poll;
 }
 
-/* Making it anew removes it, too: so it is asked whether it is there. */
+/* Whether the table is the one that was made last: 0, -ENOENT, -ESTALE where it is another
+ * of the same name, -errno. */
+static int check_table(const struct network *n)
+{
+	uint64_t handle;
+	int r = nfnl_table_handle(n->nl, n->table, &handle);
+
+	return r < 0 ? r : handle == n->handle ? 0 : -ESTALE;
+}
+
 void network_heard(struct network *n)
 {
 	struct err e = {0};
+	/* making it anew removes it, too */
+	int r = nfnl_heard(n->news, n->table) ? check_table(n) : 0;
 
-	if (nfnl_heard(n->news, n->table) && nfnl_has_table(n->nl, n->table) == 0 &&
-		make_again(n, -ENOENT, &e) < 0)
-		log_error("%s", e.text);
+	if (has_expired(n->retry) || r == -ENOENT || r == -ESTALE) {
+		if (make_again(n, r, &e) < 0)
+			complain(n, &e);
+	} else if (r < 0) {
+		owe(n);
+	}
 }
 
 /* ---- changes ---- */
@@ -635,7 +742,7 @@ static int change_filter(struct network *n, const struct msg_network *m,
 	add_jumps(n, &script, whose(m), m->n_rules != 0);
 	if (!m->n_rules)
 		nft_add_chain_end(&script, n->rt->id, whose(m));
-	return nft_run(&script, NULL, &first) < 0 ? make_again(n, -EIO, e) : 0;
+	return n->owed || nft_run(&script, NULL, &first) < 0 ? make_again(n, -EIO, e) : 0;
 }
 
 static bool same(const struct msg_network *a, const struct msg_network *b)
@@ -701,7 +808,7 @@ int network_set(struct runtime *rt, const struct msg_network *m, struct err *e)
 	if (r < 0)
 		return r;
 	old = *find_rules(n, whose(m));
-	if (same(old ? &old->m : &none, m))
+	if (same(old ? &old->m : &none, m) && !n->owed)
 		return 0;
 	r = keep_rules(n, m);
 	if (r < 0)

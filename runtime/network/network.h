@@ -20,12 +20,14 @@ void network_stop(struct network *n);
 void network_close(struct network *n);
 /*
  * Makes the whole packet filter anew, for the sandboxes that are known (all running ones
- * must be adopted); the one before is in force until then. Blocks, about 20 ms.
+ * must be adopted); the one before is in force until then. Blocks, about 20 ms. What fails
+ * here or in a change is tried again (network_heard), and before the next change, which
+ * fails with it; what was asked for before counts until then.
  */
 int network_make(struct network *n, struct err *e);
 
-/* Readable when the host's packet filter is changed; network_heard reads it, and makes what
- * was removed of ours. */
+/* Readable when the host's packet filter is changed, or what failed is due again;
+ * network_heard makes what is not as it was left. */
 int network_fd(const struct network *n);
 void network_heard(struct network *n);
 
@@ -34,7 +36,7 @@ uint32_t network_whose(uint32_t app, uint32_t flags);
 /* The end of /etc/hosts of their sandboxes. "" and 0 without. */
 const char *network_hosts(const struct network *n, uint32_t of, size_t *ret_len);
 /* Before a sandbox gets a process: what comes from that address meets their rules. Nothing
- * at all where there are none. */
+ * at all where there are none, and the packet filter is in force. */
 int network_attach(struct network *n, uint32_t of, uint32_t index, struct err *e);
 /* A sandbox ended, and is not among the live ones any more: its address has no rules, no
  * name leads to it. */

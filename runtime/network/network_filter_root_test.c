@@ -5,6 +5,7 @@
 #include "runtime/inside.h"
 #include "runtime/network/nft.h"
 
+#include <linux/netlink.h>
 #include <sys/pidfd.h>
 
 #define WAIT_MS 20000
@@ -108,6 +109,206 @@ static void a_filter_that_others_removed_is_back_at_once(void **state)
 	no_rules(7);
 }
 
+/* A table of the same name, and not as berth left it: one transaction. */
+static void a_filter_that_others_replaced_is_back_at_once(void **state)
+{
+	struct pollfd p = {.fd = runtime_network_fd(w.rt), .events = POLLIN};
+
+	(void)state;
+	begin_rules(7);
+	range(ALLOW, PRIVATE);
+	set_rules();
+	assert_int_equal(
+		shell("(echo flush ruleset; nft list ruleset) >%s/rules", w.dir), 0);
+	begin_rules(7);
+	rule(NET_INTERNET, DENY);
+	set_rules();
+	runtime_network_check(w.rt);
+	assert_int_equal(shell("nft -f %s/rules", w.dir), 0);
+	reaches(7, PRIVATE, "80");
+	assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+	runtime_network_check(w.rt);
+	is_refused(7, PRIVATE, "80");
+	is_refused(7, PUBLIC, "80");
+	no_rules(7);
+}
+
+/* ---- while it cannot be made ---- */
+
+static char path_before[4096];
+
+/* Programs are looked for in a folder of w.dir, then where they were if rest. */
+static void set_path(const char *folder, bool rest)
+{
+	char path[4200];
+
+	snprintf(path_before, sizeof(path_before), "%s", getenv("PATH"));
+	snprintf(path, sizeof(path), "%s/%s%s%s", w.dir, folder, rest ? ":" : "",
+		rest ? path_before : "");
+	assert_int_equal(setenv("PATH", path, 1), 0);
+}
+
+static void reset_path(void)
+{
+	assert_int_equal(setenv("PATH", path_before, 1), 0);
+}
+
+static void lose_nft(void)
+{
+	set_path("none", false);
+}
+
+/* As berthd's loop does it, until the table has the word, or has it no more. */
+static void table_gets(const char *word, bool there)
+{
+	struct pollfd p = {.fd = runtime_network_fd(w.rt), .events = POLLIN};
+
+	while (table_has(word) != there) {
+		assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+		runtime_network_check(w.rt);
+	}
+}
+
+static void jump_of(const struct box *b, char element[64])
+{
+	char iface[IFNAMSIZ];
+
+	netpool_iface(runtime_id(w.rt), b->rec.net_index, iface);
+	snprintf(element, 64, "\"%s\" : jump app_%u", iface, b->start.app);
+}
+
+static void a_repair_that_failed_is_tried_again(void **state)
+{
+	struct box b = of_app(8);
+
+	(void)state;
+	assert_int_equal(shell("nft flush ruleset"), 0);
+	lose_nft();
+	runtime_network_check(w.rt);
+	assert_int_not_equal(box_start(&b, PROBE("nothing")), 0);
+	reset_path();
+	assert_false(table_has("chain forward"));
+	table_gets("chain forward", true);
+	is_refused(8, PRIVATE, "80");
+	reaches(8, PUBLIC, "80");
+}
+
+static void no_start_comes_before_a_repair(void **state)
+{
+	(void)state;
+	assert_int_equal(shell("nft flush ruleset"), 0);
+	lose_nft();
+	runtime_network_check(w.rt);
+	reset_path();
+	is_refused(8, PRIVATE, "80");
+	assert_true(table_has("chain forward"));
+}
+
+static void rules_that_failed_are_whole_when_set_again(void **state)
+{
+	struct box b = of_app(7);
+	struct err e;
+	char element[64];
+
+	(void)state;
+	box_must_start(&b, PROBE("sleep", "60"));
+	jump_of(&b, element);
+	begin_rules(7);
+	rule(NET_INTERNET, DENY);
+	lose_nft();
+	for (int i = 0; i < 2; i++)
+		assert_true(network_set(w.rt, &wish, &e) < 0);
+	reset_path();
+	set_rules();
+	assert_true(table_has(element));
+	no_rules(7);
+	end(&b);
+}
+
+static void rules_that_could_not_go_stay_with_no_address(void **state)
+{
+	struct box b = of_app(7);
+	struct err e;
+	char element[64];
+
+	(void)state;
+	begin_rules(7);
+	range(ALLOW, PRIVATE);
+	set_rules();
+	box_must_start(&b, PROBE("sleep", "60"));
+	jump_of(&b, element);
+	begin_rules(7);
+	lose_nft();
+	assert_true(network_set(w.rt, &wish, &e) < 0);
+	reset_path();
+	end(&b);
+	is_refused(8, PRIVATE, "80");
+	assert_false(table_has(element));
+	no_rules(7);
+}
+
+static void a_name_that_failed_fails_again_until_it_leads(void **state)
+{
+	struct msg_name m = {.number = 5, .n = 1};
+	struct box server;
+	struct err e;
+
+	(void)state;
+	start_server(&server, 8, "0.0.0.0", "hello from 8");
+	m.ids[0] = server.start.id;
+	begin_rules(7);
+	rule(NET_NAME, ALLOW)->number = 5;
+	set_rules();
+	assert_int_equal(shell("nft flush ruleset"), 0);
+	lose_nft();
+	for (int i = 0; i < 2; i++)
+		assert_true(network_name(w.rt, &m, &e) < 0);
+	reset_path();
+	assert_int_equal(network_name(w.rt, &m, &e), 0);
+	expect(7, name4(5), "5000", "hello from 8\n");
+	end(&server);
+	lead(5, NULL, NULL);
+	no_rules(7);
+}
+
+/* The one that changes are sent by: it blocks. */
+static int find_netlink(void)
+{
+	for (int fd = 3; fd < 1024; fd++) {
+		int protocol = 0;
+		socklen_t len = sizeof(protocol);
+
+		if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 &&
+			protocol == NETLINK_NETFILTER &&
+			!(fcntl(fd, F_GETFL) & O_NONBLOCK))
+			return fd;
+	}
+	fail_msg("no socket to the packet filter");
+	return -1;
+}
+
+static void an_address_that_could_not_be_freed_is_free_later(void **state)
+{
+	int nl = find_netlink(), saved autoclose = fcntl(nl, F_DUPFD_CLOEXEC, 3),
+	    other autoclose = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct box b = of_app(7);
+	char element[64];
+
+	(void)state;
+	begin_rules(7);
+	range(ALLOW, PRIVATE);
+	set_rules();
+	box_must_start(&b, PROBE("sleep", "60"));
+	jump_of(&b, element);
+	assert_true(dup3(other, nl, O_CLOEXEC) == nl);
+	lose_nft();
+	end(&b);
+	reset_path();
+	assert_true(dup3(saved, nl, O_CLOEXEC) == nl);
+	table_gets(element, false);
+	no_rules(7);
+}
+
 /* What goes to stderr while the filter is made. */
 static void make_filter(char *text, size_t size)
 {
@@ -153,27 +354,16 @@ static void a_firewall_that_drops_what_is_forwarded_is_told(void **state)
 
 /* ---- names of proxies and indexes ---- */
 
-static char path_before[4096];
-
 /* What it asks does not answer, as a resolver may not: a program, while its caller lives. */
 static void begin_silence(void)
 {
-	char path[4200];
-
 	assert_int_equal(
 		shell("mkdir -p %s/silent; cd %s/silent;"
 		      "echo '#!/bin/sh' >apt-config; chmod 755 apt-config;"
 		      "echo 'while kill -0 $PPID; do sleep 0.05; done' >>apt-config",
 			w.dir, w.dir),
 		0);
-	snprintf(path_before, sizeof(path_before), "%s", getenv("PATH"));
-	snprintf(path, sizeof(path), "%s/silent:%s", w.dir, path_before);
-	assert_int_equal(setenv("PATH", path, 1), 0);
-}
-
-static void end_silence(void)
-{
-	assert_int_equal(setenv("PATH", path_before, 1), 0);
+	set_path("silent", true);
 }
 
 /* Started on a thread that blocks all signals. */
@@ -188,7 +378,7 @@ static void who_resolves_names_ends_by_its_alarm(void **state)
 	assert_int_equal(sigprocmask(SIG_SETMASK, &all, &before), 0);
 	int namer autoclose = nft_allow_named_later(runtime_id(w.rt));
 	assert_int_equal(sigprocmask(SIG_SETMASK, &before, NULL), 0);
-	end_silence();
+	reset_path();
 	assert_true(namer >= 0);
 	assert_int_equal(pidfd_send_signal(namer, SIGALRM, NULL, 0), 0);
 	if (poll(&(struct pollfd){.fd = namer, .events = POLLIN}, 1, WAIT_MS) == 0)
@@ -231,7 +421,7 @@ static void who_resolves_names_is_waited_for_while_many_start(void **state)
 	assert_int_equal(open_world(&e), 0);
 	begin_silence();
 	assert_int_equal(runtime_network(w.rt, &e), 0);
-	end_silence();
+	reset_path();
 	for (; !(namer = find_namer()); ms += 5) {
 		assert_true(ms < WAIT_MS);
 		usleep(5000);
@@ -254,6 +444,13 @@ int main(void)
 		cmocka_unit_test(rules_and_names_outlive_berthd),
 		cmocka_unit_test(an_emptied_filter_is_made_anew),
 		cmocka_unit_test(a_filter_that_others_removed_is_back_at_once),
+		cmocka_unit_test(a_filter_that_others_replaced_is_back_at_once),
+		cmocka_unit_test(a_repair_that_failed_is_tried_again),
+		cmocka_unit_test(no_start_comes_before_a_repair),
+		cmocka_unit_test(rules_that_failed_are_whole_when_set_again),
+		cmocka_unit_test(rules_that_could_not_go_stay_with_no_address),
+		cmocka_unit_test(a_name_that_failed_fails_again_until_it_leads),
+		cmocka_unit_test(an_address_that_could_not_be_freed_is_free_later),
 		cmocka_unit_test(a_firewall_that_drops_what_is_forwarded_is_told),
 		cmocka_unit_test(who_resolves_names_ends_by_its_alarm),
 		cmocka_unit_test(who_resolves_names_is_waited_for_while_many_start),

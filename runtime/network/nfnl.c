@@ -2,6 +2,7 @@
 #include "runtime/network/nfnl.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
@@ -50,26 +51,34 @@ static const struct nlmsghdr *next_message(const char *in, size_t got, size_t *a
 	return h;
 }
 
-/* The table that a message about one names. */
-static bool names_table(const struct nlmsghdr *h, const char *table)
+/* An attribute of a message about a table, with its length; NULL without. */
+static const void *find_attribute(const struct nlmsghdr *h, int type, size_t *ret_len)
 {
-	const struct nfgenmsg *g = (const void *)(h + 1);
-	const char *at = (const char *)g + NLMSG_ALIGN(sizeof(*g)),
+	const char *at = (const char *)(h + 1) + NLMSG_ALIGN(sizeof(struct nfgenmsg)),
 		   *end = (const char *)h + h->nlmsg_len;
-	size_t len = strlen(table) + 1;
 
 	while (end - at >= NLA_HDRLEN) {
 		const struct nlattr *a = (const void *)at;
 
 		if (a->nla_len < NLA_HDRLEN || a->nla_len > end - at)
-			return false;
-		if (a->nla_type == NFTA_TABLE_NAME)
-			return g->nfgen_family == FAMILY &&
-			       a->nla_len == NLA_HDRLEN + len &&
-			       memcmp(at + NLA_HDRLEN, table, len) == 0;
+			return NULL;
+		if ((a->nla_type & NLA_TYPE_MASK) == type) {
+			*ret_len = a->nla_len - NLA_HDRLEN;
+			return at + NLA_HDRLEN;
+		}
 		at += NLA_ALIGN(a->nla_len);
 	}
-	return false;
+	return NULL;
+}
+
+static bool names_table(const struct nlmsghdr *h, const char *table)
+{
+	const struct nfgenmsg *g = (const void *)(h + 1);
+	size_t len = 0;
+	const void *name = find_attribute(h, NFTA_TABLE_NAME, &len);
+
+	return name && g->nfgen_family == FAMILY && len == strlen(table) + 1 &&
+	       memcmp(name, table, len) == 0;
 }
 
 bool nfnl_heard(int fd, const char *table)
@@ -206,8 +215,21 @@ void nfnl_value(struct nfnl_batch *b, const char *map, const void *key, size_t k
 	element(b, map, key, key_len, NULL, data, data_len);
 }
 
-/* The kernel has done the work, and queued all its answers, when the send returns. */
-static int read_answers(int fd, unsigned int n)
+static void take_handle(const struct nlmsghdr *h, uint64_t *handle)
+{
+	size_t len = 0;
+	const void *data = find_attribute(h, NFTA_TABLE_HANDLE, &len);
+	uint64_t value;
+
+	if (!data || len != sizeof(value))
+		return;
+	memcpy(&value, data, sizeof(value));
+	*handle = be64toh(value);
+}
+
+/* The kernel has done the work, and queued all its answers, when the send returns. handle:
+ * of a table that was asked for, or NULL. */
+static int read_answers(int fd, unsigned int n, uint64_t *handle)
 {
 	char in[8192] __attribute__((aligned(8)));
 	unsigned int acks = 0;
@@ -225,6 +247,9 @@ static int read_answers(int fd, unsigned int n)
 		while ((h = next_message(in, (size_t)got, &at))) {
 			const struct nlmsgerr *e = (const void *)(h + 1);
 
+			if (handle && h->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 |
+							       NFT_MSG_NEWTABLE))
+				take_handle(h, handle);
 			if (h->nlmsg_type != NLMSG_ERROR)
 				continue;
 			acks++;
@@ -244,19 +269,23 @@ int nfnl_commit(int fd, struct nfnl_batch *b)
 		begin_message(b, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES));
 	if (send(fd, b->data, b->len, 0) < 0)
 		return -errno;
-	return read_answers(fd, b->n);
+	return read_answers(fd, b->n, NULL);
 }
 
-int nfnl_has_table(int fd, const char *table)
+int nfnl_table_handle(int fd, const char *table, uint64_t *ret)
 {
 	struct nfnl_batch b = {.len = 0};
 	struct nlmsghdr *h = begin_message(
 		&b, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, NLM_F_ACK, FAMILY, 0);
+	uint64_t handle = 0; /* the kernel's begin with 1 */
 	int r;
 
 	add_text(h, NFTA_TABLE_NAME, table);
 	if (send(fd, h, h->nlmsg_len, 0) < 0)
 		return -errno;
-	r = read_answers(fd, 1);
-	return r == -ENOENT ? 0 : r < 0 ? r : 1;
+	r = read_answers(fd, 1, &handle);
+	if (r < 0 || !handle)
+		return r < 0 ? r : -EPROTO;
+	*ret = handle;
+	return 0;
 }

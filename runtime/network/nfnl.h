@@ -24,8 +24,8 @@ int nfnl_open(void);
  * lost. */
 int nfnl_listen(void);
 bool nfnl_heard(int fd, const char *table);
-/* Is it there? 1, 0, or -errno. */
-int nfnl_has_table(int fd, const char *table);
+/* Its number, which another table of the same name would not have. 0, -ENOENT, -errno. */
+int nfnl_table_handle(int fd, const char *table, uint64_t *ret);
 void nfnl_begin(struct nfnl_batch *b, const char *table);
 /* Key of a verdict map: jump to the chain, or with NULL the element goes. */
 void nfnl_jump(struct nfnl_batch *b, const char *map, const void *key, size_t key_len,
