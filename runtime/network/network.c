@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -23,8 +22,9 @@
 #include <sys/wait.h>
 
 #define FOLDER "network"
-#define REAP_TRIES 400	       /* before the pool gives a job up */
-#define RETRY_S 5	       /* after the packet filter could not be made */
+#define RETRY_S 5	    /* after the packet filter could not be made */
+#define NAMER_RETRY_MIN_S 5 /* doubled with each failure */
+#define NAMER_RETRY_MAX_S 640
 #define KEPT_MAGIC 0x62726e31u /* changes with the layout of the two messages */
 
 /* The rules of one app's instances, or of its builds. */
@@ -45,7 +45,7 @@ struct network {
 	struct runtime *rt;
 	char table[NFT_NAME_MAX];
 	int folder, nl, news;
-	int poll;	 /* of news and the timer */
+	int poll;	 /* of news, the two timers, and the namer */
 	int retry;	 /* timer */
 	uint64_t handle; /* of the table that was made last */
 	struct rules *rules;
@@ -55,10 +55,10 @@ struct network {
 		      or before the next change */
 	bool told; /* that it could not be made */
 	bool warned;
-	int namer;		 /* pidfd of the last nft_allow_named_later, -1 */
-	unsigned int reap_tries; /* of the job that waits for it */
-	atomic_bool naming;
-	atomic_bool unnamed; /* the table was made and nobody was started for it yet */
+	int namer;		    /* pidfd of nft_allow_named_later, -1: none runs */
+	bool unnamed;		    /* the table was made since it began */
+	int namer_retry;	    /* timer */
+	unsigned int namer_pause_s; /* 0: the last one did not fail */
 };
 
 /* ---- what is kept on disk ---- */
@@ -259,8 +259,9 @@ static int open_descriptors(struct network *n)
 	n->poll = epoll_create1(EPOLL_CLOEXEC);
 	if (n->poll < 0)
 		return -errno;
-	r = watch(n, n->news);
-	return r < 0 ? r : open_timer(n, &n->retry);
+	if ((r = watch(n, n->news)) < 0 || (r = open_timer(n, &n->retry)) < 0)
+		return r;
+	return open_timer(n, &n->namer_retry);
 }
 
 int network_open(struct runtime *rt, struct network **ret, struct err *e)
@@ -272,7 +273,7 @@ int network_open(struct runtime *rt, struct network **ret, struct err *e)
 	if (!n)
 		return err_set(e, ENOMEM, "out of memory");
 	n->rt = rt;
-	n->folder = n->nl = n->news = n->poll = n->retry = n->namer = -1;
+	n->folder = n->nl = n->news = n->poll = n->retry = n->namer = n->namer_retry = -1;
 	*ret = n;
 	nft_table_name(rt->id, n->table);
 	snprintf(path, sizeof(path), "%s/" FOLDER, rt->run);
@@ -287,13 +288,22 @@ int network_open(struct runtime *rt, struct network **ret, struct err *e)
 	return r < 0 ? err_sys(e, -r, "cannot reach the packet filter") : 0;
 }
 
+static void close_namer(struct network *n)
+{
+	(void)epoll_ctl(n->poll, EPOLL_CTL_DEL, n->namer, NULL);
+	close(n->namer);
+	n->namer = -1;
+}
+
 void network_stop(struct network *n)
 {
-	if (!n)
+	siginfo_t info;
+
+	if (!n || n->namer < 0)
 		return;
-	n->unnamed = false;
-	if (n->naming)
-		pidfd_send_signal(n->namer, SIGKILL, NULL, 0);
+	(void)pidfd_send_signal(n->namer, SIGKILL, NULL, 0);
+	(void)waitid(P_PIDFD, (id_t)n->namer, &info, WEXITED);
+	close_namer(n);
 }
 
 static void close_fd(int fd)
@@ -314,12 +324,13 @@ void network_close(struct network *n)
 		next = name->next;
 		free(name);
 	}
+	network_stop(n);
 	close_fd(n->folder);
 	close_fd(n->nl);
 	close_fd(n->news);
 	close_fd(n->poll);
 	close_fd(n->retry);
-	close_fd(n->namer);
+	close_fd(n->namer_retry);
 	free(n);
 }
 
@@ -554,45 +565,48 @@ static void compose(struct buf *b, const struct network *n)
 	nft_add_list(b);
 }
 
-static bool start_namer(struct network *n)
+static void name_later(struct network *n)
 {
-	if (n->namer >= 0)
-		close(n->namer);
-	n->namer = nft_allow_named_later(n->rt->id);
-	return n->naming = n->namer >= 0;
-}
+	unsigned int s = n->namer_pause_s;
 
-/*
- * On the helper's thread: nobody else waits for this child, which ends by itself. While the pool is filled the tries of
- * one job are over sooner: then another one goes on.
- */
-static int reap_namer(void *arg)
-{
-	struct network *n = arg;
-	siginfo_t info = {0};
-
-	if (waitid(P_PIDFD, (id_t)n->namer, &info, WEXITED | WNOHANG) < 0 ||
-		info.si_pid != 0) {
-		n->naming = false;
-		/* The table was made anew meanwhile: what was added before that is gone with the old one. */
-		if (!atomic_exchange(&n->unnamed, false) || !start_namer(n))
-			return 0;
-	}
-	if (++n->reap_tries < REAP_TRIES || netpool_later(n->rt->pool, reap_namer, n) < 0)
-		return -EAGAIN;
-	n->reap_tries = 0;
-	return 0;
+	if (!s)
+		log_warn("not every name of the host's proxies and package indexes is "
+			 "resolved: those at private addresses are closed to apps and "
+			 "builds until it is; it is tried again");
+	s = !s ? NAMER_RETRY_MIN_S : s < NAMER_RETRY_MAX_S ? s * 2 : s;
+	n->namer_pause_s = s;
+	set_timer(n->namer_retry, s);
 }
 
 /* One at a time; the last one starts after the table was made. */
 static void name_others(struct network *n)
 {
-	n->unnamed = true;
-	if (n->naming || !atomic_exchange(&n->unnamed, false))
+	n->unnamed = n->namer >= 0;
+	if (n->unnamed)
 		return;
-	n->reap_tries = 0;
-	if (start_namer(n) && netpool_later(n->rt->pool, reap_namer, n) < 0)
-		n->naming = false;
+	set_timer(n->namer_retry, 0);
+	n->namer = nft_allow_named_later(n->rt->id);
+	if (n->namer < 0 || watch(n, n->namer) < 0)
+		name_later(n);
+}
+
+static void reap_namer(struct network *n)
+{
+	siginfo_t info = {0};
+
+	if (n->namer < 0)
+		return;
+	if (waitid(P_PIDFD, (id_t)n->namer, &info, WEXITED | WNOHANG) == 0 &&
+		info.si_pid == 0)
+		return;
+	close_namer(n);
+	/* The table was made anew meanwhile: what was added before that is gone with the old one. */
+	if (n->unnamed)
+		name_others(n);
+	else if (info.si_code != CLD_EXITED || info.si_status != 0)
+		name_later(n);
+	else
+		n->namer_pause_s = 0;
 }
 
 static void warn_of_firewall(struct network *n, const char *list)
@@ -670,6 +684,9 @@ void network_heard(struct network *n)
 	/* making it anew removes it, too */
 	int r = nfnl_heard(n->news, n->table) ? check_table(n) : 0;
 
+	reap_namer(n);
+	if (has_expired(n->namer_retry))
+		name_others(n);
 	if (has_expired(n->retry) || r == -ENOENT || r == -ESTALE) {
 		if (make_again(n, r, &e) < 0)
 			complain(n, &e);

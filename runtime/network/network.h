@@ -14,7 +14,7 @@ struct network;
 
 /* Reads what an earlier berthd kept. 0, or -errno with the sentence. */
 int network_open(struct runtime *rt, struct network **ret, struct err *e);
-/* Resolves no more names of proxies and indexes: jobs of the pool end. NULL is allowed. */
+/* Resolves no more names of proxies and indexes. NULL is allowed. */
 void network_stop(struct network *n);
 /* After the pool. NULL is allowed. */
 void network_close(struct network *n);

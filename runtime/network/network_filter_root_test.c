@@ -9,7 +9,6 @@
 #include <sys/pidfd.h>
 
 #define WAIT_MS 20000
-#define JOB_TRIES 500 /* of the pool's */
 
 /* ---- restarts and accidents ---- */
 
@@ -408,34 +407,35 @@ static pid_t find_namer(void)
 	return 0;
 }
 
-/* Else no other one is ever started. */
-static void who_resolves_names_is_waited_for_while_many_start(void **state)
+/* Else each name of the machine's own takes seconds. */
+static void refuse_questions(void)
 {
-	struct netpool_place place;
+	assert_int_equal(
+		shell("for a in $(sed -n 's/^nameserver *//p' /etc/resolv.conf); "
+		      "do ip address add $a dev lo || true; done"),
+		0);
+}
+
+static void names_that_failed_are_resolved_later(void **state)
+{
 	struct err e;
 	pid_t namer;
-	int ms = 0;
 
 	(void)state;
+	refuse_questions();
 	runtime_close(w.rt);
 	assert_int_equal(open_world(&e), 0);
 	begin_silence();
 	assert_int_equal(runtime_network(w.rt, &e), 0);
 	reset_path();
-	for (; !(namer = find_namer()); ms += 5) {
+	for (int ms = 0; !(namer = find_namer()); ms += 5) {
 		assert_true(ms < WAIT_MS);
 		usleep(5000);
 	}
-	for (int i = 0; i < JOB_TRIES + 100; i++) {
-		assert_int_equal(netpool_take(w.rt->pool, &place, &e), 0);
-		netpool_place_close(&place);
-		netpool_release(w.rt->pool, place.index);
-	}
-	kill(namer, SIGKILL);
-	for (ms = 0; kill(namer, 0) == 0; ms += 5) {
-		assert_true(ms < WAIT_MS);
-		usleep(5000);
-	}
+	assert_int_equal(kill(namer, SIGALRM), 0);
+	assert_int_equal(setenv("PIP_INDEX_URL", "http://192.168.77.1:3141/", 1), 0);
+	table_gets("192.168.77.1 . tcp . 3141", true);
+	assert_int_equal(unsetenv("PIP_INDEX_URL"), 0);
 }
 
 int main(void)
@@ -453,7 +453,7 @@ int main(void)
 		cmocka_unit_test(an_address_that_could_not_be_freed_is_free_later),
 		cmocka_unit_test(a_firewall_that_drops_what_is_forwarded_is_told),
 		cmocka_unit_test(who_resolves_names_ends_by_its_alarm),
-		cmocka_unit_test(who_resolves_names_is_waited_for_while_many_start),
+		cmocka_unit_test(names_that_failed_are_resolved_later),
 	};
 
 	return run_as_root(tests, set_up_host, tear_down_host);

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define NAMED_MAX_S 8
@@ -316,24 +317,30 @@ static bool allow_named(const char *id)
 
 /*
  * A resolver that does not answer takes many seconds, and neither a start-up nor the
- * helper thread may wait for it: a process of its own, with none of our descriptors.
+ * loop may wait for it: a process of its own, with none of our descriptors.
  */
 int nft_allow_named_later(const char *id)
 {
 	pid_t pid = fork();
 	sigset_t none;
+	int pidfd;
 
 	if (pid == 0) {
 		close_range(3, ~0u, 0);
 		setsid();
-		sigemptyset(&none); /* the helper thread blocks them all */
+		sigemptyset(&none); /* the caller may block them all */
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		alarm(NAMED_MAX_S);
 		while (!allow_named(id))
 			sleep(1);
 		_exit(0);
 	}
-	return pid < 0 ? -1 : pidfd_open(pid, 0);
+	pidfd = pid < 0 ? -1 : pidfd_open(pid, 0);
+	if (pid > 0 && pidfd < 0) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	return pidfd;
 }
 
 int nft_remove(const char *id)

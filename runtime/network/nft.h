@@ -32,7 +32,7 @@ void nft_add_list(struct buf *b);
  * program, -EIO with its words in e. */
 int nft_run(const struct buf *script, struct buf *out, struct err *e);
 /* The host's proxies and indexes join the table once their names are resolved, in a process
- * of its own that ends after at most 8 s. Its pidfd, or -1. */
+ * of its own that ends after at most 8 s: with 0 when all were. Its pidfd, or -1. */
 int nft_allow_named_later(const char *id);
 /* 0, or -ENOENT. */
 int nft_remove(const char *id);
