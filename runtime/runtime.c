@@ -6,6 +6,7 @@
 #include "runtime/disk/disks.h"
 #include "runtime/guards.h"
 #include "runtime/inside.h"
+#include "runtime/network/conntrack.h"
 #include "runtime/network/ipv6.h"
 #include "runtime/network/names.h"
 #include "runtime/network/network.h"
@@ -233,9 +234,31 @@ static int open_network(struct runtime *rt, struct err *e)
 	return network_open(rt, &rt->network, e);
 }
 
+/* Of our addresses one that no sandbox has. */
+static bool is_free(void *arg, uint32_t addr)
+{
+	const struct runtime *rt = arg;
+	uint32_t index = addr - rt->addr_base;
+
+	if (index >= ADDR_BLOCK)
+		return false;
+	for (const struct live *l = rt->live; l; l = l->next)
+		if (l->rec.net_index == index)
+			return false;
+	return true;
+}
+
 int runtime_network(struct runtime *rt, struct err *e)
 {
-	return network_make(rt->network, e);
+	int r = network_make(rt->network, e);
+
+	if (r < 0)
+		return r;
+	r = conntrack_forget(is_free, rt);
+	return r < 0 ? err_sys(e, -r,
+			       "cannot remove connections from the kernel's table "
+			       "(CONFIG_NF_CT_NETLINK)")
+		     : 0;
 }
 
 /* Before anything is made: without user namespaces there is nothing to do here. */

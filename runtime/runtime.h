@@ -52,7 +52,8 @@ void runtime_close(struct runtime *rt);
 /*
  * Makes the packet filter, with the rules and names that an earlier run kept: after every
  * running sandbox was adopted, before the first start. One that was there stays in force
- * until then. Blocks, about 20 ms. 0, or -errno with the sentence.
+ * until then. The kernel forgets the connections of addresses that no sandbox has. Blocks,
+ * about 30 ms. 0, or -errno with the sentence.
  */
 int runtime_network(struct runtime *rt, struct err *e);
 /* Removes cgroups and scratch folders that belong to no sandbox started or adopted since

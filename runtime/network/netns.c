@@ -3,6 +3,7 @@
 #include "lib/addr.h"
 #include "lib/io.h"
 #include "lib/log.h"
+#include "runtime/network/conntrack.h"
 #include "runtime/network/ipv6.h"
 #include "runtime/network/rtnl.h"
 
@@ -50,8 +51,10 @@ struct netpool {
 	unsigned char used[]; /* enum use */
 };
 
-/* An adopted sandbox may claim an index while the thread finds that it cannot make it. */
-enum use { UNUSED_INDEX, MAKING, USED };
+/* An adopted sandbox may claim an index while the thread finds that it cannot make it.
+ * LEFT: the kernel may still track connections of the one that ended; FORGETTING: the thread
+ * removes them. */
+enum use { UNUSED_INDEX, LEFT, FORGETTING, MAKING, USED };
 
 /* The host is short of something now: no answer to what it can do. */
 static bool short_of(int r)
@@ -215,12 +218,65 @@ static int make_one(struct netpool *p, uint32_t index, struct netpool_place *ret
 	return r;
 }
 
+static bool is_forgotten(void *arg, uint32_t addr)
+{
+	struct netpool *p = arg;
+	uint32_t index = addr - p->c.addr_base;
+	bool is;
+
+	pthread_mutex_lock(&p->lock);
+	is = index < p->c.n && p->used[index] == FORGETTING;
+	pthread_mutex_unlock(&p->lock);
+	return is;
+}
+
+/* From one use to another; how many. */
+static unsigned int turn(struct netpool *p, enum use from, enum use into)
+{
+	unsigned int n = 0;
+
+	for (uint32_t i = 0; i < p->c.n; i++)
+		if (p->used[i] == from) {
+			p->used[i] = (unsigned char)into;
+			n++;
+		}
+	return n;
+}
+
+/* All in one go: the kernel's table is read as a whole. Under the lock, which it lets go
+ * meanwhile. */
+static int forget_left(struct netpool *p)
+{
+	int r;
+
+	if (turn(p, LEFT, FORGETTING) == 0)
+		return 0;
+	pthread_mutex_unlock(&p->lock);
+	r = conntrack_forget(is_forgotten, p);
+	pthread_mutex_lock(&p->lock);
+	turn(p, FORGETTING, r < 0 ? LEFT : UNUSED_INDEX);
+	return r;
+}
+
+static int forget_job(void *arg)
+{
+	struct netpool *p = arg;
+	int r;
+
+	pthread_mutex_lock(&p->lock);
+	r = forget_left(p);
+	pthread_mutex_unlock(&p->lock);
+	if (r < 0)
+		log_warn("connections to instances that ended go on: %s", strerror(-r));
+	return 0;
+}
+
 /* The next index that nobody has; 0 when all are used. Under the lock. */
 static uint32_t next_index(struct netpool *p)
 {
 	for (uint32_t i = 0; i < p->c.n; i++) {
 		p->next = p->next + 1 < p->c.n - 1 ? p->next + 1 : 1;
-		if (!p->used[p->next])
+		if (p->used[p->next] < MAKING)
 			return p->next;
 	}
 	return 0;
@@ -235,6 +291,11 @@ static void refill(struct netpool *p)
 
 	if (index == 0) {
 		p->error = -EAGAIN;
+		return;
+	}
+	if (p->used[index] == LEFT) {
+		p->next = index - 1; /* the same again */
+		p->error = forget_left(p);
 		return;
 	}
 	p->used[index] = MAKING;
@@ -396,7 +457,7 @@ static void mark(struct netpool *p, uint32_t index, bool used)
 {
 	pthread_mutex_lock(&p->lock);
 	if (index && index < p->c.n)
-		p->used[index] = used ? USED : UNUSED_INDEX;
+		p->used[index] = used ? USED : LEFT;
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -416,7 +477,7 @@ unsigned int netpool_used(struct netpool *p)
 
 	pthread_mutex_lock(&p->lock);
 	for (uint32_t i = 0; i < p->c.n; i++)
-		n += p->used[i] != UNUSED_INDEX;
+		n += p->used[i] >= MAKING;
 	pthread_mutex_unlock(&p->lock);
 	return n;
 }
@@ -436,6 +497,11 @@ int netpool_later(struct netpool *p, int (*job)(void *arg), void *arg)
 	pthread_cond_signal(&p->work);
 	pthread_mutex_unlock(&p->lock);
 	return 0;
+}
+
+void netpool_forget_later(struct netpool *p)
+{
+	(void)netpool_later(p, forget_job, p); /* else when an address is used again */
 }
 
 bool netpool_idle(struct netpool *p)

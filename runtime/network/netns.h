@@ -49,7 +49,11 @@ int netpool_take(struct netpool *p, struct netpool_place *ret, struct err *e);
 void netpool_place_close(const struct netpool_place *place);
 /* The index of an adopted sandbox is in use. */
 void netpool_reserve(struct netpool *p, uint32_t index);
+/* Before anybody has it again the kernel forgets the connections of its last owner
+ * (conntrack.h). With netpool_forget_later soon, on the thread: those of all that were
+ * released. */
 void netpool_release(struct netpool *p, uint32_t index);
+void netpool_forget_later(struct netpool *p);
 /* How many indexes are in use, those of ready namespaces too. */
 unsigned int netpool_used(struct netpool *p);
 /* Runs job(arg) on the thread; while it returns -EAGAIN again after 20 ms, at most 500

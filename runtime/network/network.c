@@ -51,6 +51,7 @@ struct network {
 	struct rules *rules;
 	struct name *names;
 	uint32_t attached[ADDR_BLOCK]; /* whose rules an index meets (nft.h); 0: none */
+	bool led[ADDR_BLOCK];	       /* a name leads there, or did */
 	bool owed; /* what is in force may not be what is in memory: made when retry expires,
 		      or before the next change */
 	bool told; /* that it could not be made */
@@ -362,7 +363,7 @@ static const struct sandbox_record *find_running(const struct network *n, uint64
 }
 
 /* Each place one of the instances, all equally often. */
-static void fill_places(const struct network *n, struct name *name)
+static void fill_places(struct network *n, struct name *name)
 {
 	uint32_t four[NET_NAME_INSTANCES], six[NET_NAME_INSTANCES];
 	unsigned int n_four = 0, n_six = 0;
@@ -372,6 +373,7 @@ static void fill_places(const struct network *n, struct name *name)
 
 		if (!rec)
 			continue;
+		n->led[rec->net_index] = true;
 		four[n_four++] = rec->net_index;
 		if (rec->flags & SANDBOX_IPV6)
 			six[n_six++] = rec->net_index;
@@ -505,8 +507,9 @@ int network_attach(struct network *n, uint32_t of, uint32_t index, struct err *e
 	return r;
 }
 
-void network_detach(struct network *n, uint64_t id, uint32_t index)
+bool network_detach(struct network *n, uint64_t id, uint32_t index)
 {
+	bool led = n->led[index];
 	struct err e = {0};
 	int r;
 
@@ -520,6 +523,8 @@ void network_detach(struct network *n, uint64_t id, uint32_t index)
 		for (uint32_t i = 0; i < name->m.n; i++)
 			if (name->m.ids[i] == id && move_name(n, name, &e) < 0)
 				complain(n, &e);
+	n->led[index] = false;
+	return led;
 }
 
 /* ---- the whole: by nft ---- */

@@ -39,7 +39,7 @@ const char *network_hosts(const struct network *n, uint32_t of, size_t *ret_len)
  * at all where there are none, and the packet filter is in force. */
 int network_attach(struct network *n, uint32_t of, uint32_t index, struct err *e);
 /* A sandbox ended, and is not among the live ones any more: its address has no rules, no
- * name leads to it. */
-void network_detach(struct network *n, uint64_t id, uint32_t index);
+ * name leads to it. True when one did: connections to the name may still lead there. */
+bool network_detach(struct network *n, uint64_t id, uint32_t index);
 
 #endif

@@ -5,6 +5,12 @@
 
 #include <sys/resource.h>
 
+#include "runtime/inside.h"
+
+#include <sys/pidfd.h>
+
+#define STRANGERS (NETPOOL_READY + 4) /* those that have other addresses come first */
+
 /* ---- rules ---- */
 
 static void a_range_and_a_port_are_allowed_to_one_app(void **state)
@@ -252,6 +258,207 @@ static void calls_are_spread_over_all_instances(void **state)
 	no_rules(7);
 }
 
+/* ---- addresses of those that ended ---- */
+
+static bool held[ADDR_BLOCK];
+
+static bool is_live(uint32_t index)
+{
+	for (const struct live *l = w.rt->live; l; l = l->next)
+		if (l->rec.net_index == index)
+			return true;
+	return false;
+}
+
+static void hold_all_but(uint32_t index)
+{
+	for (uint32_t i = 1; i < ADDR_BLOCK - 1; i++) {
+		held[i] = i != index && !is_live(i);
+		if (held[i])
+			netpool_reserve(w.rt->pool, i);
+	}
+}
+
+static void let_go(void)
+{
+	for (uint32_t i = 1; i < ADDR_BLOCK - 1; i++)
+		if (held[i] && !is_live(i))
+			netpool_release(w.rt->pool, i);
+	memset(held, 0, sizeof(held));
+}
+
+static void start_hearer(struct box *b, uint32_t app, const char *word)
+{
+	*b = of_app(app);
+	box_must_start(b, PROBE(word, "9999"));
+	wait_for_line(b);
+}
+
+static void say_to(struct box *b, const char *addr)
+{
+	*b = of_app(7);
+	box_must_start(b, PROBE("say", addr, "9999"));
+	wait_for_line(b);
+}
+
+/* Instances of app 9 until one has the address, which is the last; how many. */
+static int start_strangers(struct box b[STRANGERS], uint32_t index)
+{
+	int n = 0;
+
+	hold_all_but(index);
+	do {
+		assert_true(n < STRANGERS);
+		start_hearer(&b[n], 9, "hear");
+	} while (b[n++].rec.net_index != index);
+	return n;
+}
+
+static void end_strangers(struct box *b, int n)
+{
+	let_go();
+	while (n)
+		end(&b[--n]);
+}
+
+static bool has_more(const struct box *b)
+{
+	struct pollfd p = {.fd = b->output[0], .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1;
+}
+
+/* It sent several more from now on. */
+static void goes_on(const struct box *b)
+{
+	while (has_more(b))
+		wait_for_line(b);
+	for (int i = 0; i < 20; i++)
+		wait_for_line(b);
+}
+
+/* What leaves to this port by the uplink is counted. */
+static void begin_count(void)
+{
+	assert_int_equal(shell("nft 'add table inet left; add chain inet left out { type "
+			       "filter hook postrouting priority 0; }; add rule inet "
+			       "left out oifname up0 udp dport 9999 counter'"),
+		0);
+}
+
+static void nothing_left(void)
+{
+	assert_int_equal(shell("nft list table inet left | grep -q 'packets 0 '"), 0);
+	assert_int_equal(shell("nft delete table inet left"), 0);
+}
+
+static void goes_to_nobody_else(const char *addr)
+{
+	struct box one, two, talker, strangers[STRANGERS];
+	int n;
+
+	start_hearer(&one, 8, "hear");
+	start_hearer(&two, 8, "hear");
+	lead(5, &one, NULL);
+	begin_count();
+	say_to(&talker, addr);
+	wait_for_line(&one);
+	lead(5, &two, NULL);
+	assert_false(has_more(&two)); /* goes on where it is */
+	end(&one);
+	wait_for_line(&two);
+	end(&two);
+	goes_on(&talker);
+	n = start_strangers(strangers, two.rec.net_index);
+	goes_on(&talker);
+	assert_false(has_more(&strangers[n - 1]));
+	nothing_left();
+	lead(5, &strangers[n - 1], NULL); /* it would hear it */
+	wait_for_line(&strangers[n - 1]);
+	end_strangers(strangers, n);
+	end(&talker);
+}
+
+static void what_goes_to_a_name_goes_to_nobody_else_when_its_instance_ended(void **state)
+{
+	(void)state;
+	begin_rules(7);
+	rule(NET_NAME, ALLOW)->number = 5;
+	set_rules();
+	goes_to_nobody_else(name4(5));
+	goes_to_nobody_else(six_of(ADDR_NAMES_BASE + 5));
+	no_rules(7);
+	lead(5, NULL, NULL);
+}
+
+static void nor_when_it_ended_while_no_berthd_ran(void **state)
+{
+	struct box server, talker, strangers[STRANGERS];
+	struct err e;
+	int n;
+
+	(void)state;
+	begin_rules(7);
+	rule(NET_NAME, ALLOW)->number = 5;
+	set_rules();
+	start_hearer(&server, 8, "hear");
+	lead(5, &server, NULL);
+	say_to(&talker, name4(5));
+	wait_for_line(&server);
+	runtime_close(w.rt);
+	assert_int_equal(pidfd_send_signal(server.pidfd, SIGKILL, NULL, 0), 0);
+	assert_int_equal(open_world(&e), 0);
+	box_end(&server);
+	close(talker.pidfd);
+	assert_int_equal(sandbox_adopt(w.rt, &talker.rec, &talker.pidfd), 0);
+	assert_int_equal(runtime_network(w.rt, &e), 0);
+	runtime_sweep(w.rt);
+	n = start_strangers(strangers, server.rec.net_index);
+	goes_on(&talker);
+	assert_false(has_more(&strangers[n - 1]));
+	end_strangers(strangers, n);
+	end(&talker);
+	no_rules(7);
+	lead(5, NULL, NULL);
+}
+
+static void answers_come_to_nobody_else(const char *addr)
+{
+	struct box server, client, strangers[STRANGERS];
+	int n;
+
+	start_hearer(&server, 8, "answer");
+	lead(5, &server, NULL);
+	say_to(&client, addr);
+	wait_for_line(&server);
+	begin_count();
+	end(&client);
+	goes_on(&server);
+	n = start_strangers(strangers, client.rec.net_index);
+	goes_on(&server);
+	assert_false(has_more(&strangers[n - 1]));
+	nothing_left();
+	lead(5, &strangers[n - 1], NULL);
+	let_go();
+	say_to(&client, addr);
+	wait_for_line(&strangers[n - 1]);
+	end(&client);
+	end_strangers(strangers, n);
+	end(&server);
+}
+
+static void answers_of_a_name_come_to_nobody_else_when_who_asked_ended(void **state)
+{
+	(void)state;
+	begin_rules(7);
+	rule(NET_NAME, ALLOW)->number = 5;
+	set_rules();
+	answers_come_to_nobody_else(name4(5));
+	answers_come_to_nobody_else(six_of(ADDR_NAMES_BASE + 5));
+	no_rules(7);
+	lead(5, NULL, NULL);
+}
+
 static void hosts_changes_while_a_sandbox_runs(void **state)
 {
 	static const char line[] = "198.19.240.5 api.internal\n";
@@ -355,6 +562,11 @@ int main(void)
 		cmocka_unit_test(builds_have_rules_of_their_own),
 		cmocka_unit_test(a_name_leads_to_its_instances_where_a_rule_allows),
 		cmocka_unit_test(calls_are_spread_over_all_instances),
+		cmocka_unit_test(
+			what_goes_to_a_name_goes_to_nobody_else_when_its_instance_ended),
+		cmocka_unit_test(nor_when_it_ended_while_no_berthd_ran),
+		cmocka_unit_test(
+			answers_of_a_name_come_to_nobody_else_when_who_asked_ended),
 		cmocka_unit_test(hosts_changes_while_a_sandbox_runs),
 		cmocka_unit_test(kept_rules_that_cannot_be_read_now_stay),
 		cmocka_unit_test(messages_out_of_range_are_refused),

@@ -39,8 +39,7 @@ int nfnl_listen(void)
 	return open_socket(SOCK_NONBLOCK, 1u << (NFNLGRP_NFTABLES - 1));
 }
 
-/* The message at *at of the got bytes, and on to the next; NULL after the last. */
-static const struct nlmsghdr *next_message(const char *in, size_t got, size_t *at)
+const struct nlmsghdr *nfnl_next(const char *in, size_t got, size_t *at)
 {
 	const struct nlmsghdr *h = (const void *)(in + *at);
 
@@ -91,7 +90,7 @@ bool nfnl_heard(int fd, const char *table)
 		const struct nlmsghdr *h;
 		size_t at = 0;
 
-		while (got > 0 && (h = next_message(in, (size_t)got, &at)))
+		while (got > 0 && (h = nfnl_next(in, (size_t)got, &at)))
 			gone |= h->nlmsg_type ==
 					(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE) &&
 				names_table(h, table);
@@ -244,7 +243,7 @@ static int read_answers(int fd, unsigned int n, uint64_t *handle)
 			continue;
 		if (got <= 0)
 			break;
-		while ((h = next_message(in, (size_t)got, &at))) {
+		while ((h = nfnl_next(in, (size_t)got, &at))) {
 			const struct nlmsgerr *e = (const void *)(h + 1);
 
 			if (handle && h->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 |

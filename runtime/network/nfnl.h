@@ -10,6 +10,8 @@
 
 #define NFNL_BATCH_MAX 16384
 
+struct nlmsghdr;
+
 struct nfnl_batch {
 	const char *table; /* of family inet; the caller's */
 	size_t len;
@@ -19,6 +21,8 @@ struct nfnl_batch {
 
 /* A netfilter socket in the calling thread's network namespace. fd (CLOEXEC) or -errno. */
 int nfnl_open(void);
+/* The message at *at of the got bytes that came, and on to the next; NULL after the last. */
+const struct nlmsghdr *nfnl_next(const char *in, size_t got, size_t *at);
 /* One that hears of every change of nftables there (nonblocking); nfnl_heard reads what
  * came, and says whether a table of this name and family inet was removed, or news were
  * lost. */

@@ -78,8 +78,9 @@ static const char maps[] =
 
 /*
  * %1$s is the interfaces' pattern, %2$s and %3$s our address ranges, %4$d
- * NET_NAME_INSTANCES. What an app sends is looked at packet by packet, so that a rule taken
- * away ends what goes on already; only its answers pass by the state of their connection.
+ * NET_NAME_INSTANCES, %5$s and %6$s the ranges of names. What an app sends is looked at
+ * packet by packet, so that a rule taken away ends what goes on already; only its answers
+ * pass by the state of their connection.
  */
 static const char chains[] =
 	"\tchain source {\n\t\ttype filter hook prerouting priority raw; policy accept;\n"
@@ -102,7 +103,11 @@ static const char chains[] =
 	"\tchain forward {\n\t\ttype filter hook forward priority filter - 10; policy "
 	"accept;\n"
 	"\t\tiifname %1$s goto outward\n\t\toifname %1$s goto inward\n\t}\n"
-	"\tchain outward {\n\t\tct state established,related ct direction reply accept\n"
+	"\tchain outward {\n"
+	/* an end that ended has no route here: that of the host would take it away */
+	"\t\toifname != %1$s ct original ip daddr %5$s goto deny\n"
+	"\t\toifname != %1$s ct original ip6 daddr %6$s goto deny\n"
+	"\t\tct state established,related ct direction reply accept\n"
 	"\t\tct state related accept\n\t\tiifname vmap @apps\n"
 	"\t\toifname %1$s goto deny\n"
 	"\t\tjump exceptions\n\t\tip daddr @private4 goto deny\n\t\tip6 daddr @private6 "
@@ -118,7 +123,7 @@ static const char chains[] =
 	"\t\tip6 saddr %3$s oifname != %1$s masquerade\n\t}\n";
 
 /* "198.18.0.0/20" and its IPv6 counterpart. */
-static void own_ranges(
+static void ranges_of(
 	uint32_t addr_base, char four[ADDR_TEXT_MAX], char six[ADDR_TEXT_MAX])
 {
 	struct addr a = {.family = AF_INET, .prefix = 20}, a6 = {AF_INET6, 116, {0}};
@@ -135,11 +140,13 @@ void nft_add_table(struct buf *b, const char *id, uint32_t addr_base)
 	struct sets allowed = {.v4 = BUF_INIT, .v6 = BUF_INIT};
 	char table[NFT_NAME_MAX], pattern[24];
 	char four[ADDR_TEXT_MAX], six[ADDR_TEXT_MAX];
+	char names4[ADDR_TEXT_MAX], names6[ADDR_TEXT_MAX];
 
 	reach_servers(add_allowed, &allowed);
 	nft_table_name(id, table);
 	snprintf(pattern, sizeof(pattern), "\"b%.8s-*\"", id);
-	own_ranges(addr_base, four, six);
+	ranges_of(addr_base, four, six);
+	ranges_of(ADDR_NAMES_BASE, names4, names6);
 	/* In one transaction: at no moment is there no table. The first line makes the
 	 * delete succeed. */
 	buf_addf(b, "add table inet %1$s\ndelete table inet %1$s\ntable inet %1$s {\n",
@@ -151,7 +158,7 @@ void nft_add_table(struct buf *b, const char *id, uint32_t addr_base)
 	add_ranges(b, "never4", "ipv4_addr", addr_never4);
 	add_ranges(b, "never6", "ipv6_addr", addr_never6);
 	buf_addf(b, maps, NET_NAME_INSTANCES);
-	buf_addf(b, chains, pattern, four, six, NET_NAME_INSTANCES);
+	buf_addf(b, chains, pattern, four, six, NET_NAME_INSTANCES, names4, names6);
 	buf_adds(b, "}\n");
 	b->failed = b->failed || allowed.v4.failed || allowed.v6.failed;
 	buf_free(&allowed.v4);

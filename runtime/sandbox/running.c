@@ -487,8 +487,11 @@ void sandbox_forget(struct runtime *rt, struct slot *s, const struct live *l)
 	if (s && s->users)
 		s->users--;
 	if (l->rec.net_index) {
-		network_detach(rt->network, l->rec.id, l->rec.net_index);
+		bool led = network_detach(rt->network, l->rec.id, l->rec.net_index);
+
 		netpool_release(rt->pool, l->rec.net_index);
+		if (led)
+			netpool_forget_later(rt->pool);
 	}
 	if (l->rec.flags & SANDBOX_ENTERED)
 		return;

@@ -164,6 +164,58 @@ static int talk(const char *addr, const char *port)
 	return 3;
 }
 
+/* Bound to the port; datagrams of both families come there. */
+static int datagrams(int family, const char *port)
+{
+	struct sockaddr_storage any;
+	socklen_t len = address(family == AF_INET6 ? "::" : "0.0.0.0", port, &any);
+	int fd = socket(family, SOCK_DGRAM, 0);
+
+	return bind(fd, (struct sockaddr *)&any, len) < 0 ? -1 : fd;
+}
+
+/* From one socket, with the same port at both ends, without end; a line each. */
+static int keep_saying(const char *addr, const char *port)
+{
+	struct sockaddr_storage a;
+	socklen_t len = address(addr, port, &a);
+	int fd = datagrams(a.ss_family, port);
+
+	for (;; usleep(20000)) {
+		sendto(fd, "word", 4, 0, (struct sockaddr *)&a, len);
+		puts("said");
+	}
+}
+
+/* A line for each datagram. */
+static int hear(const char *port)
+{
+	int fd = datagrams(AF_INET6, port);
+	char word[16];
+
+	puts("ready");
+	while (recv(fd, word, sizeof(word), 0) > 0)
+		puts("heard");
+	return 1;
+}
+
+/* To the first who sends one, without end; a line each. */
+static int answer(const char *port)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+	int fd = datagrams(AF_INET6, port);
+	char word[16];
+
+	puts("ready");
+	if (recvfrom(fd, word, sizeof(word), 0, (struct sockaddr *)&peer, &len) < 0)
+		return 1;
+	for (;; usleep(20000)) {
+		sendto(fd, "word", 4, 0, (struct sockaddr *)&peer, len);
+		puts("said");
+	}
+}
+
 /* Tries until it gets through: exits 0 then. */
 static int insist(const char *addr, const char *port)
 {
@@ -582,6 +634,12 @@ int main(int argc, char **argv)
 		return ask(a, b, SOCK_STREAM, "");
 	if (!strcmp(op, "udp"))
 		return ask(a, b, SOCK_DGRAM, argc > 4 ? argv[4] : "word");
+	if (!strcmp(op, "say"))
+		return keep_saying(a, b);
+	if (!strcmp(op, "hear"))
+		return hear(a);
+	if (!strcmp(op, "answer"))
+		return answer(a);
 	if (!strcmp(op, "insist"))
 		return insist(a, b);
 	if (!strcmp(op, "talk"))
