@@ -48,7 +48,7 @@ ways=('berth run te-a --' 'berth enter te-a web.1 --')
 	local way
 	for way in "${ways[@]}"; do
 		# shellcheck disable=SC2086 # numbers are said as sums: what was typed is shown, too
-		term 24x80 '?shell' "!sh -c \"trap 'echo \$((1000+54))' CONT; echo \$((1000+48)); while :; do sleep 0.1; done\"\\r" '?1048' '!\x1a' \
+		term 24x80 '?shell' "!perl -e '\$| = 1; \$SIG{CONT} = sub { print 1000+54, \$/ }; print 1000+48, \$/; sleep 1 while 1'\\r" '?1048' '!\x1a' \
 			'?Stopped' '!fg\r' '?1054' '!\x03' \
 			'!echo $((40 + 2))\r' '?42' '!exit 6\r' -- $way bash --norc -ic 'PS1="shell> " exec bash --norc -i'
 		exits 6
