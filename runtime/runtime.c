@@ -248,17 +248,36 @@ static bool is_free(void *arg, uint32_t addr)
 	return true;
 }
 
+#define FORGET_TRIES 5
+#define FORGET_PAUSE_US 50000
+
+/* A flow that the host's own rules have offloaded is busy until the kernel has looked after it. */
+static int forget_free(struct runtime *rt)
+{
+	int r = -EBUSY;
+
+	for (int i = 0; i < FORGET_TRIES && (r == -EBUSY || r == -ENOBUFS); i++) {
+		if (i)
+			usleep(FORGET_PAUSE_US);
+		r = conntrack_forget(is_free, rt);
+	}
+	return r;
+}
+
 int runtime_network(struct runtime *rt, struct err *e)
 {
 	int r = network_make(rt->network, e);
 
 	if (r < 0)
 		return r;
-	r = conntrack_forget(is_free, rt);
-	return r < 0 ? err_sys(e, -r,
-			       "cannot remove connections from the kernel's table "
-			       "(CONFIG_NF_CT_NETLINK)")
-		     : 0;
+	r = forget_free(rt);
+	if (r == -EINVAL)
+		return err_set(e, EINVAL,
+			"the kernel cannot remove connections from its table: it is made "
+			"without CONFIG_NF_CT_NETLINK");
+	if (r < 0)
+		log_warn("connections to instances that ended go on: %s", strerror(-r));
+	return 0;
 }
 
 /* Before anything is made: without user namespaces there is nothing to do here. */

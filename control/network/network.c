@@ -35,6 +35,7 @@ struct sent {
 struct owed {
 	uint32_t app;
 	enum net_whose whose;
+	bool never; /* nor may it have any that it took before */
 	struct owed *next;
 };
 
@@ -278,12 +279,14 @@ static struct owed **find_owed(struct network *n, uint32_t app, enum net_whose w
 	return at;
 }
 
-static void owe(struct network *n, uint32_t app, enum net_whose whose)
+static void owe(struct network *n, uint32_t app, enum net_whose whose, bool never)
 {
 	struct owed **at = find_owed(n, app, whose);
 
 	if (!*at && (*at = calloc(1, sizeof(**at))))
 		**at = (struct owed){.app = app, .whose = whose};
+	if (*at)
+		(*at)->never |= never;
 	n->owed_all |= !*at;
 	wake(n);
 }
@@ -319,39 +322,55 @@ static int tell_rules(
 	int r = send_rules(c, app, whose, e);
 
 	if (r < 0)
-		owe(c->network, app, whose);
+		owe(c->network, app, whose, false);
 	else
 		owe_no_more(c->network, app, whose);
 	return r;
 }
 
-static void tell_all(struct control *c)
+/* A berthd that says nothing is not waited for once more for each. */
+static int tell_all(struct control *c)
 {
 	struct db_app *apps autofree = NULL;
 	int n = db_app_list(c->db, &apps);
 	struct err e = {0};
 
-	c->network->owed_all = n < 0;
-	if (n < 0) {
+	int r = n < 0 ? n : 0;
+
+	if (n < 0)
 		log_error("the network rules of all apps: %s", strerror(-n));
-		wake(c->network);
-	}
-	for (int i = 0; i < n; i++)
-		if (tell_rules(c, apps[i].id, NET_INSTANCES, &e) < 0)
+	for (int i = 0; i < n && r != -ETIMEDOUT; i++) {
+		r = tell_rules(c, apps[i].id, NET_INSTANCES, &e);
+		if (r < 0) {
+			owe(c->network, apps[i].id, NET_INSTANCES, true);
 			log_error("%s: %s", apps[i].name, e.text);
+		}
+	}
+	c->network->owed_all = n < 0 || r == -ETIMEDOUT;
+	if (c->network->owed_all)
+		wake(c->network);
+	return r;
 }
 
-/* A berthd that says nothing is not waited for once more for each. */
+static bool is_gone(struct control *c, uint32_t app)
+{
+	struct db_app a;
+
+	return db_app_by_id(c->db, app, &a) == -ENOENT;
+}
+
 static void tell_owed(struct control *c)
 {
 	struct network *n = c->network;
 	struct err e = {0};
-	int r = 0;
+	int r = n->owed_all ? tell_all(c) : 0;
 
-	if (n->owed_all)
-		tell_all(c);
 	for (struct owed *o = n->owed, *next; o && r != -ETIMEDOUT; o = next) {
 		next = o->next;
+		if (is_gone(c, o->app)) {
+			owe_no_more(n, o->app, o->whose);
+			continue;
+		}
 		r = tell_rules(c, o->app, o->whose, &e);
 		if (r < 0)
 			log_debug("network of app %u: %s", o->app, e.text);
@@ -364,8 +383,14 @@ int network_settle(struct control *c, uint32_t app, struct err *e)
 	int r = 0;
 
 	pthread_mutex_lock(&n->lock);
-	if (n->owed_all || *find_owed(n, app, NET_INSTANCES))
+	const struct owed *o = *find_owed(n, app, NET_INSTANCES);
+	if (n->owed_all || o)
 		r = tell_rules(c, app, NET_INSTANCES, e);
+	if (r == -E2BIG && !n->owed_all && !o->never) {
+		log_warn("network of app %u: what was in force before stays: %s", app,
+			e->text);
+		r = 0;
+	}
 	pthread_mutex_unlock(&n->lock);
 	return r;
 }
@@ -386,6 +411,8 @@ int network_apply(struct control *c, uint32_t app, struct err *e)
 	int r = tell_rules(c, app, NET_INSTANCES, e);
 	if (r == 0)
 		r = tell_rules(c, app, NET_BUILDS, e);
+	else
+		owe(n, app, NET_BUILDS, false);
 	pthread_mutex_unlock(&n->lock);
 	wake(n);
 	return r;

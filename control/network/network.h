@@ -22,7 +22,8 @@ int network_open(struct network **ret);
  */
 void network_send_all(struct control *c);
 /* Before an instance of the app is started: if berthd did not take the app's rules, they are
- * told now. 0, or -errno with e: it would be without them. */
+ * told now. 0, also where they have become too many and it has the earlier ones, or -errno
+ * with e: it would be without them. */
 int network_settle(struct control *c, uint32_t app, struct err *e);
 /* Begins to look host names up, and to tell again what berthd did not take. */
 int network_run(struct control *c);

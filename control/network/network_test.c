@@ -269,9 +269,8 @@ static void many_addresses_are_shared_out(void **state)
 	assert_int_equal(f->m.n_rules, 2 * NETWORK_RULES_MAX);
 }
 
-static void what_does_not_fit_is_refused(void **state)
+static void put_too_many(struct fixture *f)
 {
-	struct fixture *f = *state;
 	char text[300];
 
 	for (int i = 0; i < 40; i++) {
@@ -283,7 +282,12 @@ static void what_does_not_fit_is_refused(void **state)
 		put(f, true, text, NULL, NULL);
 		db_net_address_seen(f->c.db, text, "192.0.2.1", 20);
 	}
-	assert_int_equal(compiled(f), -E2BIG);
+}
+
+static void what_does_not_fit_is_refused(void **state)
+{
+	put_too_many(*state);
+	assert_int_equal(compiled(*state), -E2BIG);
 }
 
 static void an_address_that_ends_like_another_is_found(void **state)
@@ -369,6 +373,48 @@ static void nothing_is_started_without_its_rules(void **state)
 	assert_int_equal(berthd.last.app, f->blog);
 	json_decref(release.config);
 	db_image_clear(&image);
+}
+
+/* Names that become longer, or a called app that has more types, make them too many. */
+static void an_app_whose_rules_have_become_too_many_starts_with_the_earlier_ones(
+	void **state)
+{
+	struct fixture *f = *state;
+	struct err e = {0};
+
+	put(f, false, "internet", NULL, NULL);
+	network_send_all(&f->c);
+	put_too_many(f);
+	assert_int_equal(network_apply(&f->c, f->blog, &e), -E2BIG);
+	assert_int_equal(network_settle(&f->c, f->blog, &e), 0);
+	network_send_all(&f->c); /* it may have none */
+	assert_int_equal(network_settle(&f->c, f->blog, &e), -E2BIG);
+	assert_non_null(strstr(e.text, "remove some"));
+}
+
+static void rules_of_builds_are_owed_with_those_of_instances(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = {0};
+
+	berthd.status = -EIO;
+	assert_int_equal(network_apply(&f->c, f->blog, &e), -EIO);
+	berthd.status = 0;
+	network_refresh(&f->c);
+	assert_int_equal(berthd.told, 2);
+}
+
+static void nothing_is_told_of_an_app_that_is_gone(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = {0};
+
+	berthd.status = -EIO;
+	assert_int_equal(network_apply(&f->c, f->api, &e), -EIO);
+	berthd.status = 0;
+	assert_int_equal(db_app_delete(f->c.db, f->api), 0);
+	network_refresh(&f->c);
+	assert_int_equal(berthd.told, 0);
 }
 
 static void callers_are_told_of_a_new_name_in_the_end(void **state)
@@ -505,6 +551,9 @@ int main(void)
 		T(rules_that_were_not_taken_are_told_again),
 		T(apps_that_could_not_be_listed_are_owed_their_rules),
 		T(nothing_is_started_without_its_rules),
+		T(an_app_whose_rules_have_become_too_many_starts_with_the_earlier_ones),
+		T(rules_of_builds_are_owed_with_those_of_instances),
+		T(nothing_is_told_of_an_app_that_is_gone),
 		T(callers_are_told_of_a_new_name_in_the_end),
 		T(an_app_goes_when_no_rules_lead_to_it),
 		T(host_names_are_looked_up_again_after_an_error),

@@ -271,15 +271,22 @@ static int forget_job(void *arg)
 	return 0;
 }
 
-/* The next index that nobody has; 0 when all are used. Under the lock. */
-static uint32_t next_index(struct netpool *p)
+static uint32_t next_that_is(struct netpool *p, enum use use)
 {
 	for (uint32_t i = 0; i < p->c.n; i++) {
 		p->next = p->next + 1 < p->c.n - 1 ? p->next + 1 : 1;
-		if (p->used[p->next] < MAKING)
+		if (p->used[p->next] == use)
 			return p->next;
 	}
 	return 0;
+}
+
+/* The next index that nobody has; 0 when all are used. Under the lock. */
+static uint32_t next_index(struct netpool *p)
+{
+	uint32_t index = next_that_is(p, UNUSED_INDEX);
+
+	return index ? index : next_that_is(p, LEFT);
 }
 
 /* Under the lock, which it lets go while the kernel works. */

@@ -214,9 +214,10 @@ static int load(struct network *n)
 
 	if (!k || !d)
 		return k ? -errno : -ENOMEM;
-	while (r == 0 && (entry = readdir(d)))
+	while (r == 0 && (errno = 0, entry = readdir(d)))
 		if (entry->d_name[0] != '.')
 			r = load_or_drop(n, entry->d_name, k);
+	r = r < 0 ? r : -errno;
 	closedir(d);
 	return r;
 }
