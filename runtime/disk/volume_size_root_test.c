@@ -7,8 +7,11 @@
 #include "runtime/disk/volume_image.h"
 #include "runtime/disk/volume_size.h"
 
+#include <dirent.h>
 #include <linux/capability.h>
+#include <linux/loop.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -69,19 +72,40 @@ static struct box box_with(uint32_t app, uint64_t volume)
 	return b;
 }
 
-/* The loop devices with a file of this state folder, scratch space excepted. */
+/* Whether the file of a loop device is one of this state folder's images. Asked of the device: sysfs may not have it. */
+static bool has_image(int fd)
+{
+	struct loop_info64 info;
+	char path[160];
+	DIR *d;
+	struct dirent *e;
+	struct stat st;
+	bool is = false;
+
+	if (ioctl(fd, LOOP_GET_STATUS64, &info) < 0)
+		return false;
+	snprintf(path, sizeof(path), "%s/volumes", w.state);
+	d = opendir(path);
+	while (d && !is && (e = readdir(d)))
+		is = strstr(e->d_name, ".img") &&
+		     fstatat(dirfd(d), e->d_name, &st, 0) == 0 &&
+		     st.st_ino == info.lo_inode && st.st_dev == info.lo_device;
+	if (d)
+		closedir(d);
+	return is;
+}
+
+/* The loop devices with an image of this state folder. */
 static int loops(void)
 {
-	int n = 0, i = 0;
+	int n = 0;
 
-	for (; i < 512; i++) {
-		autobuf name = {.max = PATH_MAX};
+	for (int i = 0; i < 512; i++) {
 		char path[64];
 
-		snprintf(path, sizeof(path), "/sys/block/loop%d/loop/backing_file", i);
-		if (io_read_file(AT_FDCWD, path, &name) == 0 && name.data &&
-			strstr(name.data, w.state) && strstr(name.data, ".img"))
-			n++;
+		snprintf(path, sizeof(path), "/dev/loop%d", i);
+		int fd autoclose = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		n += fd >= 0 && has_image(fd);
 	}
 	return n;
 }
